@@ -1,0 +1,69 @@
+"""Which Ops is in use: native (compiled kernels) where it was built, else reference (NumPy)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from fastnet.backends.reference import Ops
+
+try:
+    from fastnet.backends.native import NativeOps
+except ImportError as error:  # built with FASTNET_NO_EXT=1, or run from a source tree that was not built
+    NativeOps = None
+    why_not_native = str(error)
+else:
+    why_not_native = ""
+
+__all__ = ["Ops", "NativeOps", "current", "use_backend", "available_backends"]
+
+
+def available_backends() -> list[str]:
+    """Names that :func:`use_backend` accepts here."""
+    return ["native", "reference"] if NativeOps else ["reference"]
+
+
+def _make(name: str) -> Ops:
+    if name == "reference":
+        return Ops()
+    if name == "native" and NativeOps:
+        return NativeOps()
+    if name == "native":
+        raise RuntimeError(
+            f"backend 'native' is not built here ({why_not_native}); install a compiler and run pip install again, "
+            "or use_backend('reference')"
+        )
+    raise ValueError(f"backend must be one of {available_backends()}, got {name!r}")
+
+
+_current = _make(os.environ.get("FASTNET_BACKEND") or available_backends()[0])
+
+
+def current() -> Ops:
+    """The Ops that layers call."""
+    return _current
+
+
+@contextlib.contextmanager
+def _restore(previous: Ops) -> Iterator[Ops]:
+    global _current
+    try:
+        yield _current
+    finally:
+        _current = previous
+
+
+def use_backend(name: str):
+    """Choose the backend, "native" or "reference", from now on, or for the length of a ``with`` block.
+
+    Raises
+    ------
+    ValueError
+        An unknown name.
+    RuntimeError
+        "native" where the extension was not built.
+    """
+    global _current
+    previous, _current = _current, _make(name)
+    return _restore(previous)

@@ -1,0 +1,37 @@
+"""What every backend checks of the arrays it is given (shapes of windows are geometry's business)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def one_dtype(op: str, **arrays) -> np.dtype:
+    """The common dtype of the arrays that are not None; refuses mixtures and anything but float32 and float64."""
+    dtypes = {name: array.dtype for name, array in arrays.items() if array is not None}
+    dtype = next(iter(dtypes.values()))
+    if any(other != dtype for other in dtypes.values()):
+        listing = ", ".join(f"{name} {other}" for name, other in dtypes.items())
+        raise TypeError(f"{op}: arrays must have one dtype, got {listing}; cast with .astype(...)")
+    if dtype not in FLOATS:
+        raise TypeError(f"{op}: arrays must be float32 or float64, got {dtype}; cast with .astype(np.float32)")
+    return dtype
+
+
+def check_shape(op: str, name: str, array, shape: tuple) -> None:
+    """Raise ValueError unless ``array.shape == shape``."""
+    if tuple(array.shape) != tuple(shape):
+        raise ValueError(f"{op}: {name} must have shape {tuple(shape)}, got {tuple(array.shape)}")
+
+
+def check_labels(op: str, scores, labels):
+    """Check (N, C) scores against (N,) integer labels in [0, C)."""
+    if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] == 0:
+        raise ValueError(f"{op}: scores must have shape (N, C) with N, C >= 1, got {tuple(scores.shape)}")
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{op}: labels must be integers (class numbers), got {labels.dtype}")
+    check_shape(op, "labels", labels, scores.shape[:1])
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= scores.shape[1]:
+        raise ValueError(f"{op}: labels must lie in 0..{scores.shape[1] - 1}, got {low}..{high}")

@@ -1,0 +1,37 @@
+"""Philox4x32-10: counter-based random numbers (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+
+Number i of a stream depends on (seed, i) alone, so that any thread may make any part of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_W0, _W1 = 0x9E3779B9, 0xBB67AE85
+_LOW = np.uint64(0xFFFFFFFF)
+
+
+def words(seed: int, offset: int, count: int) -> np.ndarray:
+    """`count` 32-bit words of stream `seed`, from word number `offset` on; block i holds words 4i to 4i+3."""
+    first, last = offset // 4, (offset + count + 3) // 4
+    block = np.arange(first, last, dtype=np.uint64)
+    c0, c1 = block & _LOW, block >> np.uint64(32)
+    c2 = c3 = np.zeros_like(block)
+    k0, k1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    for _ in range(10):
+        p0, p1 = _M0 * c0, _M1 * c2
+        c0, c1, c2, c3 = (
+            (p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0),
+            p1 & _LOW,
+            (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1),
+            p0 & _LOW,
+        )
+        k0, k1 = (k0 + _W0) & 0xFFFFFFFF, (k1 + _W1) & 0xFFFFFFFF
+    flat = np.stack([c0, c1, c2, c3], axis=1).reshape(-1).astype(np.uint32)
+    return flat[offset - 4 * first : offset - 4 * first + count]
+
+
+def uniform(seed: int, offset: int, count: int, dtype) -> np.ndarray:
+    """`count` numbers in [0, 1): the upper 24 bits of each word times 2**-24, in both dtypes."""
+    return (words(seed, offset, count) >> np.uint32(8)).astype(dtype) * np.dtype(dtype).type(2.0**-24)
