@@ -1,0 +1,63 @@
+"""Losses: functions ``(scores, labels) -> (loss, dscores)``, averaged over the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastnet.backends import current
+
+__all__ = ["softmax_cross_entropy", "svm", "get"]
+
+
+def softmax_cross_entropy(scores, labels):
+    """Softmax cross-entropy: the mean over N of ``-log softmax(scores)[label]``.
+
+    It is log(C) where all scores are equal, as they nearly are after initialisation.
+
+    Parameters
+    ----------
+    scores : array (N, C), float32 or float64
+        Unnormalised scores of C classes.
+    labels : array (N,), integers in 0..C-1
+
+    Returns
+    -------
+    loss : float
+        In nats, summed in float64.
+    dscores : array (N, C), dtype of `scores`
+        The gradient, ``(softmax - onehot) / N``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes that do not fit, labels outside 0..C-1 or not integers.
+    """
+    return current().softmax_cross_entropy(scores, labels)
+
+
+def svm(scores, labels, margin: float = 1.0):
+    """Multiclass SVM (hinge) loss: the mean over N of ``sum_{j != y} max(0, s_j - s_y + margin)``.
+
+    Weston & Watkins, "Support vector machines for multi-class pattern recognition", 1999.  It is ``(C - 1) * margin``
+    where all scores are equal.  Arguments, results and errors as in `softmax_cross_entropy`; at a kink the gradient
+    is 0.
+    """
+    return current().svm_loss(scores, labels, margin)
+
+
+_NAMES = {"softmax": softmax_cross_entropy, "svm": svm}
+
+
+def get(loss: str | Callable) -> Callable:
+    """The loss called "softmax" or "svm", or `loss` itself when it is callable.
+
+    Raises
+    ------
+    ValueError
+        An unknown name.
+    """
+    if callable(loss):
+        return loss
+    if loss not in _NAMES:
+        raise ValueError(f"loss must be one of {sorted(_NAMES)} or a function (scores, labels), got {loss!r}")
+    return _NAMES[loss]

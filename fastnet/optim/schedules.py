@@ -1,0 +1,211 @@
+"""Learning-rate schedules: pure functions of the position in training, so a resumed run needs no state.
+
+``schedule(iteration, total, iterations_per_epoch)`` is the factor on the optimiser's base rate, with `iteration` from
+0.  Time t counts in whole epochs or in iterations, as `per` says.  Solver fills in `total` and `iterations_per_epoch`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = [
+    "Schedule",
+    "ConstantLR",
+    "StepDecay",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LinearDecay",
+    "CosineDecay",
+    "LinearWarmup",
+]
+
+
+def _check(schedule, name: str, value, positive: bool = False) -> None:
+    if not (math.isfinite(value) and (value > 0 if positive else value >= 0)):
+        raise ValueError(f"{type(schedule).__name__}: {name} must be {'>' if positive else '>='} 0, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The base: units of time and warm-up; a subclass fulfils ``_decay(t, total)``.
+
+    Parameters
+    ----------
+    per : "epoch" or "iteration"
+        The unit of every time that the schedule is given.
+    warmup : float
+        Length of a linear warm-up, in units of `per`: iteration i (from 0) of the W in it gets ``(i + 1)/W`` of what
+        the schedule says.  Decay counts from the start of training, warm-up included (Goyal et al. 2017).
+    """
+
+    per: Literal["epoch", "iteration"] = field(default="epoch", kw_only=True)
+    warmup: float = field(default=0, kw_only=True)
+
+    def __post_init__(self):
+        if self.per not in ("epoch", "iteration"):
+            raise ValueError(f"{type(self).__name__}: per must be 'epoch' or 'iteration', got {self.per!r}")
+        _check(self, "warmup", self.warmup)
+
+    def __call__(self, iteration: int, total: int | None = None, iterations_per_epoch: int | None = None) -> float:
+        """The factor on the base rate.
+
+        Parameters
+        ----------
+        iteration : int
+            Updates done so far, >= 0.
+        total : int, optional
+            Iterations of the whole run.
+        iterations_per_epoch : int, optional
+            Needed when time counts in epochs.
+
+        Raises
+        ------
+        ValueError
+            A number that the schedule needs is missing.
+        """
+        if iteration < 0:
+            raise ValueError(f"{type(self).__name__}: iteration must be >= 0, got {iteration}")
+        unit = 1
+        if self.per == "epoch":
+            unit = iterations_per_epoch
+            if not unit or unit < 1:
+                raise ValueError(
+                    f"{type(self).__name__}: per='epoch' needs iterations_per_epoch >= 1, got {unit!r}; "
+                    "give it, or choose per='iteration'"
+                )
+        length = self.warmup * unit
+        ramp = min((iteration + 1) / length, 1.0) if length > 0 else 1.0
+        return ramp * self._decay(iteration // unit, None if total is None else total / unit)
+
+    def _decay(self, t: int, total: float | None) -> float:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ConstantLR(Schedule):
+    """1 all the time (after the warm-up)."""
+
+    def _decay(self, t, total):
+        return 1.0
+
+
+@dataclass(frozen=True)
+class StepDecay(Schedule):
+    """Multiply by `factor` every `every` epochs, or at each time of a sequence (PyTorch's StepLR and MultiStepLR).
+
+    StepDecay(10) divides the rate by 10 after every 10 epochs; StepDecay((80, 120)) after epochs 80 and 120.
+    """
+
+    every: int | tuple[int, ...]
+    factor: float = 0.1
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not isinstance(self.every, int):
+            object.__setattr__(self, "every", tuple(self.every))
+        for time in self.every if isinstance(self.every, tuple) else (self.every,):
+            _check(self, "every", time, positive=True)
+        _check(self, "factor", self.factor, positive=True)
+
+    def _decay(self, t, total):
+        steps = sum(t >= m for m in self.every) if isinstance(self.every, tuple) else t // self.every
+        return self.factor**steps
+
+
+@dataclass(frozen=True)
+class ExponentialDecay(Schedule):
+    """``exp(-k*t)``."""
+
+    k: float
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check(self, "k", self.k)
+
+    def _decay(self, t, total):
+        return math.exp(-self.k * t)
+
+
+@dataclass(frozen=True)
+class InverseTimeDecay(Schedule):
+    """``1 / (1 + k*t)``."""
+
+    k: float
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check(self, "k", self.k)
+
+    def _decay(self, t, total):
+        return 1 / (1 + self.k * t)
+
+
+@dataclass(frozen=True)
+class _ToTheEnd(Schedule):
+    """From 1 at t = 0 to `minimum` at t = `total`, in a shape that a subclass gives as ``_shape(fraction)``."""
+
+    total: float | None = None
+    minimum: float = 0.0
+    per: Literal["epoch", "iteration"] = field(default="iteration", kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.total is not None:
+            _check(self, "total", self.total, positive=True)
+        _check(self, "minimum", self.minimum)
+
+    def _decay(self, t, total):
+        total = self.total if self.total is not None else total
+        if not total:
+            raise ValueError(
+                f"{type(self).__name__}: the length of the run is not known; give total (in units of per={self.per!r})"
+            )
+        return self.minimum + (1 - self.minimum) * self._shape(min(t / total, 1.0))
+
+
+@dataclass(frozen=True)
+class LinearDecay(_ToTheEnd):
+    """``1 - t/total``, down to `minimum` (a fraction of the base rate); `total` None is the whole run."""
+
+    def _shape(self, fraction):
+        return 1 - fraction
+
+
+@dataclass(frozen=True)
+class CosineDecay(_ToTheEnd):
+    """``(1 + cos(pi * t/total)) / 2``, down to `minimum` (Loshchilov & Hutter 2017); `total` None is the whole run.
+
+    Parameters
+    ----------
+    total : float, optional
+        In units of `per`, which is "iteration" here by default.
+    minimum : float
+        As a fraction of the base rate.
+    """
+
+    def _shape(self, fraction):
+        return 0.5 * (1 + math.cos(math.pi * fraction))
+
+
+@dataclass(frozen=True)
+class LinearWarmup(Schedule):
+    """Warm-up of `length` (in units of `per`) in front of any schedule: ``LinearWarmup(5, StepDecay((30, 60)))``."""
+
+    length: float
+    schedule: Schedule = ConstantLR()
+
+    def __post_init__(self):
+        if self.warmup:
+            raise ValueError("LinearWarmup: give the length of the warm-up as its first argument, not as warmup=")
+        _check(self, "length", self.length, positive=True)
+        object.__setattr__(self, "warmup", self.length)
+        super().__post_init__()
+
+    def __call__(self, iteration, total=None, iterations_per_epoch=None):
+        ramp = super().__call__(iteration, total, iterations_per_epoch)
+        return ramp * self.schedule(iteration, total, iterations_per_epoch)
+
+    def _decay(self, t, total):
+        return 1.0

@@ -1,0 +1,52 @@
+"""Penalties on the weights, added to the loss that is reported and to the gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from fastnet.backends import current
+
+__all__ = ["L2"]
+
+
+class L2:
+    """``strength/2 * sum(W**2)`` with `half` (the default), ``strength * sum(W**2)`` without.
+
+    The gradient is ``strength * W`` with `half`, so that L2(0.001) and an optimiser's ``weight_decay=0.001`` move plain
+    SGD alike, and ``2 * strength * W`` without.  Only trainable parameters with ``decay=True`` are penalised: never
+    biases, never those of batch norm.
+
+    Parameters
+    ----------
+    strength : float
+        lambda >= 0.
+    half : bool
+        Whether the factor 1/2 is there.
+    """
+
+    def __init__(self, strength: float, half: bool = True):
+        if not (math.isfinite(strength) and strength >= 0):
+            raise ValueError(f"L2: strength must be a finite number >= 0, got {strength!r}")
+        self.strength = float(strength)
+        self.half = bool(half)
+
+    def __repr__(self) -> str:
+        return f"L2({self.strength}, half={self.half})"
+
+    def loss(self, parameters: Iterable) -> float:
+        """The penalty, summed in float64."""
+        factor = self.strength / 2 if self.half else self.strength
+        return factor * sum(float((p.value * p.value).sum(dtype="float64")) for p in self._penalised(parameters))
+
+    def add_gradients(self, parameters: Iterable) -> None:
+        """Add the penalty's gradient to each ``parameter.grad``; parameters without a gradient are left alone."""
+        ops = current()
+        factor = self.strength if self.half else 2 * self.strength
+        for p in self._penalised(parameters):
+            if p.grad is not None:
+                ops.accumulate(p.grad, p.value * p.value.dtype.type(factor))
+
+    @staticmethod
+    def _penalised(parameters):
+        return (p for p in parameters if p.trainable and p.decay)

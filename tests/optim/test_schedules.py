@@ -1,0 +1,91 @@
+"""Schedules against their formulas."""
+
+import math
+
+import pytest
+
+from fastnet.optim import (
+    ConstantLR,
+    CosineDecay,
+    ExponentialDecay,
+    InverseTimeDecay,
+    LinearDecay,
+    LinearWarmup,
+    StepDecay,
+)
+
+
+def test_per_epoch_holds_the_rate_within_an_epoch():
+    schedule = StepDecay(2, 0.5)
+    factors = [schedule(i, 24, 4) for i in range(24)]
+    assert factors == [1.0] * 8 + [0.5] * 8 + [0.25] * 8
+
+
+def test_milestones():
+    schedule = StepDecay([1, 3], 0.1, per="iteration")
+    assert [schedule(i) for i in range(5)] == pytest.approx([1, 0.1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.parametrize("i", [0, 1, 17, 100])
+def test_formulas_per_iteration(i):
+    assert ConstantLR()(i, 100, 10) == 1
+    assert ExponentialDecay(0.1, per="iteration")(i) == pytest.approx(math.exp(-0.1 * i), rel=1e-15)
+    assert InverseTimeDecay(0.1, per="iteration")(i) == pytest.approx(1 / (1 + 0.1 * i), rel=1e-15)
+    assert CosineDecay()(i, 100) == pytest.approx((1 + math.cos(math.pi * i / 100)) / 2, abs=1e-15)
+    assert CosineDecay(200, minimum=0.1)(i) == pytest.approx(0.1 + 0.45 * (1 + math.cos(math.pi * i / 200)))
+    assert LinearDecay()(i, 100) == pytest.approx(1 - i / 100)
+
+
+def test_per_epoch_formulas():
+    assert ExponentialDecay(0.3)(25, None, 10) == pytest.approx(math.exp(-0.6))
+    assert InverseTimeDecay(0.3)(29, None, 10) == pytest.approx(1 / 1.6)
+    assert CosineDecay(per="epoch")(25, 100, 10) == pytest.approx((1 + math.cos(math.pi * 0.2)) / 2)
+    assert CosineDecay(4, per="epoch")(25, 100, 10) == pytest.approx(0.5)
+
+
+def test_after_the_end_the_minimum_stays():
+    assert CosineDecay(10, minimum=0.2)(50) == pytest.approx(0.2)
+
+
+def test_warmup_argument_and_wrapper_agree():
+    argument = StepDecay((2, 3), warmup=1.5)
+    wrapper = LinearWarmup(1.5, StepDecay((2, 3)))
+    factors = [argument(i, 16, 4) for i in range(16)]
+    assert factors == [wrapper(i, 16, 4) for i in range(16)]
+    assert factors[:8] == pytest.approx([(i + 1) / 6 for i in range(6)] + [1, 1])
+    assert factors[8:] == pytest.approx([0.1] * 4 + [0.01] * 4)
+
+
+def test_wrapper_has_units_of_its_own():
+    schedule = LinearWarmup(4, CosineDecay(), per="iteration")
+    assert [schedule(i, 100, 10) for i in range(6)] == pytest.approx(
+        [min(1, (i + 1) / 4) * (1 + math.cos(math.pi * i / 100)) / 2 for i in range(6)]
+    )
+
+
+def test_pure_and_comparable():
+    assert StepDecay(3) == StepDecay(3) != StepDecay(4)
+    assert CosineDecay()(7, 9) == CosineDecay()(7, 9)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: StepDecay(0), "every must be > 0, got 0"),
+        (lambda: StepDecay((5, -1)), "every"),
+        (lambda: StepDecay(1, factor=-1), "factor"),
+        (lambda: ExponentialDecay(-1), "k must be >= 0"),
+        (lambda: InverseTimeDecay(float("nan")), "k must be"),
+        (lambda: CosineDecay(0), "total must be > 0"),
+        (lambda: ConstantLR(per="step"), "'epoch' or 'iteration', got 'step'"),
+        (lambda: ConstantLR(warmup=-2), "warmup"),
+        (lambda: LinearWarmup(0), "length"),
+        (lambda: LinearWarmup(3, warmup=3), "first argument"),
+        (lambda: CosineDecay()(3), "give total"),
+        (lambda: StepDecay(3)(3), "iterations_per_epoch"),
+        (lambda: ConstantLR()(-1, 1, 1), "iteration must be >= 0"),
+    ],
+)
+def test_errors(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,116 @@
+"""Losses against plain float64 formulas and centred differences; the L2 penalty."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fastnet import losses
+from fastnet.regularizers import L2
+
+
+class P:
+    """What an optimiser or a regulariser sees of a parameter."""
+
+    def __init__(self, value, grad=None, name="", trainable=True, decay=True):
+        self.value, self.grad, self.name = value, grad, name
+        self.trainable, self.decay = trainable, decay
+
+
+def scores_and_labels(dtype=np.float64, N=7, C=5):
+    rng = np.random.default_rng(3)
+    return rng.standard_normal((N, C)).astype(dtype) * 3, rng.integers(0, C, N)
+
+
+@pytest.mark.parametrize("loss", [losses.softmax_cross_entropy, losses.svm])
+def test_gradient_matches_centred_differences(loss):
+    scores, labels = scores_and_labels()
+    _, dscores = loss(scores, labels)
+    h = 1e-6
+    for index in np.ndindex(scores.shape):
+        plus, minus = scores.copy(), scores.copy()
+        plus[index] += h
+        minus[index] -= h
+        numeric = (loss(plus, labels)[0] - loss(minus, labels)[0]) / (2 * h)
+        assert abs(numeric - dscores[index]) <= 1e-8
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values(dtype):
+    scores, labels = scores_and_labels(dtype)
+    tolerance = 1e-6 if dtype == np.float32 else 1e-13
+    softmax = hinge = 0.0
+    for row, label in zip(scores.astype(np.float64), labels, strict=True):
+        softmax -= math.log(math.exp(row[label]) / sum(math.exp(s) for s in row)) / len(labels)
+        hinge += sum(max(0.0, s - row[label] + 0.5) for j, s in enumerate(row) if j != label) / len(labels)
+    loss, dscores = losses.softmax_cross_entropy(scores, labels)
+    assert loss == pytest.approx(softmax, rel=tolerance)
+    assert dscores.dtype == dtype and np.abs(dscores.sum(axis=1)).max() < 1e-6
+    assert losses.svm(scores, labels, margin=0.5)[0] == pytest.approx(hinge, rel=tolerance)
+
+
+def test_loss_at_initialisation():
+    labels = np.arange(10)
+    assert losses.softmax_cross_entropy(np.zeros((10, 10)), labels)[0] == pytest.approx(math.log(10), rel=1e-14)
+    assert losses.svm(np.zeros((10, 10)), labels)[0] == 9
+
+
+def test_softmax_is_stable_for_large_scores():
+    loss, dscores = losses.softmax_cross_entropy(np.array([[1e4, 0.0], [0.0, 1e4]]), np.array([0, 0]))
+    assert loss == pytest.approx(5e3) and np.isfinite(dscores).all()
+
+
+def test_get():
+    assert losses.get("softmax") is losses.softmax_cross_entropy
+    assert losses.get("svm") is losses.svm
+    assert losses.get(max) is max
+    with pytest.raises(ValueError, match=r"\['softmax', 'svm'\].*'mse'"):
+        losses.get("mse")
+
+
+@pytest.mark.parametrize("loss", [losses.softmax_cross_entropy, losses.svm])
+def test_errors(loss):
+    scores = np.zeros((3, 4))
+    with pytest.raises(ValueError, match="0..3, got 0..4"):
+        loss(scores, np.array([0, 1, 4]))
+    with pytest.raises(TypeError, match="integers"):
+        loss(scores, np.array([0.0, 1.0, 2.0]))
+    with pytest.raises(ValueError, match=r"\(3,\), got \(2,\)"):
+        loss(scores, np.array([0, 1]))
+
+
+@pytest.mark.parametrize("half, factor", [(True, 0.5), (False, 1.0)])
+def test_l2(half, factor):
+    rng = np.random.default_rng(0)
+    weight, bias, frozen, idle = (
+        P(rng.standard_normal((4, 3)), np.ones((4, 3))),
+        P(rng.standard_normal(4), np.ones(4), decay=False),
+        P(rng.standard_normal(4), np.ones(4), trainable=False),
+        P(rng.standard_normal(2)),
+    )
+    penalty = L2(0.3, half=half)
+    parameters = [weight, bias, frozen, idle]
+    expected = 0.3 * factor * sum(w**2 for p in (weight, idle) for w in p.value.ravel())
+    assert penalty.loss(parameters) == pytest.approx(expected, rel=1e-13)
+    penalty.add_gradients(parameters)
+    np.testing.assert_allclose(weight.grad, 1 + 2 * factor * 0.3 * weight.value, rtol=1e-14)
+    assert (bias.grad == 1).all() and (frozen.grad == 1).all() and idle.grad is None
+
+
+def test_l2_gradient_is_that_of_its_loss():
+    p = P(np.array([0.5, -2.0]), np.zeros(2))
+    penalty = L2(0.7)
+    penalty.add_gradients([p])
+    for i in range(2):
+        base, values = p.value.copy(), []
+        for h in (1e-6, -1e-6):
+            p.value = base.copy()
+            p.value[i] += h
+            values.append(penalty.loss([p]))
+        p.value = base
+        assert (values[0] - values[1]) / 2e-6 == pytest.approx(p.grad[i], rel=1e-7)
+
+
+def test_l2_refuses_negative():
+    with pytest.raises(ValueError, match="-1"):
+        L2(-1)
