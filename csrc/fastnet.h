@@ -1,0 +1,125 @@
+/* All that Cython and the ISA wrappers see of the C side: geometry, status, threads, memory, the kernel table.
+ *
+ * Activations are channels-last: pixel (n, h, w) holds its C channels side by side.  Weights are (K, C/groups, R, S)
+ * in C order.  Pointers are to float or double, whichever the table was compiled for; none may be NULL unless noted.
+ */
+#ifndef FASTNET_H
+#define FASTNET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum { FN_OK = 0, FN_NO_MEMORY = 1 } fn_status;
+
+/* Conv2dGeometry.packed and Pool2dGeometry.packed of fastnet/geometry.py hold these numbers in this order. */
+typedef struct {
+    int64_t N, C, H, W, K, R, S, P, Q, stride_h, stride_w, pad_top, pad_bottom, pad_left, pad_right, dilation_h, dilation_w,
+        groups;
+} fn_conv;
+
+typedef struct {
+    int64_t N, C, H, W, R, S, P, Q, stride_h, stride_w, pad_top, pad_bottom, pad_left, pad_right, count_include_pad;
+} fn_pool;
+
+/* ---- threads.c: the only place that knows OpenMP ---- */
+
+typedef void (*fn_task)(void *context, int64_t task, int thread);
+
+/* Call body(context, i, thread) once for each i in [0, tasks), thread in [0, fn_threads()).  `work` is about how many
+ * elementary operations all tasks have together: small work stays on the calling thread. */
+void fn_parallel(int64_t tasks, double work, fn_task body, void *context);
+int fn_threads(void); /* threads that fn_parallel may use; buffers per thread are sized by it */
+void fn_set_threads(int count);
+int fn_has_openmp(void);
+
+/* ---- memory.c: 64-byte-aligned blocks, kept for reuse ---- */
+
+typedef enum { FN_ARRAY = 0, FN_SCRATCH = 1 } fn_kind;
+typedef struct {
+    int64_t live, cached, peak, scratch_live, scratch_peak; /* bytes */
+} fn_memory;
+
+void *fn_alloc(size_t bytes, fn_kind kind); /* NULL when there is no memory */
+void fn_free(void *block);                  /* NULL is fine */
+void fn_empty_cache(void);
+void fn_memory_stats(fn_memory *stats);
+void fn_reset_peak(void);
+void fn_set_poison(int on); /* fill each block with NaN as it is handed out */
+
+/* ---- dispatch.c ---- */
+
+typedef struct fn_kernels fn_kernels;
+
+const fn_kernels *fn_table(int dtype); /* 0: float32, 1: float64 */
+const char *fn_isa(void);
+int fn_set_isa(const char *name); /* 0, or -1 when unknown or beyond this CPU; NULL chooses the best */
+int fn_isa_supported(const char *name);
+
+/* ---- the kernel table: one for each (ISA, dtype), filled by kernels/all.h ---- */
+
+struct fn_kernels {
+    const char *isa;
+    int lanes; /* of a vector */
+
+    /* c (M x N, contiguous) = a (M x K) * b (K x N) + bias (N, may be NULL).  Each operand has one stride of 1. */
+    fn_status (*gemm)(int64_t M, int64_t N, int64_t K, const void *a, int64_t a_row, int64_t a_col, const void *b,
+                      int64_t b_row, int64_t b_col, const void *bias, void *c);
+    fn_status (*conv_forward)(const fn_conv *g, const void *x, const void *w, const void *bias, void *y); /* bias: or NULL */
+    fn_status (*conv_grad_input)(const fn_conv *g, const void *dy, const void *w, void *dx);
+    fn_status (*conv_grad_weight)(const fn_conv *g, const void *x, const void *dy, void *dw);
+    fn_status (*column_sum)(int64_t rows, int64_t columns, const void *x, void *sum); /* bias gradients */
+    fn_status (*im2col)(const fn_conv *g, const void *x, void *columns); /* columns (N, C*R*S, P*Q), C order */
+    fn_status (*col2im)(const fn_conv *g, const void *columns, void *x);
+
+    /* index: position in the window, r*S + s, of each maximum; uint8 where R*S <= 256, else int32. */
+    fn_status (*max_pool)(const fn_pool *g, const void *x, void *y, void *index);
+    fn_status (*max_pool_backward)(const fn_pool *g, const void *dy, const void *index, void *dx);
+    fn_status (*avg_pool)(const fn_pool *g, const void *x, void *y);
+    fn_status (*avg_pool_backward)(const fn_pool *g, const void *dy, void *dx);
+
+    /* Batch norm over x (rows, C).  mean, var (biased), inverse_std, dgamma, dbeta: C doubles.  gamma, beta: or NULL. */
+    fn_status (*norm_moments)(int64_t rows, int64_t C, const void *x, double *mean, double *var);
+    fn_status (*norm_apply)(int64_t rows, int64_t C, const void *x, const double *mean, const double *inverse_std,
+                            const void *gamma, const void *beta, void *y);
+    fn_status (*norm_sums)(int64_t rows, int64_t C, const void *dy, const void *x, const double *mean,
+                           const double *inverse_std, double *dgamma, double *dbeta);
+    /* training: dx = gamma*inverse_std*(dy - dbeta/rows - xhat*dgamma/rows); else dx = gamma*inverse_std*dy. */
+    fn_status (*norm_backward)(int64_t rows, int64_t C, const void *dy, const void *x, const double *mean,
+                               const double *inverse_std, const void *gamma, const double *dgamma, const double *dbeta,
+                               int training, void *dx);
+
+    void (*relu)(int64_t n, const void *x, void *y);
+    void (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx);
+    void (*leaky_relu)(int64_t n, double slope, const void *x, void *y);
+    void (*leaky_relu_backward)(int64_t n, double slope, const void *dy, const void *x, void *dx);
+    void (*sigmoid)(int64_t n, const void *x, void *y);
+    void (*sigmoid_backward)(int64_t n, const void *dy, const void *y, void *dx);
+    void (*tanh)(int64_t n, const void *x, void *y);
+    void (*tanh_backward)(int64_t n, const void *dy, const void *y, void *dx);
+    void (*add)(int64_t n, const void *a, const void *b, void *y); /* y may be a */
+
+    void (*uniform)(int64_t n, uint64_t seed, uint64_t offset, void *out); /* Philox4x32-10, see backends/philox.py */
+    void (*dropout)(int64_t n, double p, uint64_t seed, uint64_t offset, const void *x, void *y, uint8_t *keep);
+    void (*dropout_backward)(int64_t n, double p, const void *dy, const uint8_t *keep, void *dx);
+
+    /* scores (N, C), labels in [0, C); *loss is the mean over N. */
+    fn_status (*softmax_loss)(int64_t N, int64_t C, const void *scores, const int64_t *labels, double *loss, void *dscores);
+    fn_status (*svm_loss)(int64_t N, int64_t C, const void *scores, const int64_t *labels, double margin, double *loss,
+                          void *dscores);
+
+    /* In place on w and the state; formulas in backends/pointwise.py.  velocity: or NULL. */
+    void (*sgd_step)(int64_t n, void *w, const void *g, void *velocity, double lr, double momentum, double dampening,
+                     int nesterov, double weight_decay);
+    void (*adagrad_step)(int64_t n, void *w, const void *g, void *squares, double lr, double eps, double weight_decay);
+    void (*rmsprop_step)(int64_t n, void *w, const void *g, void *squares, double lr, double decay_rate, double eps,
+                         double weight_decay);
+    void (*adam_step)(int64_t n, void *w, const void *g, void *m, void *v, int64_t t, double lr, double beta1, double beta2,
+                      double eps, double weight_decay, int decoupled);
+
+    void (*to_channels_last)(int64_t N, int64_t C, int64_t pixels, const void *x, void *y); /* (N,C,px) -> (N,px,C) */
+    void (*to_channels_first)(int64_t N, int64_t C, int64_t pixels, const void *x, void *y);
+    /* dst[i*dst_stride + j] = src[i*src_stride + j] for i < rows, j < width: concat and split along channels */
+    void (*copy_rows)(int64_t rows, int64_t width, const void *src, int64_t src_stride, void *dst, int64_t dst_stride);
+};
+
+#endif

@@ -1,0 +1,73 @@
+/* Everything, in order of use, compiled once for each file in ../isa, and the table that it fills. */
+#include "vec.h"
+
+#include "reduce.h"
+
+#include "tile.h"
+
+#include "gemm.h"
+
+#include "conv_depthwise.h"
+
+#include "conv_gemm.h"
+
+#include "conv_grad_weight.h"
+
+#include "pool.h"
+
+#include "norm.h"
+
+#include "vecmath.h"
+
+#include "activation.h"
+
+#include "loss.h"
+
+#include "optim.h"
+
+#include "random.h"
+
+#include "layout.h"
+
+const fn_kernels TABLE = {
+    .isa = ISA_NAME,
+    .lanes = LANES,
+    .gemm = gemm,
+    .conv_forward = conv_forward,
+    .conv_grad_input = conv_grad_input,
+    .conv_grad_weight = conv_grad_weight,
+    .column_sum = column_sum,
+    .im2col = im2col,
+    .col2im = col2im,
+    .max_pool = max_pool,
+    .max_pool_backward = max_pool_backward,
+    .avg_pool = avg_pool,
+    .avg_pool_backward = avg_pool_backward,
+    .norm_moments = norm_moments,
+    .norm_apply = norm_apply,
+    .norm_sums = norm_sums,
+    .norm_backward = norm_backward,
+    .relu = relu,
+    .relu_backward = relu_backward,
+    .leaky_relu = leaky_relu,
+    .leaky_relu_backward = leaky_relu_backward,
+    .sigmoid = sigmoid,
+    .sigmoid_backward = sigmoid_backward,
+    .tanh = hyperbolic_tangent,
+    .tanh_backward = tanh_backward,
+    .add = add,
+    .uniform = uniform,
+    .dropout = dropout,
+    .dropout_backward = dropout_backward,
+    .softmax_loss = softmax_loss,
+    .svm_loss = svm_loss,
+    .sgd_step = sgd_step,
+    .adagrad_step = adagrad_step,
+    .rmsprop_step = rmsprop_step,
+    .adam_step = adam_step,
+    .to_channels_last = to_channels_last,
+    .to_channels_first = to_channels_first,
+    .copy_rows = copy_rows,
+};
+
+TARGET_END

@@ -1,0 +1,226 @@
+/* Convolution as an implicit matrix product: rows are output pixels, columns are output channels, the reduction runs
+ * over taps and input channels.  No im2col matrix exists: a row of A is the input itself, read in place.
+ *
+ * The forward pass and the input gradient are the same job with other numbers.  An output pixel (p, q) meets a grid of
+ * R x S taps; tap (i, j) reads input pixel (p*step_h + first_h + i*tap_h, q*step_w + first_w + j*tap_w).
+ *   forward:         step = stride, first = -padding, tap = dilation.
+ *   input gradient:  for each phase (a, b) of the stride, pixels (a + stride*p, b + stride*q) of dx meet the taps with
+ *                    (a + padding - r*dilation) divisible by stride; step = 1.
+ * Where taps reach into the padding, a task first copies the input rows it needs, with zeros around them, into a slab.
+ */
+typedef struct {
+    int64_t N, H, W, C, in_pixel; /* the input: C channels are used of each pixel, pixels lie in_pixel apart */
+    const REAL *in;
+    int64_t P, Q, K, out_image, out_row, out_pixel; /* strides of the output grid */
+    REAL *out;
+    int64_t R, S, step_h, step_w, first_h, first_w, tap_h, tap_w;
+    const REAL *w; /* weight of tap (i, j), input channel c, output channel k: */
+    int64_t w_tap_h, w_tap_w, w_in, w_out;
+    const REAL *bias; /* or NULL */
+
+    /* filled by conv_run */
+    int slab;                                          /* whether inputs are copied */
+    int64_t rows_per_task, row_tasks, panels_per_task; /* a task is some output rows times some panels */
+    int64_t slab_columns, slab_bytes, scratch_bytes;
+    segments along;
+    REAL *packed; /* for each panel: its steps, then its bias */
+    char *scratch;
+} conv_job;
+
+INLINE int64_t slab_rows(const conv_job *job, int64_t out_rows) {
+    return (out_rows - 1) * job->step_h + (job->R - 1) * job->tap_h + 1;
+}
+
+/* Input rows [row, row + count) of an image, columns first_w on, zeros outside the image. */
+static void fill_slab(const conv_job *job, int64_t image, int64_t row, int64_t count, REAL *slab) {
+    int64_t C = job->C, width = job->slab_columns;
+    int64_t left = min64(max64(-job->first_w, 0), width), column = max64(job->first_w, 0);
+    int64_t inside = max64(min64(width - left, job->W - column), 0);
+    for (int64_t h = row; h < row + count; h++, slab += width * C) {
+        if (h < 0 || h >= job->H) {
+            memset(slab, 0, (size_t)(width * C) * sizeof(REAL));
+            continue;
+        }
+        const REAL *from = job->in + ((image * job->H + h) * job->W + column) * job->in_pixel;
+        memset(slab, 0, (size_t)(left * C) * sizeof(REAL));
+        if (C == job->in_pixel) memcpy(slab + left * C, from, (size_t)(inside * C) * sizeof(REAL));
+        else
+            for (int64_t i = 0; i < inside; i++)
+                memcpy(slab + (left + i) * C, from + i * job->in_pixel, (size_t)C * sizeof(REAL));
+        memset(slab + (left + inside) * C, 0, (size_t)((width - left - inside) * C) * sizeof(REAL));
+    }
+}
+
+/* Pointers to the first tap and to the output of each pixel in output rows [first, last); fills the slab. */
+static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL *slab, const REAL **rows, REAL **outs) {
+    while (first < last) { /* the rows of one image at a time */
+        int64_t image = first / job->P, p = first % job->P, count = min64(last - first, job->P - p);
+        int64_t row = p * job->step_h + job->first_h, pixel = job->in_pixel, line = job->W * pixel;
+        const REAL *base;
+        if (job->slab) {
+            pixel = job->C, line = job->slab_columns * pixel, base = slab;
+            fill_slab(job, image, row, slab_rows(job, count), slab);
+            slab += slab_rows(job, count) * line;
+        } else {
+            base = job->in + (image * job->H + row) * line + job->first_w * pixel;
+        }
+        for (int64_t r = 0; r < count; r++)
+            for (int64_t q = 0; q < job->Q; q++) {
+                *rows++ = base + r * job->step_h * line + q * job->step_w * pixel;
+                *outs++ = job->out + image * job->out_image + (p + r) * job->out_row + q * job->out_pixel;
+            }
+        first += count;
+    }
+}
+
+static void conv_task(void *context, int64_t task, int thread) {
+    const conv_job *job = context;
+    int64_t first = task % job->row_tasks * job->rows_per_task, last = min64(first + job->rows_per_task, job->N * job->P);
+    int64_t panel = task / job->row_tasks * job->panels_per_task * PANEL;
+    int64_t end_panel = min64(panel + job->panels_per_task * PANEL, job->K);
+    int64_t pixels = (last - first) * job->Q, steps = job->along.count * job->along.length;
+    char *scratch = job->scratch + thread * job->scratch_bytes;
+    const REAL **rows = (const REAL **)(scratch + job->slab_bytes);
+    REAL **outs = (REAL **)(rows + job->rows_per_task * job->Q);
+    locate_pixels(job, first, last, (REAL *)scratch, rows, outs);
+    for (; panel < end_panel; panel += PANEL) {
+        const REAL *b = job->packed + panel * (steps + 1);
+        ending end = {job->bias ? b + steps * PANEL : NULL, 0, min64(PANEL, job->K - panel)};
+        for (int64_t i = 0; i < pixels; i += TILE_ROWS) {
+            int live = (int)min64(TILE_ROWS, pixels - i);
+            const REAL *a[TILE_ROWS];
+            REAL *c[TILE_ROWS];
+            for (int j = 0; j < TILE_ROWS; j++) {
+                int64_t pixel = i + min64(j, live - 1);
+                a[j] = rows[pixel], c[j] = outs[pixel] + panel;
+            }
+            row_tile(live, a, job->along, b, c, end);
+        }
+    }
+}
+
+static void pack_weights(void *context, int64_t panel, int thread) {
+    const conv_job *job = context;
+    int64_t columns = min64(PANEL, job->K - panel * PANEL), steps = job->R * job->S * job->C;
+    REAL *b = job->packed + panel * PANEL * (steps + 1);
+    (void)thread;
+    for (int64_t i = 0; i < job->R; i++)
+        for (int64_t j = 0; j < job->S; j++, b += job->C * PANEL)
+            pack_panel(job->C, columns, job->w + i * job->w_tap_h + j * job->w_tap_w + panel * PANEL * job->w_out, job->w_in,
+                       job->w_out, b);
+    if (job->bias) pack_panel(1, columns, job->bias + panel * PANEL, 0, 1, b);
+}
+
+INLINE int taps_leave_input(const conv_job *job) {
+    return job->first_h < 0 || job->first_w < 0 ||
+           (job->P - 1) * job->step_h + job->first_h + (job->R - 1) * job->tap_h >= job->H ||
+           (job->Q - 1) * job->step_w + job->first_w + (job->S - 1) * job->tap_w >= job->W;
+}
+
+/* Offsets of the segments of one pixel's reduction: whole tap rows where their pixels lie side by side. */
+INLINE void list_segments(conv_job *job, int64_t *offsets) {
+    int64_t pixel = job->slab ? job->C : job->in_pixel, line = pixel * (job->slab ? job->slab_columns : job->W);
+    int joined = job->tap_w == 1 && pixel == job->C;
+    job->along = (segments){job->R * (joined ? 1 : job->S), joined ? job->S * job->C : job->C, offsets};
+    for (int64_t i = 0; i < job->R; i++)
+        for (int64_t j = 0; j < (joined ? 1 : job->S); j++) *offsets++ = i * job->tap_h * line + j * job->tap_w * pixel;
+}
+
+static fn_status conv_run(conv_job *job) {
+    int64_t out_rows = job->N * job->P, panels = ceil_div(job->K, PANEL), taps = job->R * job->S;
+    if (out_rows == 0 || job->Q == 0) return FN_OK;
+    job->slab = taps > 0 && taps_leave_input(job);
+    job->slab_columns = (job->Q - 1) * job->step_w + (job->S - 1) * job->tap_w + 1;
+
+    /* About 20 tiles a task, a slab of at most a quarter MiB, and some tasks for each thread. */
+    int64_t rows = max64(1, 20 * TILE_ROWS / job->Q), line = job->slab_columns * job->C * (int64_t)sizeof(REAL);
+    rows = max64(1, min64(rows, ((int64_t)1 << 18) / max64(1, line * job->step_h)));
+    rows = min64(rows, ceil_div(out_rows, 4 * fn_threads()));
+    job->rows_per_task = rows;
+    job->row_tasks = ceil_div(out_rows, rows);
+    job->panels_per_task = job->row_tasks >= 2 * fn_threads() ? panels : ceil_div(panels, fn_threads());
+    int64_t images = (rows + job->P - 2) / job->P + 1; /* that a task may touch */
+    if (job->slab) job->slab_bytes = (rows * job->step_h + images * slab_rows(job, 1)) * line;
+    job->slab_bytes = ceil_div(job->slab_bytes, 64) * 64;
+    job->scratch_bytes = ceil_div(job->slab_bytes + rows * job->Q * 2 * (int64_t)sizeof(void *), 64) * 64;
+
+    size_t packed_bytes = (size_t)(panels * PANEL * (taps * job->C + 1)) * sizeof(REAL);
+    job->packed = fn_alloc(packed_bytes + (size_t)taps * sizeof(int64_t), FN_SCRATCH);
+    job->scratch = fn_alloc((size_t)(fn_threads() * job->scratch_bytes), FN_SCRATCH);
+    fn_status status = job->packed && job->scratch ? FN_OK : FN_NO_MEMORY;
+    if (status == FN_OK) {
+        list_segments(job, (int64_t *)((char *)job->packed + packed_bytes));
+        double steps = (double)taps * (double)job->C;
+        fn_parallel(panels, steps * PANEL * (double)panels, pack_weights, job);
+        fn_parallel(job->row_tasks * ceil_div(panels, job->panels_per_task),
+                    (double)out_rows * (double)job->Q * (double)job->K * (steps + 1) / LANES, conv_task, job);
+    }
+    fn_free(job->packed);
+    fn_free(job->scratch);
+    return status;
+}
+
+static fn_status conv_forward(const fn_conv *g, const void *x, const void *w, const void *bias, void *y) {
+    int64_t C = g->C / g->groups, K = g->K / g->groups, taps = g->R * g->S;
+    fn_status status = FN_OK;
+    if (is_depthwise(g)) return depthwise_forward(g, x, w, bias, y);
+    for (int64_t group = 0; group < g->groups && status == FN_OK; group++) {
+        conv_job job = {
+            .N = g->N, .H = g->H, .W = g->W, .C = C, .in_pixel = g->C, .in = (const REAL *)x + group * C,
+            .P = g->P, .Q = g->Q, .K = K, .out_image = g->P * g->Q * g->K, .out_row = g->Q * g->K, .out_pixel = g->K,
+            .out = (REAL *)y + group * K,
+            .R = g->R, .S = g->S, .step_h = g->stride_h, .step_w = g->stride_w,
+            .first_h = -g->pad_top, .first_w = -g->pad_left, .tap_h = g->dilation_h, .tap_w = g->dilation_w,
+            .w = (const REAL *)w + group * K * C * taps, .w_tap_h = g->S, .w_tap_w = 1, .w_in = taps, .w_out = C * taps,
+            .bias = bias ? (const REAL *)bias + group * K : NULL,
+        };
+        status = conv_run(&job);
+    }
+    return status;
+}
+
+/* The taps along one axis that pixels phase + stride*i of the input gradient meet, in ascending order of p. */
+typedef struct {
+    int64_t count, last, step, first_p, step_p; /* tap numbers last, last - step, ...; p = i + first_p + j*step_p */
+} phase_taps;
+
+INLINE phase_taps find_phase(int64_t phase, int64_t padding, int64_t taps, int64_t stride, int64_t dilation) {
+    int64_t a = stride, b = dilation % stride;
+    while (b) { /* gcd */
+        int64_t rest = a % b;
+        a = b, b = rest;
+    }
+    phase_taps found = {0, 0, stride / a, 0, dilation / a};
+    int64_t first = 0;
+    while (first < taps && (phase + padding - first * dilation) % stride) first++;
+    if (first < taps) {
+        found.count = (taps - 1 - first) / found.step + 1;
+        found.last = first + (found.count - 1) * found.step;
+        found.first_p = (phase + padding - found.last * dilation) / stride;
+    }
+    return found;
+}
+
+static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w, void *dx) {
+    int64_t C = g->C / g->groups, K = g->K / g->groups, taps = g->R * g->S;
+    fn_status status = FN_OK;
+    if (is_depthwise(g)) return depthwise_grad_input(g, dy, w, dx);
+    for (int64_t group = 0; group < g->groups; group++)
+        for (int64_t a = 0; a < min64(g->stride_h, g->H); a++)
+            for (int64_t b = 0; b < min64(g->stride_w, g->W) && status == FN_OK; b++) {
+                phase_taps v = find_phase(a, g->pad_top, g->R, g->stride_h, g->dilation_h);
+                phase_taps h = find_phase(b, g->pad_left, g->S, g->stride_w, g->dilation_w);
+                conv_job job = {
+                    .N = g->N, .H = g->P, .W = g->Q, .C = K, .in_pixel = g->K, .in = (const REAL *)dy + group * K,
+                    .P = ceil_div(g->H - a, g->stride_h), .Q = ceil_div(g->W - b, g->stride_w), .K = C,
+                    .out_image = g->H * g->W * g->C, .out_row = g->stride_h * g->W * g->C, .out_pixel = g->stride_w * g->C,
+                    .out = (REAL *)dx + (a * g->W + b) * g->C + group * C,
+                    .R = v.count && h.count ? v.count : 0, .S = h.count, .step_h = 1, .step_w = 1,
+                    .first_h = v.first_p, .first_w = h.first_p, .tap_h = v.step_p, .tap_w = h.step_p,
+                    .w = (const REAL *)w + group * K * C * taps + v.last * g->S + h.last,
+                    .w_tap_h = -v.step * g->S, .w_tap_w = -h.step, .w_in = C * taps, .w_out = taps,
+                };
+                status = conv_run(&job);
+            }
+    return status;
+}

@@ -1,0 +1,136 @@
+/* The weight gradient: dw[k][c][r][s] = sum over output pixels of dy[pixel][k] * x[pixel's tap (r, s)][c].
+ *
+ * As a matrix product its rows are (r, s, c), its columns k, and the reduction runs over output pixels.  The output rows
+ * of the batch are cut into a fixed number of parts; a part goes through its rows in chunks: it copies the input rows of
+ * a chunk into a slab, packs dy into panels, and adds the chunk's products to its own partial gradient
+ * (R*S*C, K rounded up to panels).  The parts are added in a fixed tree.  Neither threads nor ISA move the cuts.
+ */
+typedef struct {
+    conv_job input; /* where taps are, and the slab's shape */
+    const REAL *dy;
+    int64_t dy_pixel, parts, chunk_rows, panels, panels_per_task, columns;
+    int64_t slab_bytes, panel_bytes, scratch_bytes;
+    REAL *partial, *dw;
+    char *scratch;
+} weight_job;
+
+enum { CHUNK_PIXELS = 384 };
+
+/* Add the products of one chunk, its slab filled and its dy packed, to rows (r, s, c) of one panel. */
+static void weight_chunk(const weight_job *job, segments along, const REAL *slab, const REAL *b, REAL *partial,
+                         int64_t columns) {
+    const conv_job *in = &job->input;
+    int64_t line = in->slab_columns * in->C, joined = in->tap_w == 1, length = joined ? in->S * in->C : in->C;
+    ending end = {NULL, 1, columns};
+    for (int64_t r = 0; r < in->R; r++)
+        for (int64_t s = 0; s < (joined ? 1 : in->S); s++)
+            for (int64_t i = 0; i < length; i += TILE_ROWS) {
+                int live = (int)min64(TILE_ROWS, length - i);
+                REAL *c[TILE_ROWS];
+                for (int j = 0; j < TILE_ROWS; j++)
+                    c[j] = partial + ((r * in->S + s) * in->C + i + min64(j, live - 1)) * job->columns;
+                column_tile(live, slab + r * in->tap_h * line + s * in->tap_w * in->C + i, in->step_w * in->C, along, b, c,
+                            end);
+            }
+}
+
+static void weight_task(void *context, int64_t task, int thread) {
+    const weight_job *job = context;
+    const conv_job *in = &job->input;
+    int64_t part = task % job->parts, panel = task / job->parts * job->panels_per_task;
+    int64_t end_panel = min64(panel + job->panels_per_task, job->panels), out_rows = in->N * in->P;
+    int64_t first = out_rows * part / job->parts, last = out_rows * (part + 1) / job->parts;
+    int64_t rows = in->R * in->S * in->C;
+    char *scratch = job->scratch + thread * job->scratch_bytes;
+    REAL *slab = (REAL *)scratch, *b = (REAL *)(scratch + job->slab_bytes);
+    int64_t *offsets = (int64_t *)(scratch + job->slab_bytes + job->panel_bytes);
+    REAL *partial = job->partial + part * rows * job->columns;
+    for (int64_t row = 0; row < rows; row++)
+        memset(partial + row * job->columns + panel * PANEL, 0, (size_t)((end_panel - panel) * PANEL) * sizeof(REAL));
+    while (first < last) {
+        int64_t chunk_end = min64(first + job->chunk_rows, last), count = 0, used = 0;
+        const REAL *dy = job->dy + first * in->Q * job->dy_pixel;
+        while (first < chunk_end) {
+            int64_t image = first / in->P, p = first % in->P, rows_here = min64(chunk_end - first, in->P - p);
+            fill_slab(in, image, p * in->step_h + in->first_h, slab_rows(in, rows_here), slab + used);
+            for (int64_t i = 0; i < rows_here; i++)
+                offsets[count++] = used + i * in->step_h * in->slab_columns * in->C;
+            used += slab_rows(in, rows_here) * in->slab_columns * in->C;
+            first += rows_here;
+        }
+        segments along = {count, in->Q, offsets};
+        for (int64_t k = panel; k < end_panel; k++) {
+            int64_t columns = min64(PANEL, in->K - k * PANEL);
+            pack_panel(count * in->Q, columns, dy + k * PANEL, job->dy_pixel, 1, b);
+            weight_chunk(job, along, slab, b, partial + k * PANEL, columns);
+        }
+    }
+}
+
+enum { UNPACK_CHANNELS = 8 };
+
+static void unpack_weights(void *context, int64_t task, int thread) { /* partial (R*S, C, columns) -> dw (K, C, R*S) */
+    const weight_job *job = context;
+    int64_t C = job->input.C, taps = job->input.R * job->input.S, first = task * UNPACK_CHANNELS;
+    int64_t last = min64(first + UNPACK_CHANNELS, C);
+    (void)thread;
+    for (int64_t k = 0; k < job->input.K; k++)
+        for (int64_t c = first; c < last; c++)
+            for (int64_t tap = 0; tap < taps; tap++)
+                job->dw[(k * C + c) * taps + tap] = job->partial[(tap * C + c) * job->columns + k];
+}
+
+static fn_status weight_run(weight_job *job) {
+    conv_job *in = &job->input;
+    int64_t out_rows = in->N * in->P, rows = in->R * in->S * in->C;
+    in->slab_columns = (in->Q - 1) * in->step_w + (in->S - 1) * in->tap_w + 1;
+    job->panels = ceil_div(in->K, PANEL);
+    job->columns = job->panels * PANEL;
+
+    /* Parts and chunks depend on the geometry alone.  Partial gradients take 4 MiB at most, or are only one. */
+    int64_t gradient_bytes = rows * in->K * (int64_t)sizeof(REAL), line = in->slab_columns * in->C * (int64_t)sizeof(REAL);
+    job->parts = 1;
+    while (job->parts < 16 && 2 * job->parts * gradient_bytes <= ((int64_t)4 << 20) && 2 * job->parts <= out_rows) job->parts *= 2;
+    job->chunk_rows = max64(1, min64(CHUNK_PIXELS / in->Q, ((int64_t)1 << 18) / max64(1, line * in->step_h)));
+    int64_t groups = min64(job->panels, ceil_div(4 * fn_threads(), job->parts));
+    job->panels_per_task = ceil_div(job->panels, groups);
+
+    int64_t images = (job->chunk_rows + in->P - 2) / in->P + 1, slack = 2 * TILE_ROWS * (int64_t)sizeof(REAL);
+    job->slab_bytes = (job->chunk_rows * in->step_h + images * slab_rows(in, 1)) * line + slack;
+    job->slab_bytes = ceil_div(job->slab_bytes, 64) * 64;
+    job->panel_bytes = job->chunk_rows * in->Q * PANEL * (int64_t)sizeof(REAL);
+    job->scratch_bytes = ceil_div(job->slab_bytes + job->panel_bytes + job->chunk_rows * (int64_t)sizeof(int64_t), 64) * 64;
+
+    job->partial = fn_alloc((size_t)(job->parts * rows * job->columns) * sizeof(REAL), FN_SCRATCH);
+    job->scratch = fn_alloc((size_t)(fn_threads() * job->scratch_bytes), FN_SCRATCH);
+    fn_status status = job->partial && job->scratch ? FN_OK : FN_NO_MEMORY;
+    if (status == FN_OK) {
+        double work = (double)out_rows * (double)in->Q * (double)rows * (double)job->columns / LANES;
+        fn_parallel(job->parts * ceil_div(job->panels, job->panels_per_task), work, weight_task, job);
+        sum_parts(job->parts, rows * job->columns, job->partial);
+        fn_parallel(ceil_div(in->C, UNPACK_CHANNELS), (double)rows * (double)in->K, unpack_weights, job);
+    }
+    fn_free(job->partial);
+    fn_free(job->scratch);
+    return status;
+}
+
+static fn_status conv_grad_weight(const fn_conv *g, const void *x, const void *dy, void *dw) {
+    int64_t C = g->C / g->groups, K = g->K / g->groups, taps = g->R * g->S;
+    fn_status status = FN_OK;
+    if (g->N == 0) {
+        memset(dw, 0, (size_t)(g->K * C * taps) * sizeof(REAL));
+        return FN_OK;
+    }
+    if (is_depthwise(g)) return depthwise_grad_weight(g, x, dy, dw);
+    for (int64_t group = 0; group < g->groups && status == FN_OK; group++) {
+        weight_job job = {
+            .input = {.N = g->N, .H = g->H, .W = g->W, .C = C, .in_pixel = g->C, .in = (const REAL *)x + group * C,
+                      .P = g->P, .Q = g->Q, .K = K, .R = g->R, .S = g->S, .step_h = g->stride_h, .step_w = g->stride_w,
+                      .first_h = -g->pad_top, .first_w = -g->pad_left, .tap_h = g->dilation_h, .tap_w = g->dilation_w},
+            .dy = (const REAL *)dy + group * K, .dy_pixel = g->K, .dw = (REAL *)dw + group * K * C * taps,
+        };
+        status = weight_run(&job);
+    }
+    return status;
+}

@@ -1,0 +1,56 @@
+/* c = a * b + bias for any operand orders.  A task is a block of rows times one panel of columns: it packs its piece
+ * of B, KC steps at a time, and runs the tiles of its rows over it, so B is read from memory once a row block. */
+
+enum { GEMM_KC = 512, GEMM_ROWS = 16 * TILE_ROWS, GEMM_SCRATCH = (GEMM_KC + 1) * PANEL + GEMM_KC * TILE_ROWS };
+
+typedef struct {
+    int64_t M, N, K, a_row, a_col, b_row, b_col, row_blocks;
+    const REAL *a, *b, *bias;
+    REAL *c, *scratch; /* per thread: a panel of B, a panel of bias, the last columns of A */
+} gemm_job;
+
+static void gemm_task(void *context, int64_t task, int thread) {
+    const gemm_job *job = context;
+    int64_t panel = task / job->row_blocks * PANEL, first = task % job->row_blocks * GEMM_ROWS;
+    int64_t last = min64(first + GEMM_ROWS, job->M), columns = min64(PANEL, job->N - panel);
+    REAL *b = job->scratch + (int64_t)thread * GEMM_SCRATCH, *bias = b + GEMM_KC * PANEL, *edge = bias + PANEL;
+    for (int64_t k = 0; k == 0 || k < job->K; k += GEMM_KC) {
+        int64_t steps = min64(GEMM_KC, job->K - k);
+        pack_panel(steps, columns, job->b + k * job->b_row + panel * job->b_col, job->b_row, job->b_col, b);
+        ending end = {NULL, k > 0, columns};
+        if (job->bias && k + GEMM_KC >= job->K) {
+            pack_panel(1, columns, job->bias + panel, 0, 1, bias);
+            end.bias = bias;
+        }
+        const int64_t start = 0;
+        segments along = {1, steps, &start};
+        for (int64_t i = first; i < last; i += TILE_ROWS) {
+            int live = (int)min64(TILE_ROWS, last - i);
+            const REAL *rows[TILE_ROWS];
+            REAL *c[TILE_ROWS];
+            for (int r = 0; r < TILE_ROWS; r++) {
+                int64_t row = i + min64(r, live - 1);
+                rows[r] = job->a + row * job->a_row + k * job->a_col;
+                c[r] = job->c + row * job->N + panel;
+            }
+            if (job->a_col == 1) row_tile(live, rows, along, b, c, end);
+            else if (live == TILE_ROWS) column_tile(live, rows[0], job->a_col, along, b, c, end);
+            else { /* a column tile reads TILE_ROWS neighbours, and A may end here */
+                for (int64_t t = 0; t < steps; t++)
+                    for (int r = 0; r < live; r++) edge[t * TILE_ROWS + r] = rows[0][t * job->a_col + r];
+                column_tile(live, edge, TILE_ROWS, along, b, c, end);
+            }
+        }
+    }
+}
+
+static fn_status gemm(int64_t M, int64_t N, int64_t K, const void *a, int64_t a_row, int64_t a_col, const void *b,
+                      int64_t b_row, int64_t b_col, const void *bias, void *c) {
+    gemm_job job = {M, N, K, a_row, a_col, b_row, b_col, ceil_div(M, GEMM_ROWS), a, b, bias, c, NULL};
+    if (M == 0 || N == 0) return FN_OK;
+    job.scratch = fn_alloc(sizeof(REAL) * (size_t)fn_threads() * GEMM_SCRATCH, FN_SCRATCH);
+    if (!job.scratch) return FN_NO_MEMORY;
+    fn_parallel(job.row_blocks * ceil_div(N, PANEL), (double)M * (double)N * (double)K / LANES, gemm_task, &job);
+    fn_free(job.scratch);
+    return FN_OK;
+}

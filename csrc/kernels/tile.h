@@ -1,0 +1,130 @@
+/* The register tile that every matrix product and convolution ends in, and the panels that it reads.
+ *
+ * A tile is TILE_ROWS x PANEL outputs held in registers, PANEL = 2 vectors.  Operand B comes in panels: for each
+ * step t of the reduction, PANEL consecutive numbers B[t][0..PANEL), 64-byte aligned.  Operand A is read in place,
+ * one broadcast number a row and step:
+ *
+ *   rows    (row_tile):    a row is wherever rows[i] points; step t reads rows[i][segment + t]
+ *   columns (column_tile): step t reads the TILE_ROWS neighbours at base[segment + t*step + i]
+ *
+ * A reduction is cut into equal segments (a filter row, say), which start at offsets[] from the same pointers.
+ * Each output is one chain of FMAs in the order of t, whatever the tile's size: same bits on every ISA and thread.
+ */
+enum { PANEL = 2 * LANES };
+
+typedef struct {
+    int64_t count, length; /* segments, and steps in each */
+    const int64_t *offsets;
+} segments;
+
+/* acc += B-panel product of `height` rows and `width` vectors. */
+INLINE void row_product(const int height, const int width, vec acc[][2], const REAL *const *rows, segments along,
+                        const REAL *b) {
+    for (int64_t segment = 0; segment < along.count; segment++) {
+        const REAL *a[TILE_ROWS];
+        UNROLL for (int i = 0; i < height; i++) a[i] = rows[i] + along.offsets[segment];
+        for (int64_t t = 0; t < along.length; t++) {
+            vec b0 = *(const vec *)b, b1 = width == 2 ? *(const vec *)(b + LANES) : b0;
+            UNROLL for (int i = 0; i < height; i++) {
+                vec value = broadcast(a[i][t]);
+                acc[i][0] += value * b0;
+                if (width == 2) acc[i][1] += value * b1;
+            }
+            b += PANEL;
+        }
+    }
+}
+
+INLINE void column_product(const int height, const int width, vec acc[][2], const REAL *base, int64_t step,
+                           segments along, const REAL *b) {
+    for (int64_t segment = 0; segment < along.count; segment++) {
+        const REAL *a = base + along.offsets[segment];
+        for (int64_t t = 0; t < along.length; t++) {
+            vec b0 = *(const vec *)b, b1 = width == 2 ? *(const vec *)(b + LANES) : b0;
+            UNROLL for (int i = 0; i < height; i++) {
+                vec value = broadcast(a[i]);
+                acc[i][0] += value * b0;
+                if (width == 2) acc[i][1] += value * b1;
+            }
+            a += step;
+            b += PANEL;
+        }
+    }
+}
+
+/* What happens after a product: c = product (+ c) (+ bias), for `columns` <= PANEL of each row. */
+typedef struct {
+    const REAL *bias; /* PANEL numbers, zeros behind the last column; or NULL */
+    int accumulate;   /* add to what c holds */
+    int64_t columns;
+} ending;
+
+INLINE void tile_end(const int height, const int width, int live, vec acc[][2], REAL *const *c, ending end) {
+    vec bias0 = {0}, bias1 = {0};
+    if (end.bias) bias0 = load(end.bias), bias1 = load(end.bias + LANES);
+    UNROLL for (int i = 0; i < height; i++) {
+        if (i >= live) break;
+        if (end.accumulate) {
+            acc[i][0] += load_part(c[i], end.columns);
+            if (width == 2) acc[i][1] += load_part(c[i] + LANES, end.columns - LANES);
+        }
+        if (end.bias) acc[i][0] += bias0, acc[i][1] += bias1;
+        store_part(c[i], acc[i][0], end.columns);
+        if (width == 2) store_part(c[i] + LANES, acc[i][1], end.columns - LANES);
+    }
+}
+
+INLINE void row_tile_sized(const int height, const int width, int live, const REAL *const *rows, segments along,
+                           const REAL *b, REAL *const *c, ending end) {
+    vec acc[TILE_ROWS][2];
+    UNROLL for (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
+    row_product(height, width, acc, rows, along, b);
+    tile_end(height, width, live, acc, c, end);
+}
+
+INLINE void column_tile_sized(const int height, const int width, int live, const REAL *base, int64_t step,
+                              segments along, const REAL *b, REAL *const *c, ending end) {
+    vec acc[TILE_ROWS][2];
+    UNROLL for (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
+    column_product(height, width, acc, base, step, along, b);
+    tile_end(height, width, live, acc, c, end);
+}
+
+/* Tiles with few live rows use a lower one; rows[] and c[] hold valid pointers up to TILE_ROWS all the same. */
+enum { HALF_ROWS = (TILE_ROWS + 1) / 2, LOW_ROWS = (TILE_ROWS + 5) / 6 };
+
+#define CHOOSE_TILE(tile, ...)                                            \
+    if (end.columns > LANES) {                                            \
+        if (live > HALF_ROWS) tile(TILE_ROWS, 2, live, __VA_ARGS__);      \
+        else if (live > LOW_ROWS) tile(HALF_ROWS, 2, live, __VA_ARGS__);  \
+        else tile(LOW_ROWS, 2, live, __VA_ARGS__);                        \
+    } else {                                                              \
+        if (live > HALF_ROWS) tile(TILE_ROWS, 1, live, __VA_ARGS__);      \
+        else if (live > LOW_ROWS) tile(HALF_ROWS, 1, live, __VA_ARGS__);  \
+        else tile(LOW_ROWS, 1, live, __VA_ARGS__);                        \
+    }
+
+static __attribute__((noinline)) void row_tile(int live, const REAL *const *rows, segments along, const REAL *b,
+                                               REAL *const *c, ending end) {
+    CHOOSE_TILE(row_tile_sized, rows, along, b, c, end)
+}
+
+static __attribute__((noinline)) void column_tile(int live, const REAL *base, int64_t step, segments along,
+                                                  const REAL *b, REAL *const *c, ending end) {
+    CHOOSE_TILE(column_tile_sized, base, step, along, b, c, end)
+}
+
+/* B[t][lane] = source[t*step + lane*lane_step] for t < steps; zeros in lanes >= columns. */
+static void pack_panel(int64_t steps, int64_t columns, const REAL *source, int64_t step, int64_t lane_step, REAL *b) {
+    if (lane_step == 1)
+        for (int64_t t = 0; t < steps; t++) {
+            const REAL *from = source + t * step;
+            store(b + t * PANEL, load_part(from, columns));
+            store(b + t * PANEL + LANES, load_part(from + LANES, columns - LANES));
+        }
+    else
+        for (int64_t lane = 0; lane < PANEL; lane++) {
+            const REAL *from = source + lane * lane_step;
+            for (int64_t t = 0; t < steps; t++) b[t * PANEL + lane] = lane < columns ? from[t * step] : 0;
+        }
+}

@@ -1,0 +1,57 @@
+/* The only SIMD vocabulary: GCC/Clang vector extensions in the width and for the target that the ISA wrapper set.
+ *
+ * a*b + c becomes one FMA wherever the target has it (-ffp-contract=fast; checked with objdump), so that AVX2 and
+ * AVX-512 round alike.  Vectors are only passed to functions that are inlined.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "../fastnet.h"
+
+#define PRAGMA(text) _Pragma(#text)
+#ifdef TARGET
+#ifdef __clang__
+#define TARGET_BEGIN(target_list) PRAGMA(clang attribute push(__attribute__((target(target_list))), apply_to = function))
+#define TARGET_END PRAGMA(clang attribute pop)
+#else
+#define TARGET_BEGIN(target_list) PRAGMA(GCC push_options) PRAGMA(GCC target(target_list))
+#define TARGET_END PRAGMA(GCC pop_options)
+#endif
+TARGET_BEGIN(TARGET)
+#else
+#define TARGET_END
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL PRAGMA(GCC unroll 16)
+
+typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
+enum { LANES = VECTOR_BYTES / sizeof(REAL) };
+
+/* Whole-number lanes as wide as REAL: what comparisons of vectors give (all bits set where true). */
+typedef __typeof__((vec){0} < (vec){0}) mask;
+
+INLINE vec load(const REAL *p) {
+    vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+INLINE void store(REAL *p, vec v) { memcpy(p, &v, sizeof v); }
+INLINE vec broadcast(REAL value) { return value - (vec){0}; }
+/* The first `lanes` lanes (any number, also none or more than there are), zeros behind them. */
+INLINE vec load_part(const REAL *p, int64_t lanes) {
+    vec v = {0};
+    if (lanes >= LANES) return load(p);
+    if (lanes > 0) memcpy(&v, p, (size_t)lanes * sizeof(REAL));
+    return v;
+}
+INLINE void store_part(REAL *p, vec v, int64_t lanes) {
+    if (lanes >= LANES) store(p, v);
+    else if (lanes > 0) memcpy(p, &v, (size_t)lanes * sizeof(REAL));
+}
+INLINE vec select(mask where, vec yes, vec no) { return (vec)((where & (mask)yes) | (~where & (mask)no)); }
+
+INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
