@@ -1,0 +1,37 @@
+"""Layers: functions with parameters that know their own gradients."""
+
+from fastnet.layers.activation import LeakyReLU, ReLU, Sigmoid, Tanh
+from fastnet.layers.base import Layer, Parameter, trace
+from fastnet.layers.containers import Concat, Residual, Sequential
+from fastnet.layers.conv import Conv2d
+from fastnet.layers.dropout import Dropout
+from fastnet.layers.linear import Linear
+from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
+from fastnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from fastnet.layers.prediction import Evaluation
+from fastnet.layers.shape import Flatten, Identity, Subsample
+
+__all__ = [
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Concat",
+    "Conv2d",
+    "Dropout",
+    "Evaluation",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "Identity",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "MaxPool2d",
+    "Parameter",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "Subsample",
+    "Tanh",
+    "trace",
+]

@@ -1,0 +1,53 @@
+"""Dropout (Srivastava et al. 2014)."""
+
+from __future__ import annotations
+
+from fastnet.layers.base import Layer
+
+__all__ = ["Dropout"]
+
+
+class Dropout(Layer):
+    """Inverted dropout: in training, zero with probability `p` and divide the rest by 1 - p; else the identity.
+
+    Masks come from a Philox stream and do not depend on threads or backends: element i of a pass is number
+    ``offset + i`` of stream `seed`, and `offset` moves on with each training pass.
+
+    Parameters
+    ----------
+    p : float
+        The probability of zeroing, in [0, 1).
+    seed : int, optional
+        Of the stream, in [0, 2**64); by default drawn from the model's seed when it is built.
+    """
+
+    def __init__(self, p=0.5, seed=None):
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout: p, the probability of zeroing, must lie in [0, 1), got {p!r}")
+        if seed is not None and not 0 <= seed < 2**64:
+            raise ValueError(f"Dropout: seed must lie in [0, 2**64), got {seed!r}")
+        self.p, self.seed, self.offset = float(p), seed, 0
+
+    def setup(self, shape, rng, dtype):
+        if self.seed is None:
+            self.seed = int(rng.integers(2**63))
+        return shape
+
+    def run(self, x, training, ops):
+        if not training or self.p == 0:
+            return x, lambda dy, input_gradient=True: dy if input_gradient else None
+        y, saved = ops.dropout(x, self.p, self.seed, self.offset)
+        self.offset += -(-x.size // 4) * 4  # whole Philox blocks of four numbers
+
+        def backward(dy, input_gradient=True):
+            return ops.dropout_backward(dy, saved) if input_gradient else None
+
+        return y, backward
+
+    def stream(self) -> dict[str, int]:
+        """Where the stream stands; see ``rng_state``."""
+        return {"seed": self.seed, "offset": self.offset}
+
+    def set_stream(self, seed: int, offset: int) -> None:
+        """Put the stream back to where :meth:`stream` was taken."""
+        self.seed, self.offset = seed, offset

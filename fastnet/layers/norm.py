@@ -1,0 +1,94 @@
+"""Batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167)."""
+
+from __future__ import annotations
+
+from fastnet.layers.base import Layer
+
+__all__ = ["BatchNorm1d", "BatchNorm2d"]
+
+
+class _BatchNorm(Layer):
+    """Arguments and arithmetic are PyTorch's.
+
+    Parameters
+    ----------
+    eps : float
+        Added to the variance.
+    momentum : float
+        Weight of the *new* value in the running statistics (0.1); courses and Keras give the weight of the old (0.9).
+        The running variance is the unbiased one.
+    affine : bool
+        Whether there are a weight (gamma, starts at 1) and a bias (beta, starts at 0) per channel.
+    track_running_stats : bool
+        Without, inference normalises with the batch's own statistics too.
+
+    Attributes
+    ----------
+    frozen : bool
+        Set by ``freeze``: the running statistics normalise and stay as they are, even with ``training=True``.
+    """
+
+    _axes = 0
+
+    def __init__(self, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
+        if not eps > 0:
+            raise ValueError(f"{type(self).__name__}: eps must be positive, got {eps!r}")
+        if not (isinstance(momentum, (int, float)) and 0 <= momentum <= 1):
+            raise ValueError(
+                f"{type(self).__name__}: momentum, the weight of the new value, must lie in [0, 1], got {momentum!r}"
+            )
+        self.eps, self.momentum = float(eps), float(momentum)
+        self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
+        self.frozen = False
+        self.weight = self.bias = self.running_mean = self.running_var = None
+
+    def setup(self, shape, rng, dtype):
+        if len(shape) != self._axes:
+            expected = "(N, C)" if self._axes == 1 else "(N, C, H, W)"
+            raise ValueError(f"{type(self).__name__}: expects {expected}, got examples of shape {shape}")
+        channels = shape[:1]
+        if self.affine:
+            self.parameter("weight", channels, "ones", rng, dtype, decay=False)
+            self.parameter("bias", channels, "zeros", rng, dtype, decay=False)
+        if self.track_running_stats:
+            self.parameter("running_mean", channels, "zeros", rng, dtype, buffer=True)
+            self.parameter("running_var", channels, "ones", rng, dtype, buffer=True)
+        return shape
+
+    def run(self, x, training, ops):
+        gamma, beta = (self.weight, self.bias) if self.affine else (None, None)
+        mean, var = (self.running_mean.value, self.running_var.value) if self.track_running_stats else (None, None)
+        batch_statistics = not self.track_running_stats or (training and not self.frozen)
+        y, saved = ops.batch_norm(
+            x,
+            gamma and gamma.value,
+            beta and beta.value,
+            mean,
+            var,
+            batch_statistics,
+            self.momentum,
+            self.eps,
+        )
+
+        def backward(dy, input_gradient=True):
+            needs = input_gradient, gamma is not None and gamma.trainable, beta is not None and beta.trainable
+            if not any(needs):
+                return None
+            dx, dgamma, dbeta = ops.batch_norm_backward(dy, saved, needs)
+            if needs[1]:
+                gamma.accumulate(dgamma)
+            if needs[2]:
+                beta.accumulate(dbeta)
+            return dx
+
+        return y, backward
+
+
+class BatchNorm1d(_BatchNorm):
+    __doc__ = "Normalise each column of (N, C).  " + _BatchNorm.__doc__
+    _axes = 1
+
+
+class BatchNorm2d(_BatchNorm):
+    __doc__ = "Normalise each channel of (N, C, H, W).  " + _BatchNorm.__doc__
+    _axes = 3

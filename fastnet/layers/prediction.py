@@ -1,0 +1,97 @@
+"""What a model is for: summary, predict, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fastnet.backends import current
+from fastnet.layers.summary import Summary, summarize
+
+__all__ = ["Prediction", "Evaluation"]
+
+
+class Evaluation(NamedTuple):
+    """Means over a data set."""
+
+    loss: float
+    accuracy: float
+
+
+class Prediction:
+    """The part of Layer that runs over data sets."""
+
+    def summary(self, input_shape=None) -> Summary:
+        """A table of the layers: output shape, parameters, multiply-accumulates for one image.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, optional
+            Build for this shape first; needed where the model is not built yet.
+        """
+        if input_shape is not None:
+            self.build(input_shape)
+        self._require_built()
+        return summarize(self)
+
+    def predict(self, X, batch_size: int = 128):
+        """Outputs (scores) for all of X, (N, *output_shape), as a NumPy array; ``.argmax(1)`` gives classes.
+
+        Parameters
+        ----------
+        X : array, (N, *input_shape)
+            Cast batch by batch; a memory map is never read whole.
+        batch_size : int
+            Bounds the memory; the result does not depend on it.
+        """
+        ops = current()
+        _check_batch_size(batch_size)
+        if not hasattr(X, "shape"):
+            X = ops.asarray(X)
+        y = self(X[:batch_size])
+        if len(X) <= batch_size:
+            return ops.to_numpy(y)
+        result = ops.empty((len(X), *y.shape[1:]), y.dtype)
+        result[:batch_size] = y
+        for start in range(batch_size, len(X), batch_size):
+            result[start : start + batch_size] = self(X[start : start + batch_size])
+        return ops.to_numpy(result)
+
+    def evaluate(self, X, y, batch_size: int = 128, loss: str | Callable = "softmax") -> Evaluation:
+        """Mean loss and accuracy over a labelled data set, in inference mode.
+
+        Parameters
+        ----------
+        X : array, (N, *input_shape)
+        y : array of int, (N,)
+            Class numbers.
+        batch_size : int
+        loss : "softmax", "svm" or function
+            A function of (scores, labels) that returns (mean loss, gradient).
+
+        Returns
+        -------
+        Evaluation
+            ``(loss, accuracy)``, floats.
+        """
+        ops = current()
+        losses = {"softmax": ops.softmax_cross_entropy, "svm": ops.svm_loss}
+        if not callable(loss) and loss not in losses:
+            raise ValueError(f"evaluate: loss must be one of {sorted(losses)} or a function, got {loss!r}")
+        loss = loss if callable(loss) else losses[loss]
+        _check_batch_size(batch_size)
+        X, y = (array if hasattr(array, "shape") else ops.xp.asarray(array) for array in (X, y))
+        if len(X) != len(y) or not len(X):
+            raise ValueError(f"evaluate: X and y must have the same length, at least 1, got {len(X)} and {len(y)}")
+        total = right = 0
+        for start in range(0, len(X), batch_size):
+            labels = y[start : start + batch_size]
+            scores = self(X[start : start + batch_size])
+            total += float(loss(scores, labels)[0]) * len(labels)
+            right += int((scores.argmax(axis=1) == labels).sum())
+        return Evaluation(total / len(X), right / len(X))
+
+
+def _check_batch_size(batch_size) -> None:
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size must be an integer >= 1, got {batch_size!r}")

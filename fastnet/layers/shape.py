@@ -1,0 +1,65 @@
+"""Layers that move numbers without computing: Flatten, Identity, Subsample."""
+
+from __future__ import annotations
+
+import math
+
+from fastnet.layers.base import Layer, count
+
+__all__ = ["Flatten", "Identity", "Subsample"]
+
+
+def image_shape(name: str, shape) -> tuple[int, int, int]:
+    """(C, H, W), or an error that says so."""
+    if len(shape) != 3:
+        raise ValueError(f"{name}: expects images, (N, C, H, W), got examples of shape {tuple(shape)}")
+    return shape
+
+
+class Flatten(Layer):
+    """(N, C, H, W) to (N, C*H*W), in that order."""
+
+    def setup(self, shape, rng, dtype):
+        return (math.prod(shape),)
+
+    def run(self, x, training, ops):
+        shape = x.shape
+
+        def backward(dy, input_gradient=True):
+            return ops.unflatten(dy, shape) if input_gradient else None
+
+        return ops.flatten(x), backward
+
+
+class Identity(Layer):
+    """y = x."""
+
+    def run(self, x, training, ops):
+        def backward(dy, input_gradient=True):
+            return dy if input_gradient else None
+
+        return x, backward
+
+
+class Subsample(Layer):
+    """Every `stride`-th pixel, with zero channels around them up to `channels`.
+
+    The parameter-free shortcut of He et al. 2015 (arXiv:1512.03385), option A.
+    """
+
+    def __init__(self, stride, channels):
+        self.stride, self.channels = count(stride, "Subsample: stride"), count(channels, "Subsample: channels")
+
+    def setup(self, shape, rng, dtype):
+        C, H, W = image_shape("Subsample", shape)
+        if C > self.channels:
+            raise ValueError(f"Subsample: {self.channels} channels asked for, the input has {C} already")
+        return self.channels, -(-H // self.stride), -(-W // self.stride)
+
+    def run(self, x, training, ops):
+        y, saved = ops.subsample(x, self.stride, self.channels)
+
+        def backward(dy, input_gradient=True):
+            return ops.subsample_backward(dy, saved) if input_gradient else None
+
+        return y, backward

@@ -1,0 +1,90 @@
+"""The table that ``model.summary()`` shows."""
+
+from __future__ import annotations
+
+import html
+from typing import NamedTuple
+
+__all__ = ["Summary", "Row", "summarize"]
+
+
+class Row(NamedTuple):
+    """One layer; parameters count weights and biases, not statistics."""
+
+    name: str
+    layer: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+
+
+class Summary(NamedTuple):
+    """Rows and totals; prints as a table, and as HTML in a notebook.
+
+    Attributes
+    ----------
+    rows : list of Row
+    parameters, trainable : int
+        Totals; a shared parameter counts once.
+    macs : int
+        Multiply-accumulates of a forward pass of one image.
+    input_shape : tuple of int
+    """
+
+    rows: list[Row]
+    parameters: int
+    trainable: int
+    macs: int
+    input_shape: tuple[int, ...]
+
+    _HEAD = ("name", "layer", "output shape", "parameters", "MACs")
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
+            (row.name, row.layer, _shape(row.output_shape), f"{row.parameters:,}", f"{row.macs:,}") for row in self.rows
+        ]
+
+    def _totals(self) -> str:
+        frozen = self.parameters - self.trainable
+        note = f" ({frozen:,} frozen)" if frozen else ""
+        return f"input {_shape(self.input_shape)}; {self.parameters:,} parameters{note}; {self.macs:,} MACs an image"
+
+    def __str__(self) -> str:
+        cells = [self._HEAD, *self._cells()]
+        widths = [max(len(row[column]) for row in cells) for column in range(5)]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if i > 2 else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in cells
+        ]
+        rule = "-" * (sum(widths) + 8)
+        return "\n".join([lines[0].rstrip(), rule, *lines[1:], rule, self._totals()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{title}</th>" for title in self._HEAD)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self._cells()
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{html.escape(self._totals())}</p>"
+
+
+def _shape(shape) -> str:
+    return " x ".join(map(str, shape))
+
+
+def summarize(model) -> Summary:
+    """The Summary of a built model."""
+    rows, parameters, trainable, macs = [], 0, 0, 0
+    for path, layer in model.named_layers():
+        if layer.children():
+            continue
+        own = [parameter for parameter in layer.own.values() if not parameter.buffer]
+        size = sum(parameter.size for parameter in own)
+        rows.append(Row(path, type(layer).__name__, layer.output_shape, size, layer.macs))
+        parameters, macs = parameters + size, macs + layer.macs
+        trainable += sum(parameter.size for parameter in own if parameter.trainable)
+    return Summary(rows, parameters, trainable, macs, model.input_shape)

@@ -1,0 +1,137 @@
+"""Files of named arrays, .safetensors and .npz: nothing in them can run code, and writes are atomic."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+__all__ = ["atomic_write", "write_arrays", "read_arrays"]
+
+SUFFIXES = (".safetensors", ".npz")
+
+
+def atomic_write(path: str | os.PathLike, write: Callable[[BinaryIO], None]) -> None:
+    """Make the file `path` with ``write(file)``: readers see the old file or the whole new one, never a part.
+
+    The bytes go to a temporary file in the same folder, are flushed to the disk, and take the name `path`.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder does not exist.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _mode(path))
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _mode(path: Path) -> int:
+    """The permissions of the file that is replaced, else those that a new file gets here."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _suffix(path: Path) -> str:
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: the file name must end in .safetensors or .npz")
+    return path.suffix
+
+
+def _safetensors():
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError(
+            'files that end in .safetensors need safetensors: pip install "fastnet-cnn[safetensors]"; .npz works without'
+        ) from None
+    return safetensors
+
+
+def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: dict | None = None) -> None:
+    """Write named arrays atomically, in the format that the suffix names.
+
+    Parameters
+    ----------
+    path : str or path
+        Ends in .safetensors or .npz.
+    arrays : mapping of str to array
+    metadata : dict of str to str, optional
+        Kept by .safetensors files; for .npz pass arrays only.
+
+    Raises
+    ------
+    ValueError
+        Another suffix, or metadata for .npz.
+    ImportError
+        .safetensors without the library.
+    """
+    path = Path(path)
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    if _suffix(path) == ".npz":
+        if metadata:
+            raise ValueError(f"{path}: .npz files keep no metadata")
+        atomic_write(path, lambda file: np.savez(file, **arrays, allow_pickle=False))
+    else:
+        data = _safetensors().numpy.save(arrays, metadata)
+        atomic_write(path, lambda file: file.write(data))
+
+
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Read what :func:`write_arrays` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file; the message lists files beside it that could be meant.
+    ValueError
+        Another suffix, or a damaged file.
+    ImportError
+        .safetensors without the library.
+    """
+    path = Path(path)
+    suffix = _suffix(path)
+    if not path.is_file():
+        folder = path.parent
+        near = sorted(other.name for other in folder.iterdir() if other.suffix in SUFFIXES) if folder.is_dir() else []
+        hint = f"; {folder} has {', '.join(near[:5])}" if near else ""
+        raise FileNotFoundError(f"no file {path}{hint}")
+    library = _safetensors() if suffix == ".safetensors" else None
+    try:
+        if library:
+            return library.numpy.load_file(path)
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise ValueError(f"{path} is damaged or no {suffix} file: {error}") from error
+    except Exception as error:
+        if library and isinstance(error, library.SafetensorError):
+            raise ValueError(f"{path} is damaged or no .safetensors file: {error}") from error
+        raise
