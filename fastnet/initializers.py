@@ -12,7 +12,7 @@ import numpy as np
 
 __all__ = ["kaiming", "xavier", "glorot", "normal", "constant", "zeros", "fans", "generator", "resolve"]
 
-Initializer = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+Initializer = Callable[["np.random.Generator", tuple[int, ...]], np.ndarray]
 
 
 def generator(seed) -> np.random.Generator:
@@ -46,7 +46,7 @@ def kaiming(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def xavier(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Normal, standard deviation sqrt(1 / fan_in): the form of the CS231n lectures, keeps the variance going forward."""
+    """Normal, standard deviation sqrt(1 / fan_in), the CS231n lectures' form: keeps the variance going forward."""
     return normal(rng, shape, math.sqrt(1.0 / max(fans(shape)[0], 1)))
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +25,8 @@ def atomic_write(path: str | os.PathLike, write: Callable[[BinaryIO], None]) -> 
     FileNotFoundError
         The folder does not exist.
     """
+    import tempfile  # here, to keep importing fastnet fast
+
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")
@@ -70,7 +70,7 @@ def _safetensors():
         import safetensors.numpy
     except ImportError:
         raise ImportError(
-            'files that end in .safetensors need safetensors: pip install "fastnet-cnn[safetensors]"; .npz works without'
+            '.safetensors files need the library: pip install "fastnet-cnn[safetensors]" (.npz files work without)'
         ) from None
     return safetensors
 
@@ -116,6 +116,8 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     ImportError
         .safetensors without the library.
     """
+    import zipfile
+
     path = Path(path)
     suffix = _suffix(path)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Layer and Parameter: what every layer can do, whatever it computes.
+"""Layer: what every layer can do, whatever it computes.
 
 A subclass writes two methods: ``setup``, which infers shapes and makes parameters, and ``run``, which computes.
 Everything else (casting at the door, names, files, freezing, prediction, summaries) is here and in the mixins.
@@ -6,114 +6,19 @@ Everything else (casting at the door, names, files, freezing, prediction, summar
 
 from __future__ import annotations
 
-import contextlib
 import operator
 import warnings
-from collections.abc import Callable, Iterator
 
 from fastnet import initializers
 from fastnet.backends import current
+from fastnet.layers.parameter import Parameter
 from fastnet.layers.prediction import Prediction
 from fastnet.layers.state import State
+from fastnet.layers.tracing import step, trace
 
 __all__ = ["Layer", "Parameter", "trace"]
 
 Shape = tuple[int, ...]
-
-
-class Parameter:
-    """A named array that a model owns.
-
-    Attributes
-    ----------
-    value, grad : array
-        Of one shape; `grad` is None until a backward pass adds into it.
-    name : str
-        As in ``state_dict()`` of the model that was built last with this parameter in it.
-    trainable : bool
-        Whether backward passes compute `grad` and optimisers move `value`.
-    decay : bool
-        Whether weight decay applies (not to biases and batch-norm parameters).
-    buffer : bool
-        Statistics (a batch norm's running mean and variance): never trainable, not even after ``unfreeze``.
-    """
-
-    __slots__ = ("buffer", "decay", "grad", "name", "trainable", "value")
-
-    def __init__(self, value, name: str = "", trainable: bool = True, decay: bool = True, buffer: bool = False):
-        self.value, self.grad, self.name = value, None, name
-        self.trainable, self.decay, self.buffer = trainable and not buffer, decay and not buffer, buffer
-
-    def zero_grad(self) -> None:
-        """Forget the gradient."""
-        self.grad = None
-
-    def accumulate(self, gradient) -> None:
-        """Add into `grad`; the first gradient is taken over without a copy."""
-        if self.grad is None:
-            self.grad = gradient
-        else:
-            current().accumulate(self.grad, gradient)
-
-    @property
-    def shape(self) -> Shape:
-        return tuple(self.value.shape)
-
-    @property
-    def size(self) -> int:
-        return int(self.value.size)
-
-    @property
-    def dtype(self):
-        return self.value.dtype
-
-    def __repr__(self) -> str:
-        flags = "".join(f", {flag}" for flag, on in (("buffer", self.buffer), ("frozen", self._frozen)) if on)
-        return f"Parameter({self.name!r}, shape={self.shape}, {self.dtype}{flags})"
-
-    @property
-    def _frozen(self) -> bool:
-        return not self.trainable and not self.buffer
-
-
-_tracer: Callable | None = None
-
-
-@contextlib.contextmanager
-def trace(callback: Callable) -> Iterator[None]:
-    """Call ``callback(name, phase, array)`` with everything that layers compute inside the ``with`` block.
-
-    `name` is the layer's path in the model ("1.body.0"), or a parameter's name for its gradient ("1.body.0.weight");
-    `phase` is "forward" (the layer's output) or "backward" (its input gradient, or a parameter's gradient).
-    What the callback raises goes through to the caller of ``forward`` or ``backward``.  Forward passes that run
-    inside the block are traced on their way back too.
-    """
-    global _tracer
-    previous, _tracer = _tracer, callback
-    try:
-        yield
-    finally:
-        _tracer = previous
-
-
-def step(layer: Layer, x, training: bool, ops):
-    """``layer.run`` under the eyes of :func:`trace`; containers call their children through it."""
-    if _tracer is None or not layer.traced:
-        return layer.run(x, training, ops)
-    tracer, name = _tracer, layer.path or type(layer).__name__
-    y, backward = layer.run(x, training, ops)
-    tracer(name, "forward", y)
-
-    def traced_backward(dy, input_gradient=True):
-        dx = backward(dy, input_gradient)
-        for parameter in layer.own.values():
-            if parameter.trainable and parameter.grad is not None:
-                tracer(parameter.name, "backward", parameter.grad)
-        if dx is not None:
-            tracer(name, "backward", dx)
-        return dx
-
-    return y, traced_backward
 
 
 def count(value, name: str) -> int:

@@ -137,8 +137,8 @@ class Residual(_Container):
             shapes.append(shape)
         if shapes[0] != shapes[1]:
             raise ValueError(
-                f"Residual: the body gives {shapes[0]} and the shortcut {shapes[1]} from {shape}; they must be equal to "
-                "be added (a 1x1 Conv2d with the body's filters and stride makes a fitting shortcut)"
+                f"Residual: the body gives {shapes[0]} and the shortcut {shapes[1]} from {shape}; they must be "
+                "equal to be added (a 1x1 Conv2d with the body's filters and stride makes a fitting shortcut)"
             )
         return shapes[0]
 

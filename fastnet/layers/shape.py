@@ -52,7 +52,7 @@ class Subsample(Layer):
 
     def setup(self, shape, rng, dtype):
         C, H, W = image_shape("Subsample", shape)
-        if C > self.channels:
+        if self.channels < C:
             raise ValueError(f"Subsample: {self.channels} channels asked for, the input has {C} already")
         return self.channels, -(-H // self.stride), -(-W // self.stride)
 

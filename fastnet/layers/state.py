@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -53,8 +52,8 @@ class State:
     def _require_built(self) -> None:
         if not self.built:
             raise RuntimeError(
-                f"{type(self).__name__} is not built, so it has no parameters yet: call build(input_shape), for example "
-                "model.build((3, 32, 32), seed=0), or run it once"
+                f"{type(self).__name__} is not built, so it has no parameters yet: call build(input_shape), for "
+                "example model.build((3, 32, 32), seed=0), or run it once"
             )
 
     # ---------------------------------------------------------------- state dict and files
@@ -96,7 +95,8 @@ class State:
                 raise TypeError(f"load_state_dict: {name} must be a floating-point array, got {kind}")
             if tuple(value.shape) != parameter.shape:
                 raise ValueError(
-                    f"load_state_dict: {name} has shape {parameter.shape} in the model and {tuple(value.shape)} in the state"
+                    f"load_state_dict: {name} has shape {parameter.shape} in the model, "
+                    f"{tuple(value.shape)} in the state"
                 )
             values[name] = value
         for name, value in values.items():
@@ -182,16 +182,15 @@ class State:
 
 
 def _near(name: str, names: list[str]) -> str:
+    import difflib  # here, to keep importing fastnet fast
+
     close = difflib.get_close_matches(name, names, 3, 0.5) or names[:5]
     return f"names like {', '.join(close)} exist" if close else "the model has no parameters"
 
 
 def _mismatch(keys: Keys) -> str:
     lines = []
-    for title, names, others in (
-        ("missing from the state", keys.missing, keys.unexpected),
-        ("not in the model", keys.unexpected, keys.missing),
-    ):
+    for title, names in (("missing from the state", keys.missing), ("not in the model", keys.unexpected)):
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             lines.append(f"{title}: {', '.join(map(str, names[:5]))}{more}")
