@@ -1,0 +1,25 @@
+"""Data sets, preprocessing, mini-batches."""
+
+from fastnet.data.archive import npz, read_npz
+from fastnet.data.cifar import cifar10, cifar100
+from fastnet.data.dataset import Dataset, hold_out
+from fastnet.data.embedded import digits
+from fastnet.data.folder import image_folder
+from fastnet.data.idx import mnist, read_idx
+from fastnet.data.loader import Loader
+from fastnet.data.preprocess import Standardize
+
+__all__ = [
+    "Dataset",
+    "Loader",
+    "Standardize",
+    "digits",
+    "mnist",
+    "cifar10",
+    "cifar100",
+    "npz",
+    "image_folder",
+    "hold_out",
+    "read_idx",
+    "read_npz",
+]

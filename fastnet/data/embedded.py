@@ -1,0 +1,39 @@
+"""Data that comes inside a package: scikit-learn's handwritten digits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.data.dataset import Dataset, hold_out
+
+__all__ = ["digits"]
+
+
+def digits(test: float | int = 0.2, seed: int = 0) -> Dataset:
+    """1,797 real handwritten digits of 8x8 pixels, embedded in scikit-learn (Alpaydin & Kaynak 1998).
+
+    Parameters
+    ----------
+    test : float in (0, 1) or int
+        The fraction, or the number, of images drawn as the test set, every digit in its share.
+    seed : int
+        The same seed draws the same images.
+
+    Returns
+    -------
+    Dataset
+        Images (N, 1, 8, 8) float32 in [0, 1].
+
+    Raises
+    ------
+    ImportError
+        scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ImportError('digits need scikit-learn: pip install "fastnet-cnn[datasets]"') from error
+    source = load_digits()
+    X = (source.images / 16).astype(np.float32)[:, None]
+    X_train, y_train, X_test, y_test = hold_out(X, source.target.astype(np.int64), test, seed)
+    return Dataset(X_train, y_train, X_test, y_test, tuple("0123456789"), "digits")

@@ -1,0 +1,129 @@
+"""Loader: mini-batches in a seeded order, from any position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from fastnet.data.dataset import check_labels
+
+__all__ = ["Loader"]
+
+
+class Loader:
+    """Mini-batches of (X, y).
+
+    The order of an epoch and the random numbers of each batch's augmentation are functions of (seed, epoch, batch)
+    alone, so a position is two integers and any epoch can be repeated: ``loader.batches(epoch, start)``.  Iterating
+    over the loader runs the rest of the current epoch and moves its position: ``for x, y in loader``.
+
+    Parameters
+    ----------
+    X : array (N, ...), uint8 or another numeric dtype
+        Never copied whole: each batch is gathered and cast.  A np.memmap is fine.
+    y : int array (N,)
+        Class numbers.
+    batch_size : int
+    seed : int >= 0
+    shuffle : bool
+        False keeps the order of X.
+    drop_last : bool or "single"
+        What becomes of a last batch that is not full: False keeps it; True leaves it out; "single" leaves it out only
+        if it holds one sample, of which batch norm can't take statistics, and others came before it.  With shuffling
+        other samples are left out in each epoch.
+    preprocess : callable ``(x, dtype) -> x``, optional
+        Such as Standardize.  Without it a batch is only cast.
+    augment : sequence of callables ``(x, rng) -> x``
+        Applied to each raw batch in order, before `preprocess`; rng is a numpy Generator.
+    dtype : "float32" or "float64"
+        Of the batches of images.
+
+    Raises
+    ------
+    ValueError, TypeError
+        X and y that do not fit, no data, or a batch size, seed or drop_last that is not one of the above.
+    """
+
+    def __init__(
+        self,
+        X,
+        y,
+        batch_size: int = 128,
+        seed: int = 0,
+        shuffle: bool = True,
+        drop_last: bool | str = False,
+        preprocess: Callable | None = None,
+        augment: Sequence[Callable] = (),
+        dtype="float32",
+    ):
+        self.X = X if isinstance(X, np.ndarray) else np.asarray(X)
+        if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
+            raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
+        self.y = check_labels("Loader", self.X, y)
+        if len(self.y) == 0:
+            raise ValueError("Loader: there are no samples")
+        if batch_size < 1 or int(batch_size) != batch_size:
+            raise ValueError(f"Loader: batch_size must be an integer >= 1, got {batch_size!r}")
+        if seed < 0 or int(seed) != seed:
+            raise ValueError(f"Loader: seed must be an integer >= 0, got {seed!r}")
+        if drop_last not in (True, False, "single"):
+            raise ValueError(f"Loader: drop_last must be True, False or 'single', got {drop_last!r}")
+        self.batch_size, self.seed = int(batch_size), int(seed)
+        self.shuffle, self.drop_last = bool(shuffle), drop_last
+        self.preprocess, self.augment, self.dtype = preprocess, tuple(augment), np.dtype(dtype)
+        self.epoch = self.batch = 0
+        if len(self) == 0:
+            raise ValueError(
+                f"Loader: drop_last=True leaves nothing of {len(self.y)} samples at batch_size={batch_size}"
+            )
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        full, rest = divmod(len(self.y), self.batch_size)
+        dropped = self.drop_last is True or (self.drop_last == "single" and rest == 1 and full > 0)
+        return full + (rest > 0 and not dropped)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The batches of an epoch from number `start` on; the loader's own position stays."""
+        order = None
+        if self.shuffle:
+            order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(len(self.y))
+        for batch in range(start, len(self)):
+            cut = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+            index = cut if order is None else order[cut]
+            yield self._cast(self.X[index], epoch, batch), self.y[index]
+
+    def _cast(self, x, epoch, batch):
+        for position, augment in enumerate(self.augment):
+            seeds = np.random.SeedSequence([self.seed, epoch, batch, position])
+            x = augment(x, np.random.Generator(np.random.Philox(seeds)))
+        return self.preprocess(x, self.dtype) if self.preprocess else x.astype(self.dtype, copy=False)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The rest of the current epoch; after its last batch the position is the start of the next epoch."""
+        for x, y in self.batches(self.epoch, self.batch):
+            self.batch += 1
+            if self.batch == len(self):
+                self.epoch, self.batch = self.epoch + 1, 0
+            yield x, y
+
+    def state_dict(self) -> dict:
+        """The position and all that the order depends on: plain numbers."""
+        settings = ("epoch", "batch", "seed", "batch_size", "shuffle", "drop_last")
+        return {**{name: getattr(self, name) for name in settings}, "samples": len(self.y)}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go to a position that `state_dict` told.
+
+        Raises
+        ------
+        ValueError
+            The position belongs to another seed, batch size, order or number of samples.
+        """
+        mine = self.state_dict()
+        other = [name for name in mine if name not in ("epoch", "batch") and state.get(name) != mine[name]]
+        if other:
+            listing = ", ".join(f"{name} {state.get(name)} (here {mine[name]})" for name in other)
+            raise ValueError(f"Loader: the position was saved with {listing}; use the same data and settings")
+        self.epoch, self.batch = int(state["epoch"]), int(state["batch"])

@@ -1,0 +1,113 @@
+"""Reading pickles that hold plain containers and numeric arrays, and nothing else: no code of the file ever runs."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+
+import numpy as np
+
+__all__ = ["load_plain_pickle"]
+
+_MAX_MEMO = 10_000_000
+_DTYPES = {"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"}
+
+
+def _text(value) -> str:
+    return value.decode("ascii") if isinstance(value, bytes) else str(value)
+
+
+class _DType:
+    """Stands in for numpy.dtype: knows numbers only."""
+
+    def __init__(self, name, *_):
+        name = _text(name)
+        if name not in _DTYPES:
+            raise pickle.UnpicklingError(f"arrays of dtype {name!r} are not accepted")
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state):
+        self.dtype = self.dtype.newbyteorder({">": ">", "<": "<"}.get(_text(state[1]), "="))
+
+
+class _Array:
+    """Stands in for numpy.ndarray: made only from its own bytes, by np.frombuffer."""
+
+    array: np.ndarray
+
+    def __setstate__(self, state):
+        _, shape, dtype, fortran, data = state
+        if not isinstance(dtype, _DType) or not isinstance(data, bytes):
+            raise pickle.UnpicklingError("an array without plain data")
+        order = "F" if fortran else "C"
+        self.array = np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
+
+
+def _reconstruct(*_):
+    return _Array()
+
+
+def _encode(text, encoding="latin1"):
+    """_codecs.encode, as Python 3 writes bytes in protocol 2; latin-1 only."""
+    if _text(encoding) not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"encoding {encoding!r} is not accepted")
+    return text.encode("latin1")
+
+
+_GLOBALS = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _DType,
+    ("_codecs", "encode"): _encode,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        try:
+            return _GLOBALS[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not data") from None
+
+    def persistent_load(self, pid):
+        raise pickle.UnpicklingError("it refers to objects outside the file")
+
+
+def _plain(value):
+    """Stand-ins replaced by their arrays, byte strings that are keys by text."""
+    if isinstance(value, _Array):
+        return value.array
+    if isinstance(value, dict):
+        return {_text(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str, bytes)):
+        return value
+    raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")
+
+
+def load_plain_pickle(data: bytes, where: str) -> dict | list:
+    """Unpickle `data`, whatever Python wrote it, if it holds only dicts, lists, text, numbers and numeric arrays.
+
+    Tuples come back as lists; keys of dicts as str, other text of Python 2 as bytes.
+
+    Parameters
+    ----------
+    data : bytes
+    where : str
+        The file's name, for the message.
+
+    Raises
+    ------
+    ValueError
+        The pickle is damaged, or asks for anything else.  Nothing has been called then.
+    """
+    try:
+        for opcode, argument, _ in pickletools.genops(data):  # reads every length against the bytes that are there
+            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > _MAX_MEMO:
+                raise pickle.UnpicklingError("a memo index out of range")
+        return _plain(_Unpickler(io.BytesIO(data), encoding="bytes").load())
+    except Exception as error:  # a hostile pickle can raise nearly anything
+        raise ValueError(f"{where}: not accepted as a pickle of plain arrays: {error}") from error

@@ -1,0 +1,95 @@
+"""Preprocessing that is fitted on the training data and then applied to every split alike."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["Standardize"]
+
+_CHUNK = 1024
+
+
+class Standardize:
+    """Scale, then subtract each channel's mean and divide by its standard deviation: ``(x / scale - mean) / std``.
+
+    A channel is axis 1: C of (N, C, H, W), or a feature of (N, D).  Call it on a batch or on a whole array:
+    ``standardize(X)``.  Solver applies it to each batch and keeps it in its checkpoints.
+
+    Parameters
+    ----------
+    mean, std : array-like (C,)
+        Of the scaled values; std > 0.
+    scale : float
+        What one stands for in the raw values, such as 255 for uint8 images.
+
+    Examples
+    --------
+    >>> standardize = Standardize.fit(dataset.X_train)  # on training data only
+    >>> model.evaluate(standardize(dataset.X_test), dataset.y_test)
+    """
+
+    def __init__(self, mean, std, scale: float = 1.0):
+        self.mean = np.array(mean, dtype=np.float64, ndmin=1)
+        self.std = np.array(std, dtype=np.float64, ndmin=1)
+        self.scale = float(scale)
+        if self.mean.ndim != 1 or self.mean.shape != self.std.shape:
+            raise ValueError(f"Standardize: mean and std must be (C,), got {self.mean.shape} and {self.std.shape}")
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.std).all() and (self.std > 0).all()):
+            raise ValueError(f"Standardize: mean must be finite and std finite and > 0, got {self.mean} and {self.std}")
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"Standardize: scale must be > 0, got {scale!r}")
+
+    def __repr__(self) -> str:
+        mean, std = (np.array2string(a, precision=4, threshold=6) for a in (self.mean, self.std))
+        return f"Standardize(mean={mean}, std={std}, scale={self.scale:g})"
+
+    @classmethod
+    def fit(cls, X, scale: float | None = None) -> Standardize:
+        """Measure the mean and standard deviation of each channel of X, in float64, without copying X whole.
+
+        Parameters
+        ----------
+        X : array (N, C, ...)
+            The training data.
+        scale : float, optional
+            255 for uint8, else 1, by default.
+
+        Raises
+        ------
+        ValueError
+            No data, or values that are not finite.
+        """
+        if X.ndim < 2 or X.size == 0:
+            raise ValueError(f"Standardize.fit: X must have shape (N, C, ...) and hold data, got {X.shape}")
+        scale = scale if scale is not None else 255.0 if X.dtype == np.uint8 else 1.0
+        count = X.size // X.shape[1]
+
+        def mean_of(function):
+            total = 0.0
+            for start in range(0, len(X), _CHUNK):
+                chunk = function(np.moveaxis(X[start : start + _CHUNK], 1, -1).astype(np.float64))
+                total = total + chunk.reshape(-1, X.shape[1]).sum(axis=0)
+            return total / count
+
+        mean = mean_of(lambda x: x)
+        std = np.sqrt(mean_of(lambda x: (x - mean) ** 2))
+        std = np.where(std > 1e-12 * np.maximum(np.abs(mean), scale), std, scale)  # a constant channel stays as it is
+        return cls(mean / scale, std / scale, scale)
+
+    def __call__(self, X, dtype="float32") -> np.ndarray:
+        """A standardised copy of X (N, C, ...), in `dtype`."""
+        if X.ndim < 2 or X.shape[1] != len(self.mean):
+            raise ValueError(f"Standardize: fitted on {len(self.mean)} channels, got an array of shape {X.shape}")
+        shape = (-1,) + (1,) * (X.ndim - 2)
+        Y = X.astype(dtype)
+        Y -= (self.mean * self.scale).astype(dtype).reshape(shape)
+        Y *= (1 / (self.std * self.scale)).astype(dtype).reshape(shape)
+        return Y
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Arrays that `from_state_dict` takes back."""
+        return {"mean": self.mean, "std": self.std, "scale": np.array(self.scale)}
+
+    @classmethod
+    def from_state_dict(cls, state: dict) -> Standardize:
+        return cls(state["mean"], state["std"], float(state["scale"]))

@@ -1,0 +1,17 @@
+"""Training: Solver, its history, callbacks and checkpoints."""
+
+from fastnet.training.callbacks import BestSnapshot, Callback, EarlyStopping
+from fastnet.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from fastnet.training.history import History
+from fastnet.training.solver import Solver
+
+__all__ = [
+    "Solver",
+    "History",
+    "Callback",
+    "BestSnapshot",
+    "EarlyStopping",
+    "Checkpoint",
+    "CheckpointError",
+    "load_checkpoint",
+]

@@ -1,0 +1,147 @@
+"""Callbacks: what else is to happen in training; early stopping and the best snapshot are two of them."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["Callback", "BestSnapshot", "EarlyStopping"]
+
+
+class Callback:
+    """The base: does nothing.  Solver calls these methods with itself; ``solver.stop(reason)`` ends training.
+
+    A callback with a state returns it from `state_dict` as ``(plain, arrays)``, a dict for JSON and a dict of arrays;
+    checkpoints keep both.
+    """
+
+    def on_train_begin(self, solver) -> None:
+        """Before the first iteration, and after a checkpoint was loaded."""
+
+    def on_iteration_end(self, solver) -> None:
+        """After each update of the parameters; ``solver.history.losses[-1]`` is its loss."""
+
+    def on_epoch_end(self, solver, record: dict) -> None:
+        """After validation; `record` is the epoch's row of the history."""
+
+    def on_train_end(self, solver) -> None:
+        """After the last epoch, or after `solver.stop`; not after an error or Ctrl-C."""
+
+    def state_dict(self) -> tuple[dict, dict]:
+        return {}, {}
+
+    def load_state_dict(self, plain: dict, arrays: dict) -> None:
+        """Take back what `state_dict` returned."""
+
+
+class BestSnapshot(Callback):
+    """Remember the parameters of the best epoch, and put them back when training ends.
+
+    Parameters
+    ----------
+    monitor : str
+        A column of the history: "val_loss", "val_accuracy", "loss", "accuracy".
+    min_delta : float
+        What counts as better, >= 0.
+    mode : "min", "max" or "auto"
+        "auto" is "max" for accuracies, "min" for everything else.
+    restore_best : bool
+        Whether the best parameters are put back when training ends; `best_state` has them in any case.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value so far.
+    best_epoch : int or None
+        Its epoch, from 1.
+    best_state : dict or None
+        ``model.state_dict()`` of then.
+    """
+
+    def __init__(
+        self, monitor: str = "val_loss", min_delta: float = 0.0, mode: str = "auto", restore_best: bool = True
+    ):
+        name = type(self).__name__
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"{name}: mode must be 'auto', 'min' or 'max', got {mode!r}")
+        if not (math.isfinite(min_delta) and min_delta >= 0):
+            raise ValueError(f"{name}: min_delta must be >= 0, got {min_delta!r}")
+        self.monitor, self.min_delta, self.restore_best = monitor, float(min_delta), bool(restore_best)
+        self.mode = mode if mode != "auto" else "max" if "acc" in monitor else "min"
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.best_state: dict | None = None
+
+    def on_train_begin(self, solver):
+        if self.monitor.startswith("val_") and solver.validation is None:
+            raise ValueError(
+                f"{type(self).__name__}: monitor={self.monitor!r} needs validation data; give Solver(validation=(X, y))"
+            )
+
+    def on_epoch_end(self, solver, record):
+        if self.monitor not in record:
+            raise ValueError(f"{type(self).__name__}: monitor must be one of {sorted(record)}, got {self.monitor!r}")
+        if self.better(record[self.monitor]):
+            self.best, self.best_epoch = record[self.monitor], record["epoch"]
+            self.best_state = solver.model.state_dict()
+
+    def better(self, value: float) -> bool:
+        """Whether `value` beats the best by more than `min_delta`; NaN never does."""
+        if self.best is None:
+            return not math.isnan(value)
+        return value < self.best - self.min_delta if self.mode == "min" else value > self.best + self.min_delta
+
+    def on_train_end(self, solver):
+        if self.restore_best and self.best_state is not None and self.best_epoch != len(solver.history):
+            solver.model.load_state_dict(self.best_state)
+            solver.report(f"the parameters of epoch {self.best_epoch} are back: {self.monitor} {self.best:.4f}")
+
+    def state_dict(self):
+        return {"best": self.best, "best_epoch": self.best_epoch}, dict(self.best_state or {})
+
+    def load_state_dict(self, plain, arrays):
+        self.best, self.best_epoch = plain["best"], plain["best_epoch"]
+        self.best_state = dict(arrays) if self.best_epoch is not None else None
+
+
+class EarlyStopping(BestSnapshot):
+    """Stop when the monitored value has not become better for `patience` epochs, and put the best parameters back.
+
+    Parameters
+    ----------
+    monitor, min_delta, mode, restore_best
+        As for `BestSnapshot`.
+    patience : int
+        Epochs without progress after which training stops; 0 and 1 both stop at the first.
+
+    Attributes
+    ----------
+    wait : int
+        Epochs since the best.
+    """
+
+    def __init__(self, monitor="val_loss", min_delta=0.0, patience=0, mode="auto", restore_best=True):
+        super().__init__(monitor, min_delta, mode, restore_best)
+        if patience < 0 or int(patience) != patience:
+            raise ValueError(f"EarlyStopping: patience must be an integer >= 0, got {patience!r}")
+        self.patience, self.wait = int(patience), 0
+
+    def on_train_begin(self, solver):
+        super().on_train_begin(solver)
+        self._stop_if_due(solver)
+
+    def on_epoch_end(self, solver, record):
+        super().on_epoch_end(solver, record)
+        self.wait = 0 if self.best_epoch == record["epoch"] else self.wait + 1
+        self._stop_if_due(solver)
+
+    def _stop_if_due(self, solver):
+        if self.wait and self.wait >= self.patience:
+            solver.stop(f"{self.monitor} has not become better for {self.wait} epochs")
+
+    def state_dict(self):
+        plain, arrays = super().state_dict()
+        return {**plain, "wait": self.wait}, arrays
+
+    def load_state_dict(self, plain, arrays):
+        super().load_state_dict(plain, arrays)
+        self.wait = plain["wait"]

@@ -1,0 +1,142 @@
+"""The checkpoint file: one .npz without pickle, written atomically and checked to the last byte when it is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import fastnet
+from fastnet.data.archive import read_npz
+from fastnet.data.preprocess import Standardize
+from fastnet.storage import atomic_write
+from fastnet.training.history import History
+
+__all__ = ["Checkpoint", "CheckpointError", "load_checkpoint"]
+
+_FORMAT = "fastnet checkpoint"
+_VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, is damaged, or does not fit the Solver that is to go on from it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes
+    ----------
+    path : Path
+    metadata : dict
+        Position, settings, history and so on, as plain objects.
+    arrays : dict of str to array
+        "model/<name>", "optimizer/<name>/<slot>", "callback<i>/<name>", "preprocess/<name>".
+    """
+
+    path: Path
+    metadata: dict
+    arrays: dict[str, np.ndarray]
+
+    def group(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays whose names begin with ``name/``, without that."""
+        return {key[len(name) + 1 :]: array for key, array in self.arrays.items() if key.startswith(f"{name}/")}
+
+    @property
+    def info(self) -> dict:
+        """What the user gave as ``Solver(info=...)``."""
+        return self.metadata["info"]
+
+    @property
+    def history(self) -> History:
+        return History.from_dict(self.metadata["history"])
+
+    @property
+    def preprocess(self) -> Standardize | None:
+        """The fitted Standardize that training used, if it used one."""
+        state = self.group("preprocess")
+        return Standardize.from_state_dict(state) if state else None
+
+    def model_state(self, best: bool = True) -> dict[str, np.ndarray]:
+        """A state dict for ``model.load_state_dict``: of the best epoch where a callback kept it, else the last."""
+        for position in range(len(self.metadata["callbacks"])):
+            if best and (state := self.group(f"callback{position}")):
+                return state
+        return self.group("model")
+
+
+def write_checkpoint(path: Path, metadata: dict, arrays: dict[str, np.ndarray]) -> None:
+    """Write a checkpoint file: whole, or not at all."""
+    head = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "fastnet": fastnet.__version__,
+        "saved": time.time_ns(),
+        **metadata,
+        "arrays": {name: [array.dtype.name, list(array.shape)] for name, array in arrays.items()},
+    }
+    if objects := [name for name, array in arrays.items() if array.dtype.kind not in "biuf"]:
+        raise TypeError(f"checkpoint: {objects} are not arrays of numbers")
+    encoded = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    atomic_write(path, lambda file: np.savez(file, **{"metadata": encoded, **arrays}))
+
+
+def _read(path: Path, whole: bool = True) -> tuple[dict, dict[str, np.ndarray]]:
+    try:
+        arrays = read_npz(path, None if whole else ["metadata"])
+        metadata = json.loads(arrays.pop("metadata").tobytes()) if "metadata" in arrays else None
+        if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
+            raise ValueError(f"{path}: it is not a fastnet checkpoint")
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise CheckpointError(f"not accepted as a checkpoint: {error}") from error
+    if metadata["version"] > _VERSION:
+        raise CheckpointError(
+            f"{path}: written in format {metadata['version']} by fastnet {metadata['fastnet']}; this is fastnet "
+            f"{fastnet.__version__}, which reads formats up to {_VERSION}; install a newer one"
+        )
+    if whole and metadata["arrays"] != {name: [a.dtype.name, list(a.shape)] for name, a in arrays.items()}:
+        raise CheckpointError(f"{path}: damaged: its arrays are not those that it lists")
+    return metadata, arrays
+
+
+def checkpoint_path(folder: Path, iteration: int) -> Path:
+    return folder / f"checkpoint-{iteration:08d}.npz"
+
+
+def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
+    """Read a checkpoint file, or the newest valid one of a folder.
+
+    Damaged files in a folder are passed over with a warning.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    CheckpointError
+        The file (or every file of the folder) is damaged, is no checkpoint, or comes from a newer fastnet.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return Checkpoint(path, *_read(path))
+    files, saved = sorted(path.glob("checkpoint-*.npz")), []
+    if not files:
+        raise FileNotFoundError(f"no checkpoint-*.npz in {path}")
+    for file in files:
+        try:
+            saved.append((_read(file, whole=False)[0]["saved"], file))
+        except CheckpointError as error:
+            warnings.warn(f"checkpoint passed over: {error}", stacklevel=2)
+    for _, file in sorted(saved, reverse=True):
+        try:
+            return Checkpoint(file, *_read(file))
+        except CheckpointError as error:
+            warnings.warn(f"checkpoint passed over: {error}", stacklevel=2)
+    raise CheckpointError(f"none of the {len(files)} checkpoints in {path} can be read")

@@ -1,0 +1,149 @@
+"""History: what happened in training, as numbers, a picture, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["History", "COLUMNS"]
+
+COLUMNS = {  # of the epoch table: title and format
+    "epoch": ("epoch", "d"),
+    "loss": ("loss", ".4f"),
+    "accuracy": ("train acc", ".4f"),
+    "val_loss": ("val loss", ".4f"),
+    "val_accuracy": ("val acc", ".4f"),
+    "lr": ("lr", ".3g"),
+    "seconds": ("seconds", ".1f"),
+    "images_per_second": ("images/s", ".0f"),
+}
+
+
+class History:
+    """What happened in training.
+
+    Attributes
+    ----------
+    losses, learning_rates : list of float
+        One for each iteration; the loss includes the regulariser's penalty.
+    history : dict of str to list
+        One value for each epoch: "epoch" (from 1), "loss" and "accuracy" (means over the epoch's training batches, as
+        they came), "val_loss" and "val_accuracy" (with validation data), "lr" (of the last iteration), "seconds"
+        (training and validation), "images_per_second" (training).
+    """
+
+    def __init__(self):
+        self.losses: list[float] = []
+        self.learning_rates: list[float] = []
+        self.history: dict[str, list] = {}
+
+    def __len__(self) -> int:
+        """Epochs."""
+        return len(self.history.get("epoch", ()))
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{COLUMNS[k][0]} {v[-1]:{COLUMNS[k][1]}}" for k, v in self.history.items() if k in COLUMNS)
+        return f"History({len(self)} epochs, {len(self.losses)} iterations{'; ' + last if last else ''})"
+
+    def append(self, record: dict) -> None:
+        """Add an epoch; its keys are the same in every epoch."""
+        for name, value in record.items():
+            self.history.setdefault(name, []).append(value)
+
+    def rows(self) -> list[dict]:
+        """One dict for each epoch."""
+        return [dict(zip(self.history, values, strict=True)) for values in zip(*self.history.values(), strict=True)]
+
+    def to_dict(self) -> dict:
+        """Everything, as plain Python objects for JSON."""
+        return {"history": self.history, "losses": self.losses, "learning_rates": self.learning_rates}
+
+    @classmethod
+    def from_dict(cls, data: dict) -> History:
+        result = cls()
+        result.history = {name: list(values) for name, values in data["history"].items()}
+        result.losses, result.learning_rates = list(data["losses"]), list(data["learning_rates"])
+        return result
+
+    def to_json(self, path: str | os.PathLike) -> None:
+        """Write everything to a JSON file."""
+        Path(path).write_text(json.dumps(self.to_dict()))
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike) -> History:
+        """Read what `to_json` wrote."""
+        return cls.from_dict(json.loads(Path(path).read_text()))
+
+    def to_csv(self, path: str | os.PathLike) -> None:
+        """Write the epochs to a CSV file, a row each."""
+        with open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, list(self.history))
+            writer.writeheader()
+            writer.writerows(self.rows())
+
+    def plot(self, path: str | os.PathLike | None = None):
+        """Draw the learning curves: the loss of each iteration with its moving average, and the accuracies.
+
+        Parameters
+        ----------
+        path : path, optional
+            Write the picture there (PNG, PDF, SVG by the suffix); no window or display is needed.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Without `path` it is pyplot's current figure: ``plt.show()`` shows it.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        """
+        try:
+            if path is None:
+                from matplotlib.pyplot import figure as make_figure
+            else:
+                from matplotlib.figure import Figure as make_figure
+        except ImportError as error:
+            raise ImportError('plots need matplotlib: pip install "fastnet-cnn[plot]"') from error
+        figure = make_figure(figsize=(11, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        count, epochs = len(self.losses), len(self)
+        steps = np.arange(1, count + 1)
+        left.scatter(steps, self.losses, s=4, alpha=0.3, linewidths=0, label="each iteration")
+        window = max(1, count // 50)
+        if count >= window > 1:
+            smooth = np.convolve(self.losses, np.ones(window) / window, mode="valid")
+            left.plot(steps[window - 1 :], smooth, color="C3", label=f"mean of {window}")
+        if "val_loss" in self.history:
+            ends = [round(count * (i + 1) / epochs) for i in range(epochs)]
+            left.plot(ends, self.history["val_loss"], "o-", color="C1", markersize=3, label="validation")
+        left.set(xlabel="iteration", ylabel="loss", title="Loss")
+        for name, label in (("accuracy", "training"), ("val_accuracy", "validation")):
+            if name in self.history:
+                right.plot(self.history["epoch"], self.history[name], "o-", markersize=3, label=label)
+        right.set(xlabel="epoch", ylabel="accuracy", title="Accuracy")
+        for axes in (left, right):
+            axes.grid(alpha=0.3)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend()
+        if path is not None:
+            figure.savefig(path, dpi=120)
+        return figure
+
+    def _repr_html_(self) -> str:
+        names = [name for name in self.history if name in COLUMNS]
+        head = "".join(f"<th>{html.escape(COLUMNS[name][0])}</th>" for name in names)
+        rows = self.rows()
+        shown = rows if len(rows) <= 20 else rows[-20:]
+        body = "".join(
+            "<tr>" + "".join(f"<td>{row[name]:{COLUMNS[name][1]}}</td>" for name in names) + "</tr>" for row in shown
+        )
+        caption = f"{len(rows)} epochs, {len(self.losses)} iterations"
+        caption += "" if len(rows) == len(shown) else f" (the last {len(shown)} epochs are shown)"
+        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

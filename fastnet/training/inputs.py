@@ -1,0 +1,56 @@
+"""What a Solver is given as data, as two Loaders that are checked against the model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.data import Dataset, Loader, Standardize
+
+__all__ = ["prepare", "ordered"]
+
+
+def prepare(model, data, validation, batch_size, seed, drop_last, preprocess, augment):
+    """(training loader, validation loader or None, preprocess); builds the model if it is not built."""
+    if isinstance(data, Dataset):
+        if validation is None and data.X_val is not None:
+            validation = data.X_val, data.y_val
+        data = data.X_train, data.y_train
+    if isinstance(data, Loader):
+        if preprocess is not None or augment:
+            raise ValueError("Solver: data is a Loader; give preprocess and augment to it")
+        loader = data
+    else:
+        X, y = _pair("data", data)
+        preprocess = Standardize.fit(X) if isinstance(preprocess, str) else preprocess
+        loader = Loader(X, y, batch_size, seed, True, drop_last, preprocess, augment, model.dtype or "float32")
+    if not model.built:
+        x, _ = next(loader.batches(0))
+        model.build(x.shape[1:], seed=seed, dtype=loader.dtype)
+    _check_classes(model, "data", loader.y)
+    if validation is not None and not isinstance(validation, Loader):
+        validation = ordered(loader, *_pair("validation", validation), loader.batch_size)
+    if validation is not None:
+        _check_classes(model, "validation", validation.y)
+    return loader, validation, loader.preprocess
+
+
+def ordered(like: Loader, X, y, batch_size: int) -> Loader:
+    """A Loader of (X, y) in their order, that casts and preprocesses as `like` does."""
+    return Loader(X, y, batch_size, shuffle=False, preprocess=like.preprocess, dtype=like.dtype)
+
+
+def _check_classes(model, name, y):
+    shape = model.output_shape
+    if len(shape) == 1 and y.max() >= shape[0]:
+        raise ValueError(
+            f"Solver: {name} has label {y.max()}, but the model gives {shape[0]} scores (labels 0..{shape[0] - 1})"
+        )
+
+
+def _pair(name, data):
+    """The arrays X and y of a pair."""
+    if not (isinstance(data, (tuple, list)) and len(data) == 2):
+        kinds = "(X, y), a Dataset or a Loader" if name == "data" else "(X, y) or a Loader"
+        raise TypeError(f"Solver: {name} must be {kinds}, got {type(data).__name__}")
+    X = data[0] if isinstance(data[0], np.ndarray) else np.asarray(data[0])
+    return X, data[1]

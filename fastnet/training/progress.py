@@ -1,0 +1,73 @@
+"""What a training run shows: a bar within the epoch and a table of epochs."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from fastnet.training.history import COLUMNS
+
+__all__ = ["Progress"]
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """The epoch table on stdout; within an epoch a tqdm bar on stderr where that is a terminal, else a line now and
+    then.  Silent without `verbose`.
+    """
+
+    def __init__(self, verbose: bool, epochs: int):
+        self.verbose, self.epochs = verbose, epochs
+        self._bar, self._headed, self._last = None, False, time.monotonic()
+        self._tqdm = _tqdm() if verbose else None
+
+    def start_epoch(self, epoch: int, batches: int, done: int) -> None:
+        """Epoch number `epoch`, from 0, of which `done` batches are done already."""
+        self._epoch, self._batches = epoch, batches
+        self._last = time.monotonic()
+        if self._tqdm:
+            title = f"epoch {epoch + 1}/{self.epochs}"
+            self._bar = self._tqdm(total=batches, initial=done, desc=title, unit="batch", leave=False)
+
+    def step(self, batch: int, loss: float) -> None:
+        """`batch` batches of the epoch are done."""
+        if self._bar is not None:
+            self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            self._bar.update()
+        elif self.verbose and time.monotonic() - self._last > _SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
+            line = f"epoch {self._epoch + 1}/{self.epochs}: batch {batch}/{self._batches}, loss {loss:.4f}"
+            print(line, file=sys.stderr, flush=True)
+
+    def end_epoch(self, record: dict) -> None:
+        """Print the epoch's row of the table."""
+        self.close()
+        columns = {name: form for name, form in COLUMNS.items() if name in record}
+        if self.verbose and not self._headed:
+            print("  ".join(f"{title:>9}" for title, _ in columns.values()), flush=True)
+            self._headed = True
+        if self.verbose:
+            print("  ".join(f"{record[name]:>9{form}}" for name, (_, form) in columns.items()), flush=True)
+
+    def message(self, text: str) -> None:
+        """A line beside the table."""
+        self.close()
+        if self.verbose:
+            print(text, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _tqdm():
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm

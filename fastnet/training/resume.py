@@ -1,0 +1,121 @@
+"""What of a Solver goes into a checkpoint, and how it comes back."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+
+from fastnet.data.preprocess import Standardize
+from fastnet.training.checkpoint import Checkpoint, CheckpointError
+from fastnet.training.history import History
+
+__all__ = ["collect", "restore"]
+
+
+def settings(solver) -> dict[str, str]:
+    """What the run depends on beside its state, in words; resuming with others is possible but not silent."""
+    names = ("loss", "optimizer", "schedule", "regularizer")
+    return {name: _words(getattr(solver, name)) for name in names}
+
+
+def _words(value) -> str:
+    return getattr(value, "__name__", None) or (type(value).__name__ if " at 0x" in repr(value) else repr(value))
+
+
+def collect(solver) -> tuple[dict, dict[str, np.ndarray]]:
+    """(metadata, arrays) of a Solver between two iterations."""
+    arrays = {f"model/{name}": value for name, value in solver.model.state_dict().items()}
+    counts = {}
+    for name, value in solver.optimizer.state_dict().items():
+        if isinstance(value, int):
+            counts[name] = value
+        else:
+            arrays[f"optimizer/{name}"] = np.ascontiguousarray(value)
+    callbacks = []
+    for position, callback in enumerate(solver.callbacks):
+        plain, own = callback.state_dict()
+        callbacks.append({"class": type(callback).__name__, "state": plain})
+        arrays.update({f"callback{position}/{name}": value for name, value in own.items()})
+    if isinstance(solver.preprocess, Standardize):
+        arrays.update({f"preprocess/{name}": value for name, value in solver.preprocess.state_dict().items()})
+    metadata = {
+        "position": {"epoch": solver.epoch, "batch": solver.batch, "iteration": solver.iteration},
+        "running": solver.running,
+        "loader": _loader_state(solver),
+        "streams": solver.model.rng_state(),
+        "settings": settings(solver),
+        "optimizer": {"class": type(solver.optimizer).__name__, "counts": counts},
+        "callbacks": callbacks,
+        "history": solver.history.to_dict(),
+        "info": solver.info,
+    }
+    return json.loads(json.dumps(metadata)), arrays
+
+
+def _loader_state(solver) -> dict:
+    return {**solver.loader.state_dict(), "epoch": solver.epoch, "batch": solver.batch}
+
+
+def restore(solver, checkpoint: Checkpoint) -> None:
+    """Bring a Solver to where `checkpoint` was written.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint belongs to another model, optimiser, set of callbacks, data, or order of the data.
+    """
+    meta, path = checkpoint.metadata, checkpoint.path
+    state, own = checkpoint.group("model"), solver.model.state_dict()
+    differences = [f"{name} only in the checkpoint" for name in state if name not in own]
+    differences += [f"{name} only in the model" for name in own if name not in state]
+    differences += [
+        f"{name} is {state[name].dtype} {state[name].shape} in the checkpoint and {own[name].dtype} {own[name].shape} "
+        "in the model"
+        for name in own
+        if name in state and (state[name].shape, state[name].dtype) != (own[name].shape, own[name].dtype)
+    ]
+    if differences:
+        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
+        raise CheckpointError(f"{path}: saved for another model: {'; '.join(differences[:5])}{more}")
+    classes = [type(callback).__name__ for callback in solver.callbacks]
+    saved_classes = [entry["class"] for entry in meta["callbacks"]]
+    if classes != saved_classes:
+        raise CheckpointError(f"{path}: saved with callbacks {saved_classes}, here are {classes}")
+    if type(solver.optimizer).__name__ != meta["optimizer"]["class"]:
+        raise CheckpointError(
+            f"{path}: saved with optimizer {meta['optimizer']['class']}, here is {type(solver.optimizer).__name__}"
+        )
+    _check_preprocess(solver, checkpoint)
+    before = solver.loader.epoch, solver.loader.batch
+    try:
+        solver.loader.load_state_dict(meta["loader"])
+        solver.loader.epoch, solver.loader.batch = before  # Solver keeps the position itself
+        solver.optimizer.load_state_dict({**meta["optimizer"]["counts"], **checkpoint.group("optimizer")})
+        solver.model.set_rng_state(meta["streams"])
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: {error.args[0]}") from error
+    changed = [
+        f"{name}: {meta['settings'][name]}, now {now}"
+        for name, now in settings(solver).items()
+        if meta["settings"][name] != now
+    ]
+    if changed:
+        warnings.warn(f"continuing {path} with other settings: {'; '.join(changed)}", stacklevel=4)
+    solver.model.load_state_dict(state)
+    for position, (callback, entry) in enumerate(zip(solver.callbacks, meta["callbacks"], strict=True)):
+        callback.load_state_dict(entry["state"], checkpoint.group(f"callback{position}"))
+    solver.history = History.from_dict(meta["history"])
+    solver.epoch, solver.batch, solver.iteration = (meta["position"][k] for k in ("epoch", "batch", "iteration"))
+    solver.running = dict(meta["running"])
+
+
+def _check_preprocess(solver, checkpoint: Checkpoint) -> None:
+    saved = checkpoint.group("preprocess")
+    here = solver.preprocess.state_dict() if isinstance(solver.preprocess, Standardize) else {}
+    if saved.keys() != here.keys() or any(not np.array_equal(saved[name], here[name]) for name in saved):
+        raise CheckpointError(
+            f"{checkpoint.path}: saved with preprocess={checkpoint.preprocess}, here is {solver.preprocess}; "
+            "use the same training data"
+        )

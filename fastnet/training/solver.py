@@ -1,0 +1,330 @@
+"""Solver: trains a model."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fastnet import losses
+from fastnet.layers import Evaluation, trace
+from fastnet.optim import Adam, ConstantLR, Optimizer
+from fastnet.training.callbacks import Callback, EarlyStopping
+from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
+from fastnet.training.debug import check_finite, guard
+from fastnet.training.history import History
+from fastnet.training.inputs import ordered, prepare
+from fastnet.training.interrupt import Interrupt
+from fastnet.training.progress import Progress
+from fastnet.training.resume import collect, restore
+
+__all__ = ["Solver"]
+
+
+class Solver:
+    """Trains a model with mini-batches.
+
+    Parameters
+    ----------
+    model : Layer
+        Built here, with `seed`, if it is not built yet.  Training runs in its dtype.
+    data : (X, y), Dataset or Loader
+        X (N, ...), uint8 or float, is never copied whole; y (N,) are class numbers.  Of a Dataset the training part is
+        used, and its validation part if `validation` is None.
+    validation : (X, y) or Loader, optional
+        Evaluated after each epoch.
+    loss : "softmax", "svm" or function ``(scores, labels) -> (loss, dscores)``
+    optimizer : Optimizer, optional
+        Adam(1e-3) by default.
+    schedule : Schedule or function, optional
+        ``schedule(iteration, total, iterations_per_epoch)`` is the factor on the optimiser's rate; 1 by default.
+    regularizer : L2, optional
+        Joins the gradients and the training loss that is reported, not the validation loss.
+    batch_size, epochs, seed : int
+    drop_last : bool or "single"
+        See Loader.  By default a last batch of one sample is left out, since batch norm takes no statistics of it.
+    preprocess : Standardize, "standardize" or function ``(x, dtype) -> x``, optional
+        Applied to each batch of training, validation, `evaluate` and `predict`.  "standardize" fits a Standardize on
+        the training data.  Checkpoints keep a Standardize.
+    augment : sequence of functions ``(x, rng) -> x``
+        Applied to raw training batches only; see Loader.
+    checkpoint : path of a folder, optional
+        Where checkpoint-<iteration>.npz is written; made if it is not there.
+    checkpoint_every : int
+        Epochs between checkpoints; there is one after the last epoch and at Ctrl-C in any case.
+    keep : int
+        How many of its checkpoints this run keeps.
+    callbacks : sequence of Callback
+    early_stopping : int or EarlyStopping, optional
+        An int is the patience of ``EarlyStopping("val_loss")``.
+    info : dict, optional
+        Anything JSON can hold, such as the model's name; checkpoints keep it.
+    verbose : bool
+        Show a progress bar (with tqdm, on a terminal) and the table of epochs.
+    debug : "nan", optional
+        Look at every array that the layers compute and name the layer, pass and batch of the first NaN or infinity.
+
+    Attributes
+    ----------
+    history : History
+    epoch, batch, iteration : int
+        The position, each from 0: what comes next.
+    last_checkpoint : Path or None
+        The file written last.
+    """
+
+    def __init__(
+        self,
+        model,
+        data,
+        validation=None,
+        *,
+        loss: str | Callable = "softmax",
+        optimizer: Optimizer | None = None,
+        schedule: Callable | None = None,
+        regularizer=None,
+        batch_size: int = 128,
+        epochs: int = 10,
+        seed: int = 0,
+        drop_last: bool | str = "single",
+        preprocess=None,
+        augment: Sequence[Callable] = (),
+        checkpoint: str | os.PathLike | None = None,
+        checkpoint_every: int = 1,
+        keep: int = 2,
+        callbacks: Sequence[Callback] = (),
+        early_stopping: int | EarlyStopping | None = None,
+        info: dict | None = None,
+        verbose: bool = True,
+        debug: str | None = None,
+    ):
+        for name, value in {"epochs": epochs, "checkpoint_every": checkpoint_every, "keep": keep}.items():
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"Solver: {name} must be an integer >= 1, got {value!r}")
+        if debug not in (None, "nan"):
+            raise ValueError(f"Solver: debug must be None or 'nan', got {debug!r}")
+        if optimizer is not None and not isinstance(optimizer, Optimizer):
+            raise TypeError(f"Solver: optimizer must be an object such as optim.SGD(0.1), got {optimizer!r}")
+        if schedule is not None and not callable(schedule):
+            raise TypeError(f"Solver: schedule must be callable, such as optim.CosineDecay(), got {schedule!r}")
+        self.model, self.loss, self.regularizer = model, losses.get(loss), regularizer
+        self.optimizer = optimizer if optimizer is not None else Adam(1e-3)
+        self.schedule = schedule if schedule is not None else ConstantLR()
+        self.epochs, self.seed, self.verbose, self.debug = int(epochs), seed, verbose, debug
+        self.info = info or {}
+        self.checkpoint = Path(checkpoint) if checkpoint is not None else None
+        self.checkpoint_every, self.keep, self._written = int(checkpoint_every), int(keep), []
+        self.callbacks = list(callbacks)
+        if early_stopping is not None:
+            stopper = EarlyStopping(patience=early_stopping) if isinstance(early_stopping, int) else early_stopping
+            self.callbacks.append(stopper)
+        if isinstance(preprocess, str) and preprocess != "standardize":
+            raise ValueError(f"Solver: preprocess must be 'standardize' or callable, got {preprocess!r}")
+        self.loader, self.validation, self.preprocess = prepare(
+            model, data, validation, batch_size, seed, drop_last, preprocess, augment
+        )
+        self.history = History()
+        self.epoch = self.batch = self.iteration = 0
+        self.running = _nothing_yet()
+        self.last_checkpoint: Path | None = None
+        self._interrupt, self._progress, self._stop_reason = Interrupt(), Progress(False, self.epochs), None
+
+    # ---------------------------------------------------------------- training
+
+    def train(self, resume: str | os.PathLike | None = None) -> History:
+        """Train until `epochs` are done or a callback stops.
+
+        Ctrl-C is answered after the iteration (or validation batch) that is running: a checkpoint is written, if there
+        is a folder for it, and KeyboardInterrupt raised.  A second Ctrl-C does not wait.
+
+        Parameters
+        ----------
+        resume : "auto" or path, optional
+            Go on from a checkpoint file, or from the newest valid one of a folder, with the same bits as if training
+            had never been interrupted.  "auto": of the `checkpoint` folder, from the start if that has none.  None: go
+            on from where this object is.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        CheckpointError
+            A damaged checkpoint, or one of another model, data or settings.
+        FloatingPointError
+            The loss is not finite.
+        """
+        if resume is not None:
+            self._resume(resume)
+        self._progress, self._stop_reason = Progress(self.verbose, self.epochs), None
+        self._interrupt = Interrupt()
+        try:
+            with self._interrupt:
+                self._run()
+        except KeyboardInterrupt:
+            if self._interrupt.answered:
+                self._save_interrupted()
+            raise
+        finally:
+            self._progress.close()
+            self._interrupt = Interrupt()
+        return self.history
+
+    def _run(self):
+        self._parameters = self.model.parameters()
+        self._call("on_train_begin")
+        while self.epoch < self.epochs and self._stop_reason is None:
+            self._run_epoch()
+            if self.checkpoint and (self._ends() or self.epoch % self.checkpoint_every == 0):
+                self.save_checkpoint()
+            self._interrupt.check()
+        if self._stop_reason:
+            self.report(f"stopped after epoch {self.epoch}: {self._stop_reason}")
+        self._call("on_train_end")
+
+    def _ends(self) -> bool:
+        return self.epoch >= self.epochs or self._stop_reason is not None
+
+    def stop(self, reason: str) -> None:
+        """For callbacks: end training after this epoch."""
+        self._stop_reason = reason
+
+    def report(self, text: str) -> None:
+        """For callbacks: show a line beside the table, if `verbose`."""
+        self._progress.message(text)
+
+    def _run_epoch(self):
+        total = self.epochs * len(self.loader)
+        running = self.running
+        self._progress.start_epoch(self.epoch, len(self.loader), self.batch)
+        start = time.perf_counter()
+        for x, y in self.loader.batches(self.epoch, self.batch):
+            scale = self.schedule(self.iteration, total, len(self.loader))
+            loss, right = self._step(x, y, scale)
+            self.history.losses.append(loss)
+            self.history.learning_rates.append(self.optimizer.lr * scale)
+            running["loss"] += loss * len(y)
+            running["right"] += right
+            running["seen"] += len(y)
+            self.batch, self.iteration = self.batch + 1, self.iteration + 1
+            now = time.perf_counter()
+            running["seconds"], start = running["seconds"] + now - start, now
+            self._call("on_iteration_end")
+            self._progress.step(self.batch, loss)
+            self._interrupt.check()
+        record = {
+            "epoch": self.epoch + 1,
+            "loss": running["loss"] / running["seen"],
+            "accuracy": running["right"] / running["seen"],
+        }
+        start = time.perf_counter()
+        if self.validation is not None:
+            record["val_loss"], record["val_accuracy"] = self._evaluate(self.validation)
+        record["lr"] = self.history.learning_rates[-1]
+        record["seconds"] = running["seconds"] + time.perf_counter() - start
+        record["images_per_second"] = running["seen"] / max(running["seconds"], 1e-9)
+        self.history.append(record)
+        self.epoch, self.batch, self.running = self.epoch + 1, 0, _nothing_yet()
+        self._progress.end_epoch(record)
+        self._call("on_epoch_end", record)
+
+    def _step(self, x, y, scale) -> tuple[float, int]:
+        """One update; (loss, number of right answers)."""
+        parameters = self._parameters
+        for parameter in parameters:
+            parameter.zero_grad()
+        where = f"epoch {self.epoch + 1}, batch {self.batch + 1} (iteration {self.iteration + 1})"
+        with trace(guard(where)) if self.debug else contextlib.nullcontext():
+            if self.debug:
+                check_finite("the data:", x, where)
+            scores, backward = self.model.forward(x, training=True)
+            loss, dscores = self.loss(scores, y)
+            if self.debug:
+                check_finite("the loss's gradient:", dscores, where)
+            backward(dscores, input_gradient=False)
+        if self.regularizer is not None:
+            loss += self.regularizer.loss(parameters)
+            self.regularizer.add_gradients(parameters)
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss} at {where}; lower the learning rate ({self.optimizer.lr * scale:g}), or use "
+                "Solver(debug='nan') to see where it comes from"
+            )
+        self.optimizer.step(parameters, scale)
+        return float(loss), int((scores.argmax(axis=1) == y).sum())
+
+    def _call(self, method, *arguments):
+        for callback in self.callbacks:
+            getattr(callback, method)(self, *arguments)
+
+    # ---------------------------------------------------------------- evaluation
+
+    def evaluate(self, X, y, batch_size: int | None = None) -> Evaluation:
+        """Mean loss and accuracy on (X, y), preprocessed as in training, in inference mode."""
+        return self._evaluate(ordered(self.loader, X, y, batch_size or self.loader.batch_size))
+
+    def _evaluate(self, loader) -> Evaluation:
+        total = right = 0
+        for x, y in loader.batches(0):
+            scores = self.model(x)
+            total += self.loss(scores, y)[0] * len(y)
+            right += int((scores.argmax(axis=1) == y).sum())
+            self._interrupt.check()
+        return Evaluation(total / len(loader.y), right / len(loader.y))
+
+    def predict(self, X, batch_size: int | None = None) -> np.ndarray:
+        """Scores for X, preprocessed as in training."""
+        loader = ordered(self.loader, X, np.zeros(len(X), np.int64), batch_size or self.loader.batch_size)
+        return np.concatenate([np.asarray(self.model.predict(x, len(x))) for x, _ in loader.batches(0)])
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def save_checkpoint(self) -> Path:
+        """Write a checkpoint of now; all but the `keep` newest of this run are removed.
+
+        Raises
+        ------
+        ValueError
+            The Solver has no `checkpoint` folder.
+        """
+        if self.checkpoint is None:
+            raise ValueError("save_checkpoint: give Solver(checkpoint='a folder')")
+        self.checkpoint.mkdir(parents=True, exist_ok=True)
+        path = checkpoint_path(self.checkpoint, self.iteration)
+        write_checkpoint(path, *collect(self))
+        self.last_checkpoint = path
+        self._written = [other for other in self._written if other != path] + [path]
+        for old in self._written[: -self.keep]:
+            old.unlink(missing_ok=True)
+        self._written = self._written[-self.keep :]
+        return path
+
+    def _save_interrupted(self):
+        if self.checkpoint is not None:
+            path = self.save_checkpoint()
+            self.report(
+                f"interrupted after iteration {self.iteration}; {path} is written, train(resume='auto') goes on"
+            )
+
+    def _resume(self, resume):
+        if resume == "auto":
+            if self.checkpoint is None:
+                raise ValueError("train: resume='auto' needs Solver(checkpoint='a folder')")
+            if not any(self.checkpoint.glob("checkpoint-*.npz")):
+                return
+            resume = self.checkpoint
+        checkpoint = load_checkpoint(resume)
+        restore(self, checkpoint)
+        self.last_checkpoint = checkpoint.path
+        self._written = [checkpoint.path] if checkpoint.path.parent == self.checkpoint else []
+
+
+def _nothing_yet() -> dict:
+    """Sums over an epoch's batches so far."""
+    return {"loss": 0.0, "right": 0, "seen": 0, "seconds": 0.0}
