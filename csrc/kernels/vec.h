@@ -30,7 +30,8 @@ typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
 enum { LANES = VECTOR_BYTES / sizeof(REAL) };
 
 /* Whole-number lanes as wide as REAL: what comparisons of vectors give (all bits set where true). */
-typedef __typeof__((vec){0} < (vec){0}) mask;
+typedef __typeof__(__builtin_choose_expr(sizeof(REAL) == 4, (int32_t)0, (int64_t)0)) whole;
+typedef whole mask __attribute__((vector_size(VECTOR_BYTES)));
 
 INLINE vec load(const REAL *p) {
     vec v;
@@ -39,6 +40,7 @@ INLINE vec load(const REAL *p) {
 }
 INLINE void store(REAL *p, vec v) { memcpy(p, &v, sizeof v); }
 INLINE vec broadcast(REAL value) { return value - (vec){0}; }
+INLINE mask broadcast_whole(int64_t value) { return (whole)value + (mask){0}; }
 /* The first `lanes` lanes (any number, also none or more than there are), zeros behind them. */
 INLINE vec load_part(const REAL *p, int64_t lanes) {
     vec v = {0};
