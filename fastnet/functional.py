@@ -1,0 +1,243 @@
+"""Every op in one call, for people without a layer: ``y, backward = functional.conv2d(x, w, b, padding=1)``.
+
+Arrays may be anything that NumPy takes: lists, strided, byte-swapped, read-only.  float32 and float64 arrays keep
+their dtype and may not be mixed in one call; integers, float16 and lists follow the others, else become float32.
+
+``backward(dy)`` returns dx for ops of one array, and a tuple of gradients, in the order of the arguments, for ops with
+weights (None for an array that was not given).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.backends import current
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry, pair
+
+__all__ = [
+    "avg_pool2d",
+    "batch_norm",
+    "col2im",
+    "conv2d",
+    "dropout",
+    "flatten",
+    "global_avg_pool2d",
+    "im2col",
+    "leaky_relu",
+    "linear",
+    "max_pool2d",
+    "relu",
+    "sigmoid",
+    "tanh",
+]
+
+
+def _arrays(op: str, **given) -> list:
+    """The backend's arrays of one dtype; None stays None."""
+    ops, strong, found = current(), [], {}
+    for name, value in given.items():
+        if value is None:
+            found[name] = None
+            continue
+        weak = not hasattr(value, "dtype")
+        array = np.asarray(value) if weak else value
+        if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+            raise TypeError(f"{op}: {name} must hold real numbers of at most 64 bits, got dtype {array.dtype}")
+        if not weak and array.dtype.kind == "f" and array.dtype.itemsize >= 4:
+            strong.append(array.dtype.newbyteorder("="))
+            found[name] = ops.asarray(array, strong[-1])
+        else:
+            found[name] = array
+    dtype = strong[0] if strong else np.dtype(np.float32)
+    if any(other != dtype for other in strong):
+        listing = ", ".join(f"{name} {array.dtype}" for name, array in found.items() if array is not None)
+        raise TypeError(f"{op}: float32 and float64 arrays may not be mixed, got {listing}; cast with .astype(...)")
+    return [array if array is None else ops.asarray(array, dtype) for array in found.values()]
+
+
+def _gradient(op: str, dy, y):
+    dy = current().asarray(dy, y.dtype)
+    if tuple(dy.shape) != tuple(y.shape):
+        raise ValueError(f"{op}: dy must have the output's shape {tuple(y.shape)}, got {tuple(dy.shape)}")
+    return dy
+
+
+def _images(op: str, x):
+    if x.ndim != 4:
+        hint = " (a single image needs a leading batch axis: x[None])" if x.ndim == 3 else ""
+        raise ValueError(f"{op}: x must have shape (N, C, H, W), got {tuple(x.shape)}{hint}")
+    return x
+
+
+def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
+    """2-d convolution (cross-correlation).
+
+    Parameters
+    ----------
+    x : array, (N, C, H, W)
+    w : array, (K, C // groups, R, S)
+    b : array, (K,), optional
+    stride, dilation : int or pair
+    padding : int, pair, (top, bottom, left, right), "same" or "valid"
+    groups : int
+
+    Returns
+    -------
+    y : array, (N, K, P, Q)
+    backward : function
+        ``dx, dw, db = backward(dy)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments that do not fit together; the message says which, what was given and what was expected.
+    """
+    ops = current()
+    x, w, b = _arrays("conv2d", x=x, weight=w, bias=b)
+    geometry = Conv2dGeometry.make(x.shape, w.shape, stride, padding, dilation, groups, None if b is None else b.shape)
+    y, saved = ops.conv2d(x, w, b, geometry)
+    return y, lambda dy: ops.conv2d_backward(_gradient("conv2d", dy, y), saved, (True, True, b is not None))
+
+
+def _patches(x_shape, kernel_size, stride, padding, dilation) -> Conv2dGeometry:
+    return Conv2dGeometry.make(
+        x_shape, (1, x_shape[1], *pair(kernel_size, "im2col: kernel_size")), stride, padding, dilation
+    )
+
+
+def im2col(x, kernel_size, stride=1, padding=0, dilation=1):
+    """Patches as columns, (N, C, H, W) to (N, C*R*S, P*Q), like torch's ``unfold``.
+
+    Row (c*R + r)*S + s of column p*Q + q is the pixel of channel c under kernel position (r, s) at output position
+    (p, q); a convolution is then ``w.reshape(K, -1) @ columns``.  The convolutions here never make this matrix.
+    """
+    (x,) = _arrays("im2col", x=x)
+    return current().im2col(x, _patches(_images("im2col", x).shape, kernel_size, stride, padding, dilation))
+
+
+def col2im(columns, x_shape, kernel_size, stride=1, padding=0, dilation=1):
+    """Columns (N, C*R*S, P*Q) added up at the pixels that they came from, (N, C, H, W): im2col's adjoint (``fold``)."""
+    (columns,) = _arrays("col2im", columns=columns)
+    x_shape = tuple(x_shape)
+    if len(x_shape) != 4:
+        raise ValueError(f"col2im: x_shape must be (N, C, H, W), got {x_shape}")
+    return current().col2im(columns, _patches(x_shape, kernel_size, stride, padding, dilation))
+
+
+def linear(x, w, b=None):
+    """``y = x @ w.T + b`` with x (N, in), w (out, in), b (out,); ``dx, dw, db = backward(dy)``."""
+    ops = current()
+    x, w, b = _arrays("linear", x=x, weight=w, bias=b)
+    y, saved = ops.linear(x, w, b)
+    return y, lambda dy: ops.linear_backward(_gradient("linear", dy, y), saved, (True, True, b is not None))
+
+
+def max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False):
+    """The largest value of each window, (N, C, H, W) to (N, C, P, Q); `stride` is `kernel_size` by default.
+
+    NaN wins; the first of equals gets the gradient; padding never wins.
+    """
+    ops = current()
+    (x,) = _arrays("max_pool2d", x=x)
+    geometry = Pool2dGeometry.make(x.shape, kernel_size, stride, padding, ceil_mode, op="max_pool2d")
+    y, saved = ops.max_pool2d(x, geometry)
+    return y, lambda dy: ops.max_pool2d_backward(_gradient("max_pool2d", dy, y), saved)
+
+
+def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    """The mean of each window; arguments as :func:`max_pool2d`; padded pixels count as zeros, or not at all."""
+    ops = current()
+    (x,) = _arrays("avg_pool2d", x=x)
+    geometry = Pool2dGeometry.make(x.shape, kernel_size, stride, padding, ceil_mode, count_include_pad, op="avg_pool2d")
+    y, saved = ops.avg_pool2d(x, geometry)
+    return y, lambda dy: ops.avg_pool2d_backward(_gradient("avg_pool2d", dy, y), saved)
+
+
+def global_avg_pool2d(x):
+    """The mean over all pixels, (N, C, H, W) to (N, C, 1, 1)."""
+    ops = current()
+    (x,) = _arrays("global_avg_pool2d", x=x)
+    y, saved = ops.global_avg_pool2d(x)
+    return y, lambda dy: ops.global_avg_pool2d_backward(_gradient("global_avg_pool2d", dy, y), saved)
+
+
+def batch_norm(x, gamma=None, beta=None, running_mean=None, running_var=None, training=False, momentum=0.1, eps=1e-5):
+    """Normalise each channel of (N, C) or (N, C, H, W), then scale by gamma and shift by beta, (C,) each.
+
+    Training uses the batch's statistics and moves `running_mean` and `running_var`, when given, in place: they must
+    be writable arrays of x's dtype then.  `momentum` is the weight of the new value, as in PyTorch; courses and Keras
+    give the weight of the old one, 1 - momentum.
+
+    Returns
+    -------
+    y : array, of x's shape
+    backward : function
+        ``dx, dgamma, dbeta = backward(dy)``.
+    """
+    ops = current()
+    x, gamma, beta, mean, var = _arrays(
+        "batch_norm", x=x, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var
+    )
+    if training:
+        for name, given, array in (("running_mean", running_mean, mean), ("running_var", running_var, var)):
+            if given is not None and (
+                given is not array or not getattr(getattr(given, "flags", None), "writeable", True)
+            ):
+                raise TypeError(f"batch_norm: training moves {name} in place; give a writable array of dtype {x.dtype}")
+    y, saved = ops.batch_norm(x, gamma, beta, mean, var, bool(training), momentum, eps)
+    needs = True, gamma is not None, beta is not None
+    return y, lambda dy: ops.batch_norm_backward(_gradient("batch_norm", dy, y), saved, needs)
+
+
+def relu(x):
+    """max(x, 0), of any shape; NaN stays NaN; the gradient at 0 is 0."""
+    ops = current()
+    (x,) = _arrays("relu", x=x)
+    y, saved = ops.relu(x)
+    return y, lambda dy: ops.relu_backward(_gradient("relu", dy, y), saved)
+
+
+def leaky_relu(x, slope=0.01):
+    """x where x > 0, else slope * x."""
+    ops = current()
+    (x,) = _arrays("leaky_relu", x=x)
+    y, saved = ops.leaky_relu(x, float(slope))
+    return y, lambda dy: ops.leaky_relu_backward(_gradient("leaky_relu", dy, y), saved)
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x)), without overflow."""
+    ops = current()
+    (x,) = _arrays("sigmoid", x=x)
+    y, saved = ops.sigmoid(x)
+    return y, lambda dy: ops.sigmoid_backward(_gradient("sigmoid", dy, y), saved)
+
+
+def tanh(x):
+    """tanh(x)."""
+    ops = current()
+    (x,) = _arrays("tanh", x=x)
+    y, saved = ops.tanh(x)
+    return y, lambda dy: ops.tanh_backward(_gradient("tanh", dy, y), saved)
+
+
+def dropout(x, p=0.5, training=True, seed=0, offset=0):
+    """Inverted dropout: zero with probability `p` and divide the rest by 1 - p; the identity when not training.
+
+    The mask is numbers `offset`, offset + 1, ... of Philox stream `seed`: the same call drops the same elements.
+    """
+    ops = current()
+    (x,) = _arrays("dropout", x=x)
+    if not training:
+        return x, lambda dy: _gradient("dropout", dy, x)
+    y, saved = ops.dropout(x, p, seed, offset)
+    return y, lambda dy: ops.dropout_backward(_gradient("dropout", dy, y), saved)
+
+
+def flatten(x):
+    """(N, C, H, W) to (N, C*H*W)."""
+    ops = current()
+    (x,) = _arrays("flatten", x=x)
+    shape = tuple(_images("flatten", x).shape)
+    y = ops.flatten(x)
+    return y, lambda dy: ops.unflatten(_gradient("flatten", dy, y), shape)

@@ -1,0 +1,36 @@
+"""Known architectures, one family a module.  Parameter names are those of torchvision, so published weights load."""
+
+from fastnet.models.alexnet import alexnet
+from fastnet.models.convnet import three_layer_convnet
+from fastnet.models.googlenet import googlenet
+from fastnet.models.lenet import lenet5
+from fastnet.models.registry import create, names
+from fastnet.models.resnet import resnet18, resnet34, resnet50
+from fastnet.models.resnet_cifar import resnet9, resnet20, resnet32, resnet44, resnet56
+from fastnet.models.squeezenet import squeezenet1_0, squeezenet1_1
+from fastnet.models.vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn
+
+__all__ = [
+    "alexnet",
+    "create",
+    "googlenet",
+    "lenet5",
+    "names",
+    "resnet18",
+    "resnet20",
+    "resnet32",
+    "resnet34",
+    "resnet44",
+    "resnet50",
+    "resnet56",
+    "resnet9",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "three_layer_convnet",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+]

@@ -1,0 +1,67 @@
+"""Models by name, for the command line: ``create("resnet20", num_classes=10)``."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+
+from fastnet.layers import Layer
+
+__all__ = ["create", "names", "register"]
+
+_FACTORIES: dict[str, Callable[..., Layer]] = {}
+
+
+def register(factory: Callable[..., Layer]) -> Callable[..., Layer]:
+    """Make a model known by its function's name; the function takes num_classes and input_shape, and builds."""
+    _FACTORIES[factory.__name__] = factory
+    return factory
+
+
+def names() -> list[str]:
+    """The names that :func:`create` knows."""
+    return sorted(_FACTORIES)
+
+
+def create(name: str, num_classes: int | None = None, input_shape=None, **options) -> Layer:
+    """Build a model by name.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`names`.
+    num_classes : int, optional
+        Default: the model's own (10 for the small nets, 1000 for ImageNet's).
+    input_shape : (C, H, W), optional
+        Default: the model's own.
+    **options
+        Handed to the model's function: seed, dtype, and what else it takes.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, or an input that is too small for the model.
+    TypeError
+        An option that the model does not take.
+    """
+    if name not in _FACTORIES:
+        close = difflib.get_close_matches(str(name), _FACTORIES, 3, 0.4)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise ValueError(f"no model is called {name!r}; {hint}known: {', '.join(names())}")
+    factory = _FACTORIES[name]
+    known = inspect.signature(factory).parameters
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise TypeError(f"model {name} takes no option {', '.join(unknown)}; it takes {', '.join(known)}")
+    given = {"num_classes": num_classes, "input_shape": input_shape}
+    return factory(**{key: value for key, value in given.items() if value is not None}, **options)
+
+
+def built(model: Layer, name: str, input_shape, seed, dtype) -> Layer:
+    """Build a model; what does not fit is told under the model's name."""
+    try:
+        model.build(input_shape, seed, dtype)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot take images of shape {tuple(input_shape)}: {error}") from error
+    return model

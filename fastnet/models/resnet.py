@@ -1,0 +1,87 @@
+"""ResNet for ImageNet (He, Zhang, Ren & Sun 2016, arXiv:1512.03385)."""
+
+from __future__ import annotations
+
+from fastnet.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Residual, Sequential
+from fastnet.models.registry import built, register
+
+__all__ = ["resnet18", "resnet34", "resnet50"]
+
+
+def _conv(filters, kernel_size, stride=1) -> Conv2d:
+    return Conv2d(filters, kernel_size, stride, padding=kernel_size // 2, bias=False)
+
+
+def _basic(width, stride) -> dict:
+    return {
+        "conv1": _conv(width, 3, stride),
+        "bn1": BatchNorm2d(),
+        "relu1": ReLU(),
+        "conv2": _conv(width, 3),
+        "bn2": BatchNorm2d(),
+    }
+
+
+def _bottleneck(width, stride) -> dict:
+    return {
+        "conv1": _conv(width, 1),
+        "bn1": BatchNorm2d(),
+        "relu1": ReLU(),
+        "conv2": _conv(width, 3, stride),
+        "bn2": BatchNorm2d(),
+        "relu2": ReLU(),
+        "conv3": _conv(4 * width, 1),
+        "bn3": BatchNorm2d(),
+    }
+
+
+def _stage(body, expansion, channels, width, depth, stride) -> Sequential:
+    """`depth` blocks, the first of them with the stride; `channels` is what comes in."""
+    blocks = []
+    for i in range(depth):
+        first = i == 0
+        shortcut = None
+        if first and (stride != 1 or channels != width * expansion):
+            shortcut = Sequential(_conv(width * expansion, 1, stride), BatchNorm2d())
+        branches = Residual(body(width, stride if first else 1), shortcut, names=("_body", "downsample"))
+        blocks.append(Sequential(_sum=branches, relu=ReLU()))
+    return Sequential(*blocks)
+
+
+def _resnet(name, body, expansion, depths, num_classes, input_shape, seed, dtype) -> Sequential:
+    if min(input_shape[-2:]) <= 64:
+        stem = {"conv1": _conv(64, 3), "bn1": BatchNorm2d(), "relu": ReLU()}
+    else:
+        stem = {
+            "conv1": _conv(64, 7, 2),
+            "bn1": BatchNorm2d(),
+            "relu": ReLU(),
+            "maxpool": MaxPool2d(3, 2, padding=1),
+        }
+    channels, stages = 64, {}
+    for i, (width, depth) in enumerate(zip((64, 128, 256, 512), depths, strict=True)):
+        stages[f"layer{i + 1}"] = _stage(body, expansion, channels, width, depth, 1 if i == 0 else 2)
+        channels = width * expansion
+    head = {"avgpool": GlobalAvgPool2d(), "flatten": Flatten(), "fc": Linear(num_classes)}
+    return built(Sequential({**stem, **stages, **head}), name, input_shape, seed, dtype)
+
+
+@register
+def resnet18(num_classes=1000, input_shape=(3, 224, 224), seed=0, dtype="float32"):
+    """ResNet-18, 11,689,512 parameters at 1000 classes, with torchvision's names.
+
+    Images up to 64x64 meet a 3x3 convolution at stride 1, without pooling, in place of 7x7 at stride 2 and pooling.
+    """
+    return _resnet("resnet18", _basic, 1, (2, 2, 2, 2), num_classes, input_shape, seed, dtype)
+
+
+@register
+def resnet34(num_classes=1000, input_shape=(3, 224, 224), seed=0, dtype="float32"):
+    """ResNet-34, 21,797,672 parameters at 1000 classes; small images as in :func:`resnet18`."""
+    return _resnet("resnet34", _basic, 1, (3, 4, 6, 3), num_classes, input_shape, seed, dtype)
+
+
+@register
+def resnet50(num_classes=1000, input_shape=(3, 224, 224), seed=0, dtype="float32"):
+    """ResNet-50 (stride in the 3x3 convolution, "v1.5"), 25,557,032 parameters at 1000 classes; as :func:`resnet18`."""
+    return _resnet("resnet50", _bottleneck, 4, (3, 4, 6, 3), num_classes, input_shape, seed, dtype)

@@ -1,0 +1,52 @@
+"""VGG (Simonyan & Zisserman 2015, arXiv:1409.1556), configurations A, B and D."""
+
+from __future__ import annotations
+
+from fastnet.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from fastnet.models.registry import built, register
+
+__all__ = ["vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn"]
+
+_DEPTHS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3)}
+
+
+def _vgg(name, num_classes, input_shape, dropout, seed, dtype) -> Sequential:
+    depths, batch_norm = _DEPTHS[name.removesuffix("_bn")], name.endswith("_bn")
+    features = []
+    for depth, filters in zip(depths, (64, 128, 256, 512, 512), strict=True):
+        for _ in range(depth):
+            features += [Conv2d(filters, 3, padding=1), *([BatchNorm2d()] if batch_norm else []), ReLU()]
+        features.append(MaxPool2d(2))
+    hidden = 512 if min(input_shape[-2:]) <= 64 else 4096
+    model = Sequential(
+        features=Sequential(*features),
+        flatten=Flatten(),
+        classifier=Sequential(
+            Linear(hidden), ReLU(), Dropout(dropout), Linear(hidden), ReLU(), Dropout(dropout), Linear(num_classes)
+        ),
+    )
+    return built(model, name, input_shape, seed, dtype)
+
+
+_DOC = """VGG with {layers} weight layers{norm}: {count:,} parameters at 224x224 and 1000 classes, torchvision's names.
+
+    Images up to 64x64 get 512 hidden units in the classifier in place of 4096.
+    """
+
+
+def _define(name: str, count: int):
+    def factory(num_classes=1000, input_shape=(3, 224, 224), dropout=0.5, seed=0, dtype="float32"):
+        return _vgg(name, num_classes, input_shape, dropout, seed, dtype)
+
+    factory.__name__ = factory.__qualname__ = name
+    norm = " and batch norm" if name.endswith("_bn") else ""
+    factory.__doc__ = _DOC.format(layers=name[3:5], norm=norm, count=count)
+    return register(factory)
+
+
+vgg11 = _define("vgg11", 132_863_336)
+vgg13 = _define("vgg13", 133_047_848)
+vgg16 = _define("vgg16", 138_357_544)
+vgg11_bn = _define("vgg11_bn", 132_868_840)
+vgg13_bn = _define("vgg13_bn", 133_053_736)
+vgg16_bn = _define("vgg16_bn", 138_365_992)
