@@ -68,3 +68,11 @@ int fn_set_isa(const char *name) {
 
 const char *fn_isa(void) { return isas[chosen].name; }
 const fn_kernels *fn_table(int dtype) { return isas[chosen].tables[dtype]; }
+
+const char *fn_compiler(void) {
+#ifdef __clang__
+    return "clang " __clang_version__;
+#else
+    return "gcc " __VERSION__;
+#endif
+}

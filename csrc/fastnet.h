@@ -54,6 +54,7 @@ const fn_kernels *fn_table(int dtype); /* 0: float32, 1: float64 */
 const char *fn_isa(void);
 int fn_set_isa(const char *name); /* 0, or -1 when unknown or beyond this CPU; NULL chooses the best */
 int fn_isa_supported(const char *name);
+const char *fn_compiler(void); /* that built this, with its version */
 
 /* ---- the kernel table: one for each (ISA, dtype), filled by kernels/all.h ---- */
 
@@ -120,6 +121,7 @@ struct fn_kernels {
     void (*to_channels_first)(int64_t N, int64_t C, int64_t pixels, const void *x, void *y);
     /* dst[i*dst_stride + j] = src[i*src_stride + j] for i < rows, j < width: concat and split along channels */
     void (*copy_rows)(int64_t rows, int64_t width, const void *src, int64_t src_stride, void *dst, int64_t dst_stride);
+    double (*fma_burst)(int64_t rounds); /* multiply-adds in registers on all threads; returns the operations done */
 };
 
 #endif

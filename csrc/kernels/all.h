@@ -29,6 +29,8 @@
 
 #include "layout.h"
 
+#include "peak.h"
+
 const fn_kernels TABLE = {
     .isa = ISA_NAME,
     .lanes = LANES,
@@ -68,6 +70,7 @@ const fn_kernels TABLE = {
     .to_channels_last = to_channels_last,
     .to_channels_first = to_channels_first,
     .copy_rows = copy_rows,
+    .fma_burst = fma_burst,
 };
 
 TARGET_END

@@ -24,7 +24,7 @@ TARGET_BEGIN(TARGET)
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL PRAGMA(GCC unroll 16)
+#define UNROLL PRAGMA(GCC unroll 32)
 
 typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
 enum { LANES = VECTOR_BYTES / sizeof(REAL) };

@@ -1,0 +1,21 @@
+/* The FMA peak: rounds of independent multiply-adds in registers, on every thread, to hold kernels against. */
+enum { PEAK_CHAINS = TILE_ROWS * 2 };
+
+static void peak_task(void *context, int64_t task, int thread) {
+    int64_t rounds = *(int64_t *)context;
+    vec sum[PEAK_CHAINS], a = broadcast((REAL)0.5), b = broadcast((REAL)1e-3);
+    (void)task, (void)thread;
+    UNROLL for (int i = 0; i < PEAK_CHAINS; i++) sum[i] = broadcast((REAL)i);
+    for (int64_t round = 0; round < rounds; round++) {
+        UNROLL for (int i = 0; i < PEAK_CHAINS; i++) sum[i] = sum[i] * a + b;
+    }
+    volatile REAL sink = 0;
+    for (int i = 0; i < PEAK_CHAINS; i++) sink += sum[i][0];
+}
+
+/* Floating-point operations done. */
+static double fma_burst(int64_t rounds) {
+    int threads = fn_threads();
+    fn_parallel(threads, 1e9, peak_task, &rounds);
+    return (double)threads * (double)rounds * PEAK_CHAINS * LANES * 2;
+}

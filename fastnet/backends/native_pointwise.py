@@ -1,0 +1,227 @@
+"""NativeOps' second half: normalisation, activations, random masks, losses, optimiser updates, plumbing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastnet.backends import _native
+from fastnet.backends.checks import check_labels, check_shape, one_dtype
+from fastnet.backends.pointwise import PointwiseOps
+
+_F64 = np.dtype(np.float64)
+
+
+class NativePointwise(PointwiseOps):
+    """The elementwise and per-channel kernels."""
+
+    # ---------------------------------------------------------------- batch norm
+
+    def batch_norm(self, x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+        dtype = one_dtype("batch_norm", x=x, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var)
+        count = self._check_batch_norm(x, gamma, beta, running_mean, running_var, training)
+        x, C = self._dense(x), x.shape[1]
+        gamma = None if gamma is None else self._c_order(gamma)
+        beta = None if beta is None else self._c_order(beta)
+        if training:
+            mean, var = np.empty(C), np.empty(C)
+            _native.norm_moments(count, C, x, mean, var)
+            if running_mean is not None:
+                running_mean += momentum * (mean.astype(dtype) - running_mean)
+                running_var += momentum * ((var * (count / (count - 1))).astype(dtype) - running_var)
+        else:
+            mean, var = running_mean.astype(_F64), running_var.astype(_F64)
+        inverse_std = 1.0 / np.sqrt(var + eps)
+        y = self.empty(x.shape, dtype)
+        _native.norm_apply(count, C, x, mean, inverse_std, gamma, beta, y)
+        return y, (x, gamma, mean, inverse_std, training)
+
+    def batch_norm_backward(self, dy, saved, needs=(True, True, True)):
+        x, gamma, mean, inverse_std, training = saved
+        dtype = one_dtype("batch_norm_backward", dy=dy, x=x)
+        check_shape("batch_norm_backward", "dy", dy, x.shape)
+        dy, C = self._dense(dy), x.shape[1]
+        rows = x.size // C if C else 0
+        dgamma, dbeta, dx = np.empty(C), np.empty(C), None
+        if needs[1] or needs[2] or training:
+            _native.norm_sums(rows, C, dy, x, mean, inverse_std, dgamma, dbeta)
+        if needs[0]:
+            dx = self.empty(x.shape, dtype)
+            _native.norm_backward(rows, C, dy, x, mean, inverse_std, gamma, dgamma, dbeta, training, dx)
+        return dx, dgamma.astype(dtype) if needs[1] else None, dbeta.astype(dtype) if needs[2] else None
+
+    # ---------------------------------------------------------------- activations
+
+    def _map(self, op, kernel, x, *arguments):
+        """y = kernel(x), with x in the kernels' order."""
+        one_dtype(op, x=x)
+        x = self._dense(x)
+        y = self.empty(x.shape, x.dtype)
+        kernel(x.size, *arguments, x, y)
+        return x, y
+
+    def _map_gradient(self, op, kernel, dy, saved, *arguments):
+        """dx = kernel(dy, saved): both (N, ...) of one shape."""
+        one_dtype(op, dy=dy, saved=saved)
+        check_shape(op, "dy", dy, saved.shape)
+        dx = self.empty(saved.shape, saved.dtype)
+        kernel(saved.size, *arguments, self._dense(dy), saved, dx)
+        return dx
+
+    def relu(self, x):
+        _, y = self._map("relu", _native.relu, x)
+        return y, y
+
+    def relu_backward(self, dy, saved):
+        return self._map_gradient("relu_backward", _native.relu_backward, dy, saved)
+
+    def leaky_relu(self, x, slope=0.01):
+        x, y = self._map("leaky_relu", _native.leaky_relu, x, slope)
+        return y, (x, slope)
+
+    def leaky_relu_backward(self, dy, saved):
+        x, slope = saved
+        return self._map_gradient("leaky_relu_backward", _native.leaky_relu_backward, dy, x, slope)
+
+    def sigmoid(self, x):
+        _, y = self._map("sigmoid", _native.sigmoid, x)
+        return y, y
+
+    def sigmoid_backward(self, dy, saved):
+        return self._map_gradient("sigmoid_backward", _native.sigmoid_backward, dy, saved)
+
+    def tanh(self, x):
+        _, y = self._map("tanh", _native.tanh, x)
+        return y, y
+
+    def tanh_backward(self, dy, saved):
+        return self._map_gradient("tanh_backward", _native.tanh_backward, dy, saved)
+
+    # ---------------------------------------------------------------- random numbers
+
+    def random_uniform(self, shape, dtype, seed, offset=0):
+        self._check_stream("random_uniform", seed, offset)
+        out = self.empty(tuple(shape), np.dtype(dtype))
+        one_dtype("random_uniform", dtype=out)
+        _native.uniform(out.size, seed, offset, out)
+        return out
+
+    def dropout(self, x, p, seed, offset=0):
+        one_dtype("dropout", x=x)
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout: p, the probability of zeroing, must lie in [0, 1), got {p}")
+        self._check_stream("dropout", seed, offset)
+        x = self._dense(x)
+        y, keep = self.empty(x.shape, x.dtype), self.empty(x.shape, np.uint8)
+        _native.dropout(x.size, p, seed, offset, x, y, keep)
+        return y, (keep, p)
+
+    def dropout_backward(self, dy, saved):
+        keep, p = saved
+        one_dtype("dropout_backward", dy=dy)
+        check_shape("dropout_backward", "dy", dy, keep.shape)
+        dx = self.empty(dy.shape, dy.dtype)
+        _native.dropout_backward(dy.size, p, self._dense(dy), keep, dx)
+        return dx
+
+    # ---------------------------------------------------------------- losses
+
+    def softmax_cross_entropy(self, scores, labels):
+        one_dtype("softmax_cross_entropy", scores=scores)
+        labels = np.asarray(labels)
+        check_labels("softmax_cross_entropy", scores, labels)
+        scores, dscores = self._c_order(scores), self.empty(scores.shape, scores.dtype)
+        loss = _native.softmax_loss(*scores.shape, scores, np.ascontiguousarray(labels, np.int64), dscores)
+        return loss, dscores
+
+    def svm_loss(self, scores, labels, margin=1.0):
+        one_dtype("svm_loss", scores=scores)
+        labels = np.asarray(labels)
+        check_labels("svm_loss", scores, labels)
+        scores, dscores = self._c_order(scores), self.empty(scores.shape, scores.dtype)
+        loss = _native.svm_loss(*scores.shape, scores, np.ascontiguousarray(labels, np.int64), margin, dscores)
+        return loss, dscores
+
+    # ---------------------------------------------------------------- optimiser updates
+
+    def _update(self, op, kernel, w, g, state, *arguments):
+        """Run an in-place update; a parameter that is not in C order is updated through a copy."""
+        self._check_step(op, w, g, *state)
+        changed = [w, *state]
+        dense = [array if array is None else self._c_order(array) for array in changed]
+        kernel(w.size, dense[0], self._c_order(g), *dense[1:], *arguments)
+        for array, copy in zip(changed, dense, strict=True):
+            if copy is not array:
+                array[...] = copy
+
+    def sgd_step(self, w, g, velocity, lr, momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0):
+        self._update(
+            "sgd_step", _native.sgd_step, w, g, (velocity,), lr, momentum, dampening, nesterov, weight_decay
+        )
+
+    def adagrad_step(self, w, g, squares, lr, eps=1e-7, weight_decay=0.0):
+        self._update("adagrad_step", _native.adagrad_step, w, g, (squares,), lr, eps, weight_decay)
+
+    def rmsprop_step(self, w, g, squares, lr, decay_rate=0.99, eps=1e-8, weight_decay=0.0):
+        self._update("rmsprop_step", _native.rmsprop_step, w, g, (squares,), lr, decay_rate, eps, weight_decay)
+
+    def adam_step(self, w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled=False):
+        self._update("adam_step", _native.adam_step, w, g, (m, v), t, lr, beta1, beta2, eps, weight_decay, decoupled)
+
+    # ---------------------------------------------------------------- plumbing
+
+    def add(self, a, b):
+        one_dtype("add", a=a, b=b)
+        check_shape("add", "b", b, a.shape)
+        y = self.empty(a.shape, a.dtype)
+        _native.add(a.size, self._dense(a), self._dense(b), y)
+        return y
+
+    def accumulate(self, total, x):
+        one_dtype("accumulate", total=total, x=x)
+        check_shape("accumulate", "x", x, total.shape)
+        if _native.layout(total) & _native.layout(x):
+            _native.add(total.size, total, x, total)
+        else:
+            total += x
+
+    def concat(self, arrays):
+        dtype = one_dtype("concat", **{f"x{i}": x for i, x in enumerate(arrays)})
+        first = arrays[0]
+        for x in arrays[1:]:
+            check_shape("concat", "x", x, (first.shape[0], x.shape[1], *first.shape[2:]))
+        channels = sum(x.shape[1] for x in arrays)
+        y = self.empty((first.shape[0], channels, *first.shape[2:]), dtype)
+        rows, start = first.shape[0] * math.prod(first.shape[2:]), 0
+        for x in arrays:
+            width = x.shape[1]
+            _native.copy_rows(rows, width, self._dense(x), 0, width, y, start, channels)
+            start += width
+        return y
+
+    def split(self, x, channels):
+        one_dtype("split", x=x)
+        if sum(channels) != x.shape[1]:
+            raise ValueError(f"split: pieces {tuple(channels)} do not add up to the {x.shape[1]} channels of x")
+        x, rows, start, pieces = self._dense(x), x.shape[0] * math.prod(x.shape[2:]), 0, []
+        for width in channels:
+            piece = self.empty((x.shape[0], width, *x.shape[2:]), x.dtype)
+            _native.copy_rows(rows, width, x, start, x.shape[1], piece, 0, width)
+            pieces.append(piece)
+            start += width
+        return pieces
+
+    def flatten(self, x):
+        one_dtype("flatten", x=x)
+        y = self.empty((x.shape[0], math.prod(x.shape[1:])), x.dtype)
+        if x.ndim == 4 and not _native.layout(x) & 2:
+            N, C, H, W = x.shape
+            _native.to_channels_first(N, C, H * W, self._dense(x), y)
+            return y
+        return self._c_order(x).reshape(y.shape)
+
+    def unflatten(self, dy, shape):
+        one_dtype("unflatten", dy=dy)
+        check_shape("unflatten", "dy", dy, (shape[0], math.prod(shape[1:])))
+        return self._dense(self._c_order(dy).reshape(shape))

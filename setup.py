@@ -1,0 +1,104 @@
+"""One extension module: Cython door, C kernels compiled once for each instruction set.
+
+FASTNET_NO_EXT=1     install without the extension: the NumPy reference backend only
+FASTNET_NO_OPENMP=1  build single-threaded
+FASTNET_WERROR=1     compiler warnings are errors (CI)
+FASTNET_CFLAGS       further compiler flags, FASTNET_LDFLAGS further linker flags
+"""
+
+import glob
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+NO_COMPILER = """
+fastnet: the C kernels could not be compiled ({error}).
+
+fastnet needs a C compiler with OpenMP (gcc >= 9 or clang >= 10) and Python's headers. For example:
+    Debian, Ubuntu:  apt-get install gcc python3-dev
+    Fedora:          dnf install gcc python3-devel
+    macOS:           xcode-select --install   (and: brew install libomp, for threads)
+    Windows:         the LLVM tools of Visual Studio (clang-cl)
+To install without it, on the slow NumPy reference backend:  FASTNET_NO_EXT=1 pip install ...
+"""
+OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+
+
+class BuildKernels(build_ext):
+    """build_ext that probes OpenMP, sets the flags, and says what is missing."""
+
+    def build_extension(self, ext):
+        windows = self.compiler.compiler_type == "msvc"  # clang-cl
+        ext.extra_compile_args = self.flags(windows) + shlex.split(os.environ.get("FASTNET_CFLAGS", ""))
+        openmp_compile, openmp_link = self.openmp(windows)
+        ext.extra_compile_args += openmp_compile
+        ext.extra_link_args = openmp_link + shlex.split(os.environ.get("FASTNET_LDFLAGS", ""))
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            sys.exit(NO_COMPILER.format(error=error))
+
+    @staticmethod
+    def flags(windows):
+        # -ffp-contract=fast: a*b + c is one FMA on every compiler, so that all FMA targets give the same bits.
+        common = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+        if windows:
+            return ["/clang:" + flag for flag in common]
+        strict = ["-Wall", "-Wextra", "-Werror"] if os.environ.get("FASTNET_WERROR") == "1" else []
+        return ["-std=gnu11", "-g0", "-fvisibility=hidden", *common, *strict]
+
+    def openmp(self, windows):
+        if os.environ.get("FASTNET_NO_OPENMP") == "1":
+            return [], []
+        candidates = [(["-fopenmp"], ["-fopenmp"])]
+        if windows:
+            candidates = [(["/clang:-fopenmp"], ["libomp.lib"])]
+        elif platform.system() == "Darwin":
+            prefix = self.brew_prefix()
+            candidates = [(["-Xpreprocessor", "-fopenmp", f"-I{prefix}/include"], [f"-L{prefix}/lib", "-lomp"])]
+        for compile_args, link_args in candidates:
+            if self.compiles(OPENMP_PROBE, compile_args, link_args):
+                return compile_args, link_args
+        self.announce("fastnet: no OpenMP, building single-threaded", level=3)
+        return [], []
+
+    @staticmethod
+    def brew_prefix():
+        try:
+            return subprocess.run(
+                ["brew", "--prefix", "libomp"], capture_output=True, text=True, check=True
+            ).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return "/usr/local/opt/libomp"
+
+    def compiles(self, source, compile_args, link_args):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "probe.c")
+            with open(path, "w") as file:
+                file.write(source)
+            try:
+                objects = self.compiler.compile([path], output_dir=folder, extra_postargs=compile_args)
+                self.compiler.link_executable(objects, os.path.join(folder, "probe"), extra_postargs=link_args)
+            except Exception:
+                return False
+        return True
+
+
+extensions = []
+if os.environ.get("FASTNET_NO_EXT") != "1":
+    extensions = [
+        Extension(
+            "fastnet.backends._native",
+            ["fastnet/backends/_native.pyx", *sorted(glob.glob("csrc/*.c")), *sorted(glob.glob("csrc/isa/*.c"))],
+            include_dirs=["csrc"],
+            depends=sorted(glob.glob("csrc/**/*.h", recursive=True)),
+        )
+    ]
+
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildKernels})
