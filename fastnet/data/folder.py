@@ -109,14 +109,15 @@ def _open(file: Path, size, gray: bool) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:
-        with warnings.catch_warnings(), Image.open(file) as image:
+        with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            if image.mode.startswith(("I", "F")):
-                raise ValueError(f"its mode is {image.mode}, only 8 bits a channel are accepted")
-            image = ImageOps.exif_transpose(image).convert("L" if gray else "RGB")
-            if size is not None:
-                image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BILINEAR)
-            array = np.asarray(image)
+            with Image.open(file) as image:
+                if image.mode.startswith(("I", "F")):
+                    raise ValueError(f"its mode is {image.mode}, only 8 bits a channel are accepted")
+                image = ImageOps.exif_transpose(image).convert("L" if gray else "RGB")
+        if size is not None:
+            image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BILINEAR)
+        array = np.asarray(image)
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise ValueError(f"image_folder: cannot read {file}: {error}") from error
     return array[:, :, None] if gray else array
