@@ -24,7 +24,11 @@ TARGET_BEGIN(TARGET)
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL PRAGMA(unroll)
+#else
 #define UNROLL PRAGMA(GCC unroll 32)
+#endif
 
 typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
 enum { LANES = VECTOR_BYTES / sizeof(REAL) };
