@@ -16,6 +16,7 @@ import tempfile
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError, PlatformError
 
 NO_COMPILER = """
 fastnet: the C kernels could not be compiled ({error}).
@@ -41,7 +42,7 @@ class BuildKernels(build_ext):
         ext.extra_link_args = openmp_link + shlex.split(os.environ.get("FASTNET_LDFLAGS", ""))
         try:
             super().build_extension(ext)
-        except Exception as error:
+        except (CompileError, LinkError, PlatformError) as error:
             sys.exit(NO_COMPILER.format(error=error))
 
     @staticmethod

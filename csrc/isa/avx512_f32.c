@@ -5,7 +5,7 @@
 #define REAL float
 #define VECTOR_BYTES 64
 #define TILE_ROWS 12
-#define TARGET "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512"
+#define TARGET "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"
 #include "../kernels/all.h"
 #else
 typedef int not_for_this_cpu;

@@ -15,7 +15,11 @@
 #define TARGET_BEGIN(target_list) PRAGMA(clang attribute push(__attribute__((target(target_list))), apply_to = function))
 #define TARGET_END PRAGMA(clang attribute pop)
 #else
+#if VECTOR_BYTES == 64 /* GCC would vectorise plain loops for half the width */
+#define TARGET_BEGIN(target_list) PRAGMA(GCC push_options) PRAGMA(GCC target(target_list ",prefer-vector-width=512"))
+#else
 #define TARGET_BEGIN(target_list) PRAGMA(GCC push_options) PRAGMA(GCC target(target_list))
+#endif
 #define TARGET_END PRAGMA(GCC pop_options)
 #endif
 TARGET_BEGIN(TARGET)
@@ -57,6 +61,17 @@ INLINE void store_part(REAL *p, vec v, int64_t lanes) {
     else if (lanes > 0) memcpy(p, &v, (size_t)lanes * sizeof(REAL));
 }
 INLINE vec select(mask where, vec yes, vec no) { return (vec)((where & (mask)yes) | (~where & (mask)no)); }
+
+/* Lane i is lane which[i] of a and b side by side; `which` is constant. */
+INLINE vec shuffle(vec a, vec b, mask which) {
+#ifdef __clang__
+    vec picked;
+    for (int i = 0; i < LANES; i++) picked[i] = which[i] < LANES ? a[which[i]] : b[which[i] - LANES];
+    return picked;
+#else
+    return __builtin_shuffle(a, b, which);
+#endif
+}
 
 INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }

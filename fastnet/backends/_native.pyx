@@ -39,43 +39,43 @@ cdef extern from "fastnet.h" nogil:
     const char *fn_compiler()
     ctypedef struct fn_kernels:
         int lanes
-        fn_status (*gemm)(int64_t, int64_t, int64_t, const void *, int64_t, int64_t, const void *, int64_t, int64_t, const void *, void *)
-        fn_status (*conv_forward)(const fn_conv *, const void *, const void *, const void *, void *)
-        fn_status (*conv_grad_input)(const fn_conv *, const void *, const void *, void *)
-        fn_status (*conv_grad_weight)(const fn_conv *, const void *, const void *, void *)
-        fn_status (*column_sum)(int64_t, int64_t, const void *, void *)
-        fn_status (*im2col)(const fn_conv *, const void *, void *)
-        fn_status (*col2im)(const fn_conv *, const void *, void *)
-        fn_status (*max_pool)(const fn_pool *, const void *, void *, void *)
-        fn_status (*max_pool_backward)(const fn_pool *, const void *, const void *, void *)
-        fn_status (*avg_pool)(const fn_pool *, const void *, void *)
-        fn_status (*avg_pool_backward)(const fn_pool *, const void *, void *)
-        fn_status (*norm_moments)(int64_t, int64_t, const void *, double *, double *)
-        fn_status (*norm_apply)(int64_t, int64_t, const void *, const double *, const double *, const void *, const void *, void *)
-        fn_status (*norm_sums)(int64_t, int64_t, const void *, const void *, const double *, const double *, double *, double *)
-        fn_status (*norm_backward)(int64_t, int64_t, const void *, const void *, const double *, const double *, const void *, const double *, const double *, int, void *)
-        void (*relu)(int64_t, const void *, void *)
-        void (*relu_backward)(int64_t, const void *, const void *, void *)
-        void (*leaky_relu)(int64_t, double, const void *, void *)
-        void (*leaky_relu_backward)(int64_t, double, const void *, const void *, void *)
-        void (*sigmoid)(int64_t, const void *, void *)
-        void (*sigmoid_backward)(int64_t, const void *, const void *, void *)
-        void (*tanh)(int64_t, const void *, void *)
-        void (*tanh_backward)(int64_t, const void *, const void *, void *)
-        void (*add)(int64_t, const void *, const void *, void *)
-        void (*uniform)(int64_t, uint64_t, uint64_t, void *)
-        void (*dropout)(int64_t, double, uint64_t, uint64_t, const void *, void *, uint8_t *)
-        void (*dropout_backward)(int64_t, double, const void *, const uint8_t *, void *)
-        fn_status (*softmax_loss)(int64_t, int64_t, const void *, const int64_t *, double *, void *)
-        fn_status (*svm_loss)(int64_t, int64_t, const void *, const int64_t *, double, double *, void *)
-        void (*sgd_step)(int64_t, void *, const void *, void *, double, double, double, int, double)
-        void (*adagrad_step)(int64_t, void *, const void *, void *, double, double, double)
-        void (*rmsprop_step)(int64_t, void *, const void *, void *, double, double, double, double)
-        void (*adam_step)(int64_t, void *, const void *, void *, void *, int64_t, double, double, double, double, double, int)
-        void (*to_channels_last)(int64_t, int64_t, int64_t, const void *, void *)
-        void (*to_channels_first)(int64_t, int64_t, int64_t, const void *, void *)
-        void (*copy_rows)(int64_t, int64_t, const void *, int64_t, void *, int64_t)
-        double (*fma_burst)(int64_t)
+        fn_status (*gemm)(int64_t, int64_t, int64_t, const void *, int64_t, int64_t, const void *, int64_t, int64_t, const void *, void *) noexcept nogil
+        fn_status (*conv_forward)(const fn_conv *, const void *, const void *, const void *, void *) noexcept nogil
+        fn_status (*conv_grad_input)(const fn_conv *, const void *, const void *, void *) noexcept nogil
+        fn_status (*conv_grad_weight)(const fn_conv *, const void *, const void *, void *) noexcept nogil
+        fn_status (*column_sum)(int64_t, int64_t, const void *, void *) noexcept nogil
+        fn_status (*im2col)(const fn_conv *, const void *, void *) noexcept nogil
+        fn_status (*col2im)(const fn_conv *, const void *, void *) noexcept nogil
+        fn_status (*max_pool)(const fn_pool *, const void *, void *, void *) noexcept nogil
+        fn_status (*max_pool_backward)(const fn_pool *, const void *, const void *, void *) noexcept nogil
+        fn_status (*avg_pool)(const fn_pool *, const void *, void *) noexcept nogil
+        fn_status (*avg_pool_backward)(const fn_pool *, const void *, void *) noexcept nogil
+        fn_status (*norm_moments)(int64_t, int64_t, const void *, double *, double *) noexcept nogil
+        fn_status (*norm_apply)(int64_t, int64_t, const void *, const double *, const double *, const void *, const void *, void *) noexcept nogil
+        fn_status (*norm_sums)(int64_t, int64_t, const void *, const void *, const double *, const double *, double *, double *) noexcept nogil
+        fn_status (*norm_backward)(int64_t, int64_t, const void *, const void *, const double *, const double *, const void *, const double *, const double *, int, void *) noexcept nogil
+        void (*relu)(int64_t, const void *, void *) noexcept nogil
+        void (*relu_backward)(int64_t, const void *, const void *, void *) noexcept nogil
+        void (*leaky_relu)(int64_t, double, const void *, void *) noexcept nogil
+        void (*leaky_relu_backward)(int64_t, double, const void *, const void *, void *) noexcept nogil
+        void (*sigmoid)(int64_t, const void *, void *) noexcept nogil
+        void (*sigmoid_backward)(int64_t, const void *, const void *, void *) noexcept nogil
+        void (*tanh)(int64_t, const void *, void *) noexcept nogil
+        void (*tanh_backward)(int64_t, const void *, const void *, void *) noexcept nogil
+        void (*add)(int64_t, const void *, const void *, void *) noexcept nogil
+        void (*uniform)(int64_t, uint64_t, uint64_t, void *) noexcept nogil
+        void (*dropout)(int64_t, double, uint64_t, uint64_t, const void *, void *, uint8_t *) noexcept nogil
+        void (*dropout_backward)(int64_t, double, const void *, const uint8_t *, void *) noexcept nogil
+        fn_status (*softmax_loss)(int64_t, int64_t, const void *, const int64_t *, double *, void *) noexcept nogil
+        fn_status (*svm_loss)(int64_t, int64_t, const void *, const int64_t *, double, double *, void *) noexcept nogil
+        void (*sgd_step)(int64_t, void *, const void *, void *, double, double, double, int, double) noexcept nogil
+        void (*adagrad_step)(int64_t, void *, const void *, void *, double, double, double) noexcept nogil
+        void (*rmsprop_step)(int64_t, void *, const void *, void *, double, double, double, double) noexcept nogil
+        void (*adam_step)(int64_t, void *, const void *, void *, void *, int64_t, double, double, double, double, double, int) noexcept nogil
+        void (*to_channels_last)(int64_t, int64_t, int64_t, const void *, void *) noexcept nogil
+        void (*to_channels_first)(int64_t, int64_t, int64_t, const void *, void *) noexcept nogil
+        void (*copy_rows)(int64_t, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
+        double (*fma_burst)(int64_t) noexcept nogil
     const fn_kernels *fn_table(int dtype)
 
 
