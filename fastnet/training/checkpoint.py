@@ -21,6 +21,10 @@ __all__ = ["Checkpoint", "CheckpointError", "load_checkpoint"]
 
 _FORMAT = "fastnet checkpoint"
 _VERSION = 1
+_KEYS = {
+    *("version", "fastnet", "saved", "arrays", "position", "running", "loader", "streams", "settings"),
+    *("optimizer", "callbacks", "history", "info"),
+}
 
 
 class CheckpointError(ValueError):
@@ -88,19 +92,21 @@ def write_checkpoint(path: Path, metadata: dict, arrays: dict[str, np.ndarray]) 
 
 
 def _read(path: Path, whole: bool = True) -> tuple[dict, dict[str, np.ndarray]]:
+    """(metadata, arrays) of a file; no arrays unless `whole`."""
     try:
         arrays = read_npz(path, None if whole else ["metadata"])
         metadata = json.loads(arrays.pop("metadata").tobytes()) if "metadata" in arrays else None
-        if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
-            raise ValueError(f"{path}: it is not a fastnet checkpoint")
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file can raise nearly anything
-        raise CheckpointError(f"not accepted as a checkpoint: {error}") from error
-    if metadata["version"] > _VERSION:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise CheckpointError(f"{path}: not accepted as a checkpoint: {reason}") from error
+    if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT or not metadata.keys() >= _KEYS:
+        raise CheckpointError(f"{path}: it is not a fastnet checkpoint")
+    if metadata["version"] != _VERSION:
         raise CheckpointError(
             f"{path}: written in format {metadata['version']} by fastnet {metadata['fastnet']}; this is fastnet "
-            f"{fastnet.__version__}, which reads formats up to {_VERSION}; install a newer one"
+            f"{fastnet.__version__}, which reads format {_VERSION}; install a newer one"
         )
     if whole and metadata["arrays"] != {name: [a.dtype.name, list(a.shape)] for name, a in arrays.items()}:
         raise CheckpointError(f"{path}: damaged: its arrays are not those that it lists")

@@ -115,9 +115,9 @@ class History:
         left, right = figure.subplots(1, 2)
         count, epochs = len(self.losses), len(self)
         steps = np.arange(1, count + 1)
-        left.scatter(steps, self.losses, s=4, alpha=0.3, linewidths=0, label="each iteration")
-        window = max(1, count // 50)
-        if count >= window > 1:
+        left.scatter(steps, self.losses, s=6, alpha=0.4, linewidths=0, label="each iteration")
+        window = max(5, count // 50)
+        if count >= window:
             smooth = np.convolve(self.losses, np.ones(window) / window, mode="valid")
             left.plot(steps[window - 1 :], smooth, color="C3", label=f"mean of {window}")
         if "val_loss" in self.history:
@@ -127,6 +127,7 @@ class History:
         for name, label in (("accuracy", "training"), ("val_accuracy", "validation")):
             if name in self.history:
                 right.plot(self.history["epoch"], self.history[name], "o-", markersize=3, label=label)
+        right.xaxis.get_major_locator().set_params(integer=True)
         right.set(xlabel="epoch", ylabel="accuracy", title="Accuracy")
         for axes in (left, right):
             axes.grid(alpha=0.3)
