@@ -1,6 +1,8 @@
 /* Everything, in order of use, compiled once for each file in ../isa, and the table that it fills. */
 #include "vec.h"
 
+#include "transpose.h"
+
 #include "reduce.h"
 
 #include "tile.h"
@@ -8,6 +10,10 @@
 #include "gemm.h"
 
 #include "conv_depthwise.h"
+
+#include "conv_job.h"
+
+#include "conv_narrow.h"
 
 #include "conv_gemm.h"
 

@@ -95,17 +95,12 @@ static void depthwise_weight_part(void *context, int64_t part, int thread) {
     }
 }
 
-INLINE void transpose(int64_t rows, int64_t columns, const REAL *from, REAL *to) { /* to is (columns, rows) */
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j++) to[j * rows + i] = from[i * columns + j];
-}
-
 static fn_status depthwise_run(depthwise_job *job, const REAL *w, int64_t rows, fn_task body) {
     const fn_conv *g = job->g;
     int64_t taps = g->R * g->S;
     REAL *packed = fn_alloc((size_t)(taps * g->C) * sizeof(REAL), FN_SCRATCH);
     if (!packed) return FN_NO_MEMORY;
-    transpose(g->C, taps, w, packed);
+    transpose(g->C, taps, w, taps, packed, g->C);
     job->w = packed;
     fn_parallel(rows, (double)g->N * (double)g->P * (double)g->Q * (double)(taps * g->C) / LANES, body, job);
     fn_free(packed);
@@ -129,7 +124,7 @@ static fn_status depthwise_grad_weight(const fn_conv *g, const REAL *x, const RE
     if (!job.dw) return FN_NO_MEMORY;
     fn_parallel(job.parts, (double)(g->N * g->P * g->Q) * (double)size / LANES, depthwise_weight_part, &job);
     sum_parts(job.parts, size, job.dw);
-    transpose(g->R * g->S, g->C, job.dw, dw);
+    transpose(g->R * g->S, g->C, job.dw, g->C, dw, g->R * g->S);
     fn_free(job.dw);
     return FN_OK;
 }

@@ -1,55 +1,7 @@
 /* Convolution as an implicit matrix product: rows are output pixels, columns are output channels, the reduction runs
- * over taps and input channels.  No im2col matrix exists: a row of A is the input itself, read in place.
- *
- * The forward pass and the input gradient are the same job with other numbers.  An output pixel (p, q) meets a grid of
- * R x S taps; tap (i, j) reads input pixel (p*step_h + first_h + i*tap_h, q*step_w + first_w + j*tap_w).
- *   forward:         step = stride, first = -padding, tap = dilation.
- *   input gradient:  for each phase (a, b) of the stride, pixels (a + stride*p, b + stride*q) of dx meet the taps with
- *                    (a + padding - r*dilation) divisible by stride; step = 1.
- * Where taps reach into the padding, a task first copies the input rows it needs, with zeros around them, into a slab.
+ * over taps and input channels.  No im2col matrix exists: a row of A is the input itself, read in place, or, where taps
+ * reach into the padding, a slab of the few input rows that a task needs.
  */
-typedef struct {
-    int64_t N, H, W, C, in_pixel; /* the input: C channels are used of each pixel, pixels lie in_pixel apart */
-    const REAL *in;
-    int64_t P, Q, K, out_image, out_row, out_pixel; /* strides of the output grid */
-    REAL *out;
-    int64_t R, S, step_h, step_w, first_h, first_w, tap_h, tap_w;
-    const REAL *w; /* weight of tap (i, j), input channel c, output channel k: */
-    int64_t w_tap_h, w_tap_w, w_in, w_out;
-    const REAL *bias; /* or NULL */
-
-    /* filled by conv_run */
-    int slab;                                          /* whether inputs are copied */
-    int64_t rows_per_task, row_tasks, panels_per_task; /* a task is some output rows times some panels */
-    int64_t slab_columns, slab_bytes, scratch_bytes;
-    segments along;
-    REAL *packed; /* for each panel: its steps, then its bias */
-    char *scratch;
-} conv_job;
-
-INLINE int64_t slab_rows(const conv_job *job, int64_t out_rows) {
-    return (out_rows - 1) * job->step_h + (job->R - 1) * job->tap_h + 1;
-}
-
-/* Input rows [row, row + count) of an image, columns first_w on, zeros outside the image. */
-static void fill_slab(const conv_job *job, int64_t image, int64_t row, int64_t count, REAL *slab) {
-    int64_t C = job->C, width = job->slab_columns;
-    int64_t left = min64(max64(-job->first_w, 0), width), column = max64(job->first_w, 0);
-    int64_t inside = max64(min64(width - left, job->W - column), 0);
-    for (int64_t h = row; h < row + count; h++, slab += width * C) {
-        if (h < 0 || h >= job->H) {
-            memset(slab, 0, (size_t)(width * C) * sizeof(REAL));
-            continue;
-        }
-        const REAL *from = job->in + ((image * job->H + h) * job->W + column) * job->in_pixel;
-        memset(slab, 0, (size_t)(left * C) * sizeof(REAL));
-        if (C == job->in_pixel) memcpy(slab + left * C, from, (size_t)(inside * C) * sizeof(REAL));
-        else
-            for (int64_t i = 0; i < inside; i++)
-                memcpy(slab + (left + i) * C, from + i * job->in_pixel, (size_t)C * sizeof(REAL));
-        memset(slab + (left + inside) * C, 0, (size_t)((width - left - inside) * C) * sizeof(REAL));
-    }
-}
 
 /* Pointers to the first tap and to the output of each pixel in output rows [first, last); fills the slab. */
 static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL *slab, const REAL **rows, REAL **outs) {
@@ -129,6 +81,7 @@ INLINE void list_segments(conv_job *job, int64_t *offsets) {
 static fn_status conv_run(conv_job *job) {
     int64_t out_rows = job->N * job->P, panels = ceil_div(job->K, PANEL), taps = job->R * job->S;
     if (out_rows == 0 || job->Q == 0) return FN_OK;
+    if (is_narrow(job)) return narrow_run(job);
     job->slab = taps > 0 && taps_leave_input(job);
     job->slab_columns = (job->Q - 1) * job->step_w + (job->S - 1) * job->tap_w + 1;
 

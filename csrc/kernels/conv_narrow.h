@@ -1,0 +1,119 @@
+/* Convolution jobs with at most four output channels (the input gradient of an RGB layer, say), where a vector of
+ * output channels would be mostly empty: vectors run along output columns instead.
+ *
+ * The slab holds each input row as (C, columns), transposed on the way in, so that one load gives a tap's numbers for
+ * LANES neighbouring outputs.  A tile is K channels x NARROW vectors of outputs; weights are broadcast.  The order of
+ * each output's sum is that of conv_gemm.h: the same bits.
+ */
+enum { NARROW_CHANNELS = 4, NARROW = TILE_ROWS / 2 };
+
+INLINE int is_narrow(const conv_job *job) {
+    return job->K <= NARROW_CHANNELS && job->C >= 8 && job->step_w == 1 && job->R * job->S > 0;
+}
+
+/* Input rows [row, row + count) of an image, transposed, zeros outside the image. */
+static void fill_transposed(const conv_job *job, int64_t image, int64_t row, int64_t count, REAL *slab) {
+    int64_t C = job->C, line = job->slab_columns, left = min64(max64(-job->first_w, 0), line);
+    int64_t column = max64(job->first_w, 0), inside = max64(min64(line - left, job->W - column), 0);
+    for (int64_t h = row; h < row + count; h++, slab += C * line) {
+        if (h < 0 || h >= job->H) {
+            memset(slab, 0, (size_t)(C * line) * sizeof(REAL));
+            continue;
+        }
+        const REAL *from = job->in + ((image * job->H + h) * job->W + column) * job->in_pixel;
+        for (int64_t c = 0; c < C; c++) {
+            memset(slab + c * line, 0, (size_t)left * sizeof(REAL));
+            memset(slab + c * line + left + inside, 0, (size_t)(line - left - inside) * sizeof(REAL));
+        }
+        transpose(inside, C, from, job->in_pixel, slab + left, line);
+    }
+}
+
+INLINE void narrow_tile(const int height, const conv_job *job, const REAL *const *vectors, REAL *const *outs,
+                        const int64_t *counts, int live) {
+    vec sum[NARROW_CHANNELS][NARROW];
+    const REAL *w = job->packed;
+    int64_t line = job->slab_columns;
+    UNROLL for (int i = 0; i < height; i++) UNROLL for (int j = 0; j < NARROW; j++) sum[i][j] = (vec){0};
+    for (int64_t r = 0; r < job->R; r++)
+        for (int64_t s = 0; s < job->S; s++) {
+            const REAL *at[NARROW];
+            UNROLL for (int j = 0; j < NARROW; j++) at[j] = vectors[j] + r * job->tap_h * job->C * line + s * job->tap_w;
+            for (int64_t c = 0, offset = 0; c < job->C; c++, offset += line, w += height) {
+                vec value[NARROW];
+                UNROLL for (int j = 0; j < NARROW; j++) value[j] = load(at[j] + offset);
+                UNROLL for (int i = 0; i < height; i++) {
+                    vec weight = broadcast(w[i]);
+                    UNROLL for (int j = 0; j < NARROW; j++) sum[i][j] += weight * value[j];
+                }
+            }
+        }
+    UNROLL for (int j = 0; j < NARROW; j++) {
+        if (j >= live) break;
+        UNROLL for (int i = 0; i < height; i++) {
+            REAL lanes[LANES], bias = job->bias ? job->bias[i] : 0;
+            if (job->bias) sum[i][j] += broadcast(bias);
+            store(lanes, sum[i][j]);
+            for (int64_t lane = 0; lane < counts[j]; lane++) outs[j][lane * job->out_pixel + i] = lanes[lane];
+        }
+    }
+}
+
+static void narrow_task(void *context, int64_t task, int thread) {
+    const conv_job *job = context;
+    int64_t first = task * job->rows_per_task, last = min64(first + job->rows_per_task, job->N * job->P), total = 0;
+    int64_t a_row = ceil_div(job->Q, LANES), most = job->rows_per_task * a_row + NARROW, line = job->slab_columns * job->C;
+    char *scratch = job->scratch + thread * job->scratch_bytes;
+    REAL *slab = (REAL *)scratch;
+    const REAL **vectors = (const REAL **)(scratch + job->slab_bytes);
+    REAL **outs = (REAL **)(vectors + most);
+    int64_t *counts = (int64_t *)(outs + most);
+    while (first < last) {
+        int64_t image = first / job->P, p = first % job->P, count = min64(last - first, job->P - p);
+        fill_transposed(job, image, p * job->step_h + job->first_h, slab_rows(job, count), slab);
+        for (int64_t r = 0; r < count; r++)
+            for (int64_t v = 0; v < a_row; v++, total++) {
+                vectors[total] = slab + r * job->step_h * line + v * LANES;
+                outs[total] = job->out + image * job->out_image + (p + r) * job->out_row + v * LANES * job->out_pixel;
+                counts[total] = min64(LANES, job->Q - v * LANES);
+            }
+        slab += slab_rows(job, count) * line;
+        first += count;
+    }
+    for (int64_t j = total; j < total + NARROW; j++) vectors[j] = vectors[total - 1]; /* idle vectors of the last tile */
+    for (int64_t i = 0; i < total; i += NARROW) {
+        int live = (int)min64(NARROW, total - i);
+        if (job->K == 1) narrow_tile(1, job, vectors + i, outs + i, counts + i, live);
+        else if (job->K == 2) narrow_tile(2, job, vectors + i, outs + i, counts + i, live);
+        else if (job->K == 3) narrow_tile(3, job, vectors + i, outs + i, counts + i, live);
+        else narrow_tile(4, job, vectors + i, outs + i, counts + i, live);
+    }
+}
+
+static fn_status narrow_run(conv_job *job) {
+    int64_t out_rows = job->N * job->P, a_row = ceil_div(job->Q, LANES), taps = job->R * job->S;
+    job->slab_columns = a_row * LANES + (job->S - 1) * job->tap_w;
+    int64_t line = job->slab_columns * job->C * (int64_t)sizeof(REAL);
+    int64_t rows = max64(1, min64(8 * NARROW / a_row, ((int64_t)1 << 18) / max64(1, line * job->step_h)));
+    rows = min64(rows, ceil_div(out_rows, 4 * fn_threads()));
+    job->rows_per_task = rows;
+    int64_t images = (rows + job->P - 2) / job->P + 1;
+    job->slab_bytes = ceil_div((rows * job->step_h + images * slab_rows(job, 1)) * line, 64) * 64;
+    job->scratch_bytes = job->slab_bytes + ceil_div((rows * a_row + NARROW) * 3 * 8, 64) * 64;
+    job->packed = fn_alloc((size_t)(taps * job->C * job->K) * sizeof(REAL), FN_SCRATCH);
+    job->scratch = fn_alloc((size_t)(fn_threads() * job->scratch_bytes), FN_SCRATCH);
+    fn_status status = job->packed && job->scratch ? FN_OK : FN_NO_MEMORY;
+    if (status == FN_OK) {
+        REAL *w = job->packed;
+        for (int64_t i = 0; i < job->R; i++)
+            for (int64_t j = 0; j < job->S; j++)
+                for (int64_t c = 0; c < job->C; c++)
+                    for (int64_t k = 0; k < job->K; k++)
+                        *w++ = job->w[i * job->w_tap_h + j * job->w_tap_w + c * job->w_in + k * job->w_out];
+        fn_parallel(ceil_div(out_rows, rows), (double)out_rows * (double)job->Q * (double)(taps * job->C * job->K) / LANES,
+                    narrow_task, job);
+    }
+    fn_free(job->packed);
+    fn_free(job->scratch);
+    return status;
+}
