@@ -8,6 +8,25 @@ typedef struct {
 
 enum { TILE_CHANNELS = 8, TILE_PIXELS = 16, COPY_TASK = 16384 };
 
+/* Transpose 4 x 4 numbers: two rounds of interleaving. */
+typedef REAL quad __attribute__((vector_size(4 * sizeof(REAL))));
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+typedef whole whole_quad __attribute__((vector_size(4 * sizeof(REAL))));
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (whole_quad){i, j, k, l})
+#endif
+
+INLINE void transpose_quad(const REAL *from, int64_t from_step, REAL *to, int64_t to_step) {
+    quad row[4], pair[4];
+    for (int i = 0; i < 4; i++) memcpy(row + i, from + i * from_step, sizeof(quad));
+    pair[0] = SHUFFLE(row[0], row[1], 0, 4, 1, 5), pair[1] = SHUFFLE(row[0], row[1], 2, 6, 3, 7);
+    pair[2] = SHUFFLE(row[2], row[3], 0, 4, 1, 5), pair[3] = SHUFFLE(row[2], row[3], 2, 6, 3, 7);
+    row[0] = SHUFFLE(pair[0], pair[2], 0, 1, 4, 5), row[1] = SHUFFLE(pair[0], pair[2], 2, 3, 6, 7);
+    row[2] = SHUFFLE(pair[1], pair[3], 0, 1, 4, 5), row[3] = SHUFFLE(pair[1], pair[3], 2, 3, 6, 7);
+    for (int i = 0; i < 4; i++) memcpy(to + i * to_step, row + i, sizeof(quad));
+}
+
 /* from and to: the tile's corner; plane: distance of channels in the channels-first one, pixel: of pixels in the other. */
 INLINE void transpose_tile(int to_last, int64_t channels, int64_t pixels, const REAL *restrict from, REAL *restrict to,
                            int64_t plane, int64_t pixel) {
@@ -31,9 +50,12 @@ INLINE void transpose_image(int to_last, int64_t channels, int64_t pixels, const
             int64_t first = c * plane + p, last = p * pixel + c;
             const REAL *f = from + (to_last ? first : last);
             REAL *t = to + (to_last ? last : first);
-            if (live == TILE_CHANNELS && run == TILE_PIXELS)
-                transpose_tile(to_last, TILE_CHANNELS, TILE_PIXELS, f, t, plane, pixel);
-            else transpose_tile(to_last, live, run, f, t, plane, pixel);
+            if (live < TILE_CHANNELS || run < TILE_PIXELS) transpose_tile(to_last, live, run, f, t, plane, pixel);
+            else
+                for (int64_t i = 0; i < TILE_CHANNELS; i += 4)
+                    for (int64_t j = 0; j < TILE_PIXELS; j += 4)
+                        if (to_last) transpose_quad(f + i * plane + j, plane, t + j * pixel + i, pixel);
+                        else transpose_quad(f + j * pixel + i, pixel, t + i * plane + j, plane);
         }
 }
 

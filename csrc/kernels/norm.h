@@ -7,7 +7,7 @@
 typedef struct {
     int64_t rows, C, parts; /* of the wide rows */
     const REAL *x, *dy, *end; /* end of x (and, with dy, of dy): vectors are cut short there only */
-    const REAL *mean, *rest;  /* of each column: mean rounded to REAL, and what that left */
+    const REAL *mean;         /* of each column, rounded to REAL */
     double *first, *second;   /* (parts, C): mean and sum of squares; or the sums of dy and of dy*(x-mean) */
 } norm_job;
 
@@ -50,18 +50,17 @@ INLINE void moments_block(int vectors, const norm_job *job, const REAL *x, int64
     }
 }
 
-/* Columns of a block: dbeta = sum dy, dgamma = sum dy * (x - mean), added to double totals. */
+/* Columns of a block: sum dy and sum dy*(x - mean), added to double totals. */
 INLINE void sums_block(int vectors, const norm_job *job, const REAL *x, const REAL *dy, int64_t column, int64_t rows,
                        double *beta, double *gamma) {
-    vec mean[4], rest[4], first[4] = {{0}}, second[4] = {{0}};
-    for (int v = 0; v < vectors; v++)
-        mean[v] = load(job->mean + column + v * LANES), rest[v] = load(job->rest + column + v * LANES);
+    vec mean[4], first[4] = {{0}}, second[4] = {{0}};
+    for (int v = 0; v < vectors; v++) mean[v] = load(job->mean + column + v * LANES);
     for (int64_t i = 0; i < rows; i++)
         for (int v = 0; v < vectors; v++) {
             const REAL *at = x + i * job->C + v * LANES, *dy_at = dy + i * job->C + v * LANES;
             vec g = load_part(dy_at, job->end - at);
             first[v] += g;
-            second[v] += g * ((load_before(at, job->end) - mean[v]) - rest[v]);
+            second[v] += g * (load_before(at, job->end) - mean[v]);
         }
     REAL b[WIDE], g[WIDE];
     for (int v = 0; v < vectors; v++) store(b + v * LANES, first[v]), store(g + v * LANES, second[v]);
@@ -101,12 +100,9 @@ static fn_status norm_reduce(int64_t rows, int64_t C, const REAL *x, const REAL 
     size_t numbers = (size_t)(2 * job.parts * wide + padded);
     double *scratch = fn_alloc(numbers * sizeof(double), FN_SCRATCH);
     if (!scratch) return FN_NO_MEMORY;
-    REAL *means = (REAL *)(scratch + 2 * job.parts * wide), *rests = means + padded;
-    job.first = scratch, job.second = scratch + job.parts * wide, job.mean = means, job.rest = rests;
-    for (int64_t j = 0; j < padded && dy; j++) {
-        double value = j < wide ? mean[j % C] : 0;
-        means[j] = (REAL)value, rests[j] = (REAL)(value - (double)means[j]);
-    }
+    REAL *means = (REAL *)(scratch + 2 * job.parts * wide);
+    job.first = scratch, job.second = scratch + job.parts * wide, job.mean = means;
+    for (int64_t j = 0; j < padded && dy; j++) means[j] = j < wide ? (REAL)mean[j % C] : 0;
     memset(out_first, 0, (size_t)C * sizeof(double));
     memset(out_second, 0, (size_t)C * sizeof(double));
     double before = 0;
@@ -142,7 +138,8 @@ static fn_status norm_sums(int64_t rows, int64_t C, const void *dy, const void *
                            const double *inverse_std, double *dgamma, double *dbeta) {
     if (C == 0) return FN_OK;
     fn_status status = norm_reduce(rows, C, x, dy, mean, dbeta, dgamma);
-    for (int64_t c = 0; c < C; c++) dgamma[c] *= inverse_std[c];
+    for (int64_t c = 0; c < C; c++) /* what rounding the mean left counts for every row */
+        dgamma[c] = (dgamma[c] - (mean[c] - (double)(REAL)mean[c]) * dbeta[c]) * inverse_std[c];
     return status;
 }
 

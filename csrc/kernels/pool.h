@@ -176,11 +176,10 @@ INLINE void windows_over(int64_t at, int64_t taps, int64_t stride, int64_t count
     *last = min64(count, at / stride + 1);
 }
 
-/* dy where the window's maximum was tap number `which`; or dy / divisor. */
-INLINE vec share(const pool_job *job, pool_kind kind, int64_t window, int64_t which, int64_t c, int64_t size) {
-    int64_t at = window * job->g->C + c;
+/* dy where the window's maximum was tap number `which`; or dy / divisor, where `which` is the window in its image. */
+INLINE vec share(const pool_job *job, pool_kind kind, int64_t at, int64_t which, int64_t size) {
     vec dy = load_part(job->in + at, size - at);
-    if (kind == AVERAGE) return dy * broadcast(job->inverse[window % (job->g->P * job->g->Q)]);
+    if (kind == AVERAGE) return dy * broadcast(job->inverse[which]);
     return select(load_index(kind, job->index, at, size - at) == broadcast_whole(which), dy, (vec){0});
 }
 
@@ -192,20 +191,21 @@ INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int64
     const REAL *end = dx + g->W * C;
     windows_over(up, R, stride_h, g->P, &p0, &p1);
     for (int64_t left = g->pad_left; left < g->pad_left + g->W; left++, dx += C) {
-        int64_t q0, q1, first;
+        int64_t q0, q1, first, which;
         windows_over(left, S, stride_w, g->Q, &q0, &q1);
-        first = (n * g->P + p0) * g->Q + q0;
-        if (p1 - p0 == 1 && q1 - q0 == 1) {
-            int64_t which = (up - p0 * stride_h) * S + left - q0 * stride_w;
+        first = ((n * g->P + p0) * g->Q + q0) * C; /* the first window, and the pixel's place in it */
+        which = kind == AVERAGE ? p0 * g->Q + q0 : (up - p0 * stride_h) * S + left - q0 * stride_w;
+        const int64_t down = kind == AVERAGE ? g->Q : -stride_h * S, right = kind == AVERAGE ? 1 : -stride_w;
+        if (p1 - p0 == 1 && q1 - q0 == 1)
             for (int64_t c = 0; c < C; c += LANES)
-                store_part(dx + c, share(job, kind, first, which, c, size), end - dx - c);
-        } else
+                store_part(dx + c, share(job, kind, first + c, which, size), end - dx - c);
+        else
             for (int64_t c = 0; c < C; c += LANES) {
                 vec sum = {0};
-                for (int64_t p = p0; p < p1; p++)
-                    for (int64_t q = q0; q < q1; q++)
-                        sum += share(job, kind, first + (p - p0) * g->Q + q - q0,
-                                     (up - p * stride_h) * S + left - q * stride_w, c, size);
+                for (int64_t i = 0; i < p1 - p0; i++) {
+                    int64_t at = first + i * g->Q * C + c, tap = which + i * down;
+                    for (int64_t j = q0; j < q1; j++, at += C, tap += right) sum += share(job, kind, at, tap, size);
+                }
                 store_part(dx + c, sum, end - dx - c);
             }
     }
