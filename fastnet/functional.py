@@ -34,7 +34,7 @@ __all__ = [
 
 def _arrays(op: str, **given) -> list:
     """The backend's arrays of one dtype; None stays None."""
-    ops, strong, found = current(), [], {}
+    strong, found = [], {}
     for name, value in given.items():
         if value is None:
             found[name] = None
@@ -45,14 +45,18 @@ def _arrays(op: str, **given) -> list:
             raise TypeError(f"{op}: {name} must hold real numbers of at most 64 bits, got dtype {array.dtype}")
         if not weak and array.dtype.kind == "f" and array.dtype.itemsize >= 4:
             strong.append(array.dtype.newbyteorder("="))
-            found[name] = ops.asarray(array, strong[-1])
-        else:
-            found[name] = array
+        found[name] = array
     dtype = strong[0] if strong else np.dtype(np.float32)
     if any(other != dtype for other in strong):
         listing = ", ".join(f"{name} {array.dtype}" for name, array in found.items() if array is not None)
         raise TypeError(f"{op}: float32 and float64 arrays may not be mixed, got {listing}; cast with .astype(...)")
-    return [array if array is None else ops.asarray(array, dtype) for array in found.values()]
+    return [None if array is None else _enter(name, array, dtype) for name, array in found.items()]
+
+
+def _enter(name: str, array, dtype):
+    """Weights lie in C order, activations in the backend's order."""
+    ops = current()
+    return ops.xp.asarray(array, dtype, order="C") if name == "weight" else ops.asarray(array, dtype)
 
 
 def _gradient(op: str, dy, y):
@@ -183,7 +187,9 @@ def batch_norm(x, gamma=None, beta=None, running_mean=None, running_var=None, tr
             if given is not None and (
                 given is not array or not getattr(getattr(given, "flags", None), "writeable", True)
             ):
-                raise TypeError(f"batch_norm: training moves {name} in place; give a writable array of dtype {x.dtype}")
+                raise TypeError(
+                    f"batch_norm: training moves {name} in place; give a writable, contiguous {x.dtype} array"
+                )
     y, saved = ops.batch_norm(x, gamma, beta, mean, var, bool(training), momentum, eps)
     needs = True, gamma is not None, beta is not None
     return y, lambda dy: ops.batch_norm_backward(_gradient("batch_norm", dy, y), saved, needs)

@@ -91,7 +91,7 @@ class Layer(State, Prediction):
         """Make ``self.<name>``, or keep it where it exists with this shape (a layer may be built again)."""
         ops, existing = current(), self.own.get(name)
         if existing is None:
-            value = ops.asarray(initializers.draw(initializer, rng, shape), dtype)
+            value = ops.xp.asarray(initializers.draw(initializer, rng, shape), dtype, order="C")
             self.own[name] = Parameter(value, name, decay=decay, buffer=buffer)
             setattr(self, name, self.own[name])
         elif existing.shape != tuple(shape):
@@ -99,7 +99,7 @@ class Layer(State, Prediction):
                 f"{type(self).__name__}: built with {name} of shape {existing.shape}, this input needs {tuple(shape)}"
             )
         elif existing.dtype != dtype:
-            existing.value, existing.grad = ops.asarray(existing.value, dtype), None
+            existing.value, existing.grad = ops.xp.asarray(existing.value, dtype, order="C"), None
         return self.own[name]
 
     # ---------------------------------------------------------------- building

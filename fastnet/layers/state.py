@@ -100,7 +100,7 @@ class State:
                 )
             values[name] = value
         for name, value in values.items():
-            own[name].value[...] = ops.asarray(value, own[name].dtype)
+            own[name].value[...] = ops.xp.asarray(value)
         return keys
 
     def save(self, path) -> None:

@@ -1,0 +1,453 @@
+"""What every layer promises: shapes, names, dtypes, errors, freezing, random streams, tracing."""
+
+import numpy as np
+import pytest
+
+from fastnet.backends import current
+from fastnet.layers import (
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Identity,
+    Layer,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sequential,
+    Subsample,
+    trace,
+)
+
+
+def net(dropout=0.5):
+    return Sequential(
+        Conv2d(4, 3, padding=1),
+        BatchNorm2d(),
+        ReLU(),
+        Residual([Conv2d(4, 3, padding=1, bias=False), BatchNorm2d()]),
+        MaxPool2d(2),
+        Flatten(),
+        Dropout(dropout),
+        Linear(5),
+    )
+
+
+def images(n=3, shape=(3, 6, 6), dtype=np.float32, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, *shape)).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        (Conv2d(7, 3, stride=2, padding="same"), (3, 9, 8), (7, 5, 4)),
+        (Conv2d(6, (3, 5), groups="depthwise"), (3, 9, 8), (6, 7, 4)),
+        (MaxPool2d(3, 2, ceil_mode=True), (2, 8, 8), (2, 4, 4)),
+        (AvgPool2d(2, padding=1), (2, 7, 7), (2, 4, 4)),
+        (GlobalAvgPool2d(), (2, 7, 5), (2, 1, 1)),
+        (Flatten(), (2, 7, 5), (70,)),
+        (Flatten(), (6,), (6,)),
+        (Linear(4), (70,), (4,)),
+        (BatchNorm2d(), (2, 7, 5), (2, 7, 5)),
+        (Subsample(2, 6), (2, 7, 5), (6, 4, 3)),
+        (Concat([Conv2d(4, 1), Identity()]), (3, 5, 5), (7, 5, 5)),
+        (Sequential(), (3, 5, 5), (3, 5, 5)),
+    ],
+)
+def test_build_infers_what_forward_gives(layer, shape, expected):
+    assert layer.build(shape) == expected == layer.output_shape
+    assert layer(images(2, shape)).shape == (2, *expected)
+
+
+def test_built_on_first_use_equals_built_with_seed_0():
+    lazy, eager = net(), net()
+    eager.build((3, 6, 6))
+    x = images()
+    np.testing.assert_array_equal(lazy(x), eager(x))
+
+
+def test_seed_decides_weights_in_both_dtypes():
+    one, two, other, wide = net(), net(), net(), net()
+    one.build((3, 6, 6), seed=1)
+    two.build((3, 6, 6), seed=np.random.default_rng(1))
+    other.build((3, 6, 6), seed=2)
+    wide.build((3, 6, 6), seed=1, dtype="float64")
+    first = one.state_dict()
+    for name, value in two.state_dict().items():
+        np.testing.assert_array_equal(value, first[name])
+        np.testing.assert_array_equal(wide.state_dict()[name], first[name])
+        assert wide.state_dict()[name].dtype == np.float64
+    assert (other.state_dict()["0.weight"] != first["0.weight"]).any()
+
+
+def test_building_again_keeps_weights_and_changes_shapes():
+    model = Sequential(Conv2d(4, 3), GlobalAvgPool2d())
+    model.build((3, 6, 6), seed=1)
+    before = model.state_dict()
+    model.build((3, 9, 9), seed=2)
+    assert model[0].output_shape == (4, 7, 7)
+    np.testing.assert_array_equal(model.state_dict()["0.weight"], before["0.weight"])
+    model.build((3, 9, 9), dtype="float64")
+    assert model(images(1, (3, 9, 9), np.float64)).dtype == np.float64
+    with pytest.raises(ValueError, match=r"weight expects 3 input channels, x has 4.*\[layer 0: Conv2d\(4, 3\)"):
+        model.build((4, 9, 9))
+
+
+def test_parameters_start_as_documented():
+    model = net()
+    model.build((3, 6, 6))
+    named = model.named_parameters()
+    assert list(named) == [
+        *("0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"),
+        *("3.body.0.weight", "3.body.1.weight", "3.body.1.bias", "3.body.1.running_mean", "3.body.1.running_var"),
+        *("7.weight", "7.bias"),
+    ]
+    assert all(parameter.name == name for name, parameter in named.items())
+    assert {name for name, parameter in named.items() if parameter.decay} == {
+        "0.weight",
+        "3.body.0.weight",
+        "7.weight",
+    }
+    assert {name for name, parameter in named.items() if not parameter.trainable} == {
+        name for name in named if "running" in name
+    }
+    for name, start in (("0.bias", 0), ("1.weight", 1), ("1.bias", 0), ("1.running_mean", 0), ("1.running_var", 1)):
+        assert (named[name].value == start).all()
+    assert model.parameters(trainable=False) == [p for p in named.values() if p.buffer]
+
+
+def test_gradients_add_up_and_are_forgotten():
+    model = net(dropout=0)
+    model.build((3, 6, 6), dtype="float64")
+    x = images(dtype=np.float64)
+    for times in (1, 2):
+        y, backward = model.forward(x)
+        assert backward(np.ones_like(y), input_gradient=False) is None
+        gradient = model["7"].weight.grad
+        if times == 1:
+            first = gradient.copy()
+    np.testing.assert_allclose(gradient, 2 * first, rtol=1e-12)
+    model.zero_grad()
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_only_needed_gradients_are_computed():
+    calls = []
+
+    class Spy(Identity):
+        def run(self, x, training, ops):
+            return x, lambda dy, input_gradient=True: calls.append((self.path, input_gradient)) or dy
+
+    model = Sequential(a=Spy(), b=Conv2d(2, 1), c=Spy(), d=Conv2d(2, 1), e=Spy())
+    model.build((3, 4, 4))
+    y, backward = model.forward(images(1, (3, 4, 4)))
+    assert backward(np.ones_like(y), input_gradient=False) is None
+    assert calls == [("e", True), ("c", True)]
+    calls.clear()
+    model.freeze("b")
+    y, backward = model.forward(images(1, (3, 4, 4)))
+    backward(np.ones_like(y), input_gradient=False)
+    assert calls == [("e", True)]
+    assert model["b"].weight.grad is None and model["d"].weight.grad is not None
+    calls.clear()
+    y, backward = model.forward(images(1, (3, 4, 4)))
+    assert backward(np.ones_like(y)).shape == (1, 3, 4, 4)
+    assert [name for name, _ in calls] == ["e", "c", "a"]
+
+
+def test_containers_run_backward_once():
+    for model in (Sequential(ReLU()), Residual(ReLU()), Concat([ReLU(), ReLU()])):
+        y, backward = model.forward(images(2))
+        backward(np.ones_like(y))
+        with pytest.raises(RuntimeError, match="run forward again"):
+            backward(np.ones_like(y))
+
+
+def test_a_shared_layer_adds_both_gradients():
+    shared = Linear(4, bias=False)
+    model = Sequential(shared, shared)
+    model.build((4,), dtype="float64")
+    assert list(model.state_dict()) == ["0.weight"] and model.summary().parameters == 16
+    x = np.eye(4)
+    y, backward = model.forward(x)
+    dx = backward(np.ones_like(y))
+    w, ones = shared.weight.value, np.ones((4, 4))
+    np.testing.assert_allclose(y, w.T @ w.T)
+    np.testing.assert_allclose(shared.weight.grad, ones.T @ (x @ w.T) + (ones @ w).T @ x)
+    np.testing.assert_allclose(dx, ones @ w @ w)
+
+
+def test_dtype_at_the_door():
+    model = net()
+    model.build((3, 6, 6))
+    x = images(dtype=np.float64)
+    with pytest.warns(UserWarning, match="float64 and the model float32"):
+        y = model(x)
+    assert y.dtype == np.float32
+    model(x)  # warnings are errors in these tests: a second one would raise
+    np.testing.assert_array_equal(model(np.ones((2, 3, 6, 6), np.uint8)), model(np.ones((2, 3, 6, 6), np.float32)))
+    swapped = x.astype(np.float32).astype(">f4")
+    np.testing.assert_array_equal(model(swapped), y)
+    np.testing.assert_array_equal(model(np.asfortranarray(x.astype(np.float32))), y)
+    with pytest.raises(TypeError, match="real numbers, got dtype complex"):
+        model(x + 1j)
+    wide = net()
+    wide.build((3, 6, 6), dtype="float64")
+    assert wide(x.astype(np.float32)).dtype == np.float64
+    out, backward = wide.forward(x)
+    assert backward(np.ones(out.shape, np.float32)).dtype == np.float64
+
+
+test_dtype_at_the_door = pytest.mark.filterwarnings("error")(test_dtype_at_the_door)
+
+
+def test_backward_checks_the_shape():
+    model = Linear(4)
+    _, backward = model.forward(images(2, (3,)))
+    with pytest.raises(ValueError, match=r"output's shape \(2, 4\), got \(2, 3\)"):
+        backward(np.zeros((2, 3)))
+
+
+def test_empty_batches():
+    model = net()
+    model.build((3, 6, 6))
+    x = images(0)
+    assert model(x).shape == (0, 5) and model.predict(x).shape == (0, 5)
+    inference = Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(3))
+    y, backward = inference.forward(x)
+    assert backward(y).shape == x.shape
+    assert not inference["0"].weight.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "error", "message"),
+    [
+        (lambda: Conv2d(0, 3), None, ValueError, "Conv2d: filters must be an integer between 1"),
+        (lambda: Conv2d(2.5, 3), None, TypeError, "Conv2d: filters must be an integer, got 2.5"),
+        (lambda: Conv2d(4, 3, stride=0), None, ValueError, "Conv2d: stride must be between 1"),
+        (lambda: Conv2d(4, 3, initializer="magic"), None, ValueError, "initializer must be one of"),
+        (lambda: Conv2d(4, 9), (3, 5, 5), ValueError, "kernel 9x9 .* more than the padded"),
+        (lambda: Conv2d(4, 3, groups=2), (3, 5, 5), ValueError, "1 per group x 2 groups = 2 input channels, x has 3"),
+        (lambda: Conv2d(4, 3), (5,), ValueError, r"Conv2d: expects images, \(N, C, H, W\)"),
+        (lambda: Linear(4), (3, 5, 5), ValueError, r"put Flatten\(\) before it"),
+        (lambda: MaxPool2d(9), (3, 5, 5), ValueError, "max_pool2d: kernel 9x9 is larger"),
+        (lambda: AvgPool2d(2, padding=2), (3, 5, 5), ValueError, "avg_pool2d: padding 2 must be smaller"),
+        (lambda: BatchNorm2d(), (4,), ValueError, r"BatchNorm2d: expects \(N, C, H, W\)"),
+        (lambda: BatchNorm1d(), (4, 2, 2), ValueError, r"BatchNorm1d: expects \(N, C\)"),
+        (lambda: BatchNorm2d(eps=0), None, ValueError, "eps must be positive"),
+        (lambda: BatchNorm2d(momentum=1.5), None, ValueError, "weight of the new value"),
+        (lambda: Dropout(1), None, ValueError, r"probability of zeroing, must lie in \[0, 1\)"),
+        (lambda: Subsample(2, 2), (3, 5, 5), ValueError, "2 channels asked for, the input has 3"),
+        (lambda: Residual(Conv2d(4, 1)), (3, 5, 5), ValueError, "the body gives .* 1x1 Conv2d"),
+        (lambda: Concat([Identity(), MaxPool2d(2)]), (3, 5, 5), ValueError, "may differ in channels only"),
+        (lambda: Concat([]), None, ValueError, "at least one branch"),
+        (lambda: Sequential(ReLU), None, TypeError, r"got the class ReLU; did you mean ReLU\(\)"),
+        (lambda: Sequential(3), None, TypeError, "expects layers"),
+        (lambda: Sequential({"a.b": ReLU()}), None, ValueError, "without a dot"),
+        (lambda: ReLU(), (0, 3), ValueError, "sizes >= 1 and no batch axis"),
+        (lambda: ReLU(), 3, TypeError, r"a tuple like \(3, 32, 32\)"),
+    ],
+)
+def test_errors(make, shape, error, message):
+    with pytest.raises(error, match=message):
+        make().build(shape)
+
+
+def test_errors_name_the_layer():
+    model = Sequential(ReLU(), Residual([Conv2d(3, 3, padding=1), Linear(2)]))
+    with pytest.raises(ValueError, match=r"\[layer 1.body.1: Linear\(2\), input shape \(3, 5, 5\)\]"):
+        model.build((3, 5, 5))
+    model = Sequential(ReLU(), block=Residual(Conv2d(4, 1)))
+    with pytest.raises(ValueError, match=r"\[layer block: Residual"):
+        model.build((3, 5, 5))
+
+
+def test_not_built():
+    for ask in (Layer.parameters, Layer.state_dict, Layer.summary, Layer.freeze):
+        with pytest.raises(RuntimeError, match=r"not built.*build\(input_shape\)"):
+            ask(net())
+
+
+def test_names_in_containers():
+    model = Sequential(
+        {"stem": Conv2d(2, 1)},
+        _hidden=Residual({"conv": Conv2d(2, 1)}, names=("_body", "shortcut")),
+        join=Concat(left=Conv2d(1, 1), right=[Conv2d(1, 1)]),
+    )
+    model.build((3, 4, 4))
+    assert [name for name in model.state_dict() if "weight" in name] == [
+        "stem.weight",
+        "conv.weight",
+        "join.left.weight",
+        "join.right.0.weight",
+    ]
+    inner = model["_hidden"]
+    assert list(inner.state_dict()) == ["conv.weight", "conv.bias"]
+    clash = Sequential(_a=Sequential(c=Conv2d(1, 1)), _b=Sequential(c=Conv2d(1, 1)))
+    clash.build((1, 2, 2))
+    with pytest.raises(ValueError, match="two parameters are called c.weight"):
+        clash.parameters()
+
+
+def test_repr_shows_what_was_written():
+    assert repr(Conv2d(8, 3, padding=1)) == "Conv2d(8, 3, padding=1)"
+    text = repr(Sequential(ReLU(), pool=MaxPool2d(2)))
+    assert text == "Sequential(\n  (0): ReLU()\n  (pool): MaxPool2d(2)\n)"
+
+
+# -------------------------------------------------------------------- batch norm, dropout
+
+
+def test_running_statistics_follow_torch():
+    layer = BatchNorm2d(momentum=0.25)
+    layer.build((2, 3, 3), dtype="float64")
+    x = images(4, (2, 3, 3), np.float64) + 3
+    layer.forward(x, training=True)
+    np.testing.assert_allclose(layer.running_mean.value, 0.25 * x.mean(axis=(0, 2, 3)))
+    np.testing.assert_allclose(layer.running_var.value, 0.75 + 0.25 * x.var(axis=(0, 2, 3), ddof=1))
+    before = layer.state_dict()
+    y, _ = layer.forward(x)
+    expected = (x - before["running_mean"][:, None, None]) / np.sqrt(before["running_var"] + 1e-5)[:, None, None]
+    np.testing.assert_allclose(y, expected)
+    np.testing.assert_array_equal(layer.running_mean.value, before["running_mean"])
+
+
+def test_batch_norm_needs_more_than_one_value():
+    with pytest.raises(ValueError, match="more than one value per channel"):
+        BatchNorm1d().forward(np.ones((1, 3), np.float32), training=True)
+
+
+def test_dropout_stream_can_be_put_back():
+    model = Sequential(Dropout(0.5), block=Residual(Dropout(0.3, seed=7)))
+    model.build((50,), seed=3)
+    x = np.ones((4, 50), np.float32)
+    np.testing.assert_array_equal(model(x), 2 * x)
+    state = model.rng_state()
+    assert set(state) == {"0", "block.body"} and state["block.body"] == {"seed": 7, "offset": 0}
+    first = model.forward(x, training=True)[0]
+    second = model.forward(x, training=True)[0]
+    assert (first != second).any()
+    model.set_rng_state(state)
+    np.testing.assert_array_equal(model.forward(x, training=True)[0], first)
+    np.testing.assert_array_equal(model.forward(x, training=True)[0], second)
+    with pytest.raises(KeyError, match="set_rng_state"):
+        model.set_rng_state({})
+
+
+def test_dropout_keeps_the_mean():
+    layer = Dropout(0.3, seed=1)
+    y, backward = layer.forward(np.ones((200, 300), np.float32), training=True)
+    kept = y != 0
+    assert abs(kept.mean() - 0.7) < 0.01
+    np.testing.assert_allclose(y[kept], 1 / 0.7, rtol=1e-6)
+    np.testing.assert_array_equal(backward(np.ones_like(y)) != 0, kept)
+
+
+# -------------------------------------------------------------------- freezing
+
+
+def test_freeze_everything_holds_statistics_too():
+    model = net(dropout=0)
+    model.build((3, 6, 6))
+    model.forward(images(), training=True)
+    before = model.state_dict()
+    model.freeze()
+    y, backward = model.forward(images(seed=1), training=True)
+    assert backward(np.ones_like(y)).shape == (3, 3, 6, 6)
+    assert model.parameters(trainable=True) == [] and all(p.grad is None for p in model.parameters())
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    np.testing.assert_array_equal(y, model(images(seed=1)))
+    model.unfreeze()
+    model.forward(images(seed=1), training=True)
+    assert (model.state_dict()["1.running_mean"] != before["1.running_mean"]).any()
+    assert not any(p.trainable for p in model.parameters() if p.buffer)
+
+
+def test_freeze_by_path_and_pattern():
+    model = net()
+    model.build((3, 6, 6))
+    assert model.freeze("3") == [name for name in model.named_parameters() if name.startswith("3.")]
+    assert model["3"]["body"][1].frozen and not model["1"].frozen
+    assert model.freeze("*.bias") == ["0.bias", "1.bias", "3.body.1.bias", "7.bias"]
+    assert not model["1"].frozen and model["1"].weight.trainable
+    assert [p.name for p in model.parameters(trainable=True)] == ["0.weight", "1.weight", "7.weight"]
+    assert "(" in str(model.summary()) and model.summary().trainable < model.summary().parameters
+    with pytest.raises(ValueError, match="nothing is called 'layer9'; names like"):
+        model.freeze("layer9")
+    with pytest.raises(TypeError, match="a layer's path or a pattern"):
+        model.freeze(3)
+
+
+# -------------------------------------------------------------------- tracing
+
+
+def test_trace_names_layer_and_phase():
+    model = net(dropout=0)
+    model.build((3, 6, 6))
+    seen = []
+    with trace(lambda name, phase, array: seen.append((name, phase, array.shape))):
+        y, backward = model.forward(images(), training=True)
+        backward(np.ones_like(y), input_gradient=False)
+    forward = [name for name, phase, _ in seen if phase == "forward"]
+    assert forward == ["0", "1", "2", "3.body.0", "3.body.1", "3", "4", "5", "6", "7"]
+    assert ("7.weight", "backward", (5, 36)) in seen and ("7", "backward", (3, 36)) in seen
+    assert seen[-2][:2] == ("0.weight", "backward") and seen[-1] == ("0.bias", "backward", (4,))
+    seen.clear()
+    y, backward = model.forward(images(), training=True)
+    backward(np.ones_like(y))
+    assert seen == []
+
+
+def test_trace_finds_the_first_nan_and_passes_errors_on():
+    model = net(dropout=0)
+    model.build((3, 6, 6))
+    model["3"]["body"][0].weight.value[0, 0, 0, 0] = np.nan
+
+    def check(name, phase, array):
+        if np.isnan(array).any():
+            raise FloatingPointError(f"{phase} of {name}")
+
+    with pytest.raises(FloatingPointError, match="forward of 3.body.0"), trace(check):
+        model(images())
+    with pytest.raises(FloatingPointError, match="forward of 3.body.0"), trace(check):
+        model.forward(images(), training=True)
+    assert np.isnan(model(images())).any()
+
+
+def test_a_layer_of_ones_own():
+    class Scale(Layer):
+        """y = weight * x, one weight in all."""
+
+        def setup(self, shape, rng, dtype):
+            self.parameter("weight", (1,), "ones", rng, dtype)
+            return shape
+
+        def run(self, x, training, ops):
+            def backward(dy, input_gradient=True):
+                self.weight.accumulate((dy * x).sum(keepdims=True).reshape(1))
+                return dy * self.weight.value if input_gradient else None
+
+            return x * self.weight.value, backward
+
+    model = Sequential(Linear(3), Scale())
+    y, backward = model.forward(images(2, (4,)))
+    assert backward(np.ones_like(y)).shape == (2, 4)
+    np.testing.assert_allclose(model["1"].weight.grad, [y.sum()], rtol=1e-5)
+    with pytest.raises(NotImplementedError, match="Layer does not define run"):
+        Layer().forward(images())
+
+
+def test_ops_come_from_the_current_backend():
+    from fastnet.backends import use_backend
+
+    model, x = net(), images()
+    here = model(x)
+    with use_backend("reference"):
+        assert current().name == "reference"
+        np.testing.assert_allclose(model(x), here, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,103 @@
+"""Every layer and container against central differences, in float64."""
+
+import pytest
+
+from fastnet.layers import (
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Identity,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Subsample,
+    Tanh,
+)
+
+IMAGES = (2, 4, 5, 6)
+CASES = {
+    "conv": (lambda: Conv2d(3, 3, padding=1), IMAGES),
+    "conv without bias": (lambda: Conv2d(3, (2, 3), bias=False), IMAGES),
+    "conv strided, same": (lambda: Conv2d(2, 3, stride=2, padding="same"), IMAGES),
+    "conv dilated, four sides": (lambda: Conv2d(2, 2, dilation=(2, 3), padding=(1, 0, 2, 1)), IMAGES),
+    "conv in groups": (lambda: Conv2d(6, 3, stride=(2, 1), padding=1, groups=2), IMAGES),
+    "conv depthwise": (lambda: Conv2d(8, 3, padding=1, groups="depthwise"), IMAGES),
+    "conv 1x1": (lambda: Conv2d(3, 1, stride=2), IMAGES),
+    "linear": (lambda: Linear(4), (3, 7)),
+    "linear without bias": (lambda: Linear(4, bias=False), (3, 7)),
+    "batch norm 2d": (lambda: BatchNorm2d(), IMAGES),
+    "batch norm 2d, not affine": (lambda: BatchNorm2d(affine=False), IMAGES),
+    "batch norm 2d, untracked": (lambda: BatchNorm2d(track_running_stats=False), IMAGES),
+    "batch norm 1d": (lambda: BatchNorm1d(eps=1e-3, momentum=0.5), (5, 4)),
+    "max pool": (lambda: MaxPool2d(2), IMAGES),
+    "max pool overlapping, ceil": (lambda: MaxPool2d(3, 2, padding=1, ceil_mode=True), IMAGES),
+    "average pool": (lambda: AvgPool2d(2), IMAGES),
+    "average pool padded": (lambda: AvgPool2d((3, 2), 2, padding=1, count_include_pad=False), IMAGES),
+    "average pool, ceil": (lambda: AvgPool2d(3, 2, padding=1, ceil_mode=True), IMAGES),
+    "global average pool": (lambda: GlobalAvgPool2d(), IMAGES),
+    "relu": (lambda: ReLU(), IMAGES),
+    "leaky relu": (lambda: LeakyReLU(0.2), IMAGES),
+    "sigmoid": (lambda: Sigmoid(), (3, 8)),
+    "tanh": (lambda: Tanh(), (3, 8)),
+    "dropout": (lambda: Dropout(0.4, seed=3), IMAGES),
+    "flatten": (lambda: Flatten(), IMAGES),
+    "identity": (lambda: Identity(), IMAGES),
+    "subsample": (lambda: Subsample(2, 9), IMAGES),
+    "sequential": (
+        lambda: Sequential(Conv2d(4, 3, padding=1), BatchNorm2d(), ReLU(), MaxPool2d(2), Flatten(), Linear(3)),
+        IMAGES,
+    ),
+    "empty sequential": (lambda: Sequential(), IMAGES),
+    "residual": (lambda: Residual([Conv2d(4, 3, padding=1), Tanh(), Conv2d(4, 1)]), IMAGES),
+    "residual around nothing": (lambda: Residual(Identity()), IMAGES),
+    "residual with shortcut": (
+        lambda: Residual([Conv2d(6, 3, 2, padding=1), BatchNorm2d()], Conv2d(6, 1, 2, bias=False)),
+        IMAGES,
+    ),
+    "residual, option A": (lambda: Residual(Conv2d(8, 3, 2, padding=1), Subsample(2, 8)), IMAGES),
+    "concat": (lambda: Concat([Conv2d(2, 1), [Conv2d(3, 3, padding=1), Tanh()], Identity()]), IMAGES),
+    "nested": (
+        lambda: Sequential(
+            Concat([Residual([Conv2d(4, 3, padding=1), Tanh()]), [MaxPool2d(3, 1, padding=1), Conv2d(2, 1)]]),
+            Dropout(0.3),
+            GlobalAvgPool2d(),
+            Flatten(),
+            Linear(3),
+            BatchNorm1d(),
+        ),
+        (4, 4, 5, 5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_training(name, check_gradients, spread):
+    make, shape = CASES[name]
+    check_gradients(make(), spread(shape, step=0.02), training=True)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "norm" in name or "dropout" in name or name == "nested"])
+def test_inference(name, check_gradients, spread):
+    make, shape = CASES[name]
+    layer = make()
+    layer.build(shape[1:], seed=1, dtype="float64")
+    for _ in range(3):  # running statistics that are neither 0 nor 1
+        layer.forward(spread(shape, seed=4, step=0.02), training=True)
+    check_gradients(layer, spread(shape, step=0.02), training=False)
+
+
+def test_frozen_batch_norm(check_gradients, spread):
+    layer = Sequential(Conv2d(3, 1), BatchNorm2d())
+    layer.build((2, 4, 4), dtype="float64")
+    layer.forward(spread((3, 2, 4, 4), step=0.02), training=True)
+    layer.freeze("1")
+    check_gradients(layer, spread((3, 2, 4, 4), seed=1, step=0.02), training=True)
