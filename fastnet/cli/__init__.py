@@ -1,0 +1,66 @@
+"""The command ``fastnet``: one module a sub-command."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+from fastnet import __version__
+from fastnet.cli import bench, doctor, evaluate, train
+from fastnet.cli.arguments import Parser
+from fastnet.cli.errors import UserError, user_mistakes
+
+__all__ = ["main"]
+
+_EPILOG = """examples:
+  fastnet train                                     a small network on handwritten digits, in seconds
+  fastnet train --data mnist:DIR --model lenet5     LeNet-5 on MNIST, from its four original files in DIR
+  fastnet evaluate runs/digits-three_layer_convnet  what the trained model is worth, class by class
+  fastnet bench --quick                             the kernels of this machine against plain NumPy
+  fastnet doctor                                    what is installed, and what is wrong with it
+"""
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    top = Parser(prog="fastnet", description="Train and run convolutional networks on CPUs, fast.", epilog=_EPILOG)
+    top.add_argument("--version", action="version", version=f"fastnet {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for module in (train, evaluate, bench, doctor):
+        module.add_parser(commands)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line; the exit status.
+
+    0: done.  1: the command found a problem (training diverged, doctor sees a fault).  2: a mistake of the user's,
+    told in one line.  130: Ctrl-C.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    top = parser()
+    args = top.parse_args(argv)
+    if args.command is None:
+        top.print_help()
+        return 0
+    args.argv = argv
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            with user_mistakes():
+                import fastnet.backends  # noqa: F401  reads FASTNET_ISA, FASTNET_BACKEND, FASTNET_NUM_THREADS
+            return args.run(args)
+    except UserError as error:
+        print(f"fastnet {args.command}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    print(f"fastnet: warning: {' '.join(str(message).split())}", file=sys.stderr)

@@ -1,0 +1,73 @@
+"""The parser, and the kinds of values that options take."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+
+__all__ = ["Parser", "count", "whole", "positive", "not_negative", "fraction", "size", "add_threads"]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, with errors of one line, examples kept as written, and help text that may be made on demand."""
+
+    def __init__(self, *args, late_epilog: Callable[[], str] | None = None, **kwargs):
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+        self.late_epilog = late_epilog
+
+    def format_help(self) -> str:
+        return super().format_help() + (f"\n{self.late_epilog()}" if self.late_epilog else "")
+
+    def error(self, message: str):
+        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _number(text: str, convert, accepts, expected: str):
+    try:
+        value = convert(text)
+    except ValueError:
+        value = None
+    if value is None or not accepts(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value
+
+
+def count(text: str) -> int:
+    """An integer >= 1."""
+    return _number(text, int, lambda value: value >= 1, "an integer >= 1")
+
+
+def whole(text: str) -> int:
+    """An integer >= 0."""
+    return _number(text, int, lambda value: value >= 0, "an integer >= 0")
+
+
+def positive(text: str) -> float:
+    """A number > 0."""
+    return _number(text, float, lambda value: 0 < value < math.inf, "a number > 0")
+
+
+def not_negative(text: str) -> float:
+    """A number >= 0."""
+    return _number(text, float, lambda value: 0 <= value < math.inf, "a number >= 0")
+
+
+def fraction(text: str) -> float:
+    """A number in [0, 1)."""
+    return _number(text, float, lambda value: 0 <= value < 1, "a fraction, 0 <= f < 1")
+
+
+def size(text: str) -> tuple[int, int]:
+    """Height and width: "64" or "48x64"."""
+    height, _, width = text.partition("x")
+    return count(height), count(width or height)
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", type=count, metavar="N", help="threads (default: what affinity and cgroup allow; see doctor)"
+    )

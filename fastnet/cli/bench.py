@@ -1,0 +1,57 @@
+"""``fastnet bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastnet.cli.arguments import add_threads
+from fastnet.cli.errors import UserError, user_mistakes
+
+_EPILOG = """naive is the NumPy reference backend, timed on as few images as the table's column `batch` says and scaled to
+the whole batch; fast is the native backend on the whole batch. Results are compared before anything is timed.
+
+examples:
+  fastnet bench --quick
+  fastnet bench --ops conv2d,max_pool2d --dtype float64
+  fastnet bench --threads 1 --json bench.json
+"""
+
+
+def add_parser(commands) -> None:
+    parser = commands.add_parser(
+        "bench",
+        help="the compiled kernels against plain NumPy",
+        description="Time the compiled kernels against plain NumPy on this machine.",
+        epilog=_EPILOG,
+        late_epilog=_ops,
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="fewer shapes, smaller batches: some seconds")
+    add("--ops", metavar="A,B", help="only these (default: all)")
+    add("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
+    add_threads(parser)
+    add("--json", type=Path, metavar="FILE", help="write the table there as well")
+    parser.set_defaults(run=run)
+
+
+def _ops() -> str:
+    from fastnet import bench
+
+    return f"ops: {', '.join(bench.ops())}\n"
+
+
+def run(args) -> int:
+    import fastnet
+    from fastnet import bench
+
+    if args.threads:
+        with user_mistakes():
+            fastnet.set_num_threads(args.threads)
+    ops = args.ops.split(",") if args.ops else None
+    if args.json and not args.json.resolve().parent.is_dir():
+        raise UserError(f"--json {args.json}: the folder {args.json.parent} does not exist")
+    with user_mistakes():
+        report = bench.run(ops, args.dtype, args.quick, show=print)
+        if args.json:
+            args.json.write_text(report.to_json() + "\n")
+    return 0

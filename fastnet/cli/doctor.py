@@ -1,0 +1,127 @@
+"""``fastnet doctor``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sysconfig
+from typing import NamedTuple
+
+_EPILOG = """exit status: 0 when all is well (a missing extra is no fault), 1 when something is wrong
+
+examples:
+  fastnet doctor
+  FASTNET_NUM_THREADS=1 fastnet doctor      what an environment variable does
+"""
+
+
+class Finding(NamedTuple):
+    """A line of the report; `fault` is what to do about it, or ""."""
+
+    name: str
+    text: str
+    fault: str = ""
+
+
+def add_parser(commands) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="what is installed, and what is wrong with it",
+        description="Show version, instruction set, threads and why, OpenMP, compiler and optional extras; look for "
+        "faults; compare the kernels with NumPy.",
+        epilog=_EPILOG,
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args) -> int:
+    findings = [*installation(), *builder(), *distributions(), self_test()]
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        print(f"{finding.name:<{width}}  {finding.text}")
+    faults = [finding for finding in findings if finding.fault]
+    print()
+    for finding in faults:
+        print(f"FAULT {finding.name}: {finding.fault}")
+    print("all is well" if not faults else f"{len(faults)} fault{'s' if len(faults) > 1 else ''} found")
+    return 1 if faults else 0
+
+
+def installation() -> list[Finding]:
+    """What `fastnet.show_config` prints."""
+    from fastnet.config import config
+
+    faults = {
+        "native kernels": "everything runs on NumPy, hundreds of times as slow; install a C compiler (see below), then "
+        "install fastnet-cnn again"
+    }
+    return [Finding(name, text, faults.get(name, "")) for name, text in config().items()]
+
+
+def builder() -> list[Finding]:
+    """What building the kernels from source would need; wheels need none of it."""
+    given = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    compiler = next((path for name in (given.split()[0], "gcc", "clang") if (path := shutil.which(name))), None)
+    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+    cython = "found" if importlib.util.find_spec("Cython") else "not installed (pip fetches it for a build)"
+    return [
+        Finding("to build: C compiler", compiler or "none found (Debian, Ubuntu: apt-get install gcc)"),
+        Finding(
+            "to build: headers",
+            header if os.path.exists(header) else f"no {header} (Debian, Ubuntu: apt-get install python3-dev)",
+        ),
+        Finding("to build: Cython", cython),
+    ]
+
+
+def distributions() -> list[Finding]:
+    """Which distribution the import name belongs to; an unrelated one is called `fastnet`."""
+    findings = []
+    try:
+        findings.append(Finding("distribution", f"fastnet-cnn {importlib.metadata.version('fastnet-cnn')}"))
+    except importlib.metadata.PackageNotFoundError:
+        findings.append(Finding("distribution", "fastnet-cnn is not installed; this is a source tree"))
+    try:
+        version = importlib.metadata.version("fastnet")
+    except importlib.metadata.PackageNotFoundError:
+        findings.append(Finding("import name", "no clash"))
+    else:
+        findings.append(
+            Finding(
+                "import name",
+                f"clash with the distribution fastnet {version}",
+                f"the unrelated distribution fastnet {version} writes into the same folder; pip uninstall fastnet "
+                "fastnet-cnn, then install fastnet-cnn again",
+            )
+        )
+    return findings
+
+
+def self_test() -> Finding:
+    """A convolution with its gradients, against the reference backend."""
+    from fastnet import backends
+
+    if not backends.NativeOps:
+        return Finding("self-test", "left out: there are no native kernels")
+    error = _worst_difference(backends)
+    text = f"a convolution and its gradients differ from NumPy's by {error:.0e} of their size"
+    return Finding("self-test", text, "" if error < 1e-4 else "the kernels compute wrong numbers; please report it")
+
+
+def _worst_difference(backends) -> float:
+    import numpy as np
+
+    from fastnet.geometry import Conv2dGeometry
+
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(shape, np.float32) for shape in ((3, 17, 13, 11), (19, 17, 3, 3), (19,)))
+    geometry = Conv2dGeometry.make(x.shape, w.shape, padding=1)
+    dy = rng.standard_normal(geometry.y_shape, np.float32)
+    results = []
+    for name in ("native", "reference"):
+        with backends.use_backend(name) as ops:
+            y, context = ops.conv2d(*(ops.asarray(array) for array in (x, w, b)), geometry)
+            results.append([y, *ops.conv2d_backward(ops.asarray(dy), context)])
+    return max(float(abs(mine - other).max() / abs(other).max()) for mine, other in zip(*results, strict=True))

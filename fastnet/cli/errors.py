@@ -1,0 +1,39 @@
+"""A user's mistakes: one line that says what is wrong, instead of a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+__all__ = ["UserError", "user_mistakes"]
+
+
+class UserError(Exception):
+    """Something that the user can put right; `main` prints it and exits with 2."""
+
+
+@contextlib.contextmanager
+def user_mistakes(hint: str = "", catch=(ValueError, TypeError, ImportError, KeyError, RuntimeError)) -> Iterator[None]:
+    """Turn the errors that wrong arguments, files and environments lead to into UserError.
+
+    Parameters
+    ----------
+    hint : str
+        What to do about it on the command line.
+    catch : tuple of exception classes
+        Beside OSError and MemoryError.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        raise UserError(_line(where, hint)) from error
+    except MemoryError as error:
+        raise UserError(_line("out of memory; use a smaller --batch-size or smaller images", hint)) from error
+    except catch as error:
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise UserError(_line(str(text), hint)) from error
+
+
+def _line(text: str, hint: str) -> str:
+    return " ".join(f"{text}{'; ' if hint else ''}{hint}".split())

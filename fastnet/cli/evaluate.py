@@ -1,0 +1,92 @@
+"""``fastnet evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastnet.cli import data, saved
+from fastnet.cli.arguments import add_threads, count
+from fastnet.cli.errors import UserError, user_mistakes
+
+_EXAMPLES = """examples:
+  fastnet evaluate runs/digits-three_layer_convnet
+  fastnet evaluate runs/mnist-lenet5/model.safetensors
+  fastnet evaluate runs/mnist-lenet5 --data fashion:DIR      other images, the same preparation
+"""
+
+
+def add_parser(commands) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="test a trained model, class by class",
+        description="Test a model that `fastnet train` wrote: loss, accuracy, and a table of the classes.",
+        epilog=f"{data.KINDS}\n{_EXAMPLES}",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a run's folder, a model file or a checkpoint")
+    data.add_data(parser, None, "its test images; default: those that the model was trained with")
+    parser.add_argument("--batch-size", type=count, default=128, metavar="N", help="bounds the memory (default: 128)")
+    add_threads(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args) -> int:
+    import numpy as np
+
+    import fastnet
+
+    if args.threads:
+        with user_mistakes():
+            fastnet.set_num_threads(args.threads)
+    found = saved.load(args.model)
+    spec, image_size = found.card["data"]
+    if args.data:
+        spec, image_size = args.data, None
+    dataset = data.load(data.Source(spec, args.image_size or (tuple(image_size) if image_size else None)))
+    _check_fit(found, dataset)
+    with user_mistakes():
+        scores = _scores(found, dataset.X_test, args.batch_size)
+        loss, _ = fastnet.losses.softmax_cross_entropy(scores, dataset.y_test)
+    taken = scores.argmax(axis=1)
+    print(f"{found.path}: {found.card['model']}, trained on {found.card['data'][0]}")
+    print(f"{len(taken):,} test images of {dataset.name}")
+    print()
+    _table(dataset.classes, dataset.y_test, taken, np)
+    print()
+    print(f"test loss: {loss:.4f}")
+    print(f"test accuracy: {(taken == dataset.y_test).mean():.4f}")
+    return 0
+
+
+def _check_fit(found, dataset) -> None:
+    shape, classes = tuple(found.card["input_shape"]), found.card["classes"]
+    if dataset.image_shape != shape:
+        raise UserError(
+            f"the model takes images of {' x '.join(map(str, shape))}, {dataset.name} has "
+            f"{' x '.join(map(str, dataset.image_shape))}"
+        )
+    if len(dataset.classes) > len(classes):
+        raise UserError(f"the model knows {len(classes)} classes, {dataset.name} has {len(dataset.classes)}")
+
+
+def _scores(found, X, batch_size: int):
+    import numpy as np
+
+    def prepared(x):
+        return found.preprocess(x, found.model.dtype) if found.preprocess else x
+
+    starts = range(0, len(X), batch_size)
+    return np.concatenate([found.model.predict(prepared(X[i : i + batch_size]), batch_size) for i in starts])
+
+
+def _table(classes, y, taken, np) -> None:
+    width = max(5, *(len(name) for name in classes))
+    print(f"{'class':<{width}}  {'images':>6}  {'right':>6}  {'accuracy':>8}  most often taken for")
+    for number, name in enumerate(classes):
+        own = taken[y == number]
+        if not len(own):
+            print(f"{name:<{width}}  {0:>6}  {'-':>6}  {'-':>8}")
+            continue
+        right = int((own == number).sum())
+        wrong = np.bincount(own[own != number], minlength=len(classes))
+        most = f"{classes[wrong.argmax()]} ({wrong.max()})" if right < len(own) else ""
+        print(f"{name:<{width}}  {len(own):>6}  {right:>6}  {right / len(own):>8.4f}  {most}".rstrip())

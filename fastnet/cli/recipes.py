@@ -1,0 +1,77 @@
+"""What ``fastnet train`` does where the user does not say: model, epochs, optimiser, learning rate, schedule."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+__all__ = ["Recipe", "recipe_for", "optimizer", "schedule", "OPTIMIZERS", "SCHEDULES"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Defaults for a data set; `options` go to the model's function where the model is the recipe's own."""
+
+    model: str
+    epochs: int
+    batch_size: int = 128
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    schedule: str = "cosine"
+    weight_decay: float = 0.0
+    options: dict = field(default_factory=dict)
+
+
+_SMALL = Recipe("three_layer_convnet", 15, batch_size=32, lr=2e-3, options={"filters": 64, "kernel_size": 3})
+_LENET = Recipe("lenet5", 10, batch_size=64, lr=2e-3)
+_RESNET = Recipe("resnet20", 30, optimizer="sgd", lr=0.1, weight_decay=1e-4)
+_LARGE = Recipe("resnet18", 30, batch_size=32, optimizer="sgd", lr=0.02, weight_decay=1e-4)
+
+
+def recipe_for(image_shape: tuple[int, int, int]) -> Recipe:
+    """By the size of the images: digits' 8x8, MNIST's 28x28, CIFAR's 32x32, and photographs."""
+    channels, height, width = image_shape
+    side = min(height, width)
+    if side < 24:
+        return _SMALL
+    if channels == 1 and max(height, width) <= 32:
+        return _LENET
+    return _RESNET if side < 96 else _LARGE
+
+
+# name: class in fastnet.optim, learning rate, settings
+OPTIMIZERS = {
+    "sgd": ("SGD", 0.05, {"momentum": 0.9, "nesterov": True}),
+    "adagrad": ("AdaGrad", 0.01, {}),
+    "rmsprop": ("RMSProp", 1e-3, {}),
+    "adam": ("Adam", 1e-3, {}),
+    "adamw": ("AdamW", 1e-3, {}),
+}
+
+
+def optimizer(name: str, lr: float, weight_decay: float):
+    """The optimiser called `name`; "sgd" has Nesterov's momentum 0.9."""
+    from fastnet import optim
+
+    kind, _, settings = OPTIMIZERS[name]
+    return getattr(optim, kind)(lr=lr, weight_decay=weight_decay, **settings)
+
+
+SCHEDULES = {
+    "constant": lambda optim, epochs: optim.ConstantLR(),
+    "cosine": lambda optim, epochs: optim.CosineDecay(),
+    "linear": lambda optim, epochs: optim.LinearDecay(),
+    "step": lambda optim, epochs: optim.StepDecay((max(epochs // 2, 1), max(3 * epochs // 4, 1))),
+    "exponential": lambda optim, epochs: optim.ExponentialDecay(math.log(100) / epochs),
+    "inverse": lambda optim, epochs: optim.InverseTimeDecay(9 / epochs),
+}
+
+
+def schedule(name: str, epochs: int, warmup: float = 0.0):
+    """The schedule called `name` over `epochs`: cosine and linear fall to 0, step to a tenth after a half and again
+    after three quarters, exponential to a hundredth, inverse to a tenth.  `warmup` counts epochs.
+    """
+    from fastnet import optim
+
+    chosen = SCHEDULES[name](optim, epochs)
+    return optim.LinearWarmup(warmup, chosen) if warmup else chosen

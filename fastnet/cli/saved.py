@@ -1,0 +1,102 @@
+"""A trained model on disk: its weights, and a card (JSON) that says what it is and how images are prepared for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastnet.cli.errors import UserError, user_mistakes
+
+__all__ = ["Saved", "create", "save", "load"]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `load` found.
+
+    Attributes
+    ----------
+    model : Layer
+    card : dict
+        "model", "options", "classes", "input_shape", "dtype", "data", and what `save` was given.
+    preprocess : Standardize or None
+    path : Path
+        The file that the weights came from.
+    """
+
+    model: object
+    card: dict
+    preprocess: object
+    path: Path
+
+
+def create(card: dict, seed: int = 0):
+    """The untrained model that a card describes."""
+    from fastnet import models
+
+    shape = tuple(card["input_shape"])
+    return models.create(card["model"], len(card["classes"]), shape, seed=seed, dtype=card["dtype"], **card["options"])
+
+
+def save(folder: Path, model, card: dict, preprocess) -> Path:
+    """Write model.safetensors (model.npz without safetensors) and model.json; the first one's path."""
+    from fastnet.storage import atomic_write
+
+    suffix = ".safetensors" if importlib.util.find_spec("safetensors") else ".npz"
+    path = folder / f"model{suffix}"
+    model.save(path)
+    if preprocess is not None:
+        state = {name: array.tolist() for name, array in preprocess.state_dict().items()}
+        card = {**card, "preprocess": state}
+    text = json.dumps({**card, "weights": path.name}, indent=1)
+    atomic_write(folder / "model.json", lambda file: file.write(f"{text}\n".encode()))
+    return path
+
+
+def load(path: Path) -> Saved:
+    """A model file beside its card, a checkpoint, or a run's folder (its model, or else its newest checkpoint)."""
+    if path.is_dir():
+        card = path / "model.json"
+        if card.is_file():
+            return _from_card(card, None)
+        if any(path.glob("checkpoint-*.npz")):
+            return _from_checkpoint(path)
+        raise UserError(f"{path} holds no model.json and no checkpoint; is it a folder that fastnet train wrote?")
+    if not path.is_file():
+        raise UserError(f"{path} does not exist")
+    card = path.with_suffix(".json")
+    if card.is_file():
+        return _from_card(card, None if path == card else path)
+    if path.name.startswith("checkpoint-"):
+        return _from_checkpoint(path)
+    raise UserError(f"{card} is missing: it says what model {path.name} holds; fastnet train writes both")
+
+
+def _from_card(file: Path, weights: Path | None) -> Saved:
+    from fastnet.data import Standardize
+
+    try:
+        card = json.loads(file.read_text())
+        weights = weights or file.with_name(card["weights"])
+        state = card.get("preprocess")
+        preprocess = Standardize.from_state_dict(state) if state else None
+        model = create(card)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged: {type(error).__name__} {error}") from error
+    with user_mistakes():
+        model.load(weights)
+    return Saved(model, card, preprocess, weights)
+
+
+def _from_checkpoint(path: Path) -> Saved:
+    from fastnet.training import load_checkpoint
+
+    with user_mistakes():
+        checkpoint = load_checkpoint(path)
+        if "model" not in checkpoint.info:
+            raise UserError(f"{checkpoint.path} does not say which model it holds; fastnet train did not write it")
+        model = create(checkpoint.info)
+        model.load_state_dict(checkpoint.model_state())
+    return Saved(model, checkpoint.info, checkpoint.preprocess, checkpoint.path)

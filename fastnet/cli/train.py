@@ -1,0 +1,216 @@
+"""``fastnet train``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from fastnet.cli import data, saved
+from fastnet.cli.arguments import add_threads, count, fraction, not_negative, positive, whole
+from fastnet.cli.errors import UserError, user_mistakes
+from fastnet.cli.recipes import OPTIMIZERS, SCHEDULES, optimizer, recipe_for, schedule
+
+_EXAMPLES = """examples:
+  fastnet train
+  fastnet train --data mnist:DIR --model lenet5
+  fastnet train --data cifar10:DIR --model resnet20 --epochs 40 --out runs/first
+  fastnet train --data photos/ --image-size 96 --model squeezenet1_1 --early-stopping 5
+  fastnet train --data cifar10:DIR --model resnet20 --epochs 40 --out runs/first --resume auto
+                               goes on where that run was interrupted, with the same bits
+"""
+
+
+def add_parser(commands) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train a network on images",
+        description="Train a network on images; without arguments, a small one on handwritten digits.",
+        epilog=f"{data.KINDS}\n{_EXAMPLES}",
+        late_epilog=_models,
+    )
+    data.add_data(parser, "digits", "default: digits")
+    add = parser.add_argument
+    add("--model", metavar="NAME", help="architecture (default: one that suits the images)")
+    add("--epochs", type=count, metavar="N", help="passes over the training images")
+    add("--batch-size", type=count, metavar="N", help="images an update")
+    add("--optimizer", choices=sorted(OPTIMIZERS), help="sgd has Nesterov's momentum 0.9")
+    add("--lr", type=positive, metavar="RATE", help="learning rate, before the schedule")
+    add("--schedule", choices=sorted(SCHEDULES), help="how the learning rate falls over the epochs (default: cosine)")
+    add("--warmup", type=not_negative, default=0, metavar="EPOCHS", help="the rate rises for so long (default: 0)")
+    add("--weight-decay", type=not_negative, metavar="X", help="not on biases and batch norms")
+    add("--val-fraction", type=fraction, default=0.1, metavar="F", help="of the training images (default: 0.1)")
+    add("--early-stopping", type=count, metavar="N", help="stop after N epochs without a better validation loss")
+    add("--seed", type=whole, default=0, metavar="N", help="of weights, order and dropout (default: 0)")
+    add("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
+    add_threads(parser)
+    add("--out", type=Path, metavar="DIR", help="where everything is written (default: runs/<data>-<model>)")
+    add(
+        "--resume",
+        default="none",
+        metavar="auto|PATH|none",
+        help="go on from the newest checkpoint in --out, or from a checkpoint file (default: none)",
+    )
+    add("--no-plot", action="store_true", help="no picture of the learning curves")
+    add("--quiet", action="store_true", help="print the test accuracy only")
+    add("--debug", choices=("nan",), help="nan: name the layer and batch that make the first NaN or infinity (slow)")
+    parser.set_defaults(run=run)
+
+
+def _models() -> str:
+    import textwrap
+
+    from fastnet import models
+
+    return textwrap.fill("models: " + ", ".join(models.names()), 110, subsequent_indent="  ") + "\n"
+
+
+def run(args) -> int:
+    source = data.Source(args.data, args.image_size)
+    if args.threads:
+        _set_threads(args.threads)
+    dataset = data.load(source)
+    solver, card, out = _prepare(args, source.absolute(), dataset)
+    say = _silent if args.quiet else print
+    _introduce(say, solver, dataset, card)
+    start = time.perf_counter()
+    try:
+        _train(solver, args.resume)
+    except KeyboardInterrupt:
+        return _interrupted(args.argv, solver)
+    except FloatingPointError as error:
+        print(f"fastnet train: {error}".replace("Solver(debug='nan')", "--debug nan"), file=sys.stderr)
+        return 1
+    seconds = time.perf_counter() - start
+    with user_mistakes():
+        test = solver.evaluate(dataset.X_test, dataset.y_test)
+        card = {**card, "epochs": solver.epoch, "test": {"loss": test.loss, "accuracy": test.accuracy}}
+        model = saved.save(out, solver.model, card, solver.preprocess)
+        solver.history.to_csv(out / "history.csv")
+        curves = None if args.no_plot else _plot(solver.history, out / "curves.png")
+    say()
+    say(f"trained for {seconds:.1f} s; everything lies in {out}/:")
+    if curves:
+        say(f"  {curves.name:<24} the learning curves")
+    say(f"  {'history.csv':<24} the table above")
+    if solver.last_checkpoint:
+        say(f"  {solver.last_checkpoint.name:<24} the checkpoint to go on from, with --resume auto and more --epochs")
+    say(f"  {model.name:<24} the model; `fastnet evaluate {shlex.quote(str(out))}` looks closer")
+    right = round(test.accuracy * len(dataset.y_test))
+    say(f"{right:,} of {len(dataset.y_test):,} test images are right, the mean loss is {test.loss:.4f}")
+    print(f"test accuracy: {test.accuracy:.3f}")
+    return 0
+
+
+def _set_threads(number: int) -> None:
+    import fastnet
+
+    with user_mistakes():
+        fastnet.set_num_threads(number)
+
+
+def _prepare(args, source, dataset):
+    """The Solver, the model's card and the folder to write to."""
+    from fastnet import training
+
+    recipe = recipe_for(dataset.image_shape)
+    name = args.model or recipe.model
+    kind = args.optimizer or recipe.optimizer
+    rate = args.lr or (recipe.lr if kind == recipe.optimizer else OPTIMIZERS[kind][1])
+    decay = recipe.weight_decay if args.weight_decay is None else args.weight_decay
+    epochs = args.epochs or recipe.epochs
+    out = args.out or Path("runs") / f"{dataset.name}-{name}"
+    card = {
+        "model": name,
+        "options": recipe.options if name == recipe.model else {},
+        "classes": list(dataset.classes),
+        "input_shape": [int(size) for size in dataset.image_shape],
+        "dtype": args.dtype,
+        "data": list(source),
+    }
+    if args.early_stopping and not args.val_fraction:
+        raise UserError("--early-stopping watches the validation loss; it needs --val-fraction > 0")
+    with user_mistakes():
+        model = saved.create(card, args.seed)
+        if args.val_fraction:
+            dataset = dataset.split(args.val_fraction, args.seed)
+        out.mkdir(parents=True, exist_ok=True)
+        solver = training.Solver(
+            model,
+            dataset,
+            optimizer=optimizer(kind, rate, decay),
+            schedule=schedule(args.schedule or recipe.schedule, epochs, args.warmup),
+            batch_size=args.batch_size or recipe.batch_size,
+            epochs=epochs,
+            seed=args.seed,
+            preprocess="standardize",
+            checkpoint=out,
+            early_stopping=args.early_stopping,
+            info=card,
+            verbose=not args.quiet,
+            debug=args.debug,
+        )
+    return solver, card, out
+
+
+def _silent(*words) -> None:
+    pass
+
+
+def _introduce(say, solver, dataset, card) -> None:
+    from fastnet import backends, threads
+
+    sizes = " x ".join(map(str, dataset.image_shape))
+    validation = f", {len(solver.validation.y):,} to validate" if solver.validation else ""
+    say(
+        f"{dataset.name}: {len(solver.loader.y):,} images of {sizes} to train on{validation}, "
+        f"{len(dataset.y_test):,} to test; {len(dataset.classes)} classes"
+    )
+    summary = solver.model.summary()
+    say(f"{card['model']}: {summary.parameters:,} parameters, {summary.macs / 1e6:,.1f} million MACs an image")
+    say(
+        f"{solver.optimizer!r}, {type(solver.schedule).__name__}, batches of {solver.loader.batch_size}, "
+        f"{solver.epochs} epochs"
+    )
+    if backends.NativeOps and backends.current().name == "native":
+        from fastnet.backends import _native
+
+        say(f"{card['dtype']} on {_native.isa()} kernels, threads: {threads.get_num_threads()}")
+    else:
+        say(f"{card['dtype']} on the slow NumPy reference backend (see fastnet doctor)")
+    say()
+
+
+def _train(solver, resume: str) -> None:
+    if resume not in ("none", "auto") and not Path(resume).exists():
+        raise UserError(f"--resume {resume}: no such file; give auto, none, or a checkpoint that fastnet train wrote")
+    with user_mistakes(catch=(ValueError,)):
+        solver.train(resume=None if resume == "none" else resume)
+
+
+def _interrupted(argv: list[str], solver) -> int:
+    if solver.last_checkpoint is None:
+        print("interrupted before the first checkpoint", file=sys.stderr)
+    else:
+        print(f"to go on: fastnet {shlex.join(_without_resume(argv))} --resume auto", file=sys.stderr)
+    return 130
+
+
+def _without_resume(argv: list[str]) -> list[str]:
+    kept, words = [], iter(argv)
+    for word in words:
+        if word == "--resume":
+            next(words, None)
+        elif not word.startswith("--resume="):
+            kept.append(word)
+    return kept
+
+
+def _plot(history, path: Path) -> Path | None:
+    try:
+        history.plot(path)
+    except ImportError as error:
+        print(f"fastnet: no picture of the learning curves: {error}", file=sys.stderr)
+        return None
+    return path
