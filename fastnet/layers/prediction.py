@@ -47,7 +47,7 @@ class Prediction:
         ops = current()
         _check_batch_size(batch_size)
         if not hasattr(X, "shape"):
-            X = ops.asarray(X)
+            X = ops.asarray(X, self.dtype or "float32")
         y = self(X[:batch_size])
         if len(X) <= batch_size:
             return ops.to_numpy(y)
@@ -80,7 +80,8 @@ class Prediction:
             raise ValueError(f"evaluate: loss must be one of {sorted(losses)} or a function, got {loss!r}")
         loss = loss if callable(loss) else losses[loss]
         _check_batch_size(batch_size)
-        X, y = (array if hasattr(array, "shape") else ops.xp.asarray(array) for array in (X, y))
+        X = X if hasattr(X, "shape") else ops.asarray(X, self.dtype or "float32")
+        y = y if hasattr(y, "shape") else ops.xp.asarray(y)
         if len(X) != len(y) or not len(X):
             raise ValueError(f"evaluate: X and y must have the same length, at least 1, got {len(X)} and {len(y)}")
         total = right = 0

@@ -88,7 +88,7 @@ class State:
         if strict and (keys.missing or keys.unexpected):
             raise KeyError(_mismatch(keys))
         ops, values = current(), {}
-        for name in own.keys() & given.keys():
+        for name in (name for name in own if name in given):
             parameter, value = own[name], given[name]
             if not hasattr(value, "dtype") or value.dtype.kind != "f":
                 kind = getattr(value, "dtype", type(value).__name__)

@@ -182,6 +182,7 @@ def test_a_shared_layer_adds_both_gradients():
     np.testing.assert_allclose(dx, ones @ w @ w)
 
 
+@pytest.mark.filterwarnings("error")
 def test_dtype_at_the_door():
     model = net()
     model.build((3, 6, 6))
@@ -201,9 +202,6 @@ def test_dtype_at_the_door():
     assert wide(x.astype(np.float32)).dtype == np.float64
     out, backward = wide.forward(x)
     assert backward(np.ones(out.shape, np.float32)).dtype == np.float64
-
-
-test_dtype_at_the_door = pytest.mark.filterwarnings("error")(test_dtype_at_the_door)
 
 
 def test_backward_checks_the_shape():

@@ -149,6 +149,7 @@ def test_summary():
     assert model.summary((2, 10, 10)).macs == 4 * 2 * 9 * 100 + 12
 
 
+@pytest.mark.filterwarnings("error")
 def test_predict_in_batches():
     model = net()
     x = np.random.default_rng(0).normal(size=(7, 2, 5, 5)).astype(np.float32)
