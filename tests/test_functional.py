@@ -1,0 +1,177 @@
+"""The one-call ops: values against plain NumPy, gradients against central differences, hostile arrays, errors."""
+
+import numpy as np
+import pytest
+
+from fastnet import functional as F
+
+RANDOM = np.random.default_rng(0)
+X = (RANDOM.permutation(240).reshape(2, 4, 5, 6) - 119.5) * 0.02
+W, B = RANDOM.normal(size=(6, 2, 3, 3)), RANDOM.normal(size=6)
+V, C = RANDOM.normal(size=(3, 7)), RANDOM.normal(size=3)
+Z = RANDOM.normal(size=(5, 7))
+GAMMA, BETA = RANDOM.normal(size=4), RANDOM.normal(size=4)
+
+OPS = {
+    "conv2d": (lambda x, w, b: F.conv2d(x, w, b, stride=(1, 2), padding=1, dilation=1, groups=2), (X, W, B)),
+    "conv2d same": (lambda x, w: F.conv2d(x, w, None, 2, "same", 2, 2), (X, W)),
+    "linear": (F.linear, (Z, V, C)),
+    "max_pool2d": (lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True), (X,)),
+    "avg_pool2d": (lambda x: F.avg_pool2d(x, (2, 3), 2, 1, count_include_pad=False), (X,)),
+    "global_avg_pool2d": (F.global_avg_pool2d, (X,)),
+    "batch_norm": (lambda x, g, b: F.batch_norm(x, g, b, training=True), (X, GAMMA, BETA)),
+    "batch_norm inference": (
+        lambda x, g, b: F.batch_norm(x, g, b, [0.1, 0.2, 0.3, 0.4], [1.0, 2.0, 3.0, 0.5]),
+        (X, GAMMA, BETA),
+    ),
+    "relu": (F.relu, (X,)),
+    "leaky_relu": (lambda x: F.leaky_relu(x, 0.2), (X,)),
+    "sigmoid": (F.sigmoid, (X,)),
+    "tanh": (F.tanh, (Z,)),
+    "dropout": (lambda x: F.dropout(x, 0.3, seed=5, offset=8), (X,)),
+    "dropout off": (lambda x: F.dropout(x, 0.3, training=False), (X,)),
+    "flatten": (F.flatten, (X,)),
+}
+
+
+def run(name, arrays):
+    """y and a tuple of gradients for dy = 1, 2, 3, ..."""
+    y, backward = OPS[name][0](*arrays)
+    gradients = backward(np.arange(1, y.size + 1).reshape(y.shape) / y.size)
+    gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+    return y, gradients[: len(arrays)]
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_gradients(name):
+    """Along random directions, in float64."""
+    random = np.random.default_rng(1)
+    function, arrays = OPS[name]
+    y, backward = function(*arrays)
+    assert y.dtype == np.float64
+    dy = random.normal(size=y.shape)
+    gradients = backward(dy)
+    gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+    for position, array in enumerate(arrays):
+        assert gradients[position].shape == array.shape and gradients[position].dtype == np.float64
+        for _ in range(3):
+            v = random.normal(size=array.shape)
+            moved = [[*arrays[:position], array + sign * 1e-6 * v, *arrays[position + 1 :]] for sign in (1, -1)]
+            high, low = (function(*new)[0] for new in moved)
+            expected = ((high - low) * dy).sum() / 2e-6
+            np.testing.assert_allclose((gradients[position] * v).sum(), expected, rtol=1e-5, atol=1e-6)
+
+
+def hostile(array):
+    wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    wide[..., ::2] = array
+    unaligned = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    unaligned[...] = array
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    return {
+        "strided": wide[..., ::2],
+        "reversed": array[::-1].copy()[::-1],
+        "fortran": np.asfortranarray(array),
+        "byte-swapped": array.astype(array.dtype.newbyteorder(">")),
+        "read-only": frozen,
+        "unaligned": unaligned,
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", OPS)
+def test_hostile_arrays(name, dtype):
+    arrays = [array.astype(dtype) for array in OPS[name][1]]
+    y, gradients = run(name, arrays)
+    for kind in hostile(arrays[0]):
+        bad = [hostile(array)[kind] for array in arrays]
+        kept = [array.copy() for array in bad]
+        other, other_gradients = run(name, bad)
+        assert other.dtype == dtype
+        np.testing.assert_array_equal(other, y, err_msg=kind)
+        for one, two in zip(gradients, other_gradients, strict=True):
+            np.testing.assert_array_equal(one, two, err_msg=kind)
+        for array, before in zip(bad, kept, strict=True):
+            np.testing.assert_array_equal(array, before)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_integers_and_lists(name):
+    arrays = [np.rint(array * 3).astype(np.int32) for array in OPS[name][1]]
+    y, _ = run(name, [array.astype(np.float32) for array in arrays])
+    for given in (arrays, [array.tolist() for array in arrays], [array.astype(np.float16) for array in arrays]):
+        other, _ = run(name, given)
+        assert other.dtype == np.float32
+        np.testing.assert_array_equal(other, y)
+    mixed = [arrays[0].astype(np.float64), *arrays[1:]]
+    assert run(name, mixed)[0].dtype == np.float64
+
+
+def test_im2col_makes_a_convolution():
+    x, w = X, RANDOM.normal(size=(3, 4, 3, 2))
+    options = {"stride": (2, 1), "padding": (1, 0, 2, 1), "dilation": (1, 2)}
+    columns = F.im2col(x, (3, 2), **options)
+    y, _ = F.conv2d(x, w, **options)
+    assert columns.shape == (2, 4 * 3 * 2, y.shape[2] * y.shape[3])
+    np.testing.assert_allclose((w.reshape(3, -1) @ columns).reshape(y.shape), y, rtol=1e-12, atol=1e-12)
+    other = RANDOM.normal(size=columns.shape)
+    back = F.col2im(other, x.shape, (3, 2), **options)
+    np.testing.assert_allclose((columns * other).sum(), (x * back).sum(), rtol=1e-12)
+
+
+def test_known_values():
+    np.testing.assert_allclose(F.sigmoid([-1000.0, 0.0, 1000.0])[0], [0, 0.5, 1])
+    np.testing.assert_array_equal(F.relu([np.nan, -1.0, 2.0])[0], np.array([np.nan, 0, 2], np.float32))
+    np.testing.assert_array_equal(F.flatten(X)[0], X.reshape(2, -1))
+    np.testing.assert_allclose(F.global_avg_pool2d(X)[0], X.mean((2, 3), keepdims=True))
+    np.testing.assert_array_equal(F.max_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2)[0].ravel(), [5, 7, 13, 15])
+    np.testing.assert_array_equal(F.dropout(X, training=False)[0], X)
+
+
+def test_batch_norm_moves_statistics_in_place():
+    mean, var = np.zeros(4), np.ones(4)
+    F.batch_norm(X, running_mean=mean, running_var=var, training=True, momentum=0.25)
+    np.testing.assert_allclose(mean, 0.25 * X.mean((0, 2, 3)))
+    np.testing.assert_allclose(var, 0.75 + 0.25 * X.var((0, 2, 3), ddof=1))
+    frozen = mean.copy()
+    frozen.flags.writeable = False
+    for bad in ([0.0] * 4, mean.astype(">f8"), frozen):
+        with pytest.raises(TypeError, match="training moves running_mean in place"):
+            F.batch_norm(X, running_mean=bad, running_var=var, training=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: F.conv2d(X, np.ones((2, 3, 3, 3))), ValueError, "weight expects 3 input channels, x has 4"),
+        (lambda: F.conv2d(X[0], W), ValueError, r"leading batch axis: x\[None\]"),
+        (lambda: F.conv2d(X, W.astype("f"), groups=2), TypeError, "may not be mixed, got x float64, weight float32"),
+        (lambda: F.conv2d(X + 1j, W), TypeError, "x must hold real numbers .* got dtype complex128"),
+        (lambda: F.relu(np.array(["a"])), TypeError, "relu: x must hold real numbers"),
+        (lambda: F.relu(np.array([None])), TypeError, "relu: x must hold real numbers"),
+        (lambda: F.conv2d(X, W, B[:2], groups=2), ValueError, r"bias must have shape \(6,\)"),
+        (lambda: F.linear(Z, V[:, :3]), ValueError, "linear: "),
+        (lambda: F.max_pool2d(X, 9), ValueError, "max_pool2d: kernel 9x9 is larger"),
+        (lambda: F.avg_pool2d(X, 2, 0), ValueError, "avg_pool2d: stride"),
+        (lambda: F.im2col(X[0], 3), ValueError, r"im2col: x must have shape \(N, C, H, W\)"),
+        (lambda: F.col2im(np.ones((2, 3, 4)), X.shape, 3), ValueError, r"columns must have shape \(2, 36, 12\)"),
+        (lambda: F.col2im(np.ones((2, 3, 4)), (3, 3), 3), ValueError, r"x_shape must be \(N, C, H, W\)"),
+        (lambda: F.flatten(Z), ValueError, r"flatten: x must have shape \(N, C, H, W\)"),
+        (lambda: F.batch_norm(X), ValueError, "running_mean and running_var are needed"),
+        (lambda: F.dropout(X, 1.0), ValueError, r"must lie in \[0, 1\)"),
+        (lambda: F.relu(X)[1](X[:1]), ValueError, "relu: dy must have the output's shape"),
+        (lambda: F.conv2d(X, W, groups=2)[1](X), ValueError, "conv2d: dy must have the output's shape"),
+    ],
+)
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_empty_batches():
+    y, backward = F.conv2d(X[:0], W, B, groups=2)
+    dx, dw, db = backward(y)
+    assert y.shape == (0, 6, 3, 4) and dx.shape == (0, 4, 5, 6)
+    assert not dw.any() and not db.any()
+    assert F.max_pool2d(X[:0], 2)[0].shape == (0, 4, 2, 3)
