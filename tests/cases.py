@@ -222,7 +222,7 @@ GEMM = [
 
 def _slices(x):
     """x in every other element of each axis of a larger array."""
-    big = np.full([2 * size + 1 for size in x.shape], np.nan, x.dtype)
+    big = np.full([2 * size + 1 for size in x.shape], np.nan if x.dtype.kind == "f" else -1, x.dtype)
     view = big[tuple(slice(1, None, 2) for _ in x.shape)][tuple(slice(0, size) for size in x.shape)]
     view[...] = x
     return view
@@ -271,9 +271,9 @@ class _Subclass(np.ndarray):
 
 
 HOSTILE = {
-    "c-order": lambda x: np.ascontiguousarray(x),
+    "c-order": lambda x: np.array(x, order="C"),
     "channels-last": _last_to_second,
-    "fortran": np.asfortranarray,
+    "fortran": lambda x: np.array(x, order="F"),
     "negative-strides": _negative,
     "every-other": _slices,
     "byte-swapped": lambda x: x.astype(x.dtype.newbyteorder()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import cases
 import numpy as np
@@ -32,7 +32,7 @@ def resolve(case):
     return {"stride": pairs["stride"], "padding": g.padding, "dilation": pairs["dilation"], "groups": case.groups}
 
 
-@lru_cache(maxsize=None)
+@cache
 def problem(case, kind, dtype):
     """Arrays and the oracle's answers: ((x, w, b, dy), (y, dx, dw, db), the same answers for |arrays|)."""
     make = cases.integers if kind == "integers" else cases.normal
@@ -69,7 +69,7 @@ def test_error_stays_within_the_bound_of_a_sum(ops, dtype, case):
     # measured: 4.5 u sum |a||b| at most (4.3 with FMA), over some 10^5 sums; in float64 the oracle rounds as well
     # measured over some 10^5 sums: at most 4.5 u sum |a||b|, 4.3 with FMA; in float64 the oracle rounds as well
     factor = 6 if dtype == np.float32 else 8
-    for name, got, expected, size in zip("y dx dw db".split(), run(ops, case, arrays), answers, sizes, strict=True):
+    for name, got, expected, size in zip(["y", "dx", "dw", "db"], run(ops, case, arrays), answers, sizes, strict=True):
         assert (abs(got - expected) <= factor * UNIT[dtype] * size).all(), name
 
 

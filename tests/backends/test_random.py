@@ -1,0 +1,130 @@
+"""Philox4x32-10: published answers, the stream's definition, dropout."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import oracle
+import pytest
+
+from fastnet.backends import philox
+
+ONES = 0xFFFFFFFF
+KNOWN = [  # kat_vectors of Random123: counter, key, result
+    ([0, 0, 0, 0], [0, 0], [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+    ([ONES] * 4, [ONES] * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
+    (
+        [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+        [0xA4093822, 0x299F31D0],
+        [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+    ),
+]
+SEEDS = [0, 1, 12345, 2**32 - 1, 2**32, 2**63 + 5, 2**64 - 1]
+OFFSETS = [0, 1, 3, 4, 127, 128, 130, 2**33 + 2, 2**34 - 5, 2**62 - 200]
+
+
+@pytest.mark.parametrize("counter, key, result", KNOWN)
+def test_the_oracle_gives_the_published_answers(counter, key, result):
+    assert oracle.philox4x32(counter, key) == result
+
+
+def test_the_first_published_answer_is_the_start_of_stream_zero(ops):
+    words = np.array(KNOWN[0][2], np.uint32)
+    np.testing.assert_array_equal(philox.words(0, 0, 4), words)
+    np.testing.assert_array_equal(ops.random_uniform((4,), np.float64, 0), (words >> 8) / 2**24)
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_numbers_are_the_streams(ops, dtype, seed, offset):
+    u = ops.random_uniform((150,), dtype, seed, offset)
+    assert u.dtype == dtype and u.shape == (150,)
+    np.testing.assert_array_equal(u, oracle.uniform(seed, offset, 150))
+
+
+def test_any_piece_of_a_stream_equals_that_piece(native, dtype):
+    """Across groups, blocks and tasks: number i depends on (seed, i) alone."""
+    whole = native.random_uniform((40000,), dtype, 7, 0)
+    np.testing.assert_array_equal(whole, philox.uniform(7, 0, 40000, dtype))
+    for start, stop in ((0, 1), (1, 2), (100, 129), (127, 8193), (8191, 20001), (39999, 40000)):
+        np.testing.assert_array_equal(native.random_uniform((stop - start,), dtype, 7, start), whole[start:stop])
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (3, 4), (2, 3, 4), (2, 3, 4, 5), (0, 3, 2, 2)], ids=str)
+def test_shapes_are_filled_in_memory_order(ops, dtype, shape):
+    """N, H, W, C for images, C order otherwise."""
+    u = ops.random_uniform(shape, dtype, 3, 9)
+    numbers = oracle.uniform(3, 9, int(np.prod(shape)))
+    if len(shape) == 4:
+        N, C, H, W = shape
+        expected = np.moveaxis(numbers.reshape(N, H, W, C), 3, 1)
+    else:
+        expected = numbers.reshape(shape)
+    assert u.shape == shape and u.dtype == dtype
+    np.testing.assert_array_equal(u, expected)
+
+
+def test_numbers_look_uniform(best_native):
+    u = best_native.random_uniform((1_000_000,), np.float64, 11)
+    assert 0 <= u.min() and u.max() < 1
+    assert abs(u.mean() - 0.5) < 5 / np.sqrt(12e6)
+    counts = np.histogram(u, 100, (0, 1))[0]
+    assert ((counts - 1e4) ** 2 / 1e4).sum() < 180  # chi-squared with 99 degrees of freedom: 5.7 deviations
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 40), (2, 3, 4, 5), (0, 4), (9000,)], ids=str)
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9, 1 - 2**-24])
+def test_dropout(ops, dtype, shape, p):
+    x = cases.normal(shape, dtype)
+    y, saved = ops.dropout(x, p, 5, 13)
+    keep = philox.uniform(5, 13, x.size, dtype) >= dtype.type(p)
+    keep = np.moveaxis(keep.reshape(shape[0], *shape[2:], shape[1]), 3, 1) if x.ndim == 4 else keep.reshape(shape)
+    scale = dtype.type(1 / (1 - p))
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, np.where(keep, x * scale, 0))
+    dy = cases.normal(shape, dtype, 1)
+    dx = ops.dropout_backward(dy, saved)
+    assert dx.dtype == dtype
+    np.testing.assert_array_equal(dx, np.where(keep, dy * scale, 0))
+
+
+def test_dropout_keeps_the_share_that_it_should(best_native, dtype):
+    y, _ = best_native.dropout(np.ones((100, 10000), dtype), 0.3, 1)
+    assert abs((y == 0).mean() - 0.3) < 0.0025
+    assert abs(y.mean() - 1) < 0.005
+
+
+@pytest.mark.parametrize("how", cases.HOSTILE)
+def test_dropout_of_hostile_arrays(ops, how):
+    x, dy = cases.normal((2, 5, 3, 4), np.float32), cases.normal((2, 5, 3, 4), np.float32, 1)
+    odd, odd_dy = cases.HOSTILE[how](x), cases.HOSTILE[how](dy)
+    if how == "byte-swapped":
+        with pytest.raises(TypeError, match="float32"):
+            ops.dropout(odd, 0.5, 1)
+        return
+    y, saved = ops.dropout(x, 0.5, 1)
+    dx = ops.dropout_backward(dy, saved)
+    odd_y, saved = ops.dropout(odd, 0.5, 1)
+    np.testing.assert_array_equal(odd_y, y)
+    np.testing.assert_array_equal(ops.dropout_backward(odd_dy, saved), dx)
+    np.testing.assert_array_equal(odd, x)
+    np.testing.assert_array_equal(odd_dy, dy)
+
+
+def test_wrong_arguments_are_refused(ops):
+    x = np.ones((3, 4), np.float32)
+    for p in (-0.1, 1.0, 1.5, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"must lie in \[0, 1\), got"):
+            ops.dropout(x, p, 0)
+    for seed, offset in ((-1, 0), (2**64, 0), (0, -1), (0, 2**62)):
+        with pytest.raises(ValueError, match=r"seed must lie in \[0, 2\*\*64\) and offset in \[0, 2\*\*62\)"):
+            ops.random_uniform((4,), np.float32, seed, offset)
+        with pytest.raises(ValueError, match="seed must lie in"):
+            ops.dropout(x, 0.5, seed, offset)
+    with pytest.raises(TypeError, match="float32 or float64"):
+        ops.random_uniform((4,), np.int32, 0)
+    with pytest.raises(TypeError, match="float32 or float64"):
+        ops.dropout(x.astype(int), 0.5, 0)
+    _, saved = ops.dropout(x, 0.5, 0)
+    with pytest.raises(ValueError, match="dy must have shape"):
+        ops.dropout_backward(np.ones((4, 3), np.float32), saved)
