@@ -5,6 +5,8 @@
  * output, and of an array that is read, are vectors cut short.  Hence `end - p` as the number of lanes.
  */
 typedef uint8_t byte_lanes __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL))));
+typedef uint16_t half_lanes __attribute__((vector_size(2 * VECTOR_BYTES / sizeof(REAL))));
+typedef uint32_t long_lanes __attribute__((vector_size(4 * VECTOR_BYTES / sizeof(REAL))));
 typedef int32_t word_lanes __attribute__((vector_size(4 * VECTOR_BYTES / sizeof(REAL))));
 typedef enum { MAX_BYTES, MAX_WORDS, AVERAGE } pool_kind; /* of max pooling: how wide the index is */
 
@@ -40,17 +42,20 @@ INLINE void store_index(pool_kind kind, void *index, int64_t at, mask which, int
     }
 }
 
+/* GCC 12 widens vectors by steps of two, and only without a change of sign, otherwise lane by lane. */
 INLINE mask load_index(pool_kind kind, const void *index, int64_t at, int64_t lanes) {
-    size_t count = (size_t)min64(lanes, LANES);
-    if (kind == MAX_BYTES) {
-        byte_lanes narrow = {0};
-        if (lanes >= LANES) memcpy(&narrow, (const uint8_t *)index + at, sizeof narrow);
-        else memcpy(&narrow, (const uint8_t *)index + at, count);
-        return __builtin_convertvector(narrow, mask);
-    }
-    word_lanes narrow = {0};
-    memcpy(&narrow, (const int32_t *)index + at, count * sizeof(int32_t));
-    return __builtin_convertvector(narrow, mask);
+    byte_lanes bytes;
+    word_lanes words;
+    if (lanes < LANES) {
+        int32_t part[LANES] = {0};
+        for (int64_t i = 0; i < lanes; i++)
+            part[i] = kind == MAX_BYTES ? ((const uint8_t *)index)[at + i] : ((const int32_t *)index)[at + i];
+        memcpy(&words, part, sizeof words);
+    } else if (kind == MAX_BYTES) {
+        memcpy(&bytes, (const uint8_t *)index + at, sizeof bytes);
+        words = (word_lanes)__builtin_convertvector(__builtin_convertvector(bytes, half_lanes), long_lanes);
+    } else memcpy(&words, (const int32_t *)index + at, sizeof words);
+    return __builtin_convertvector(words, mask);
 }
 
 /* ---- max: y = the largest of the window's pixels inside the image; the first NaN, else the first of equals ---- */
@@ -67,7 +72,7 @@ INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r
                 const REAL *tap = x + (r - r0) * line + (s - s0) * C + c;
                 vec value = load_part(tap, x_end - tap);
                 mask better = ~(value <= best) & (best == best);
-                best = select(better, value, best);
+                best = blend(better, value, best);
                 which = (better & broadcast_whole(r * S + s)) | (~better & which);
             }
         store_part(job->out + at + c, best, at_end - at - c);
@@ -180,7 +185,7 @@ INLINE void windows_over(int64_t at, int64_t taps, int64_t stride, int64_t count
 INLINE vec share(const pool_job *job, pool_kind kind, int64_t at, int64_t which, int64_t size) {
     vec dy = load_part(job->in + at, size - at);
     if (kind == AVERAGE) return dy * broadcast(job->inverse[which]);
-    return select(load_index(kind, job->index, at, size - at) == broadcast_whole(which), dy, (vec){0});
+    return blend(load_index(kind, job->index, at, size - at) == broadcast_whole(which), dy, (vec){0});
 }
 
 INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int64_t R, int64_t S, int64_t stride_h,
