@@ -5,9 +5,11 @@ Only tensors and plain containers are read; a file that asks for anything else i
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import os
+import struct
 import zipfile
 from pathlib import Path
 
@@ -32,6 +34,9 @@ _DTYPES = {
 }
 _NESTS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
 _MAX_PICKLE = 64 * 2**20
+# what zipfile and the checks here raise for a damaged file
+_DAMAGE = (ValueError, EOFError, KeyError, OverflowError, NotImplementedError, RuntimeError, OSError, struct.error)
+_DAMAGE += (zipfile.BadZipFile, zipfile.LargeZipFile)
 
 
 def load_torch(path: str | os.PathLike, key: str | None = None, strip_module: bool = True) -> dict[str, np.ndarray]:
@@ -69,8 +74,10 @@ def load_torch(path: str | os.PathLike, key: str | None = None, strip_module: bo
         state = _state_dict(root, key)
         arrays = _Arrays(bytes_of)
         state = {name: arrays.array(name, tensor) for name, tensor in state.items() if isinstance(tensor, _Tensor)}
-    except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a seek to nowhere, by a damaged archive
+            raise
+        raise ValueError(f"{path}: {str(error) or 'damaged file (it ends too early)'}") from error
     if strip_module and all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): array for name, array in state.items()}
     return state
@@ -120,6 +127,8 @@ def _reduce(name: str, args: tuple):
 
 def _storage(identity) -> _Storage:
     """("storage", type, key, location, numel[, view])."""
+    if type(identity) is tuple and identity[:1] == ("module",):
+        raise ValueError("refused: the file holds a whole module, which is code; save model.state_dict() instead")
     if type(identity) is not tuple or len(identity) not in (5, 6) or identity[0] != "storage":
         raise ValueError("a persistent id that is no storage")
     kind, key, numel = identity[1], identity[2], identity[4]

@@ -1,12 +1,11 @@
 """PyTorch's files without PyTorch: files as torch.save writes them, made here byte by byte, and hostile ones."""
 
 import collections
-import os
+import io
 import pickle
 import struct
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ import pytest
 import fastnet as fn
 from fastnet.interop import load_torch
 
-DATA = Path(os.environ.get("FASTNET_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 MAGIC = 0x1950A86A20F9469CFC6C
 
 
@@ -62,8 +60,6 @@ class Pickler(pickle._Pickler):
 
 
 def dumps(obj, protocol=2):
-    import io
-
     file = io.BytesIO()
     Pickler(file, protocol).dump(obj)
     return file.getvalue()
@@ -193,13 +189,14 @@ def test_views_parameters_scalars_and_empties(tmp_path):
     assert not any(array.flags.writeable for name, array in arrays.items() if name != "empty")
 
 
-def test_published_resnet20(tmp_path):
-    weights = DATA / "weights" / "resnet20-12fca82f.th"
+@pytest.mark.data
+def test_published_resnet20(data_folder):
+    weights = data_folder / "weights" / "resnet20-12fca82f.th"
     if not weights.is_file():
         pytest.skip("the published weights are not here")
     model = fn.models.resnet20()
     model.load_state_dict(load_torch(weights))
-    images = DATA / "cifar10" / "cifar10_png4000.npz"
+    images = data_folder / "cifar10" / "cifar10_png4000.npz"
     if not images.is_file():
         pytest.skip("the images are not here")
     with np.load(images) as file:
@@ -217,8 +214,6 @@ def refused(path, message):
 
 
 class Evil:
-    ran = []
-
     def __reduce__(self):
         return print, ("this must not be printed",)
 
@@ -245,7 +240,7 @@ def test_code_is_refused_and_does_not_run(tmp_path, capsys):
     ("body", "message"),
     [
         (b"(]K\x01K\x02s.", "sets an item of a list"),
-        (b"\x8c\x01ak\x01K\x01K\x02s.", "damaged|refused"),
+        (b"\x8c\x01aK\x01K\x02s.", "sets an item of a str"),
         (b"]K\x01K\x02s.", "sets an item of a list"),
         (b"}K\x01a.", "appends to a dict"),
         (b"ccollections\nOrderedDict\nK\x01K\x02s.", "sets an item of a Global"),

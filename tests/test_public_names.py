@@ -1,0 +1,38 @@
+import importlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import fastnet
+
+
+def test_every_public_name_is_there():
+    for name in fastnet.__all__:
+        assert getattr(fastnet, name) is not None, name
+    assert set(fastnet.__all__) <= set(dir(fastnet))
+    with pytest.raises(AttributeError, match="module 'fastnet' has no attribute 'Conv3d'"):
+        fastnet.Conv3d  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["layers", "models", "functional", "initializers", "interop", "storage"])
+def test_every_name_that_a_module_lists_is_there(name):
+    module = importlib.import_module(f"fastnet.{name}")
+    assert len(set(module.__all__)) == len(module.__all__)
+    for public in module.__all__:
+        assert getattr(module, public).__doc__, public
+
+
+def test_version():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", fastnet.__version__)
+
+
+def test_import_loads_nothing_optional():
+    code = (
+        "import sys, fastnet; assert 'fastnet.layers' not in sys.modules; fastnet.Sequential; "
+        "optional = 'torch tqdm matplotlib safetensors PIL sklearn scipy'.split(); "
+        "print([name for name in optional if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
