@@ -1,0 +1,188 @@
+"""The caching allocator: bounded scratch, blocks that come back, arrays that live as long as somebody holds them."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import cases
+import numpy as np
+import pytest
+
+from fastnet import backends
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+
+if backends.NativeOps is None:
+    pytest.skip(f"the extension was not built: {backends.why_not_native}", allow_module_level=True)
+from fastnet.backends import _native
+
+CONVS = [
+    cases.Conv(1, 16, 12, 12, 32, 3, 3, 1, 1),
+    cases.Conv(1, 3, 16, 16, 32, 7, 7, 1, 3),
+    cases.Conv(1, 3, 17, 17, 25, 3, 3, 2, 1),
+    cases.Conv(1, 64, 6, 6, 64, 1, 1),
+    cases.Conv(1, 24, 9, 9, 24, 3, 3, 1, 1, 1, 24),
+    cases.Conv(1, 24, 9, 9, 24, 3, 3, 2, 1, 1, 24),
+    cases.Conv(1, 8, 9, 9, 12, 3, 3, 2, 2, 2, 2),
+]
+
+
+def scratch_of(call):
+    _native.reset_peak()
+    call()
+    return _native.memory_stats()["scratch_peak"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("case", CONVS, ids=str)
+def test_scratch_of_a_convolution_does_not_depend_on_the_batch(native, threads, dtype, case, count):
+    """It grows with a small batch, up to a bound that the geometry of one image sets."""
+    threads(count)
+    peaks = []
+    for N in (64, 256):
+        x, w = native.zeros((N, *case.x_shape[1:]), dtype), np.zeros(case.w_shape, dtype)
+        geometry = Conv2dGeometry.make(x.shape, w.shape, **case.arguments)
+        y, saved = native.conv2d(x, w, None, geometry)
+        peaks.append(
+            [scratch_of(lambda: native.conv2d(x, w, None, geometry))]  # noqa: B023
+            + [scratch_of(lambda: native.conv2d_backward(y, saved, needs)) for needs in np.eye(3, dtype=bool)]  # noqa: B023
+        )
+    assert peaks[0][:3] == peaks[1][:3]
+    assert max(peaks[1]) <= count * 4 * 2**20
+    assert peaks[1][3] <= 1.125 * 64 * 8 * case.K + 64  # the bias gradient: 64 partial sums in float64
+
+
+def test_scratch_is_far_below_an_im2col_matrix(best_native, threads):
+    """64 filters of 7x7 over (8, 16, 48, 48): the matrix would take 58 MB."""
+    threads(2)
+    x, w = best_native.zeros((8, 16, 48, 48), np.float32), np.zeros((64, 16, 7, 7), np.float32)
+    geometry = Conv2dGeometry.make(x.shape, w.shape, 1, 3)
+    y, saved = best_native.conv2d(x, w, None, geometry)
+    assert scratch_of(lambda: best_native.conv2d(x, w, None, geometry)) <= 8 * 2**20
+    assert scratch_of(lambda: best_native.conv2d_backward(y, saved)) <= 8 * 2**20
+
+
+def everything(ops):
+    x = cases.normal((3, 8, 9, 9), np.float32)
+    w = cases.normal((5, 8, 3, 3), np.float32)
+    y, saved = ops.conv2d(x, w, None, Conv2dGeometry.make(x.shape, w.shape, 1, 1))
+    ops.conv2d_backward(y, saved)
+    for op in ("max_pool2d", "avg_pool2d"):
+        z, saved = getattr(ops, op)(y, Pool2dGeometry.make(y.shape, 2))
+        getattr(ops, op + "_backward")(z, saved)
+    z, saved = ops.batch_norm(y, None, None, None, None, True)
+    ops.batch_norm_backward(z, saved)
+    flat = ops.flatten(z)
+    scores, saved = ops.linear(flat, cases.normal((4, flat.shape[1]), np.float32), None)
+    ops.linear_backward(scores, saved)
+    ops.softmax_cross_entropy(scores, np.array([0, 1, 2]))
+    ops.svm_loss(scores, np.array([0, 1, 2]))
+    ops.dropout(x, 0.5, 1)
+    ops.im2col(x, Conv2dGeometry.make(x.shape, w.shape, 1, 1))
+    return y
+
+
+def test_blocks_come_back_when_arrays_die(native):
+    gc.collect()
+    before = _native.memory_stats()["live"]
+    y = everything(native)
+    held = _native.memory_stats()["live"] - before
+    assert y.nbytes <= held <= 1.125 * y.nbytes + 64
+    del y
+    assert _native.memory_stats()["live"] == before
+
+
+def test_blocks_are_used_again(best_native):
+    everything(best_native)
+    _native.reset_peak()
+    cached = _native.memory_stats()["cached"]
+    for _ in range(5):
+        everything(best_native)
+    assert _native.memory_stats()["cached"] == cached
+    _native.empty_cache()
+    assert _native.memory_stats()["cached"] == 0
+    everything(best_native)
+
+
+def test_errors_leave_nothing_behind(best_native):
+    gc.collect()
+    before = _native.memory_stats()["live"]
+    x, w = np.ones((2, 3, 8, 8), np.float32), np.ones((4, 3, 3, 3), np.float32)
+    for _ in range(3):
+        saved = best_native.conv2d(x, w, None, Conv2dGeometry.make(x.shape, w.shape))[1]
+        with pytest.raises(ValueError, match="dy must have shape"):
+            best_native.conv2d_backward(x, saved)
+    del saved
+    gc.collect()
+    assert _native.memory_stats()["live"] == before
+
+
+def test_arrays_live_as_long_as_a_view_of_them(native):
+    """A block must not be handed out again while anything still points into it."""
+    y, _ = native.relu(cases.normal((2, 3, 40, 40), np.float32))
+    expected = y[1, 2, 3:9].copy()
+    view = y[1, 2, 3:9]
+    del y
+    for seed in range(20):
+        native.relu(cases.normal((2, 3, 40, 40), np.float32, seed))
+    np.testing.assert_array_equal(view, expected)
+
+
+def test_saved_arrays_outlive_their_op(native):
+    x = cases.normal((2, 3, 9, 9), np.float32)
+    w = cases.normal((4, 3, 3, 3), np.float32)
+    dy = cases.normal((2, 4, 9, 9), np.float32)
+    geometry = Conv2dGeometry.make(x.shape, w.shape, 1, 1)
+    _, saved = native.conv2d(x, w, None, geometry)
+    expected = [array.copy() for array in native.conv2d_backward(dy, saved)]
+    _, saved = native.conv2d(x.copy(), w.copy(), None, geometry)
+    for seed in range(20):
+        native.relu(cases.normal((2, 3, 9, 9), np.float32, seed))
+    for got, wanted in zip(native.conv2d_backward(dy, saved), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_blocks_are_aligned_for_vectors(best_native):
+    for shape in ((1,), (3, 5), (2, 3, 4, 5), (1000, 1000), (0,)):
+        for dtype in (np.float32, np.float64):
+            assert best_native.empty(shape, dtype).__array_interface__["data"][0] % 64 == 0
+
+
+def test_poison_fills_what_is_handed_out(best_native, dtype):
+    """The other tests rely on it: a number that a kernel forgets to write is NaN."""
+    for _ in range(2):
+        block = best_native.empty((50, 50), dtype)
+        assert np.isnan(block).all()
+        block[...] = 1
+        del block
+
+
+def test_more_than_there_is_raises_memory_error(best_native):
+    for shape in ((2**60,), (2**30, 2**31), (2**20, 2**20, 2**10, 2**9)):
+        with pytest.raises((MemoryError, OverflowError)):
+            best_native.empty(shape, np.float32)
+    with pytest.raises((MemoryError, OverflowError, ValueError)):
+        best_native.empty((2**40, 2**40), np.float32)
+
+
+def test_threads_may_share_the_allocator(best_native):
+    gc.collect()
+    before = _native.memory_stats()["live"]
+    wrong = []
+
+    def work(number):
+        for i in range(300):
+            array = best_native.empty((1 + (i * 37 + number) % 500,), np.float64)
+            array[...] = number
+            other = best_native.empty((1 + i % 90,), np.float64)
+            other[...] = -1
+            if not (array == number).all():
+                wrong.append(number)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert wrong == []
+    assert _native.memory_stats()["live"] == before
