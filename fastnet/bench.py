@@ -21,6 +21,7 @@ from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 __all__ = ["Case", "Row", "Report", "cases", "ops", "run", "best_time", "difference"]
 
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # of the L2 norm
+_STEP_TOLERANCE = 2e-2  # a sum near ReLU's kink may round to either side, and batch norm over few images carries it far
 _COLUMNS = (
     ("op", "<", 16, ""),
     ("shape", "<", 31, ""),
@@ -150,7 +151,7 @@ def measure(case: Case, dtype: str, budget: float, peak: float) -> Row:
         expected = case.prepare(ops, few, dtype)()
     with backends.use_backend("native") as ops:
         error = difference(case.prepare(ops, few, dtype)(), expected)
-        if not error <= _TOLERANCE[dtype]:
+        if not error <= (_STEP_TOLERANCE if case.op == "step" else _TOLERANCE[dtype]):
             raise RuntimeError(f"{case.op} {case.shape}: native and reference differ by {error:.1e} of the L2 norm")
         fast = best_time(case.prepare(ops, case.batch, dtype), budget)
     with backends.use_backend("reference") as ops:

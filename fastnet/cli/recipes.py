@@ -23,7 +23,7 @@ class Recipe:
 
 
 _SMALL = Recipe("three_layer_convnet", 15, batch_size=32, lr=2e-3, options={"filters": 64, "kernel_size": 3})
-_LENET = Recipe("lenet5", 10, batch_size=64, lr=2e-3)
+_LENET = Recipe("lenet5", 12, optimizer="adamw", lr=2e-3, weight_decay=0.3)
 _RESNET = Recipe("resnet20", 30, optimizer="sgd", lr=0.1, weight_decay=1e-4)
 _LARGE = Recipe("resnet18", 30, batch_size=32, optimizer="sgd", lr=0.02, weight_decay=1e-4)
 

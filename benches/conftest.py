@@ -1,0 +1,54 @@
+"""What the benches share: three ways to compute the same, verified before any is timed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastnet import backends
+from fastnet.bench import difference
+
+SIDES = ["reference", "native"]
+
+
+@pytest.fixture(params=SIDES)
+def side(request):
+    """The name of a backend; the bench runs once on each."""
+    if request.param not in backends.available_backends():
+        pytest.skip(f"backend native is not built: {backends.why_not_native}")
+    return request.param
+
+
+@pytest.fixture
+def compare(side, benchmark):
+    """``compare(group, prepare, oracle=None)`` verifies and then times ``prepare(ops)()`` on the backend `side`.
+
+    `prepare` makes the data on a backend and returns a function without arguments, whose results (arrays, floats) are
+    held against the reference backend's, and the reference's against those of `oracle`, plain loops, where given.
+    """
+
+    def run(group, prepare, oracle=None, tolerance=1e-3):
+        benchmark.group = group
+        with backends.use_backend("reference") as ops:
+            expected = [np.array(result) for result in prepare(ops)()]
+        if oracle is not None:
+            assert difference(expected, oracle()) < tolerance
+        with backends.use_backend(side) as ops:
+            assert difference(prepare(ops)(), expected) < tolerance
+            call = prepare(ops)
+            call()
+            benchmark.pedantic(call, rounds=20 if side == "native" else 3, iterations=1, warmup_rounds=1)
+
+    return run
+
+
+@pytest.fixture
+def loops(benchmark):
+    """``loops(group, call, expected)`` verifies and then times a plain-loop version, a few rounds of it."""
+
+    def run(group, call, expected, tolerance=1e-3):
+        benchmark.group = group
+        assert difference(call(), expected) < tolerance
+        benchmark.pedantic(call, rounds=2, iterations=1)
+
+    return run

@@ -1,0 +1,206 @@
+"""Compare programs that must not share a process (two OpenMP runtimes get in each other's way).
+
+Each side is a worker process that prepares a case, hands back a fingerprint of its results, and times its calls when
+asked.  Sides are verified against the first one, then timed in turn, round after round, so that a busy moment of the
+machine meets all alike.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+
+class Side(NamedTuple):
+    """A program to compare: its name in the table, and the command that calls `serve`."""
+
+    name: str
+    command: Sequence[str]
+
+
+class Timing(NamedTuple):
+    """ms of a side on a case: the best of all rounds, and the median of the rounds' bests."""
+
+    best: float
+    median: float
+
+
+class PeerError(RuntimeError):
+    """A worker failed, or results differ."""
+
+
+# ---------------------------------------------------------------- in the worker
+
+
+def serve(prepare: Callable[[dict], tuple[Callable, Sequence]]) -> None:
+    """Answer requests on stdin until it ends.
+
+    ``prepare(case)`` returns ``(call, results)``: a function without arguments to be timed, and arrays (or numbers)
+    to be compared with the other sides'.
+    """
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print goes to stderr
+    call = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if request["do"] == "prepare":
+                call = None
+                call, results = prepare(request["case"])
+                answer = {"fingerprint": [fingerprint(result) for result in results]}
+            else:
+                answer = {"ms": [1e3 * seconds for seconds in timed(call, request["seconds"])]}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def timed(call: Callable, seconds: float, least: int = 3) -> list[float]:
+    """Seconds of each call, for about so long."""
+    call()
+    times, end = [], time.perf_counter() + seconds
+    while len(times) < least or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def fingerprint(array) -> list[float]:
+    """[L2 norm, product with fixed noise, number of elements]: near for near arrays of one shape, else far."""
+    import numpy as np
+
+    flat = np.asarray(array, np.float64).ravel()
+    noise = np.random.default_rng(len(flat)).standard_normal(len(flat))
+    return [float(np.linalg.norm(flat)), float(flat @ noise), len(flat)]
+
+
+# ---------------------------------------------------------------- in the parent
+
+
+class Worker:
+    """A side's process."""
+
+    def __init__(self, side: Side, threads: int):
+        self.name = side.name
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "FASTNET_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen(
+            list(side.command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def ask(self, **request) -> dict:
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise PeerError(f"{self.name}: the worker has ended with status {self.process.wait()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise PeerError(f"{self.name}: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+def agree(mine: Sequence, other: Sequence, tolerance: float) -> bool:
+    """Whether two lists of fingerprints may come from the same arrays, up to `tolerance` of their L2 norms."""
+    if len(mine) != len(other):
+        return False
+    for (norm_a, noise_a, size_a), (norm_b, noise_b, size_b) in zip(mine, other, strict=True):
+        allowed = 5 * tolerance * max(norm_b, 1e-30)
+        if size_a != size_b or not (abs(norm_a - norm_b) <= allowed and abs(noise_a - noise_b) <= allowed):
+            return False
+    return True
+
+
+def compare(
+    sides: Sequence[Side],
+    cases: Sequence[dict],
+    threads: int,
+    rounds: int = 5,
+    seconds: float = 0.3,
+    tolerance: float = 1e-3,
+    show: Callable[[dict, dict[str, Timing]], None] | None = None,
+) -> list[dict[str, Timing]]:
+    """Time every case on every side.
+
+    Parameters
+    ----------
+    sides : sequence of Side
+        The first one is what the others are verified against.
+    cases : sequence of dict
+        Handed to the workers as JSON; "tolerance" in a case overrides `tolerance`.
+    threads : int
+        For every side.
+    rounds, seconds
+        Each side is timed `rounds` times for `seconds`, in turn with the others.
+    show : function (case, timings), optional
+        Called as each case is done.
+
+    Raises
+    ------
+    PeerError
+        A worker fails, or its results differ from the first side's.
+    """
+    workers = [Worker(side, threads) for side in sides]
+    results = []
+    try:
+        for case in cases:
+            prints = [worker.ask(do="prepare", case=case)["fingerprint"] for worker in workers]
+            for worker, found in zip(workers[1:], prints[1:], strict=True):
+                if not agree(found, prints[0], case.get("tolerance", tolerance)):
+                    raise PeerError(f"{case}: {worker.name} and {workers[0].name} compute different results")
+            bests = {worker.name: [] for worker in workers}
+            for _ in range(rounds):
+                for worker in workers:
+                    bests[worker.name].append(min(worker.ask(do="time", seconds=seconds)["ms"]))
+            timings = {name: Timing(min(ms), statistics.median(ms)) for name, ms in bests.items()}
+            results.append(timings)
+            if show:
+                show(case, timings)
+    finally:
+        for worker in workers:
+            worker.close()
+    return results
+
+
+def ratio(timings: dict[str, Timing], mine: str, median: bool = False) -> float:
+    """How many times as fast `mine` is as the best of the others."""
+    times = {name: timing.median if median else timing.best for name, timing in timings.items()}
+    return min(ms for name, ms in times.items() if name != mine) / times[mine]
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    return math.exp(statistics.fmean(math.log(value) for value in values))
+
+
+def cores() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Table:
+    """Prints a row as each case is done: the sides' best ms, the ratio of bests and that of medians."""
+
+    def __init__(self, names: Sequence[str], mine: str, width: int = 34):
+        self.names, self.mine, self.width = names, mine, width
+        titles = "  ".join(f"{name:>14}" for name in names)
+        print(f"{'ms (best of all rounds)':<{width}}  {titles}  {'ratio':>6}  {'median':>6}", flush=True)
+
+    def row(self, case: dict, timings: dict[str, Timing]) -> None:
+        cells = "  ".join(f"{timings[name].best:>14.3f}" for name in self.names)
+        best, median = ratio(timings, self.mine), ratio(timings, self.mine, median=True)
+        print(f"{case['name']:<{self.width}}  {cells}  {best:>6.2f}  {median:>6.2f}", flush=True)
