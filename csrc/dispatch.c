@@ -76,3 +76,8 @@ const char *fn_compiler(void) {
     return "gcc " __VERSION__;
 #endif
 }
+
+static fn_algorithm conv_algorithm = FN_AUTO;
+
+fn_algorithm fn_conv_algorithm(void) { return conv_algorithm; }
+void fn_set_conv_algorithm(fn_algorithm algorithm) { conv_algorithm = algorithm; }

@@ -44,6 +44,7 @@ void fn_free(void *block);                  /* NULL is fine */
 void fn_empty_cache(void);
 void fn_memory_stats(fn_memory *stats);
 void fn_reset_peak(void);
+void fn_lock_memory(int on); /* around a fork, so that the child finds the free lists whole */
 void fn_set_poison(int on); /* fill each block with NaN as it is handed out */
 
 /* ---- dispatch.c ---- */
@@ -55,6 +56,11 @@ const char *fn_isa(void);
 int fn_set_isa(const char *name); /* 0, or -1 when unknown or beyond this CPU; NULL chooses the best */
 int fn_isa_supported(const char *name);
 const char *fn_compiler(void); /* that built this, with its version */
+
+/* How convolutions run: chosen by shape, or always direct, or Winograd wherever it applies. */
+typedef enum { FN_AUTO = 0, FN_DIRECT = 1, FN_WINOGRAD = 2 } fn_algorithm;
+fn_algorithm fn_conv_algorithm(void);
+void fn_set_conv_algorithm(fn_algorithm algorithm);
 
 /* ---- the kernel table: one for each (ISA, dtype), filled by kernels/all.h ---- */
 

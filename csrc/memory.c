@@ -33,6 +33,11 @@ static void lock(void) {
 }
 static void unlock(void) { __atomic_clear(&lock_flag, __ATOMIC_RELEASE); }
 
+void fn_lock_memory(int on) {
+    if (on) lock();
+    else unlock();
+}
+
 /* The smallest class of size (8 + m) << e >= bytes, m in 0..7. */
 static int class_of(size_t bytes, size_t *size) {
     if (bytes < 64) bytes = 64;

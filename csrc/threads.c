@@ -17,7 +17,7 @@ static int forked = 0;      /* OpenMP's threads do not survive a fork: a child r
 static int region_busy = 0; /* another thread is in a parallel region: run serially instead of oversubscribing */
 
 /* Below about this many elementary operations a second thread costs more than it brings (measured, 2 cores). */
-static const double small_work = 40000.0;
+#define SMALL_WORK 40000.0
 
 int fn_has_openmp(void) {
 #ifdef _OPENMP
@@ -28,13 +28,18 @@ int fn_has_openmp(void) {
 }
 
 #if defined(__unix__) || defined(__APPLE__)
-static void after_fork(void) { forked = 1, region_busy = 0; }
+static void before_fork(void) { fn_lock_memory(1); }
+static void after_fork_parent(void) { fn_lock_memory(0); }
+static void after_fork_child(void) {
+    fn_lock_memory(0);
+    forked = 1, region_busy = 0;
+}
 #endif
 
 void fn_set_threads(int count) {
 #if defined(__unix__) || defined(__APPLE__)
     static int registered = 0;
-    if (!registered) registered = !pthread_atfork(NULL, NULL, after_fork);
+    if (!registered) registered = !pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 #endif
     thread_count = count;
 }
@@ -70,7 +75,7 @@ void fn_parallel(int64_t tasks, double work, fn_task body, void *context) {
     int threads = fn_threads();
     if (tasks < threads) threads = (int)tasks;
 #ifdef _OPENMP
-    if (threads > 1 && work >= small_work && !omp_in_parallel() && !__atomic_exchange_n(&region_busy, 1, __ATOMIC_ACQUIRE)) {
+    if (threads > 1 && work >= SMALL_WORK && !omp_in_parallel() && !__atomic_exchange_n(&region_busy, 1, __ATOMIC_ACQUIRE)) {
 #pragma omp parallel num_threads(threads)
         {
             unsigned state = flush_subnormals();

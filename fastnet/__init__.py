@@ -60,6 +60,8 @@ _HOME = {
     "Solver": "fastnet.training",
     "available_backends": "fastnet.backends",
     "use_backend": "fastnet.backends",
+    "get_conv_algorithm": "fastnet.algorithms",
+    "set_conv_algorithm": "fastnet.algorithms",
     "get_num_threads": "fastnet.threads",
     "set_num_threads": "fastnet.threads",
     "show_config": "fastnet.config",

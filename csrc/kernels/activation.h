@@ -26,15 +26,15 @@ static void map(int64_t n, const void *a, const void *b, double s, void *y, doub
 }
 
 /* max(x, 0), NaN stays NaN; dx = dy where y > 0 */
-MAP(relu, 1, select(a <= (vec){0}, (vec){0}, a))
+MAP(relu, 1, blend(a <= (vec){0}, (vec){0}, a))
 static void relu(int64_t n, const void *x, void *y) { map(n, x, x, 0, y, 1, relu_task); }
-MAP(relu_backward, 2, select(b > (vec){0}, a, (vec){0}))
+MAP(relu_backward, 2, blend(b > (vec){0}, a, (vec){0}))
 static void relu_backward(int64_t n, const void *dy, const void *y, void *dx) { map(n, dy, y, 0, dx, 2, relu_backward_task); }
 
 /* x where x > 0, else slope * x; dx = dy where x > 0, else slope * dy */
-MAP(leaky_relu, 1, select(a > (vec){0}, a, a * s))
+MAP(leaky_relu, 1, blend(a > (vec){0}, a, a * s))
 static void leaky_relu(int64_t n, double slope, const void *x, void *y) { map(n, x, x, slope, y, 1, leaky_relu_task); }
-MAP(leaky_relu_backward, 2, select(b > (vec){0}, a, a * s))
+MAP(leaky_relu_backward, 2, blend(b > (vec){0}, a, a * s))
 static void leaky_relu_backward(int64_t n, double slope, const void *dy, const void *x, void *dx) {
     map(n, dy, x, slope, dx, 2, leaky_relu_backward_task);
 }
@@ -42,7 +42,7 @@ static void leaky_relu_backward(int64_t n, double slope, const void *dy, const v
 /* 1 / (1 + e^-x) = (1 or e) / (1 + e) with e = e^-|x| for x >= 0 or x < 0; dx = dy * y * (1 - y) */
 INLINE vec sigmoid_of(vec x) {
     vec e = exp_of((vec)((mask)x | (mask)broadcast((REAL)-0.0))), one = broadcast(1);
-    return select(x < (vec){0}, e, one) / (one + e);
+    return blend(x < (vec){0}, e, one) / (one + e);
 }
 MAP(sigmoid, 1, sigmoid_of(a))
 static void sigmoid(int64_t n, const void *x, void *y) { map(n, x, x, 0, y, 20, sigmoid_task); }

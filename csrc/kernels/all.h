@@ -15,6 +15,12 @@
 
 #include "conv_narrow.h"
 
+#include "winograd.h"
+
+#include "conv_winograd.h"
+
+#include "conv_winograd_weight.h"
+
 #include "conv_gemm.h"
 
 #include "conv_grad_weight.h"

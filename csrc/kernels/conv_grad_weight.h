@@ -123,6 +123,7 @@ static fn_status conv_grad_weight(const fn_conv *g, const void *x, const void *d
         return FN_OK;
     }
     if (is_depthwise(g)) return depthwise_grad_weight(g, x, dy, dw);
+    if (is_winograd_weight(g)) return winograd_weight_run(g, x, dy, dw);
     for (int64_t group = 0; group < g->groups && status == FN_OK; group++) {
         weight_job job = {
             .input = {.N = g->N, .H = g->H, .W = g->W, .C = C, .in_pixel = g->C, .in = (const REAL *)x + group * C,

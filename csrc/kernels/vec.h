@@ -7,6 +7,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #include "../fastnet.h"
 
 #define PRAGMA(text) _Pragma(#text)
@@ -51,16 +57,47 @@ INLINE vec broadcast(REAL value) { return value - (vec){0}; }
 INLINE mask broadcast_whole(int64_t value) { return (whole)value + (mask){0}; }
 /* The first `lanes` lanes (any number, also none or more than there are), zeros behind them. */
 INLINE vec load_part(const REAL *p, int64_t lanes) {
-    vec v = {0};
     if (lanes >= LANES) return load(p);
+#if VECTOR_BYTES == 64
+    unsigned bits = lanes > 0 ? (1u << lanes) - 1 : 0;
+    if (sizeof(REAL) == 4) return (vec)_mm512_maskz_loadu_ps((__mmask16)bits, p);
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)bits, p);
+#else
+    vec v = {0};
     if (lanes > 0) memcpy(&v, p, (size_t)lanes * sizeof(REAL));
     return v;
+#endif
 }
 INLINE void store_part(REAL *p, vec v, int64_t lanes) {
     if (lanes >= LANES) store(p, v);
-    else if (lanes > 0) memcpy(p, &v, (size_t)lanes * sizeof(REAL));
+    else if (lanes > 0) {
+#if VECTOR_BYTES == 64
+        unsigned bits = (1u << lanes) - 1;
+        if (sizeof(REAL) == 4) _mm512_mask_storeu_ps(p, (__mmask16)bits, (__m512)v);
+        else _mm512_mask_storeu_pd(p, (__mmask8)bits, (__m512d)v);
+#else
+        memcpy(p, &v, (size_t)lanes * sizeof(REAL));
+#endif
+    }
 }
-INLINE vec select(mask where, vec yes, vec no) { return (vec)((where & (mask)yes) | (~where & (mask)no)); }
+INLINE vec blend(mask where, vec yes, vec no) { return (vec)((where & (mask)yes) | (~where & (mask)no)); }
+
+/* a*b + c rounded once, where the target has FMA: for expressions in which compilers may fuse one product or another,
+ * or none because it is shared.  (sum += a*b with a product of its own needs no help.) */
+INLINE vec multiply_add(vec a, vec b, vec c) {
+#if VECTOR_BYTES == 64
+    if (sizeof(REAL) == 4) return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+    return (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif VECTOR_BYTES == 32
+    if (sizeof(REAL) == 4) return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+    return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif defined(__aarch64__)
+    if (sizeof(REAL) == 4) return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+    return (vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#else
+    return a * b + c;
+#endif
+}
 
 /* Lane i is lane which[i] of a and b side by side; `which` is constant. */
 INLINE vec shuffle(vec a, vec b, mask which) {

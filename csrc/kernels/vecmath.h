@@ -31,8 +31,8 @@ INLINE vec power_of_two(mask k) {
 }
 
 INLINE vec clamp(vec x, REAL low, REAL high) { /* NaN stays */
-    x = select(x < broadcast(low), broadcast(low), x);
-    return select(x > broadcast(high), broadcast(high), x);
+    x = blend(x < broadcast(low), broadcast(low), x);
+    return blend(x > broadcast(high), broadcast(high), x);
 }
 
 INLINE vec exp_of(vec x) {

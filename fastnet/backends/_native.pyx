@@ -37,6 +37,10 @@ cdef extern from "fastnet.h" nogil:
     int fn_set_isa(const char *name)
     int fn_isa_supported(const char *name)
     const char *fn_compiler()
+    ctypedef enum fn_algorithm:
+        pass
+    fn_algorithm fn_conv_algorithm()
+    void fn_set_conv_algorithm(fn_algorithm algorithm)
     ctypedef struct fn_kernels:
         int lanes
         fn_status (*gemm)(int64_t, int64_t, int64_t, const void *, int64_t, int64_t, const void *, int64_t, int64_t, const void *, void *) noexcept nogil
@@ -191,6 +195,13 @@ def set_isa(name):
 def isa_supported(name):
     cdef bytes encoded = name.encode()
     return bool(fn_isa_supported(encoded))
+
+def conv_algorithm():
+    """0 auto, 1 direct, 2 winograd."""
+    return <int>fn_conv_algorithm()
+
+def set_conv_algorithm(int algorithm):
+    fn_set_conv_algorithm(<fn_algorithm>algorithm)
 
 def compiler():
     return fn_compiler().decode()

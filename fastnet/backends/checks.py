@@ -35,3 +35,16 @@ def check_labels(op: str, scores, labels):
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= scores.shape[1]:
         raise ValueError(f"{op}: labels must lie in 0..{scores.shape[1] - 1}, got {low}..{high}")
+
+
+def check_gradient(op: str, dy, shape: tuple, dtype) -> None:
+    """Raise unless `dy` has the forward output's shape and dtype."""
+    check_shape(op, "dy", dy, shape)
+    if dy.dtype != dtype:
+        raise TypeError(f"{op}: dy must be {dtype}, as the forward pass was, got {dy.dtype}; cast with .astype(...)")
+
+
+def check_joinable(op: str, x) -> None:
+    """Raise unless `x` has the two or four axes of which the second are channels."""
+    if x.ndim not in (2, 4):
+        raise ValueError(f"{op}: arrays must have shape (N, C) or (N, C, H, W), got {tuple(x.shape)}")

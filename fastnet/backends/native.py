@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 from fastnet.backends import _native
-from fastnet.backends.checks import FLOATS, check_shape, one_dtype
+from fastnet.backends.checks import FLOATS, check_gradient, check_shape, one_dtype
 from fastnet.backends.native_pointwise import NativePointwise
 from fastnet.backends.reference import Ops
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
@@ -198,8 +198,7 @@ class NativeOps(NativePointwise, Ops):
 
     def max_pool2d_backward(self, dy, saved):
         index, g, dtype = saved
-        one_dtype("max_pool2d_backward", dy=dy)
-        check_shape("max_pool2d_backward", "dy", dy, g.y_shape)
+        check_gradient("max_pool2d_backward", dy, g.y_shape, dtype)
         dx = self.empty(g.x_shape, dy.dtype)
         _native.max_pool_backward(g.packed, self._dense(dy), index, dx)
         return dx
@@ -214,8 +213,7 @@ class NativeOps(NativePointwise, Ops):
 
     def avg_pool2d_backward(self, dy, saved):
         g, dtype = saved
-        one_dtype("avg_pool2d_backward", dy=dy)
-        check_shape("avg_pool2d_backward", "dy", dy, g.y_shape)
+        check_gradient("avg_pool2d_backward", dy, g.y_shape, dtype)
         dx = self.empty(g.x_shape, dy.dtype)
         _native.avg_pool_backward(g.packed, self._dense(dy), dx)
         return dx

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fastnet.backends import _native
-from fastnet.backends.checks import check_labels, check_shape, one_dtype
+from fastnet.backends.checks import check_joinable, check_labels, check_shape, one_dtype
 from fastnet.backends.pointwise import PointwiseOps
 
 _F64 = np.dtype(np.float64)
@@ -189,6 +189,7 @@ class NativePointwise(PointwiseOps):
     def concat(self, arrays):
         dtype = one_dtype("concat", **{f"x{i}": x for i, x in enumerate(arrays)})
         first = arrays[0]
+        check_joinable("concat", first)
         for x in arrays[1:]:
             check_shape("concat", "x", x, (first.shape[0], x.shape[1], *first.shape[2:]))
         channels = sum(x.shape[1] for x in arrays)
@@ -202,6 +203,7 @@ class NativePointwise(PointwiseOps):
 
     def split(self, x, channels):
         one_dtype("split", x=x)
+        check_joinable("split", x)
         if sum(channels) != x.shape[1]:
             raise ValueError(f"split: pieces {tuple(channels)} do not add up to the {x.shape[1]} channels of x")
         x, rows, start, pieces = self._dense(x), x.shape[0] * math.prod(x.shape[2:]), 0, []

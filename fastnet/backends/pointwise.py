@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet.backends import philox
-from fastnet.backends.checks import check_labels, check_shape, one_dtype
+from fastnet.backends.checks import check_joinable, check_labels, check_shape, one_dtype
 
 
 class PointwiseOps:
@@ -131,6 +131,7 @@ class PointwiseOps:
     def random_uniform(self, shape, dtype, seed, offset=0):
         """Numbers in [0, 1) from the Philox stream `seed` (0 <= seed < 2**64), in memory order: N, H, W, C."""
         self._check_stream("random_uniform", seed, offset)
+        one_dtype("random_uniform", out=self.xp.empty(0, dtype))
         shape = tuple(shape)
         count = int(np.prod(shape, dtype=np.int64))
         if len(shape) == 4:
@@ -262,12 +263,14 @@ class PointwiseOps:
         """Join along channels (axis 1)."""
         one_dtype("concat", **{f"x{i}": x for i, x in enumerate(arrays)})
         first = arrays[0]
+        check_joinable("concat", first)
         for x in arrays[1:]:
             check_shape("concat", "x", x, (first.shape[0], x.shape[1], *first.shape[2:]))
         return self.xp.concatenate(arrays, axis=1)
 
     def split(self, x, channels):
         """Cut along axis 1 into pieces of the given channel counts: concat's backward."""
+        check_joinable("split", x)
         if sum(channels) != x.shape[1]:
             raise ValueError(f"split: pieces {tuple(channels)} do not add up to the {x.shape[1]} channels of x")
         cuts = np.cumsum(channels)[:-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.backends.checks import FLOATS, check_shape, one_dtype
+from fastnet.backends.checks import FLOATS, check_gradient, check_shape, one_dtype
 from fastnet.backends.pointwise import PointwiseOps
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
@@ -77,6 +77,8 @@ class Ops(PointwiseOps):
         one_dtype("conv2d", x=x, weight=w, bias=b)
         check_shape("conv2d", "x", x, geometry.x_shape)
         check_shape("conv2d", "weight", w, geometry.w_shape)
+        if b is not None:
+            check_shape("conv2d", "bias", b, (geometry.K,))
         g = geometry
         xpad = self._pad(x, g.padding)
         y = self.xp.zeros(g.y_shape, x.dtype)
@@ -188,8 +190,7 @@ class Ops(PointwiseOps):
 
     def max_pool2d_backward(self, dy, saved):
         index, g, dtype = saved
-        one_dtype("max_pool2d_backward", dy=dy)
-        check_shape("max_pool2d_backward", "dy", dy, g.y_shape)
+        check_gradient("max_pool2d_backward", dy, g.y_shape, dtype)
         dxpad, sides = self._pool_pad(self.xp.zeros(g.x_shape, dtype), g, 0.0)
         for r, s in np.ndindex(g.R, g.S):
             self._tap(dxpad, g, r, s)[...] += self.xp.where(index == r * g.S + s, dy, 0)
@@ -218,8 +219,7 @@ class Ops(PointwiseOps):
 
     def avg_pool2d_backward(self, dy, saved):
         g, dtype = saved
-        one_dtype("avg_pool2d_backward", dy=dy)
-        check_shape("avg_pool2d_backward", "dy", dy, g.y_shape)
+        check_gradient("avg_pool2d_backward", dy, g.y_shape, dtype)
         dxpad, sides = self._pool_pad(self.xp.zeros(g.x_shape, dtype), g, 0.0)
         share = dy / self._divisor(g, dtype)
         for r, s in np.ndindex(g.R, g.S):
@@ -233,10 +233,10 @@ class Ops(PointwiseOps):
             raise ValueError(
                 f"global_avg_pool2d: x must have shape (N, C, H, W) with H, W >= 1, got {tuple(x.shape)}"
             )
-        return x.mean(axis=(2, 3), keepdims=True), x.shape
+        return x.mean(axis=(2, 3), keepdims=True), (x.shape, x.dtype)
 
     def global_avg_pool2d_backward(self, dy, saved):
-        N, C, H, W = saved
-        one_dtype("global_avg_pool2d_backward", dy=dy)
-        check_shape("global_avg_pool2d_backward", "dy", dy, (N, C, 1, 1))
-        return self.xp.broadcast_to(dy / (H * W), saved).astype(dy.dtype)
+        shape, dtype = saved
+        N, C, H, W = shape
+        check_gradient("global_avg_pool2d_backward", dy, (N, C, 1, 1), dtype)
+        return self.xp.broadcast_to(dy / (H * W), shape).astype(dtype)

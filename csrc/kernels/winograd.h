@@ -1,0 +1,125 @@
+/* The transforms of Winograd's minimal filtering F(4,3) and F(3,4), one dimension, on vectors of channels.
+ *
+ * A tile of 6 inputs d and a filter g of 3 (4) taps give 4 (3) outputs y = A^T [(G g) * (B^T d)], with 6 products
+ * instead of 12.  The matrices come from interpolation at the points 0, +-a, +-b, infinity (Lavin & Gray 2016; Barabasz
+ * et al. 2018).  With a = 3/4, b = 3/2 the relative L2 error in float32 is half that of the usual 0, +-1, +-2, and all
+ * constants of B and A are exact in binary.  In two dimensions each transform runs over rows, then over columns.
+ */
+#define PA ((REAL)0.75)
+#define PB ((REAL)1.5)
+#define PA2 (PA * PA)
+#define PB2 (PB * PB)
+
+enum { TILE_IN = 6, POINTS = 36 };
+
+/* Below these channels, on either side, or 3 rows or columns, the direct form is faster (benches/conv_algorithms.py). */
+enum { WINOGRAD_CHANNELS = 16, WINOGRAD_WEIGHT_CHANNELS = 40, WINOGRAD_PIXELS = 3 };
+enum { WINOGRAD_BLOCK_BYTES = 640 << 10, WINOGRAD_CHUNK_BYTES = 8 << 20 };
+
+/* The choice between direct and Winograd for a 3x3 kernel at stride 1: of the numbers given here, nothing else. */
+INLINE int choose_winograd(int64_t least_channels, int64_t C, int64_t K, int64_t P, int64_t Q) {
+    if (fn_conv_algorithm() != FN_AUTO) return fn_conv_algorithm() == FN_WINOGRAD;
+    return C >= least_channels && K >= least_channels && P >= WINOGRAD_PIXELS && Q >= WINOGRAD_PIXELS;
+}
+
+/* B^T d: the coefficients of x-polynomials that vanish at all points but one.
+ *   0:   (x^2 - a^2)(x^2 - b^2)          +-a: x (x +- a)(x^2 - b^2)
+ *   inf: x (x^2 - a^2)(x^2 - b^2)        +-b: x (x +- b)(x^2 - a^2)          with d_i for x^i */
+INLINE void transform_input(const vec d0, const vec d1, const vec d2, const vec d3, const vec d4, const vec d5, vec *v) {
+    vec a = broadcast(PA), b = broadcast(PB), minus_a2 = broadcast(-PA2), minus_b2 = broadcast(-PB2);
+    vec product = broadcast(PA2 * PB2), minus_sum = broadcast(-(PA2 + PB2));
+    vec even_a = multiply_add(minus_b2, d2, d4), odd_a = multiply_add(minus_b2, d1, d3);
+    vec even_b = multiply_add(minus_a2, d2, d4), odd_b = multiply_add(minus_a2, d1, d3);
+    v[0] = multiply_add(product, d0, multiply_add(minus_sum, d2, d4));
+    v[1] = multiply_add(a, odd_a, even_a);
+    v[2] = multiply_add(-a, odd_a, even_a);
+    v[3] = multiply_add(b, odd_b, even_b);
+    v[4] = multiply_add(-b, odd_b, even_b);
+    v[5] = multiply_add(product, d1, multiply_add(minus_sum, d3, d5));
+}
+
+/* A^T m, 4 outputs: y_i = sum over points of x^i m_x; infinity counts for the last. */
+INLINE void transform_output4(const vec *m, vec *y) {
+    vec sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+    y[0] = m[0] + sum_a + sum_b;
+    y[1] = multiply_add(broadcast(PA), difference_a, broadcast(PB) * difference_b);
+    y[2] = multiply_add(broadcast(PA2), sum_a, broadcast(PB2) * sum_b);
+    y[3] = multiply_add(broadcast(PA * PA2), difference_a, multiply_add(broadcast(PB * PB2), difference_b, m[5]));
+}
+
+/* A^T m, 3 outputs. */
+INLINE void transform_output3(const vec *m, vec *y) {
+    vec sum_a = m[1] + m[2], sum_b = m[3] + m[4];
+    y[0] = m[0] + sum_a + sum_b;
+    y[1] = multiply_add(broadcast(PA), m[1] - m[2], broadcast(PB) * (m[3] - m[4]));
+    y[2] = multiply_add(broadcast(PA2), sum_a, multiply_add(broadcast(PB2), sum_b, m[5]));
+}
+
+/* G g: g(x) / N_x with N_0 = a^2 b^2, N_a = 2 a^2 (a^2 - b^2), N_b = 2 b^2 (b^2 - a^2); the last tap for infinity. */
+#define SCALE_0 (1 / (PA2 * PB2))
+#define SCALE_A (1 / (2 * PA2 * (PA2 - PB2)))
+#define SCALE_B (1 / (2 * PB2 * (PB2 - PA2)))
+
+/* The rows of +-a and +-b from the even and odd parts of g(x): g(+-x) = even(x^2) +- x odd(x^2). */
+INLINE void evaluate(const vec even_a, const vec odd_a, const vec even_b, const vec odd_b, vec *u) {
+    vec a = broadcast(PA), b = broadcast(PB);
+    u[1] = broadcast(SCALE_A) * multiply_add(a, odd_a, even_a);
+    u[2] = broadcast(SCALE_A) * multiply_add(-a, odd_a, even_a);
+    u[3] = broadcast(SCALE_B) * multiply_add(b, odd_b, even_b);
+    u[4] = broadcast(SCALE_B) * multiply_add(-b, odd_b, even_b);
+}
+
+INLINE void transform_filter3(const vec g0, const vec g1, const vec g2, vec *u) {
+    vec a2 = broadcast(PA2), b2 = broadcast(PB2);
+    u[0] = broadcast(SCALE_0) * g0;
+    evaluate(multiply_add(a2, g2, g0), g1, multiply_add(b2, g2, g0), g1, u);
+    u[5] = g2;
+}
+
+INLINE void transform_filter4(const vec g0, const vec g1, const vec g2, const vec g3, vec *u) {
+    vec a2 = broadcast(PA2), b2 = broadcast(PB2);
+    u[0] = broadcast(SCALE_0) * g0;
+    evaluate(multiply_add(a2, g2, g0), multiply_add(a2, g3, g1), multiply_add(b2, g2, g0), multiply_add(b2, g3, g1), u);
+    u[5] = g3;
+}
+
+/* Where tiles of 4x4 outputs lie in a batch: tile number t is image, row, column. */
+typedef struct {
+    int64_t down, across, count;
+} tile_grid;
+
+INLINE tile_grid grid_of(int64_t N, int64_t P, int64_t Q) {
+    int64_t down = ceil_div(P, 4), across = ceil_div(Q, 4);
+    return (tile_grid){down, across, N * down * across};
+}
+
+/* Pointers to a size x size patch of pixels whose upper left corner is (row, column); `zeros` where it leaves the image. */
+INLINE void patch(const int size, const REAL *image, int64_t H, int64_t W, int64_t pixel, int64_t row, int64_t column,
+                  const REAL *zeros, const REAL **pixels) {
+    for (int i = 0; i < size; i++)
+        for (int j = 0; j < size; j++) {
+            int inside = row + i >= 0 && row + i < H && column + j >= 0 && column + j < W;
+            pixels[i * size + j] = inside ? image + ((row + i) * W + column + j) * pixel : zeros;
+        }
+}
+
+/* B^T d B of one tile and one vector of channels, to v[point * stride]. */
+INLINE void input_tile(const REAL *const *pixels, int64_t c, int64_t lanes, REAL *v, int64_t stride) {
+    vec t[TILE_IN][TILE_IN], out[TILE_IN];
+    UNROLL for (int i = 0; i < TILE_IN; i++) {
+        const REAL *const *p = pixels + i * TILE_IN;
+        transform_input(load_part(p[0] + c, lanes), load_part(p[1] + c, lanes), load_part(p[2] + c, lanes),
+                        load_part(p[3] + c, lanes), load_part(p[4] + c, lanes), load_part(p[5] + c, lanes), t[i]);
+    }
+    UNROLL for (int j = 0; j < TILE_IN; j++) {
+        transform_input(t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j], out);
+        UNROLL for (int i = 0; i < TILE_IN; i++) store_part(v + (i * TILE_IN + j) * stride, out[i], lanes);
+    }
+}
+
+/* At least `size` numbers, as an odd number of cache lines: 36 streams that lie a power of two apart would share a few
+ * sets of the cache. */
+INLINE int64_t odd_lines(int64_t size) {
+    int64_t line = 64 / (int64_t)sizeof(REAL);
+    return (ceil_div(size, line) | 1) * line;
+}
