@@ -1,0 +1,52 @@
+"""Transfer: a network that knows clean digits learns noisy ones from few images; its convolutions stay frozen."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import fastnet as fn
+
+
+def build_model():
+    model = fn.Sequential(
+        features=fn.Sequential(fn.Conv2d(32, 3, padding=1), fn.ReLU(), fn.Conv2d(32, 3), fn.ReLU(), fn.MaxPool2d(2)),
+        flatten=fn.Flatten(),
+        classifier=fn.Linear(10),
+    )
+    model.build((1, 8, 8), seed=0)
+    return model
+
+
+def train(model, X, y, epochs: int) -> None:
+    optimizer = fn.optim.Adam(2e-3)
+    fn.Solver(model, (X, y), optimizer=optimizer, batch_size=32, epochs=epochs, verbose=False).train()
+
+
+def main() -> None:
+    clean, rng = fn.data.digits(), np.random.default_rng(0)
+
+    def noisy(X):
+        return (X + rng.normal(0, 0.4, X.shape)).astype(np.float32)
+
+    X, y = noisy(clean.X_train[:60]), clean.y_train[:60]
+    X_test, y_test = noisy(clean.X_test), clean.y_test
+
+    first = build_model()
+    train(first, clean.X_train, clean.y_train, epochs=10)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clean.npz"
+        first.save(path)
+        tuned = build_model()
+        tuned.load(path)
+    print(f"frozen: {', '.join(tuned.freeze('features'))}")
+    train(tuned, X, y, epochs=20)
+
+    scratch = build_model()
+    train(scratch, X, y, epochs=20)
+    for name, model in {"trained on clean digits": first, "then on 60 noisy ones": tuned, "on those alone": scratch}.items():
+        print(f"accuracy on noisy digits, {name:<23}: {model.evaluate(X_test, y_test).accuracy:.3f}")
+
+
+if __name__ == "__main__":
+    main()
