@@ -111,7 +111,7 @@ INLINE int is_winograd(const conv_job *job) {
 static fn_status winograd_run(const conv_job *job) {
     winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q), .panels = ceil_div(job->K, PANEL)};
     int64_t tile_bytes = POINTS * (job->C + job->K) * (int64_t)sizeof(REAL), tiles = WINOGRAD_BLOCK_BYTES / tile_bytes;
-    tiles = max64(48, tiles / 24 * 24);
+    tiles = min64(96, max64(48, tiles / 24 * 24));
     w.block = max64(1, min64(tiles, ceil_div(w.grid.count, 2 * fn_threads())));
     if (w.block > TILE_ROWS) w.block = ceil_div(w.block, TILE_ROWS) * TILE_ROWS;
     w.v_point = odd_lines(w.block * job->C), w.m_point = odd_lines(w.block * job->K);
