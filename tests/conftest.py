@@ -7,50 +7,44 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from isas import ISAS, kernels
 
 from fastnet import backends
-
-if backends.NativeOps:
-    from fastnet.backends import _native
-
-    ISAS = [isa for isa in ("portable", "avx2", "avx512", "neon") if _native.isa_supported(isa)]
-else:
-    ISAS = []
-
-
-@pytest.fixture(params=ISAS)
-def native(request):
-    """NativeOps under each instruction set of this CPU; each block that it hands out is full of NaN at first."""
-    before = _native.isa()
-    assert _native.set_isa(request.param) and _native.isa() == request.param
-    _native.set_poison(True)
-    yield backends.NativeOps()
-    _native.set_poison(False)
-    _native.set_isa(before)
+from fastnet.algorithms import get_conv_algorithm, set_conv_algorithm
+from fastnet.threads import get_num_threads, set_num_threads
 
 
 @pytest.fixture(params=["reference", *ISAS])
 def ops(request):
-    """Ops (the reference), then NativeOps under each instruction set, poisoned."""
+    """Ops (the reference), then NativeOps under each instruction set, poisoned; convolutions are direct."""
     if request.param == "reference":
         yield backends.Ops()
-        return
-    before = _native.isa()
-    assert _native.set_isa(request.param)
-    _native.set_poison(True)
-    yield backends.NativeOps()
-    _native.set_poison(False)
-    _native.set_isa(before)
+    else:
+        with kernels(request.param) as native_ops:
+            yield native_ops
+
+
+@pytest.fixture(params=ISAS)
+def native(request):
+    """NativeOps under each instruction set of this CPU, poisoned; convolutions are direct."""
+    with kernels(request.param) as native_ops:
+        yield native_ops
 
 
 @pytest.fixture
 def best_native():
-    """NativeOps under the instruction set that is in use, poisoned."""
-    if backends.NativeOps is None:
-        pytest.skip(f"the extension was not built: {backends.why_not_native}")
-    _native.set_poison(True)
-    yield backends.NativeOps()
-    _native.set_poison(False)
+    """NativeOps under the instruction set that is in use, poisoned; convolutions are direct."""
+    with kernels() as native_ops:
+        yield native_ops
+
+
+@pytest.fixture(params=["direct", "winograd"])
+def algorithm(request):
+    """Asked for after a backend's fixture: the test runs under each convolution algorithm."""
+    before = get_conv_algorithm()
+    set_conv_algorithm(request.param)
+    yield request.param
+    set_conv_algorithm(before)
 
 
 @pytest.fixture
@@ -58,9 +52,9 @@ def threads():
     """A function that sets the number of threads for the length of a test."""
     if backends.NativeOps is None:
         pytest.skip(f"the extension was not built: {backends.why_not_native}")
-    before = _native.threads()
-    yield _native.set_threads
-    _native.set_threads(before)
+    before = get_num_threads()
+    yield set_num_threads
+    set_num_threads(before)
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])

@@ -9,6 +9,7 @@ import numpy as np
 import oracle
 import pytest
 
+from fastnet.algorithms import set_conv_algorithm
 from fastnet.backends import Ops
 from fastnet.geometry import Conv2dGeometry
 
@@ -22,6 +23,13 @@ WIDE = [
     cases.Conv(2, 20, 3, 3, 530, 1, 1),
     cases.Conv(17, 6, 9, 8, 7, 3, 3, 1, 1),
     cases.Conv(1, 40, 17, 15, 40, 3, 3, 1, 1, 1, 40),
+    # input gradients that fall apart into 3x3 pieces, with taps that do not lie side by side
+    cases.Conv(1, 17, 12, 11, 18, 5, 5, 2, 2),
+    cases.Conv(1, 16, 15, 16, 17, 6, 5, 2, 2),
+    cases.Conv(1, 16, 13, 14, 16, 7, 7, (2, 1), 3),
+    cases.Conv(1, 16, 17, 16, 16, 9, 8, 3, 4),
+    cases.Conv(2, 16, 11, 10, 16, 3, 3, 1, 2, 2),
+    cases.Conv(2, 32, 9, 10, 34, 3, 3, 1, 1, 1, 2),
 ]
 
 
@@ -71,6 +79,18 @@ def test_error_stays_within_the_bound_of_a_sum(ops, dtype, case):
     factor = 6 if dtype == np.float32 else 8
     for name, got, expected, size in zip(["y", "dx", "dw", "db"], run(ops, case, arrays), answers, sizes, strict=True):
         assert (abs(got - expected) <= factor * UNIT[dtype] * size).all(), name
+
+
+@pytest.mark.parametrize("name", ["auto", "winograd"])
+@pytest.mark.parametrize("case", [c for c in cases.CONV + WIDE if c.N], ids=str)
+def test_winograd_stays_close_for_every_shape(native, dtype, case, name):
+    """Where it applies (3x3 products at stride 1, which input gradients of other shapes are made of too) and where not."""
+    set_conv_algorithm(name)  # the fixture undoes it
+    arrays, answers, _ = problem(case, "normal", dtype)
+    limit = {4: 3e-6, 8: 6e-15}[dtype.itemsize]
+    for part, got, expected in zip(["y", "dx", "dw", "db"], run(native, case, arrays), answers, strict=True):
+        assert got.shape == expected.shape
+        assert np.linalg.norm(got - expected) <= limit * np.linalg.norm(expected), part
 
 
 @pytest.mark.parametrize("case", cases.BENCH_CONV, ids=str)

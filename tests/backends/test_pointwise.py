@@ -222,7 +222,7 @@ def test_add_and_accumulate_refuse_what_does_not_fit(ops):
             call(a, a.astype(np.float64))
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 4), (5, 4, 3), (2, 3, 4, 5), (3, 0, 2, 2), (0, 3, 4, 4), (2, 17)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 0, 2, 2), (0, 3, 4, 4), (2, 17)], ids=str)
 def test_concat_and_split_are_inverse(ops, dtype, shape):
     tail = shape[2:]
     counts = (1, 3, 17, 0, shape[1])
@@ -278,6 +278,10 @@ def test_concat_and_split_refuse_what_does_not_fit(ops):
         ops.concat([a, a.astype(np.float64)])
     with pytest.raises(ValueError, match=r"split: pieces \(1, 1\) do not add up to the 3 channels"):
         ops.split(a, (1, 1))
+    sequence = np.ones((2, 3, 4), np.float32)
+    for call in (lambda: ops.concat([sequence]), lambda: ops.split(sequence, (1, 2))):
+        with pytest.raises(ValueError, match=r"must have shape \(N, C\) or \(N, C, H, W\), got \(2, 3, 4\)"):
+            call()
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def convolutions(ops, dtype):
 
 
 def others(ops, dtype):
+    """Everything that is no convolution."""
     x, dy = cases.normal((9, 33, 17, 16), dtype), cases.normal((9, 33, 17, 16), dtype, 1)
     gamma, beta, mean, var = (cases.normal((33,), dtype, i) for i in (2, 3, 4, 5))
     for training in (True, False):
@@ -94,30 +95,35 @@ def others(ops, dtype):
     yield from ((f"split {i}", piece) for i, piece in enumerate(ops.split(x, (16, 17))))
 
 
-def bits(ops, dtype):
-    return {name: array.tobytes() for make in (convolutions, others) for name, array in make(ops, dtype)}
+MAKERS = [(convolutions, "direct"), (convolutions, "winograd"), (others, "direct")]
 
 
-def test_same_bits_at_any_number_of_threads(native, threads, dtype):
+def bits(make, ops, dtype):
+    return {name: array.tobytes() for name, array in make(ops, dtype)}
+
+
+@pytest.mark.parametrize("make, algorithm", MAKERS, indirect=["algorithm"])
+def test_same_bits_at_any_number_of_threads(native, algorithm, threads, dtype, make):
     threads(1)
-    expected = bits(native, dtype)
+    expected = bits(make, native, dtype)
     for count in (2, 3, 7):
         threads(count)
-        got = bits(native, dtype)
+        got = bits(make, native, dtype)
         assert [name for name in expected if got[name] != expected[name]] == [], f"{count} threads"
 
 
 @pytest.mark.skipif(len(ISAS) < 2, reason="this CPU has no AVX-512")
-def test_same_bits_under_avx2_and_avx512(best_native, isa, dtype):
+@pytest.mark.parametrize("make, algorithm", MAKERS, indirect=["algorithm"])
+def test_same_bits_under_avx2_and_avx512(best_native, algorithm, isa, dtype, make):
     isa("avx2")
-    expected = bits(best_native, dtype)
+    expected = bits(make, best_native, dtype)
     isa("avx512")
-    got = bits(best_native, dtype)
+    got = bits(make, best_native, dtype)
     assert [name for name in expected if got[name] != expected[name]] == []
 
 
 @pytest.mark.parametrize("case", CONVS, ids=str)
-def test_same_bits_for_any_split_of_a_batch(native, dtype, case):
+def test_same_bits_for_any_split_of_a_batch(native, algorithm, dtype, case):
     x, w, b = (cases.normal(s, dtype, i) for i, s in enumerate((case.x_shape, case.w_shape, (case.K,))))
 
     def run(x, dy):
@@ -141,7 +147,7 @@ def test_linear_has_the_same_bits_for_any_split_of_a_batch(native, dtype):
         np.testing.assert_array_equal(native.linear_backward(y, saved)[0], dx[start:stop])
 
 
-def test_same_bits_wherever_arrays_lie(native, dtype):
+def test_same_bits_wherever_arrays_lie(native, algorithm, dtype):
     """Kernels must not change their order of summation with alignment."""
     case = cases.Conv(3, 16, 9, 8, 20, 3, 3, 1, 1)
     arrays = [cases.normal(s, dtype, i) for i, s in enumerate((case.x_shape, case.w_shape, (case.K,), (3, 20, 9, 8)))]
@@ -176,7 +182,7 @@ def one_convolution(ops, seed=0):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("children", [1, 3])
-def test_children_of_a_fork_compute_the_same_bits_on_one_thread(best_native, threads, children):
+def test_children_of_a_fork_compute_the_same_bits_on_one_thread(best_native, algorithm, threads, children):
     threads(2)
     expected = one_convolution(best_native)
     started = []
@@ -207,7 +213,7 @@ def test_children_of_a_fork_compute_the_same_bits_on_one_thread(best_native, thr
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_calls_from_four_python_threads_at_once(best_native, threads, count):
+def test_calls_from_four_python_threads_at_once(best_native, algorithm, threads, count):
     threads(count)
     expected = [one_convolution(best_native, seed) for seed in range(4)]
     barrier, wrong = threading.Barrier(4), []

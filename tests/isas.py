@@ -1,0 +1,34 @@
+"""The compiled kernels under a chosen instruction set and algorithm, for the length of a test."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from fastnet import backends
+from fastnet.algorithms import get_conv_algorithm, set_conv_algorithm
+
+if backends.NativeOps:
+    from fastnet.backends import _native
+
+    ISAS = [isa for isa in ("portable", "avx2", "avx512", "neon") if _native.isa_supported(isa)]
+else:
+    ISAS = []
+
+
+@contextlib.contextmanager
+def kernels(isa=None, algorithm="direct"):
+    """NativeOps under an instruction set (default: the one in use); each block handed out is full of NaN at first."""
+    if backends.NativeOps is None:
+        pytest.skip(f"the extension was not built: {backends.why_not_native}")
+    before = _native.isa(), get_conv_algorithm()
+    assert _native.set_isa(isa or before[0])
+    set_conv_algorithm(algorithm)
+    _native.set_poison(True)
+    try:
+        yield backends.NativeOps()
+    finally:
+        _native.set_poison(False)
+        _native.set_isa(before[0])
+        set_conv_algorithm(before[1])
