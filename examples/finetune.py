@@ -44,7 +44,11 @@ def main() -> None:
 
     scratch = build_model()
     train(scratch, X, y, epochs=20)
-    for name, model in {"trained on clean digits": first, "then on 60 noisy ones": tuned, "on those alone": scratch}.items():
+    for name, model in {
+        "trained on clean digits": first,
+        "then on 60 noisy ones": tuned,
+        "on those alone": scratch,
+    }.items():
         print(f"accuracy on noisy digits, {name:<23}: {model.evaluate(X_test, y_test).accuracy:.3f}")
 
 

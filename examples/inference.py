@@ -1,6 +1,6 @@
 """Classify images with the network that train_digits.py has trained.
 
-    python examples/inference.py [FOLDER]
+python examples/inference.py [FOLDER]
 """
 
 import sys

@@ -123,13 +123,13 @@ def best_time(call: Callable, budget: float, least: int = 3) -> float:
 
 def difference(mine: Sequence, other: Sequence) -> float:
     """The largest relative L2 distance between results of two backends; NaN where they are not comparable."""
-    worst = 0.0
+    distances = [0.0]
     for a, b in zip(mine, other, strict=True):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         if a.shape != b.shape:
             return float("nan")
-        worst = max(worst, float(np.linalg.norm((a - b).ravel()) / max(np.linalg.norm(b.ravel()), 1e-30)))
-    return worst
+        distances.append(np.linalg.norm((a - b).ravel()) / max(np.linalg.norm(b.ravel()), 1e-30))
+    return float(np.max(distances))  # NaN if any is
 
 
 def measure(case: Case, dtype: str, budget: float, peak: float) -> Row:

@@ -29,7 +29,7 @@ def add_parser(commands) -> None:
     parser = commands.add_parser(
         "doctor",
         help="what is installed, and what is wrong with it",
-        description="Show version, instruction set, threads and why, OpenMP, compiler and optional extras; look for "
+        description="Show version, instruction set, threads and why, OpenMP, compiler and optional extras; look for\n"
         "faults; compare the kernels with NumPy.",
         epilog=_EPILOG,
     )
@@ -124,4 +124,4 @@ def _worst_difference(backends) -> float:
         with backends.use_backend(name) as ops:
             y, context = ops.conv2d(*(ops.asarray(array) for array in (x, w, b)), geometry)
             results.append([y, *ops.conv2d_backward(ops.asarray(dy), context)])
-    return max(float(abs(mine - other).max() / abs(other).max()) for mine, other in zip(*results, strict=True))
+    return float(np.max([abs(mine - other).max() / abs(other).max() for mine, other in zip(*results, strict=True)]))

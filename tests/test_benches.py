@@ -1,0 +1,186 @@
+"""The benches verify before they time, and their harness is right."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import backends, bench
+
+FOLDER = Path(__file__).resolve().parent.parent / "benches"
+needs_kernels = pytest.mark.skipif(backends.NativeOps is None, reason="there are no native kernels to time")
+
+
+@pytest.fixture
+def peers(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import peers
+
+    return peers
+
+
+def python(*arguments, **more):
+    """Run an interpreter that imports the same fastnet."""
+    package = str(Path(fastnet.__file__).parents[1])
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, **more)
+
+
+# ---------------------------------------------------------------- fastnet.bench
+
+
+@needs_kernels
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", bench.cases(quick=True), ids=lambda case: f"{case.op} {case.shape}")
+def test_cases_agree_between_backends(case, dtype):
+    results = []
+    for name in ("native", "reference"):
+        with backends.use_backend(name) as ops:
+            results.append(case.prepare(ops, 2, dtype)())
+    assert bench.difference(*results) < (2e-2 if case.op == "step" else 1e-3 if dtype == "float32" else 1e-9)
+
+
+@needs_kernels
+def test_a_wrong_kernel_is_not_timed(monkeypatch):
+    relu = backends.NativeOps.relu
+    monkeypatch.setattr(backends.NativeOps, "relu", lambda self, x: (relu(self, x)[0] * 1.01, x))
+    with pytest.raises(RuntimeError, match="relu .* differ by 1.0e-02"):
+        bench.run(["relu"], quick=True, show=lambda line: None)
+
+
+@needs_kernels
+def test_rows_add_up():
+    lines = []
+    report = bench.run(["conv2d", "softmax_loss"], quick=True, show=lines.append)
+    assert len(lines) == 4 + len(report.rows)
+    macs = {(case.op, case.shape): case.macs for case in bench.cases(quick=True)}
+    for row in report.rows:
+        assert row.speed_up == pytest.approx(row.naive_ms / row.fast_ms) and 1 <= row.naive_batch <= row.batch
+        if row.op == "conv2d":
+            assert row.gflops == pytest.approx(2e-6 * macs[row.op, row.shape] * row.batch / row.fast_ms)
+            assert row.percent_of_peak == pytest.approx(100 * row.gflops / report.peak_gflops)
+        else:
+            assert row.gflops is None and row.naive_batch == row.batch
+    assert json.loads(report.to_json())["rows"][0]["isa"] == report.rows[0].isa
+
+
+def test_difference_sees_shapes_values_and_nan():
+    a = np.arange(1.0, 7.0).reshape(2, 3)
+    assert bench.difference([a, 2.0], [a.copy(), 2.0]) == 0
+    assert bench.difference([a * 1.5], [a]) == pytest.approx(0.5)
+    assert np.isnan(bench.difference([a], [a.T]))
+    a[0, 0] = np.nan
+    assert not bench.difference([a], [np.ones((2, 3))]) <= 1
+
+
+def test_unknown_ops_and_missing_kernels(monkeypatch):
+    with pytest.raises(ValueError, match="no op is called conv3d; known: conv2d"):
+        bench.run(["conv3d"])
+    monkeypatch.setattr(backends, "NativeOps", None)
+    with pytest.raises(RuntimeError, match="no native kernels"):
+        bench.run()
+
+
+# ---------------------------------------------------------------- benches/ with pytest-benchmark
+
+
+def test_plain_pytest_does_not_collect_benches():
+    done = python(
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(FOLDER.parent / "tests" / "test_benches.py"),
+    )
+    assert "bench_conv.py" not in done.stdout and done.returncode == 0
+
+
+def test_benches_verify():
+    pytest.importorskip("pytest_benchmark")
+    done = python("-m", "pytest", str(FOLDER), "-q", "-p", "no:cacheprovider", "--benchmark-disable")
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
+# ---------------------------------------------------------------- the harness of peers
+
+WORKER = """
+import sys, time
+sys.path.insert(0, {folder!r})
+import peers
+def prepare(case):
+    if case.get("fail"):
+        raise ValueError("no such case")
+    print("noise of a library")
+    return (lambda: time.sleep({seconds})), [[case["value"] * {factor}, 2.0]]
+peers.serve(prepare)
+"""
+
+
+def side(peers, name, seconds, factor=1.0):
+    code = WORKER.format(folder=str(FOLDER), seconds=seconds, factor=factor)
+    return peers.Side(name, [sys.executable, "-c", code])
+
+
+def test_compare_times_all_sides_in_turn(peers):
+    sides = [side(peers, "quick", 0.001), side(peers, "slow", 0.004)]
+    seen = []
+    (found,) = peers.compare(sides, [{"value": 3.0}], 1, 2, 0.01, show=lambda case, timings: seen.append(case))
+    assert found["quick"].best >= 1 and found["slow"].best >= 4 and found["slow"].median >= found["slow"].best
+    assert peers.ratio(found, "quick") == found["slow"].best / found["quick"].best > 1
+    assert seen == [{"value": 3.0}]
+
+
+def test_compare_refuses_different_results_and_failures(peers):
+    with pytest.raises(peers.PeerError, match="b and a compute different results"):
+        peers.compare([side(peers, "a", 0), side(peers, "b", 0, 1.1)], [{"value": 3.0}], 1, 1, 0.0)
+    with pytest.raises(peers.PeerError, match="a: ValueError: no such case"):
+        peers.compare([side(peers, "a", 0)], [{"fail": True}], 1, 1, 0.0)
+    with pytest.raises(peers.PeerError, match="gone: the worker has ended with status 3"):
+        peers.compare([peers.Side("gone", [sys.executable, "-c", "raise SystemExit(3)"])], [{"value": 1.0}], 1)
+
+
+def test_fingerprints(peers):
+    a = np.random.default_rng(0).standard_normal((4, 5))
+    mine = [peers.fingerprint(a)]
+    assert peers.agree([peers.fingerprint(a * (1 + 1e-4))], mine, 1e-3)
+    for other in (a * 1.1, a[::-1], a[:, :4], a * np.nan):
+        assert not peers.agree([peers.fingerprint(other)], mine, 1e-3)
+    assert not peers.agree([], mine, 1e-3)
+    assert peers.geometric_mean([1.0, 4.0]) == pytest.approx(2)
+
+
+@pytest.mark.peers
+@needs_kernels
+def test_vs_torch():
+    pytest.importorskip("torch")
+    done = python(str(FOLDER / "vs_torch.py"), "--quick", "--only", "pool", "norm", "step", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert "step: geometric mean" in done.stdout and "resnet20" in done.stdout
+
+
+@pytest.mark.peers
+@needs_kernels
+def test_vs_onnxruntime():
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    done = python(str(FOLDER / "vs_onnxruntime.py"), "--quick", "--batches", "2", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert "batch 2: geometric mean" in done.stdout
+
+
+@needs_kernels
+def test_overhead():
+    done = python(str(FOLDER / "overhead.py"), "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    assert "import fastnet" in done.stdout and "functional.conv2d" in done.stdout

@@ -1,0 +1,376 @@
+"""The command line: what it prints, writes, refuses, and how it stops."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import backends
+from fastnet.cli import doctor, main, saved
+from fastnet.threads import get_num_threads, set_num_threads
+
+
+@pytest.fixture
+def small(tmp_path):
+    """An .npz file with 120 images of 8x8, light on the left or on the right."""
+    rng, y = np.random.default_rng(0), np.arange(120) % 2
+    X = rng.normal(0, 0.5, (120, 8, 8)).astype(np.float32)
+    X[y == 0, :, :4] += 1
+    X[y == 1, :, 4:] += 1
+    np.savez(tmp_path / "small.npz", X=X, y=y)
+    return str(tmp_path / "small.npz")
+
+
+def train(small, out, *more):
+    return main(["train", "--data", small, "--out", str(out), "--epochs", "2", *more])
+
+
+def weights(folder):
+    with np.load(next(Path(folder).glob("checkpoint-*.npz"))) as file:
+        return {name: file[name] for name in file if name.startswith("model/")}
+
+
+# ---------------------------------------------------------------- train
+
+
+def test_without_arguments_it_trains_on_digits(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    assert main(["train"]) == 0
+    out = capsys.readouterr().out
+    assert "val acc" in out and "1,294 images of 1 x 8 x 8" in out
+    accuracy = re.fullmatch(r"test accuracy: (\d\.\d{3})", out.splitlines()[-1])
+    assert float(accuracy[1]) >= 0.98
+    folder = tmp_path / "runs" / "digits-three_layer_convnet"
+    written = {path.name for path in folder.iterdir()}
+    assert {"history.csv", "model.json"} < written
+    assert "model.safetensors" in written or "model.npz" in written
+    assert any(name.startswith("checkpoint-") for name in written)
+    if importlib.util.find_spec("matplotlib"):
+        assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    for name in written - {"model.json"}:
+        assert name in out or name.startswith("checkpoint-")
+
+
+def test_options_reach_the_solver(small, tmp_path, capsys):
+    options = "--optimizer sgd --lr 0.01 --schedule step --warmup 1 --weight-decay 1e-3 --batch-size 10 --seed 3"
+    more = "--dtype float64 --val-fraction 0 --no-plot --debug nan"
+    assert train(small, tmp_path / "a", *options.split(), *more.split()) == 0
+    out = capsys.readouterr().out
+    assert "SGD(lr=0.01, momentum=0.9" in out and "nesterov=True, weight_decay=0.001" in out
+    assert "LinearWarmup, batches of 10, 2 epochs" in out and "float64 on" in out
+    assert "validate" not in out and "val loss" not in out
+    assert not (tmp_path / "a" / "curves.png").exists()
+    assert all(array.dtype == np.float64 for array in weights(tmp_path / "a").values())
+
+
+def test_the_seed_decides_the_weights(small, tmp_path):
+    for name, seed in {"a": "1", "b": "1", "c": "2"}.items():
+        assert train(small, tmp_path / name, "--seed", seed, "--quiet") == 0
+    a, b, c = (weights(tmp_path / name) for name in "abc")
+    assert all(np.array_equal(a[key], b[key]) for key in a)
+    assert not all(np.array_equal(a[key], c[key]) for key in a)
+
+
+def test_quiet_prints_the_accuracy_only(small, tmp_path, capsys):
+    assert train(small, tmp_path / "a", "--quiet") == 0
+    assert re.fullmatch(r"test accuracy: \d\.\d{3}\n", capsys.readouterr().out)
+
+
+def test_threads(small, tmp_path):
+    before = get_num_threads()
+    try:
+        assert train(small, tmp_path / "a", "--threads", "1", "--quiet") == 0
+        assert get_num_threads() == 1
+    finally:
+        set_num_threads(before)
+
+
+def test_early_stopping_puts_the_best_back(small, tmp_path, capsys):
+    assert (
+        main(
+            [
+                "train",
+                "--data",
+                small,
+                "--out",
+                str(tmp_path / "a"),
+                "--epochs",
+                "60",
+                "--early-stopping",
+                "1",
+                "--lr",
+                "0.05",
+            ]
+        )
+        == 0
+    )
+    assert "stopped after epoch" in capsys.readouterr().out
+
+
+def test_mnist_files_train_lenet(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for part, count in {"train": 40, "t10k": 12}.items():
+        images, labels = rng.integers(0, 256, (count, 28, 28), np.uint8), np.arange(count, dtype=np.uint8) % 10
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(
+            struct.pack(">4B3I", 0, 0, 8, 3, *images.shape) + images.tobytes()
+        )
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">4BI", 0, 0, 8, 1, count) + labels.tobytes())
+    assert main(["train", "--data", f"fashion:{tmp_path}", "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    assert "lenet5: 61,706 parameters" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    assert "Ankle boot" in capsys.readouterr().out
+
+
+def test_a_folder_of_images(tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    for number, colour in enumerate(("red", "blue")):
+        (tmp_path / "photos" / colour).mkdir(parents=True)
+        for i in range(10):
+            image.new("RGB", (20 + i, 24), colour).save(tmp_path / "photos" / colour / f"{number}{i}.png")
+    arguments = ["train", "--data", str(tmp_path / "photos"), "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert main(arguments) == 2
+    assert "use --image-size" in capsys.readouterr().err
+    assert main([*arguments, "--image-size", "12x16"]) == 0
+    assert "3 x 12 x 16" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+
+
+def test_a_diverging_run_says_so(small, tmp_path, capsys):
+    assert train(small, tmp_path / "a", "--optimizer", "sgd", "--lr", "1e30", "--batch-size", "8") == 1
+    error = capsys.readouterr().err
+    assert "lower the learning rate" in error and "--debug nan" in error and "Solver" not in error
+
+
+# ---------------------------------------------------------------- missing libraries
+
+
+def test_without_scikit_learn(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    assert main(["train", "--out", str(tmp_path / "a")]) == 2
+    assert 'pip install "fastnet-cnn[datasets]"' in capsys.readouterr().err
+
+
+def test_without_matplotlib(monkeypatch, capsys, small, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert train(small, tmp_path / "a") == 0
+    captured = capsys.readouterr()
+    assert 'pip install "fastnet-cnn[plot]"' in captured.err and "curves.png" not in captured.out
+
+
+def test_without_safetensors(monkeypatch, capsys, small, tmp_path):
+    monkeypatch.setattr(saved.importlib.util, "find_spec", lambda name: None)
+    assert train(small, tmp_path / "a") == 0
+    assert (tmp_path / "a" / "model.npz").is_file() and "model.npz" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path / "a")]) == 0
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+def test_evaluate_agrees_with_train(small, tmp_path, capsys):
+    train(small, tmp_path / "a")
+    trained = float(capsys.readouterr().out.split("test accuracy: ")[1])
+    card = json.loads((tmp_path / "a" / "model.json").read_text())
+    for what in ("", card["weights"], next((tmp_path / "a").glob("checkpoint-*")).name):
+        assert main(["evaluate", str(tmp_path / "a" / what), "--batch-size", "7"]) == 0
+        out = capsys.readouterr().out
+        assert float(out.split("test accuracy: ")[1]) == pytest.approx(trained, abs=6e-4)
+        assert float(out.split("test loss: ")[1].split()[0]) == pytest.approx(card["test"]["loss"], abs=1e-4)
+        assert re.search(r"^class +images +right +accuracy", out, re.M) and len(re.findall(r"^[01] ", out, re.M)) == 2
+
+
+def test_evaluate_refuses_other_images(small, tmp_path, capsys):
+    train(small, tmp_path / "a")
+    np.savez(tmp_path / "other.npz", X=np.zeros((10, 9, 9)), y=np.arange(10) % 2)
+    assert main(["evaluate", str(tmp_path / "a"), "--data", str(tmp_path / "other.npz")]) == 2
+    assert "the model takes images of 1 x 8 x 8, other has 1 x 9 x 9" in capsys.readouterr().err
+
+
+def test_evaluate_refuses_damage(small, tmp_path, capsys):
+    train(small, tmp_path / "a", "--quiet")
+    (tmp_path / "a" / "model.json").write_text("{")
+    assert main(["evaluate", str(tmp_path / "a")]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- mistakes
+
+MISTAKES = {
+    "train --model lenet": "did you mean lenet5",
+    "train --model lenet5": "lenet5 cannot take images of shape (1, 8, 8)",
+    "train --data mnist": "--data mnist:DIR",
+    "train --data mnist:nowhere": "no train-images-idx3-ubyte",
+    "train --data nowhere.npz": "nowhere.npz: No such file",
+    "train --data nowhere": "nowhere does not exist",
+    "train --data cifar10:nowhere": "cs.toronto.edu",
+    "train --epochs many": "argument --epochs: expected an integer >= 1, got 'many'",
+    "train --lr 0": "argument --lr: expected a number > 0",
+    "train --val-fraction 1": "argument --val-fraction",
+    "train --val-fraction 0 --early-stopping 2": "needs --val-fraction",
+    "train --resume nowhere": "--resume nowhere: no such file",
+    "train --image-size 8": "--image-size is for folders",
+    "train --threads 5000": "from 1 to 1024",
+    "train --optimizer lbfgs": "invalid choice: 'lbfgs'",
+    "train --batch 3": "unrecognized arguments: --batch 3",
+    "evaluate nowhere": "nowhere does not exist",
+    "evaluate .": "holds no model.json",
+    "bench --ops conv3d": "no op is called conv3d",
+    "bench --json nowhere/a.json": "does not exist",
+    "frobnicate": "invalid choice: 'frobnicate'",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES)
+def test_a_mistake_is_told_in_one_line(arguments, tmp_path, monkeypatch, capsys):
+    if arguments.split()[0] == "train" and "--data" not in arguments:
+        pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(arguments.split())
+    except SystemExit as stop:
+        status = stop.code
+    error = capsys.readouterr().err
+    assert status == 2
+    assert error.count("\n") == 1 and re.match(r"fastnet( \w+)?: error: ", error)
+    assert MISTAKES[arguments] in error
+
+
+def test_a_wrong_environment_is_told_in_one_line():
+    environment = {**os.environ, "FASTNET_BACKEND": "abacus"}
+    done = subprocess.run([sys.executable, "-m", "fastnet", "doctor"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "'abacus'" in done.stderr
+
+
+# ---------------------------------------------------------------- stopping and going on
+
+
+def test_ctrl_c_saves_and_resume_goes_on_with_the_same_bits(small, tmp_path):
+    arguments = [sys.executable, "-m", "fastnet", "train", "--data", small, "--epochs", "150", "--no-plot"]
+    whole = subprocess.run([*arguments, "--out", str(tmp_path / "whole")], capture_output=True, text=True)
+    assert whole.returncode == 0
+    cut = [*arguments, "--out", str(tmp_path / "cut")]
+    process = subprocess.Popen(cut, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not list((tmp_path / "cut").glob("checkpoint-*.npz")) and time.monotonic() < end:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    advice = re.search(r"to go on: fastnet (train .* --resume auto)\n", error)[1]
+    assert "Traceback" not in error
+    again = subprocess.run([sys.executable, "-m", "fastnet", *advice.split()], capture_output=True, text=True)
+    assert again.returncode == 0 and again.stdout.splitlines()[-1] == whole.stdout.splitlines()[-1]
+    models = [next((tmp_path / name).glob("model.[ns]*")).read_bytes() for name in ("whole", "cut")]
+    assert models[0] == models[1]
+
+
+def test_resume_from_a_finished_run_with_more_epochs(small, tmp_path, capsys):
+    train(small, tmp_path / "a")
+    checkpoint = sorted((tmp_path / "a").glob("checkpoint-*"))[-1]
+    capsys.readouterr()
+    arguments = ["train", "--data", small, "--out", str(tmp_path / "a"), "--epochs", "3", "--resume", str(checkpoint)]
+    assert main(arguments) == 0
+    epochs = re.findall(r"^ +(\d+) ", capsys.readouterr().out, re.M)
+    assert epochs == ["3"]
+
+
+def test_resume_refuses_another_model(small, tmp_path, capsys):
+    train(small, tmp_path / "a", "--quiet")
+    assert train(small, tmp_path / "a", "--resume", "auto", "--model", "resnet20") == 2
+    assert "saved for another model" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- help, doctor, bench
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "bench", "doctor"])
+def test_help_shows_examples(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    out = capsys.readouterr().out
+    assert stop.value.code == 0 and "examples:" in out and f"fastnet {command}" in out
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_help_lists_models_and_data_sets(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = capsys.readouterr().out
+    assert all(name in out for name in fastnet.models.names())
+    assert all(f"{name}:DIR" in out for name in ("mnist", "fashion", "cifar10", "cifar100"))
+
+
+def test_version_and_python_m(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0 and capsys.readouterr().out == f"fastnet {fastnet.__version__}\n"
+    done = subprocess.run([sys.executable, "-m", "fastnet"], capture_output=True, text=True)
+    assert done.returncode == 0 and "examples:" in done.stdout
+
+
+def test_doctor(capsys):
+    status = main(["doctor"])
+    out = capsys.readouterr().out
+    assert status == (0 if backends.NativeOps and "clash" not in out.replace("no clash", "") else 1)
+    for line in ("fastnet", "python", "numpy", "backend", "extra plot", "to build: C compiler", "import name"):
+        assert re.search(f"^{line} ", out, re.M)
+    if backends.NativeOps:
+        assert re.search(r"^threads +\d+ \(.+\)$", out, re.M) and re.search("^openmp ", out, re.M)
+
+
+def test_doctor_sees_the_unrelated_distribution(monkeypatch, capsys):
+    versions = {"fastnet": "0.0.9", "fastnet-cnn": "0.1.0"}
+    monkeypatch.setattr(doctor.importlib.metadata, "version", versions.__getitem__)
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "FAULT import name: the unrelated distribution fastnet 0.0.9" in out and "pip uninstall fastnet" in out
+
+
+def test_doctor_sees_wrong_kernels(monkeypatch, capsys):
+    if not backends.NativeOps:
+        pytest.skip("there are no kernels")
+    monkeypatch.setattr(backends.NativeOps, "_column_sum", lambda self, dy, rows, columns: np.ones(columns, np.float32))
+    assert main(["doctor"]) == 1
+    assert "FAULT self-test" in capsys.readouterr().out
+
+
+def test_doctor_without_kernels(monkeypatch, capsys):
+    monkeypatch.setattr(backends, "NativeOps", None)
+    monkeypatch.setattr(backends, "why_not_native", "not compiled")
+    assert main(["doctor"]) == 1
+    assert "FAULT native kernels: everything runs on NumPy" in capsys.readouterr().out
+
+
+def test_bench(capsys, tmp_path):
+    if not backends.NativeOps:
+        assert main(["bench"]) == 2
+        return
+    assert main(["bench", "--quick", "--ops", "relu,conv2d", "--json", str(tmp_path / "bench.json")]) == 0
+    out = capsys.readouterr().out
+    for title in ("op", "shape", "naive ms", "fast ms", "speed-up", "GFLOP/s", "% peak", "ISA", "threads"):
+        assert title in out
+    assert "FMA peak" in out and "relu" in out and "max_pool2d" not in out
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert {row["op"] for row in report["rows"]} == {"relu", "conv2d"} and report["peak_gflops"] > 0
+
+
+def test_the_command_is_installed():
+    try:
+        entry = importlib.metadata.distribution("fastnet-cnn").entry_points
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("run from a source tree")
+    assert [point.value for point in entry if point.name == "fastnet"] == ["fastnet.cli:main"]
