@@ -84,7 +84,7 @@ def test_error_stays_within_the_bound_of_a_sum(ops, dtype, case):
 @pytest.mark.parametrize("name", ["auto", "winograd"])
 @pytest.mark.parametrize("case", [c for c in cases.CONV + WIDE if c.N], ids=str)
 def test_winograd_stays_close_for_every_shape(native, dtype, case, name):
-    """Where it applies (3x3 products at stride 1, which input gradients of other shapes are made of too) and where not."""
+    """Where it applies (3x3 at stride 1, which input gradients of other shapes are made of too) and where not."""
     set_conv_algorithm(name)  # the fixture undoes it
     arrays, answers, _ = problem(case, "normal", dtype)
     limit = {4: 3e-6, 8: 6e-15}[dtype.itemsize]

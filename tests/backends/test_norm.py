@@ -7,6 +7,9 @@ import numpy as np
 import oracle
 import pytest
 
+from fastnet import functional
+from fastnet.backends import available_backends, use_backend
+
 UNIT = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}
 EPS = 1e-5
 
@@ -171,6 +174,17 @@ def test_running_statistics_move_in_place_wherever_they_lie(ops, how):
     exact, _, unbiased = oracle.moments(x)
     np.testing.assert_allclose(odd_mean, 0.5 * mean + 0.5 * exact, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(odd_var, 0.5 * var + 0.5 * unbiased, rtol=1e-5)
+
+
+@pytest.mark.parametrize("backend", available_backends())
+def test_functional_moves_running_statistics(backend, dtype):
+    x, _, gamma, beta, mean, var = problem((3, 6, 5, 4), dtype)
+    expected, _, unbiased = oracle.moments(x)
+    expected, unbiased = 0.9 * mean + 0.1 * expected, 0.9 * var + 0.1 * unbiased
+    with use_backend(backend):
+        functional.batch_norm(x, gamma, beta, mean, var, training=True)
+    np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(var, unbiased, rtol=1e-5)
 
 
 def test_read_only_statistics_are_refused(ops):
