@@ -103,8 +103,11 @@ static void winograd_block(void *context, int64_t task, int thread) {
     }
 }
 
+/* 3x3 at stride 1 whose taps lie side by side in memory, forwards or backwards (a phase of a strided gradient may meet
+ * every other tap of a larger kernel). */
 INLINE int is_winograd(const conv_job *job) {
-    int fits = job->R == 3 && job->S == 3 && job->step_h == 1 && job->step_w == 1 && job->tap_h == 1 && job->tap_w == 1;
+    int fits = job->R == 3 && job->S == 3 && job->step_h == 1 && job->step_w == 1 && job->tap_h == 1 && job->tap_w == 1 &&
+               (job->w_tap_w == 1 || job->w_tap_w == -1) && job->w_tap_h == 3 * job->w_tap_w;
     return fits && choose_winograd(WINOGRAD_CHANNELS, job->C, job->K, job->P, job->Q);
 }
 
