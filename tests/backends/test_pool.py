@@ -207,7 +207,7 @@ def test_wrong_shapes_and_dtypes_are_refused(ops):
             backward(np.ones((1, 3, 4, 4), np.float32), saved)
         with pytest.raises(TypeError, match="float32"):
             backward(np.ones((1, 3, 2, 2), np.int32), saved)
-        with pytest.raises(TypeError, match="dy must be float32, as the forward pass was, got float64"):
+        with pytest.raises(TypeError, match="dy must .*float32.*, got float64"):
             backward(np.ones((1, 3, 2, 2), np.float64), saved)
     for shape in ((1, 3, 4), (1, 3, 0, 4), (1, 3, 4, 0)):
         with pytest.raises(ValueError, match="global_avg_pool2d: x must have shape"):
