@@ -1,0 +1,102 @@
+"""The documents: what they name exists, what they show runs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import fastnet
+from fastnet import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ["README.md", "docs/design.md", "docs/performance.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+checkout = pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="these tests need a checkout of the repository")
+
+
+def text(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", text(page), re.S)
+
+
+def commands():
+    """(page, line) of every `fastnet ...` in the pages' shell blocks and in inline code."""
+    for page in ("README.md", "docs/performance.md"):
+        lines = [line.split("#")[0] for block in blocks(page, "sh") for line in block.splitlines()]
+        lines += [part for line in lines for part in line.split("&&")] + re.findall(r"`(fastnet [^`]+)`", text(page))
+        for line in lines:
+            words = line.split()
+            words = words[1:] if words[:1] == ["time"] else words
+            if words[:1] == ["fastnet"]:
+                yield page, " ".join(words[1:])
+
+
+@checkout
+@pytest.mark.parametrize("page", PAGES)
+def test_links_resolve(page):
+    links = re.findall(r"\[[^\]]+\]\(([^)#]+)[^)]*\)", text(page))
+    assert [link for link in links if "://" not in link and not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+@checkout
+@pytest.mark.parametrize("page", ["docs/design.md", "CONTRIBUTING.md"])
+def test_files_that_are_named_exist(page):
+    names = re.findall(r"`((?:csrc|fastnet|tests|benches|examples|docs)/[\w./]*)`", text(page))
+    assert len(names) > 5
+    assert [name for name in names if not (ROOT / name).exists()] == []
+    headers = re.findall(r"`(\w+\.h)`", text(page))
+    assert [name for name in headers if not any((ROOT / "csrc").rglob(name))] == []
+
+
+def test_commands_parse():
+    found = sorted(set(commands()))
+    assert len(found) >= 6
+    for page, arguments in found:
+        if arguments in ("train", "evaluate", "bench", "doctor"):  # named alone, in a sentence
+            continue
+        parsed = cli.parser().parse_args(arguments.split())
+        assert isinstance(parsed, argparse.Namespace) and parsed.command, (page, arguments)
+
+
+def test_the_two_commands_stand_near_the_top():
+    head = text("README.md")[:1500]
+    assert 'pip install ".[demo]" && fastnet train' in head
+    assert 'pip install ".[test]" && pytest' in head
+
+
+@checkout
+def test_extras_that_are_named_exist():
+    extras = tomllib.loads(text("pyproject.toml"))["project"]["optional-dependencies"]
+    named = set(re.findall(r"\.\[(\w+)\]", text("README.md") + text("CONTRIBUTING.md")))
+    named |= set(re.findall(r"`(\w+)`", re.search(r"Optional extras:(.*?)\. Without", text("README.md"), re.S)[1]))
+    assert named == set(extras)
+
+
+def test_models_that_are_named_exist():
+    sentence = re.search(r"`fn\.models\.create\(name\)` for(.*?)\.", text("README.md"), re.S)[1]
+    families = re.findall(r"[a-z]\w+", sentence)
+    known = fastnet.models.names()
+    assert all(family in known or family in {"with", "and", "without", "batch", "norm"} for family in families)
+    assert {re.sub(r"\d.*", "", name) for name in known} == {re.sub(r"\d.*", "", f) for f in families if f in known}
+
+
+def test_the_readme_runs(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("README.md", "python"):
+        exec(compile(block, "README.md", "exec"), names)
+    accuracy = re.search(r"Evaluation\(loss=.*, accuracy=([\d.]+)\)", capsys.readouterr().out)
+    assert float(accuracy[1]) > 0.95
+    assert (tmp_path / "runs" / "readme" / "model.npz").is_file() and names["dx"].shape == (32, 1, 8, 8)
+
+
+@checkout
+def test_the_version_has_its_changes():
+    assert f"## {fastnet.__version__}\n" in text("CHANGELOG.md")
