@@ -1,7 +1,7 @@
 """One extension module: Cython door, C kernels compiled once for each instruction set.
 
 FASTNET_NO_EXT=1     install without the extension: the NumPy reference backend only
-FASTNET_NO_OPENMP=1  build single-threaded
+FASTNET_OPENMP=1     run kernels on OpenMP's threads instead of fastnet's own pool (Windows: always, where it is found)
 FASTNET_WERROR=1     compiler warnings are errors (CI)
 FASTNET_CFLAGS       further compiler flags, FASTNET_LDFLAGS further linker flags
 """
@@ -21,10 +21,10 @@ from setuptools.errors import CompileError, LinkError, PlatformError
 NO_COMPILER = """
 fastnet: the C kernels could not be compiled ({error}).
 
-fastnet needs a C compiler with OpenMP (gcc >= 9 or clang >= 10) and Python's headers. For example:
+fastnet needs a C compiler (gcc >= 9 or clang >= 10) and Python's headers. For example:
     Debian, Ubuntu:  apt-get install gcc python3-dev
     Fedora:          dnf install gcc python3-devel
-    macOS:           xcode-select --install   (and: brew install libomp, for threads)
+    macOS:           xcode-select --install
     Windows:         the LLVM tools of Visual Studio (clang-cl)
 To install without it, on the slow NumPy reference backend:  FASTNET_NO_EXT=1 pip install ...
 """
@@ -32,7 +32,7 @@ OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() 
 
 
 class BuildKernels(build_ext):
-    """build_ext that probes OpenMP, sets the flags, and says what is missing."""
+    """build_ext that sets the flags, probes OpenMP where it is asked for, and says what is missing."""
 
     def build_extension(self, ext):
         windows = self.compiler.compiler_type == "msvc"  # clang-cl
@@ -57,8 +57,8 @@ class BuildKernels(build_ext):
         return ["-std=gnu11", "-g0", "-fvisibility=hidden", *common, *strict]
 
     def openmp(self, windows):
-        if os.environ.get("FASTNET_NO_OPENMP") == "1":
-            return [], []
+        if not windows and os.environ.get("FASTNET_OPENMP") != "1":
+            return ["-pthread"], ["-pthread"]
         candidates = [(["-fopenmp"], ["-fopenmp"])]
         if windows:
             candidates = [(["/clang:-fopenmp"], ["libomp.lib"])]
@@ -68,7 +68,7 @@ class BuildKernels(build_ext):
         for compile_args, link_args in candidates:
             if self.compiles(OPENMP_PROBE, compile_args, link_args):
                 return compile_args, link_args
-        self.announce("fastnet: no OpenMP, building single-threaded", level=3)
+        self.announce("fastnet: no OpenMP here; kernels run on fastnet's own threads, on Windows on one", level=3)
         return [], []
 
     @staticmethod

@@ -21,7 +21,7 @@ typedef struct {
     int64_t N, C, H, W, R, S, P, Q, stride_h, stride_w, pad_top, pad_bottom, pad_left, pad_right, count_include_pad;
 } fn_pool;
 
-/* ---- threads.c: the only place that knows OpenMP ---- */
+/* ---- threads.c, on pool.c: the only place that knows threads ---- */
 
 typedef void (*fn_task)(void *context, int64_t task, int thread);
 
@@ -30,7 +30,7 @@ typedef void (*fn_task)(void *context, int64_t task, int thread);
 void fn_parallel(int64_t tasks, double work, fn_task body, void *context);
 int fn_threads(void); /* threads that fn_parallel may use; buffers per thread are sized by it */
 void fn_set_threads(int count);
-int fn_has_openmp(void);
+const char *fn_threading(void); /* whose threads, in words */
 
 /* ---- memory.c: 64-byte-aligned blocks, kept for reuse ---- */
 

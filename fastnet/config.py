@@ -36,7 +36,7 @@ def config() -> dict[str, str]:
         known = ("avx512", "avx2", "neon", "portable")
         facts["isa"] = f"{_native.isa()} (of {', '.join(name for name in known if _native.isa_supported(name))})"
         facts["threads"] = f"{threads.get_num_threads()} ({threads.reason()})"
-        facts["openmp"] = "yes" if _native.has_openmp() else "no: built without it, kernels are single-threaded"
+        facts["threading"] = _native.threading()
         facts["compiler"] = _native.compiler()
     else:
         facts["native kernels"] = f"not built ({backends.why_not_native})"

@@ -26,7 +26,7 @@ cdef extern from "fastnet.h" nogil:
         int64_t live, cached, peak, scratch_live, scratch_peak
     int fn_threads()
     void fn_set_threads(int count)
-    int fn_has_openmp()
+    const char *fn_threading()
     void *fn_alloc(size_t size, fn_kind kind)
     void fn_free(void *block)
     void fn_empty_cache()
@@ -179,8 +179,9 @@ def threads():
 def set_threads(int count):
     fn_set_threads(count)
 
-def has_openmp():
-    return bool(fn_has_openmp())
+def threading():
+    """Whose threads kernels run on, in words."""
+    return fn_threading().decode()
 
 def isa():
     return fn_isa().decode()
