@@ -36,7 +36,8 @@ def config() -> dict[str, str]:
         known = ("avx512", "avx2", "neon", "portable")
         facts["isa"] = f"{_native.isa()} (of {', '.join(name for name in known if _native.isa_supported(name))})"
         facts["threads"] = f"{threads.get_num_threads()} ({threads.reason()})"
-        facts["threading"] = _native.threading()
+        threading = _native.threading()
+        facts["openmp"] = "yes" if threading == "OpenMP" else f"not used ({threading})"
         facts["compiler"] = _native.compiler()
     else:
         facts["native kernels"] = f"not built ({backends.why_not_native})"

@@ -44,7 +44,7 @@ def _arrays(op: str, **given) -> list:
         if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
             raise TypeError(f"{op}: {name} must hold real numbers of at most 64 bits, got dtype {array.dtype}")
         if not weak and array.dtype.kind == "f" and array.dtype.itemsize >= 4:
-            strong.append(array.dtype.newbyteorder("="))
+            strong.append(np.dtype(array.dtype.type))
         found[name] = array
     dtype = strong[0] if strong else np.dtype(np.float32)
     if any(other != dtype for other in strong):

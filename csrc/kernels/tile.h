@@ -122,7 +122,10 @@ static void pack_panel(int64_t steps, int64_t columns, const REAL *source, int64
             store(b + t * PANEL, load_part(from, columns));
             store(b + t * PANEL + LANES, load_part(from + LANES, columns - LANES));
         }
-    else
+    else if (step == 1) {
+        if (columns < PANEL) memset(b, 0, (size_t)(steps * PANEL) * sizeof(REAL));
+        transpose(columns, steps, source, lane_step, b, PANEL);
+    } else
         for (int64_t lane = 0; lane < PANEL; lane++) {
             const REAL *from = source + lane * lane_step;
             for (int64_t t = 0; t < steps; t++) b[t * PANEL + lane] = lane < columns ? from[t * step] : 0;

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator
 
 from fastnet.backends.reference import Ops
 
+NativeOps, why_not_native = None, ""
 try:
-    from fastnet.backends.native import NativeOps
-except ImportError as error:  # built with FASTNET_NO_EXT=1, or run from a source tree that was not built
-    NativeOps = None
+    importlib.import_module("fastnet.backends._native")
+except ModuleNotFoundError:
+    why_not_native = "installed with FASTNET_NO_EXT=1, or a source tree that was not built"
+except ImportError as error:  # built for another Python or machine
     why_not_native = str(error)
 else:
-    why_not_native = ""
+    from fastnet.backends.native import NativeOps
 
 __all__ = ["Ops", "NativeOps", "current", "use_backend", "available_backends"]
 
