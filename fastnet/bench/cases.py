@@ -1,0 +1,178 @@
+"""The lines of the bench's table: each prepares an op on a backend and says how much arithmetic it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+
+__all__ = ["Case", "cases", "ops"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table.
+
+    Attributes
+    ----------
+    op : str
+    shape : str
+        For people.
+    batch : int
+        Images of the fast side.
+    macs : int
+        Multiply-accumulates an image; 0 where counting them says nothing.
+    prepare : function (ops, batch, dtype) -> call
+        ``call()`` runs the op once on backend `ops` and returns its results, a list of arrays and floats.
+    naive_least : int
+        Images that the naive side runs at least: the whole batch where time does not go with the number of images.
+    """
+
+    op: str
+    shape: str
+    batch: int
+    macs: int
+    prepare: Callable
+    naive_least: int = 1
+
+
+def ops() -> list[str]:
+    """The names that `run` takes."""
+    return list(dict.fromkeys(case.op for case in cases(False)))
+
+
+def cases(quick: bool) -> list[Case]:
+    """All lines of the table; N is 128, or 16 when `quick`."""
+    N = 16 if quick else 128
+    convs = [(64, 32, 64, 3, 1, 1, 1), (3, 32, 32, 7, 1, 3, 1), (64, 16, 128, 1, 1, 0, 1), (64, 32, 64, 3, 1, 1, 64)]
+    if not quick:
+        convs += [(3, 32, 64, 3, 1, 1, 1), (128, 16, 128, 3, 1, 1, 1), (256, 8, 256, 3, 1, 1, 1)]
+        convs += [(64, 32, 128, 3, 2, 1, 1), (3, 224, 64, 7, 2, 3, 1)]
+    result = []
+    for C, H, K, R, stride, pad, groups in convs:
+        batch = N if H < 100 else max(N // 8, 1)
+        result += [_conv(op, batch, C, H, K, R, stride, pad, groups) for op in ("conv2d", "conv2d_backward")]
+    result += [_max_pool(N, 64, 32), _avg_pool(N, 64, 32), _batch_norm(N, 64, 32), _relu(N, 64, 32)]
+    result += [_linear(N, 1024, 512), _softmax(N, 1000)]
+    nets = ["lenet5"] if quick else ["lenet5", "three_layer_convnet", "resnet20"]
+    return result + [_step(N, name) for name in nets]
+
+
+def _random(ops, dtype, *shape):
+    return ops.asarray(np.random.default_rng(0).standard_normal(shape).astype(dtype))
+
+
+def _conv(op, batch, C, H, K, R, stride, pad, groups) -> Case:
+    def prepare(ops, N, dtype):
+        x, w, b = _random(ops, dtype, N, C, H, H), _random(ops, dtype, K, C // groups, R, R), _random(ops, dtype, K)
+        geometry = Conv2dGeometry.make(x.shape, w.shape, stride, pad, groups=groups)
+        if op == "conv2d":
+            return lambda: [ops.conv2d(x, w, b, geometry)[0]]
+        _, saved = ops.conv2d(x, w, b, geometry)
+        dy = _random(ops, dtype, *geometry.y_shape)
+        return lambda: list(ops.conv2d_backward(dy, saved))
+
+    macs = Conv2dGeometry.make((1, C, H, H), (K, C // groups, R, R), stride, pad, groups=groups).macs
+    text = f"{C}x{H}x{H}, {K} of {R}x{R}, s{stride} p{pad}" + (f" g{groups}" if groups > 1 else "")
+    return Case(op, text, batch, macs if op == "conv2d" else 2 * macs, prepare)
+
+
+def _pool(op, batch, C, H) -> Case:
+    def prepare(ops, N, dtype):
+        x, dy = _random(ops, dtype, N, C, H, H), _random(ops, dtype, N, C, H // 2, H // 2)
+        geometry = Pool2dGeometry.make(x.shape, 2)
+
+        def call():
+            y, saved = getattr(ops, op)(x, geometry)
+            return [y, getattr(ops, f"{op}_backward")(dy, saved)]
+
+        return call
+
+    return Case(op, f"{C}x{H}x{H}, 2x2, both ways", batch, 0, prepare)
+
+
+def _max_pool(batch, C, H) -> Case:
+    return _pool("max_pool2d", batch, C, H)
+
+
+def _avg_pool(batch, C, H) -> Case:
+    return _pool("avg_pool2d", batch, C, H)
+
+
+def _batch_norm(batch, C, H) -> Case:
+    def prepare(ops, N, dtype):
+        x, gamma, beta = _random(ops, dtype, N, C, H, H), _random(ops, dtype, C), _random(ops, dtype, C)
+        dy = ops.asarray(np.random.default_rng(1).standard_normal(x.shape).astype(dtype))
+
+        def call():
+            y, saved = ops.batch_norm(x, gamma, beta, None, None, True)
+            return [y, *ops.batch_norm_backward(dy, saved)]
+
+        return call
+
+    return Case("batch_norm", f"{C}x{H}x{H}, training, both ways", batch, 0, prepare)
+
+
+def _relu(batch, C, H) -> Case:
+    def prepare(ops, N, dtype):
+        x = _random(ops, dtype, N, C, H, H)
+
+        def call():
+            y, saved = ops.relu(x)
+            return [y, ops.relu_backward(x, saved)]
+
+        return call
+
+    return Case("relu", f"{C}x{H}x{H}, both ways", batch, 0, prepare)
+
+
+def _linear(batch, inputs, outputs) -> Case:
+    def prepare(ops, N, dtype):
+        x, w, b = _random(ops, dtype, N, inputs), _random(ops, dtype, outputs, inputs), _random(ops, dtype, outputs)
+        dy = _random(ops, dtype, N, outputs)
+
+        def call():
+            y, saved = ops.linear(x, w, b)
+            return [y, *ops.linear_backward(dy, saved)]
+
+        return call
+
+    return Case("linear", f"{inputs} to {outputs}, both ways", batch, 3 * inputs * outputs, prepare, batch)
+
+
+def _softmax(batch, classes) -> Case:
+    def prepare(ops, N, dtype):
+        scores, labels = _random(ops, dtype, N, classes), np.random.default_rng(1).integers(0, classes, N)
+        return lambda: list(ops.softmax_cross_entropy(scores, labels))
+
+    return Case("softmax_loss", f"{classes} classes, both ways", batch, 0, prepare, batch)
+
+
+def _step(batch, name) -> Case:
+    """A whole training step: forward, loss, backward, SGD with momentum; the first result is that of a new model."""
+    from fastnet import losses, models, optim
+
+    model = models.create(name, 10)
+
+    def prepare(ops, N, dtype):
+        net, sgd = models.create(name, 10, dtype=dtype), optim.SGD(1e-3, momentum=0.9)
+        x, labels = _random(ops, dtype, N, *net.input_shape), np.random.default_rng(1).integers(0, 10, N)
+        parameters = net.parameters(trainable=True)
+
+        def call():
+            net.zero_grad()
+            scores, backward = net.forward(x, training=True)
+            loss, dscores = losses.softmax_cross_entropy(scores, labels)
+            backward(dscores, input_gradient=False)
+            sgd.step(parameters)
+            return [loss, *(parameter.grad for parameter in parameters)]
+
+        return call
+
+    rows = model.summary().rows
+    first = next(row.macs for row in rows if row.macs)  # has no input gradient
+    shape = "x".join(map(str, model.input_shape))
+    return Case("step", f"{name}, {shape}", batch, 3 * sum(row.macs for row in rows) - first, prepare, 16)
