@@ -60,7 +60,7 @@ def test_a_wrong_kernel_is_not_timed(monkeypatch):
 def test_rows_add_up():
     lines = []
     report = bench.run(["conv2d", "softmax_loss"], quick=True, show=lines.append)
-    assert len(lines) == 4 + len(report.rows)
+    assert len(lines) == 5 + len(report.rows)
     macs = {(case.op, case.shape): case.macs for case in bench.cases(quick=True)}
     for row in report.rows:
         assert row.speed_up == pytest.approx(row.naive_ms / row.fast_ms) and 1 <= row.naive_batch <= row.batch
