@@ -108,7 +108,7 @@ static void winograd_block(void *context, int64_t task, int thread) {
 INLINE int is_winograd(const conv_job *job) {
     int fits = job->R == 3 && job->S == 3 && job->step_h == 1 && job->step_w == 1 && job->tap_h == 1 && job->tap_w == 1 &&
                (job->w_tap_w == 1 || job->w_tap_w == -1) && job->w_tap_h == 3 * job->w_tap_w;
-    return fits && choose_winograd(WINOGRAD_CHANNELS, job->C, job->K, job->P, job->Q);
+    return fits && choose_winograd(job->C, job->K, job->P, job->Q);
 }
 
 static fn_status winograd_run(const conv_job *job) {

@@ -91,7 +91,7 @@ static void winograd_weight_output(void *context, int64_t c, int thread) {
 
 INLINE int is_winograd_weight(const fn_conv *g) {
     int fits = g->R == 3 && g->S == 3 && g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->dilation_w == 1;
-    return fits && g->groups == 1 && choose_winograd(WINOGRAD_WEIGHT_CHANNELS, g->C, g->K, g->P, g->Q);
+    return fits && g->groups == 1 && choose_winograd(g->C, g->K, g->P, g->Q);
 }
 
 static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw) {

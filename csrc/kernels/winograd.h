@@ -13,13 +13,13 @@
 enum { TILE_IN = 6, POINTS = 36 };
 
 /* Below these channels, on either side, or 3 rows or columns, the direct form is faster (benches/conv_algorithms.py). */
-enum { WINOGRAD_CHANNELS = 16, WINOGRAD_WEIGHT_CHANNELS = 40, WINOGRAD_PIXELS = 3 };
+enum { WINOGRAD_CHANNELS = 16, WINOGRAD_PIXELS = 3 };
 enum { WINOGRAD_BLOCK_BYTES = 640 << 10, WINOGRAD_CHUNK_BYTES = 3 << 20 };
 
 /* The choice between direct and Winograd for a 3x3 kernel at stride 1: of the numbers given here, nothing else. */
-INLINE int choose_winograd(int64_t least_channels, int64_t C, int64_t K, int64_t P, int64_t Q) {
+INLINE int choose_winograd(int64_t C, int64_t K, int64_t P, int64_t Q) {
     if (fn_conv_algorithm() != FN_AUTO) return fn_conv_algorithm() == FN_WINOGRAD;
-    return C >= least_channels && K >= least_channels && P >= WINOGRAD_PIXELS && Q >= WINOGRAD_PIXELS;
+    return C >= WINOGRAD_CHANNELS && K >= WINOGRAD_CHANNELS && P >= WINOGRAD_PIXELS && Q >= WINOGRAD_PIXELS;
 }
 
 /* B^T d: the coefficients of x-polynomials that vanish at all points but one.
