@@ -52,9 +52,7 @@ def _four_sides(padding, name: str) -> tuple[int, int, int, int]:
     if isinstance(padding, (tuple, list)) and len(padding) == 4:
         return tuple(_integer(side, name, 0) for side in padding)
     if isinstance(padding, (tuple, list)) and len(padding) != 2:
-        raise ValueError(
-            f'{name} must be an int, a pair, (top, bottom, left, right) or "same", got {padding!r}'
-        )
+        raise ValueError(f'{name} must be an int, a pair, (top, bottom, left, right) or "same", got {padding!r}')
     vertical, horizontal = pair(padding, name, 0)
     return vertical, vertical, horizontal, horizontal
 
@@ -191,7 +189,8 @@ def _conv2d(x_shape, w_shape, stride, padding, dilation, groups, bias_shape) -> 
     if span[0] > padded[0] or span[1] > padded[1]:
         raise ValueError(
             f"{op}: kernel {R}x{S} with dilation {dilation} covers {span[0]}x{span[1]} pixels, more than the padded "
-            f"input's {padded[0]}x{padded[1]} (x.shape={x_shape}, padding={padding!r}); use a smaller kernel or more padding"
+            f"input's {padded[0]}x{padded[1]} (x.shape={x_shape}, padding={padding!r}); "
+            "use a smaller kernel or more padding"
         )
     P = (padded[0] - span[0]) // stride[0] + 1
     Q = (padded[1] - span[1]) // stride[1] + 1
@@ -241,14 +240,13 @@ class Pool2dGeometry:
         stride = tuple(stride) if isinstance(stride, list) else stride
         padding = tuple(padding) if isinstance(padding, list) else padding
         try:
-            return _pool2d(
-                tuple(x_shape), kernel, stride, padding, bool(ceil_mode), bool(count_include_pad), op
-            )
+            return _pool2d(tuple(x_shape), kernel, stride, padding, bool(ceil_mode), bool(count_include_pad), op)
         except TypeError as error:
             if "unhashable" not in str(error):
                 raise
             raise TypeError(
-                f"{op}: kernel, stride and padding must be ints or tuples of ints, got {kernel!r}, {stride!r}, {padding!r}"
+                f"{op}: kernel, stride and padding must be ints or tuples of ints, got "
+                f"{kernel!r}, {stride!r}, {padding!r}"
             ) from None
 
     @property
@@ -279,7 +277,8 @@ def _pool2d(x_shape, kernel, stride, padding, ceil_mode, count_include_pad, op) 
     padded = H + sides[0] + sides[1], W + sides[2] + sides[3]
     if min(H, W) < 1 or R > padded[0] or S > padded[1]:
         raise ValueError(
-            f"{op}: kernel {R}x{S} is larger than the padded input's {padded[0]}x{padded[1]} (x.shape={x_shape}, padding={padding!r})"
+            f"{op}: kernel {R}x{S} is larger than the padded input's {padded[0]}x{padded[1]} "
+            f"(x.shape={x_shape}, padding={padding!r})"
         )
     P = _pooled(H, R, stride[0], sides[0], sides[1], ceil_mode)
     Q = _pooled(W, S, stride[1], sides[2], sides[3], ceil_mode)

@@ -1,19 +1,24 @@
 /* The weight gradient of a 3x3, stride 1 convolution by Winograd F(3x3, 4x4): a tile's 4x4 of dy is the filter that runs
- * over its 6x6 of x.  The batch goes by in chunks of tiles; all threads share a chunk's
+ * over its 6x6 of x.  Tiles go by in chunks:
  *   V[point][tile][C] = B^T x B    and    D[point][panel][tile][lane] = G dy G^T,
- * and add their products over the chunk to Z[point][C][K]: each number of Z has one owner, and chunks come in order.
- * At the end dw = A^T Z A.
+ * whose products over the chunk are added to Z[point][C][K].  At the end dw = A^T Z A.
+ *
+ * With few channels Z is small, and transforms weigh more than products: the batch is cut into a fixed number of parts,
+ * each with its own Z, V and D in one thread's cache, and the parts are added in a fixed tree.  With many channels there is one Z
+ * and all threads work on one chunk at a time, first its transforms, then its products; each number of Z has one owner.
  */
 typedef struct {
     const fn_conv *g;
     const REAL *x, *dy;
-    REAL *dw, *v, *d, *z, *zeros;
+    REAL *dw, *z, *zeros;
     tile_grid grid;
-    int64_t chunk, first, count, panels, columns;
+    int64_t chunk, parts, panels, columns;
     int64_t v_point, d_point, z_point; /* numbers from one point to the next */
+    REAL *v, *d;                       /* of thread 0; threads lie chunk_size apart when there are parts */
+    int64_t chunk_size, first, count;  /* the chunk that all threads work on when there are no parts */
 } winograd_weight_job;
 
-enum { TILES_A_TASK = 4 };
+enum { TILES_A_TASK = 4, WINOGRAD_PARTS = 16 };
 
 INLINE void gradient_tile(const REAL *const *pixels, int64_t k, int64_t lanes, REAL *d, int64_t stride) {
     vec t[4][TILE_IN], out[TILE_IN];
@@ -28,42 +33,65 @@ INLINE void gradient_tile(const REAL *const *pixels, int64_t k, int64_t lanes, R
     }
 }
 
-static void winograd_weight_tiles(void *context, int64_t task, int thread) {
-    const winograd_weight_job *w = context;
+/* V and D of tiles [first + from, first + to), to rows [from, to) of a chunk. */
+static void winograd_weight_tiles(const winograd_weight_job *w, int64_t first, int64_t from, int64_t to, REAL *v, REAL *d) {
     const fn_conv *g = w->g;
-    (void)thread;
-    for (int64_t t = task * TILES_A_TASK; t < min64((task + 1) * TILES_A_TASK, w->count); t++) {
+    for (int64_t t = from; t < to; t++) {
         const REAL *pixels[POINTS];
-        int64_t tile = w->first + t, column = tile % w->grid.across * 4, row = tile / w->grid.across % w->grid.down * 4;
+        int64_t tile = first + t, column = tile % w->grid.across * 4, row = tile / w->grid.across % w->grid.down * 4;
         int64_t image = tile / w->grid.across / w->grid.down, c = 0, k = 0;
         patch(TILE_IN, w->x + image * g->H * g->W * g->C, g->H, g->W, g->C, row - g->pad_top, column - g->pad_left, w->zeros,
               pixels);
-        for (; c + LANES <= g->C; c += LANES) input_tile(pixels, c, LANES, w->v + t * g->C + c, w->v_point);
-        if (c < g->C) input_tile(pixels, c, g->C - c, w->v + t * g->C + c, w->v_point);
+        for (; c + LANES <= g->C; c += LANES) input_tile(pixels, c, LANES, v + t * g->C + c, w->v_point);
+        if (c < g->C) input_tile(pixels, c, g->C - c, v + t * g->C + c, w->v_point);
         patch(4, w->dy + image * g->P * g->Q * g->K, g->P, g->Q, g->K, row, column, w->zeros, pixels);
         for (; k < g->K; k += LANES) {
-            REAL *d = w->d + (k / PANEL * w->chunk + t) * PANEL + k % PANEL;
-            if (k + LANES <= g->K) gradient_tile(pixels, k, LANES, d, w->d_point);
-            else gradient_tile(pixels, k, g->K - k, d, w->d_point);
+            REAL *to_d = d + (k / PANEL * w->chunk + t) * PANEL + k % PANEL;
+            if (k + LANES <= g->K) gradient_tile(pixels, k, LANES, to_d, w->d_point);
+            else gradient_tile(pixels, k, g->K - k, to_d, w->d_point);
         }
     }
 }
 
-static void winograd_weight_products(void *context, int64_t task, int thread) {
-    const winograd_weight_job *w = context;
-    int64_t C = w->g->C, point = task / w->panels, panel = task % w->panels;
+/* Z[point][all c][one panel] (+)= the products over a chunk of `count` tiles. */
+static void winograd_weight_products(const winograd_weight_job *w, int64_t point, int64_t panel, int64_t count,
+                                     int accumulate, const REAL *v, const REAL *d, REAL *z) {
+    int64_t C = w->g->C;
     const int64_t start = 0;
-    segments along = {1, w->count, &start};
-    ending end = {NULL, w->first > 0, min64(PANEL, w->g->K - panel * PANEL)};
-    (void)thread;
+    segments along = {1, count, &start};
+    ending end = {NULL, accumulate, min64(PANEL, w->g->K - panel * PANEL)};
     for (int64_t c = 0; c < C; c += TILE_ROWS) {
         int live = (int)min64(TILE_ROWS, C - c);
         REAL *outs[TILE_ROWS];
         for (int i = 0; i < TILE_ROWS; i++)
-            outs[i] = w->z + point * w->z_point + (c + min64(i, live - 1)) * w->columns + panel * PANEL;
-        column_tile(live, w->v + point * w->v_point + c, C, along, w->d + point * w->d_point + panel * w->chunk * PANEL, outs,
-                    end);
+            outs[i] = z + point * w->z_point + (c + min64(i, live - 1)) * w->columns + panel * PANEL;
+        column_tile(live, v + point * w->v_point + c, C, along, d + point * w->d_point + panel * w->chunk * PANEL, outs, end);
     }
+}
+
+static void winograd_weight_part(void *context, int64_t part, int thread) {
+    const winograd_weight_job *w = context;
+    int64_t begin = w->grid.count * part / w->parts, last = w->grid.count * (part + 1) / w->parts;
+    REAL *v = w->v + thread * w->chunk_size, *d = w->d + thread * w->chunk_size, *z = w->z + part * POINTS * w->z_point;
+    for (int64_t first = begin; first < last; first += w->chunk) {
+        int64_t count = min64(w->chunk, last - first);
+        winograd_weight_tiles(w, first, 0, count, v, d);
+        for (int64_t point = 0; point < POINTS; point++)
+            for (int64_t panel = 0; panel < w->panels; panel++)
+                winograd_weight_products(w, point, panel, count, first > begin, v, d, z);
+    }
+}
+
+static void winograd_weight_shared_tiles(void *context, int64_t task, int thread) {
+    const winograd_weight_job *w = context;
+    (void)thread;
+    winograd_weight_tiles(w, w->first, task * TILES_A_TASK, min64((task + 1) * TILES_A_TASK, w->count), w->v, w->d);
+}
+
+static void winograd_weight_shared_products(void *context, int64_t task, int thread) {
+    const winograd_weight_job *w = context;
+    (void)thread;
+    winograd_weight_products(w, task / w->panels, task % w->panels, w->count, w->first > 0, w->v, w->d, w->z);
 }
 
 static void winograd_weight_output(void *context, int64_t c, int thread) {
@@ -98,21 +126,31 @@ static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL
     winograd_weight_job w = {.g = g, .x = x, .dy = dy, .dw = dw, .grid = grid_of(g->N, g->P, g->Q)};
     w.panels = ceil_div(g->K, PANEL);
     w.columns = w.panels * PANEL;
-    /* The chunk sets the order of summation: it depends on the channels alone. */
-    w.chunk = max64(64, min64(512, WINOGRAD_CHUNK_BYTES / (POINTS * (g->C + g->K) * (int64_t)sizeof(REAL))));
+    /* Parts and chunks set the order of summation: they depend on the shape alone. */
+    int64_t tile_bytes = POINTS * (g->C + g->K) * (int64_t)sizeof(REAL);
+    w.parts = g->C * g->K <= WINOGRAD_PART_CHANNELS ? max64(1, min64(WINOGRAD_PARTS, w.grid.count / 64)) : 1;
+    if (w.parts > 1) w.chunk = max64(24, min64(96, WINOGRAD_PART_BYTES / tile_bytes));
+    else w.chunk = max64(64, min64(512, WINOGRAD_CHUNK_BYTES / tile_bytes));
     w.v_point = odd_lines(w.chunk * g->C + TILE_ROWS); /* a column tile reads a little beyond the last */
     w.d_point = odd_lines(w.panels * w.chunk * PANEL);
     w.z_point = odd_lines(g->C * w.columns);
-    int64_t zeros = max64(g->C, w.columns);
-    w.v = fn_alloc((size_t)(POINTS * (w.v_point + w.d_point + w.z_point) + zeros) * sizeof(REAL), FN_SCRATCH);
+    w.chunk_size = POINTS * (w.v_point + w.d_point);
+    int64_t chunks = w.parts > 1 ? fn_threads() : 1, zeros = max64(g->C, w.columns);
+    w.v = fn_alloc((size_t)(chunks * w.chunk_size + w.parts * POINTS * w.z_point + zeros) * sizeof(REAL), FN_SCRATCH);
     if (!w.v) return FN_NO_MEMORY;
-    w.d = w.v + POINTS * w.v_point, w.z = w.d + POINTS * w.d_point, w.zeros = w.z + POINTS * w.z_point;
+    w.d = w.v + POINTS * w.v_point, w.z = w.v + chunks * w.chunk_size, w.zeros = w.z + w.parts * POINTS * w.z_point;
     memset(w.zeros, 0, (size_t)zeros * sizeof(REAL));
-    for (w.first = 0; w.first < w.grid.count; w.first += w.chunk) {
-        w.count = min64(w.chunk, w.grid.count - w.first);
-        double work = (double)w.count * POINTS * (double)(g->C + g->K) / LANES;
-        fn_parallel(ceil_div(w.count, TILES_A_TASK), 4 * work, winograd_weight_tiles, &w);
-        fn_parallel(POINTS * w.panels, work * (double)min64(g->C, g->K), winograd_weight_products, &w);
+    double work = POINTS * (double)(g->C + g->K) / LANES; /* of a tile's transforms */
+    if (w.parts > 1) {
+        fn_parallel(w.parts, (double)w.grid.count * work * (double)min64(g->C, g->K), winograd_weight_part, &w);
+        sum_parts(w.parts, POINTS * w.z_point, w.z);
+    } else {
+        for (w.first = 0; w.first < w.grid.count; w.first += w.chunk) {
+            w.count = min64(w.chunk, w.grid.count - w.first);
+            fn_parallel(ceil_div(w.count, TILES_A_TASK), 4 * (double)w.count * work, winograd_weight_shared_tiles, &w);
+            fn_parallel(POINTS * w.panels, (double)w.count * work * (double)min64(g->C, g->K),
+                        winograd_weight_shared_products, &w);
+        }
     }
     fn_parallel(g->C, (double)(g->C * g->K) * 100 / LANES, winograd_weight_output, &w);
     fn_free(w.v);

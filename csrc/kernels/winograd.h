@@ -15,6 +15,7 @@ enum { TILE_IN = 6, POINTS = 36 };
 /* Below these channels, on either side, or 3 rows or columns, the direct form is faster (benches/conv_algorithms.py). */
 enum { WINOGRAD_CHANNELS = 16, WINOGRAD_PIXELS = 3 };
 enum { WINOGRAD_BLOCK_BYTES = 640 << 10, WINOGRAD_CHUNK_BYTES = 3 << 20 };
+enum { WINOGRAD_PART_CHANNELS = 32 * 32, WINOGRAD_PART_BYTES = 384 << 10 };
 
 /* The choice between direct and Winograd for a 3x3 kernel at stride 1: of the numbers given here, nothing else. */
 INLINE int choose_winograd(int64_t C, int64_t K, int64_t P, int64_t Q) {

@@ -41,7 +41,7 @@ def check_gradient(op: str, dy, shape: tuple, dtype) -> None:
     """Raise unless `dy` has the forward output's shape and dtype."""
     check_shape(op, "dy", dy, shape)
     if dy.dtype != dtype:
-        raise TypeError(f"{op}: dy must have the dtype of the forward pass, {dtype}, got {dy.dtype}; cast with .astype(...)")
+        raise TypeError(f"{op}: dy must have the forward pass's dtype {dtype}, got {dy.dtype}; cast with .astype(...)")
 
 
 def check_joinable(op: str, x) -> None:

@@ -220,9 +220,7 @@ class NativeOps(NativePointwise, Ops):
 
     def global_avg_pool2d(self, x):
         if x.ndim != 4 or x.shape[2] * x.shape[3] == 0:
-            raise ValueError(
-                f"global_avg_pool2d: x must have shape (N, C, H, W) with H, W >= 1, got {tuple(x.shape)}"
-            )
+            raise ValueError(f"global_avg_pool2d: x must have shape (N, C, H, W) with H, W >= 1, got {tuple(x.shape)}")
         return self.avg_pool2d(x, Pool2dGeometry.make(x.shape, x.shape[2:], op="global_avg_pool2d"))
 
     def global_avg_pool2d_backward(self, dy, saved):

@@ -156,9 +156,7 @@ class NativePointwise(PointwiseOps):
                 array[...] = copy
 
     def sgd_step(self, w, g, velocity, lr, momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0):
-        self._update(
-            "sgd_step", _native.sgd_step, w, g, (velocity,), lr, momentum, dampening, nesterov, weight_decay
-        )
+        self._update("sgd_step", _native.sgd_step, w, g, (velocity,), lr, momentum, dampening, nesterov, weight_decay)
 
     def adagrad_step(self, w, g, squares, lr, eps=1e-7, weight_decay=0.0):
         self._update("adagrad_step", _native.adagrad_step, w, g, (squares,), lr, eps, weight_decay)

@@ -223,9 +223,7 @@ class PointwiseOps:
         squares += (1 - decay_rate) * g * g
         w -= lr * g / (self.xp.sqrt(squares) + eps)
 
-    def adam_step(
-        self, w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled=False
-    ):
+    def adam_step(self, w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled=False):
         """Adam, step number t from 1 (Kingma & Ba 2015); `decoupled` decay is AdamW (Loshchilov & Hutter 2019)."""
         self._check_step("adam_step", w, g, m, v)
         if decoupled:

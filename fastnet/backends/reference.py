@@ -12,6 +12,7 @@ from fastnet.backends.checks import FLOATS, check_gradient, check_shape, one_dty
 from fastnet.backends.pointwise import PointwiseOps
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
+
 class Ops(PointwiseOps):
     """The contract and its slow twin."""
 
@@ -84,9 +85,7 @@ class Ops(PointwiseOps):
         y = self.xp.zeros(g.y_shape, x.dtype)
         for group, r, s in np.ndindex(g.groups, g.R, g.S):
             channels, filters = self._group(g, group)
-            y[:, filters] += self.xp.einsum(
-                "ncpq,kc->nkpq", self._tap(xpad, g, r, s)[:, channels], w[filters, :, r, s]
-            )
+            y[:, filters] += self.xp.einsum("ncpq,kc->nkpq", self._tap(xpad, g, r, s)[:, channels], w[filters, :, r, s])
         if b is not None:
             y += b[:, None, None]
         return y, (x, w, g)
@@ -230,9 +229,7 @@ class Ops(PointwiseOps):
         """The mean over all pixels, (N, C, 1, 1)."""
         one_dtype("global_avg_pool2d", x=x)
         if x.ndim != 4 or x.shape[2] * x.shape[3] == 0:
-            raise ValueError(
-                f"global_avg_pool2d: x must have shape (N, C, H, W) with H, W >= 1, got {tuple(x.shape)}"
-            )
+            raise ValueError(f"global_avg_pool2d: x must have shape (N, C, H, W) with H, W >= 1, got {tuple(x.shape)}")
         return x.mean(axis=(2, 3), keepdims=True), (x.shape, x.dtype)
 
     def global_avg_pool2d_backward(self, dy, saved):

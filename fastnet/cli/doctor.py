@@ -29,8 +29,8 @@ def add_parser(commands) -> None:
     parser = commands.add_parser(
         "doctor",
         help="what is installed, and what is wrong with it",
-        description="Show version, instruction set, threads and why, OpenMP, compiler and optional extras; look for\n"
-        "faults; compare the kernels with NumPy.",
+        description="Show version, instruction set, threads and why, OpenMP or not, compiler and optional extras;\n"
+        "look for faults; compare the kernels with NumPy.",
         epilog=_EPILOG,
     )
     parser.set_defaults(run=run)

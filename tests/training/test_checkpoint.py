@@ -138,7 +138,7 @@ def test_killed_process_goes_on_with_the_same_bits(tmp_path):
     """SIGKILL in the middle of an epoch: the checkpoint of the epoch before is what remains."""
     here = Path(__file__)
     script = (
-        f"import sys, os, signal; sys.path[:0] = [{str(here.parent)!r}, {str(here.parents[2])!r}]\n"
+        f"import sys, os, signal; sys.path[:0] = [{str(here.parent)!r}, {str(Path(fn.__file__).parents[1])!r}]\n"
         "from test_checkpoint import *\n"
         f"make({str(tmp_path)!r}, callbacks=[At(13, lambda: os.kill(os.getpid(), signal.SIGKILL))]).train()\n"
     )
@@ -237,7 +237,7 @@ def test_a_crash_while_writing_leaves_the_last_checkpoint(tmp_path, monkeypatch)
 def test_a_process_killed_while_writing_leaves_the_last_checkpoint(tmp_path):
     here = Path(__file__)
     script = (
-        f"import sys, os; sys.path[:0] = [{str(here.parent)!r}, {str(here.parents[2])!r}]\n"
+        f"import sys, os; sys.path[:0] = [{str(here.parent)!r}, {str(Path(fn.__file__).parents[1])!r}]\n"
         "from test_checkpoint import *\n"
         f"solver = make({str(tmp_path)!r}, epochs=1)\n"
         "solver.train()\n"
