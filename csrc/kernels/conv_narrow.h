@@ -1,14 +1,14 @@
-/* Convolution jobs with at most four output channels (the input gradient of an RGB layer, say), where a vector of
- * output channels would be mostly empty: vectors run along output columns instead.
+/* Convolution jobs with so few output channels (the input gradient of an RGB layer, say) that a vector of output channels
+ * would be half empty or more: vectors run along output columns instead.
  *
  * The slab holds each input row as (C, columns), transposed on the way in, so that one load gives a tap's numbers for
  * LANES neighbouring outputs.  A tile is K channels x NARROW vectors of outputs; weights are broadcast.  The order of
  * each output's sum is that of conv_gemm.h: the same bits.
  */
-enum { NARROW_CHANNELS = 4, NARROW = TILE_ROWS / 2 };
+enum { NARROW_CHANNELS = 8, NARROW = TILE_ROWS / 2, NARROW_HALF = (NARROW + 1) / 2 };
 
 INLINE int is_narrow(const conv_job *job) {
-    return job->K <= NARROW_CHANNELS && job->C >= 8 && job->step_w == 1 && job->R * job->S > 0;
+    return job->K <= min64(NARROW_CHANNELS, LANES / 2) && job->C >= 8 && job->step_w == 1 && job->R * job->S > 0;
 }
 
 /* Input rows [row, row + count) of an image, transposed, zeros outside the image. */
@@ -29,26 +29,26 @@ static void fill_transposed(const conv_job *job, int64_t image, int64_t row, int
     }
 }
 
-INLINE void narrow_tile(const int height, const conv_job *job, const REAL *const *vectors, REAL *const *outs,
+INLINE void narrow_tile(const int height, const int width, const conv_job *job, const REAL *const *vectors, REAL *const *outs,
                         const int64_t *counts, int live) {
     vec sum[NARROW_CHANNELS][NARROW];
     const REAL *w = job->packed;
     int64_t line = job->slab_columns;
-    UNROLL for (int i = 0; i < height; i++) UNROLL for (int j = 0; j < NARROW; j++) sum[i][j] = (vec){0};
+    UNROLL for (int i = 0; i < height; i++) UNROLL for (int j = 0; j < width; j++) sum[i][j] = (vec){0};
     for (int64_t r = 0; r < job->R; r++)
         for (int64_t s = 0; s < job->S; s++) {
             const REAL *at[NARROW];
-            UNROLL for (int j = 0; j < NARROW; j++) at[j] = vectors[j] + r * job->tap_h * job->C * line + s * job->tap_w;
+            UNROLL for (int j = 0; j < width; j++) at[j] = vectors[j] + r * job->tap_h * job->C * line + s * job->tap_w;
             for (int64_t c = 0, offset = 0; c < job->C; c++, offset += line, w += height) {
                 vec value[NARROW];
-                UNROLL for (int j = 0; j < NARROW; j++) value[j] = load(at[j] + offset);
+                UNROLL for (int j = 0; j < width; j++) value[j] = load(at[j] + offset);
                 UNROLL for (int i = 0; i < height; i++) {
                     vec weight = broadcast(w[i]);
-                    UNROLL for (int j = 0; j < NARROW; j++) sum[i][j] += weight * value[j];
+                    UNROLL for (int j = 0; j < width; j++) sum[i][j] += weight * value[j];
                 }
             }
         }
-    UNROLL for (int j = 0; j < NARROW; j++) {
+    UNROLL for (int j = 0; j < width; j++) {
         if (j >= live) break;
         UNROLL for (int i = 0; i < height; i++) {
             REAL lanes[LANES], bias = job->bias ? job->bias[i] : 0;
@@ -81,12 +81,21 @@ static void narrow_task(void *context, int64_t task, int thread) {
         first += count;
     }
     for (int64_t j = total; j < total + NARROW; j++) vectors[j] = vectors[total - 1]; /* idle vectors of the last tile */
-    for (int64_t i = 0; i < total; i += NARROW) {
-        int live = (int)min64(NARROW, total - i);
-        if (job->K == 1) narrow_tile(1, job, vectors + i, outs + i, counts + i, live);
-        else if (job->K == 2) narrow_tile(2, job, vectors + i, outs + i, counts + i, live);
-        else if (job->K == 3) narrow_tile(3, job, vectors + i, outs + i, counts + i, live);
-        else narrow_tile(4, job, vectors + i, outs + i, counts + i, live);
+    int width = job->K <= 4 ? NARROW : NARROW_HALF;
+    for (int64_t i = 0; i < total; i += width) {
+        int live = (int)min64(width, total - i);
+        switch (job->K) {
+#define NARROW_CASE(height, width) \
+    case height: narrow_tile(height, width, job, vectors + i, outs + i, counts + i, live); break;
+            NARROW_CASE(1, NARROW)
+            NARROW_CASE(2, NARROW)
+            NARROW_CASE(3, NARROW)
+            NARROW_CASE(4, NARROW)
+            NARROW_CASE(5, NARROW_HALF)
+            NARROW_CASE(6, NARROW_HALF)
+            NARROW_CASE(7, NARROW_HALF)
+            NARROW_CASE(8, NARROW_HALF)
+        }
     }
 }
 
