@@ -81,8 +81,8 @@ INLINE void list_segments(conv_job *job, int64_t *offsets) {
 static fn_status conv_run(conv_job *job) {
     int64_t out_rows = job->N * job->P, panels = ceil_div(job->K, PANEL), taps = job->R * job->S;
     if (out_rows == 0 || job->Q == 0) return FN_OK;
-    if (is_narrow(job)) return narrow_run(job);
     if (is_winograd(job)) return winograd_run(job);
+    if (is_narrow(job)) return narrow_run(job); /* the same bits as below, so it may depend on the vector's width */
     job->slab = taps > 0 && taps_leave_input(job);
     job->slab_columns = (job->Q - 1) * job->step_w + (job->S - 1) * job->tap_w + 1;
 
