@@ -9,11 +9,15 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 def one_dtype(op: str, **arrays) -> np.dtype:
     """The common dtype of the arrays that are not None; refuses mixtures and anything but float32 and float64."""
-    dtypes = {name: array.dtype for name, array in arrays.items() if array is not None}
-    dtype = next(iter(dtypes.values()))
-    if any(other != dtype for other in dtypes.values()):
-        listing = ", ".join(f"{name} {other}" for name, other in dtypes.items())
-        raise TypeError(f"{op}: arrays must have one dtype, got {listing}; cast with .astype(...)")
+    dtype = None
+    for array in arrays.values():
+        if array is None or array.dtype is dtype:
+            continue
+        if dtype is None:
+            dtype = array.dtype
+        elif array.dtype != dtype:
+            listing = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items() if array is not None)
+            raise TypeError(f"{op}: arrays must have one dtype, got {listing}; cast with .astype(...)")
     if dtype not in FLOATS:
         raise TypeError(f"{op}: arrays must be float32 or float64, got {dtype}; cast with .astype(np.float32)")
     return dtype
