@@ -4,7 +4,11 @@
 
 #include "fastnet.h"
 
-#if !defined(_OPENMP) && (defined(__unix__) || defined(__APPLE__))
+#if defined(__unix__) || defined(__APPLE__)
+#define FN_POSIX 1
+#endif
+
+#if defined(FN_POSIX) && !defined(_OPENMP)
 #define FN_POOL 1
 /* Call body(context, i, thread) for i in [0, tasks), tasks < 2^31, on the caller (thread 0) and up to threads - 1 others. */
 void fn_pool_run(int threads, int64_t tasks, fn_task body, void *context);

@@ -5,7 +5,7 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
-#ifdef FN_POOL
+#ifdef FN_POSIX
 #include <pthread.h>
 #endif
 #if defined(__x86_64__) || defined(_M_X64)
@@ -30,7 +30,7 @@ const char *fn_threading(void) {
 #endif
 }
 
-#ifdef FN_POOL
+#ifdef FN_POSIX
 static void before_fork(void) { fn_lock_memory(1); }
 static void after_fork_in_parent(void) { fn_lock_memory(0); }
 static void after_fork_in_child(void) {
@@ -40,7 +40,7 @@ static void after_fork_in_child(void) {
 #endif
 
 void fn_set_threads(int count) {
-#ifdef FN_POOL
+#ifdef FN_POSIX
     static int registered = 0;
     if (!registered) registered = !pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 #endif
