@@ -7,7 +7,8 @@
  *
  * `ticket` holds the job's number in its upper half and the next unclaimed task in its lower half; both change in one
  * compare-and-swap.  A worker reads the job, then claims: if the swap succeeds, the task was unclaimed until now, so the
- * job is still running and what was read of it is true.
+ * job is still running and what was read of it is true.  Before the next job is written the ticket is closed, so that no
+ * claim on the old one can succeed any more.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "pool.h"
@@ -21,6 +22,8 @@
 
 /* Looks at the ticket before sleeping: 50 to 100 microseconds, longer than Python takes from one kernel to the next. */
 enum { SPINS = 2000 };
+
+#define CLOSED UINT32_MAX /* as next task: none is left */
 
 static _Atomic uint64_t ticket;
 static _Atomic(fn_task) job_body;
@@ -90,7 +93,8 @@ static void start_workers(int count) {
 
 void fn_pool_run(int threads, int64_t tasks, fn_task body, void *context) {
     if (workers < threads - 1) start_workers(threads - 1);
-    uint64_t job = (uint32_t)((atomic_load(&ticket) >> 32) + 1);
+    uint64_t before = atomic_load(&ticket) >> 32, job = (uint32_t)(before + 1);
+    atomic_store(&ticket, before << 32 | CLOSED);
     atomic_store(&job_body, body);
     atomic_store(&job_context, context);
     atomic_store(&job_tasks, tasks);
