@@ -62,12 +62,16 @@ int fn_set_isa(const char *name) {
     else
         while (!isas[i].supported()) i++;
     if (i < 0) return -1;
-    chosen = i;
+    __atomic_store_n(&chosen, i, __ATOMIC_RELAXED);
     return 0;
 }
 
 const char *fn_isa(void) { return isas[chosen].name; }
-const fn_kernels *fn_table(int dtype) { return isas[chosen].tables[dtype]; }
+
+const fn_kernels *fn_table(int dtype) {
+    fn_pin_threads();
+    return isas[__atomic_load_n(&chosen, __ATOMIC_RELAXED)].tables[dtype];
+}
 
 const char *fn_compiler(void) {
 #ifdef __clang__
@@ -79,5 +83,5 @@ const char *fn_compiler(void) {
 
 static fn_algorithm conv_algorithm = FN_AUTO;
 
-fn_algorithm fn_conv_algorithm(void) { return conv_algorithm; }
-void fn_set_conv_algorithm(fn_algorithm algorithm) { conv_algorithm = algorithm; }
+fn_algorithm fn_conv_algorithm(void) { return __atomic_load_n(&conv_algorithm, __ATOMIC_RELAXED); }
+void fn_set_conv_algorithm(fn_algorithm algorithm) { __atomic_store_n(&conv_algorithm, algorithm, __ATOMIC_RELAXED); }

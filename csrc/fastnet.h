@@ -29,6 +29,7 @@ typedef void (*fn_task)(void *context, int64_t task, int thread);
  * elementary operations all tasks have together: small work stays on the calling thread. */
 void fn_parallel(int64_t tasks, double work, fn_task body, void *context);
 int fn_threads(void); /* threads that fn_parallel may use; buffers per thread are sized by it */
+void fn_pin_threads(void); /* fix that number for this thread, until the next call; fn_table does */
 void fn_set_threads(int count);
 const char *fn_threading(void); /* whose threads, in words */
 
@@ -51,7 +52,7 @@ void fn_set_poison(int on); /* fill each block with NaN as it is handed out */
 
 typedef struct fn_kernels fn_kernels;
 
-const fn_kernels *fn_table(int dtype); /* 0: float32, 1: float64 */
+const fn_kernels *fn_table(int dtype); /* 0: float32, 1: float64; called before each kernel, on its thread */
 const char *fn_isa(void);
 int fn_set_isa(const char *name); /* 0, or -1 when unknown or beyond this CPU; NULL chooses the best */
 int fn_isa_supported(const char *name);

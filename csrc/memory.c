@@ -8,6 +8,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#if !defined(_WIN32)
+#include <sched.h>
+#endif
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -27,9 +30,16 @@ static fn_memory stats;
 static int poison = 0;
 static char lock_flag = 0;
 
+static void give_way(void) { /* the holder of the lock is not running */
+#if !defined(_WIN32)
+    sched_yield();
+#endif
+}
+
 static void lock(void) {
-    while (__atomic_test_and_set(&lock_flag, __ATOMIC_ACQUIRE)) {
-    }
+    for (int spins = 0; __atomic_test_and_set(&lock_flag, __ATOMIC_ACQUIRE);)
+        if (spins < 100) spins++;
+        else give_way();
 }
 static void unlock(void) { __atomic_clear(&lock_flag, __ATOMIC_RELEASE); }
 
@@ -50,7 +60,7 @@ static int class_of(size_t bytes, size_t *size) {
 
 static block *new_block(size_t size) {
     size_t alignment = size >= HUGE_PAGE ? HUGE_PAGE : 64;
-    size_t bytes = (size + HEADER + alignment - 1) / alignment * alignment;
+    size_t bytes = (size + HEADER + 63) / 64 * 64;
     void *memory = NULL;
 #if defined(_WIN32)
     memory = _aligned_malloc(bytes, alignment);
@@ -58,7 +68,7 @@ static block *new_block(size_t size) {
     if (posix_memalign(&memory, alignment, bytes)) memory = NULL;
 #endif
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (memory && size >= HUGE_PAGE) madvise(memory, bytes, MADV_HUGEPAGE);
+    if (memory && size >= HUGE_PAGE) madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
 #endif
     return memory;
 }
@@ -96,7 +106,7 @@ void *fn_alloc(size_t bytes, fn_kind kind) {
     }
     unlock();
     void *memory = (char *)b + HEADER;
-    if (poison) memset(memory, 0xFF, size); /* all bits set: NaN as float and as double */
+    if (__atomic_load_n(&poison, __ATOMIC_RELAXED)) memset(memory, 0xFF, size); /* all bits set: NaN as float and as double */
     return memory;
 }
 
@@ -139,4 +149,4 @@ void fn_reset_peak(void) {
     unlock();
 }
 
-void fn_set_poison(int on) { poison = on; }
+void fn_set_poison(int on) { __atomic_store_n(&poison, on, __ATOMIC_RELAXED); }

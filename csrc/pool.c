@@ -107,10 +107,9 @@ void fn_pool_run(int threads, int64_t tasks, fn_task body, void *context) {
         pthread_mutex_unlock(&mutex);
     }
     work_on(job, 0);
-    for (int spins = 0; atomic_load(&job_done) < tasks; spins++) {
-        if (spins < SPINS) pause_briefly();
+    for (int spins = 0; atomic_load(&job_done) < tasks;)
+        if (spins < SPINS) spins++, pause_briefly();
         else sched_yield();
-    }
 }
 
 #else

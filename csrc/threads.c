@@ -17,6 +17,7 @@
 #define SMALL_WORK 40000.0
 
 static int thread_count = 1;
+static _Thread_local int pinned = 1; /* of the kernel that this thread runs: scratch is sized by it, whoever sets what */
 static int forked = 0;      /* threads do not survive a fork: a child runs on one thread, with the same bits */
 static int region_busy = 0; /* another thread is in a parallel region: run serially instead of oversubscribing */
 
@@ -44,16 +45,16 @@ void fn_set_threads(int count) {
     static int registered = 0;
     if (!registered) registered = !pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 #endif
-    thread_count = count;
+    __atomic_store_n(&thread_count, count, __ATOMIC_RELAXED);
 }
 
-int fn_threads(void) {
+void fn_pin_threads(void) {
 #if defined(_OPENMP) || defined(FN_POOL)
-    return forked ? 1 : thread_count;
-#else
-    return 1;
+    pinned = __atomic_load_n(&thread_count, __ATOMIC_RELAXED);
 #endif
 }
+
+int fn_threads(void) { return forked ? 1 : pinned; }
 
 /* Subnormal numbers count as zero inside kernels (they cost a hundred cycles on some CPUs); callers see no change. */
 unsigned fn_flush_subnormals(void) {

@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         storage,
         training,
     )
+    from fastnet.algorithms import get_conv_algorithm, set_conv_algorithm  # noqa: F401
     from fastnet.backends import available_backends, use_backend  # noqa: F401
     from fastnet.config import show_config  # noqa: F401
     from fastnet.layers import (  # noqa: F401

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from fastnet import backends
+
 __all__ = ["get_conv_algorithm", "set_conv_algorithm"]
 
 _NAMES = ("auto", "direct", "winograd")
 
-
-def _kernels():
-    from fastnet import backends
-
-    if backends.NativeOps is None:
-        return None
+if backends.NativeOps:
     from fastnet.backends import _native
-
-    return _native
+else:
+    _native = None
 
 
 def set_conv_algorithm(name: str) -> None:
@@ -36,14 +33,12 @@ def set_conv_algorithm(name: str) -> None:
     """
     if name not in _NAMES:
         raise ValueError(f"set_conv_algorithm: name must be one of {', '.join(_NAMES)}, got {name!r}")
-    kernels = _kernels()
-    if kernels:
-        kernels.set_conv_algorithm(_NAMES.index(name))
+    if _native:
+        _native.set_conv_algorithm(_NAMES.index(name))
     elif name == "winograd":
         raise RuntimeError("set_conv_algorithm: the compiled kernels are not built here; the reference is direct")
 
 
 def get_conv_algorithm() -> str:
     """The name that :func:`set_conv_algorithm` was given last ("direct" without compiled kernels)."""
-    kernels = _kernels()
-    return _NAMES[kernels.conv_algorithm()] if kernels else "direct"
+    return _NAMES[_native.conv_algorithm()] if _native else "direct"

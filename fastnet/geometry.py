@@ -14,8 +14,8 @@ from functools import lru_cache
 
 __all__ = ["Conv2dGeometry", "Pool2dGeometry"]
 
-# Every element count and byte offset must fit a signed 64-bit integer with room for 8-byte items.
-_MAX_ELEMENTS = 2**59
+# Every byte count must fit a signed 64-bit integer, times 8-byte items, 1,024 threads and a kernel's small factors.
+_MAX_ELEMENTS = 2**46
 
 
 def _integer(value, name: str, minimum: int) -> int:
@@ -280,6 +280,8 @@ def _pool2d(x_shape, kernel, stride, padding, ceil_mode, count_include_pad, op) 
             f"{op}: kernel {R}x{S} is larger than the padded input's {padded[0]}x{padded[1]} "
             f"(x.shape={x_shape}, padding={padding!r})"
         )
+    if R * S >= 2**31:
+        raise ValueError(f"{op}: a kernel of {R}x{S} has more positions than an index can hold (2**31 - 1)")
     P = _pooled(H, R, stride[0], sides[0], sides[1], ceil_mode)
     Q = _pooled(W, S, stride[1], sides[2], sides[3], ceil_mode)
     _check_elements(op, x=x_shape, output=(N, C, P, Q), window=(R, S))

@@ -98,7 +98,7 @@ def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta
     if _suffix(path) == ".npz":
         if metadata:
             raise ValueError(f"{path}: .npz files keep no metadata")
-        atomic_write(path, lambda file: np.savez(file, **arrays, allow_pickle=False))
+        atomic_write(path, lambda file: np.savez(file, **arrays))
     else:
         data = _safetensors().numpy.save(arrays, metadata)
         atomic_write(path, lambda file: file.write(data))

@@ -99,7 +99,7 @@ def _kernels():
 
 
 def get_num_threads() -> int:
-    """Threads that kernels use (1 on the reference backend, without OpenMP, and in a forked child)."""
+    """Threads that kernels use (1 on the reference backend, in a single-threaded build, and in a forked child)."""
     kernels = _kernels()
     return kernels.threads() if kernels else 1
 

@@ -350,3 +350,11 @@ def test_equal_arguments_of_different_types_are_not_confused():
             Conv2dGeometry.make(X, W, stride=bad)
         with pytest.raises(TypeError, match="conv2d: stride must be an integer"):
             Conv2dGeometry.make(X, W, stride=(1, bad))
+
+
+def test_sizes_whose_scratch_would_overflow_are_refused():
+    far = 2**31 - 1
+    with pytest.raises(ValueError, match="more elements than memory can hold"):
+        Conv2dGeometry.make((1, 1, 1, 1), (1, 1, 3, 2), 1, (far, far, 2**27 - 1, 0), (far, 2**27 - 1))
+    with pytest.raises(ValueError, match="more positions than an index can hold|more elements than memory can hold"):
+        Pool2dGeometry.make((1, 1, 1, 1), (2**17, 2**17), 1, 2**16)

@@ -1,4 +1,4 @@
-/* whatever the compiler targets by default (no FMA is assumed). */
+/* whatever the compiler targets by default (on x86-64 SSE2, without FMA). */
 #define ISA_NAME "portable"
 #define TABLE fn_portable_f64
 #define REAL double

@@ -202,8 +202,9 @@ static fn_status affine_run(int64_t rows, int64_t C, const REAL *x, const REAL *
 static fn_status norm_apply(int64_t rows, int64_t C, const void *x, const double *mean, const double *inverse_std,
                             const void *gamma, const void *beta, void *y) {
     if (rows == 0 || C == 0) return FN_OK;
-    double *scale = fn_alloc((size_t)(2 * C) * sizeof(double), FN_SCRATCH), *shift = scale + C;
+    double *scale = fn_alloc((size_t)(2 * C) * sizeof(double), FN_SCRATCH);
     if (!scale) return FN_NO_MEMORY;
+    double *shift = scale + C;
     for (int64_t c = 0; c < C; c++) {
         scale[c] = gamma ? inverse_std[c] * (double)((const REAL *)gamma)[c] : inverse_std[c];
         shift[c] = beta ? (double)((const REAL *)beta)[c] : 0;
@@ -217,8 +218,9 @@ static fn_status norm_backward(int64_t rows, int64_t C, const void *dy, const vo
                                const double *inverse_std, const void *gamma, const double *dgamma, const double *dbeta,
                                int training, void *dx) {
     if (rows == 0 || C == 0) return FN_OK;
-    double *slope = fn_alloc((size_t)(3 * C) * sizeof(double), FN_SCRATCH), *scale = slope + C, *shift = scale + C;
+    double *slope = fn_alloc((size_t)(3 * C) * sizeof(double), FN_SCRATCH);
     if (!slope) return FN_NO_MEMORY;
+    double *scale = slope + C, *shift = scale + C;
     for (int64_t c = 0; c < C; c++) {
         slope[c] = gamma ? inverse_std[c] * (double)((const REAL *)gamma)[c] : inverse_std[c];
         scale[c] = -slope[c] * inverse_std[c] * dgamma[c] / (double)rows;

@@ -25,6 +25,7 @@ cdef extern from "fastnet.h" nogil:
     ctypedef struct fn_memory:
         int64_t live, cached, peak, scratch_live, scratch_peak
     int fn_threads()
+    void fn_pin_threads()
     void fn_set_threads(int count)
     const char *fn_threading()
     void *fn_alloc(size_t size, fn_kind kind)
@@ -174,6 +175,7 @@ def layout(array):
 # ---------------------------------------------------------------- settings
 
 def threads():
+    fn_pin_threads()
     return fn_threads()
 
 def set_threads(int count):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fastnet.backends import _native
-from fastnet.backends.checks import check_joinable, check_labels, check_shape, one_dtype
+from fastnet.backends.checks import check_gradient, check_joinable, check_labels, check_shape, one_dtype
 from fastnet.backends.pointwise import PointwiseOps
 
 _F64 = np.dtype(np.float64)
@@ -115,12 +115,11 @@ class NativePointwise(PointwiseOps):
         x = self._dense(x)
         y, keep = self.empty(x.shape, x.dtype), self.empty(x.shape, np.uint8)
         _native.dropout(x.size, p, seed, offset, x, y, keep)
-        return y, (keep, p)
+        return y, (keep, p, x.dtype)
 
     def dropout_backward(self, dy, saved):
-        keep, p = saved
-        one_dtype("dropout_backward", dy=dy)
-        check_shape("dropout_backward", "dy", dy, keep.shape)
+        keep, p, dtype = saved
+        check_gradient("dropout_backward", dy, keep.shape, dtype)
         dx = self.empty(dy.shape, dy.dtype)
         _native.dropout_backward(dy.size, p, self._dense(dy), keep, dx)
         return dx

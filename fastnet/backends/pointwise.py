@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet.backends import philox
-from fastnet.backends.checks import check_joinable, check_labels, check_shape, one_dtype
+from fastnet.backends.checks import check_gradient, check_joinable, check_labels, check_shape, one_dtype
 
 
 class PointwiseOps:
@@ -153,7 +153,7 @@ class PointwiseOps:
 
     def dropout_backward(self, dy, saved):
         keep, scale = saved
-        check_shape("dropout_backward", "dy", dy, keep.shape)
+        check_gradient("dropout_backward", dy, keep.shape, scale.dtype)
         return self.xp.where(keep, dy * scale, self.xp.zeros_like(dy))
 
     @staticmethod
@@ -252,7 +252,7 @@ class PointwiseOps:
         return a + b
 
     def accumulate(self, total, x):
-        """total += x, in place."""
+        """total += x, in place; the two must not overlap, unless they are one array."""
         one_dtype("accumulate", total=total, x=x)
         check_shape("accumulate", "x", x, total.shape)
         total += x

@@ -54,7 +54,7 @@ class Conv2d(Layer):
         return geometry.y_shape[1:]
 
     def _geometry(self, x_shape, w_shape):
-        groups = w_shape[0] and x_shape[1] if self.groups == "depthwise" else self.groups
+        groups = x_shape[1] if self.groups == "depthwise" else self.groups
         return Conv2dGeometry.make(x_shape, w_shape, self.stride, self.padding, self.dilation, groups)
 
     def run(self, x, training, ops):

@@ -275,3 +275,41 @@ def test_unknown_instruction_sets_are_refused():
     for name in ("", "AVX2", "sse9", "avx512 "):
         assert not _native.isa_supported(name) and not _native.set_isa(name)
         assert _native.isa() == before
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.skipif(len(ISAS) < 2, reason="this CPU has no AVX-512")
+def test_few_output_channels_have_the_same_bits_on_narrow_and_wide_paths(best_native, isa, dtype, channels):
+    """Which path is taken depends on the vector's width here, so the paths must agree to the last bit."""
+    results = set()
+    for name in ISAS:
+        isa(name)
+        for shape, arguments in (((3, 12, 9, 21), {"padding": 1}), ((2, 9, 8, 35), {"padding": (2, 0), "dilation": 2})):
+            x, w = cases.normal(shape, dtype), cases.normal((channels, shape[1], 3, 3), dtype, 1)
+            geometry = Conv2dGeometry.make(x.shape, w.shape, **arguments)
+            for bias in (None, cases.normal((channels,), dtype, 2)):
+                results.add((shape, bias is None, best_native.conv2d(x, w, bias, geometry)[0].tobytes()))
+    assert len(results) == 4
+
+
+def test_number_of_threads_may_change_while_kernels_run(best_native, threads):
+    """Scratch is sized by the number of threads at the start of a call, and no more threads than that use it."""
+    x, w = cases.normal((8, 16, 24, 24), np.float32), cases.normal((16, 16, 3, 3), np.float32, 1)
+    geometry = Conv2dGeometry.make(x.shape, w.shape, padding=1)
+    expected, wrong, stop = best_native.conv2d(x, w, None, geometry)[0].tobytes(), [], threading.Event()
+
+    def compute():
+        while not stop.is_set():
+            if best_native.conv2d(x, w, None, geometry)[0].tobytes() != expected:
+                wrong.append(1)
+
+    workers = [threading.Thread(target=compute) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for count in range(400):
+        threads(1 + 8 * (count % 2))
+        time.sleep(0.001)
+    stop.set()
+    for worker in workers:
+        worker.join()
+    assert wrong == []
