@@ -37,6 +37,8 @@ def _arrays(op: str, **given) -> list:
     strong, found = [], {}
     for name, value in given.items():
         if value is None:
+            if name in ("x", "weight", "columns"):
+                raise TypeError(f"{op}: {name} must be an array of real numbers, got None")
             found[name] = None
             continue
         weak = not hasattr(value, "dtype")
@@ -179,6 +181,10 @@ def batch_norm(x, gamma=None, beta=None, running_mean=None, running_var=None, tr
         ``dx, dgamma, dbeta = backward(dy)``.
     """
     ops = current()
+    if not eps > 0:
+        raise ValueError(f"batch_norm: eps must be positive, got {eps!r}")
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"batch_norm: momentum, the weight of the new value, must lie in [0, 1], got {momentum!r}")
     x, gamma, beta, mean, var = _arrays(
         "batch_norm", x=x, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var
     )

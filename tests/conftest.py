@@ -70,3 +70,13 @@ def data_folder():
     if not folder.is_dir():
         pytest.skip("no real data here: set FASTNET_TEST_DATA to a folder with mnist/, cifar10/ and weights/")
     return folder
+
+
+def pytest_report_header():
+    """Which fastnet is tested: the source tree beside the tests may hide the installed one."""
+    native = (
+        f"native kernels, {backends.native._native.isa()}"
+        if backends.NativeOps
+        else f"reference only: {backends.why_not_native}"
+    )
+    return f"fastnet: {Path(backends.__file__).parents[1]} ({native})"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 from fastnet.backends.reference import Ops
 
@@ -14,6 +16,12 @@ try:
     importlib.import_module("fastnet.backends._native")
 except ModuleNotFoundError:
     why_not_native = "installed with FASTNET_NO_EXT=1, or a source tree that was not built"
+    if (Path(__file__).parents[2] / "csrc" / "fastnet.h").is_file() and not os.environ.get("FASTNET_BACKEND"):
+        warnings.warn(
+            "fastnet is imported from its source folder, where the kernels are not built: everything runs on NumPy, "
+            "slowly. Start Python elsewhere to use an installed fastnet, or build in place: pip install -e .",
+            stacklevel=2,
+        )
 except ImportError as error:  # built for another Python or machine
     why_not_native = str(error)
 else:

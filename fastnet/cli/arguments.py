@@ -42,8 +42,8 @@ def count(text: str) -> int:
 
 
 def whole(text: str) -> int:
-    """An integer >= 0."""
-    return _number(text, int, lambda value: value >= 0, "an integer >= 0")
+    """An integer from 0 to 2**63 - 1."""
+    return _number(text, int, lambda value: 0 <= value < 2**63, "an integer from 0 to 2**63 - 1")
 
 
 def positive(text: str) -> float:

@@ -90,6 +90,12 @@ def npz(
         raise ValueError(f"{path}: expected X_train, y_train, X_test, y_test, or X and y; it has {sorted(arrays)}")
     X_train, y_train, X_test, y_test = parts
     count = 1 + max(int(y.max()) for y in (y_train, y_test) if y.size) if y_train.size or y_test.size else 0
+    samples = y_train.size + y_test.size
+    if classes is None and count > max(samples, 1):
+        raise ValueError(
+            f"{path}: labels reach {count - 1}, more than its {samples} images could name; "
+            "renumber them from 0: np.unique(y, return_inverse=True)[1]"
+        )
     return Dataset(
         _images(path, X_train, channels_last),
         y_train,

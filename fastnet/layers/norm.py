@@ -30,7 +30,7 @@ class _BatchNorm(Layer):
 
     _axes = 0
 
-    def __init__(self, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
+    def __init__(self, *, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
         if not eps > 0:
             raise ValueError(f"{type(self).__name__}: eps must be positive, got {eps!r}")
         if not (isinstance(momentum, (int, float)) and 0 <= momentum <= 1):
