@@ -100,8 +100,9 @@ def _kernels():
 
 def get_num_threads() -> int:
     """Threads that kernels use (1 on the reference backend, in a single-threaded build, and in a forked child)."""
-    kernels = _kernels()
-    return kernels.threads() if kernels else 1
+    from fastnet import backends
+
+    return backends.current().threads
 
 
 def set_num_threads(count: int) -> None:

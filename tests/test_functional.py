@@ -175,3 +175,15 @@ def test_empty_batches():
     assert y.shape == (0, 6, 3, 4) and dx.shape == (0, 4, 5, 6)
     assert not dw.any() and not db.any()
     assert F.max_pool2d(X[:0], 2)[0].shape == (0, 4, 2, 3)
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "flatten", "global_avg_pool2d"])
+def test_none_is_no_array(name):
+    with pytest.raises(TypeError, match=f"{name}: x must be an array of real numbers, got None"):
+        getattr(F, name)(None)
+
+
+@pytest.mark.parametrize("wrong", [{"eps": 0.0}, {"eps": -1.0}, {"eps": float("nan")}, {"momentum": 2.0}])
+def test_batch_norm_refuses_what_the_layer_refuses(wrong):
+    with pytest.raises(ValueError, match="batch_norm: (eps|momentum)"):
+        F.batch_norm(np.ones((4, 3), np.float32), training=True, **wrong)

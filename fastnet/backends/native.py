@@ -37,6 +37,10 @@ class NativeOps(NativePointwise, Ops):
 
     name = "native"
 
+    @property
+    def threads(self) -> int:
+        return _native.threads()
+
     # ---------------------------------------------------------------- arrays
 
     def asarray(self, x, dtype=None):

@@ -18,6 +18,7 @@ class Ops(PointwiseOps):
 
     name = "reference"
     xp = np
+    threads = 1  # that its ops use
 
     # ---------------------------------------------------------------- arrays
 

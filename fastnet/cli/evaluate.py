@@ -37,7 +37,8 @@ def run(args) -> int:
     if args.threads:
         with user_mistakes():
             fastnet.set_num_threads(args.threads)
-    found = saved.load(args.model)
+    with user_mistakes():
+        found = saved.load(args.model)
     spec, image_size = found.card["data"]
     if args.data:
         spec, image_size = args.data, None

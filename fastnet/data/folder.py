@@ -91,6 +91,8 @@ def _read(folder: Path, classes: list[str], size, gray: bool, resize: bool = Tru
             raise ValueError(f"image_folder: {folder / name} holds no images ({', '.join(sorted(_SUFFIXES))})")
         files += found
         labels += [number] * len(found)
+    if size is not None:
+        _check_memory(len(files), size, 1 if gray else 3)
     first = _open(files[0], size if resize else None, gray)
     X = np.empty((len(files), first.shape[2], *(size or first.shape[:2])), np.uint8)
     for i, file in enumerate(files):
@@ -102,6 +104,20 @@ def _read(folder: Path, classes: list[str], size, gray: bool, resize: bool = Tru
             )
         X[i] = image.transpose(2, 0, 1)
     return X, np.asarray(labels)
+
+
+def _check_memory(count: int, size, channels: int) -> None:
+    """Refuse images that would not fit the machine's memory, before the system ends the process for it."""
+    needed = count * channels * size[0] * size[1]
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        memory = 2**40
+    if needed > memory // 2:
+        raise ValueError(
+            f"image_folder: {count} images of {size[0]}x{size[1]} take {needed / 2**30:.1f} GiB, more than half "
+            f"of this machine's {memory / 2**30:.1f} GiB; give a smaller size"
+        )
 
 
 def _open(file: Path, size, gray: bool) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fastnet.layers.base import Layer
 
 __all__ = ["ReLU", "LeakyReLU", "Sigmoid", "Tanh"]
@@ -23,6 +25,8 @@ class LeakyReLU(Layer):
     """x where x > 0, else slope * x (Maas et al. 2013)."""
 
     def __init__(self, slope=0.01):
+        if not isinstance(slope, (int, float)) or not math.isfinite(slope):
+            raise ValueError(f"LeakyReLU: slope must be a finite number, got {slope!r}")
         self.slope = float(slope)
 
     def run(self, x, training, ops):

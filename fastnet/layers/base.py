@@ -45,6 +45,8 @@ class Layer(State, Prediction):
         Of the parameters; inputs are cast to it.
     macs : int
         Multiply-accumulates for one image, as last built.
+    uses : list of (output shape, macs)
+        One for each place of the layer in the model that was built last around it.
     path : str
         Where the layer sits in the model that was built last around it ("1.body.0").
     own : dict of str to Parameter
@@ -56,6 +58,7 @@ class Layer(State, Prediction):
     output_shape: Shape | None = None
     dtype = None
     macs = 0
+    uses = ()
     path = ""
     traced = True  # whether trace() reports this layer's own output
 
@@ -135,6 +138,8 @@ class Layer(State, Prediction):
         if dtype is None:
             dtype = next((leaf.dtype for leaf in self.leaves() if leaf.built), "float32")
         self._name("", set())
+        for _, layer in self.named_layers():
+            layer.uses = []
         return self.place(shape, initializers.generator(seed), initializers.float_dtype(dtype))
 
     def place(self, shape: Shape, rng, dtype) -> Shape:
@@ -147,6 +152,7 @@ class Layer(State, Prediction):
             what = type(self).__name__ if self.children() else repr(self)
             raise type(error)(f"{error} [layer {self.path}: {what}, input shape {shape}]") from error
         self.input_shape, self.output_shape, self.dtype, self.built = shape, output_shape, dtype, True
+        self.uses = [*self.uses, (output_shape, self.macs)]
         for name, parameter in self.own.items():
             parameter.name = f"{self.path}.{name}" if self.path else name
         return output_shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastnet import initializers
 from fastnet.geometry import Conv2dGeometry, pair
 from fastnet.layers.base import Layer, count
+from fastnet.layers.parameter import weighted
 from fastnet.layers.shape import image_shape
 
 __all__ = ["Conv2d"]
@@ -61,16 +62,4 @@ class Conv2d(Layer):
         weight, bias = self.weight, self.bias
         geometry = self._geometry(x.shape, weight.value.shape)
         y, saved = ops.conv2d(x, weight.value, None if bias is None else bias.value, geometry)
-
-        def backward(dy, input_gradient=True):
-            needs = input_gradient, weight.trainable, bias is not None and bias.trainable
-            if not any(needs):
-                return None
-            dx, dw, db = ops.conv2d_backward(dy, saved, needs)
-            if needs[1]:
-                weight.accumulate(dw)
-            if needs[2]:
-                bias.accumulate(db)
-            return dx
-
-        return y, backward
+        return y, weighted(ops.conv2d_backward, saved, weight, bias)

@@ -22,7 +22,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, p=0.5, seed=None):
-        if not 0 <= p < 1:
+        if not isinstance(p, (int, float)) or not 0 <= p < 1:
             raise ValueError(f"Dropout: p, the probability of zeroing, must lie in [0, 1), got {p!r}")
         if seed is not None and not 0 <= seed < 2**64:
             raise ValueError(f"Dropout: seed must lie in [0, 2**64), got {seed!r}")

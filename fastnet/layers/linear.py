@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastnet import initializers
 from fastnet.layers.base import Layer, count
+from fastnet.layers.parameter import weighted
 
 __all__ = ["Linear"]
 
@@ -40,16 +41,4 @@ class Linear(Layer):
     def run(self, x, training, ops):
         weight, bias = self.weight, self.bias
         y, saved = ops.linear(x, weight.value, None if bias is None else bias.value)
-
-        def backward(dy, input_gradient=True):
-            needs = input_gradient, weight.trainable, bias is not None and bias.trainable
-            if not any(needs):
-                return None
-            dx, dw, db = ops.linear_backward(dy, saved, needs)
-            if needs[1]:
-                weight.accumulate(dw)
-            if needs[2]:
-                bias.accumulate(db)
-            return dx
-
-        return y, backward
+        return y, weighted(ops.linear_backward, saved, weight, bias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnet.layers.base import Layer
+from fastnet.layers.parameter import weighted
 
 __all__ = ["BatchNorm1d", "BatchNorm2d"]
 
@@ -69,19 +70,7 @@ class _BatchNorm(Layer):
             self.momentum,
             self.eps,
         )
-
-        def backward(dy, input_gradient=True):
-            needs = input_gradient, gamma is not None and gamma.trainable, beta is not None and beta.trainable
-            if not any(needs):
-                return None
-            dx, dgamma, dbeta = ops.batch_norm_backward(dy, saved, needs)
-            if needs[1]:
-                gamma.accumulate(dgamma)
-            if needs[2]:
-                beta.accumulate(dbeta)
-            return dx
-
-        return y, backward
+        return y, weighted(ops.batch_norm_backward, saved, gamma, beta)
 
 
 class BatchNorm1d(_BatchNorm):

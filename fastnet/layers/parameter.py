@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastnet.backends import current
 
-__all__ = ["Parameter"]
+__all__ = ["Parameter", "weighted"]
 
 
 class Parameter:
@@ -60,3 +60,20 @@ class Parameter:
     @property
     def _frozen(self) -> bool:
         return not self.trainable and not self.buffer
+
+
+def weighted(gradient, saved, weight: Parameter | None, bias: Parameter | None):
+    """The backward of an op with a weight and a bias: computes what somebody needs, adds into their gradients."""
+
+    def backward(dy, input_gradient=True):
+        needs = input_gradient, *(parameter is not None and parameter.trainable for parameter in (weight, bias))
+        if not any(needs):
+            return None
+        dx, dw, db = gradient(dy, saved, needs)
+        if needs[1]:
+            weight.accumulate(dw)
+        if needs[2]:
+            bias.accumulate(db)
+        return dx
+
+    return backward

@@ -84,7 +84,10 @@ def summarize(model) -> Summary:
             continue
         own = [parameter for parameter in layer.own.values() if not parameter.buffer]
         size = sum(parameter.size for parameter in own)
-        rows.append(Row(path, type(layer).__name__, layer.output_shape, size, layer.macs))
-        parameters, macs = parameters + size, macs + layer.macs
+        for use, (output_shape, of_use) in enumerate(layer.uses):  # a shared layer has a row for each
+            name = f"{path} (use {use + 1})" if use else path
+            rows.append(Row(name, type(layer).__name__, output_shape, 0 if use else size, of_use))
+            macs += of_use
+        parameters += size
         trainable += sum(parameter.size for parameter in own if parameter.trainable)
     return Summary(rows, parameters, trainable, macs, model.input_shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections import Counter
 from collections.abc import Iterable
 
@@ -13,6 +14,8 @@ __all__ = ["Optimizer", "SGD", "AdaGrad", "RMSProp", "Adam", "AdamW"]
 
 def _check(optimizer: str, name: str, value: float, below: float = math.inf, positive: bool = False) -> float:
     """`value` as a float, or a ValueError unless 0 <= value < below (0 < value when `positive`)."""
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{optimizer}: {name} must be a number, got {value!r}")
     low_ok = value > 0 if positive else value >= 0
     if not (low_ok and value < below):
         low = "> 0" if positive else ">= 0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import numbers
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from fastnet import losses
 from fastnet.layers import Evaluation, trace
 from fastnet.optim import Adam, ConstantLR, Optimizer
+from fastnet.training.arguments import check_arguments, check_folder
 from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
 from fastnet.training.debug import check_finite, guard
@@ -103,6 +105,7 @@ class Solver:
         verbose: bool = True,
         debug: str | None = None,
     ):
+        check_arguments(model, batch_size, seed, regularizer, augment, callbacks, early_stopping, info)
         for name, value in {"epochs": epochs, "checkpoint_every": checkpoint_every, "keep": keep}.items():
             if not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(f"Solver: {name} must be an integer >= 1, got {value!r}")
@@ -121,7 +124,11 @@ class Solver:
         self.checkpoint_every, self.keep, self._written = int(checkpoint_every), int(keep), []
         self.callbacks = list(callbacks)
         if early_stopping is not None:
-            stopper = EarlyStopping(patience=early_stopping) if isinstance(early_stopping, int) else early_stopping
+            stopper = (
+                EarlyStopping(patience=early_stopping)
+                if isinstance(early_stopping, numbers.Integral)
+                else early_stopping
+            )
             self.callbacks.append(stopper)
         if isinstance(preprocess, str) and preprocess != "standardize":
             raise ValueError(f"Solver: preprocess must be 'standardize' or callable, got {preprocess!r}")
@@ -160,6 +167,8 @@ class Solver:
         FloatingPointError
             The loss is not finite.
         """
+        if self.checkpoint is not None:
+            check_folder(self.checkpoint)
         if resume is not None:
             self._resume(resume)
         self._progress, self._stop_reason = Progress(self.verbose, self.epochs), None
@@ -280,6 +289,8 @@ class Solver:
 
     def predict(self, X, batch_size: int | None = None) -> np.ndarray:
         """Scores for X, preprocessed as in training."""
+        if len(X) == 0:
+            return np.asarray(self.model.predict(np.empty((0, *self.model.input_shape), self.model.dtype)))
         loader = ordered(self.loader, X, np.zeros(len(X), np.int64), batch_size or self.loader.batch_size)
         return np.concatenate([np.asarray(self.model.predict(x, len(x))) for x, _ in loader.batches(0)])
 

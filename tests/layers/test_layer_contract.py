@@ -449,3 +449,16 @@ def test_ops_come_from_the_current_backend():
     with use_backend("reference"):
         assert current().name == "reference"
         np.testing.assert_allclose(model(x), here, rtol=1e-4, atol=1e-5)
+
+
+def test_summary_counts_a_shared_layer_once_in_parameters_and_at_each_place_in_macs():
+    shared = Conv2d(3, 3, padding=1)
+    model = Sequential(shared, MaxPool2d(2), shared)
+    for _ in range(2):  # building again starts the count anew
+        model.build((3, 8, 8))
+        summary = model.summary()
+        assert (summary.parameters, summary.macs) == (84, 81 * 64 + 81 * 16)
+        assert [(row.name, row.output_shape) for row in summary.rows if row.layer == "Conv2d"] == [
+            ("0", (3, 8, 8)),
+            ("0 (use 2)", (3, 4, 4)),
+        ]

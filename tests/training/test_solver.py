@@ -446,3 +446,41 @@ def test_history_shows_itself():
     assert history._repr_html_().count("<tr>") == 4 and "val acc" in history._repr_html_()
     assert repr(history).startswith("History(3 epochs, 12 iterations; epoch 3, loss ")
     assert repr(History()) == "History(0 epochs, 0 iterations)" and "<table>" in History()._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "wrong, error, message",
+    [
+        ({"regularizer": 1e-4}, TypeError, "regularizer must be an object such as"),
+        ({"callbacks": [3]}, TypeError, "callbacks must be training.Callback objects, got 3"),
+        ({"early_stopping": "x"}, TypeError, "early_stopping must be an int"),
+        ({"augment": lambda x, rng: x}, TypeError, "augment must be a list of callables"),
+        ({"batch_size": "a"}, ValueError, "batch_size must be an integer from 1"),
+        ({"seed": 2**70}, ValueError, "seed must be an integer from 0"),
+        ({"info": {"a": {1}}}, TypeError, "info must be what JSON can hold"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_training(wrong, error, message):
+    with pytest.raises(error, match=message):
+        fn.Solver(linear(), problem(), **wrong)
+
+
+def test_model_that_is_none_is_refused():
+    with pytest.raises(TypeError, match="model must be a fastnet layer"):
+        fn.Solver(3, problem())
+
+
+def test_patience_may_be_a_numpy_integer():
+    assert fn.Solver(linear(), problem(), early_stopping=np.int64(2)).callbacks[0].patience == 2
+
+
+def test_folder_that_cannot_be_written_is_told_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    solver = fn.Solver(linear(), problem(), checkpoint=tmp_path / "file", verbose=False)
+    with pytest.raises(OSError, match="file"):
+        solver.train()
+    assert solver.iteration == 0
+
+
+def test_prediction_of_nothing():
+    assert fn.Solver(linear(), problem(), verbose=False).predict(problem()[0][:0]).shape == (0, 3)

@@ -1,0 +1,56 @@
+"""What a Solver is given beside data, checked before training starts."""
+
+from __future__ import annotations
+
+import json
+import numbers
+import tempfile
+from pathlib import Path
+
+from fastnet.layers import Layer
+from fastnet.training.callbacks import Callback, EarlyStopping
+
+__all__ = ["check_arguments", "check_folder"]
+
+
+def check_arguments(model, batch_size, seed, regularizer, augment, callbacks, early_stopping, info) -> None:
+    """What would otherwise fail in the middle of training.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Which argument of Solver is wrong, and what was expected.
+    """
+    if not isinstance(model, Layer):
+        raise TypeError(f"Solver: model must be a fastnet layer, such as Sequential(...), got {model!r}")
+    for name, value, least, below in (("batch_size", batch_size, 1, 2**62), ("seed", seed, 0, 2**63)):
+        if not isinstance(value, numbers.Integral) or not least <= value < below:
+            raise ValueError(f"Solver: {name} must be an integer from {least} to {below - 1}, got {value!r}")
+    if regularizer is not None and not (hasattr(regularizer, "loss") and hasattr(regularizer, "add_gradients")):
+        raise TypeError(f"Solver: regularizer must be an object such as regularizers.L2(1e-4), got {regularizer!r}")
+    if not isinstance(augment, (tuple, list)) or not all(map(callable, augment)):
+        raise TypeError(f"Solver: augment must be a list of callables (x, rng) -> x, got {augment!r}")
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"Solver: callbacks must be training.Callback objects, got {callback!r}")
+    if early_stopping is not None and not isinstance(early_stopping, (numbers.Integral, EarlyStopping)):
+        raise TypeError(
+            f"Solver: early_stopping must be an int (epochs of patience) or EarlyStopping, got {early_stopping!r}"
+        )
+    try:
+        json.dumps(info)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"Solver: info must be what JSON can hold (checkpoints keep it): {error}") from error
+
+
+def check_folder(folder: Path) -> None:
+    """Make a run's folder and write to it once, so that a checkpoint can be written when training has come that far.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be made or written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
