@@ -1,0 +1,24 @@
+"""Course assignments on fastnet, untouched: an import hook, the course's API, adapters for its siblings.
+
+Names are looked up in their modules on first use, like those of fastnet itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_HOME: dict[str, str] = {}  # public name: its module
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'fastnet.compat' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

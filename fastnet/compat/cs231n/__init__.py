@@ -1,0 +1,1 @@
+"""The course CS231n's API, module by module under the course's names."""

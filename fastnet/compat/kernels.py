@@ -1,0 +1,251 @@
+"""Convolution and pooling behind plain NumPy arrays: what every course adapter calls.
+
+Arrays may be anything that NumPy takes: lists, integers, strided, Fortran-ordered, read-only.  They are promoted as NumPy
+promotes: x in float64 with w in float32 gives float64; integers alone become float64, float16 float32.  Results are
+new C-contiguous arrays, and nothing is remembered between calls but what a call returns.
+
+Convolutions return ``(y, saved)``.  `saved` holds a copy of x, so that whoever changes x in place afterwards still gets the
+gradients of the call; the weights are given again, as courses keep them by reference.  Pooling keeps nothing.
+
+Arguments beyond the arrays are those of :class:`~fastnet.geometry.Conv2dGeometry` and
+:class:`~fastnet.geometry.Pool2dGeometry`: an int, a pair, or (top, bottom, left, right) for padding.  Sizes need not divide:
+rows and columns that no window reaches are left out, and their gradient is 0.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.backends import current
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+
+__all__ = [
+    "Saved",
+    "avg_pool_backward",
+    "avg_pool_forward",
+    "conv_backward",
+    "conv_forward",
+    "max_pool_backward",
+    "max_pool_forward",
+    "promoted",
+]
+
+TIES = ("split", "first", "all")
+
+
+class Saved(NamedTuple):
+    """What a convolution's backward pass needs: a copy of x in the backend's memory order, and the geometry."""
+
+    image: np.ndarray
+    geometry: Conv2dGeometry
+
+    @classmethod
+    def of(cls, x, w_shape, stride=1, pad=0, dtype=None) -> Saved:
+        """For adapters whose cache has x and w alone: as if the forward pass had just run."""
+        ops, x = current(), np.asarray(x)
+        geometry = Conv2dGeometry.make(x.shape, w_shape, stride, pad)
+        image = ops.asarray(x, dtype or promoted("conv", x=x))
+        return cls(image.copy("K") if np.may_share_memory(image, x) else image, geometry)
+
+
+def promoted(op: str, **arrays) -> np.dtype:
+    """The dtype in which arrays are computed together: NumPy's promotion, but float32 or float64.
+
+    Raises
+    ------
+    TypeError
+        An array of complex numbers, of more than 64 bits, or of something else.
+    """
+    dtype = np.result_type(*(array.dtype for array in arrays.values()))
+    if dtype.kind in "biu":
+        return np.dtype(np.float64)
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        listing = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
+        raise TypeError(
+            f"{op}: arrays must hold real numbers of at most 64 bits, got {listing}; cast with .astype(...)"
+        )
+    return np.result_type(dtype, np.float32)
+
+
+def _c_order(x) -> np.ndarray:
+    return np.ascontiguousarray(x)
+
+
+# ---------------------------------------------------------------- convolution
+
+
+def conv_forward(x, w, b=None, stride=1, pad=0):
+    """y[n,k,p,q] = b[k] + sum over c,r,s of xpad[n, c, p*stride + r, q*stride + s] * w[k,c,r,s].
+
+    Parameters
+    ----------
+    x : array, (N, C, H, W)
+    w : array, (K, C, R, S)
+    b : array of K numbers in any shape, optional
+    stride : int or pair
+    pad : int, pair or (top, bottom, left, right)
+
+    Returns
+    -------
+    y : ndarray, (N, K, P, Q), C order, of the promoted dtype of x, w and b
+    saved : Saved
+        For :func:`conv_backward`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments that do not fit together; the message says which.
+    """
+    ops, x, w = current(), np.asarray(x), np.asarray(w)
+    given = {"x": x, "w": w}
+    if b is not None:
+        given["b"] = b = np.asarray(b)
+        b = b.reshape(-1)
+    dtype = promoted("conv", **given)
+    saved = Saved.of(x, w.shape, stride, pad, dtype)
+    weights, bias = np.ascontiguousarray(w, dtype), None if b is None else ops.asarray(b, dtype)
+    y, _ = ops.conv2d(saved.image, weights, bias, saved.geometry)
+    return _c_order(y), saved
+
+
+def conv_backward(dy, saved, w, needs=(True, True, True)):
+    """The gradients of :func:`conv_forward`.
+
+    Parameters
+    ----------
+    dy : array, (N, K, P, Q)
+    saved : Saved
+        From the forward call.
+    w : array, (K, C, R, S)
+    needs : three bools
+        Which of the gradients anybody wants.
+
+    Returns
+    -------
+    dx, dw, db : ndarrays (N, C, H, W), (K, C, R, S), (K,), C order, of the promoted dtype of dy, x and w
+        None where `needs` is False.
+    """
+    ops, dy, w = current(), np.asarray(dy), np.asarray(w)
+    dtype = promoted("conv_backward", dy=dy, x=saved.image, w=w)
+    if w.shape != saved.geometry.w_shape:
+        raise ValueError(f"conv_backward: w must have the forward pass's shape {saved.geometry.w_shape}, got {w.shape}")
+    image, weights = ops.asarray(saved.image, dtype), np.ascontiguousarray(w, dtype)
+    dx, dw, db = ops.conv2d_backward(ops.asarray(dy, dtype), (image, weights, saved.geometry), needs)
+    return None if dx is None else _c_order(dx), dw, db
+
+
+# ---------------------------------------------------------------- pooling
+
+
+def _taps(g):
+    """For each position of the window, rows first, the index of the pixels of x that lie under it."""
+    for r, s in np.ndindex(g.R, g.S):
+        yield (
+            ...,
+            slice(r, r + (g.P - 1) * g.stride[0] + 1, g.stride[0]),
+            slice(s, s + (g.Q - 1) * g.stride[1] + 1, g.stride[1]),
+        )
+
+
+def _maxima(x, g):
+    y = None
+    for tap in _taps(g):
+        y = x[tap].copy() if y is None else np.maximum(y, x[tap], out=y)
+    return y
+
+
+def max_pool_forward(x, kernel, stride=None):
+    """The largest value of each window; NaN where it holds one.
+
+    Parameters
+    ----------
+    x : array, (N, C, H, W)
+    kernel : int or pair
+    stride : int or pair, default `kernel`
+
+    Returns
+    -------
+    y : ndarray, (N, C, P, Q), C order
+    """
+    x = np.asarray(x)
+    geometry = Pool2dGeometry.make(x.shape, kernel, stride, op="max_pool")
+    return _maxima(np.ascontiguousarray(x, promoted("max_pool", x=x)), geometry)
+
+
+def max_pool_backward(dy, x, kernel, stride=None, ties="split"):
+    """The gradient of :func:`max_pool_forward`.
+
+    Parameters
+    ----------
+    dy : array, (N, C, P, Q)
+    x : array, (N, C, H, W)
+        As in the forward call; it is read again.
+    kernel, stride
+        As in the forward call.
+    ties : "split", "first" or "all"
+        What equal maxima of a window get: equal parts of its gradient; all of it the first of them, rows first; or all of it
+        each of them.  NaN is equal to NaN.
+
+    Returns
+    -------
+    dx : ndarray, (N, C, H, W), C order, of the promoted dtype of dy and x
+    """
+    dy, x = np.asarray(dy), np.asarray(x)
+    if ties not in TIES:
+        raise ValueError(f"max_pool_backward: ties must be one of {', '.join(map(repr, TIES))}, got {ties!r}")
+    g = Pool2dGeometry.make(x.shape, kernel, stride, op="max_pool_backward")
+    if dy.shape != g.y_shape:
+        raise ValueError(f"max_pool_backward: dy must have shape {g.y_shape}, got {dy.shape}")
+    dtype = promoted("max_pool_backward", dy=dy, x=x)
+    x, dx = np.ascontiguousarray(x, dtype), np.zeros(x.shape, dtype)
+    y = _maxima(x, g)
+    equal = [(x[tap] == y) | (x[tap] != x[tap]) for tap in _taps(g)]
+    share = dy.astype(dtype)
+    if ties == "split":
+        share /= sum(mask.astype(dtype) for mask in equal)
+    taken = np.zeros(g.y_shape, bool)
+    for tap, mask in zip(_taps(g), equal, strict=True):
+        if ties == "first":
+            mask, taken = mask & ~taken, mask | taken
+        dx[tap] += np.where(mask, share, 0)
+    return dx
+
+
+def avg_pool_forward(x, kernel, stride=None):
+    """The mean of each window.
+
+    Parameters
+    ----------
+    x : array, (N, C, H, W)
+    kernel : int or pair
+    stride : int or pair, default `kernel`
+
+    Returns
+    -------
+    y : ndarray, (N, C, P, Q), C order
+    """
+    ops, x = current(), np.asarray(x)
+    geometry = Pool2dGeometry.make(x.shape, kernel, stride, op="avg_pool")
+    return _c_order(ops.avg_pool2d(ops.asarray(x, promoted("avg_pool", x=x)), geometry)[0])
+
+
+def avg_pool_backward(dy, x_shape, kernel, stride=None):
+    """The gradient of :func:`avg_pool_forward`: an equal part to each pixel of a window.
+
+    Parameters
+    ----------
+    dy : array, (N, C, P, Q)
+    x_shape : (N, C, H, W)
+    kernel, stride
+        As in the forward call.
+
+    Returns
+    -------
+    dx : ndarray, (N, C, H, W), C order
+    """
+    ops, dy = current(), np.asarray(dy)
+    geometry = Pool2dGeometry.make(x_shape, kernel, stride, op="avg_pool_backward")
+    dtype = promoted("avg_pool_backward", dy=dy)
+    return _c_order(ops.avg_pool2d_backward(ops.asarray(dy, dtype), (geometry, dtype)))
