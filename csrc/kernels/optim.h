@@ -1,5 +1,5 @@
-/* Optimiser updates in one pass over weights, gradient and state; settings are converted to REAL once.  Plain loops:
- * the compiler knows square roots of vectors, and each element goes through the same operations wherever it lies. */
+/* Optimiser updates in one pass over weights, gradient and state; settings are converted to REAL once.  Which product is
+ * fused with which sum is said by multiply_add, so that all compilers give the same bits. */
 typedef struct {
     int64_t n;
     REAL *w, *m, *v; /* m: velocity, Adam's means; v: means or sums of squares */
@@ -10,43 +10,43 @@ typedef struct {
 
 enum { STEP_BLOCK = 8192 };
 
-/* What every task starts with: its piece of the arrays.  g' = g + decay*w is the slope that the formulas call g. */
-#define STEP(job, context, task, thread)                                                       \
-    const step_job *job = context;                                                             \
-    const int64_t from = (task) * STEP_BLOCK, count = min64(STEP_BLOCK, job->n - from);        \
-    REAL *restrict w = job->w + from;                                                          \
-    const REAL *restrict g = job->g + from;                                                    \
-    const REAL lr = job->lr, decay = job->decay;                                               \
-    (void)(thread)
+/* A task's vectors: from i on, `lanes` are left.  The job is copied, so that stores are known not to change it. */
+#define EACH_STEP(task)                                                                                  \
+    for (int64_t i = (task) * STEP_BLOCK, last = min64(i + STEP_BLOCK, job.n), lanes = last - i; i < last; \
+         i += LANES, lanes -= LANES)
+
+/* g' = g + decay*w is the slope that the formulas call g. */
+INLINE vec slope_of(step_job job, int64_t i, vec w, int64_t lanes) {
+    return multiply_add(broadcast(job.decay), w, load_part(job.g + i, lanes));
+}
 
 static void step_run(const step_job *job, double cost, fn_task body) {
     fn_parallel(ceil_div(job->n, STEP_BLOCK), (double)job->n * cost / LANES, body, (void *)job);
 }
 
-INLINE REAL square_root(REAL x) { return __builtin_choose_expr(sizeof(REAL) == 4, __builtin_sqrtf, __builtin_sqrt)(x); }
-
 /* w -= lr*g */
 static void sgd_task(void *context, int64_t task, int thread) {
-    STEP(job, context, task, thread);
-    for (int64_t i = 0; i < count; i++) w[i] -= lr * (g[i] + decay * w[i]);
+    const step_job job = *(const step_job *)context;
+    const vec minus_lr = broadcast(-job.lr);
+    (void)thread;
+    EACH_STEP(task) {
+        vec w = load_part(job.w + i, lanes);
+        store_part(job.w + i, multiply_add(minus_lr, slope_of(job, i, w, lanes), w), lanes);
+    }
 }
 
 /* m = beta1*m + rate1*g; w -= lr*m, or with Nesterov's momentum lr*(g + beta1*m) */
 static void momentum_task(void *context, int64_t task, int thread) {
-    STEP(job, context, task, thread);
-    const REAL beta1 = job->beta1, rate1 = job->rate1;
-    REAL *restrict m = job->m + from;
-    if (job->nesterov)
-        for (int64_t i = 0; i < count; i++) {
-            REAL slope = g[i] + decay * w[i];
-            m[i] = beta1 * m[i] + rate1 * slope;
-            w[i] -= lr * (slope + beta1 * m[i]);
-        }
-    else
-        for (int64_t i = 0; i < count; i++) {
-            m[i] = beta1 * m[i] + rate1 * (g[i] + decay * w[i]);
-            w[i] -= lr * m[i];
-        }
+    const step_job job = *(const step_job *)context;
+    const vec minus_lr = broadcast(-job.lr), beta1 = broadcast(job.beta1), rate1 = broadcast(job.rate1);
+    (void)thread;
+    EACH_STEP(task) {
+        vec w = load_part(job.w + i, lanes), slope = slope_of(job, i, w, lanes);
+        vec m = multiply_add(beta1, load_part(job.m + i, lanes), rate1 * slope);
+        vec along = job.nesterov ? multiply_add(beta1, m, slope) : m;
+        store_part(job.m + i, m, lanes);
+        store_part(job.w + i, multiply_add(minus_lr, along, w), lanes);
+    }
 }
 
 static void sgd_step(int64_t n, void *w, const void *g, void *velocity, double lr, double momentum, double dampening,
@@ -58,13 +58,14 @@ static void sgd_step(int64_t n, void *w, const void *g, void *velocity, double l
 
 /* v = beta2*v + rate2*g^2 (AdaGrad: v += g^2, both 1); w -= lr*g / (sqrt(v) + eps) */
 static void squares_task(void *context, int64_t task, int thread) {
-    STEP(job, context, task, thread);
-    const REAL beta2 = job->beta2, rate2 = job->rate2, eps = job->eps;
-    REAL *restrict v = job->v + from;
-    for (int64_t i = 0; i < count; i++) {
-        REAL slope = g[i] + decay * w[i];
-        v[i] = beta2 * v[i] + rate2 * slope * slope;
-        w[i] -= lr * slope / (square_root(v[i]) + eps);
+    const step_job job = *(const step_job *)context;
+    const vec lr = broadcast(job.lr), beta2 = broadcast(job.beta2), rate2 = broadcast(job.rate2), eps = broadcast(job.eps);
+    (void)thread;
+    EACH_STEP(task) {
+        vec w = load_part(job.w + i, lanes), slope = slope_of(job, i, w, lanes);
+        vec v = multiply_add(rate2 * slope, slope, beta2 * load_part(job.v + i, lanes));
+        store_part(job.v + i, v, lanes);
+        store_part(job.w + i, w - lr * slope / (square_root(v) + eps), lanes);
     }
 }
 
@@ -84,15 +85,19 @@ static void rmsprop_step(int64_t n, void *w, const void *g, void *squares, doubl
 /* m = beta1*m + rate1*g; v = beta2*v + rate2*g^2; w = shrink*w - lr*m / (sqrt(correction*v) + eps), where lr is the
  * rate / (1 - beta1^t), correction 1 / (1 - beta2^t), and shrink 1 - rate*decay when decay is decoupled, else 1. */
 static void adam_task(void *context, int64_t task, int thread) {
-    STEP(job, context, task, thread);
-    const REAL beta1 = job->beta1, rate1 = job->rate1, beta2 = job->beta2, rate2 = job->rate2;
-    const REAL shrink = job->shrink, correction = job->correction, eps = job->eps;
-    REAL *restrict m = job->m + from, *restrict v = job->v + from;
-    for (int64_t i = 0; i < count; i++) {
-        REAL slope = g[i] + decay * w[i];
-        m[i] = beta1 * m[i] + rate1 * slope;
-        v[i] = beta2 * v[i] + rate2 * slope * slope;
-        w[i] = shrink * w[i] - lr * m[i] / (square_root(correction * v[i]) + eps);
+    const step_job job = *(const step_job *)context;
+    const vec lr = broadcast(job.lr), beta1 = broadcast(job.beta1), rate1 = broadcast(job.rate1);
+    const vec beta2 = broadcast(job.beta2), rate2 = broadcast(job.rate2), correction = broadcast(job.correction);
+    const vec eps = broadcast(job.eps), shrink = broadcast(job.shrink);
+    (void)thread;
+    EACH_STEP(task) {
+        vec w = load_part(job.w + i, lanes), slope = slope_of(job, i, w, lanes);
+        vec m = multiply_add(beta1, load_part(job.m + i, lanes), rate1 * slope);
+        vec v = multiply_add(rate2 * slope, slope, beta2 * load_part(job.v + i, lanes));
+        vec down = lr * m / (square_root(correction * v) + eps);
+        store_part(job.m + i, m, lanes);
+        store_part(job.v + i, v, lanes);
+        store_part(job.w + i, multiply_add(shrink, w, -down), lanes);
     }
 }
 

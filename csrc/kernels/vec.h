@@ -99,6 +99,30 @@ INLINE vec multiply_add(vec a, vec b, vec c) {
 #endif
 }
 
+INLINE double multiply_add_double(double a, double b, double c) {
+#if VECTOR_BYTES > 16 || defined(__aarch64__)
+    return __builtin_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+INLINE vec square_root(vec x) {
+#if VECTOR_BYTES == 64
+    if (sizeof(REAL) == 4) return (vec)_mm512_sqrt_ps((__m512)x);
+    return (vec)_mm512_sqrt_pd((__m512d)x);
+#elif VECTOR_BYTES == 32
+    if (sizeof(REAL) == 4) return (vec)_mm256_sqrt_ps((__m256)x);
+    return (vec)_mm256_sqrt_pd((__m256d)x);
+#elif defined(__aarch64__)
+    if (sizeof(REAL) == 4) return (vec)vsqrtq_f32((float32x4_t)x);
+    return (vec)vsqrtq_f64((float64x2_t)x);
+#else
+    for (int i = 0; i < LANES; i++) x[i] = sizeof(REAL) == 4 ? (REAL)__builtin_sqrtf((float)x[i]) : (REAL)__builtin_sqrt((double)x[i]);
+    return x;
+#endif
+}
+
 /* Lane i is lane which[i] of a and b side by side; `which` is constant. */
 INLINE vec shuffle(vec a, vec b, mask which) {
 #ifdef __clang__

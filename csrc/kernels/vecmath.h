@@ -61,7 +61,8 @@ INLINE double log_of(double x) {
     int64_t e = ((bits - 0x3FE6A09E667F3BCD) >> 52), mantissa = bits - e * ((int64_t)1 << 52);
     double m, series = 0;
     memcpy(&m, &mantissa, sizeof m);
-    double s = (m - 1) / (m + 1), square = s * s;
-    for (int i = 23; i >= 3; i -= 2) series = series * square + 1.0 / i;
-    return (double)e * 0x1.62e42feep-1 + ((double)e * 1.9082149292705877e-10 + 2 * (s * square * series) + 2 * s);
+    double s = (m - 1) / (m + 1), square = s * s, exponent = (double)e;
+    for (int i = 23; i >= 3; i -= 2) series = multiply_add_double(series, square, 1.0 / i);
+    double small = multiply_add_double(exponent, 1.9082149292705877e-10, 2 * (s * square * series));
+    return multiply_add_double(exponent, 0x1.62e42feep-1, small + 2 * s);
 }
