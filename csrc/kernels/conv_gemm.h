@@ -36,7 +36,7 @@ static void conv_task(void *context, int64_t task, int thread) {
     REAL **outs = (REAL **)(rows + job->rows_per_task * job->Q);
     locate_pixels(job, first, last, (REAL *)scratch, rows, outs);
     for (; panel < end_panel; panel += PANEL) {
-        const REAL *b = job->packed + panel * (steps + 1);
+        const REAL *b = job->prepared + panel * (steps + 1);
         ending end = {job->bias ? b + steps * PANEL : NULL, 0, min64(PANEL, job->K - panel)};
         for (int64_t i = 0; i < pixels; i += TILE_ROWS) {
             int live = (int)min64(TILE_ROWS, pixels - i);
@@ -54,7 +54,7 @@ static void conv_task(void *context, int64_t task, int thread) {
 static void pack_weights(void *context, int64_t panel, int thread) {
     const conv_job *job = context;
     int64_t columns = min64(PANEL, job->K - panel * PANEL), steps = job->R * job->S * job->C;
-    REAL *b = job->packed + panel * PANEL * (steps + 1);
+    REAL *b = job->prepared + panel * PANEL * (steps + 1);
     (void)thread;
     for (int64_t i = 0; i < job->R; i++)
         for (int64_t j = 0; j < job->S; j++, b += job->C * PANEL)
@@ -78,11 +78,8 @@ INLINE void list_segments(conv_job *job, int64_t *offsets) {
         for (int64_t j = 0; j < (joined ? 1 : job->S); j++) *offsets++ = i * job->tap_h * line + j * job->tap_w * pixel;
 }
 
-static fn_status conv_run(conv_job *job) {
+static void gemm_measure(conv_job *job) {
     int64_t out_rows = job->N * job->P, panels = ceil_div(job->K, PANEL), taps = job->R * job->S;
-    if (out_rows == 0 || job->Q == 0) return FN_OK;
-    if (is_winograd(job)) return winograd_run(job);
-    if (is_narrow(job)) return narrow_run(job); /* the same bits as below, so it may depend on the vector's width */
     job->slab = taps > 0 && taps_leave_input(job);
     job->slab_columns = (job->Q - 1) * job->step_w + (job->S - 1) * job->tap_w + 1;
 
@@ -94,40 +91,79 @@ static fn_status conv_run(conv_job *job) {
     job->row_tasks = ceil_div(out_rows, rows);
     job->panels_per_task = job->row_tasks >= 2 * fn_threads() ? panels : ceil_div(panels, fn_threads());
     int64_t images = (rows + job->P - 2) / job->P + 1; /* that a task may touch */
-    if (job->slab) job->slab_bytes = (rows * job->step_h + images * slab_rows(job, 1)) * line;
+    job->slab_bytes = job->slab ? (rows * job->step_h + images * slab_rows(job, 1)) * line : 0;
     job->slab_bytes = ceil_div(job->slab_bytes, 64) * 64;
     job->scratch_bytes = ceil_div(job->slab_bytes + rows * job->Q * 2 * (int64_t)sizeof(void *), 64) * 64;
+    job->shared_bytes = taps * (int64_t)sizeof(int64_t); /* the segments' offsets */
+    job->prepared_bytes = panels * PANEL * (taps * job->C + 1) * (int64_t)sizeof(REAL);
+}
 
-    size_t packed_bytes = (size_t)(panels * PANEL * (taps * job->C + 1)) * sizeof(REAL);
-    job->packed = fn_alloc(packed_bytes + (size_t)taps * sizeof(int64_t), FN_SCRATCH);
-    job->scratch = fn_alloc((size_t)(fn_threads() * job->scratch_bytes), FN_SCRATCH);
-    fn_status status = job->packed && job->scratch ? FN_OK : FN_NO_MEMORY;
-    if (status == FN_OK) {
-        list_segments(job, (int64_t *)((char *)job->packed + packed_bytes));
-        double steps = (double)taps * (double)job->C;
-        fn_parallel(panels, steps * PANEL * (double)panels, pack_weights, job);
-        fn_parallel(job->row_tasks * ceil_div(panels, job->panels_per_task),
-                    (double)out_rows * (double)job->Q * (double)job->K * (steps + 1) / LANES, conv_task, job);
-    }
-    fn_free(job->packed);
+static void gemm_prepare(conv_job *job) {
+    int64_t panels = ceil_div(job->K, PANEL), steps = job->R * job->S * job->C;
+    fn_parallel(panels, (double)steps * PANEL * (double)panels, pack_weights, job);
+}
+
+static void gemm_execute(conv_job *job) {
+    double steps = (double)(job->R * job->S) * (double)job->C;
+    list_segments(job, (int64_t *)(job->scratch + fn_threads() * job->scratch_bytes));
+    fn_parallel(job->row_tasks * ceil_div(ceil_div(job->K, PANEL), job->panels_per_task),
+                (double)(job->N * job->P) * (double)job->Q * (double)job->K * (steps + 1) / LANES, conv_task, job);
+}
+
+/* Three steps, so that inference can keep what depends on the weights alone: measure chooses the form and says how large
+ * `prepared` and `scratch` must be, prepare lays out the weights, execute computes. */
+static void conv_measure(conv_job *job) {
+    job->form = is_winograd(job) ? BY_WINOGRAD : is_narrow(job) ? BY_NARROW : BY_GEMM; /* narrow has gemm's bits: may see LANES */
+    if (job->form == BY_WINOGRAD) winograd_measure(job);
+    else if (job->form == BY_NARROW) narrow_measure(job);
+    else gemm_measure(job);
+}
+
+static void conv_prepare(conv_job *job) {
+    if (job->form == BY_WINOGRAD) winograd_prepare(job);
+    else if (job->form == BY_NARROW) narrow_prepare(job);
+    else gemm_prepare(job);
+}
+
+static void conv_execute(conv_job *job) {
+    if (job->form == BY_WINOGRAD) winograd_execute(job);
+    else if (job->form == BY_NARROW) narrow_execute(job);
+    else gemm_execute(job);
+}
+
+INLINE int64_t conv_scratch_bytes(const conv_job *job) { return fn_threads() * job->scratch_bytes + job->shared_bytes; }
+
+static fn_status conv_run(conv_job *job) {
+    if (job->N * job->P * job->Q == 0) return FN_OK;
+    conv_measure(job);
+    job->prepared = fn_alloc((size_t)job->prepared_bytes, FN_SCRATCH);
+    job->scratch = fn_alloc((size_t)conv_scratch_bytes(job), FN_SCRATCH);
+    fn_status status = job->prepared && job->scratch ? FN_OK : FN_NO_MEMORY;
+    if (status == FN_OK) conv_prepare(job), conv_execute(job);
+    fn_free(job->prepared);
     fn_free(job->scratch);
     return status;
 }
 
-static fn_status conv_forward(const fn_conv *g, const void *x, const void *w, const void *bias, void *y) {
+/* The forward pass of one group. */
+INLINE conv_job forward_job(const fn_conv *g, int64_t group, const REAL *x, const REAL *w, const REAL *bias, REAL *y) {
     int64_t C = g->C / g->groups, K = g->K / g->groups, taps = g->R * g->S;
+    return (conv_job){
+        .N = g->N, .H = g->H, .W = g->W, .C = C, .in_pixel = g->C, .in = x + group * C,
+        .P = g->P, .Q = g->Q, .K = K, .out_image = g->P * g->Q * g->K, .out_row = g->Q * g->K, .out_pixel = g->K,
+        .out = y + group * K,
+        .R = g->R, .S = g->S, .step_h = g->stride_h, .step_w = g->stride_w,
+        .first_h = -g->pad_top, .first_w = -g->pad_left, .tap_h = g->dilation_h, .tap_w = g->dilation_w,
+        .w = w + group * K * C * taps, .w_tap_h = g->S, .w_tap_w = 1, .w_in = taps, .w_out = C * taps,
+        .bias = bias ? bias + group * K : NULL,
+    };
+}
+
+static fn_status conv_forward(const fn_conv *g, const void *x, const void *w, const void *bias, void *y) {
     fn_status status = FN_OK;
     if (is_depthwise(g)) return depthwise_forward(g, x, w, bias, y);
     for (int64_t group = 0; group < g->groups && status == FN_OK; group++) {
-        conv_job job = {
-            .N = g->N, .H = g->H, .W = g->W, .C = C, .in_pixel = g->C, .in = (const REAL *)x + group * C,
-            .P = g->P, .Q = g->Q, .K = K, .out_image = g->P * g->Q * g->K, .out_row = g->Q * g->K, .out_pixel = g->K,
-            .out = (REAL *)y + group * K,
-            .R = g->R, .S = g->S, .step_h = g->stride_h, .step_w = g->stride_w,
-            .first_h = -g->pad_top, .first_w = -g->pad_left, .tap_h = g->dilation_h, .tap_w = g->dilation_w,
-            .w = (const REAL *)w + group * K * C * taps, .w_tap_h = g->S, .w_tap_w = 1, .w_in = taps, .w_out = C * taps,
-            .bias = bias ? (const REAL *)bias + group * K : NULL,
-        };
+        conv_job job = forward_job(g, group, x, w, bias, y);
         status = conv_run(&job);
     }
     return status;

@@ -6,6 +6,8 @@
  *   input gradient:  for each phase (a, b) of the stride, pixels (a + stride*p, b + stride*q) of dx meet the taps with
  *                    (a + padding - r*dilation) divisible by stride; step = 1.
  */
+typedef enum { BY_GEMM, BY_NARROW, BY_WINOGRAD } conv_form; /* conv_gemm.h, conv_narrow.h, conv_winograd.h */
+
 typedef struct {
     int64_t N, H, W, C, in_pixel; /* the input: C channels are used of each pixel, pixels lie in_pixel apart */
     const REAL *in;
@@ -16,12 +18,16 @@ typedef struct {
     int64_t w_tap_h, w_tap_w, w_in, w_out;
     const REAL *bias; /* or NULL */
 
-    /* filled by conv_run */
+    /* filled by conv_measure */
+    conv_form form;
     int slab;                                          /* whether inputs are copied */
     int64_t rows_per_task, row_tasks, panels_per_task; /* a task is some output rows times some panels */
-    int64_t slab_columns, slab_bytes, scratch_bytes;
+    int64_t slab_columns, slab_bytes;
+    int64_t prepared_bytes, scratch_bytes, shared_bytes; /* scratch_bytes for each thread, then shared_bytes for all */
     segments along;
-    REAL *packed; /* for each panel: its steps, then its bias */
+
+    /* given by the caller of conv_prepare and conv_execute */
+    REAL *prepared; /* weights as the form wants them; BY_GEMM, for each panel: its steps, then its bias */
     char *scratch;
 } conv_job;
 

@@ -32,7 +32,7 @@ static void fill_transposed(const conv_job *job, int64_t image, int64_t row, int
 INLINE void narrow_tile(const int height, const int width, const conv_job *job, const REAL *const *vectors, REAL *const *outs,
                         const int64_t *counts, int live) {
     vec sum[NARROW_CHANNELS][NARROW];
-    const REAL *w = job->packed;
+    const REAL *w = job->prepared;
     int64_t line = job->slab_columns;
     UNROLL for (int i = 0; i < height; i++) UNROLL for (int j = 0; j < width; j++) sum[i][j] = (vec){0};
     for (int64_t r = 0; r < job->R; r++)
@@ -99,8 +99,8 @@ static void narrow_task(void *context, int64_t task, int thread) {
     }
 }
 
-static fn_status narrow_run(conv_job *job) {
-    int64_t out_rows = job->N * job->P, a_row = ceil_div(job->Q, LANES), taps = job->R * job->S;
+static void narrow_measure(conv_job *job) {
+    int64_t out_rows = job->N * job->P, a_row = ceil_div(job->Q, LANES);
     job->slab_columns = a_row * LANES + (job->S - 1) * job->tap_w;
     int64_t line = job->slab_columns * job->C * (int64_t)sizeof(REAL);
     int64_t rows = max64(1, min64(8 * NARROW / a_row, ((int64_t)1 << 18) / max64(1, line * job->step_h)));
@@ -109,20 +109,21 @@ static fn_status narrow_run(conv_job *job) {
     int64_t images = (rows + job->P - 2) / job->P + 1;
     job->slab_bytes = ceil_div((rows * job->step_h + images * slab_rows(job, 1)) * line, 64) * 64;
     job->scratch_bytes = job->slab_bytes + ceil_div((rows * a_row + NARROW) * 3 * 8, 64) * 64;
-    job->packed = fn_alloc((size_t)(taps * job->C * job->K) * sizeof(REAL), FN_SCRATCH);
-    job->scratch = fn_alloc((size_t)(fn_threads() * job->scratch_bytes), FN_SCRATCH);
-    fn_status status = job->packed && job->scratch ? FN_OK : FN_NO_MEMORY;
-    if (status == FN_OK) {
-        REAL *w = job->packed;
-        for (int64_t i = 0; i < job->R; i++)
-            for (int64_t j = 0; j < job->S; j++)
-                for (int64_t c = 0; c < job->C; c++)
-                    for (int64_t k = 0; k < job->K; k++)
-                        *w++ = job->w[i * job->w_tap_h + j * job->w_tap_w + c * job->w_in + k * job->w_out];
-        fn_parallel(ceil_div(out_rows, rows), (double)out_rows * (double)job->Q * (double)(taps * job->C * job->K) / LANES,
-                    narrow_task, job);
-    }
-    fn_free(job->packed);
-    fn_free(job->scratch);
-    return status;
+    job->shared_bytes = 0;
+    job->prepared_bytes = job->R * job->S * job->C * job->K * (int64_t)sizeof(REAL);
+}
+
+static void narrow_prepare(conv_job *job) {
+    REAL *w = job->prepared;
+    for (int64_t i = 0; i < job->R; i++)
+        for (int64_t j = 0; j < job->S; j++)
+            for (int64_t c = 0; c < job->C; c++)
+                for (int64_t k = 0; k < job->K; k++)
+                    *w++ = job->w[i * job->w_tap_h + j * job->w_tap_w + c * job->w_in + k * job->w_out];
+}
+
+static void narrow_execute(conv_job *job) {
+    int64_t out_rows = job->N * job->P;
+    fn_parallel(ceil_div(out_rows, job->rows_per_task),
+                (double)out_rows * (double)job->Q * (double)(job->R * job->S * job->C * job->K) / LANES, narrow_task, job);
 }

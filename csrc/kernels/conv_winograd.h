@@ -10,9 +10,8 @@
 typedef struct {
     const conv_job *job;
     tile_grid grid;
-    int64_t block, panels, v_point, m_point, scratch_bytes; /* numbers from one point to the next in V and M */
+    int64_t block, panels, v_point, m_point; /* numbers from one point to the next in V and M */
     REAL *u, *zeros;
-    char *scratch;
 } winograd_job;
 
 /* U[point][panel][c][lane] = G g G^T of the filters of one panel. */
@@ -59,7 +58,7 @@ static void winograd_block(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
     const conv_job *job = w->job;
     int64_t first = task * w->block, count = min64(w->block, w->grid.count - first), C = job->C, K = job->K;
-    REAL *v = (REAL *)(w->scratch + thread * w->scratch_bytes), *m = v + POINTS * w->v_point;
+    REAL *v = (REAL *)(job->scratch + thread * job->scratch_bytes), *m = v + POINTS * w->v_point;
     for (int64_t t = 0; t < count; t++) {
         const REAL *pixels[POINTS];
         int64_t tile = first + t, column = tile % w->grid.across, row = tile / w->grid.across % w->grid.down;
@@ -111,26 +110,33 @@ INLINE int is_winograd(const conv_job *job) {
     return fits && choose_winograd(job->C, job->K, job->P, job->Q);
 }
 
-static fn_status winograd_run(const conv_job *job) {
+/* Blocks, and where V, M and U lie; U is followed by C zeros. */
+INLINE winograd_job winograd_blocks(const conv_job *job) {
     winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q), .panels = ceil_div(job->K, PANEL)};
     int64_t tile_bytes = POINTS * (job->C + job->K) * (int64_t)sizeof(REAL), tiles = WINOGRAD_BLOCK_BYTES / tile_bytes;
     tiles = min64(96, max64(48, tiles / 24 * 24));
     w.block = max64(1, min64(tiles, ceil_div(w.grid.count, 2 * fn_threads())));
     if (w.block > TILE_ROWS) w.block = ceil_div(w.block, TILE_ROWS) * TILE_ROWS;
     w.v_point = odd_lines(w.block * job->C), w.m_point = odd_lines(w.block * job->K);
-    w.scratch_bytes = POINTS * (w.v_point + w.m_point) * (int64_t)sizeof(REAL);
-    size_t u_bytes = (size_t)(POINTS * w.panels * job->C * PANEL) * sizeof(REAL), zero_bytes = (size_t)job->C * sizeof(REAL);
-    w.u = fn_alloc(u_bytes + zero_bytes, FN_SCRATCH);
-    w.scratch = fn_alloc((size_t)(fn_threads() * w.scratch_bytes), FN_SCRATCH);
-    fn_status status = w.u && w.scratch ? FN_OK : FN_NO_MEMORY;
-    if (status == FN_OK) {
-        w.zeros = (REAL *)((char *)w.u + u_bytes);
-        memset(w.zeros, 0, zero_bytes);
-        fn_parallel(w.panels, (double)(w.panels * job->C) * 200, winograd_filters, &w);
-        fn_parallel(ceil_div(w.grid.count, w.block),
-                    (double)w.grid.count * POINTS * (double)job->C * (double)job->K / LANES, winograd_block, &w);
-    }
-    fn_free(w.u);
-    fn_free(w.scratch);
-    return status;
+    w.u = job->prepared, w.zeros = w.u + POINTS * w.panels * job->C * PANEL;
+    return w;
+}
+
+static void winograd_measure(conv_job *job) {
+    winograd_job w = winograd_blocks(job);
+    job->prepared_bytes = (POINTS * w.panels * PANEL + 1) * job->C * (int64_t)sizeof(REAL);
+    job->scratch_bytes = POINTS * (w.v_point + w.m_point) * (int64_t)sizeof(REAL);
+    job->shared_bytes = 0;
+}
+
+static void winograd_prepare(conv_job *job) {
+    winograd_job w = winograd_blocks(job);
+    memset(w.zeros, 0, (size_t)job->C * sizeof(REAL));
+    fn_parallel(w.panels, (double)(w.panels * job->C) * 200, winograd_filters, &w);
+}
+
+static void winograd_execute(conv_job *job) {
+    winograd_job w = winograd_blocks(job);
+    fn_parallel(ceil_div(w.grid.count, w.block),
+                (double)w.grid.count * POINTS * (double)job->C * (double)job->K / LANES, winograd_block, &w);
 }
