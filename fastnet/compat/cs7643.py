@@ -1,0 +1,76 @@
+"""Georgia Tech CS 7643, assignment 2: the modules Conv2D and MaxPooling, images (N, C, H, W).
+
+::
+
+    from fastnet.compat.cs7643 import Conv2D, MaxPooling
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.compat import kernels
+
+__all__ = ["Conv2D", "MaxPooling"]
+
+
+class Conv2D:
+    """Convolution; `backward` returns nothing and leaves the gradients in ``dx``, ``dw`` and ``db``.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size, stride, padding : int
+
+    Attributes
+    ----------
+    weight : array, (out_channels, in_channels, kernel_size, kernel_size)
+        1e-3 times normal numbers of ``np.random.seed(1024)``, which the constructor calls, as in the course.
+    bias : array, (out_channels,)
+    cache
+        What backward needs of the last forward pass.
+    """
+
+    def __init__(self, in_channels, out_channels, kernel_size=3, stride=1, padding=0):
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        np.random.seed(1024)
+        self.weight = 1e-3 * np.random.randn(out_channels, in_channels, kernel_size, kernel_size)
+        self.bias = np.zeros(out_channels)
+        self.cache = self.dx = self.dw = self.db = None
+
+    def forward(self, x):
+        """The output (N, out_channels, P, Q) for x (N, in_channels, H, W)."""
+        out, self.cache = kernels.conv_forward(x, self.weight, self.bias, self.stride, self.padding)
+        return out
+
+    def backward(self, dout):
+        """Gradients for the output's gradient `dout`."""
+        if self.cache is None:
+            raise ValueError("Conv2D: backward needs a call of forward before it")
+        self.dx, self.dw, self.db = kernels.conv_backward(dout, self.cache, self.weight)
+
+
+class MaxPooling:
+    """Max pooling; `backward` leaves the gradient in ``dx``; the first of equals, rows first, gets it.
+
+    Parameters
+    ----------
+    kernel_size, stride : int
+    """
+
+    def __init__(self, kernel_size, stride):
+        self.kernel_size, self.stride = kernel_size, stride
+        self.cache = self.dx = None
+
+    def forward(self, x):
+        """The output (N, C, P, Q) for x (N, C, H, W)."""
+        out = kernels.max_pool_forward(x, self.kernel_size, self.stride)
+        self.cache = np.array(x), out.shape[2], out.shape[3]
+        return out
+
+    def backward(self, dout):
+        """The gradient for the output's gradient `dout`."""
+        if self.cache is None:
+            raise ValueError("MaxPooling: backward needs a call of forward before it")
+        self.dx = kernels.max_pool_backward(dout, self.cache[0], self.kernel_size, self.stride, ties="first")

@@ -1,0 +1,160 @@
+"""Cornell Tech "Machine Learning Engineering", minitorch module 4: convolution on flat storage, and pooling.
+
+The course's ``tensor_conv1d`` and ``tensor_conv2d`` are module globals, which its autograd functions call; students
+write them.  To run a finished project on these kernels, forward and backward::
+
+    import minitorch.fast_conv, fastnet.compat.minitorch as fast
+
+    minitorch.fast_conv.tensor_conv1d = fast.tensor_conv1d
+    minitorch.fast_conv.tensor_conv2d = fast.tensor_conv2d
+
+Outputs have a size of their own: the kernel's first tap (or its last, in reverse) stands at the output's position, and
+what it reaches outside the input counts as zero.  Pooling is written for NumPy arrays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.compat import kernels
+
+__all__ = [
+    "avgpool2d",
+    "avgpool2d_backward",
+    "maxpool2d",
+    "maxpool2d_backward",
+    "tensor_conv1d",
+    "tensor_conv2d",
+    "tile",
+]
+
+
+def _view(name: str, storage, shape, strides) -> np.ndarray:
+    shape, strides = tuple(map(int, shape)), tuple(int(stride) * storage.itemsize for stride in strides)
+    try:
+        return np.ndarray(shape, storage.dtype, storage, 0, strides)
+    except ValueError:
+        raise ValueError(f"{name}: shape {shape} does not lie within a storage of {storage.size} elements") from None
+
+
+def tensor_conv1d(
+    out,
+    out_shape,
+    out_strides,
+    out_size,
+    input,
+    input_shape,
+    input_strides,
+    weight,
+    weight_shape,
+    weight_strides,
+    reverse,
+):
+    """``out[n,k,i] = sum over c,r of input[n,c,i+r] * weight[k,c,r]``, or ``input[n,c,i-r]`` in reverse.
+
+    Parameters
+    ----------
+    out, input, weight : flat contiguous arrays
+        Storages.
+    out_shape, input_shape, weight_shape : (N, K, P), (N, C, W) and (K, C, R)
+    out_strides, input_strides, weight_strides : three ints each
+        In elements.
+    out_size : int
+        The number of outputs.
+    reverse : bool
+        Whether the kernel is anchored right.
+    """
+    arguments = (
+        (out, out_shape, out_strides),
+        (input, input_shape, input_strides),
+        (weight, weight_shape, weight_strides),
+    )
+    out, input, weight = (
+        _view(name, *given)[:, :, None] for name, given in zip(("out", "input", "weight"), arguments, strict=True)
+    )
+    _convolve(out, input, weight, reverse)
+
+
+def tensor_conv2d(
+    out,
+    out_shape,
+    out_strides,
+    out_size,
+    input,
+    input_shape,
+    input_strides,
+    weight,
+    weight_shape,
+    weight_strides,
+    reverse,
+):
+    """As :func:`tensor_conv1d` for images (N, K, P, Q), (N, C, H, W), (K, C, R, S); reverse anchors bottom right."""
+    arguments = (
+        (out, out_shape, out_strides),
+        (input, input_shape, input_strides),
+        (weight, weight_shape, weight_strides),
+    )
+    out, input, weight = (
+        _view(name, *given) for name, given in zip(("out", "input", "weight"), arguments, strict=True)
+    )
+    _convolve(out, input, weight, reverse)
+
+
+def _convolve(out, input, weight, reverse) -> None:
+    (N, K, *sizes), (N2, C, *given), (K2, C2, *taps) = out.shape, input.shape, weight.shape
+    if (N, K, C) != (N2, K2, C2):
+        raise ValueError(f"tensor_conv: shapes {out.shape}, {input.shape} and {weight.shape} do not fit together")
+    if reverse:
+        weight = weight[:, :, ::-1, ::-1]
+    pads = []
+    for size, had, tap in zip(sizes, given, taps, strict=True):
+        before = tap - 1 if reverse else 0
+        after = size + tap - 1 - before - had
+        pads += [before, max(after, 0)]
+    input = input[:, :, : sizes[0] + taps[0] - 1 - pads[0], : sizes[1] + taps[1] - 1 - pads[2]]
+    out[...], _ = kernels.conv_forward(input, weight, None, 1, tuple(pads))
+
+
+# ---------------------------------------------------------------- pooling
+
+
+def tile(input, kernel):
+    """Images cut into tiles.
+
+    Parameters
+    ----------
+    input : array, (N, C, H, W)
+    kernel : (R, S)
+        Divide H and W.
+
+    Returns
+    -------
+    tiles : array, (N, C, H // R, W // S, R * S)
+    new_height, new_width : int
+    """
+    input = np.asarray(input)
+    (N, C, H, W), (R, S) = input.shape, kernel
+    if H % R or W % S:
+        raise ValueError(f"tile: kernel {tuple(kernel)} must divide the images' size {H} x {W}")
+    tiles = input.reshape(N, C, H // R, R, W // S, S).swapaxes(3, 4)
+    return tiles.reshape(N, C, H // R, W // S, R * S), H // R, W // S
+
+
+def avgpool2d(input, kernel):
+    """The mean of each tile, (N, C, H // R, W // S)."""
+    return kernels.avg_pool_forward(input, tuple(kernel))
+
+
+def avgpool2d_backward(grad_output, input, kernel):
+    """The gradient of :func:`avgpool2d`."""
+    return kernels.avg_pool_backward(grad_output, np.shape(input), tuple(kernel))
+
+
+def maxpool2d(input, kernel):
+    """The largest value of each tile, (N, C, H // R, W // S)."""
+    return kernels.max_pool_forward(input, tuple(kernel))
+
+
+def maxpool2d_backward(grad_output, input, kernel):
+    """The gradient of :func:`maxpool2d`: each of a tile's equal maxima has all of it, as in the course's argmax."""
+    return kernels.max_pool_backward(grad_output, input, tuple(kernel), ties="all")

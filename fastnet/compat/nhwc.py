@@ -1,0 +1,94 @@
+"""The kernels for courses that keep channels last: images (N, H, W, C), weights (R, S, C, K).
+
+Channels-last is how the backend keeps images anyway, so nothing is transposed here but the weights.  dtypes as in
+:mod:`fastnet.compat.kernels`; results are new C-contiguous arrays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.backends import current
+from fastnet.compat import kernels
+from fastnet.geometry import Conv2dGeometry
+
+__all__ = [
+    "avg_pool_backward",
+    "avg_pool_forward",
+    "conv_backward",
+    "conv_forward",
+    "max_pool_backward",
+    "max_pool_forward",
+]
+
+
+def _first(x, name: str) -> np.ndarray:
+    """A view (N, C, H, W) of (N, H, W, C)."""
+    x = np.asarray(x)
+    if x.ndim != 4:
+        raise ValueError(f"{name} must have shape (N, H, W, C), got {x.shape}")
+    return x.transpose(0, 3, 1, 2)
+
+
+def _last(x) -> np.ndarray:
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def _filters(w) -> np.ndarray:
+    """A view (K, C, R, S) of (R, S, C, K)."""
+    w = np.asarray(w)
+    if w.ndim != 4:
+        raise ValueError(f"w must have shape (R, S, C, K), got {w.shape}")
+    return w.transpose(3, 2, 0, 1)
+
+
+def conv_forward(x, w, b, stride=1, pad=0):
+    """y[n,p,q,k] = b[k] + sum over r,s,c of xpad[n, p*stride + r, q*stride + s, c] * w[r,s,c,k].
+
+    Parameters
+    ----------
+    x : array, (N, H, W, C)
+    w : array, (R, S, C, K)
+    b : array of K numbers in any shape
+    stride, pad : int or pair
+
+    Returns
+    -------
+    y : ndarray, (N, P, Q, K)
+    """
+    ops, x, w, b = current(), _first(x, "x"), _filters(w), np.asarray(b).reshape(-1)
+    dtype = kernels.promoted("conv", x=x, w=w, b=b)
+    geometry = Conv2dGeometry.make(x.shape, w.shape, stride, pad, bias_shape=b.shape)
+    y, _ = ops.conv2d(ops.asarray(x, dtype), np.ascontiguousarray(w, dtype), ops.asarray(b, dtype), geometry)
+    return _last(y)
+
+
+def conv_backward(dy, x, w, stride=1, pad=0):
+    """The gradients of :func:`conv_forward`: dx (N, H, W, C), dw (R, S, C, K), db (K,), for dy (N, P, Q, K)."""
+    ops, dy, x, w = current(), _first(dy, "dy"), _first(x, "x"), _filters(w)
+    dtype = kernels.promoted("conv_backward", dy=dy, x=x, w=w)
+    geometry = Conv2dGeometry.make(x.shape, w.shape, stride, pad)
+    saved = ops.asarray(x, dtype), np.ascontiguousarray(w, dtype), geometry
+    dx, dw, db = ops.conv2d_backward(ops.asarray(dy, dtype), saved)
+    return _last(dx), np.ascontiguousarray(dw.transpose(2, 3, 1, 0)), db
+
+
+def max_pool_forward(x, kernel, stride):
+    """The largest value of each window of x (N, H, W, C)."""
+    return _last(kernels.max_pool_forward(_first(x, "x"), kernel, stride))
+
+
+def max_pool_backward(dy, x, kernel, stride, ties):
+    """The gradient of :func:`max_pool_forward`; `ties` as in :func:`fastnet.compat.kernels.max_pool_backward`."""
+    return _last(kernels.max_pool_backward(_first(dy, "dy"), _first(x, "x"), kernel, stride, ties))
+
+
+def avg_pool_forward(x, kernel, stride):
+    """The mean of each window of x (N, H, W, C)."""
+    return _last(kernels.avg_pool_forward(_first(x, "x"), kernel, stride))
+
+
+def avg_pool_backward(dy, x_shape, kernel, stride):
+    """The gradient of :func:`avg_pool_forward`."""
+    N, H, W, C = x_shape
+    return _last(kernels.avg_pool_backward(_first(dy, "dy"), (N, C, H, W), kernel, stride))
