@@ -15,6 +15,8 @@ def _plan(layer):
     kind = type(layer).__name__
     if kind == "Sequential":
         return [_plan(child) for child in layer]
+    if kind in ("Dropout", "Identity"):
+        return []
     entry = {"kind": kind, "path": layer.path}
     if kind == "Residual":
         return {**entry, "branches": [_plan(child) for child in layer]}

@@ -76,7 +76,41 @@ class VGG11(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
-NETS = {"lenet5": LeNet5, "three_layer_convnet": ThreeLayer, "resnet20": ResNet20, "vgg11_bn": VGG11}
+class Residual(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.body = nn.Sequential(unit(width, width), unit(width, width))
+
+    def forward(self, x):
+        return x + self.body(x)
+
+
+def unit(channels, filters, *after):
+    return nn.Sequential(
+        nn.Conv2d(channels, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters), nn.ReLU(inplace=True), *after
+    )
+
+
+class ResNet9(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.prep, self.layer1 = unit(3, 64), unit(64, 128, nn.MaxPool2d(2))
+        self.residual1, self.residual2 = Residual(128), Residual(512)
+        self.layer2, self.layer3 = unit(128, 256, nn.MaxPool2d(2)), unit(256, 512, nn.MaxPool2d(2))
+        self.linear = nn.Linear(512, 10)
+
+    def forward(self, x):
+        x = self.residual1(self.layer1(self.prep(x)))
+        return self.linear(self.residual2(self.layer3(self.layer2(x))).amax((2, 3)))
+
+
+NETS = {
+    "lenet5": LeNet5,
+    "three_layer_convnet": ThreeLayer,
+    "resnet20": ResNet20,
+    "vgg11_bn": VGG11,
+    "resnet9": ResNet9,
+}
 
 
 def load(name: str, arrays) -> nn.Module:

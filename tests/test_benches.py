@@ -171,12 +171,27 @@ def test_vs_torch():
 
 @pytest.mark.peers
 @needs_kernels
-def test_vs_onnxruntime():
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnx")
-    done = python(str(FOLDER / "vs_onnxruntime.py"), "--quick", "--batches", "2", "--threads", "1")
+@pytest.mark.parametrize(
+    "peer, module, batch",
+    [("onnxruntime", "onnxruntime", 2), ("openvino", "openvino", 2), ("ncnn", "ncnn", 1), ("torch NHWC", "torch", 2)],
+)
+def test_inference(peer, module, batch):
+    pytest.importorskip(module)
+    if peer in ("onnxruntime", "openvino"):
+        pytest.importorskip("onnx")
+    options = ["--quick", "--batches", str(batch), "--threads", "1", "--peers", peer]
+    done = python(str(FOLDER / "inference.py"), *options)
     assert done.returncode == 0, done.stderr
-    assert "batch 2: geometric mean" in done.stdout
+    assert f"batch {batch}: geometric mean" in done.stdout and "resnet9" in done.stdout
+
+
+def test_inference_leaves_out_what_is_not_installed(tmp_path):
+    nothing = tmp_path / "python"
+    nothing.write_text("#!/bin/sh\nexit 1\n")
+    nothing.chmod(0o755)
+    done = python(str(FOLDER / "inference.py"), "--peer-python", str(nothing), "--torch-python", str(nothing))
+    assert done.returncode == 1 and "no peer is installed" in done.stderr
+    assert f"ncnn is left out: {nothing} cannot import ncnn" in done.stdout
 
 
 @needs_kernels
