@@ -63,6 +63,9 @@ typedef enum { FN_AUTO = 0, FN_DIRECT = 1, FN_WINOGRAD = 2 } fn_algorithm;
 fn_algorithm fn_conv_algorithm(void);
 void fn_set_conv_algorithm(fn_algorithm algorithm);
 
+/* Which of a window's equal maxima get its gradient: each an equal part, the first all of it, each all of it. */
+typedef enum { FN_TIES_SPLIT = 0, FN_TIES_FIRST = 1, FN_TIES_ALL = 2 } fn_ties;
+
 /* ---- the kernel table: one for each (ISA, dtype), filled by kernels/all.h ---- */
 
 struct fn_kernels {
@@ -82,6 +85,9 @@ struct fn_kernels {
     /* index: position in the window, r*S + s, of each maximum; uint8 where R*S <= 256, else int32. */
     fn_status (*max_pool)(const fn_pool *g, const void *x, void *y, void *index);
     fn_status (*max_pool_backward)(const fn_pool *g, const void *dy, const void *index, void *dx);
+    /* The same for x, y, dy, dx in C order; the maxima are found again. */
+    fn_status (*max_pool_planes)(const fn_pool *g, const void *x, void *y);
+    fn_status (*max_pool_planes_backward)(const fn_pool *g, fn_ties ties, const void *x, const void *dy, void *dx);
     fn_status (*avg_pool)(const fn_pool *g, const void *x, void *y);
     fn_status (*avg_pool_backward)(const fn_pool *g, const void *dy, void *dx);
 

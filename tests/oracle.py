@@ -170,6 +170,22 @@ def max_pool2d_backward(dy, winners, x_shape):
     return dx
 
 
+def tied_max_pool2d_backward(dy, x, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False, ties="first"):
+    """A window's gradient in equal parts to its maxima, to the first of them, or whole to each; NaN is equal to NaN."""
+    dx = np.zeros(x.shape)
+    for p, q, pixels in _windows(x.shape, kernel, stride, padding, ceil_mode):
+        for n, c in np.ndindex(*x.shape[:2]):
+            values = [float(x[n, c, h, w]) for h, w in pixels]
+            nans = [math.isnan(value) for value in values]
+            most = [pixel for pixel, nan in zip(pixels, nans, strict=True) if nan]
+            if not most:
+                most = [pixel for pixel, value in zip(pixels, values, strict=True) if value == max(values)]
+            gradient = float(dy[n, c, p, q])
+            for h, w in most[:1] if ties == "first" else most:
+                dx[n, c, h, w] += gradient / len(most) if ties == "split" else gradient
+    return dx
+
+
 def _avg_divisor(p, q, pixels, x_shape, kernel, stride, padding, count_include_pad):
     """Pixels that count: the real ones, or all of the window that lies in the input with its padding."""
     if not count_include_pad:

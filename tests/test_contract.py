@@ -50,7 +50,16 @@ def test_what_native_does_not_override_is_listed():
 def test_every_forward_has_its_backward():
     names = set(methods(Ops))
     forwards = {name.removesuffix("_backward") for name in names if name.endswith("_backward")}
-    assert {"linear", "conv2d", "max_pool2d", "avg_pool2d", "batch_norm", "relu", "dropout"} <= forwards
+    assert {
+        "linear",
+        "conv2d",
+        "max_pool2d",
+        "max_pool2d_planes",
+        "avg_pool2d",
+        "batch_norm",
+        "relu",
+        "dropout",
+    } <= forwards
     for name in forwards:
         assert {name, name + "_backward"} <= names
         parameters = list(inspect.signature(getattr(Ops, name + "_backward")).parameters)

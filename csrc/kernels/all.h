@@ -27,6 +27,8 @@
 
 #include "pool.h"
 
+#include "pool_planes.h"
+
 #include "norm.h"
 
 #include "vecmath.h"
@@ -55,6 +57,8 @@ const fn_kernels TABLE = {
     .col2im = col2im,
     .max_pool = max_pool,
     .max_pool_backward = max_pool_backward,
+    .max_pool_planes = max_pool_planes,
+    .max_pool_planes_backward = max_pool_planes_backward,
     .avg_pool = avg_pool,
     .avg_pool_backward = avg_pool_backward,
     .norm_moments = norm_moments,

@@ -40,6 +40,8 @@ cdef extern from "fastnet.h" nogil:
     const char *fn_compiler()
     ctypedef enum fn_algorithm:
         pass
+    ctypedef enum fn_ties:
+        pass
     fn_algorithm fn_conv_algorithm()
     void fn_set_conv_algorithm(fn_algorithm algorithm)
     ctypedef struct fn_kernels:
@@ -53,6 +55,8 @@ cdef extern from "fastnet.h" nogil:
         fn_status (*col2im)(const fn_conv *, const void *, void *) noexcept nogil
         fn_status (*max_pool)(const fn_pool *, const void *, void *, void *) noexcept nogil
         fn_status (*max_pool_backward)(const fn_pool *, const void *, const void *, void *) noexcept nogil
+        fn_status (*max_pool_planes)(const fn_pool *, const void *, void *) noexcept nogil
+        fn_status (*max_pool_planes_backward)(const fn_pool *, fn_ties, const void *, const void *, void *) noexcept nogil
         fn_status (*avg_pool)(const fn_pool *, const void *, void *) noexcept nogil
         fn_status (*avg_pool_backward)(const fn_pool *, const void *, void *) noexcept nogil
         fn_status (*norm_moments)(int64_t, int64_t, const void *, double *, double *) noexcept nogil
@@ -343,6 +347,28 @@ def max_pool_backward(bytes geometry, dy, index, dx):
     cdef fn_status status
     with nogil:
         status = k.max_pool_backward(<const fn_pool *>g, pdy, pi, pdx)
+    check(status)
+
+def max_pool_planes(bytes geometry, x, y):
+    cdef const fn_kernels *k = kernels(y)
+    cdef const char *g = geometry
+    cdef const void *px = address(x)
+    cdef void *py = writable(y)
+    cdef fn_status status
+    with nogil:
+        status = k.max_pool_planes(<const fn_pool *>g, px, py)
+    check(status)
+
+def max_pool_planes_backward(bytes geometry, int ties, x, dy, dx):
+    """ties: 0 split, 1 first, 2 all."""
+    cdef const fn_kernels *k = kernels(dx)
+    cdef const char *g = geometry
+    cdef const void *px = address(x)
+    cdef const void *pdy = address(dy)
+    cdef void *pdx = writable(dx)
+    cdef fn_status status
+    with nogil:
+        status = k.max_pool_planes_backward(<const fn_pool *>g, <fn_ties>ties, px, pdy, pdx)
     check(status)
 
 def avg_pool(bytes geometry, x, y):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+TIES = ("split", "first", "all")  # what equal maxima of a window get of its gradient
 
 
 def one_dtype(op: str, **arrays) -> np.dtype:
@@ -46,6 +47,12 @@ def check_gradient(op: str, dy, shape: tuple, dtype) -> None:
     check_shape(op, "dy", dy, shape)
     if dy.dtype != dtype:
         raise TypeError(f"{op}: dy must have the forward pass's dtype {dtype}, got {dy.dtype}; cast with .astype(...)")
+
+
+def check_ties(op: str, ties) -> None:
+    """Raise unless `ties` is one of TIES."""
+    if ties not in TIES:
+        raise ValueError(f"{op}: ties must be one of {', '.join(map(repr, TIES))}, got {ties!r}")
 
 
 def check_joinable(op: str, x) -> None:

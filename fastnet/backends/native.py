@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 from fastnet.backends import _native
-from fastnet.backends.checks import FLOATS, check_gradient, check_shape, one_dtype
+from fastnet.backends.checks import FLOATS, TIES, check_gradient, check_shape, check_ties, one_dtype
 from fastnet.backends.native_pointwise import NativePointwise
 from fastnet.backends.reference import Ops
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
@@ -90,12 +90,26 @@ class NativeOps(NativePointwise, Ops):
             y[...] = x
         return y
 
-    def _c_order(self, w):
-        """w as kernels read weights: itself, or a copy."""
-        if _native.layout(w) & 2:
-            return w
-        y = self._c_empty(w.shape, w.dtype)
-        y[...] = w
+    def contiguous(self, x, dtype=None):
+        x = np.asarray(x)
+        dtype = x.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
+        if x.dtype == dtype and x.dtype.isnative:
+            return self._c_order(x)
+        y = self._c_empty(x.shape, dtype)
+        y[...] = x
+        return y
+
+    def _c_order(self, x):
+        """x as kernels read weights: itself, or a copy."""
+        order = _native.layout(x)
+        if order & 2:
+            return x
+        y = self._c_empty(x.shape, x.dtype)
+        if order & 1:
+            N, C, H, W = x.shape
+            _native.to_channels_first(N, C, H * W, x, y)
+        else:
+            y[...] = x
         return y
 
     # ---------------------------------------------------------------- dense
@@ -205,6 +219,22 @@ class NativeOps(NativePointwise, Ops):
         check_gradient("max_pool2d_backward", dy, g.y_shape, dtype)
         dx = self.empty(g.x_shape, dy.dtype)
         _native.max_pool_backward(g.packed, self._dense(dy), index, dx)
+        return dx
+
+    def max_pool2d_planes(self, x, geometry: Pool2dGeometry, ties="first"):
+        g = geometry
+        check_ties("max_pool2d_planes", ties)
+        dtype = one_dtype("max_pool2d_planes", x=x)
+        check_shape("max_pool2d_planes", "x", x, g.x_shape)
+        x, y = self._c_order(x), self._c_empty(g.y_shape, dtype)
+        _native.max_pool_planes(g.packed, x, y)
+        return y, (x, g, ties)
+
+    def max_pool2d_planes_backward(self, dy, saved):
+        x, g, ties = saved
+        check_gradient("max_pool2d_planes_backward", dy, g.y_shape, x.dtype)
+        dx = self._c_empty(g.x_shape, dy.dtype)
+        _native.max_pool_planes_backward(g.packed, TIES.index(ties), self._c_order(x), self._c_order(dy), dx)
         return dx
 
     def avg_pool2d(self, x, geometry: Pool2dGeometry):

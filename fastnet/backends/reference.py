@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.backends.checks import FLOATS, check_gradient, check_shape, one_dtype
+from fastnet.backends.checks import FLOATS, check_gradient, check_shape, check_ties, one_dtype
 from fastnet.backends.pointwise import PointwiseOps
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
@@ -28,6 +28,11 @@ class Ops(PointwiseOps):
         if dtype is None:
             dtype = x.dtype.newbyteorder("=") if x.dtype.newbyteorder("=") in FLOATS else np.float32
         return self.xp.asarray(x, dtype=dtype)
+
+    def contiguous(self, x, dtype=None):
+        """Any array in C order and `dtype` (default: its own): itself where it is so, else a copy."""
+        x = self.xp.asarray(x)
+        return self.xp.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=") if dtype is None else dtype)
 
     def to_numpy(self, x) -> np.ndarray:
         return np.asarray(x)
@@ -75,7 +80,10 @@ class Ops(PointwiseOps):
     # ---------------------------------------------------------------- convolution
 
     def conv2d(self, x, w, b, geometry: Conv2dGeometry):
-        """y[n,k,p,q] = b[k] + sum over c,r,s of xpad[n, c, p*stride+r*dilation, q*stride+s*dilation] * w[k,c,r,s]."""
+        """y[n,k,p,q] = b[k] + sum over c,r,s of xpad[n, c, p*stride+r*dilation, q*stride+s*dilation] * w[k,c,r,s].
+
+        saved is (x, w, geometry), for callers that have kept them themselves.
+        """
         one_dtype("conv2d", x=x, weight=w, bias=b)
         check_shape("conv2d", "x", x, geometry.x_shape)
         check_shape("conv2d", "weight", w, geometry.w_shape)
@@ -194,6 +202,36 @@ class Ops(PointwiseOps):
         dxpad, sides = self._pool_pad(self.xp.zeros(g.x_shape, dtype), g, 0.0)
         for r, s in np.ndindex(g.R, g.S):
             self._tap(dxpad, g, r, s)[...] += self.xp.where(index == r * g.S + s, dy, 0)
+        return self._unpad(dxpad, sides)
+
+    def max_pool2d_planes(self, x, geometry: Pool2dGeometry, ties="first"):
+        """max_pool2d that reads and writes C order, with a rule for equal maxima of a window (NaN is equal to NaN).
+
+        ties: "split", each gets an equal part of the gradient; "first", the first, rows first, all of it; "all", each
+        all of it.  saved is (x, geometry, ties); backward finds the maxima again.
+        """
+        check_ties("max_pool2d_planes", ties)
+        one_dtype("max_pool2d_planes", x=x)
+        y, _ = Ops.max_pool2d(self, x, geometry)
+        return y, (x, geometry, ties)
+
+    def max_pool2d_planes_backward(self, dy, saved):
+        x, g, ties = saved
+        check_gradient("max_pool2d_planes_backward", dy, g.y_shape, x.dtype)
+        y, _ = Ops.max_pool2d(self, x, g)
+        xpad, sides = self._pool_pad(x, g, -np.inf)
+        inside, _ = self._pool_pad(self.xp.ones((1, 1, g.H, g.W), bool), g, False)
+        taps, wins = list(np.ndindex(g.R, g.S)), []
+        for r, s in taps:
+            value = self._tap(xpad, g, r, s)
+            wins.append(((value == y) | (value != value)) & self._tap(inside, g, r, s))
+        if ties == "split":
+            dy = dy / sum(win.astype(x.dtype) for win in wins)
+        if ties == "first":
+            wins = [win & ~self.xp.any(self.xp.stack(wins[:i]), axis=0) if i else win for i, win in enumerate(wins)]
+        dxpad = self.xp.zeros_like(xpad)
+        for (r, s), win in zip(taps, wins, strict=True):
+            self._tap(dxpad, g, r, s)[...] += self.xp.where(win, dy, 0)
         return self._unpad(dxpad, sides)
 
     def _divisor(self, g, dtype):

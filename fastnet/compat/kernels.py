@@ -1,15 +1,15 @@
 """Convolution and pooling behind plain NumPy arrays: what every course adapter calls.
 
-Arrays may be anything that NumPy takes: lists, integers, strided, Fortran-ordered, read-only.  They are promoted as NumPy
-promotes: x in float64 with w in float32 gives float64; integers alone become float64, float16 float32.  Results are
-new C-contiguous arrays, and nothing is remembered between calls but what a call returns.
+Arrays may be anything that NumPy takes: lists, integers, strided, Fortran-ordered, read-only.  They are promoted as
+NumPy promotes: x in float64 with w in float32 gives float64; integers alone become float64, float16 float32.  Results
+are new C-contiguous arrays, and nothing is remembered between calls but what a call returns.
 
-Convolutions return ``(y, saved)``.  `saved` holds a copy of x, so that whoever changes x in place afterwards still gets the
-gradients of the call; the weights are given again, as courses keep them by reference.  Pooling keeps nothing.
+Convolutions return ``(y, saved)``.  `saved` holds a copy of x, so that whoever changes x in place afterwards still gets
+the gradients of the call; the weights are given again, as courses keep them by reference.  Pooling keeps nothing.
 
 Arguments beyond the arrays are those of :class:`~fastnet.geometry.Conv2dGeometry` and
-:class:`~fastnet.geometry.Pool2dGeometry`: an int, a pair, or (top, bottom, left, right) for padding.  Sizes need not divide:
-rows and columns that no window reaches are left out, and their gradient is 0.
+:class:`~fastnet.geometry.Pool2dGeometry`: an int, a pair, or (top, bottom, left, right) for padding.  Sizes need not
+divide: rows and columns that no window reaches are left out, and their gradient is 0.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.backends import current
+from fastnet.backends.checks import check_shape, check_ties
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
 __all__ = [
@@ -32,8 +33,6 @@ __all__ = [
     "promoted",
 ]
 
-TIES = ("split", "first", "all")
-
 
 class Saved(NamedTuple):
     """What a convolution's backward pass needs: a copy of x in the backend's memory order, and the geometry."""
@@ -43,7 +42,7 @@ class Saved(NamedTuple):
 
     @classmethod
     def of(cls, x, w_shape, stride=1, pad=0, dtype=None) -> Saved:
-        """For adapters whose cache has x and w alone: as if the forward pass had just run."""
+        """For callers that have only kept x: as if the forward pass had just run, in `dtype` (default: x's)."""
         ops, x = current(), np.asarray(x)
         geometry = Conv2dGeometry.make(x.shape, w_shape, stride, pad)
         image = ops.asarray(x, dtype or promoted("conv", x=x))
@@ -67,10 +66,6 @@ def promoted(op: str, **arrays) -> np.dtype:
             f"{op}: arrays must hold real numbers of at most 64 bits, got {listing}; cast with .astype(...)"
         )
     return np.result_type(dtype, np.float32)
-
-
-def _c_order(x) -> np.ndarray:
-    return np.ascontiguousarray(x)
 
 
 # ---------------------------------------------------------------- convolution
@@ -105,9 +100,9 @@ def conv_forward(x, w, b=None, stride=1, pad=0):
         b = b.reshape(-1)
     dtype = promoted("conv", **given)
     saved = Saved.of(x, w.shape, stride, pad, dtype)
-    weights, bias = np.ascontiguousarray(w, dtype), None if b is None else ops.asarray(b, dtype)
+    weights, bias = ops.contiguous(w, dtype), None if b is None else ops.contiguous(b, dtype)
     y, _ = ops.conv2d(saved.image, weights, bias, saved.geometry)
-    return _c_order(y), saved
+    return ops.contiguous(y), saved
 
 
 def conv_backward(dy, saved, w, needs=(True, True, True)):
@@ -131,29 +126,12 @@ def conv_backward(dy, saved, w, needs=(True, True, True)):
     dtype = promoted("conv_backward", dy=dy, x=saved.image, w=w)
     if w.shape != saved.geometry.w_shape:
         raise ValueError(f"conv_backward: w must have the forward pass's shape {saved.geometry.w_shape}, got {w.shape}")
-    image, weights = ops.asarray(saved.image, dtype), np.ascontiguousarray(w, dtype)
+    image, weights = ops.asarray(saved.image, dtype), ops.contiguous(w, dtype)
     dx, dw, db = ops.conv2d_backward(ops.asarray(dy, dtype), (image, weights, saved.geometry), needs)
-    return None if dx is None else _c_order(dx), dw, db
+    return None if dx is None else ops.contiguous(dx), dw, db
 
 
 # ---------------------------------------------------------------- pooling
-
-
-def _taps(g):
-    """For each position of the window, rows first, the index of the pixels of x that lie under it."""
-    for r, s in np.ndindex(g.R, g.S):
-        yield (
-            ...,
-            slice(r, r + (g.P - 1) * g.stride[0] + 1, g.stride[0]),
-            slice(s, s + (g.Q - 1) * g.stride[1] + 1, g.stride[1]),
-        )
-
-
-def _maxima(x, g):
-    y = None
-    for tap in _taps(g):
-        y = x[tap].copy() if y is None else np.maximum(y, x[tap], out=y)
-    return y
 
 
 def max_pool_forward(x, kernel, stride=None):
@@ -169,9 +147,10 @@ def max_pool_forward(x, kernel, stride=None):
     -------
     y : ndarray, (N, C, P, Q), C order
     """
-    x = np.asarray(x)
+    ops, x = current(), np.asarray(x)
     geometry = Pool2dGeometry.make(x.shape, kernel, stride, op="max_pool")
-    return _maxima(np.ascontiguousarray(x, promoted("max_pool", x=x)), geometry)
+    y, _ = ops.max_pool2d_planes(ops.contiguous(x, promoted("max_pool", x=x)), geometry)
+    return ops.contiguous(y)
 
 
 def max_pool_backward(dy, x, kernel, stride=None, ties="split"):
@@ -185,32 +164,20 @@ def max_pool_backward(dy, x, kernel, stride=None, ties="split"):
     kernel, stride
         As in the forward call.
     ties : "split", "first" or "all"
-        What equal maxima of a window get: equal parts of its gradient; all of it the first of them, rows first; or all of it
-        each of them.  NaN is equal to NaN.
+        What equal maxima of a window get: equal parts of its gradient; all of it the first of them, rows first; or
+        all of it each of them.  NaN is equal to NaN.
 
     Returns
     -------
     dx : ndarray, (N, C, H, W), C order, of the promoted dtype of dy and x
     """
-    dy, x = np.asarray(dy), np.asarray(x)
-    if ties not in TIES:
-        raise ValueError(f"max_pool_backward: ties must be one of {', '.join(map(repr, TIES))}, got {ties!r}")
-    g = Pool2dGeometry.make(x.shape, kernel, stride, op="max_pool_backward")
-    if dy.shape != g.y_shape:
-        raise ValueError(f"max_pool_backward: dy must have shape {g.y_shape}, got {dy.shape}")
+    ops, dy, x = current(), np.asarray(dy), np.asarray(x)
+    geometry = Pool2dGeometry.make(x.shape, kernel, stride, op="max_pool_backward")
     dtype = promoted("max_pool_backward", dy=dy, x=x)
-    x, dx = np.ascontiguousarray(x, dtype), np.zeros(x.shape, dtype)
-    y = _maxima(x, g)
-    equal = [(x[tap] == y) | (x[tap] != x[tap]) for tap in _taps(g)]
-    share = dy.astype(dtype)
-    if ties == "split":
-        share /= sum(mask.astype(dtype) for mask in equal)
-    taken = np.zeros(g.y_shape, bool)
-    for tap, mask in zip(_taps(g), equal, strict=True):
-        if ties == "first":
-            mask, taken = mask & ~taken, mask | taken
-        dx[tap] += np.where(mask, share, 0)
-    return dx
+    check_ties("max_pool_backward", ties)
+    check_shape("max_pool_backward", "dy", dy, geometry.y_shape)
+    saved = ops.contiguous(x, dtype), geometry, ties
+    return ops.contiguous(ops.max_pool2d_planes_backward(ops.contiguous(dy, dtype), saved))
 
 
 def avg_pool_forward(x, kernel, stride=None):
@@ -228,7 +195,7 @@ def avg_pool_forward(x, kernel, stride=None):
     """
     ops, x = current(), np.asarray(x)
     geometry = Pool2dGeometry.make(x.shape, kernel, stride, op="avg_pool")
-    return _c_order(ops.avg_pool2d(ops.asarray(x, promoted("avg_pool", x=x)), geometry)[0])
+    return ops.contiguous(ops.avg_pool2d(ops.asarray(x, promoted("avg_pool", x=x)), geometry)[0])
 
 
 def avg_pool_backward(dy, x_shape, kernel, stride=None):
@@ -248,4 +215,4 @@ def avg_pool_backward(dy, x_shape, kernel, stride=None):
     ops, dy = current(), np.asarray(dy)
     geometry = Pool2dGeometry.make(x_shape, kernel, stride, op="avg_pool_backward")
     dtype = promoted("avg_pool_backward", dy=dy)
-    return _c_order(ops.avg_pool2d_backward(ops.asarray(dy, dtype), (geometry, dtype)))
+    return ops.contiguous(ops.avg_pool2d_backward(ops.asarray(dy, dtype), (geometry, dtype)))

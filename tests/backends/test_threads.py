@@ -65,6 +65,10 @@ def others(ops, dtype):
             y, saved = getattr(ops, op)(x, geometry)
             yield f"{op}{arguments}", y
             yield f"{op}{arguments} dx", getattr(ops, op + "_backward")(cases.normal(y.shape, dtype, 2), saved)
+        for ties in ("split", "first", "all"):
+            y, saved = ops.max_pool2d_planes(np.round(x), geometry, ties)
+            gradient = ops.max_pool2d_planes_backward(cases.normal(y.shape, dtype, 2), saved)
+            yield from ((f"planes{arguments}", y), (f"planes{arguments} {ties} dx", gradient))
     y, saved = ops.global_avg_pool2d(x)
     yield from (("global", y), ("global dx", ops.global_avg_pool2d_backward(y, saved)))
     for op in ("relu", "leaky_relu", "sigmoid", "tanh"):
