@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "backends",
+    "compat",
     "data",
     "functional",
     "geometry",
@@ -72,6 +73,7 @@ __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 if TYPE_CHECKING:
     from fastnet import (  # noqa: F401
         backends,
+        compat,
         data,
         functional,
         geometry,
@@ -126,3 +128,17 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(ipython) -> None:
+    """``%load_ext fastnet`` in a notebook: course assignments run on fastnet; see ``fastnet.compat.install``."""
+    from fastnet.compat import hook
+
+    hook.install(hook.PACKAGES)
+
+
+def unload_ipython_extension(ipython) -> None:
+    """``%unload_ext fastnet``."""
+    from fastnet.compat import hook
+
+    hook.uninstall()

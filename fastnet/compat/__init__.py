@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 
-_HOME: dict[str, str] = {}  # public name: its module
+_HOME = {"install": "fastnet.compat.hook", "uninstall": "fastnet.compat.hook"}  # public name: its module
 
 __all__ = sorted(_HOME)
 

@@ -1,0 +1,75 @@
+"""``python -m fastnet.compat run script.py``: Python with the hook installed, for scripts that stay as they are."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import runpy
+import sys
+import types
+
+from fastnet.compat import hook
+
+_EPILOG = """examples:
+  python -m fastnet.compat run train.py --epochs 3          the script's own arguments follow its name
+  python -m fastnet.compat run -m assignment2.train
+  python -m fastnet.compat run --package mycourse train.py
+"""
+
+
+def main(argv: list[str]) -> None:
+    """Run a command line; ends as the script does."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fastnet.compat",
+        description="Run a script of a course's assignment on fastnet, as `python script.py` would.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", choices=["run"])
+    hook.add_options(parser)
+    parser.add_argument("-m", dest="module", action="store_true", help="a module's name follows, as after `python -m`")
+    parser.add_argument("script", help="a file, or with -m a module")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
+    args = parser.parse_args(argv)
+    try:
+        hook.install(args.package or hook.PACKAGES, args.level)
+    except ValueError as error:
+        parser.error(str(error))
+    if args.module:
+        sys.argv = [args.script, *args.arguments]
+        _end_as_alone(lambda: runpy.run_module(args.script, run_name="__main__", alter_sys=True))
+    else:
+        if not os.path.isfile(args.script):
+            parser.error(f"no file {args.script}")
+        sys.argv = [args.script, *args.arguments]
+        _end_as_alone(lambda: run_script(args.script))
+
+
+def run_script(path: str) -> None:
+    """Execute a file as the main module, with its folder first on ``sys.path``."""
+    if not sys.flags.safe_path:
+        sys.path[0] = os.path.dirname(os.path.realpath(path))
+    module = types.ModuleType("__main__")
+    module.__file__, module.__builtins__ = path, __builtins__
+    sys.modules["__main__"] = module
+    with io.open_code(os.path.abspath(path)) as file:
+        source = file.read()
+    exec(compile(source, path, "exec", dont_inherit=True), vars(module))
+
+
+def _end_as_alone(run) -> None:
+    """Show an exception that nobody caught with the script's part of the traceback only."""
+    try:
+        run()
+    except Exception as error:
+        trace = error.__traceback__
+        while trace and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

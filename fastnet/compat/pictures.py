@@ -1,0 +1,94 @@
+"""Reading and resizing pictures as ``scipy.misc`` did before it lost these functions; Pillow does the work."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["imread", "imresize"]
+
+
+def _pillow(name):
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(f'{name} needs Pillow: pip install "fastnet-cnn[images]"') from error
+    return Image
+
+
+def imread(name, flatten=False, mode=None):
+    """Read a picture as scipy.misc did.
+
+    Parameters
+    ----------
+    name : path or file
+    flatten : bool
+        One layer of grey, float32.
+    mode : str, optional
+        Pillow's name of the colours to convert to, such as "RGB" or "L".
+
+    Returns
+    -------
+    ndarray, (H, W), (H, W, 3) or (H, W, 4), uint8 (float32 with `flatten`)
+
+    Raises
+    ------
+    ImportError
+        Pillow is not installed.
+    """
+    with _pillow("imread").open(name) as image:
+        if mode is not None and mode != image.mode:
+            image = image.convert(mode)
+        elif mode is None and image.mode == "P":
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+        if flatten:
+            image = image.convert("F")
+        elif image.mode == "1":
+            image = image.convert("L")
+        return np.array(image)
+
+
+def imresize(arr, size, interp="bilinear", mode=None):
+    """Resize a picture as scipy.misc did.
+
+    Parameters
+    ----------
+    arr : array, (H, W), (H, W, 3), (H, W, 4), or one of these with colours first
+        What is not uint8 is first stretched to 0..255, its smallest value to 0 and its largest to 255.
+    size : int, float or (height, width)
+        An int is a percentage, a float a fraction.
+    interp : "nearest", "lanczos", "bilinear", "bicubic" or "cubic"
+    mode : str, optional
+        Pillow's name of the colours of `arr`, such as "RGB" or "L".
+
+    Returns
+    -------
+    ndarray, uint8, colours last
+
+    Raises
+    ------
+    ImportError
+        Pillow is not installed.
+    ValueError
+        Another shape or another `interp`.
+    """
+    Image = _pillow("imresize")
+    filters = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "cubic": 3}
+    if interp not in filters:
+        raise ValueError(f"imresize: interp must be one of {', '.join(map(repr, filters))}, got {interp!r}")
+    arr = np.asarray(arr)
+    if arr.ndim == 3 and arr.shape[2] not in (3, 4) and arr.shape[0] in (3, 4):
+        arr = arr.transpose(1, 2, 0)
+    if arr.ndim != 2 and (arr.ndim != 3 or arr.shape[2] not in (3, 4)):
+        raise ValueError(f"imresize: a picture is (H, W), (H, W, 3) or (H, W, 4), got shape {arr.shape}")
+    if arr.dtype != np.uint8:
+        low, high = float(arr.min()), float(arr.max())
+        arr = ((arr - low) * (255.0 / ((high - low) or 1.0)) + 0.5).clip(0, 255).astype(np.uint8)
+    if isinstance(size, (tuple, list, np.ndarray)):
+        height, width = (int(n) for n in size)
+    else:
+        scale = size / 100.0 if isinstance(size, (int, np.integer)) else size
+        height, width = (int(n * scale) for n in arr.shape[:2])
+    image = Image.fromarray(np.ascontiguousarray(arr))
+    if mode is not None and mode != image.mode:
+        image = image.convert(mode)
+    return np.array(image.resize((width, height), resample=filters[interp]))
