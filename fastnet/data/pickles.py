@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["load_plain_pickle"]
 
 _MAX_MEMO = 10_000_000
-_DTYPES = {"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"}
+_DTYPES = {"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "O8"}
 
 
 def _text(value) -> str:
@@ -19,7 +19,7 @@ def _text(value) -> str:
 
 
 class _DType:
-    """Stands in for numpy.dtype: knows numbers only."""
+    """Stands in for numpy.dtype: knows numbers, and the "object" of a box around one object."""
 
     def __init__(self, name, *_):
         name = _text(name)
@@ -32,16 +32,22 @@ class _DType:
 
 
 class _Array:
-    """Stands in for numpy.ndarray: made only from its own bytes, by np.frombuffer."""
+    """Stands in for numpy.ndarray: made only from its own bytes, by np.frombuffer.
 
-    array: np.ndarray
+    An array of objects is accepted if it is the box that ``np.save`` puts around one object.
+    """
+
+    value: object
 
     def __setstate__(self, state):
         _, shape, dtype, fortran, data = state
-        if not isinstance(dtype, _DType) or not isinstance(data, bytes):
+        boxed = isinstance(dtype, _DType) and dtype.dtype.kind == "O"
+        if boxed and shape == () and isinstance(data, list) and len(data) == 1:
+            self.value = data[0]
+        elif isinstance(dtype, _DType) and not boxed and isinstance(data, bytes):
+            self.value = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if fortran else "C")
+        else:
             raise pickle.UnpicklingError("an array without plain data")
-        order = "F" if fortran else "C"
-        self.array = np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
 
 
 def _reconstruct(*_):
@@ -76,9 +82,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _plain(value):
-    """Stand-ins replaced by their arrays, byte strings that are keys by text."""
+    """Stand-ins replaced by what they hold, byte strings that are keys by text."""
     if isinstance(value, _Array):
-        return value.array
+        return value.value if isinstance(value.value, np.ndarray) else _plain(value.value)
     if isinstance(value, dict):
         return {_text(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

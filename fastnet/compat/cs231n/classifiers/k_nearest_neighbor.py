@@ -1,0 +1,57 @@
+"""k nearest neighbours, with distances in two loops, one, and none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["KNearestNeighbor"]
+
+
+class KNearestNeighbor:
+    """Remembers the training data; an example gets the label that most of its nearest neighbours have."""
+
+    def train(self, X, y):
+        """Keep X (N, D) and y (N,)."""
+        self.X_train, self.y_train = X, y
+
+    def predict(self, X, k=1, num_loops=0):
+        """Labels (M,) for X (M, D), by the `k` nearest; `num_loops` (0, 1, 2) says how distances are computed.
+
+        Raises
+        ------
+        ValueError
+            Another number of loops.
+        """
+        distances = {
+            0: self.compute_distances_no_loops,
+            1: self.compute_distances_one_loop,
+            2: self.compute_distances_two_loops,
+        }
+        if num_loops not in distances:
+            raise ValueError(f"Invalid value {num_loops} for num_loops")
+        return self.predict_labels(distances[num_loops](X), k=k)
+
+    def compute_distances_two_loops(self, X):
+        """Euclidean distances (M, N) of X (M, D) to the training data, one by one."""
+        distances = np.zeros((len(X), len(self.X_train)))
+        for i in range(len(X)):
+            for j in range(len(self.X_train)):
+                distances[i, j] = np.sqrt(np.sum((X[i] - self.X_train[j]) ** 2))
+        return distances
+
+    def compute_distances_one_loop(self, X):
+        """The same, one example at a time."""
+        distances = np.zeros((len(X), len(self.X_train)))
+        for i in range(len(X)):
+            distances[i] = np.sqrt(np.sum((self.X_train - X[i]) ** 2, axis=1))
+        return distances
+
+    def compute_distances_no_loops(self, X):
+        """The same at once: ``|a - b|**2 = |a|**2 - 2 a.b + |b|**2``."""
+        squares = np.sum(X**2, axis=1)[:, None] - 2 * X @ self.X_train.T + np.sum(self.X_train**2, axis=1)
+        return np.sqrt(np.maximum(squares, 0))  # rounding may leave less than 0
+
+    def predict_labels(self, dists, k=1):
+        """The label that most of the `k` nearest have, the smallest of equals; dists is (M, N), the result (M,)."""
+        nearest = self.y_train[np.argsort(dists, axis=1, kind="stable")[:, :k]]
+        return np.array([np.bincount(labels).argmax() for labels in nearest], dtype=float)

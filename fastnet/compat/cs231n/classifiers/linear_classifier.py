@@ -1,0 +1,77 @@
+"""Linear classifiers, ``scores = X @ W``, trained by stochastic gradient descent."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.compat.cs231n.classifiers.linear_svm import svm_loss_vectorized
+from fastnet.compat.cs231n.classifiers.softmax import softmax_loss_vectorized
+from fastnet.compat.cs231n.saved import load_params, save_params
+
+__all__ = ["LinearClassifier", "LinearSVM", "Softmax"]
+
+
+class LinearClassifier:
+    """The base: a subclass gives the loss.
+
+    Attributes
+    ----------
+    W : array, (D, C), or None before training
+    """
+
+    def __init__(self):
+        self.W = None
+
+    def train(self, X, y, learning_rate=1e-3, reg=1e-5, num_iters=100, batch_size=200, verbose=False):
+        """Train on X (N, D), y (N,) in 0..C-1; the loss at each iteration is returned.
+
+        W starts as ``0.001 * np.random.randn(D, C)``, where there is none yet; each batch is
+        ``np.random.choice(N, batch_size)``.  `verbose` prints the loss every 100 iterations.
+        """
+        if self.W is None:
+            self.W = 0.001 * np.random.randn(X.shape[1], np.max(y) + 1)
+        loss_history = []
+        for it in range(num_iters):
+            batch = np.random.choice(len(X), batch_size)
+            loss, grad = self.loss(X[batch], y[batch], reg)
+            loss_history.append(loss)
+            self.W -= learning_rate * grad
+            if verbose and it % 100 == 0:
+                print(f"iteration {it} / {num_iters}: loss {loss:f}")
+        return loss_history
+
+    def predict(self, X):
+        """The class of the highest score, (N,), for X (N, D)."""
+        return np.argmax(X @ self.W, axis=1)
+
+    def loss(self, X_batch, y_batch, reg):
+        """(loss, gradient of W)."""
+        raise NotImplementedError("LinearClassifier has no loss of its own: use LinearSVM or Softmax")
+
+    def save(self, fname):
+        """Write W to cs231n/saved/<fname>."""
+        save_params(fname, {"W": self.W})
+
+    def load(self, fname):
+        """Read what :meth:`save` wrote; whether the file was there."""
+        params = load_params(fname)
+        if params is None:
+            return False
+        self.W = params["W"]
+        return True
+
+
+class LinearSVM(LinearClassifier):
+    """With the multiclass hinge loss."""
+
+    def loss(self, X_batch, y_batch, reg):
+        """(loss, gradient of W); see :func:`~fastnet.compat.cs231n.classifiers.linear_svm.svm_loss_naive`."""
+        return svm_loss_vectorized(self.W, X_batch, y_batch, reg)
+
+
+class Softmax(LinearClassifier):
+    """With the cross-entropy loss."""
+
+    def loss(self, X_batch, y_batch, reg):
+        """(loss, gradient of W); see :func:`~fastnet.compat.cs231n.classifiers.softmax.softmax_loss_naive`."""
+        return softmax_loss_vectorized(self.W, X_batch, y_batch, reg)

@@ -1,0 +1,44 @@
+"""Captions of images as rows of word numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["decode_captions", "sample_coco_minibatch"]
+
+
+def sample_coco_minibatch(data, batch_size=100, split="train"):
+    """Random captions with their images' features; draws ``np.random.choice(number of captions, batch_size)``.
+
+    Parameters
+    ----------
+    data : dict
+        Of each split: ``<split>_captions`` (M, T) word numbers, ``<split>_image_idxs`` (M,) the image of each caption,
+        ``<split>_features`` (images, D) and ``<split>_urls`` (images,).
+    batch_size : int
+    split : "train" or "val"
+
+    Returns
+    -------
+    captions : array, (batch_size, T)
+    features : array, (batch_size, D)
+    urls : array, (batch_size,)
+    """
+    chosen = np.random.choice(len(data[f"{split}_captions"]), batch_size)
+    images = data[f"{split}_image_idxs"][chosen]
+    return data[f"{split}_captions"][chosen], data[f"{split}_features"][images], data[f"{split}_urls"][images]
+
+
+def decode_captions(captions, idx_to_word):
+    """Captions (N, T), or one (T,), as text: without <NULL>, up to and with <END>; a list of str, or one str."""
+    rows = np.atleast_2d(captions)
+    decoded = []
+    for row in rows:
+        words = []
+        for word in (idx_to_word[number] for number in row):
+            if word != "<NULL>":
+                words.append(word)
+            if word == "<END>":
+                break
+        decoded.append(" ".join(words))
+    return decoded[0] if np.ndim(captions) == 1 else decoded

@@ -1,0 +1,141 @@
+"""Data sets as the assignments read them.  Pickles are read by a machine that knows data only and runs no code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from fastnet.compat.cs231n.saved import read_boxed_member
+from fastnet.compat.cs231n.tiny_imagenet import load_tiny_imagenet
+from fastnet.data.archive import read_npz
+from fastnet.data.pickles import load_plain_pickle
+
+__all__ = [
+    "get_CIFAR10_data",
+    "load_CIFAR10",
+    "load_CIFAR_batch",
+    "load_imagenet_val",
+    "load_models",
+    "load_pickle",
+    "load_tiny_imagenet",
+]
+
+DATASETS = Path("cs231n", "datasets")  # beside the notebook
+
+
+def load_pickle(f):
+    """What a binary file holds, if it is plain containers, text, numbers and arrays; text of Python 2 comes as bytes.
+
+    Raises
+    ------
+    ValueError
+        A damaged pickle, or one that asks for anything else.
+    """
+    return load_plain_pickle(f.read(), getattr(f, "name", "pickle"))
+
+
+def load_CIFAR_batch(filename):
+    """One batch file of CIFAR-10: images (N, 32, 32, 3) in float64, labels (N,)."""
+    with open(filename, "rb") as file:
+        batch = load_pickle(file)
+    if not isinstance(batch, dict) or not {"data", "labels"} <= batch.keys():
+        raise ValueError(f"{filename}: expected a CIFAR-10 batch, a dict with 'data' and 'labels'")
+    images = batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).astype("float")
+    return images, np.array(batch["labels"])
+
+
+def load_CIFAR10(ROOT):
+    """CIFAR-10 from the folder `ROOT`, cifar-10-batches-py.
+
+    Returns
+    -------
+    Xtr, Ytr, Xte, Yte : arrays
+        Images (N, 32, 32, 3) in float64 and labels (N,): the five training batches, and the test batch.
+
+    Raises
+    ------
+    FileNotFoundError
+        A batch is missing.
+    """
+    if not Path(ROOT, "test_batch").is_file():
+        raise FileNotFoundError(
+            f"no CIFAR-10 in {ROOT}: it should hold data_batch_1 to data_batch_5 and test_batch; unpack "
+            "cifar-10-python.tar.gz there (www.cs.toronto.edu/~kriz/cifar.html)"
+        )
+    batches = [load_CIFAR_batch(os.path.join(ROOT, f"data_batch_{number}")) for number in range(1, 6)]
+    images, labels = zip(*batches, strict=True)
+    return np.concatenate(images), np.concatenate(labels), *load_CIFAR_batch(os.path.join(ROOT, "test_batch"))
+
+
+def get_CIFAR10_data(
+    num_training=49000,
+    num_validation=1000,
+    num_test=1000,
+    subtract_mean=True,
+    cifar10_dir=DATASETS / "cifar-10-batches-py",
+):
+    """CIFAR-10 cut in three, ready for a net.
+
+    Parameters
+    ----------
+    num_training, num_validation : int
+        How many of the training images; the validation images are those that follow.
+    num_test : int
+    subtract_mean : bool
+        Subtract the mean training image from all.
+    cifar10_dir : path
+        By default cs231n/datasets/cifar-10-batches-py under the current folder, the assignment's.
+
+    Returns
+    -------
+    dict
+        X_train, X_val, X_test (N, 3, 32, 32) in float64, y_train, y_val, y_test (N,).
+    """
+    X, y, X_test, y_test = load_CIFAR10(cifar10_dir)
+    parts = {
+        "train": (X[:num_training], y[:num_training]),
+        "val": (X[num_training : num_training + num_validation], y[num_training : num_training + num_validation]),
+        "test": (X_test[:num_test], y_test[:num_test]),
+    }
+    mean = parts["train"][0].mean(axis=0) if subtract_mean else 0
+    data = {}
+    for name, (images, labels) in parts.items():
+        data[f"X_{name}"] = np.ascontiguousarray((images - mean).transpose(0, 3, 1, 2))
+        data[f"y_{name}"] = labels
+    return data
+
+
+def load_models(models_dir):
+    """Models that were pickled as ``{"model": ...}``, by the names of their files.
+
+    Only models that are themselves plain (dicts of arrays, as those of 2015) can be: an object of a class would need
+    the file's code to run.  Files that cannot be read are left out, with a printed line.
+    """
+    models = {}
+    for path in sorted(Path(models_dir).iterdir()):
+        try:
+            with open(path, "rb") as file:
+                models[path.name] = load_pickle(file)["model"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            print(f"{path.name} is left out: {error}")
+    return models
+
+
+def load_imagenet_val(num=None):
+    """Some validation images of ImageNet, from cs231n/datasets/imagenet_val_25.npz under the current folder.
+
+    Returns
+    -------
+    X : array, (N, 224, 224, 3) uint8
+    y : array of int, (N,)
+    class_names : dict of int to str
+    """
+    path = DATASETS / "imagenet_val_25.npz"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}: the assignment's datasets folder has a script that gets it")
+    arrays = read_npz(path, ["X", "y"])
+    names = read_boxed_member(path, "label_map")
+    decoded = {int(key): name.decode() if isinstance(name, bytes) else name for key, name in names.items()}
+    return arrays["X"][:num], arrays["y"][:num], decoded

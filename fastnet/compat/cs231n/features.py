@@ -1,0 +1,99 @@
+"""Hand-made features of images: histograms of gradients and of hues."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["color_histogram_hsv", "extract_features", "hog_feature", "rgb2gray"]
+
+
+def extract_features(imgs, feature_fns, verbose=False):
+    """All features of all images.
+
+    Parameters
+    ----------
+    imgs : array, (N, H, W, C)
+    feature_fns : list of functions
+        Each takes one image, without axes of length 1, and returns a vector.
+    verbose : bool
+        Print a line for each thousand images.
+
+    Returns
+    -------
+    array, (N, F)
+        F is the sum of the vectors' lengths.
+    """
+    rows = []
+    for position, image in enumerate(imgs):
+        rows.append(np.concatenate([np.ravel(f(image.squeeze())) for f in feature_fns]))
+        if verbose and position % 1000 == 999:
+            print(f"Done extracting features for {position + 1} / {len(imgs)} images")
+    return np.array(rows, dtype=float)
+
+
+def rgb2gray(rgb):
+    """(..., 3) to (...): 0.299 R + 0.587 G + 0.144 B, the course's weights (the usual one of blue is 0.114)."""
+    return np.dot(rgb[..., :3], [0.299, 0.587, 0.144])
+
+
+def hog_feature(im):
+    """Histograms of oriented gradients: nine directions in cells of 8x8 pixels (Dalal & Triggs 2005, without blocks).
+
+    Gradients are differences to the next pixel.  The direction of (gx, gy) is ``atan2(gy, gx) + 90`` degrees; those
+    above 0 and below 180 are counted, in bins of 20 degrees, by their length.  A cell's entry is the mean over its
+    64 pixels, as the course's ``uniform_filter`` gives it at the middle of the cell; pixels beyond the last whole cell
+    are left out.
+
+    Parameters
+    ----------
+    im : array, (H, W) or (H, W, 3)
+
+    Returns
+    -------
+    array, (W // 8 * (H // 8) * 9,)
+        Columns of cells first, then rows, then directions.
+    """
+    image = rgb2gray(im) if np.ndim(im) == 3 else np.atleast_2d(im)
+    image = image.astype(float)
+    gx, gy = np.zeros(image.shape), np.zeros(image.shape)
+    gx[:, :-1], gy[:-1] = np.diff(image, axis=1), np.diff(image, axis=0)
+    length = np.hypot(gx, gy)
+    direction = np.degrees(np.arctan2(gy, gx + 1e-15)) + 90
+    rows, columns = image.shape[0] // 8, image.shape[1] // 8
+    cells = np.zeros((columns, rows, 9))
+    for k in range(9):
+        counted = np.where((direction >= 20 * k) & (direction < 20 * (k + 1)) & (direction > 0), length, 0)
+        blocks = counted[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8)
+        cells[:, :, k] = blocks.mean(axis=(1, 3)).T
+    return cells.ravel()
+
+
+def _hue(rgb):
+    """The hue in [0, 1) of colours (..., 3); 0 for grey."""
+    high, low = rgb.max(axis=-1), rgb.min(axis=-1)
+    span = np.where(high > low, high - low, 1)
+    r, g, b = np.moveaxis((high[..., None] - rgb) / span[..., None], -1, 0)
+    hue = np.where(rgb[..., 0] == high, b - g, np.where(rgb[..., 1] == high, 2 + r - b, 4 + g - r))
+    return np.where(high > low, hue / 6 % 1, 0)
+
+
+def color_histogram_hsv(im, nbin=10, xmin=0, xmax=255, normalized=True):
+    """The histogram of an image's hues.
+
+    Parameters
+    ----------
+    im : array, (H, W, 3)
+        From 0 to `xmax`.
+    nbin : int
+    xmin, xmax : float
+        The ends of the scale; hues lie in [0, xmax].
+    normalized : bool
+        Fractions of the pixels; else counts times the width of a bin, as in the course.
+
+    Returns
+    -------
+    array, (nbin,)
+    """
+    edges = np.linspace(xmin, xmax, nbin + 1)
+    histogram, _ = np.histogram(_hue(im / xmax) * xmax, bins=edges, density=normalized)
+    return histogram * np.diff(edges)

@@ -1,0 +1,87 @@
+"""Numerical gradients by central differences, ``(f(x + h) - f(x - h)) / 2h`` for one number of x after the other.
+
+x is changed in place while f is called, and put back: give it in float64, and an f that reads it again each time.
+"""
+
+from __future__ import annotations
+
+from random import randrange
+
+import numpy as np
+
+__all__ = [
+    "eval_numerical_gradient",
+    "eval_numerical_gradient_array",
+    "eval_numerical_gradient_blobs",
+    "eval_numerical_gradient_net",
+    "grad_check_sparse",
+]
+
+
+def _slope(f, x, index, h):
+    """(f(x + h) - f(x - h)) / 2h at one number of x, which is put back."""
+    if x.dtype.kind != "f":
+        raise TypeError(f"numerical gradient: x must be a floating-point array, got {x.dtype}; give x.astype(float)")
+    before = x[index]
+    x[index] = before + h
+    above = f(x)
+    x[index] = before - h
+    below = f(x)
+    x[index] = before
+    return (above - below) / (2 * h)
+
+
+def eval_numerical_gradient(f, x, verbose=True, h=0.00001):
+    """The gradient, of x's shape and dtype, of a function of x that returns a number; `verbose` prints each slope."""
+    grad = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        grad[index] = _slope(f, x, index, h)
+        if verbose:
+            print(index, grad[index])
+    return grad
+
+
+def eval_numerical_gradient_array(f, x, df, h=1e-5):
+    """The gradient of ``sum(f(x) * df)``, of x's shape, for a function that returns an array of df's shape."""
+    grad = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        grad[index] = np.sum(_slope(lambda x: np.array(f(x)), x, index, h) * df)  # a copy: f may return its buffer
+    return grad
+
+
+def eval_numerical_gradient_blobs(f, inputs, output, h=1e-5):
+    """Gradients for functions of blobs, which have an array `vals` and one of its shape `diffs`.
+
+    Parameters
+    ----------
+    f : function
+        ``f(*inputs, output)`` writes output.vals.
+    inputs : sequence of blobs
+    output : blob
+        output.diffs is the gradient that comes from above.
+
+    Returns
+    -------
+    list of arrays
+        Of the shapes of the inputs' diffs.
+    """
+
+    def values(_):
+        f(*inputs, output)
+        return output.vals
+
+    return [eval_numerical_gradient_array(values, blob.vals, output.diffs, h) for blob in inputs]
+
+
+def eval_numerical_gradient_net(net, inputs, output, h=1e-5):
+    """:func:`eval_numerical_gradient_blobs` of ``net.forward()``, which reads the inputs and writes the output."""
+    return eval_numerical_gradient_blobs(lambda *_: net.forward(), inputs, output, h=h)
+
+
+def grad_check_sparse(f, x, analytic_grad, num_checks=10, h=1e-5):
+    """Print both slopes and their relative error at `num_checks` places, which ``random.randrange`` chooses."""
+    for _ in range(num_checks):
+        index = tuple(randrange(size) for size in x.shape)
+        numerical, analytic = _slope(f, x, index, h), analytic_grad[index]
+        error = abs(numerical - analytic) / (abs(numerical) + abs(analytic))
+        print(f"numerical: {numerical:f} analytic: {analytic:f}, relative error: {error:e}")

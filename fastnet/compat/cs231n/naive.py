@@ -1,0 +1,115 @@
+"""Convolution and max pooling in plain loops, one window at a time: the slow side of every comparison."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+
+__all__ = [
+    "conv_backward_naive",
+    "conv_forward_naive",
+    "max_pool_backward_naive",
+    "max_pool_forward_naive",
+]
+
+
+def conv_forward_naive(x, w, b, conv_param):
+    """Each filter at each place: ``out[n, f, p, q] = sum(window * w[f]) + b[f]``.
+
+    Parameters
+    ----------
+    x : array, (N, C, H, W)
+    w : array, (F, C, HH, WW)
+    b : array, (F,)
+    conv_param : dict
+        stride, pad : int
+            Pixels between neighbouring windows, and of zeros around x.
+
+    Returns
+    -------
+    out : array, (N, F, P, Q), of the dtype to which NumPy promotes x, w and b
+        P = 1 + (H + 2*pad - HH) // stride, and Q alike.
+    cache : tuple
+        (x, w, b, conv_param)
+
+    Raises
+    ------
+    TypeError, ValueError
+        Shapes, a stride or a pad that do not fit together.
+    """
+    stride, pad = conv_param["stride"], conv_param["pad"]
+    sizes = Conv2dGeometry.make(x.shape, w.shape, stride, pad, bias_shape=np.shape(b))
+    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    out = np.zeros(sizes.y_shape, np.result_type(x, w, b))
+    for n in range(sizes.N):
+        for f in range(sizes.K):
+            for p in range(sizes.P):
+                for q in range(sizes.Q):
+                    i, j = p * stride, q * stride
+                    window = padded[n, :, i : i + sizes.R, j : j + sizes.S]
+                    out[n, f, p, q] = np.sum(window * w[f]) + b[f]
+    return out, (x, w, b, conv_param)
+
+
+def conv_backward_naive(dout, cache):
+    """Gradients dx (N, C, H, W), dw (F, C, HH, WW), db (F,): each output's dout goes back to what made it."""
+    x, w, b, conv_param = cache
+    stride, pad = conv_param["stride"], conv_param["pad"]
+    (N, F, P, Q), (HH, WW) = dout.shape, w.shape[2:]
+    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    dtype = np.result_type(dout, x, w)
+    dpadded, dw, db = np.zeros(padded.shape, dtype), np.zeros(w.shape, dtype), np.zeros(np.shape(b), dtype)
+    for n in range(N):
+        for f in range(F):
+            for p in range(P):
+                for q in range(Q):
+                    i, j = p * stride, q * stride
+                    dpadded[n, :, i : i + HH, j : j + WW] += w[f] * dout[n, f, p, q]
+                    dw[f] += padded[n, :, i : i + HH, j : j + WW] * dout[n, f, p, q]
+                    db[f] += dout[n, f, p, q]
+    return dpadded[:, :, pad : pad + x.shape[2], pad : pad + x.shape[3]], dw, db
+
+
+def max_pool_forward_naive(x, pool_param):
+    """The largest number of each window.
+
+    Parameters
+    ----------
+    x : array, (N, C, H, W)
+    pool_param : dict
+        pool_height, pool_width, stride : int
+
+    Returns
+    -------
+    out : array, (N, C, P, Q)
+        P = 1 + (H - pool_height) // stride, and Q alike.
+    cache : tuple
+        (x, pool_param)
+    """
+    stride, window = pool_param["stride"], (pool_param["pool_height"], pool_param["pool_width"])
+    sizes = Pool2dGeometry.make(x.shape, window, stride, op="max_pool_forward_naive")
+    out = np.zeros(sizes.y_shape, x.dtype)
+    for n in range(sizes.N):
+        for c in range(sizes.C):
+            for p in range(sizes.P):
+                for q in range(sizes.Q):
+                    i, j = p * stride, q * stride
+                    out[n, c, p, q] = np.max(x[n, c, i : i + sizes.R, j : j + sizes.S])
+    return out, (x, pool_param)
+
+
+def max_pool_backward_naive(dout, cache):
+    """The gradient dx (N, C, H, W): each dout goes to the largest number of its window, the first of equals."""
+    x, pool_param = cache
+    stride, R, S = pool_param["stride"], pool_param["pool_height"], pool_param["pool_width"]
+    N, C, P, Q = dout.shape
+    dx = np.zeros(x.shape, np.result_type(dout, x))
+    for n in range(N):
+        for c in range(C):
+            for p in range(P):
+                for q in range(Q):
+                    i, j = p * stride, q * stride
+                    r, s = np.unravel_index(np.argmax(x[n, c, i : i + R, j : j + S]), (R, S))
+                    dx[n, c, i + r, j + s] += dout[n, c, p, q]
+    return dx

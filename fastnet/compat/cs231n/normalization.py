@@ -1,0 +1,189 @@
+"""Batch, layer, and group normalisation, of vectors and of images.
+
+All return ``gamma * xhat + beta`` of ``xhat = (x - mean) / sqrt(var + eps)``, with the biased variance; they differ in
+the axes that mean and variance are taken over.  Ioffe & Szegedy 2015 (arXiv:1502.03167), Ba, Kiros & Hinton 2016
+(arXiv:1607.06450), Wu & He 2018 (arXiv:1803.08494).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = [
+    "batchnorm_backward",
+    "batchnorm_backward_alt",
+    "batchnorm_forward",
+    "layernorm_backward",
+    "layernorm_forward",
+    "spatial_batchnorm_backward",
+    "spatial_batchnorm_forward",
+    "spatial_groupnorm_backward",
+    "spatial_groupnorm_forward",
+]
+
+
+def _moments(x, axis, eps):
+    """(mean, biased variance, 1 / standard deviation), with the axis kept."""
+    mean = x.mean(axis=axis, keepdims=True)
+    variance = np.mean((x - mean) ** 2, axis=axis, keepdims=True)
+    return mean, variance, 1 / np.sqrt(variance + eps)
+
+
+def _normalized_backward(dxhat, xhat, inverse, axis):
+    """dx = (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat)) / std: the whole graph of xhat(x), simplified."""
+    along_mean = dxhat.mean(axis=axis, keepdims=True)
+    along_xhat = np.mean(dxhat * xhat, axis=axis, keepdims=True)
+    return inverse * (dxhat - along_mean - xhat * along_xhat)
+
+
+# ---------------------------------------------------------------- batch normalisation
+
+
+def batchnorm_forward(x, gamma, beta, bn_param):
+    """Normalise each column by the batch's moments (mode "train") or by the running ones (mode "test").
+
+    Parameters
+    ----------
+    x : array, (N, D)
+    gamma, beta : array, (D,)
+        Floating point or integers.
+    bn_param : dict
+        mode : "train" or "test"
+        eps : float, default 1e-5
+        momentum : float, default 0.9
+            The weight of the *old* value in ``running = momentum * running + (1 - momentum) * batch``.
+        running_mean, running_var : array, (D,)
+            Made of zeros in x's dtype if they are not there; written back in both modes.
+
+    Returns
+    -------
+    out : array, (N, D)
+    cache : tuple
+        For :func:`batchnorm_backward` and :func:`batchnorm_backward_alt`; None in mode "test".
+
+    Raises
+    ------
+    ValueError
+        Another mode, or none.
+    """
+    mode, eps, momentum = bn_param.get("mode"), bn_param.get("eps", 1e-5), bn_param.get("momentum", 0.9)
+    running_mean = bn_param.get("running_mean", np.zeros(x.shape[1], x.dtype))
+    running_var = bn_param.get("running_var", np.zeros(x.shape[1], x.dtype))
+    if mode == "train":
+        mean, variance, inverse = _moments(x, 0, eps)
+        centred = x - mean
+        xhat, cache = centred * inverse, (centred, inverse, gamma)
+        running_mean = momentum * running_mean + (1 - momentum) * mean[0]
+        running_var = momentum * running_var + (1 - momentum) * variance[0]
+    elif mode == "test":
+        xhat, cache = (x - running_mean) / np.sqrt(running_var + eps), None
+    else:
+        raise ValueError(f'Invalid forward batchnorm mode "{mode}"')
+    bn_param["running_mean"], bn_param["running_var"] = running_mean, running_var
+    return gamma * xhat + beta, cache
+
+
+def batchnorm_backward(dout, cache):
+    """Gradients dx (N, D), dgamma (D,), dbeta (D,) in mode "train", back through the graph node by node.
+
+    ``centred = x - mean; variance = mean(centred**2); inverse = (variance + eps)**-0.5; xhat = centred * inverse``
+    """
+    centred, inverse, gamma = cache
+    dgamma, dbeta = np.sum(dout * centred * inverse, axis=0), dout.sum(axis=0)
+    dxhat = dout * gamma
+    dinverse = np.sum(dxhat * centred, axis=0)
+    dvariance = dinverse * -0.5 * inverse**3
+    dcentred = dxhat * inverse + 2 * centred / len(dout) * dvariance
+    dmean = -dcentred.sum(axis=0)
+    return dcentred + dmean / len(dout), dgamma, dbeta
+
+
+def batchnorm_backward_alt(dout, cache):
+    """What :func:`batchnorm_backward` returns, from the same cache, by the simplified formula."""
+    centred, inverse, gamma = cache
+    xhat = centred * inverse
+    return _normalized_backward(dout * gamma, xhat, inverse, 0), np.sum(dout * xhat, axis=0), dout.sum(axis=0)
+
+
+def _as_rows(x):
+    """(N, C, H, W) to (N*H*W, C)."""
+    return x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def _as_images(rows, shape):
+    """(N*H*W, C) back to `shape`, (N, C, H, W)."""
+    N, C, H, W = shape
+    return rows.reshape(N, H, W, C).transpose(0, 3, 1, 2)
+
+
+def spatial_batchnorm_forward(x, gamma, beta, bn_param):
+    """:func:`batchnorm_forward` of each channel of (N, C, H, W), over N, H and W; gamma and beta are (C,)."""
+    out, cache = batchnorm_forward(_as_rows(x), gamma, beta, bn_param)
+    return _as_images(out, x.shape), cache
+
+
+def spatial_batchnorm_backward(dout, cache):
+    """Gradients dx (N, C, H, W), dgamma (C,), dbeta (C,) of :func:`spatial_batchnorm_forward`."""
+    dx, dgamma, dbeta = batchnorm_backward_alt(_as_rows(dout), cache)
+    return _as_images(dx, dout.shape), dgamma, dbeta
+
+
+# ---------------------------------------------------------------- layer and group normalisation
+
+
+def layernorm_forward(x, gamma, beta, ln_param):
+    """Normalise each row, (N, D), by its own moments, in training and test alike.
+
+    `ln_param` may hold eps, 1e-5 by default.  Returns ``(out, cache)``.
+    """
+    mean, _, inverse = _moments(x, 1, ln_param.get("eps", 1e-5))
+    xhat = (x - mean) * inverse
+    return gamma * xhat + beta, (xhat, inverse, gamma)
+
+
+def layernorm_backward(dout, cache):
+    """Gradients dx (N, D), dgamma (D,), dbeta (D,) of :func:`layernorm_forward`."""
+    xhat, inverse, gamma = cache
+    return _normalized_backward(dout * gamma, xhat, inverse, 1), np.sum(dout * xhat, axis=0), dout.sum(axis=0)
+
+
+def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
+    """Normalise each of G groups of neighbouring channels of each image by its own moments.
+
+    Parameters
+    ----------
+    x : array, (N, C, H, W)
+    gamma, beta : array, (1, C, 1, 1) or (C,)
+    G : int
+        Divides C.
+    gn_param : dict
+        eps : float, default 1e-5
+
+    Returns
+    -------
+    out : array, (N, C, H, W)
+    cache : tuple
+
+    Raises
+    ------
+    ValueError
+        G does not divide C.
+    """
+    N, C = x.shape[:2]
+    if C % G:
+        raise ValueError(f"spatial_groupnorm_forward: G must divide the {C} channels of x, got {G}")
+    groups = x.reshape(N, G, -1)
+    mean, _, inverse = _moments(groups, 2, gn_param.get("eps", 1e-5))
+    xhat = ((groups - mean) * inverse).reshape(x.shape)
+    out = np.reshape(gamma, (1, C, 1, 1)) * xhat + np.reshape(beta, (1, C, 1, 1))
+    return out, (xhat, inverse, gamma)
+
+
+def spatial_groupnorm_backward(dout, cache):
+    """Gradients dx (N, C, H, W), dgamma, dbeta (both in gamma's shape) of :func:`spatial_groupnorm_forward`."""
+    xhat, inverse, gamma = cache
+    groups = *inverse.shape[:2], -1
+    dxhat = dout * np.reshape(gamma, (1, -1, 1, 1))
+    dx = _normalized_backward(dxhat.reshape(groups), xhat.reshape(groups), inverse, 2).reshape(dout.shape)
+    dgamma, dbeta = np.sum(dout * xhat, axis=(0, 2, 3)), dout.sum(axis=(0, 2, 3))
+    return dx, dgamma.reshape(np.shape(gamma)), dbeta.reshape(np.shape(gamma))

@@ -1,0 +1,346 @@
+"""The course's gradient checks, pictures, features and data sets."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fastnet.compat.cs231n import data_utils, features, gradient_check, saved, vis_utils
+
+RNG = np.random.default_rng(8)
+normal = RNG.standard_normal
+
+
+# ---------------------------------------------------------------- gradient_check
+
+
+def test_numerical_gradients_of_known_functions(capsys):
+    x = normal((3, 4))
+    before = x.copy()
+    np.testing.assert_allclose(
+        gradient_check.eval_numerical_gradient(lambda x: np.sum(x**3), x, verbose=False), 3 * x**2, atol=1e-8
+    )
+    assert capsys.readouterr().out == ""
+    np.testing.assert_allclose(gradient_check.eval_numerical_gradient_array(np.sin, x, before), before * np.cos(x))
+    assert np.array_equal(x, before)
+    gradient_check.eval_numerical_gradient(lambda x: float(x[0] * 2), np.ones(1))
+    assert capsys.readouterr().out.startswith("(0,) 2.0")
+
+
+def test_numerical_gradient_of_a_function_that_returns_its_own_array():
+    x, buffer = normal(3), np.empty(3)
+
+    def reuses(x):
+        buffer[:] = x**2
+        return buffer
+
+    np.testing.assert_allclose(gradient_check.eval_numerical_gradient_array(reuses, x, np.ones(3)), 2 * x, rtol=1e-8)
+    identity = gradient_check.eval_numerical_gradient_array(lambda x: x, x, np.ones(3))
+    np.testing.assert_allclose(identity, 1, rtol=1e-8)
+
+
+def test_numerical_gradients_refuse_integers():
+    with pytest.raises(TypeError, match=r"floating-point array, got int64; give x.astype\(float\)"):
+        gradient_check.eval_numerical_gradient(np.sum, np.arange(3), verbose=False)
+
+
+def test_numerical_gradients_of_blobs_and_nets():
+    a, b, out = (SimpleNamespace(vals=normal((2, 3)), diffs=normal((2, 3))) for _ in range(3))
+
+    def product(a, b, out):
+        out.vals = a.vals * b.vals
+
+    da, db = gradient_check.eval_numerical_gradient_blobs(product, (a, b), out)
+    np.testing.assert_allclose(da, out.diffs * b.vals, rtol=1e-7)
+    np.testing.assert_allclose(db, out.diffs * a.vals, rtol=1e-7)
+    net = SimpleNamespace(forward=lambda: product(a, b, out))
+    for got, expected in zip(gradient_check.eval_numerical_gradient_net(net, [a, b], out), (da, db), strict=True):
+        assert np.array_equal(got, expected)
+
+
+def test_sparse_check_prints_what_it_finds_at_random_places(capsys):
+    x = normal((4, 5))
+    random.seed(3)
+    gradient_check.grad_check_sparse(lambda x: np.sum(x**2), x, 2.2 * x, num_checks=3)
+    lines = capsys.readouterr().out.splitlines()
+    random.seed(3)
+    for line in lines:
+        index = random.randrange(4), random.randrange(5)
+        slope, analytic = 2 * x[index], 2.2 * x[index]
+        assert line.startswith(f"numerical: {slope:f} analytic: {analytic:f}, relative error: 4.76190")
+    assert len(lines) == 3
+
+
+# ---------------------------------------------------------------- vis_utils
+
+
+def test_visualize_grid():
+    images = normal((5, 4, 3, 3))
+    grid = vis_utils.visualize_grid(images, ubound=10.0, padding=2)
+    assert grid.shape == (3 * 4 + 2 * 2, 3 * 3 + 2 * 2, 3)
+    for position, image in enumerate(images):
+        y, x = position // 3 * 6, position % 3 * 5
+        tile = grid[y : y + 4, x : x + 3]
+        assert tile.min() == 0 and np.isclose(tile.max(), 10)
+        np.testing.assert_allclose(tile, 10 * (image - image.min()) / (image.max() - image.min()))
+    assert not grid[4:6].any() and not grid[:, 3:5].any() and not grid[12:, 10:].any()
+    assert not vis_utils.visualize_grid(np.ones((1, 2, 2, 3))).any()  # a picture of one colour, without a warning
+
+
+def test_vis_grid_and_vis_nn():
+    images = 5 + RNG.random((3, 4, 2, 3))
+    low, high = images.min(), images.max()
+    grid = vis_utils.vis_grid(images)
+    assert grid.shape == (2 * 4 + 2, 2 * 2 + 2, 3)
+    np.testing.assert_allclose(grid[5:9, :2], (images[2] - low) / (high - low))
+    assert not grid[4].any() and not grid[5:, 3:].any()
+
+    table = vis_utils.vis_nn([[images[0], images[1], images[2]], [images[2], images[1], images[0]]])
+    assert table.shape == (2 * 4 + 2, 3 * 2 + 3, 3)
+    np.testing.assert_allclose(table[5:9, 6:8], (images[0] - 1) / (high - 1))  # gaps are 1
+    assert not table[4].any() and np.isclose(table.max(), 1)
+
+
+# ---------------------------------------------------------------- features
+
+
+def test_features_are_extracted_image_by_image(capsys):
+    images = RNG.random((1001, 2, 2, 3))
+    found = features.extract_features(images, [lambda im: im[0, 0], lambda im: im.sum(keepdims=True)], verbose=True)
+    assert found.shape == (1001, 4) and found.dtype == float
+    np.testing.assert_allclose(found[:, :3], images[:, 0, 0])
+    np.testing.assert_allclose(found[:, 3], images.sum(axis=(1, 2, 3)))
+    assert capsys.readouterr().out == "Done extracting features for 1000 / 1001 images\n"
+
+
+def test_grey():
+    np.testing.assert_allclose(features.rgb2gray(np.eye(3)[None]), [[0.299, 0.587, 0.144]])
+
+
+@pytest.mark.peers
+def test_hog_is_what_scipys_filter_gives():
+    """The definition with the box filter that the course takes, sampled at the middle of each cell."""
+    filters = pytest.importorskip("scipy.ndimage")
+    image = RNG.random((32, 32, 3)) * 255
+    grey = image @ [0.299, 0.587, 0.144]
+    gx, gy = np.zeros((32, 32)), np.zeros((32, 32))
+    gx[:, :-1], gy[:-1] = np.diff(grey, axis=1), np.diff(grey, axis=0)
+    angle, length = np.arctan2(gy, gx + 1e-15) * 180 / np.pi + 90, np.sqrt(gx**2 + gy**2)
+    expected = np.zeros((4, 4, 9))
+    for k in range(9):
+        counted = np.where((angle >= 20 * k) & (angle < 20 * k + 20) & (angle > 0), length, 0)
+        expected[:, :, k] = filters.uniform_filter(counted, size=(8, 8))[4::8, 4::8].T
+    np.testing.assert_allclose(features.hog_feature(image), expected.ravel(), atol=1e-9)
+    assert features.hog_feature(grey).shape == (144,)
+
+
+def test_hog_of_edges():
+    rising = np.zeros((16, 24))
+    rising[:] = 2.0 * np.arange(24)  # gx = 2, gy = 0: 90 degrees, bin 4; no difference at the last column
+    found = features.hog_feature(rising).reshape(3, 2, 9)
+    np.testing.assert_allclose(found[:, :, 4], [[2, 2], [2, 2], [1.75, 1.75]])
+    assert not np.delete(found, 4, axis=2).any()
+    assert not features.hog_feature(-rising).any()  # 270 degrees: not counted
+
+
+@pytest.mark.peers
+def test_hues_are_matplotlibs():
+    colors = pytest.importorskip("matplotlib.colors")
+    image = RNG.integers(0, 256, (40, 30, 3)).astype(float)
+    image[:5] = image[:5, :, :1]  # grey
+    image[5:8, :, 1] = image[5:8, :, 0]  # two channels are largest
+    hue = colors.rgb_to_hsv(image / 255)[..., 0] * 255
+    for nbin, normalized in ((10, True), (7, False)):
+        edges = np.linspace(0, 255, nbin + 1)
+        expected = np.histogram(hue, bins=edges, density=normalized)[0] * np.diff(edges)
+        found = features.color_histogram_hsv(image, nbin=nbin, normalized=normalized)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert np.isclose(features.color_histogram_hsv(image).sum(), 1)
+
+
+def test_hues_of_pure_colours():
+    pure = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [7, 7, 7]]])
+    counts = features.color_histogram_hsv(pure, nbin=6, normalized=False) / (255 / 6)
+    assert counts.tolist() == [2, 1, 1, 0, 1, 0]  # red and grey 0, yellow 1/6, green 1/3, blue 2/3
+
+
+# ---------------------------------------------------------------- data_utils
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    """A small CIFAR-10 under cs231n/datasets, six images a batch; the current folder is the assignment's."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "cs231n" / "datasets" / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    arrays = {}
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        images, labels = RNG.integers(0, 256, (6, 3072)).astype(np.uint8), RNG.integers(0, 10, 6).tolist()
+        (folder / name).write_bytes(pickle.dumps({b"data": images, b"labels": labels}, protocol=2))
+        arrays[name] = images.reshape(6, 3, 32, 32), labels
+    return folder, arrays
+
+
+def test_cifar_batches(cifar):
+    folder, arrays = cifar
+    X, y = data_utils.load_CIFAR_batch(folder / "data_batch_3")
+    assert X.shape == (6, 32, 32, 3) and X.dtype == np.float64
+    assert (
+        np.array_equal(X.transpose(0, 3, 1, 2), arrays["data_batch_3"][0]) and y.tolist() == arrays["data_batch_3"][1]
+    )
+    Xtr, Ytr, Xte, Yte = data_utils.load_CIFAR10(folder)
+    assert Xtr.shape == (30, 32, 32, 3) and Ytr.tolist() == sum((arrays[f"data_batch_{i}"][1] for i in range(1, 6)), [])
+    assert (
+        np.array_equal(Xte.transpose(0, 3, 1, 2), arrays["test_batch"][0]) and Yte.tolist() == arrays["test_batch"][1]
+    )
+
+
+@pytest.mark.parametrize("subtract_mean", [True, False])
+def test_cifar_cut_in_three(cifar, subtract_mean):
+    _, arrays = cifar
+    data = data_utils.get_CIFAR10_data(20, 5, 3, subtract_mean=subtract_mean)
+    everything = np.concatenate([arrays[f"data_batch_{i}"][0] for i in range(1, 6)]).astype(float)
+    mean = everything[:20].mean(axis=0) if subtract_mean else 0
+    np.testing.assert_allclose(data["X_train"], everything[:20] - mean)
+    np.testing.assert_allclose(data["X_val"], everything[20:25] - mean)
+    np.testing.assert_allclose(data["X_test"], arrays["test_batch"][0][:3] - mean)
+    assert data["X_train"].flags["C_CONTIGUOUS"] and data["X_train"].dtype == np.float64
+    assert [data[f"y_{part}"].shape for part in ("train", "val", "test")] == [(20,), (5,), (3,)]
+
+
+def test_missing_cifar_says_where_it_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no CIFAR-10 in cs231n.datasets.cifar-10-batches-py.*unpack"):
+        data_utils.get_CIFAR10_data()
+
+
+class Hostile:
+    def __reduce__(self):
+        return print, ("run",)
+
+
+def test_pickles_run_no_code(tmp_path, capsys):
+    path = tmp_path / "batch"
+    path.write_bytes(pickle.dumps({"data": Hostile(), "labels": []}))
+    with pytest.raises(ValueError, match="batch: not accepted as a pickle of plain arrays: it asks for builtins.print"):
+        data_utils.load_CIFAR_batch(path)
+    assert capsys.readouterr().out == ""
+    path.write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(ValueError, match="expected a CIFAR-10 batch, a dict with 'data' and 'labels'"):
+        data_utils.load_CIFAR_batch(path)
+
+
+def test_models_are_read_if_they_are_data(tmp_path, capsys):
+    weights = normal((2, 3))
+    (tmp_path / "plain").write_bytes(pickle.dumps({"model": {"W1": weights}}))
+    (tmp_path / "hostile").write_bytes(pickle.dumps({"model": Hostile()}))
+    (tmp_path / "other").write_bytes(b"no pickle")
+    models = data_utils.load_models(tmp_path)
+    assert list(models) == ["plain"] and np.array_equal(models["plain"]["W1"], weights)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2 and printed[0].startswith("hostile is left out:") and "run" not in printed
+
+
+def test_imagenet_val(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="imagenet_val_25.npz"):
+        data_utils.load_imagenet_val()
+    folder = tmp_path / "cs231n" / "datasets"
+    folder.mkdir(parents=True)
+    X, y = RNG.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8), np.arange(4)
+    np.savez(folder / "imagenet_val_25.npz", X=X, y=y, label_map={0: "tench", 3: "hen, red"})
+    images, labels, names = data_utils.load_imagenet_val(num=3)
+    assert np.array_equal(images, X[:3]) and labels.tolist() == [0, 1, 2] and names == {0: "tench", 3: "hen, red"}
+    np.savez(folder / "imagenet_val_25.npz", X=X, y=y, label_map=np.array(Hostile(), dtype=object))
+    with pytest.raises(ValueError, match="label_map: not accepted"):
+        data_utils.load_imagenet_val()
+    np.savez(folder / "imagenet_val_25.npz", X=X, y=y)
+    with pytest.raises(ValueError, match="with 'label_map'"):
+        data_utils.load_imagenet_val()
+
+
+def test_tiny_imagenet(tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+
+    def picture(path, mode="RGB"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = RNG.integers(0, 256, (64, 64, 3) if mode == "RGB" else (64, 64)).astype(np.uint8)
+        image.fromarray(pixels).save(path, format="PNG")
+        return pixels.transpose(2, 0, 1) if mode == "RGB" else np.stack([pixels] * 3)
+
+    (tmp_path / "wnids.txt").write_text("n02\nn01\n")
+    (tmp_path / "words.txt").write_text("n01\tcat\nn02\tdog, domestic dog\nn03\tfish\n")
+    train = []
+    for wnid in ("n02", "n01"):
+        names = [f"{wnid}_{i}.JPEG" for i in range(2)]
+        train += [picture(tmp_path / "train" / wnid / "images" / name) for name in names]
+        (tmp_path / "train" / wnid / f"{wnid}_boxes.txt").write_text("".join(f"{n}\t0\t0\t9\t9\n" for n in names))
+    val = picture(tmp_path / "val" / "images" / "v.JPEG", mode="L")
+    (tmp_path / "val" / "val_annotations.txt").write_text("v.JPEG\tn01\t0\t0\t9\t9\n")
+    test = picture(tmp_path / "test" / "images" / "t.JPEG")
+
+    data = data_utils.load_tiny_imagenet(tmp_path, dtype=np.float64, subtract_mean=False)
+    assert data["class_names"] == [["dog", "domestic dog"], ["cat"]]
+    assert np.array_equal(data["X_train"], train) and data["y_train"].tolist() == [0, 0, 1, 1]
+    assert np.array_equal(data["X_val"], [val]) and data["y_val"].tolist() == [1]
+    assert np.array_equal(data["X_test"], [test]) and data["y_test"] is None
+    np.testing.assert_allclose(data["mean_image"], np.mean(train, axis=0))
+    assert "loading training data for synset 1 / 2" in capsys.readouterr().out
+
+    (tmp_path / "test" / "test_annotations.txt").write_text("t.JPEG\tn02\n")
+    data = data_utils.load_tiny_imagenet(tmp_path)
+    assert data["X_train"].dtype == np.float32 and data["y_test"].tolist() == [0]
+    np.testing.assert_allclose(data["X_test"][0], test - np.mean(train, axis=0), atol=1e-4)
+
+
+# ---------------------------------------------------------------- saved parameters
+
+
+def test_saved_parameters_come_back_from_the_courses_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert saved.load_params("best.npy") is None
+    params = {"W1": normal((3, 4)), "b1": np.zeros(4, np.float32)}
+    saved.save_params("best.npy", params)
+    assert capsys.readouterr().out == "best.npy not available.\nbest.npy saved.\n"
+    found = saved.load_params("best.npy")
+    assert capsys.readouterr().out == "best.npy loaded successfully.\n"
+    assert set(found) == {"W1", "b1"} and found["b1"].dtype == np.float32
+    assert np.array_equal(found["W1"], params["W1"]) and found["W1"].flags["WRITEABLE"]
+    own = np.load(tmp_path / "cs231n" / "saved" / "best.npy", allow_pickle=True).item()  # as the course reads it
+    assert np.array_equal(own["W1"], params["W1"])
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (Hostile(), "asks for builtins.print"),
+        (np.zeros(3), r"expected one object, as np.save writes a dict, got float64 of shape \(3,\)"),
+        ([1, 2], r"expected one object, as np.save writes a dict, got"),
+        ({"W": 3}, "expected a dict of arrays"),
+    ],
+)
+def test_other_saved_files_are_refused(tmp_path, monkeypatch, capsys, content, message):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "cs231n" / "saved" / "best.npy"
+    path.parent.mkdir(parents=True)
+    np.save(path, content if not isinstance(content, Hostile) else np.array(content, dtype=object))
+    with pytest.raises(ValueError, match=message):
+        saved.load_params("best.npy")
+    path.write_bytes(b"text")
+    with pytest.raises(ValueError, match="not accepted as a .npy file"):
+        saved.load_params("best.npy")
+    assert "run" not in capsys.readouterr().out
+
+
+def test_arrays_of_objects_are_no_plain_pickles(tmp_path, monkeypatch):
+    """Only the box around one object is: not a list of them, in whatever shape."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "cs231n" / "saved" / "best.npy"
+    path.parent.mkdir(parents=True)
+    np.save(path, {"W": np.array([{}, {}], dtype=object)})
+    with pytest.raises(ValueError, match="an array without plain data"):
+        saved.load_params("best.npy")
