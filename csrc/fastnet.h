@@ -58,6 +58,13 @@ int fn_set_isa(const char *name); /* 0, or -1 when unknown or beyond this CPU; N
 int fn_isa_supported(const char *name);
 const char *fn_compiler(void); /* that built this, with its version */
 
+/* What a convolution does to its sums before it stores them: y = max(sum*scale + shift + add, 0), each part if wanted. */
+typedef struct {
+    const void *scale, *shift; /* K numbers each, or NULL; scale needs shift */
+    const void *add;           /* laid out like the output, or NULL */
+    int relu;
+} fn_epilogue;
+
 /* How convolutions run: chosen by shape, or always direct, or Winograd wherever it applies. */
 typedef enum { FN_AUTO = 0, FN_DIRECT = 1, FN_WINOGRAD = 2 } fn_algorithm;
 fn_algorithm fn_conv_algorithm(void);
@@ -75,15 +82,17 @@ struct fn_kernels {
     /* c (M x N, contiguous) = a (M x K) * b (K x N) + bias (N, may be NULL).  Each operand has one stride of 1. */
     fn_status (*gemm)(int64_t M, int64_t N, int64_t K, const void *a, int64_t a_row, int64_t a_col, const void *b,
                       int64_t b_row, int64_t b_col, const void *bias, void *c);
-    fn_status (*conv_forward)(const fn_conv *g, const void *x, const void *w, const void *bias, void *y); /* bias: or NULL */
-    fn_status (*conv_grad_input)(const fn_conv *g, const void *dy, const void *w, void *dx);
+    fn_status (*conv_forward)(const fn_conv *g, const void *x, const void *w, const fn_epilogue *end, void *y);
+    /* dx = gradient + add; add: or NULL */
+    fn_status (*conv_grad_input)(const fn_conv *g, const void *dy, const void *w, const void *add, void *dx);
     fn_status (*conv_grad_weight)(const fn_conv *g, const void *x, const void *dy, void *dw);
     fn_status (*column_sum)(int64_t rows, int64_t columns, const void *x, void *sum); /* bias gradients */
     fn_status (*im2col)(const fn_conv *g, const void *x, void *columns); /* columns (N, C*R*S, P*Q), C order */
     fn_status (*col2im)(const fn_conv *g, const void *columns, void *x);
 
-    /* index: position in the window, r*S + s, of each maximum; uint8 where R*S <= 256, else int32. */
-    fn_status (*max_pool)(const fn_pool *g, const void *x, void *y, void *index);
+    /* index: position in the window, r*S + s, of each maximum; uint8 where R*S < 256, else int32.  relu: y = max(y, 0), and
+     * the index is 255 or -1, which is nowhere, unless y > 0. */
+    fn_status (*max_pool)(const fn_pool *g, const void *x, int relu, void *y, void *index);
     fn_status (*max_pool_backward)(const fn_pool *g, const void *dy, const void *index, void *dx);
     /* The same for x, y, dy, dx in C order; the maxima are found again. */
     fn_status (*max_pool_planes)(const fn_pool *g, const void *x, void *y);
@@ -91,16 +100,20 @@ struct fn_kernels {
     fn_status (*avg_pool)(const fn_pool *g, const void *x, void *y);
     fn_status (*avg_pool_backward)(const fn_pool *g, const void *dy, void *dx);
 
-    /* Batch norm over x (rows, C).  mean, var (biased), inverse_std, dgamma, dbeta: C doubles.  gamma, beta: or NULL. */
+    /* Batch norm over x (rows, C).  mean, var (biased), inverse_std, dgamma, dbeta: C doubles.  gamma, beta, add: or NULL.
+     * y = (x - mean)*inverse_std*gamma + beta + add, and its positive part with relu. */
     fn_status (*norm_moments)(int64_t rows, int64_t C, const void *x, double *mean, double *var);
     fn_status (*norm_apply)(int64_t rows, int64_t C, const void *x, const double *mean, const double *inverse_std,
-                            const void *gamma, const void *beta, void *y);
+                            const void *gamma, const void *beta, const void *add, int relu, void *y);
+    /* With relu, dy counts where the normalised x is positive; or, with an add, where y is, and is written to `gated`,
+     * which takes dy's place after that (y, gated: else NULL). */
     fn_status (*norm_sums)(int64_t rows, int64_t C, const void *dy, const void *x, const double *mean,
-                           const double *inverse_std, double *dgamma, double *dbeta);
+                           const double *inverse_std, const void *gamma, const void *beta, int relu, const void *y,
+                           void *gated, double *dgamma, double *dbeta);
     /* training: dx = gamma*inverse_std*(dy - dbeta/rows - xhat*dgamma/rows); else dx = gamma*inverse_std*dy. */
     fn_status (*norm_backward)(int64_t rows, int64_t C, const void *dy, const void *x, const double *mean,
-                               const double *inverse_std, const void *gamma, const double *dgamma, const double *dbeta,
-                               int training, void *dx);
+                               const double *inverse_std, const void *gamma, const void *beta, int relu,
+                               const double *dgamma, const double *dbeta, int training, void *dx);
 
     void (*relu)(int64_t n, const void *x, void *y);
     void (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx);

@@ -63,7 +63,7 @@ def test_every_forward_has_its_backward():
     for name in forwards:
         assert {name, name + "_backward"} <= names
         parameters = list(inspect.signature(getattr(Ops, name + "_backward")).parameters)
-        assert parameters[:3] == ["self", "dy", "saved"] and set(parameters[3:]) <= {"needs"}
+        assert parameters[:3] == ["self", "dy", "saved"] and set(parameters[3:]) <= {"needs", "add"}
 
 
 def test_every_op_of_a_public_call_exists():

@@ -26,7 +26,7 @@ static void map(int64_t n, const void *a, const void *b, double s, void *y, doub
 }
 
 /* max(x, 0), NaN stays NaN; dx = dy where y > 0 */
-MAP(relu, 1, blend(a <= (vec){0}, (vec){0}, a))
+MAP(relu, 1, rectify(a))
 static void relu(int64_t n, const void *x, void *y) { map(n, x, x, 0, y, 1, relu_task); }
 MAP(relu_backward, 2, blend(b > (vec){0}, a, (vec){0}))
 static void relu_backward(int64_t n, const void *dy, const void *y, void *dx) { map(n, dy, y, 0, dx, 2, relu_backward_task); }

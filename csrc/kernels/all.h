@@ -5,6 +5,8 @@
 
 #include "reduce.h"
 
+#include "epilogue.h"
+
 #include "tile.h"
 
 #include "gemm.h"

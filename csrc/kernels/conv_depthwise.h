@@ -4,7 +4,8 @@ INLINE int is_depthwise(const fn_conv *g) { return g->groups == g->C && g->K == 
 
 typedef struct {
     const fn_conv *g;
-    const REAL *x, *w, *bias, *dy; /* w: taps (R*S, C) */
+    const REAL *x, *w, *dy; /* w: taps (R*S, C) */
+    epilogue end;
     REAL *y, *dw;                  /* y is dx when gradients flow back; dw: a partial sum (R*S, C) for each part */
     int64_t parts;
 } depthwise_job;
@@ -34,7 +35,8 @@ static void depthwise_row(void *context, int64_t row, int thread) {
                 for (int64_t s = s0; s < s1; s++)
                     sum += load_part(x + s * g->dilation_w * C, lanes) * load_part(w + s * C, lanes);
             }
-            if (job->bias) sum += load_part(job->bias + c, lanes);
+            const epilogue *end = &job->end;
+            sum = finish(end, sum, channels(end->scale, c, lanes), channels(end->shift, c, lanes), y + c, lanes);
             store_part(y + c, sum, lanes);
         }
     }
@@ -60,7 +62,7 @@ static void depthwise_gradient_row(void *context, int64_t row, int thread) { /* 
                     sum += load_part(dy, lanes) * load_part(job->w + (r * g->S + s) * C + c, lanes);
                 }
             }
-            store_part(dx + c, sum, lanes);
+            store_part(dx + c, finish(&job->end, sum, sum, sum, dx + c, lanes), lanes);
         }
     }
 }
@@ -107,13 +109,13 @@ static fn_status depthwise_run(depthwise_job *job, const REAL *w, int64_t rows, 
     return FN_OK;
 }
 
-static fn_status depthwise_forward(const fn_conv *g, const REAL *x, const REAL *w, const REAL *bias, REAL *y) {
-    depthwise_job job = {.g = g, .x = x, .bias = bias, .y = y};
+static fn_status depthwise_forward(const fn_conv *g, const REAL *x, const REAL *w, const fn_epilogue *end, REAL *y) {
+    depthwise_job job = {.g = g, .x = x, .end = epilogue_of(end, 0, y), .y = y};
     return depthwise_run(&job, w, g->N * g->P, depthwise_row);
 }
 
-static fn_status depthwise_grad_input(const fn_conv *g, const REAL *dy, const REAL *w, REAL *dx) {
-    depthwise_job job = {.g = g, .dy = dy, .y = dx};
+static fn_status depthwise_grad_input(const fn_conv *g, const REAL *dy, const REAL *w, const REAL *add, REAL *dx) {
+    depthwise_job job = {.g = g, .dy = dy, .end = {.add = add, .out = dx}, .y = dx};
     return depthwise_run(&job, w, g->N * g->H, depthwise_gradient_row);
 }
 

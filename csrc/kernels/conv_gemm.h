@@ -36,8 +36,8 @@ static void conv_task(void *context, int64_t task, int thread) {
     REAL **outs = (REAL **)(rows + job->rows_per_task * job->Q);
     locate_pixels(job, first, last, (REAL *)scratch, rows, outs);
     for (; panel < end_panel; panel += PANEL) {
-        const REAL *b = job->prepared + panel * (steps + 1);
-        ending end = {job->bias ? b + steps * PANEL : NULL, 0, min64(PANEL, job->K - panel)};
+        const REAL *b = job->prepared + panel * steps;
+        ending end = {&job->end, panel, min64(PANEL, job->K - panel)};
         for (int64_t i = 0; i < pixels; i += TILE_ROWS) {
             int live = (int)min64(TILE_ROWS, pixels - i);
             const REAL *a[TILE_ROWS];
@@ -54,13 +54,12 @@ static void conv_task(void *context, int64_t task, int thread) {
 static void pack_weights(void *context, int64_t panel, int thread) {
     const conv_job *job = context;
     int64_t columns = min64(PANEL, job->K - panel * PANEL), steps = job->R * job->S * job->C;
-    REAL *b = job->prepared + panel * PANEL * (steps + 1);
+    REAL *b = job->prepared + panel * PANEL * steps;
     (void)thread;
     for (int64_t i = 0; i < job->R; i++)
         for (int64_t j = 0; j < job->S; j++, b += job->C * PANEL)
             pack_panel(job->C, columns, job->w + i * job->w_tap_h + j * job->w_tap_w + panel * PANEL * job->w_out, job->w_in,
                        job->w_out, b);
-    if (job->bias) pack_panel(1, columns, job->bias + panel * PANEL, 0, 1, b);
 }
 
 INLINE int taps_leave_input(const conv_job *job) {
@@ -95,7 +94,7 @@ static void gemm_measure(conv_job *job) {
     job->slab_bytes = ceil_div(job->slab_bytes, 64) * 64;
     job->scratch_bytes = ceil_div(job->slab_bytes + rows * job->Q * 2 * (int64_t)sizeof(void *), 64) * 64;
     job->shared_bytes = taps * (int64_t)sizeof(int64_t); /* the segments' offsets */
-    job->prepared_bytes = panels * PANEL * (taps * job->C + 1) * (int64_t)sizeof(REAL);
+    job->prepared_bytes = panels * PANEL * taps * job->C * (int64_t)sizeof(REAL);
 }
 
 static void gemm_prepare(conv_job *job) {
@@ -146,7 +145,7 @@ static fn_status conv_run(conv_job *job) {
 }
 
 /* The forward pass of one group. */
-INLINE conv_job forward_job(const fn_conv *g, int64_t group, const REAL *x, const REAL *w, const REAL *bias, REAL *y) {
+INLINE conv_job forward_job(const fn_conv *g, int64_t group, const REAL *x, const REAL *w, const fn_epilogue *end, REAL *y) {
     int64_t C = g->C / g->groups, K = g->K / g->groups, taps = g->R * g->S;
     return (conv_job){
         .N = g->N, .H = g->H, .W = g->W, .C = C, .in_pixel = g->C, .in = x + group * C,
@@ -155,15 +154,15 @@ INLINE conv_job forward_job(const fn_conv *g, int64_t group, const REAL *x, cons
         .R = g->R, .S = g->S, .step_h = g->stride_h, .step_w = g->stride_w,
         .first_h = -g->pad_top, .first_w = -g->pad_left, .tap_h = g->dilation_h, .tap_w = g->dilation_w,
         .w = w + group * K * C * taps, .w_tap_h = g->S, .w_tap_w = 1, .w_in = taps, .w_out = C * taps,
-        .bias = bias ? bias + group * K : NULL,
+        .end = epilogue_of(end, group * K, y),
     };
 }
 
-static fn_status conv_forward(const fn_conv *g, const void *x, const void *w, const void *bias, void *y) {
+static fn_status conv_forward(const fn_conv *g, const void *x, const void *w, const fn_epilogue *end, void *y) {
     fn_status status = FN_OK;
-    if (is_depthwise(g)) return depthwise_forward(g, x, w, bias, y);
+    if (is_depthwise(g)) return depthwise_forward(g, x, w, end, y);
     for (int64_t group = 0; group < g->groups && status == FN_OK; group++) {
-        conv_job job = forward_job(g, group, x, w, bias, y);
+        conv_job job = forward_job(g, group, x, w, end, y);
         status = conv_run(&job);
     }
     return status;
@@ -191,10 +190,10 @@ INLINE phase_taps find_phase(int64_t phase, int64_t padding, int64_t taps, int64
     return found;
 }
 
-static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w, void *dx) {
+static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w, const void *add, void *dx) {
     int64_t C = g->C / g->groups, K = g->K / g->groups, taps = g->R * g->S;
     fn_status status = FN_OK;
-    if (is_depthwise(g)) return depthwise_grad_input(g, dy, w, dx);
+    if (is_depthwise(g)) return depthwise_grad_input(g, dy, w, add, dx);
     for (int64_t group = 0; group < g->groups; group++)
         for (int64_t a = 0; a < min64(g->stride_h, g->H); a++)
             for (int64_t b = 0; b < min64(g->stride_w, g->W) && status == FN_OK; b++) {
@@ -209,6 +208,7 @@ static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w
                     .first_h = v.first_p, .first_w = h.first_p, .tap_h = v.step_p, .tap_w = h.step_p,
                     .w = (const REAL *)w + group * K * C * taps + v.last * g->S + h.last,
                     .w_tap_h = -v.step * g->S, .w_tap_w = -h.step, .w_in = C * taps, .w_out = taps,
+                    .end = {.add = add, .out = dx},
                 };
                 status = conv_run(&job);
             }

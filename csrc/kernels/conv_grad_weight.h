@@ -21,7 +21,8 @@ static void weight_chunk(const weight_job *job, segments along, const REAL *slab
                          int64_t columns) {
     const conv_job *in = &job->input;
     int64_t line = in->slab_columns * in->C, joined = in->tap_w == 1, length = joined ? in->S * in->C : in->C;
-    ending end = {NULL, 1, columns};
+    epilogue add = {NULL, NULL, partial, partial, 0};
+    ending end = {&add, 0, columns};
     for (int64_t r = 0; r < in->R; r++)
         for (int64_t s = 0; s < (joined ? 1 : in->S); s++)
             for (int64_t i = 0; i < length; i += TILE_ROWS) {

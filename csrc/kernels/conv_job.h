@@ -16,7 +16,7 @@ typedef struct {
     int64_t R, S, step_h, step_w, first_h, first_w, tap_h, tap_w;
     const REAL *w; /* weight of tap (i, j), input channel c, output channel k: */
     int64_t w_tap_h, w_tap_w, w_in, w_out;
-    const REAL *bias; /* or NULL */
+    epilogue end;
 
     /* filled by conv_measure */
     conv_form form;
@@ -27,7 +27,7 @@ typedef struct {
     segments along;
 
     /* given by the caller of conv_prepare and conv_execute */
-    REAL *prepared; /* weights as the form wants them; BY_GEMM, for each panel: its steps, then its bias */
+    REAL *prepared; /* weights as the form wants them */
     char *scratch;
 } conv_job;
 

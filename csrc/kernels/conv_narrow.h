@@ -51,10 +51,18 @@ INLINE void narrow_tile(const int height, const int width, const conv_job *job, 
     UNROLL for (int j = 0; j < width; j++) {
         if (j >= live) break;
         UNROLL for (int i = 0; i < height; i++) {
-            REAL lanes[LANES], bias = job->bias ? job->bias[i] : 0;
-            if (job->bias) sum[i][j] += broadcast(bias);
-            store(lanes, sum[i][j]);
-            for (int64_t lane = 0; lane < counts[j]; lane++) outs[j][lane * job->out_pixel + i] = lanes[lane];
+            const epilogue *end = &job->end;
+            REAL lanes[LANES], *to = outs[j] + i;
+            if (end->scale) sum[i][j] = multiply_add(sum[i][j], broadcast(end->scale[i]), broadcast(end->shift[i]));
+            else if (end->shift) sum[i][j] += broadcast(end->shift[i]);
+            if (end->add) {
+                const REAL *add = end->add + (to - end->out);
+                REAL others[LANES] = {0};
+                for (int64_t lane = 0; lane < counts[j]; lane++) others[lane] = add[lane * job->out_pixel];
+                sum[i][j] += load(others);
+            }
+            store(lanes, end->relu ? rectify(sum[i][j]) : sum[i][j]);
+            for (int64_t lane = 0; lane < counts[j]; lane++) to[lane * job->out_pixel] = lanes[lane];
         }
     }
 }

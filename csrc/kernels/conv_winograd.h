@@ -1,36 +1,40 @@
 /* Convolution 3x3, stride 1, by Winograd F(4x4, 3x3): 36 products where the direct form needs 144.
  *
  * A task is a block of tiles, small enough for its V and M to stay in the cache:
- *   V[point][tile][C] = B^T d B of each tile's 6x6 inputs, vectorised over channels;
- *   M[point][tile][K] = V[point] U[point], 36 small matrix products on the packed, transformed weights;
- *   y = A^T M A (+ bias), straight into the output.
+ *   V[point][tile][C] = B^T d B of each tile's 6x6 inputs, vectorised over channels; then for each panel of outputs
+ *   M[point][tile][lane] = V[point] U[panel][point], 36 small matrix products on the transformed weights;
+ *   y = A^T M A, through the epilogue straight into the output.
  * The input gradient is the same job on dy with turned weights.  Each output depends on its own tile only: the bits do
  * not depend on blocks, threads, or how a batch is split.
  */
 typedef struct {
     const conv_job *job;
     tile_grid grid;
-    int64_t block, panels, v_point, m_point; /* numbers from one point to the next in V and M */
+    int64_t block, v_point, m_point; /* tiles in a block; numbers from one point to the next in V and M */
     REAL *u, *zeros;
 } winograd_job;
 
-/* U[point][panel][c][lane] = G g G^T of the filters of one panel. */
+/* The last panel is one vector wide where that is enough. */
+INLINE int panel_width(const conv_job *job, int64_t panel) { return job->K - panel * PANEL > LANES ? 2 : 1; }
+INLINE REAL *panel_of(const winograd_job *w, int64_t panel) { return w->u + panel * POINTS * w->job->C * PANEL; }
+
+/* U[panel][point][c][lane] = G g G^T of the filters of one panel. */
 static void winograd_filters(void *context, int64_t panel, int thread) {
     const winograd_job *w = context;
     const conv_job *job = w->job;
-    int flipped = job->w_tap_w < 0;
-    int64_t stride = w->panels * job->C * PANEL;
+    int flipped = job->w_tap_w < 0, width = panel_width(job, panel);
+    int64_t stride = job->C * width * LANES;
     (void)thread;
     for (int64_t c = 0; c < job->C; c++)
-        for (int64_t k = panel * PANEL; k < (panel + 1) * PANEL; k += LANES) {
+        for (int64_t v = 0; v < width; v++) {
             REAL taps[9 * LANES] = {0};
+            int64_t k = panel * PANEL + v * LANES, lanes = min64(LANES, job->K - k);
             const REAL *g = job->w + c * job->w_in + k * job->w_out - (flipped ? 8 : 0);
-            int64_t lanes = max64(0, min64(LANES, job->K - k));
             transpose(lanes, 9, g, job->w_out, taps, LANES);
             vec t[9], half[3][TILE_IN], out[TILE_IN];
             UNROLL for (int i = 0; i < 9; i++) t[i] = load(taps + (flipped ? 8 - i : i) * LANES);
             UNROLL for (int i = 0; i < 3; i++) transform_filter3(t[3 * i], t[3 * i + 1], t[3 * i + 2], half[i]);
-            REAL *u = w->u + (panel * job->C + c) * PANEL + k % PANEL;
+            REAL *u = panel_of(w, panel) + (c * width + v) * LANES;
             UNROLL for (int j = 0; j < TILE_IN; j++) {
                 transform_filter3(half[0][j], half[1][j], half[2][j], out);
                 UNROLL for (int i = 0; i < TILE_IN; i++) store(u + (i * TILE_IN + j) * stride, out[i]);
@@ -38,67 +42,106 @@ static void winograd_filters(void *context, int64_t panel, int thread) {
         }
 }
 
-INLINE void output_tile(REAL *const *outs, const REAL *m, int64_t stride, const REAL *bias, int64_t k, int64_t lanes) {
-    vec t[TILE_IN][4], y[4], shift = bias ? load_part(bias + k, lanes) : (vec){0};
+/* V of `count` tiles from `first` on. */
+static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count, REAL *v) {
+    const conv_job *job = w->job;
+    const tile_image image = {job->in, w->zeros, job->H, job->W, job->in_pixel, job->first_h, job->first_w};
+    const REAL *pixels[2][POINTS]; /* of this tile, and of the next one, which is fetched meanwhile */
+    patch(TILE_IN, &image, &w->grid, first, pixels[0]);
+    for (int64_t t = 0; t < count; t++, v += job->C) {
+        const REAL *const *here = pixels[t & 1], **next = pixels[~t & 1];
+        patch(TILE_IN, &image, &w->grid, first + min64(t + 1, count - 1), next);
+        int64_t c = 0;
+        for (; c + LANES <= job->C; c += LANES) {
+            fetch(TILE_IN, next, c);
+            input_tile(here, c, LANES, v + c, w->v_point);
+        }
+        if (c < job->C) input_tile(here, c, job->C - c, v + c, w->v_point);
+    }
+}
+
+/* M of `height` tiles and one point: rows of V lie `steps` apart, as do rows of M by width*LANES. */
+INLINE void point_tile(const int height, const int width, const REAL *v, int64_t steps, const REAL *u, REAL *m) {
+    vec acc[TILE_ROWS][2];
+    const REAL *rows[TILE_ROWS];
+    UNROLL for (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0}, rows[i] = v + i * steps;
+    for (int64_t t = 0; t < steps; t++, u += width * LANES) {
+        vec u0 = *(const vec *)u, u1 = width == 2 ? *(const vec *)(u + LANES) : u0;
+        UNROLL for (int i = 0; i < height; i++) {
+            vec value = broadcast(rows[i][t]);
+            acc[i][0] += value * u0;
+            if (width == 2) acc[i][1] += value * u1;
+        }
+    }
+    UNROLL for (int i = 0; i < height; i++)
+        UNROLL for (int j = 0; j < width; j++) store(m + (i * width + j) * LANES, acc[i][j]);
+}
+
+/* V and M have room for whole tiles of rows, and what is computed from rows that nobody filled is not read. */
+INLINE void point_products(const int width, const winograd_job *w, int64_t count, const REAL *v, const REAL *u, REAL *m) {
+    int64_t C = w->job->C;
+    for (int64_t point = 0; point < POINTS; point++, v += w->v_point, m += w->m_point, u += C * width * LANES)
+        for (int64_t t = 0; t < count; t += TILE_ROWS) {
+            const REAL *from = v + t * C;
+            REAL *to = m + t * width * LANES;
+            if (count - t > HALF_ROWS) point_tile(TILE_ROWS, width, from, C, u, to);
+            else if (count - t > LOW_ROWS) point_tile(HALF_ROWS, width, from, C, u, to);
+            else point_tile(LOW_ROWS, width, from, C, u, to);
+        }
+}
+
+static __attribute__((noinline)) void winograd_products(const winograd_job *w, int width, int64_t count, const REAL *v,
+                                                        const REAL *u, REAL *m) {
+    if (width == 2) point_products(2, w, count, v, u, m);
+    else point_products(1, w, count, v, u, m);
+}
+
+/* One vector of channels, k on, of one tile's outputs, of which `rows` x `columns` are inside the image. */
+INLINE void output_tile(const conv_job *job, const REAL *m, int64_t stride, int64_t k, int64_t lanes, int64_t rows,
+                        int64_t columns, REAL *out) {
+    vec t[TILE_IN][4], y[4];
+    vec scale = channels(job->end.scale, k, lanes), shift = channels(job->end.shift, k, lanes);
     UNROLL for (int i = 0; i < TILE_IN; i++) {
         vec row[TILE_IN];
-        UNROLL for (int j = 0; j < TILE_IN; j++) row[j] = load_part(m + (i * TILE_IN + j) * stride + k, lanes);
+        UNROLL for (int j = 0; j < TILE_IN; j++) row[j] = load(m + (i * TILE_IN + j) * stride);
         transform_output4(row, t[i]);
     }
     UNROLL for (int j = 0; j < 4; j++) {
         vec column[TILE_IN];
+        if (j >= columns) break;
         UNROLL for (int i = 0; i < TILE_IN; i++) column[i] = t[i][j];
         transform_output4(column, y);
-        UNROLL for (int i = 0; i < 4; i++)
-            if (outs[i * 4 + j]) store_part(outs[i * 4 + j] + k, y[i] + shift, lanes);
+        UNROLL for (int i = 0; i < 4; i++) {
+            REAL *to = out + i * job->out_row + j * job->out_pixel;
+            if (i < rows) store_part(to, finish(&job->end, y[i], scale, shift, to, lanes), lanes);
+        }
+    }
+}
+
+static void winograd_outputs(const winograd_job *w, int64_t first, int64_t count, int64_t panel, const REAL *m) {
+    const conv_job *job = w->job;
+    int width = panel_width(job, panel);
+    for (int64_t t = 0; t < count; t++) {
+        tile_place at = place_of(&w->grid, first + t);
+        int64_t rows = min64(4, job->P - 4 * at.row), columns = min64(4, job->Q - 4 * at.column);
+        REAL *out = job->out + at.image * job->out_image + 4 * at.row * job->out_row + 4 * at.column * job->out_pixel;
+        for (int v = 0; v < width; v++, m += LANES) {
+            int64_t k = panel * PANEL + v * LANES, lanes = job->K - k;
+            if (rows == 4 && columns == 4 && lanes >= LANES) output_tile(job, m, w->m_point, k, LANES, 4, 4, out + k);
+            else output_tile(job, m, w->m_point, k, lanes, rows, columns, out + k);
+        }
     }
 }
 
 static void winograd_block(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
     const conv_job *job = w->job;
-    int64_t first = task * w->block, count = min64(w->block, w->grid.count - first), C = job->C, K = job->K;
+    int64_t first = task * w->block, count = min64(w->block, w->grid.count - first);
     REAL *v = (REAL *)(job->scratch + thread * job->scratch_bytes), *m = v + POINTS * w->v_point;
-    for (int64_t t = 0; t < count; t++) {
-        const REAL *pixels[POINTS];
-        int64_t tile = first + t, column = tile % w->grid.across, row = tile / w->grid.across % w->grid.down;
-        int64_t image = tile / w->grid.across / w->grid.down;
-        patch(TILE_IN, job->in + image * job->H * job->W * job->in_pixel, job->H, job->W, job->in_pixel,
-              4 * row + job->first_h, 4 * column + job->first_w, w->zeros, pixels);
-        int64_t c = 0;
-        for (; c + LANES <= C; c += LANES) input_tile(pixels, c, LANES, v + t * C + c, w->v_point);
-        if (c < C) input_tile(pixels, c, C - c, v + t * C + c, w->v_point);
-    }
-    const int64_t start = 0;
-    segments along = {1, C, &start};
-    for (int64_t point = 0; point < POINTS; point++)
-        for (int64_t panel = 0; panel < w->panels; panel++) {
-            ending end = {NULL, 0, min64(PANEL, K - panel * PANEL)};
-            const REAL *u = w->u + (point * w->panels + panel) * C * PANEL;
-            for (int64_t t = 0; t < count; t += TILE_ROWS) {
-                int live = (int)min64(TILE_ROWS, count - t);
-                const REAL *rows[TILE_ROWS];
-                REAL *outs[TILE_ROWS];
-                for (int i = 0; i < TILE_ROWS; i++) {
-                    int64_t tile = t + min64(i, live - 1);
-                    rows[i] = v + point * w->v_point + tile * C;
-                    outs[i] = m + point * w->m_point + tile * K + panel * PANEL;
-                }
-                row_tile(live, rows, along, u, outs, end);
-            }
-        }
-    for (int64_t t = 0; t < count; t++) {
-        REAL *outs[16];
-        int64_t tile = first + t, column = tile % w->grid.across * 4, row = tile / w->grid.across % w->grid.down * 4;
-        REAL *out = job->out + tile / w->grid.across / w->grid.down * job->out_image;
-        for (int i = 0; i < 4; i++)
-            for (int j = 0; j < 4; j++)
-                outs[i * 4 + j] = row + i < job->P && column + j < job->Q
-                                      ? out + (row + i) * job->out_row + (column + j) * job->out_pixel
-                                      : NULL;
-        int64_t k = 0;
-        for (; k + LANES <= K; k += LANES) output_tile(outs, m + t * K, w->m_point, job->bias, k, LANES);
-        if (k < K) output_tile(outs, m + t * K, w->m_point, job->bias, k, K - k);
+    winograd_inputs(w, first, count, v);
+    for (int64_t panel = 0; panel * PANEL < job->K; panel++) {
+        winograd_products(w, panel_width(job, panel), count, v, panel_of(w, panel), m);
+        winograd_outputs(w, first, count, panel, m);
     }
 }
 
@@ -112,27 +155,29 @@ INLINE int is_winograd(const conv_job *job) {
 
 /* Blocks, and where V, M and U lie; U is followed by C zeros. */
 INLINE winograd_job winograd_blocks(const conv_job *job) {
-    winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q), .panels = ceil_div(job->K, PANEL)};
-    int64_t tile_bytes = POINTS * (job->C + job->K) * (int64_t)sizeof(REAL), tiles = WINOGRAD_BLOCK_BYTES / tile_bytes;
-    tiles = min64(96, max64(48, tiles / 24 * 24));
+    winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q)};
+    int64_t tiles = WINOGRAD_BLOCK_BYTES / (POINTS * job->C * (int64_t)sizeof(REAL));
+    tiles = min64(36, max64(24, tiles / TILE_ROWS * TILE_ROWS));
     w.block = max64(1, min64(tiles, ceil_div(w.grid.count, 2 * fn_threads())));
-    if (w.block > TILE_ROWS) w.block = ceil_div(w.block, TILE_ROWS) * TILE_ROWS;
-    w.v_point = odd_lines(w.block * job->C), w.m_point = odd_lines(w.block * job->K);
-    w.u = job->prepared, w.zeros = w.u + POINTS * w.panels * job->C * PANEL;
+    int64_t rows = ceil_div(w.block, TILE_ROWS) * TILE_ROWS;
+    if (w.block > TILE_ROWS) w.block = rows;
+    w.v_point = odd_lines(rows * job->C), w.m_point = odd_lines(rows * panel_width(job, 0) * LANES);
+    w.u = job->prepared, w.zeros = w.u + POINTS * ceil_div(job->K, LANES) * LANES * job->C;
     return w;
 }
 
 static void winograd_measure(conv_job *job) {
     winograd_job w = winograd_blocks(job);
-    job->prepared_bytes = (POINTS * w.panels * PANEL + 1) * job->C * (int64_t)sizeof(REAL);
+    job->prepared_bytes = (POINTS * ceil_div(job->K, LANES) * LANES + 1) * job->C * (int64_t)sizeof(REAL);
     job->scratch_bytes = POINTS * (w.v_point + w.m_point) * (int64_t)sizeof(REAL);
     job->shared_bytes = 0;
 }
 
 static void winograd_prepare(conv_job *job) {
     winograd_job w = winograd_blocks(job);
+    int64_t panels = ceil_div(job->K, PANEL);
     memset(w.zeros, 0, (size_t)job->C * sizeof(REAL));
-    fn_parallel(w.panels, (double)(w.panels * job->C) * 200, winograd_filters, &w);
+    fn_parallel(panels, (double)(panels * job->C) * 200, winograd_filters, &w);
 }
 
 static void winograd_execute(conv_job *job) {

@@ -36,19 +36,26 @@ INLINE void gradient_tile(const REAL *const *pixels, int64_t k, int64_t lanes, R
 /* V and D of tiles [first + from, first + to), to rows [from, to) of a chunk. */
 static void winograd_weight_tiles(const winograd_weight_job *w, int64_t first, int64_t from, int64_t to, REAL *v, REAL *d) {
     const fn_conv *g = w->g;
+    const tile_image x = {w->x, w->zeros, g->H, g->W, g->C, -g->pad_top, -g->pad_left};
+    const tile_image dy = {w->dy, w->zeros, g->P, g->Q, g->K, 0, 0};
+    const REAL *pixels[2][POINTS], *gradients[2][16]; /* of this tile, and of the next one, which is fetched meanwhile */
+    patch(TILE_IN, &x, &w->grid, first + from, pixels[0]);
+    patch(4, &dy, &w->grid, first + from, gradients[0]);
     for (int64_t t = from; t < to; t++) {
-        const REAL *pixels[POINTS];
-        int64_t tile = first + t, column = tile % w->grid.across * 4, row = tile / w->grid.across % w->grid.down * 4;
-        int64_t image = tile / w->grid.across / w->grid.down, c = 0, k = 0;
-        patch(TILE_IN, w->x + image * g->H * g->W * g->C, g->H, g->W, g->C, row - g->pad_top, column - g->pad_left, w->zeros,
-              pixels);
-        for (; c + LANES <= g->C; c += LANES) input_tile(pixels, c, LANES, v + t * g->C + c, w->v_point);
-        if (c < g->C) input_tile(pixels, c, g->C - c, v + t * g->C + c, w->v_point);
-        patch(4, w->dy + image * g->P * g->Q * g->K, g->P, g->Q, g->K, row, column, w->zeros, pixels);
+        int now = (t - from) & 1;
+        int64_t next = first + min64(t + 1, to - 1), c = 0, k = 0;
+        patch(TILE_IN, &x, &w->grid, next, pixels[!now]);
+        patch(4, &dy, &w->grid, next, gradients[!now]);
+        for (; c + LANES <= g->C; c += LANES) {
+            fetch(TILE_IN, pixels[!now], c);
+            input_tile(pixels[now], c, LANES, v + t * g->C + c, w->v_point);
+        }
+        if (c < g->C) input_tile(pixels[now], c, g->C - c, v + t * g->C + c, w->v_point);
         for (; k < g->K; k += LANES) {
             REAL *to_d = d + (k / PANEL * w->chunk + t) * PANEL + k % PANEL;
-            if (k + LANES <= g->K) gradient_tile(pixels, k, LANES, to_d, w->d_point);
-            else gradient_tile(pixels, k, g->K - k, to_d, w->d_point);
+            fetch(4, gradients[!now], k);
+            if (k + LANES <= g->K) gradient_tile(gradients[now], k, LANES, to_d, w->d_point);
+            else gradient_tile(gradients[now], k, g->K - k, to_d, w->d_point);
         }
     }
 }
@@ -59,7 +66,8 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
     int64_t C = w->g->C;
     const int64_t start = 0;
     segments along = {1, count, &start};
-    ending end = {NULL, accumulate, min64(PANEL, w->g->K - panel * PANEL)};
+    epilogue add = {NULL, NULL, accumulate ? z : NULL, z, 0};
+    ending end = {&add, 0, min64(PANEL, w->g->K - panel * PANEL)};
     for (int64_t c = 0; c < C; c += TILE_ROWS) {
         int live = (int)min64(TILE_ROWS, C - c);
         REAL *outs[TILE_ROWS];

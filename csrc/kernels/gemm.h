@@ -1,27 +1,24 @@
 /* c = a * b + bias for any operand orders.  A task is a block of rows times one panel of columns: it packs its piece
  * of B, KC steps at a time, and runs the tiles of its rows over it, so B is read from memory once a row block. */
 
-enum { GEMM_KC = 512, GEMM_ROWS = 16 * TILE_ROWS, GEMM_SCRATCH = (GEMM_KC + 1) * PANEL + GEMM_KC * TILE_ROWS };
+enum { GEMM_KC = 512, GEMM_ROWS = 16 * TILE_ROWS, GEMM_SCRATCH = GEMM_KC * (PANEL + TILE_ROWS) };
 
 typedef struct {
     int64_t M, N, K, a_row, a_col, b_row, b_col, row_blocks;
     const REAL *a, *b, *bias;
-    REAL *c, *scratch; /* per thread: a panel of B, a panel of bias, the last columns of A */
+    REAL *c, *scratch; /* per thread: a panel of B, the last columns of A */
 } gemm_job;
 
 static void gemm_task(void *context, int64_t task, int thread) {
     const gemm_job *job = context;
     int64_t panel = task / job->row_blocks * PANEL, first = task % job->row_blocks * GEMM_ROWS;
     int64_t last = min64(first + GEMM_ROWS, job->M), columns = min64(PANEL, job->N - panel);
-    REAL *b = job->scratch + (int64_t)thread * GEMM_SCRATCH, *bias = b + GEMM_KC * PANEL, *edge = bias + PANEL;
+    REAL *b = job->scratch + (int64_t)thread * GEMM_SCRATCH, *edge = b + GEMM_KC * PANEL;
     for (int64_t k = 0; k == 0 || k < job->K; k += GEMM_KC) {
         int64_t steps = min64(GEMM_KC, job->K - k);
         pack_panel(steps, columns, job->b + k * job->b_row + panel * job->b_col, job->b_row, job->b_col, b);
-        ending end = {NULL, k > 0, columns};
-        if (job->bias && k + GEMM_KC >= job->K) {
-            pack_panel(1, columns, job->bias + panel, 0, 1, bias);
-            end.bias = bias;
-        }
+        epilogue add = {NULL, k + GEMM_KC >= job->K ? job->bias : NULL, k > 0 ? job->c : NULL, job->c, 0};
+        ending end = {&add, panel, columns};
         const int64_t start = 0;
         segments along = {1, steps, &start};
         for (int64_t i = first; i < last; i += TILE_ROWS) {

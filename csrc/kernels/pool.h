@@ -13,6 +13,7 @@ typedef enum { MAX_BYTES, MAX_WORDS, AVERAGE } pool_kind; /* of max pooling: how
 typedef struct {
     const fn_pool *g;
     pool_kind kind;
+    int relu;
     const REAL *in, *inverse; /* inverse: 1 / divisor of each window, for the average's gradient */
     REAL *out;
     const void *index;
@@ -22,7 +23,7 @@ typedef struct {
 
 enum { POOL_TASK = 16384 }; /* numbers written by a task */
 
-INLINE pool_kind max_kind(const fn_pool *g) { return g->R * g->S <= 256 ? MAX_BYTES : MAX_WORDS; }
+INLINE pool_kind max_kind(const fn_pool *g) { return g->R * g->S < 256 ? MAX_BYTES : MAX_WORDS; }
 
 static void pool_run(pool_job *job, int64_t rows, int64_t row_size, double reads, fn_task body) {
     job->rows = rows;
@@ -75,6 +76,7 @@ INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r
                 best = blend(better, value, best);
                 which = (better & broadcast_whole(r * S + s)) | (~better & which);
             }
+        if (job->relu) which |= ~(best > (vec){0}), best = rectify(best);
         store_part(job->out + at + c, best, at_end - at - c);
         store_index(kind, job->index_out, at + c, which, at_end - at - c);
     }
@@ -104,8 +106,8 @@ static void max_task(void *context, int64_t task, int thread) {
         else max_row(job, row, MAX_WORDS, g->R, g->S);
 }
 
-static fn_status max_pool(const fn_pool *g, const void *x, void *y, void *index) {
-    pool_job job = {.g = g, .kind = max_kind(g), .in = x, .out = y, .index_out = index};
+static fn_status max_pool(const fn_pool *g, const void *x, int relu, void *y, void *index) {
+    pool_job job = {.g = g, .kind = max_kind(g), .relu = relu, .in = x, .out = y, .index_out = index};
     pool_run(&job, g->N * g->P, g->Q * g->C, (double)(g->R * g->S), max_task);
     return FN_OK;
 }

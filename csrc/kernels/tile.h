@@ -52,25 +52,26 @@ INLINE void column_product(const int height, const int width, vec acc[][2], cons
     }
 }
 
-/* What happens after a product: c = product (+ c) (+ bias), for `columns` <= PANEL of each row. */
+/* Where a tile's outputs go: `columns` <= PANEL of each row, channels `first` on, through an epilogue. */
 typedef struct {
-    const REAL *bias; /* PANEL numbers, zeros behind the last column; or NULL */
-    int accumulate;   /* add to what c holds */
-    int64_t columns;
+    const epilogue *end;
+    int64_t first, columns;
 } ending;
 
 INLINE void tile_end(const int height, const int width, int live, vec acc[][2], REAL *const *c, ending end) {
-    vec bias0 = {0}, bias1 = {0};
-    if (end.bias) bias0 = load(end.bias), bias1 = load(end.bias + LANES);
+    const epilogue e = *end.end;
+    vec scale[2], shift[2];
+    for (int v = 0; v < width; v++) {
+        int64_t lanes = end.columns - v * LANES;
+        scale[v] = channels(e.scale, end.first + v * LANES, lanes), shift[v] = channels(e.shift, end.first + v * LANES, lanes);
+    }
     UNROLL for (int i = 0; i < height; i++) {
         if (i >= live) break;
-        if (end.accumulate) {
-            acc[i][0] += load_part(c[i], end.columns);
-            if (width == 2) acc[i][1] += load_part(c[i] + LANES, end.columns - LANES);
+        for (int v = 0; v < width; v++) {
+            REAL *to = c[i] + v * LANES;
+            int64_t lanes = end.columns - v * LANES;
+            store_part(to, finish(&e, acc[i][v], scale[v], shift[v], to, lanes), lanes);
         }
-        if (end.bias) acc[i][0] += bias0, acc[i][1] += bias1;
-        store_part(c[i], acc[i][0], end.columns);
-        if (width == 2) store_part(c[i] + LANES, acc[i][1], end.columns - LANES);
     }
 }
 

@@ -94,14 +94,38 @@ INLINE tile_grid grid_of(int64_t N, int64_t P, int64_t Q) {
     return (tile_grid){down, across, N * down * across};
 }
 
-/* Pointers to a size x size patch of pixels whose upper left corner is (row, column); `zeros` where it leaves the image. */
-INLINE void patch(const int size, const REAL *image, int64_t H, int64_t W, int64_t pixel, int64_t row, int64_t column,
-                  const REAL *zeros, const REAL **pixels) {
-    for (int i = 0; i < size; i++)
+typedef struct {
+    int64_t image, row, column; /* of tiles */
+} tile_place;
+
+INLINE tile_place place_of(const tile_grid *grid, int64_t tile) {
+    int64_t line = tile / grid->across;
+    return (tile_place){line / grid->down, line % grid->down, tile % grid->across};
+}
+
+/* Pixels that tiles are cut from; the tile at (row, column) begins at pixel (4*row + first_h, 4*column + first_w). */
+typedef struct {
+    const REAL *data, *zeros; /* zeros: what is read outside */
+    int64_t H, W, pixel, first_h, first_w;
+} tile_image;
+
+/* Pointers to the size x size pixels of a tile. */
+INLINE void patch(const int size, const tile_image *image, const tile_grid *grid, int64_t tile, const REAL **pixels) {
+    tile_place at = place_of(grid, tile);
+    int64_t row = 4 * at.row + image->first_h, column = 4 * at.column + image->first_w;
+    const REAL *data = image->data + ((at.image * image->H + row) * image->W + column) * image->pixel;
+    for (int i = 0; i < size; i++, data += image->W * image->pixel) {
+        int inside = row + i >= 0 && row + i < image->H;
         for (int j = 0; j < size; j++) {
-            int inside = row + i >= 0 && row + i < H && column + j >= 0 && column + j < W;
-            pixels[i * size + j] = inside ? image + ((row + i) * W + column + j) * pixel : zeros;
+            int here = inside && column + j >= 0 && column + j < image->W;
+            pixels[i * size + j] = here ? data + j * image->pixel : image->zeros;
         }
+    }
+}
+
+/* Ask for channels c on of a patch's pixels ahead of use; tiles go from left to right, so the first columns are there. */
+INLINE void fetch(const int size, const REAL *const *pixels, int64_t c) {
+    UNROLL for (int i = 0; i < size; i++) UNROLL for (int j = size - 4; j < size; j++) __builtin_prefetch(pixels[i * size + j] + c);
 }
 
 /* B^T d B of one tile and one vector of channels, to v[point * stride]. */

@@ -22,6 +22,11 @@ cdef extern from "fastnet.h" nogil:
         pass
     ctypedef struct fn_pool:
         pass
+    ctypedef struct fn_epilogue:
+        const void *scale
+        const void *shift
+        const void *add
+        int relu
     ctypedef struct fn_memory:
         int64_t live, cached, peak, scratch_live, scratch_peak
     int fn_threads()
@@ -47,22 +52,22 @@ cdef extern from "fastnet.h" nogil:
     ctypedef struct fn_kernels:
         int lanes
         fn_status (*gemm)(int64_t, int64_t, int64_t, const void *, int64_t, int64_t, const void *, int64_t, int64_t, const void *, void *) noexcept nogil
-        fn_status (*conv_forward)(const fn_conv *, const void *, const void *, const void *, void *) noexcept nogil
-        fn_status (*conv_grad_input)(const fn_conv *, const void *, const void *, void *) noexcept nogil
+        fn_status (*conv_forward)(const fn_conv *, const void *, const void *, const fn_epilogue *, void *) noexcept nogil
+        fn_status (*conv_grad_input)(const fn_conv *, const void *, const void *, const void *, void *) noexcept nogil
         fn_status (*conv_grad_weight)(const fn_conv *, const void *, const void *, void *) noexcept nogil
         fn_status (*column_sum)(int64_t, int64_t, const void *, void *) noexcept nogil
         fn_status (*im2col)(const fn_conv *, const void *, void *) noexcept nogil
         fn_status (*col2im)(const fn_conv *, const void *, void *) noexcept nogil
-        fn_status (*max_pool)(const fn_pool *, const void *, void *, void *) noexcept nogil
+        fn_status (*max_pool)(const fn_pool *, const void *, int, void *, void *) noexcept nogil
         fn_status (*max_pool_backward)(const fn_pool *, const void *, const void *, void *) noexcept nogil
         fn_status (*max_pool_planes)(const fn_pool *, const void *, void *) noexcept nogil
         fn_status (*max_pool_planes_backward)(const fn_pool *, fn_ties, const void *, const void *, void *) noexcept nogil
         fn_status (*avg_pool)(const fn_pool *, const void *, void *) noexcept nogil
         fn_status (*avg_pool_backward)(const fn_pool *, const void *, void *) noexcept nogil
         fn_status (*norm_moments)(int64_t, int64_t, const void *, double *, double *) noexcept nogil
-        fn_status (*norm_apply)(int64_t, int64_t, const void *, const double *, const double *, const void *, const void *, void *) noexcept nogil
-        fn_status (*norm_sums)(int64_t, int64_t, const void *, const void *, const double *, const double *, double *, double *) noexcept nogil
-        fn_status (*norm_backward)(int64_t, int64_t, const void *, const void *, const double *, const double *, const void *, const double *, const double *, int, void *) noexcept nogil
+        fn_status (*norm_apply)(int64_t, int64_t, const void *, const double *, const double *, const void *, const void *, const void *, int, void *) noexcept nogil
+        fn_status (*norm_sums)(int64_t, int64_t, const void *, const void *, const double *, const double *, const void *, const void *, int, const void *, void *, double *, double *) noexcept nogil
+        fn_status (*norm_backward)(int64_t, int64_t, const void *, const void *, const double *, const double *, const void *, const void *, int, const double *, const double *, int, void *) noexcept nogil
         void (*relu)(int64_t, const void *, void *) noexcept nogil
         void (*relu_backward)(int64_t, const void *, const void *, void *) noexcept nogil
         void (*leaky_relu)(int64_t, double, const void *, void *) noexcept nogil
@@ -261,27 +266,28 @@ def gemm(int64_t M, int64_t N, int64_t K, a, int64_t a_row, int64_t a_col, b, in
         status = k.gemm(M, N, K, pa, a_row, a_col, pb, b_row, b_col, pbias, pc)
     check(status)
 
-def conv_forward(bytes geometry, x, w, bias, y):
+def conv_forward(bytes geometry, x, w, scale, shift, add, bint relu, y):
     cdef const fn_kernels *k = kernels(y)
     cdef const char *g = geometry
     cdef const void *px = address(x)
     cdef const void *pw = address(w)
-    cdef const void *pb = address(bias)
+    cdef fn_epilogue end = [address(scale), address(shift), address(add), relu]
     cdef void *py = writable(y)
     cdef fn_status status
     with nogil:
-        status = k.conv_forward(<const fn_conv *>g, px, pw, pb, py)
+        status = k.conv_forward(<const fn_conv *>g, px, pw, &end, py)
     check(status)
 
-def conv_grad_input(bytes geometry, dy, w, dx):
+def conv_grad_input(bytes geometry, dy, w, add, dx):
     cdef const fn_kernels *k = kernels(dx)
     cdef const char *g = geometry
     cdef const void *pdy = address(dy)
     cdef const void *pw = address(w)
+    cdef const void *padd = address(add)
     cdef void *pdx = writable(dx)
     cdef fn_status status
     with nogil:
-        status = k.conv_grad_input(<const fn_conv *>g, pdy, pw, pdx)
+        status = k.conv_grad_input(<const fn_conv *>g, pdy, pw, padd, pdx)
     check(status)
 
 def conv_grad_weight(bytes geometry, x, dy, dw):
@@ -327,7 +333,7 @@ def col2im(bytes geometry, columns, x):
 
 # ---------------------------------------------------------------- pooling
 
-def max_pool(bytes geometry, x, y, index):
+def max_pool(bytes geometry, x, bint relu, y, index):
     cdef const fn_kernels *k = kernels(y)
     cdef const char *g = geometry
     cdef const void *px = address(x)
@@ -335,7 +341,7 @@ def max_pool(bytes geometry, x, y, index):
     cdef void *pi = writable(index)
     cdef fn_status status
     with nogil:
-        status = k.max_pool(<const fn_pool *>g, px, py, pi)
+        status = k.max_pool(<const fn_pool *>g, px, relu, py, pi)
     check(status)
 
 def max_pool_backward(bytes geometry, dy, index, dx):
@@ -404,45 +410,51 @@ def norm_moments(int64_t rows, int64_t C, x, mean, var):
         status = k.norm_moments(rows, C, px, pm, pv)
     check(status)
 
-def norm_apply(int64_t rows, int64_t C, x, mean, inverse_std, gamma, beta, y):
+def norm_apply(int64_t rows, int64_t C, x, mean, inverse_std, gamma, beta, add, bint relu, y):
     cdef const fn_kernels *k = kernels(y)
     cdef const void *px = address(x)
     cdef const double *pm = <const double *>address(mean)
     cdef const double *ps = <const double *>address(inverse_std)
     cdef const void *pg = address(gamma)
     cdef const void *pb = address(beta)
+    cdef const void *pa = address(add)
     cdef void *py = writable(y)
     cdef fn_status status
     with nogil:
-        status = k.norm_apply(rows, C, px, pm, ps, pg, pb, py)
+        status = k.norm_apply(rows, C, px, pm, ps, pg, pb, pa, relu, py)
     check(status)
 
-def norm_sums(int64_t rows, int64_t C, dy, x, mean, inverse_std, dgamma, dbeta):
+def norm_sums(int64_t rows, int64_t C, dy, x, mean, inverse_std, gamma, beta, bint relu, y, gated, dgamma, dbeta):
     cdef const fn_kernels *k = kernels(x)
     cdef const void *pdy = address(dy)
     cdef const void *px = address(x)
     cdef const double *pm = <const double *>address(mean)
     cdef const double *ps = <const double *>address(inverse_std)
+    cdef const void *pg = address(gamma)
+    cdef const void *pb = address(beta)
+    cdef const void *py = address(y)
+    cdef void *pgated = writable(gated)
     cdef double *pdg = <double *>writable(dgamma)
     cdef double *pdb = <double *>writable(dbeta)
     cdef fn_status status
     with nogil:
-        status = k.norm_sums(rows, C, pdy, px, pm, ps, pdg, pdb)
+        status = k.norm_sums(rows, C, pdy, px, pm, ps, pg, pb, relu, py, pgated, pdg, pdb)
     check(status)
 
-def norm_backward(int64_t rows, int64_t C, dy, x, mean, inverse_std, gamma, dgamma, dbeta, bint training, dx):
+def norm_backward(int64_t rows, int64_t C, dy, x, mean, inverse_std, gamma, beta, bint relu, dgamma, dbeta, bint training, dx):
     cdef const fn_kernels *k = kernels(dx)
     cdef const void *pdy = address(dy)
     cdef const void *px = address(x)
     cdef const double *pm = <const double *>address(mean)
     cdef const double *ps = <const double *>address(inverse_std)
     cdef const void *pg = address(gamma)
+    cdef const void *pb = address(beta)
     cdef const double *pdg = <const double *>address(dgamma)
     cdef const double *pdb = <const double *>address(dbeta)
     cdef void *pdx = writable(dx)
     cdef fn_status status
     with nogil:
-        status = k.norm_backward(rows, C, pdy, px, pm, ps, pg, pdg, pdb, training, pdx)
+        status = k.norm_backward(rows, C, pdy, px, pm, ps, pg, pb, relu, pdg, pdb, training, pdx)
     check(status)
 
 

@@ -130,7 +130,7 @@ class NativeOps(NativePointwise, Ops):
         _native.gemm(M, N, K, a, *a_strides, b, *b_strides, bias, y)
         return y
 
-    def linear(self, x, w, b):
+    def linear(self, x, w, b, relu=False):
         dtype = one_dtype("linear", x=x, weight=w, bias=b)
         if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[1]:
             raise ValueError(
@@ -140,13 +140,16 @@ class NativeOps(NativePointwise, Ops):
             check_shape("linear", "bias", b, w.shape[:1])
             b = self._c_order(b)
         x, w = self._c_order(x), self._c_order(w)
-        return self._gemm(x, False, w, True, b, dtype), (x, w)
+        y = self._gemm(x, False, w, True, b, dtype)
+        if relu:
+            _native.relu(y.size, y, y)
+        return y, (x, w, y if relu else None)
 
     def linear_backward(self, dy, saved, needs=(True, True, True)):
-        x, w = saved
+        x, w, y = saved
         dtype = one_dtype("linear_backward", dy=dy, x=x)
         check_shape("linear_backward", "dy", dy, (x.shape[0], w.shape[0]))
-        dy = self._c_order(dy)
+        dy = self._c_order(dy) if y is None else self.relu_backward(dy, y)
         return (
             self._gemm(dy, False, w, False, None, dtype) if needs[0] else None,
             self._gemm(dy, True, x, False, None, dtype) if needs[1] else None,
@@ -160,7 +163,7 @@ class NativeOps(NativePointwise, Ops):
 
     # ---------------------------------------------------------------- convolution
 
-    def conv2d(self, x, w, b, geometry: Conv2dGeometry):
+    def conv2d(self, x, w, b, geometry: Conv2dGeometry, relu=False):
         dtype = one_dtype("conv2d", x=x, weight=w, bias=b)
         check_shape("conv2d", "x", x, geometry.x_shape)
         check_shape("conv2d", "weight", w, geometry.w_shape)
@@ -169,18 +172,34 @@ class NativeOps(NativePointwise, Ops):
             b = self._c_order(b)
         x, w = self._dense(x), self._c_order(w)
         y = self.empty(geometry.y_shape, dtype)
-        _native.conv_forward(geometry.packed, x, w, b, y)
-        return y, (x, w, geometry)
+        _native.conv_forward(geometry.packed, x, w, None, b, None, relu, y)
+        return y, (x, w, geometry, y if relu else None)
 
-    def conv2d_backward(self, dy, saved, needs=(True, True, True)):
-        x, w, g = saved
-        dtype = one_dtype("conv2d_backward", dy=dy, x=x)
+    def conv2d_scaled(self, x, w, geometry: Conv2dGeometry, scale, shift, add=None, relu=False):
+        dtype = one_dtype("conv2d", x=x, weight=w, scale=scale, shift=shift, add=add)
+        check_shape("conv2d", "x", x, geometry.x_shape)
+        check_shape("conv2d", "weight", w, geometry.w_shape)
+        check_shape("conv2d", "scale", scale, (geometry.K,))
+        check_shape("conv2d", "shift", shift, (geometry.K,))
+        if add is not None:
+            check_shape("conv2d", "add", add, geometry.y_shape)
+            add = self._dense(add)
+        scale, shift, y = self._c_order(scale), self._c_order(shift), self.empty(geometry.y_shape, dtype)
+        _native.conv_forward(geometry.packed, self._dense(x), self._c_order(w), scale, shift, add, relu, y)
+        return y
+
+    def conv2d_backward(self, dy, saved, needs=(True, True, True), add=None):
+        x, w, g, y = saved
+        dtype = one_dtype("conv2d_backward", dy=dy, x=x, add=add)
         check_shape("conv2d_backward", "dy", dy, g.y_shape)
-        dy = self._dense(dy)
+        if add is not None:
+            check_shape("conv2d_backward", "add", add, g.x_shape)
+            add = self._dense(add)
+        dy = self._dense(dy) if y is None else self.relu_backward(dy, y)
         dx = dw = db = None
         if needs[0]:
             dx = self.empty(g.x_shape, dtype)
-            _native.conv_grad_input(g.packed, dy, w, dx)
+            _native.conv_grad_input(g.packed, dy, w, add, dx)
         if needs[1]:
             dw = self._c_empty(g.w_shape, dtype)
             _native.conv_grad_weight(g.packed, x, dy, dw)
@@ -205,13 +224,13 @@ class NativeOps(NativePointwise, Ops):
 
     # ---------------------------------------------------------------- pooling
 
-    def max_pool2d(self, x, geometry: Pool2dGeometry):
+    def max_pool2d(self, x, geometry: Pool2dGeometry, relu=False):
         g = geometry
         dtype = one_dtype("max_pool2d", x=x)
         check_shape("max_pool2d", "x", x, g.x_shape)
         y = self.empty(g.y_shape, dtype)
-        index = self.empty(g.y_shape, np.uint8 if g.R * g.S <= 256 else np.int32)
-        _native.max_pool(g.packed, self._dense(x), y, index)
+        index = self.empty(g.y_shape, np.uint8 if g.R * g.S < 256 else np.int32)
+        _native.max_pool(g.packed, self._dense(x), relu, y, index)
         return y, (index, g, dtype)
 
     def max_pool2d_backward(self, dy, saved):

@@ -19,6 +19,16 @@ class NativePointwise(PointwiseOps):
     # ---------------------------------------------------------------- batch norm
 
     def batch_norm(self, x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+        return self._batch_norm(x, gamma, beta, running_mean, running_var, training, momentum, eps, None, False)
+
+    def batch_norm_relu(self, x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-5, add=None):
+        if add is not None:
+            one_dtype("batch_norm_relu", x=x, add=add)
+            check_shape("batch_norm_relu", "add", add, x.shape)
+            add = self._dense(add)
+        return self._batch_norm(x, gamma, beta, running_mean, running_var, training, momentum, eps, add, True)
+
+    def _batch_norm(self, x, gamma, beta, running_mean, running_var, training, momentum, eps, add, relu):
         dtype = one_dtype("batch_norm", x=x, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var)
         count = self._check_batch_norm(x, gamma, beta, running_mean, running_var, training)
         x, C = self._dense(x), x.shape[1]
@@ -34,22 +44,28 @@ class NativePointwise(PointwiseOps):
             mean, var = running_mean.astype(_F64), running_var.astype(_F64)
         inverse_std = 1.0 / np.sqrt(var + eps)
         y = self.empty(x.shape, dtype)
-        _native.norm_apply(count, C, x, mean, inverse_std, gamma, beta, y)
-        return y, (x, gamma, mean, inverse_std, training)
+        _native.norm_apply(count, C, x, mean, inverse_std, gamma, beta, add, relu, y)
+        return y, (x, gamma, beta, mean, inverse_std, training, relu, None if add is None else y)
 
     def batch_norm_backward(self, dy, saved, needs=(True, True, True)):
-        x, gamma, mean, inverse_std, training = saved
+        return self.batch_norm_relu_backward(dy, saved, needs)[:3]
+
+    def batch_norm_relu_backward(self, dy, saved, needs=(True, True, True)):
+        x, gamma, beta, mean, inverse_std, training, relu, y = saved
         dtype = one_dtype("batch_norm_backward", dy=dy, x=x)
         check_shape("batch_norm_backward", "dy", dy, x.shape)
         dy, C = self._dense(dy), x.shape[1]
         rows = x.size // C if C else 0
         dgamma, dbeta, dx = np.empty(C), np.empty(C), None
-        if needs[1] or needs[2] or training:
-            _native.norm_sums(rows, C, dy, x, mean, inverse_std, dgamma, dbeta)
+        gated = None if y is None else self.empty(x.shape, dtype)
+        if needs[1] or needs[2] or training or y is not None:
+            _native.norm_sums(rows, C, dy, x, mean, inverse_std, gamma, beta, relu, y, gated, dgamma, dbeta)
+        if gated is not None:
+            dy, relu = gated, False
         if needs[0]:
             dx = self.empty(x.shape, dtype)
-            _native.norm_backward(rows, C, dy, x, mean, inverse_std, gamma, dgamma, dbeta, training, dx)
-        return dx, dgamma.astype(dtype) if needs[1] else None, dbeta.astype(dtype) if needs[2] else None
+            _native.norm_backward(rows, C, dy, x, mean, inverse_std, gamma, beta, relu, dgamma, dbeta, training, dx)
+        return dx, dgamma.astype(dtype) if needs[1] else None, dbeta.astype(dtype) if needs[2] else None, gated
 
     # ---------------------------------------------------------------- activations
 

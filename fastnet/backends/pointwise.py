@@ -57,6 +57,23 @@ class PointwiseOps:
             dx = (dx * scale.reshape(shape)).astype(dy.dtype)
         return dx, dgamma.astype(dy.dtype) if needs[1] else None, dbeta.astype(dy.dtype) if needs[2] else None
 
+    def batch_norm_relu(self, x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-5, add=None):
+        """``relu(batch_norm(x) + add)``: what ends a block of a residual network; `add` may be None."""
+        y, saved = self.batch_norm(x, gamma, beta, running_mean, running_var, training, momentum, eps)
+        if add is not None:
+            one_dtype("batch_norm_relu", x=x, add=add)
+            check_shape("batch_norm_relu", "add", add, x.shape)
+            y = y + add
+        y, positive = self.relu(y)
+        return y, (saved, positive, add is not None)
+
+    def batch_norm_relu_backward(self, dy, saved, needs=(True, True, True)):
+        """(dx, dgamma, dbeta, dadd); None where ``needs`` is False, and where there was no `add`."""
+        saved, positive, added = saved
+        check_shape("batch_norm_backward", "dy", dy, positive.shape)
+        dy = self.relu_backward(dy, positive)
+        return *self.batch_norm_backward(dy, saved, needs), dy if added else None
+
     @staticmethod
     def _channel_axes(x):
         return ((0,), (1, -1)) if x.ndim == 2 else ((0, 2, 3), (1, -1, 1, 1))

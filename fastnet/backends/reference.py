@@ -54,8 +54,8 @@ class Ops(PointwiseOps):
             raise ValueError(f"matmul: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit")
         return a @ b
 
-    def linear(self, x, w, b):
-        """y = x @ w.T + b with x (N, in), w (out, in), b (out,) or None."""
+    def linear(self, x, w, b, relu=False):
+        """y = x @ w.T + b with x (N, in), w (out, in), b (out,) or None; its positive part with ``relu``."""
         one_dtype("linear", x=x, weight=w, bias=b)
         if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[1]:
             raise ValueError(
@@ -63,14 +63,20 @@ class Ops(PointwiseOps):
             )
         if b is not None:
             check_shape("linear", "bias", b, w.shape[:1])
-        y = x @ w.T
-        return (y if b is None else y + b), (x, w)
+        y, positive = x @ w.T, None
+        if b is not None:
+            y = y + b
+        if relu:
+            y, positive = self.relu(y)
+        return y, (x, w, positive)
 
     def linear_backward(self, dy, saved, needs=(True, True, True)):
         """(dx, dw, db); None where ``needs`` is False."""
-        x, w = saved
+        x, w, positive = saved
         one_dtype("linear_backward", dy=dy, x=x)
         check_shape("linear_backward", "dy", dy, (x.shape[0], w.shape[0]))
+        if positive is not None:
+            dy = self.relu_backward(dy, positive)
         return (
             dy @ w if needs[0] else None,
             dy.T @ x if needs[1] else None,
@@ -79,10 +85,10 @@ class Ops(PointwiseOps):
 
     # ---------------------------------------------------------------- convolution
 
-    def conv2d(self, x, w, b, geometry: Conv2dGeometry):
+    def conv2d(self, x, w, b, geometry: Conv2dGeometry, relu=False):
         """y[n,k,p,q] = b[k] + sum over c,r,s of xpad[n, c, p*stride+r*dilation, q*stride+s*dilation] * w[k,c,r,s].
 
-        saved is (x, w, geometry), for callers that have kept them themselves.
+        With ``relu`` its positive part.  saved is (x, w, geometry, None or y), for callers that have kept them themselves.
         """
         one_dtype("conv2d", x=x, weight=w, bias=b)
         check_shape("conv2d", "x", x, geometry.x_shape)
@@ -97,13 +103,32 @@ class Ops(PointwiseOps):
             y[:, filters] += self.xp.einsum("ncpq,kc->nkpq", self._tap(xpad, g, r, s)[:, channels], w[filters, :, r, s])
         if b is not None:
             y += b[:, None, None]
-        return y, (x, w, g)
+        positive = None
+        if relu:
+            y, positive = self.relu(y)
+        return y, (x, w, g, positive)
 
-    def conv2d_backward(self, dy, saved, needs=(True, True, True)):
-        """(dx, dw, db); None where ``needs`` is False."""
-        x, w, g = saved
-        one_dtype("conv2d_backward", dy=dy, x=x)
+    def conv2d_scaled(self, x, w, geometry: Conv2dGeometry, scale, shift, add=None, relu=False):
+        """relu(conv2d(x, w) * scale + shift + add), a number of scale and shift for each filter; no gradient."""
+        one_dtype("conv2d", x=x, weight=w, scale=scale, shift=shift, add=add)
+        y, _ = self.conv2d(x, w, None, geometry)
+        check_shape("conv2d", "scale", scale, (geometry.K,))
+        check_shape("conv2d", "shift", shift, (geometry.K,))
+        y = y * scale[:, None, None] + shift[:, None, None]
+        if add is not None:
+            check_shape("conv2d", "add", add, geometry.y_shape)
+            y = y + add
+        return self.relu(y)[0] if relu else y
+
+    def conv2d_backward(self, dy, saved, needs=(True, True, True), add=None):
+        """(dx + add, dw, db); None where ``needs`` is False."""
+        x, w, g, positive = saved
+        one_dtype("conv2d_backward", dy=dy, x=x, add=add)
         check_shape("conv2d_backward", "dy", dy, g.y_shape)
+        if add is not None:
+            check_shape("conv2d_backward", "add", add, g.x_shape)
+        if positive is not None:
+            dy = self.relu_backward(dy, positive)
         xpad = self._pad(x, g.padding)
         dxpad, dw = self.xp.zeros_like(xpad), self.xp.zeros_like(w)
         for group, r, s in np.ndindex(g.groups, g.R, g.S):
@@ -116,8 +141,9 @@ class Ops(PointwiseOps):
                 dw[filters, :, r, s] = self.xp.einsum(
                     "nkpq,ncpq->kc", dy[:, filters], self._tap(xpad, g, r, s)[:, channels]
                 )
+        dx = self._unpad(dxpad, g.padding)
         return (
-            self._unpad(dxpad, g.padding) if needs[0] else None,
+            (dx if add is None else dx + add) if needs[0] else None,
             dw if needs[1] else None,
             dy.sum(axis=(0, 2, 3)) if needs[2] else None,
         )
@@ -180,8 +206,11 @@ class Ops(PointwiseOps):
         right = max((g.Q - 1) * g.stride[1] + g.S - left - g.W, 0)
         return self._pad(x, (top, bottom, left, right), value), (top, bottom, left, right)
 
-    def max_pool2d(self, x, geometry: Pool2dGeometry):
-        """The largest value of each window; NaN wins, and the first of equals (rows first) gets the gradient."""
+    def max_pool2d(self, x, geometry: Pool2dGeometry, relu=False):
+        """The largest value of each window; NaN wins, and the first of equals (rows first) gets the gradient.
+
+        With ``relu`` its positive part, and no gradient where there is none.
+        """
         one_dtype("max_pool2d", x=x)
         check_shape("max_pool2d", "x", x, geometry.x_shape)
         g, xp = geometry, self.xp
@@ -194,6 +223,8 @@ class Ops(PointwiseOps):
             better = ((index < 0) | ~(value <= y) & (y == y)) & self._tap(inside, g, r, s)
             y = xp.where(better, value, y)
             index = xp.where(better, r * g.S + s, index)
+        if relu:
+            y, index = self.relu(y)[0], xp.where(y > 0, index, -1)
         return y, (index, g, x.dtype)
 
     def max_pool2d_backward(self, dy, saved):

@@ -127,7 +127,7 @@ def conv_backward(dy, saved, w, needs=(True, True, True)):
     if w.shape != saved.geometry.w_shape:
         raise ValueError(f"conv_backward: w must have the forward pass's shape {saved.geometry.w_shape}, got {w.shape}")
     image, weights = ops.asarray(saved.image, dtype), ops.contiguous(w, dtype)
-    dx, dw, db = ops.conv2d_backward(ops.asarray(dy, dtype), (image, weights, saved.geometry), needs)
+    dx, dw, db = ops.conv2d_backward(ops.asarray(dy, dtype), (image, weights, saved.geometry, None), needs)
     return None if dx is None else ops.contiguous(dx), dw, db
 
 

@@ -1,0 +1,29 @@
+/* What happens to a product before it is stored: y = max(value*scale + shift + add, 0), each part if it is wanted. */
+typedef struct {
+    const REAL *scale, *shift; /* a number for each output channel; scale is followed by shift, shift may be alone */
+    const REAL *add, *out;     /* numbers that lie in `add` as outputs lie in `out`; add may be out */
+    int relu;
+} epilogue;
+
+INLINE vec channels(const REAL *numbers, int64_t first, int64_t lanes) {
+    return numbers ? load_part(numbers + first, lanes) : (vec){0};
+}
+
+/* max(x, 0), NaN stays NaN */
+INLINE vec rectify(vec x) { return blend(x <= (vec){0}, (vec){0}, x); }
+
+INLINE vec finish(const epilogue *end, vec value, vec scale, vec shift, const REAL *at, int64_t lanes) {
+    if (end->scale) value = multiply_add(value, scale, shift);
+    else if (end->shift) value += shift;
+    if (end->add) value += load_part(end->add + (at - end->out), lanes);
+    return end->relu ? rectify(value) : value;
+}
+
+INLINE epilogue epilogue_of(const fn_epilogue *given, int64_t channel, const REAL *out) {
+    epilogue end = {NULL, NULL, NULL, out, 0};
+    if (!given) return end;
+    if (given->scale) end.scale = (const REAL *)given->scale + channel;
+    if (given->shift) end.shift = (const REAL *)given->shift + channel;
+    end.add = given->add, end.relu = given->relu;
+    return end;
+}

@@ -1,0 +1,125 @@
+"""Ops that do several things in one pass give what the single ops give: the same bits where no product is fused."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import pytest
+
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+
+same = np.testing.assert_array_equal
+
+CONVOLUTIONS = [  # x, filters, kernel, stride, padding, groups: gemm, narrow, depthwise, grouped, Winograd's shape
+    ((3, 5, 9, 8), 7, 3, 2, 1, 1),
+    ((2, 16, 7, 9), 20, 3, 1, 1, 1),
+    ((2, 40, 6, 5), 33, 1, 1, 0, 1),
+    ((2, 3, 11, 10), 3, 5, 1, 2, 1),
+    ((2, 9, 8, 20), 2, 3, 1, 1, 1),
+    ((2, 18, 6, 7), 18, 3, 1, 1, 18),
+    ((2, 8, 6, 7), 12, 3, 2, 1, 4),
+    ((4, 24, 2, 2), 16, 3, 1, 1, 1),
+]
+
+
+def convolution(case, dtype):
+    shape, K, size, stride, padding, groups = case
+    w_shape = (K, shape[1] // groups, size, size)
+    g = Conv2dGeometry.make(shape, w_shape, stride=stride, padding=padding, groups=groups)
+    arrays = {"x": g.x_shape, "w": g.w_shape, "dy": g.y_shape, "add": g.y_shape, "dadd": g.x_shape}
+    made = {name: cases.normal(size, dtype, seed) for seed, (name, size) in enumerate(arrays.items())}
+    return g, made, cases.normal((K,), dtype, 7), cases.normal((K,), dtype, 8)
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_convolution_with_relu_and_a_gradient_that_is_added(ops, algorithm, dtype, case):
+    g, a, _, b = convolution(case, dtype)
+    y, saved = ops.conv2d(a["x"], a["w"], b, g, relu=True)
+    plain, plain_saved = ops.conv2d(a["x"], a["w"], b, g)
+    expected, positive = ops.relu(plain)
+    same(y, expected)
+    assert (y == 0).any() and (y > 0).any()
+    got = ops.conv2d_backward(a["dy"], saved, add=a["dadd"])
+    dx, dw, db = ops.conv2d_backward(ops.relu_backward(a["dy"], positive), plain_saved)
+    for one, other in zip(got, (dx + a["dadd"], dw, db), strict=True):
+        same(one, other)
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("added", [False, True])
+def test_scaled_convolution(ops, algorithm, dtype, case, relu, added):
+    g, a, scale, shift = convolution(case, dtype)
+    y = ops.conv2d_scaled(a["x"], a["w"], g, scale, shift, add=a["add"] if added else None, relu=relu)
+    plain = ops.conv2d(a["x"], a["w"], None, g)[0].astype(np.float64)
+    expected = plain * scale[:, None, None] + shift[:, None, None] + (a["add"] if added else 0)
+    bound = 8 * np.finfo(dtype).eps * (abs(plain * scale[:, None, None]) + abs(shift[:, None, None]) + 4)
+    np.testing.assert_array_less(abs(y - (np.maximum(expected, 0) if relu else expected)), bound)
+    assert y.dtype == dtype and (not relu or (y >= 0).all())
+
+
+def test_nan_goes_through_relu(ops, dtype):
+    g, a, scale, shift = convolution(CONVOLUTIONS[0], dtype)
+    a["x"][0, 0, 4, 4] = np.nan
+    assert np.isnan(ops.conv2d_scaled(a["x"], a["w"], g, scale, shift, relu=True)).any()
+    assert np.isnan(ops.conv2d(a["x"], a["w"], shift, g, relu=True)[0]).any()
+
+
+def test_wrong_shapes_of_what_is_added(ops):
+    g, a, scale, shift = convolution(CONVOLUTIONS[0], np.dtype(np.float32))
+    with pytest.raises(ValueError, match="conv2d: add"):
+        ops.conv2d_scaled(a["x"], a["w"], g, scale, shift, add=a["add"][:, :, 1:])
+    with pytest.raises(ValueError, match="conv2d: scale"):
+        ops.conv2d_scaled(a["x"], a["w"], g, scale[1:], shift)
+    with pytest.raises(ValueError, match="conv2d_backward: add"):
+        ops.conv2d_backward(a["dy"], ops.conv2d(a["x"], a["w"], None, g)[1], add=a["dadd"][1:])
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 3), (64, 5), (2, 1, 3, 3), (3, 16, 5, 4), (2, 7, 31, 9), (2, 100, 6, 6), (4, 600, 2, 2)]
+)
+@pytest.mark.parametrize("added", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_norm_with_relu(ops, dtype, shape, added, training):
+    x, dy, add = (cases.normal(shape, dtype, seed) for seed in range(3))
+    gamma, beta, mean = (cases.normal(shape[1:2], dtype, seed) for seed in range(3, 6))
+    var = abs(cases.normal(shape[1:2], dtype, 6)) + dtype.type(0.1)
+    running = mean.copy(), var.copy()
+    y, saved = ops.batch_norm_relu(x, gamma, beta, *running, training, add=add if added else None)
+    plain, plain_saved = ops.batch_norm(x, gamma, beta, mean, var, training)
+    same(running[0], mean)
+    expected, positive = ops.relu(plain + add if added else plain)
+    same(y, expected)
+    *gradients, dadd = ops.batch_norm_relu_backward(dy, saved)
+    gated = ops.relu_backward(dy, positive)
+    for one, other in zip(gradients, ops.batch_norm_backward(gated, plain_saved), strict=True):
+        same(one, other)
+    same(dadd, gated) if added else None
+    assert (dadd is None) == (not added)
+    assert ops.batch_norm_relu_backward(dy, saved, (True, False, False))[1:3] == (None, None)
+
+
+@pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 1), (3, 1, 1), (17, 4, 8), (16, 16, 0)], ids=str)
+def test_max_pooling_with_relu(ops, dtype, window):
+    size, stride, padding = window
+    x = cases.normal((2, 5, 18, 33), dtype) - dtype.type(2)
+    x[0, :, :9] -= 9  # windows without a positive number
+    x[1, 0, 0, 0], x[1, 1, 3, 3] = np.nan, 50
+    g = Pool2dGeometry.make(x.shape, size, stride, padding)
+    y, saved = ops.max_pool2d(x, g, relu=True)
+    plain, plain_saved = ops.max_pool2d(x, g)
+    expected, positive = ops.relu(plain)
+    same(y, expected)
+    dy = cases.normal(g.y_shape, dtype, 1)
+    same(ops.max_pool2d_backward(dy, saved), ops.max_pool2d_backward(ops.relu_backward(dy, positive), plain_saved))
+
+
+def test_linear_with_relu(ops, dtype):
+    x, w, b, dy = (cases.normal(s, dtype, i) for i, s in enumerate([(9, 17), (21, 17), (21,), (9, 21)]))
+    y, saved = ops.linear(x, w, b, relu=True)
+    plain, plain_saved = ops.linear(x, w, b)
+    expected, positive = ops.relu(plain)
+    same(y, expected)
+    expected = ops.linear_backward(ops.relu_backward(dy, positive), plain_saved)
+    for one, other in zip(ops.linear_backward(dy, saved), expected, strict=True):
+        same(one, other)
