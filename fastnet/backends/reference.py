@@ -88,7 +88,8 @@ class Ops(PointwiseOps):
     def conv2d(self, x, w, b, geometry: Conv2dGeometry, relu=False):
         """y[n,k,p,q] = b[k] + sum over c,r,s of xpad[n, c, p*stride+r*dilation, q*stride+s*dilation] * w[k,c,r,s].
 
-        With ``relu`` its positive part.  saved is (x, w, geometry, None or y), for callers that have kept them themselves.
+        With ``relu`` its positive part.  saved is (x, w, geometry, y with relu or None), for callers that have kept
+        them themselves.
         """
         one_dtype("conv2d", x=x, weight=w, bias=b)
         check_shape("conv2d", "x", x, geometry.x_shape)

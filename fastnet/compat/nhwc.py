@@ -68,7 +68,7 @@ def conv_backward(dy, x, w, stride=1, pad=0):
     ops, dy, x, w = current(), _first(dy, "dy"), _first(x, "x"), _filters(w)
     dtype = kernels.promoted("conv_backward", dy=dy, x=x, w=w)
     geometry = Conv2dGeometry.make(x.shape, w.shape, stride, pad)
-    saved = ops.asarray(x, dtype), np.ascontiguousarray(w, dtype), geometry
+    saved = ops.asarray(x, dtype), np.ascontiguousarray(w, dtype), geometry, None
     dx, dw, db = ops.conv2d_backward(ops.asarray(dy, dtype), saved)
     return _last(dx), np.ascontiguousarray(dw.transpose(2, 3, 1, 0)), db
 
