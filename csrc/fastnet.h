@@ -47,6 +47,7 @@ void fn_memory_stats(fn_memory *stats);
 void fn_reset_peak(void);
 void fn_lock_memory(int on); /* around a fork, so that the child finds the free lists whole */
 void fn_set_poison(int on); /* fill each block with NaN as it is handed out */
+int fn_set_guard(int on);   /* put each block, full of NaN, between pages without access; 0, or -1 where that cannot be */
 
 /* ---- dispatch.c ---- */
 

@@ -1,10 +1,10 @@
 /* A caching allocator: fresh pages cost more than arithmetic, so freed blocks are kept and handed out again.
  *
  * Blocks are 64-byte aligned and rounded up to a size class, an eighth of a power of two (at most 12.5 % are lost).
- * A block's header, one cache line before it, holds its class.
+ * A block's header, one cache line before it, holds its class.  In guard mode (tests), blocks are guard.c's.
  */
 #define _DEFAULT_SOURCE
-#include "fastnet.h"
+#include "guard.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ typedef struct block {
 
 static block *free_lists[CLASSES];
 static fn_memory stats;
-static int poison = 0;
+static int poison = 0, guard = 0;
 static char lock_flag = 0;
 
 static void give_way(void) { /* the holder of the lock is not running */
@@ -81,11 +81,26 @@ static void release(block *b) {
 #endif
 }
 
+/* Count a block that comes (1) or goes (-1); the lock is held. */
+static void account(int64_t size, fn_kind kind, int sign) {
+    stats.live += sign * size;
+    if (stats.live > stats.peak) stats.peak = stats.live;
+    if (kind != FN_SCRATCH) return;
+    stats.scratch_live += sign * size;
+    if (stats.scratch_live > stats.scratch_peak) stats.scratch_peak = stats.scratch_live;
+}
+
 void *fn_alloc(size_t bytes, fn_kind kind) {
     size_t size;
     if (bytes > (size_t)1 << 60) return NULL;
     int class_index = class_of(bytes, &size);
     lock();
+    if (guard) {
+        void *memory = fn_guard_alloc(bytes, kind);
+        if (memory) account((int64_t)bytes, kind, 1);
+        unlock();
+        return memory;
+    }
     block *b = free_lists[class_index];
     if (b) {
         free_lists[class_index] = b->next;
@@ -98,12 +113,7 @@ void *fn_alloc(size_t bytes, fn_kind kind) {
     }
     b->size = size, b->class_index = class_index, b->kind = kind;
     lock();
-    stats.live += (int64_t)size;
-    if (stats.live > stats.peak) stats.peak = stats.live;
-    if (kind == FN_SCRATCH) {
-        stats.scratch_live += (int64_t)size;
-        if (stats.scratch_live > stats.scratch_peak) stats.scratch_peak = stats.scratch_live;
-    }
+    account((int64_t)size, kind, 1);
     unlock();
     void *memory = (char *)b + HEADER;
     if (__atomic_load_n(&poison, __ATOMIC_RELAXED)) memset(memory, 0xFF, size); /* all bits set: NaN as float and as double */
@@ -112,10 +122,16 @@ void *fn_alloc(size_t bytes, fn_kind kind) {
 
 void fn_free(void *memory) {
     if (!memory) return;
-    block *b = (block *)((char *)memory - HEADER);
     lock();
-    stats.live -= (int64_t)b->size;
-    if (b->kind == FN_SCRATCH) stats.scratch_live -= (int64_t)b->size;
+    guarded *alone = fn_guard_take(memory);
+    if (alone) {
+        account((int64_t)alone->bytes, alone->kind, -1);
+        fn_guard_release(alone);
+        unlock();
+        return;
+    }
+    block *b = (block *)((char *)memory - HEADER);
+    account((int64_t)b->size, (fn_kind)b->kind, -1);
     stats.cached += (int64_t)b->size;
     b->next = free_lists[b->class_index];
     free_lists[b->class_index] = b;
@@ -150,3 +166,12 @@ void fn_reset_peak(void) {
 }
 
 void fn_set_poison(int on) { __atomic_store_n(&poison, on, __ATOMIC_RELAXED); }
+
+int fn_set_guard(int on) {
+    lock();
+    void *probe = on ? fn_guard_alloc(1, FN_ARRAY) : NULL;
+    if (probe) fn_guard_release(fn_guard_take(probe));
+    guard = probe != NULL;
+    unlock();
+    return guard == on ? 0 : -1;
+}

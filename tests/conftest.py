@@ -16,7 +16,7 @@ from fastnet.threads import get_num_threads, set_num_threads
 
 @pytest.fixture(params=["reference", *ISAS])
 def ops(request):
-    """Ops (the reference), then NativeOps under each instruction set, poisoned; convolutions are direct."""
+    """Ops (the reference), then NativeOps under each instruction set, guarded; convolutions are direct."""
     if request.param == "reference":
         yield backends.Ops()
     else:
@@ -26,14 +26,14 @@ def ops(request):
 
 @pytest.fixture(params=ISAS)
 def native(request):
-    """NativeOps under each instruction set of this CPU, poisoned; convolutions are direct."""
+    """NativeOps under each instruction set of this CPU, guarded; convolutions are direct."""
     with kernels(request.param) as native_ops:
         yield native_ops
 
 
 @pytest.fixture
 def best_native():
-    """NativeOps under the instruction set that is in use, poisoned; convolutions are direct."""
+    """NativeOps under the instruction set that is in use, guarded; convolutions are direct."""
     with kernels() as native_ops:
         yield native_ops
 

@@ -18,17 +18,22 @@ else:
 
 
 @contextlib.contextmanager
-def kernels(isa=None, algorithm="direct"):
-    """NativeOps under an instruction set (default: the one in use); each block handed out is full of NaN at first."""
+def kernels(isa=None, algorithm="direct", guard=True):
+    """NativeOps under an instruction set (default: the one in use); each block handed out is full of NaN at first.
+
+    With `guard`, where the system can, blocks also lie between pages that nobody may touch.
+    """
     if backends.NativeOps is None:
         pytest.skip(f"the extension was not built: {backends.why_not_native}")
     before = _native.isa(), get_conv_algorithm()
     assert _native.set_isa(isa or before[0])
     set_conv_algorithm(algorithm)
     _native.set_poison(True)
+    _native.set_guard(guard)
     try:
         yield backends.NativeOps()
     finally:
+        _native.set_guard(False)
         _native.set_poison(False)
         _native.set_isa(before[0])
         set_conv_algorithm(before[1])

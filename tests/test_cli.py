@@ -230,6 +230,7 @@ MISTAKES = {
     "evaluate .": "holds no model.json",
     "bench --ops conv3d": "no op is called conv3d",
     "bench --json nowhere/a.json": "does not exist",
+    "verify --json nowhere/a.json": "does not exist",
     "frobnicate": "invalid choice: 'frobnicate'",
 }
 
@@ -297,7 +298,7 @@ def test_resume_refuses_another_model(small, tmp_path, capsys):
 # ---------------------------------------------------------------- help, doctor, bench
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "bench", "doctor"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "bench", "verify", "doctor"])
 def test_help_shows_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -366,6 +367,37 @@ def test_bench(capsys, tmp_path):
     assert "FMA peak" in out and "relu" in out and "max_pool2d" not in out
     report = json.loads((tmp_path / "bench.json").read_text())
     assert {row["op"] for row in report["rows"]} == {"relu", "conv2d"} and report["peak_gflops"] > 0
+
+
+def test_verify(capsys, monkeypatch, tmp_path):
+    if not backends.NativeOps:
+        assert main(["verify"]) == 2
+        return
+    from fastnet import diagnose
+
+    monkeypatch.setattr(diagnose, "variants", lambda: [(backends.native._native.isa(), count) for count in (1, 3)])
+    assert main(["verify", "--json", str(tmp_path / "a.json")]) == 0
+    out = capsys.readouterr().out
+    assert "1 and 3 threads" in out and out.splitlines()[-1] == "the same bits in all of these"
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert report["same"] and {"float32", "float64"} == set(report["hashes"])
+    for name, value in report["hashes"]["float32"].items():
+        assert re.search(f"^{name} +{value} ", out, re.M)
+
+
+def test_verify_says_what_differs(capsys, monkeypatch):
+    if not backends.NativeOps:
+        pytest.skip("there are no kernels")
+    from fastnet import diagnose
+
+    def sometimes(isa, threads, dtype):
+        return diagnose.Fingerprint(isa, threads, dtype, {"relu": "a" * 16, "tanh": ("b", "c")[threads == 3] * 16})
+
+    monkeypatch.setattr(diagnose, "fingerprint", sometimes)
+    assert main(["verify"]) == 1
+    out = capsys.readouterr().out
+    assert "DIFFERS tanh, float32: cccccccccccccccc" in out and "DIFFERS relu" not in out
+    assert "with 3 threads" in out and "with 2 threads" not in out
 
 
 def test_the_command_is_installed():

@@ -39,6 +39,7 @@ cdef extern from "fastnet.h" nogil:
     void fn_memory_stats(fn_memory *stats)
     void fn_reset_peak()
     void fn_set_poison(int on)
+    int fn_set_guard(int on)
     const char *fn_isa()
     int fn_set_isa(const char *name)
     int fn_isa_supported(const char *name)
@@ -239,6 +240,12 @@ def fma_peak(int dtype=0, double seconds=0.2):
 def set_poison(bint on):
     """Fill every block with NaN as it is handed out, so that a forgotten write shows."""
     fn_set_poison(on)
+
+def set_guard(bint on):
+    """Put every block, full of NaN, between pages without access: what reads or writes outside dies.  For tests; slow.
+
+    False where the system has no such pages."""
+    return fn_set_guard(on) == 0
 
 def empty_cache():
     with nogil:

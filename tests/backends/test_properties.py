@@ -1,0 +1,268 @@
+"""Any op on arrays of any size: right, the same bits however it runs, and no look outside its arrays.
+
+Every array that a kernel sees lies between pages that nobody may touch; one that reads or writes beyond dies with a
+segmentation fault.  ``FASTNET_EXAMPLES=5000 pytest tests/backends/test_properties.py`` looks at 5000 random cases of
+each op instead of a few fixed ones.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+import cases
+import numpy as np
+import pytest
+from guarded import guarded
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from isas import kernels
+
+from fastnet import backends
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+
+if backends.NativeOps is None:
+    pytest.skip(f"the extension was not built: {backends.why_not_native}", allow_module_level=True)
+from fastnet.backends import _native
+
+FUSED = [isa for isa in ("avx512", "avx2", "neon") if _native.isa_supported(isa)]
+# instruction set, threads, whether inputs lie at the end of their pages
+VARIANTS = [(isa, threads, threads % 2 == 0) for isa in FUSED for threads in (2, 1, 3, 7)]
+VARIANTS += [("portable", 1, True), ("portable", 3, False)]  # rounds otherwise, always in the same way
+TOLERANCE = {np.float32: 1e-3, np.float64: 1e-9}
+
+EXAMPLES = int(os.environ.get("FASTNET_EXAMPLES", 0))
+dtypes = st.sampled_from([np.float32, np.float64])
+layouts = st.sampled_from(["channels-last", "c-order"])
+channels = st.one_of(st.integers(1, 9), st.integers(10, 70))
+sizes = st.integers(1, 14)
+
+
+def examples(count):
+    """Fixed cases, so that a suite that passed passes again."""
+    return settings(max_examples=EXAMPLES or count, derandomize=not EXAMPLES, deadline=None, database=None)
+
+
+def placed(array, layout, at_end):
+    """A guarded copy; of four axes, in the layout."""
+    if array.ndim == 4 and layout == "channels-last":
+        return guarded(np.moveaxis(np.moveaxis(array, 1, 3).copy(), 3, 1), at_end)
+    return guarded(np.ascontiguousarray(array), at_end)
+
+
+def check(compute, arrays, layout="c-order", algorithm="auto"):
+    """``compute(ops, *arrays)`` gives named arrays: near the reference's in float64, the same bits in each variant."""
+    double = [array.astype(np.float64) if array.dtype.kind == "f" else array.copy() for array in arrays]
+    expected = compute(backends.Ops(), *double)
+    tolerance = TOLERANCE[next(array.dtype.type for array in arrays if array.dtype.kind == "f")]
+    first, before = {}, _native.threads()
+    try:
+        for isa, threads, at_end in VARIANTS:
+            _native.set_threads(threads)
+            with kernels(isa, algorithm) as ops:
+                got = compute(ops, *(placed(array, layout, at_end) for array in arrays))
+                bits = {name: array.tobytes() for name, array in got.items()}
+            known = first.setdefault(isa in FUSED, bits)
+            assert [name for name in bits if bits[name] != known[name]] == [], f"{isa}, {threads} threads"
+            for name, array in got.items():
+                scale = max(1.0, abs(expected[name]).max(initial=0))
+                assert array.shape == expected[name].shape, name
+                assert (abs(array - expected[name]) <= tolerance * scale).all(), f"{name}, {isa}"
+    finally:
+        _native.set_threads(before)
+    return first
+
+
+@st.composite
+def convolutions(draw):
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3, "depthwise"]))
+    C, K = draw(channels), draw(channels)
+    if groups == "depthwise":
+        C = K = groups = draw(st.integers(1, 40))
+    else:
+        C, K = groups * C, groups * K
+    R, S = draw(st.one_of(st.just((3, 3)), st.tuples(st.integers(1, 5), st.integers(1, 5))))
+    stride = draw(st.one_of(st.just(1), st.tuples(st.integers(1, 3), st.integers(1, 3))))
+    padding = draw(st.one_of(st.integers(0, 2), st.tuples(*[st.integers(0, 3)] * 4)))
+    dilation = draw(st.sampled_from([1, 1, (1, 2), (2, 1)]))
+    four = padding if isinstance(padding, tuple) else (padding,) * 4
+    spans = [(taps - 1) * step + 1 for taps, step in zip((R, S), np.broadcast_to(dilation, 2), strict=True)]
+    H = draw(st.integers(max(1, spans[0] - four[0] - four[1]), 14))
+    W = draw(st.integers(max(1, spans[1] - four[2] - four[3]), 14))
+    return Conv2dGeometry.make(
+        (draw(st.integers(1, 5)), C, H, W), (K, C // groups, R, S), stride, padding, dilation, groups
+    )
+
+
+@examples(120)
+@given(convolutions(), dtypes, layouts, st.sampled_from(["auto", "direct", "winograd"]), st.booleans())
+def test_convolution(g, dtype, layout, algorithm, bias):
+    def compute(ops, x, w, dy, b=None):
+        y, saved = ops.conv2d(x, w, b, g)
+        dx, dw, db = ops.conv2d_backward(dy, saved)
+        return {"y": y, "dx": dx, "dw": dw, "db": db}
+
+    arrays = [cases.normal(shape, dtype, i) for i, shape in enumerate((g.x_shape, g.w_shape, g.y_shape, (g.K,)))]
+    check(compute, arrays if bias else arrays[:3], layout, algorithm)
+
+
+@examples(40)
+@given(convolutions(), dtypes, st.sampled_from(["auto", "direct", "winograd"]), st.data())
+def test_forward_and_input_gradient_for_any_split_of_the_batch(g, dtype, algorithm, data):
+    x, w, dy = (cases.normal(shape, dtype, i) for i, shape in enumerate((g.x_shape, g.w_shape, g.y_shape)))
+    cuts = sorted(data.draw(st.sets(st.integers(1, g.N - 1)) if g.N > 1 else st.just(set()), label="cuts"))
+    with kernels(algorithm=algorithm) as ops:
+
+        def run(first, last):
+            part = Conv2dGeometry.make(
+                (last - first, *g.x_shape[1:]), g.w_shape, g.stride, g.padding, g.dilation, g.groups
+            )
+            y, saved = ops.conv2d(guarded(x[first:last], True), w, None, part)
+            return y, ops.conv2d_backward(guarded(dy[first:last], False), saved, (True, False, False))[0]
+
+        whole = run(0, g.N)
+        parts = [run(first, last) for first, last in zip([0, *cuts], [*cuts, g.N], strict=True)]
+    for i in range(2):
+        np.testing.assert_array_equal(np.concatenate([part[i] for part in parts]), whole[i])
+
+
+@examples(40)
+@given(convolutions(), dtypes, layouts)
+def test_im2col(g, dtype, layout):
+    g = Conv2dGeometry.make(g.x_shape, (1, g.C, g.R, g.S), g.stride, g.padding, g.dilation)
+
+    def compute(ops, x, columns):
+        return {"columns": ops.im2col(x, g), "image": ops.col2im(columns, g)}
+
+    columns = (g.N, g.C * g.R * g.S, g.P * g.Q)
+    check(compute, [cases.normal(g.x_shape, dtype), cases.normal(columns, dtype, 1)], layout)
+
+
+@examples(60)
+@given(st.integers(1, 70), st.integers(1, 130), st.integers(1, 130), dtypes)
+def test_linear_and_matrix_product(M, K, N, dtype):
+    def compute(ops, x, w, b, dy):
+        y, saved = ops.linear(x, w, b)
+        dx, dw, db = ops.linear_backward(dy, saved)
+        both = ops.matmul(x, dy, transpose_a=True), ops.matmul(w, dy, transpose_a=True, transpose_b=True)
+        return {"y": y, "dx": dx, "dw": dw, "db": db, "x'dy": both[0], "w'dy'": both[1]}
+
+    check(compute, [cases.normal(shape, dtype, i) for i, shape in enumerate(((M, K), (N, K), (N,), (M, N)))])
+
+
+@st.composite
+def poolings(draw):
+    R, S = draw(st.one_of(st.just((2, 2)), st.tuples(st.integers(1, 5), st.integers(1, 5)), st.just((17, 16))))
+    stride = draw(st.one_of(st.none(), st.tuples(st.integers(1, 4), st.integers(1, 4))))
+    padding = draw(st.tuples(*[st.integers(0, R // 2)] * 2, *[st.integers(0, S // 2)] * 2))
+    H = draw(st.integers(max(1, R - padding[0] - padding[1]), R + 12))
+    W = draw(st.integers(max(1, S - padding[2] - padding[3]), S + 12))
+    return (draw(st.integers(1, 4)), draw(channels), H, W), ((R, S), stride, padding, draw(st.booleans()))
+
+
+@examples(80)
+@given(poolings(), dtypes, layouts)
+def test_pooling(case, dtype, layout):
+    x_shape, arguments = case
+    g = Pool2dGeometry.make(x_shape, *arguments)
+
+    def compute(ops, x, dy):
+        top, saved = ops.max_pool2d(x, g)
+        mean, other = ops.avg_pool2d(x, g)
+        whole, all_pixels = ops.global_avg_pool2d(x)
+        return {
+            "max": top,
+            "max dx": ops.max_pool2d_backward(dy, saved),
+            "average": mean,
+            "average dx": ops.avg_pool2d_backward(dy, other),
+            "global": whole,
+            "global dx": ops.global_avg_pool2d_backward(whole, all_pixels),
+        }
+
+    distinct = np.random.default_rng(0).permutation(math.prod(x_shape)).reshape(x_shape).astype(dtype) / 64
+    check(compute, [distinct, cases.normal(g.y_shape, dtype, 1)], layout)
+
+
+@examples(60)
+@given(
+    st.one_of(st.tuples(st.integers(2, 90), channels), st.tuples(st.integers(2, 6), channels, sizes, sizes)),
+    dtypes,
+    layouts,
+    st.booleans(),
+    st.booleans(),
+)
+def test_batch_norm(shape, dtype, layout, training, affine):
+    def compute(ops, x, dy, gamma, beta, mean, var):
+        y, saved = ops.batch_norm(x, *((gamma, beta) if affine else (None, None)), mean, var, training)
+        dx, dgamma, dbeta = ops.batch_norm_backward(dy, saved)
+        return {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta, "mean": mean, "var": var}
+
+    # no two images alike, so that no channel's variance is near 0
+    ramp = np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+    x = (cases.normal(shape, dtype) + 8 * ramp / shape[0]).astype(dtype)
+    per_channel = [cases.normal((shape[1],), dtype, i) for i in (2, 3, 4, 5)]
+    check(compute, [x, cases.normal(shape, dtype, 1), *per_channel[:3], abs(per_channel[3]) + 1], layout)
+
+
+@examples(60)
+@given(
+    st.one_of(st.tuples(st.integers(1, 40000)), st.tuples(st.integers(1, 4), channels, sizes, sizes)), dtypes, layouts
+)
+def test_elementwise(shape, dtype, layout):
+    def compute(ops, x, dy):
+        found = {"sum": ops.add(x, dy)}
+        for op in ("relu", "leaky_relu", "sigmoid", "tanh"):
+            y, saved = getattr(ops, op)(x)
+            found |= {op: y, f"{op} dx": getattr(ops, f"{op}_backward")(dy, saved)}
+        y, saved = ops.dropout(x, 0.25, 3, 5)
+        found |= {"dropout": y, "dropout dx": ops.dropout_backward(dy, saved)}
+        found["uniform"] = ops.random_uniform(shape, x.dtype, 11, 3)
+        ops.accumulate(x, dy)
+        return found | {"accumulated": x}
+
+    check(compute, [4 * cases.normal(shape, dtype), cases.normal(shape, dtype, 1)], layout)
+
+
+@examples(40)
+@given(st.integers(1, 4), st.lists(channels, min_size=1, max_size=3), sizes, sizes, dtypes, layouts)
+def test_joining_and_flattening(N, widths, H, W, dtype, layout):
+    def compute(ops, *pieces):
+        joined = ops.concat(pieces)
+        flat = ops.flatten(joined)
+        found = {"joined": joined, "flat": flat, "back": ops.unflatten(flat, joined.shape)}
+        return found | {f"piece {i}": piece for i, piece in enumerate(ops.split(joined, widths))}
+
+    check(compute, [cases.normal((N, width, H, W), dtype, i) for i, width in enumerate(widths)], layout)
+
+
+@examples(40)
+@given(st.integers(1, 300), st.integers(1, 200), dtypes)
+def test_losses(N, C, dtype):
+    def compute(ops, scores, labels):
+        found = {}
+        for op in ("softmax_cross_entropy", "svm_loss"):
+            loss, gradient = getattr(ops, op)(scores, labels)
+            found |= {op: np.array(loss), f"{op} gradient": N * gradient}
+        return found
+
+    check(compute, [4 * cases.normal((N, C), dtype), np.random.default_rng(0).integers(0, C, N)])
+
+
+@examples(40)
+@given(st.integers(1, 30000), dtypes, st.sampled_from([0, 0.25]))
+def test_optimisers(size, dtype, decay):
+    def compute(ops, g, *given):
+        more = {"lr": 0.01, "weight_decay": decay}
+        found = {f"w{i}": w for i, w in enumerate(given[:7])} | {f"state{i}": s for i, s in enumerate(given[7:])}
+        w, state = list(given[:7]), list(given[7:])
+        ops.sgd_step(w[0], g, None, **more)
+        ops.sgd_step(w[1], g, state[0], momentum=0.5, dampening=0.25, **more)
+        ops.sgd_step(w[2], g, state[1], momentum=0.5, nesterov=True, **more)
+        ops.adagrad_step(w[3], g, state[2], **more)
+        ops.rmsprop_step(w[4], g, state[3], **more)
+        ops.adam_step(w[5], g, state[4], state[5], 3, **more)
+        ops.adam_step(w[6], g, state[6], state[7], 3, decoupled=True, **more)
+        return found
+
+    arrays = [cases.normal((size,), dtype, i) for i in range(16)]
+    check(compute, [arrays[0], *arrays[1:8], *(abs(array) + 0.5 for array in arrays[8:])])

@@ -1,0 +1,35 @@
+"""Input arrays between pages that nobody may touch (POSIX): what reads or writes outside them dies."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+
+import numpy as np
+import pytest
+
+GUARD = 1 << 20  # bytes without access, on each side
+
+
+def guarded(x, at_end):
+    """A copy of a dense array, of the same strides, flush with the pages without access behind it or before it."""
+    if not hasattr(ctypes.CDLL(None), "mprotect"):
+        pytest.skip("no mprotect here")
+    accessible = -(-max(x.nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, accessible + 2 * GUARD)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for guard in (start, start + GUARD + accessible):
+        _protect(guard, GUARD)
+    offset = GUARD + (accessible - x.nbytes if at_end else 0)
+    order = np.argsort([-stride for stride in x.strides], kind="stable")
+    view = np.ndarray([x.shape[axis] for axis in order], x.dtype, memory, offset).transpose(np.argsort(order))
+    assert view.strides == x.strides or x.size <= 1 or 1 in x.shape, "a dense array is expected"
+    view[...] = x
+    return view
+
+
+def _protect(address, size):
+    library = ctypes.CDLL(None, use_errno=True)
+    library.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    if library.mprotect(address, size, 0):
+        raise OSError(ctypes.get_errno(), "mprotect")
