@@ -1,0 +1,37 @@
+"""``cs231n.im2col_cython``: the extension module that students have to build, without building it.
+
+The three functions take arrays of any memory order and dtype, fields that are not square, strides that do not divide.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.compat.cs231n.im2col import col2im_indices, fields, im2col_indices, scatter
+
+__all__ = ["col2im_6d_cython", "col2im_cython", "im2col_cython"]
+
+
+def im2col_cython(x, field_height, field_width, padding, stride):
+    """Images (N, C, H, W) as columns.
+
+    Returns
+    -------
+    cols : ndarray, (C*field_height*field_width, P*Q*N), of x's dtype
+        Column ``(p*Q + q)*N + n`` is the patch of image n at output position (p, q).
+    """
+    return im2col_indices(x, field_height, field_width, padding, stride)
+
+
+def col2im_cython(cols, N, C, H, W, field_height, field_width, padding, stride):
+    """Columns as :func:`im2col_cython` makes them, added up at their pixels: (N, C, H, W), of cols' dtype."""
+    return col2im_indices(cols, (N, C, H, W), field_height, field_width, padding, stride)
+
+
+def col2im_6d_cython(cols, N, C, H, W, HH, WW, pad, stride):
+    """Patches (C, HH, WW, N, P, Q) added up at their pixels: (N, C, H, W), of cols' dtype."""
+    cols, g = np.asarray(cols), fields((N, C, H, W), HH, WW, pad, stride)
+    expected = g.C, g.R, g.S, g.N, g.P, g.Q
+    if cols.shape != expected:
+        raise ValueError(f"col2im_6d_cython: cols must have shape {expected}, got {cols.shape}")
+    return scatter(cols, g)
