@@ -82,9 +82,9 @@ class Layer(State, Prediction):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define run(x, training, ops)")
 
-    def infer(self, x, ops):
+    def infer(self, x, ops, **options):
         """``run`` for inference, keeping nothing for a backward pass."""
-        return step(self, x, False, ops)[0]
+        return step(self, x, False, ops, **options)[0]
 
     def children(self) -> dict[str, Layer]:
         """Child layers by name.  A name that starts with "_" is left out of the parameters' names."""

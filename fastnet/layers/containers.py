@@ -1,7 +1,10 @@
 """Layers made of layers: Sequential, Residual, Concat.
 
-Each runs `plan`, a list of steps that starts out as its children; a step is anything with ``run``, ``infer``,
-``trains``, ``own``, ``path`` and ``traced``.
+Sequential asks fusion.py which steps stand for its children; a step is anything with ``run``, ``infer``, ``trains``,
+``own``, ``path`` and ``traced``.  While somebody traces, it runs its children themselves.
+
+Where branches meet, gradients are added: a backward that has the attribute ``adds`` takes ``add=``, a gradient to add
+its own to, and does so on its way.
 """
 
 from __future__ import annotations
@@ -9,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastnet.layers.base import Layer, step
+from fastnet.layers.fusion import Normalized, inference_steps, training_steps
+from fastnet.layers.norm import BatchNorm2d
+from fastnet.layers.tracing import tracing
 
 __all__ = ["Sequential", "Residual", "Concat"]
 
@@ -42,7 +48,6 @@ class _Container(Layer):
 
     def __init__(self, children: dict[str, Layer]):
         self._children = children
-        self.plan = list(children.values())
 
     def children(self):
         return self._children
@@ -70,6 +75,15 @@ def _once(used: list) -> None:
     used.append(True)
 
 
+def _add(inner, dy, input_gradient, add, ops):
+    """``inner(dy)``, plus another gradient of the same input, if there is one."""
+    if not input_gradient or add is None:
+        return inner(dy, input_gradient)
+    if getattr(inner, "adds", False):
+        return inner(dy, input_gradient, add=add)
+    return ops.add(inner(dy, input_gradient), add)
+
+
 class Sequential(_Container):
     """Layers one after the other.
 
@@ -80,6 +94,8 @@ class Sequential(_Container):
 
     def __init__(self, *layers, **named):
         super().__init__(_named("Sequential", layers, named))
+        self.steps = training_steps(self._children.values())
+        self.inference = inference_steps(self.steps)
 
     def setup(self, shape, rng, dtype):
         for child in self._children.values():
@@ -87,28 +103,65 @@ class Sequential(_Container):
         return shape
 
     def run(self, x, training, ops):
+        return self._through(self._children.values() if tracing() else self.steps, x, training, ops)
+
+    def _through(self, steps, x, training, ops):
         tape, used = [], []
-        for layer in self.plan:
+        for layer in steps:
             x, inner = step(layer, x, training, ops)
             tape.append((layer, inner))
 
-        def backward(dy, input_gradient=True):
+        def backward(dy, input_gradient=True, add=None):
             _once(used)
             first = 0
+            if not tape and add is not None:
+                return ops.add(dy, add)
             if not input_gradient:
                 first = next((i for i, (layer, _) in enumerate(tape) if layer.trains()), len(tape))
             while len(tape) > first:
                 _, inner = tape.pop()  # activations are freed on the way
-                dy = inner(dy, input_gradient or len(tape) > first)
+                dy = _add(inner, dy, input_gradient or len(tape) > first, None if tape else add, ops)
             tape.clear()
             return dy if input_gradient else None
 
+        backward.adds = True
         return x, backward
 
-    def infer(self, x, ops):
-        for layer in self.plan:
+    def sums(self) -> bool:
+        """Whether the last step is a batch norm, which can add something and rectify as it goes."""
+        return bool(self.steps) and type(self.steps[-1]) is BatchNorm2d and not tracing()
+
+    def run_sum(self, x, add, training, ops):
+        """``relu(run(x) + add)`` where :meth:`sums`; backward(dy, input_gradient, meet) asks meet(dadd) for what to add
+        to the gradient of x."""
+        x, inner = self._through(self.steps[:-1], x, training, ops)
+        y, last = self.steps[-1].run_sum(x, add, training, ops)
+        del x, add
+
+        def backward(dy, input_gradient, meet):
+            dy, dadd = last(dy)
+            return inner(dy, input_gradient, meet(dadd))
+
+        return y, backward
+
+    def infer(self, x, ops, **ending):
+        """`ending`: what the last step is to do besides, add= and relu=."""
+        if tracing():
+            return _finish(super().infer(x, ops), ops, **ending)
+        for layer in self.inference[:-1]:
             x = layer.infer(x, ops)
-        return x
+        if not self.inference:
+            return _finish(x, ops, **ending)
+        last = self.inference[-1]
+        if ending and isinstance(last, Normalized):
+            return last.infer(x, ops, **ending)
+        return _finish(last.infer(x, ops), ops, **ending)
+
+
+def _finish(y, ops, add=None, relu=False):
+    if add is not None:
+        y = ops.add(y, add)
+    return ops.relu(y)[0] if relu else y
 
 
 class Residual(_Container):
@@ -124,12 +177,14 @@ class Residual(_Container):
     """
 
     traced = True
+    rectifies = True  # a ReLU after it becomes its own
 
     def __init__(self, body, shortcut=None, names=("body", "shortcut")):
         children = {names[0]: as_layer(body, "Residual")}
         if shortcut is not None:
             children[names[1]] = as_layer(shortcut, "Residual")
         super().__init__(children)
+        self._body, self._shortcut = (*children.values(), None)[:2]
 
     def setup(self, shape, rng, dtype):
         shapes = [child.place(shape, rng, dtype) for child in self._children.values()]
@@ -142,23 +197,46 @@ class Residual(_Container):
             )
         return shapes[0]
 
-    def run(self, x, training, ops):
-        branches = [step(layer, x, training, ops) for layer in self.plan]
-        y = ops.add(branches[0][0], branches[1][0] if len(branches) > 1 else x)
-        tape, used = [inner for _, inner in branches], []
-        del branches
+    def run(self, x, training, ops, relu=False):
+        side, other = step(self._shortcut, x, training, ops) if self._shortcut else (x, None)
+        if relu and isinstance(self._body, Sequential) and self._body.sums():
+            y, inner = self._body.run_sum(x, side, training, ops)
+        else:
+            y, inner = self._sum(*step(self._body, x, training, ops), side, relu, ops)
+        tape, used = [other, inner], []
+        del x, side, other, inner
 
         def backward(dy, input_gradient=True):
             _once(used)
-            dx = tape.pop(0)(dy, input_gradient)
-            side = tape.pop(0)(dy, input_gradient) if tape else dy
-            return ops.add(dx, side) if input_gradient else None
+
+            def meet(dy):
+                other = tape.pop()
+                return other(dy, input_gradient) if other else dy
+
+            return tape.pop()(dy, input_gradient, meet)
 
         return y, backward
 
-    def infer(self, x, ops):
-        y = self.plan[0].infer(x, ops)
-        return ops.add(y, self.plan[1].infer(x, ops) if len(self.plan) > 1 else x)
+    @staticmethod
+    def _sum(y, inner, side, relu, ops):
+        y, positive, rectify = ops.add(y, side), None, ops.relu_backward
+        if relu:
+            y, positive = ops.relu(y)
+
+        def backward(dy, input_gradient, meet):
+            if positive is not None:
+                dy = rectify(dy, positive)
+            return _add(inner, dy, input_gradient, meet(dy), ops)
+
+        return y, backward
+
+    def infer(self, x, ops, relu=False):
+        if tracing():
+            return super().infer(x, ops, relu=relu)
+        side = self._shortcut.infer(x, ops) if self._shortcut else x
+        if isinstance(self._body, Sequential):
+            return self._body.infer(x, ops, add=side, relu=relu)
+        return _finish(self._body.infer(x, ops), ops, side, relu)
 
 
 class Concat(_Container):
@@ -181,7 +259,7 @@ class Concat(_Container):
         return sum(other[0] for other in shapes), *shapes[0][1:]
 
     def run(self, x, training, ops):
-        branches = [step(layer, x, training, ops) for layer in self.plan]
+        branches = [step(layer, x, training, ops) for layer in self._children.values()]
         channels = [y.shape[1] for y, _ in branches]
         y = ops.concat([y for y, _ in branches])
         tape, used = [inner for _, inner in branches], []
@@ -191,12 +269,10 @@ class Concat(_Container):
             _once(used)
             total = None
             for piece in ops.split(dy, channels):
-                dx = tape.pop(0)(piece, input_gradient)
-                if input_gradient:
-                    total = dx if total is None else ops.add(total, dx)
+                total = _add(tape.pop(0), piece, input_gradient, total, ops)
             return total
 
         return y, backward
 
     def infer(self, x, ops):
-        return ops.concat([layer.infer(x, ops) for layer in self.plan])
+        return ops.concat([layer.infer(x, ops) for layer in self._children.values()])

@@ -58,8 +58,13 @@ class Conv2d(Layer):
         groups = x_shape[1] if self.groups == "depthwise" else self.groups
         return Conv2dGeometry.make(x_shape, w_shape, self.stride, self.padding, self.dilation, groups)
 
-    def run(self, x, training, ops):
+    def geometry(self, x_shape) -> Conv2dGeometry:
+        """Of this layer, built, on inputs of a shape (N, C, H, W)."""
+        return self._geometry(x_shape, self.weight.value.shape)
+
+    def run(self, x, training, ops, relu=False):
         weight, bias = self.weight, self.bias
-        geometry = self._geometry(x.shape, weight.value.shape)
-        y, saved = ops.conv2d(x, weight.value, None if bias is None else bias.value, geometry)
-        return y, weighted(ops.conv2d_backward, saved, weight, bias)
+        y, saved = ops.conv2d(x, weight.value, None if bias is None else bias.value, self.geometry(x.shape), relu)
+        backward = weighted(ops.conv2d_backward, saved, weight, bias)
+        backward.adds = True  # takes add=, another gradient of x to add its own to
+        return y, backward

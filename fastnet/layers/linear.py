@@ -38,7 +38,7 @@ class Linear(Layer):
         self.macs = self.features * shape[0]
         return (self.features,)
 
-    def run(self, x, training, ops):
+    def run(self, x, training, ops, relu=False):
         weight, bias = self.weight, self.bias
-        y, saved = ops.linear(x, weight.value, None if bias is None else bias.value)
+        y, saved = ops.linear(x, weight.value, None if bias is None else bias.value, relu)
         return y, weighted(ops.linear_backward, saved, weight, bias)

@@ -56,21 +56,42 @@ class _BatchNorm(Layer):
             self.parameter("running_var", channels, "ones", rng, dtype, buffer=True)
         return shape
 
-    def run(self, x, training, ops):
+    def run(self, x, training, ops, relu=False):
+        op, gradient = ops.batch_norm, ops.batch_norm_backward
+        if relu:
+            op, gradient = ops.batch_norm_relu, ops.batch_norm_relu_backward
+        y, saved = op(x, *self._statistics(training))
+        return y, weighted(gradient, saved, self.weight, self.bias)
+
+    def run_sum(self, x, add, training, ops):
+        """``relu(run(x) + add)``, and its backward, which returns the gradients of x and of `add`."""
+        y, saved = ops.batch_norm_relu(x, *self._statistics(training), add=add)
+        others = []
+
+        def gradient(dy, saved, needs):
+            *gradients, dadd = ops.batch_norm_relu_backward(dy, saved, needs)
+            others.append(dadd)
+            return gradients
+
+        inner = weighted(gradient, saved, self.weight, self.bias)
+        return y, lambda dy: (inner(dy), others.pop())
+
+    def as_affine(self):
+        """(scale, shift) for each channel, with which running statistics normalise."""
+        mean, var = (p.value.astype("float64") for p in (self.running_mean, self.running_var))
+        scale = (var + self.eps) ** -0.5
+        if self.affine:
+            scale = scale * self.weight.value
+        shift = -mean * scale
+        if self.affine:
+            shift = shift + self.bias.value
+        return scale.astype(self.dtype), shift.astype(self.dtype)
+
+    def _statistics(self, training):
         gamma, beta = (self.weight, self.bias) if self.affine else (None, None)
         mean, var = (self.running_mean.value, self.running_var.value) if self.track_running_stats else (None, None)
         batch_statistics = not self.track_running_stats or (training and not self.frozen)
-        y, saved = ops.batch_norm(
-            x,
-            gamma and gamma.value,
-            beta and beta.value,
-            mean,
-            var,
-            batch_statistics,
-            self.momentum,
-            self.eps,
-        )
-        return y, weighted(ops.batch_norm_backward, saved, gamma, beta)
+        return gamma and gamma.value, beta and beta.value, mean, var, batch_statistics, self.momentum, self.eps
 
 
 class BatchNorm1d(_BatchNorm):

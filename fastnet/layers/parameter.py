@@ -65,11 +65,11 @@ class Parameter:
 def weighted(gradient, saved, weight: Parameter | None, bias: Parameter | None):
     """The backward of an op with a weight and a bias: computes what somebody needs, adds into their gradients."""
 
-    def backward(dy, input_gradient=True):
+    def backward(dy, input_gradient=True, **options):
         needs = input_gradient, *(parameter is not None and parameter.trainable for parameter in (weight, bias))
         if not any(needs):
             return None
-        dx, dw, db = gradient(dy, saved, needs)
+        dx, dw, db, *_ = gradient(dy, saved, needs, **options)
         if needs[1]:
             weight.accumulate(dw)
         if needs[2]:

@@ -42,8 +42,8 @@ class MaxPool2d(_Pool2d):
 
     _op = "max_pool2d"
 
-    def run(self, x, training, ops):
-        y, saved = ops.max_pool2d(x, self._geometry(x.shape))
+    def run(self, x, training, ops, relu=False):
+        y, saved = ops.max_pool2d(x, self._geometry(x.shape), relu)
 
         def backward(dy, input_gradient=True):
             return ops.max_pool2d_backward(dy, saved) if input_gradient else None

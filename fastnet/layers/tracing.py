@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-__all__ = ["trace", "step"]
+__all__ = ["trace", "tracing", "step"]
 
 _tracer: Callable | None = None
 
@@ -27,12 +27,17 @@ def trace(callback: Callable) -> Iterator[None]:
         _tracer = previous
 
 
-def step(layer, x, training: bool, ops):
+def tracing() -> bool:
+    """Whether somebody looks: then containers run their layers one by one."""
+    return _tracer is not None
+
+
+def step(layer, x, training: bool, ops, **options):
     """``layer.run`` under the eyes of :func:`trace`; containers call their children through it."""
     if _tracer is None or not layer.traced:
-        return layer.run(x, training, ops)
+        return layer.run(x, training, ops, **options)
     tracer, name = _tracer, layer.path or type(layer).__name__
-    y, backward = layer.run(x, training, ops)
+    y, backward = layer.run(x, training, ops, **options)
     tracer(name, "forward", y)
 
     def traced_backward(dy, input_gradient=True):

@@ -360,7 +360,7 @@ def test_freeze_everything_holds_statistics_too():
     assert model.parameters(trainable=True) == [] and all(p.grad is None for p in model.parameters())
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
-    np.testing.assert_array_equal(y, model(images(seed=1)))
+    np.testing.assert_allclose(y, model(images(seed=1)), rtol=1e-5)  # folded now
     model.unfreeze()
     model.forward(images(seed=1), training=True)
     assert (model.state_dict()["1.running_mean"] != before["1.running_mean"]).any()

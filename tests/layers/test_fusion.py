@@ -1,0 +1,151 @@
+"""Fused steps give what single layers give; a trace makes a container run its layers one by one."""
+
+import numpy as np
+import pytest
+
+from fastnet import models
+from fastnet.layers import (
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+    trace,
+)
+
+
+def block(*body, shortcut=None):
+    return Sequential(Residual(list(body), shortcut), ReLU())
+
+
+def conv(filters=6):
+    return Conv2d(filters, 3, padding=1)
+
+
+NETS = {
+    "conv relu pool": lambda: [conv(), ReLU(), MaxPool2d(2), conv(3), ReLU(), Flatten(), Linear(5), ReLU(), Linear(3)],
+    "conv norm relu pool": lambda: [conv(), BatchNorm2d(), ReLU(), MaxPool2d(3, 2, 1), conv(3), BatchNorm2d(), ReLU()],
+    "relu first, twice, last": lambda: [ReLU(), ReLU(), conv(), ReLU(), ReLU(), MaxPool2d(2), ReLU()],
+    "nothing to fuse": lambda: [ReLU(), Sigmoid(), AvgPool2d(2), ReLU(), BatchNorm2d(), Sigmoid()],
+    "residual": lambda: [conv(), block(conv(), BatchNorm2d(), ReLU(), conv(), BatchNorm2d()), conv(2)],
+    "projection": lambda: [block(conv(), BatchNorm2d(), shortcut=[Conv2d(6, 1), BatchNorm2d()]), conv(2)],
+    "residual of one norm": lambda: [conv(), block(BatchNorm2d()), block(ReLU()), Residual([])],
+    "residual without norm": lambda: [
+        conv(),
+        block(conv(), ReLU(), conv()),
+        Residual(conv()),
+        ReLU(),
+        block(BatchNorm2d()),
+    ],
+    "residual of residuals": lambda: [conv(), block(block(conv(), BatchNorm2d()), conv(), BatchNorm2d())],
+    "norm without parameters": lambda: [
+        conv(),
+        BatchNorm2d(affine=False),
+        ReLU(),
+        block(conv(), BatchNorm2d(affine=False)),
+    ],
+    "norm of the batch": lambda: [conv(), BatchNorm2d(track_running_stats=False), ReLU()],
+    "dense": lambda: [Flatten(), Linear(9), BatchNorm1d(), ReLU(), Dropout(0.3), Linear(4)],
+    "concat": lambda: [conv(), Concat([[conv(), ReLU()], [Conv2d(4, 1), BatchNorm2d(), ReLU()], [MaxPool2d(3, 1, 1)]])],
+    "shared": lambda: (lambda shared: [conv(3), shared, ReLU(), shared, BatchNorm2d(), ReLU()])(conv(3)),
+}
+
+
+def images(dtype, seed=0):
+    return np.random.default_rng(seed).normal(size=(4, 3, 8, 8)).astype(dtype)
+
+
+def made(name, dtype):
+    model = Sequential(*NETS[name]())
+    model.build((3, 8, 8), seed=1, dtype=dtype)
+    for _ in range(3):  # running statistics that are not 0 and 1
+        model.forward(images(dtype, 5), training=True)
+    return model
+
+
+def step(model, x, training, unfused):
+    """Everything that a forward and a backward pass leave behind."""
+    for p in model.parameters():
+        p.zero_grad()
+    if unfused:
+        seen = []
+        with trace(lambda name, phase, array: seen.append(name)):
+            y, backward = model.forward(x, training=training)
+            dx = backward(np.cos(np.arange(y.size).reshape(y.shape)).astype(y.dtype))
+    else:
+        y, backward = model.forward(x, training=training)
+        dx = backward(np.cos(np.arange(y.size).reshape(y.shape)).astype(y.dtype))
+    gradients = {p.name: p.grad for p in model.parameters(trainable=True)}
+    return {"y": y, "dx": dx, **gradients, **model.state_dict()}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NETS)
+def test_training_has_the_same_bits(name, dtype, training):
+    results = [step(made(name, dtype), images(dtype), training, unfused) for unfused in (False, True)]
+    assert results[0].keys() == results[1].keys()
+    for key, array in results[0].items():
+        np.testing.assert_array_equal(array, results[1][key], err_msg=key)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NETS)
+def test_inference_agrees_with_layers_one_by_one(name, dtype):
+    model = made(name, dtype)
+    expected = model.forward(images(dtype), training=False)[0]
+    tolerance = 200 * np.finfo(dtype).eps
+    np.testing.assert_allclose(model(images(dtype)), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "vgg11_bn", "squeezenet1_1", "resnet18"])
+def test_models(name):
+    results = []
+    x = np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype("float32")
+    for unfused in (False, True):
+        model = models.create(name, num_classes=10, input_shape=(3, 32, 32))
+        results.append(step(model, x, True, unfused))
+        np.testing.assert_allclose(model(x), model.forward(x, training=False)[0], rtol=1e-3, atol=1e-4)
+    for key, array in results[0].items():
+        np.testing.assert_array_equal(array, results[1][key], err_msg=key)
+
+
+def test_frozen_parts_and_no_input_gradient():
+    model = made("residual", "float64")
+    model.freeze("0")
+    model.freeze("1.0.body")
+    y, backward = model.forward(images("float64"), training=True)
+    assert backward(np.ones_like(y), False) is None
+    assert {p.name for p in model.parameters() if p.grad is not None} == {"2.weight", "2.bias"}
+
+
+def test_what_is_fused():
+    model = models.create("resnet20")
+    kinds = [type(s).__name__ for s in model["layer1"][0].steps]
+    assert kinds == ["Rectified"]
+    assert [type(s).__name__ for s in model.steps][:2] == ["Conv2d", "Rectified"]
+    assert [type(s).__name__ for s in model.inference][0] == "Rectified"
+
+
+def test_subclasses_are_left_alone():
+    class Doubled(Conv2d):
+        def run(self, x, training, ops):
+            y, backward = super().run(x, training, ops)
+            return y * 2, lambda dy, input_gradient=True: backward(dy * 2, input_gradient)
+
+    class Leaky(ReLU):
+        def run(self, x, training, ops):
+            return x, lambda dy, input_gradient=True: dy
+
+    model = Sequential(Doubled(2, 1), ReLU(), Conv2d(2, 1), Leaky())
+    assert model.steps == list(model)
+    y, backward = model.forward(images("float32"), training=True)
+    assert (y < 0).any() and backward(y).shape == (4, 3, 8, 8)
