@@ -49,12 +49,13 @@ def main(argv: list[str]) -> None:
 
 def run_script(path: str) -> None:
     """Execute a file as the main module, with its folder first on ``sys.path``."""
+    path = os.path.join(os.getcwd(), path)
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
     module = types.ModuleType("__main__")
     module.__file__, module.__builtins__ = path, __builtins__
     sys.modules["__main__"] = module
-    with io.open_code(os.path.abspath(path)) as file:
+    with io.open_code(path) as file:
         source = file.read()
     exec(compile(source, path, "exec", dont_inherit=True), vars(module))
 

@@ -128,9 +128,9 @@ class _Loader:
         return None
 
     def exec_module(self, module):
-        names = vars(importlib.import_module(self.source))
-        vars(module).update((name, value) for name, value in names.items() if not name.startswith("__"))
-        module.__doc__ = names["__doc__"]
+        source = importlib.import_module(self.source)
+        vars(module).update({name: getattr(source, name) for name in source.__all__})  # a star import gets no others
+        module.__doc__ = source.__doc__
 
 
 def _is(package: str, name: str) -> bool:

@@ -2,8 +2,9 @@
 
 A patched package keeps its own files in the folder ``.fastnet-originals`` beside them, with a manifest: the SHA-256 of
 each file that was saved, and the text of each shim. Order makes it safe to be interrupted anywhere: files are copied,
-then the manifest is written, then files are replaced, each at once; on the way back each goes home at once, and the
-manifest goes last. A file that is neither what was saved nor what was written is somebody's work, and stays.
+then the manifest is written, then files are replaced, each at once; on the way back each is restored at once, and the
+manifest goes before the copies do. A file that is neither what was saved nor what was written is somebody's work, and
+stays.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def _save(package: Path, level: int) -> dict:
         "saved": {Path(name).as_posix(): _digest(store / name) for name in present},
         "written": shims,
     }
-    _write(package, manifest)
+    text = json.dumps(manifest, indent=1)
+    atomic_write(store / _MANIFEST, lambda file: file.write(text.encode()))
     return manifest
 
 
@@ -183,10 +185,9 @@ def unpatch(package: Path) -> Outcome:
                 (package / name).unlink()
             else:
                 (package / name).parent.mkdir(exist_ok=True)
-                os.replace(store / name, package / name)
+                shutil.copy2(store / name, store / "restored")  # the copy stays until all is done
+                os.replace(store / "restored", package / name)
     if outcome.left:
-        kept = {part: {n: v for n, v in manifest[part].items() if n in outcome.left} for part in ("saved", "written")}
-        _write(package, {**manifest, **kept})
         return outcome
     if not manifest["had_cache"] and (package / "__pycache__").is_dir() and not os.listdir(package / "__pycache__"):
         (package / "__pycache__").rmdir()
@@ -243,11 +244,6 @@ def _is_inside(name: str) -> bool:
     """A manifest may have come with somebody's folder: only names that :func:`patch` writes are believed."""
     path = PurePosixPath(name)
     return path.parent.as_posix() in (".", "__pycache__") and path.name.startswith(tuple(LEVELS))
-
-
-def _write(package: Path, manifest: dict) -> None:
-    text = json.dumps(manifest, indent=1)
-    atomic_write(package / STORE / _MANIFEST, lambda file: file.write(text.encode()))
 
 
 def _shims_in(package: Path) -> list[str]:
