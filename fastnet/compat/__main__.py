@@ -15,11 +15,16 @@ _EPILOG = """examples:
   python -m fastnet.compat run train.py --epochs 3          the script's own arguments follow its name
   python -m fastnet.compat run -m assignment2.train
   python -m fastnet.compat run --package mycourse train.py
+  python -m fastnet.compat check --help                     the checks for teachers and students
 """
 
 
 def main(argv: list[str]) -> None:
     """Run a command line; ends as the script does."""
+    if argv[:1] == ["check"]:
+        from fastnet.compat.check import command
+
+        sys.exit(command.main(argv[1:]))
     parser = argparse.ArgumentParser(
         prog="python -m fastnet.compat",
         description="Run a script of a course's assignment on fastnet, as `python script.py` would.",

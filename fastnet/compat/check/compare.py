@@ -1,0 +1,105 @@
+"""A student's numbers against the right ones: how wrong, where, and the likely cause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.compat.check.mistakes import ANY
+from fastnet.compat.check.task import Task
+
+__all__ = ["Case", "explain", "rel_error", "wrong"]
+
+
+class Case(NamedTuple):
+    """One output of one example: the example, what is right, what came (None: no numbers), and its type's name."""
+
+    g: object
+    right: np.ndarray
+    got: np.ndarray | None
+    type: str
+
+
+def rel_error(x, y) -> float:
+    """The course's largest |x - y| / max(1e-8, |x| + |y|); numbers below a millionth of the largest count as that.
+
+    Infinite where only one of them is finite.
+    """
+    return float(np.max(_errors(x, y), initial=0.0))
+
+
+def _errors(x, y) -> np.ndarray:
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    same = (x == y) | (np.isnan(x) & np.isnan(y))
+    least = max(1e-8, 1e-6 * np.max(np.abs(y[np.isfinite(y)]), initial=0.0))
+    with np.errstate(all="ignore"):
+        error = np.abs(x - y) / np.maximum(least, np.abs(x) + np.abs(y))
+    return np.where(same, 0.0, np.where(np.isfinite(error), error, np.inf))
+
+
+def wrong(case: Case, tolerance: float) -> str:
+    """What is wrong with an output, "" if nothing is."""
+    right, got = case.right, case.got
+    if got is None:
+        return "it is None: not written yet?" if case.type == "NoneType" else f"it is a {case.type}, not numbers"
+    if got.shape != right.shape:
+        return f"it has shape {got.shape}, expected {right.shape}"
+    if right.ndim and case.type != "ndarray":
+        return f"it is a {case.type}, expected an ndarray"
+    bad = ~np.isfinite(got) if got.dtype.kind == "f" else np.zeros(got.shape, bool)
+    if bad.any():
+        what = "NaN" if np.isnan(got).any() else "infinite"
+        return f"it is {what}" if not got.ndim else f"it is {what} in {int(bad.sum())} of {got.size} places"
+    if rel_error(got, right) > tolerance:
+        return _where(got, right, tolerance)
+    if right.ndim and right.dtype == np.float64 and got.dtype != np.float64:
+        return f"it has dtype {got.dtype}, expected float64 as its inputs have"
+    return ""
+
+
+def _where(got, right, tolerance: float) -> str:
+    if not right.ndim:
+        return f"it is {got:.6g}, expected {right:.6g}"
+    off = _errors(got, right) > tolerance
+    at = tuple(int(i[0]) for i in np.nonzero(off))
+    border = right.ndim == 4 and min(right.shape[2:]) > 2 and not off[:, :, 1:-1, 1:-1].any()
+    return (
+        f"{int(off.sum())} of {off.size} numbers are wrong{', all at the border' if border else ''}, "
+        f"the first at {list(at)}: {got[at]:.6g}, expected {right[at]:.6g}"
+    )
+
+
+def explain(task: Task, output: str, cases: Sequence[Case]) -> str:
+    """The sentence whose mistake explains all of these wrong answers; "" if there is none."""
+    if any(case.got is None for case in cases):
+        return ""
+    mistakes = [
+        *((sentence, lambda case, make=make: make(case.g)) for sentence, make in task.outputs[output].items()),
+        *((sentence, lambda case, make=make: make(case.right, case.g)) for sentence, make in ANY.items()),
+    ]
+    with np.errstate(all="ignore"):
+        for sentence, make in mistakes:
+            if all(_equals(case, make(case), task.tolerance) for case in cases):
+                return sentence
+        factor = _factor(cases[0])
+        if np.isfinite(factor) and all(_equals(case, factor * case.right, task.tolerance) for case in cases):
+            return f"it is {factor:.6g} times what it should be"
+    return ""
+
+
+def _equals(case: Case, mistake, tolerance: float) -> bool:
+    """Whether the answer is this mistake; one that gives the right answer here explains nothing."""
+    mistake = np.asarray(mistake, np.float64)
+    if mistake.shape != case.got.shape:
+        return False
+    if mistake.shape == case.right.shape and rel_error(mistake, case.right) <= tolerance:
+        return False
+    return rel_error(case.got, mistake) <= tolerance
+
+
+def _factor(case: Case) -> float:
+    if case.got.shape != case.right.shape:
+        return np.nan
+    return float(np.sum(case.got * case.right) / np.sum(case.right * case.right))

@@ -1,0 +1,346 @@
+"""What goes wrong: for each output of each task, sentences, and what a function that deserves them would return.
+
+A wrong answer is compared with these; the sentence of the one that it equals is the likely cause.  Each function takes
+the example `g` (:mod:`fastnet.compat.check.tasks`).  Those of normalisations are in
+:mod:`fastnet.compat.check.norm_mistakes`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.compat.check import oracle as o
+
+# ---------------------------------------------------------------- any output: from the right answer and the example
+
+
+def _count(g) -> int:
+    return len(g.X if hasattr(g, "X") else g.x if hasattr(g, "x") else g.w)
+
+
+ANY = {
+    "it is all zeros: not written yet?": lambda right, g: np.zeros_like(right),
+    "it has the wrong sign": lambda right, g: -right,
+    "it is divided by the number of examples once too often": lambda right, g: right / _count(g),
+    "it is the sum over examples, not the mean": lambda right, g: right * _count(g),
+    "it is twice as large as it should be": lambda right, g: 2 * right,
+    "it is half as large as it should be": lambda right, g: right / 2,
+    "it is transposed": lambda right, g: right.T,
+    "it has further axes of length 1": lambda right, g: right.reshape((*right.shape, 1)),
+    "it is one row: summed with keepdims": lambda right, g: right.reshape((1, *right.shape)),
+}
+
+# ---------------------------------------------------------------- convolution and pooling
+
+
+def _conv(g, **changes):
+    given = {"x": g.x, "w": g.w, "b": g.b, **g.conv_param, **changes}
+    return o.conv(given["x"], given["w"], given["b"], given["stride"], given["pad"])
+
+
+def _conv_back(g, which, w=None):
+    pad = g.conv_param["pad"]
+    gradients = o.conv_backward(g.dout, g.x, g.w if w is None else w, g.conv_param["stride"], pad)
+    return o.cut(gradients[0], pad) if which == 0 else gradients[which]
+
+
+def _flip(w):
+    return w[:, :, ::-1, ::-1]
+
+
+def _overwritten_dx(g):
+    """Each window replaces what earlier ones left."""
+    stride, pad = g.conv_param["stride"], g.conv_param["pad"]
+    wide = np.zeros(o.padded(g.x, pad).shape)
+    for n, k, p, q in np.ndindex(g.dout.shape):
+        h, v = p * stride, q * stride
+        wide[n, :, h : h + g.w.shape[2], v : v + g.w.shape[3]] = g.dout[n, k, p, q] * g.w[k]
+    return o.cut(wide, pad)
+
+
+def _dw_of(g, images):
+    """dw from some of the images alone."""
+    return o.conv_backward(g.dout[images], g.x[images], g.w, g.conv_param["stride"], g.conv_param["pad"])[1]
+
+
+def _last_dw(g):
+    """dw from the last window of the last image."""
+    alone = np.zeros(g.dout.shape)
+    alone[-1, :, -1, -1] = g.dout[-1, :, -1, -1]
+    return o.conv_backward(alone, g.x, g.w, g.conv_param["stride"], g.conv_param["pad"])[1]
+
+
+CONV_FORWARD = {
+    "the padding is missing": lambda g: _conv(g, pad=0),
+    "the stride is ignored": lambda g: _conv(g, stride=1),
+    "the bias is missing": lambda g: _conv(g, b=np.zeros(len(g.b))),
+    "the bias is subtracted": lambda g: _conv(g, b=-g.b),
+    "the bias is added to each product before the sum": lambda g: _conv(g, b=g.b * g.w[0].size),
+    "the kernel is flipped; the course's convolution is a cross-correlation": lambda g: _conv(g, w=_flip(g.w)),
+    "rows and columns of the kernel are exchanged": lambda g: _conv(g, w=g.w.swapaxes(2, 3)),
+    "only the first channel is used": lambda g: _conv(g, x=g.x[:, :1], w=g.w[:, :1]),
+}
+CONV_DX = {
+    "the padding is not cut off": lambda g: o.conv_backward(g.dout, g.x, g.w, **g.conv_param)[0],
+    "windows that overlap must add up: += instead of =": _overwritten_dx,
+    "the kernel is flipped (forgot to flip it, or flipped it once too often)": lambda g: _conv_back(g, 0, _flip(g.w)),
+}
+CONV_DW = {
+    "the kernel is flipped (forgot to flip it, or flipped it once too often)": lambda g: _flip(_conv_back(g, 1)),
+    "only the last image counts: += instead of =": lambda g: _dw_of(g, slice(-1, None)),
+    "only the last window counts: += instead of =": _last_dw,
+}
+CONV_DB = {
+    "only the last image counts: += instead of =": lambda g: g.dout[-1].sum(axis=(1, 2)),
+    "it is not summed over the images": lambda g: g.dout.sum(axis=(2, 3)),
+    "it is not summed over the pixels": lambda g: g.dout.sum(axis=0),
+    "it is the mean over images and pixels, not the sum": lambda g: g.dout.mean(axis=(0, 2, 3)),
+}
+
+
+def _kernel(g):
+    return g.pool_param["pool_height"], g.pool_param["pool_width"]
+
+
+def _pooled(g, choose, **changes):
+    return o.pool(g.x, changes.get("kernel", _kernel(g)), changes.get("stride", g.pool_param["stride"]), choose)
+
+
+def _pool_back(g, share, add=True):
+    """The gradient where each window's pixels get ``share(window)`` of it."""
+    (R, S), stride, dx = _kernel(g), g.pool_param["stride"], np.zeros(g.x.shape)
+    for n, c, p, q in np.ndindex(g.dout.shape):
+        at = n, c, slice(p * stride, p * stride + R), slice(q * stride, q * stride + S)
+        dx[at] = (dx[at] if add else 0) + g.dout[n, c, p, q] * share(g.x[at])
+    return dx
+
+
+POOL_FORWARD = {
+    "it is the mean of each window, not the largest value": lambda g: _pooled(g, np.mean),
+    "it is the smallest value of each window": lambda g: _pooled(g, np.min),
+    "the stride is ignored": lambda g: _pooled(g, np.max, stride=1),
+    "pool_height and pool_width are exchanged": lambda g: _pooled(g, np.max, kernel=_kernel(g)[::-1]),
+}
+POOL_BACKWARD = {
+    "windows that overlap must add up: += instead of =": lambda g: _pool_back(g, lambda w: w == w.max(), add=False),
+    "every pixel of a window gets the gradient, not only the largest": lambda g: _pool_back(g, np.ones_like),
+    "it is the gradient of mean pooling": lambda g: _pool_back(g, lambda w: np.full(w.shape, 1 / w.size)),
+    "the gradient is multiplied by the largest value": lambda g: _pool_back(g, lambda w: w * (w == w.max())),
+}
+
+# ---------------------------------------------------------------- affine, ReLU
+
+AFFINE_FORWARD = {"the bias is missing": lambda g: o.affine(g.x, g.w, 0)}
+AFFINE_DX = {"it must have x's shape: reshape it": lambda g: g.dout @ g.w.T}
+AFFINE_DB = {"it is the mean over examples, not the sum": lambda g: g.dout.mean(axis=0)}
+RELU_FORWARD = {
+    "it is the absolute value": lambda g: abs(g.x),
+    "it is min(x, 0)": lambda g: np.minimum(g.x, 0),
+    "it is 0 and 1: the mask, not x times the mask": lambda g: (g.x > 0).astype(float),
+}
+RELU_BACKWARD = {
+    "the gradient passes where x < 0 too": lambda g: g.dout,
+    "it passes where x < 0, not where x > 0": lambda g: np.where(g.x < 0, g.dout, 0),
+    "the mask looks at dout; it must look at x": lambda g: np.where(g.dout > 0, g.dout, 0),
+    "the gradient is multiplied by x": lambda g: g.dout * np.maximum(g.x, 0),
+}
+
+# ---------------------------------------------------------------- losses
+
+
+def _svm_dx(g, own):
+    """The gradient with its entries of the right class replaced."""
+    _, dx = o.svm_loss(g.x, g.y)
+    dx[np.arange(len(dx)), g.y] = own
+    return dx
+
+
+SVM_LOSS = {
+    "the right class is counted too: the loss is larger by the margin 1": lambda g: o.svm_loss(g.x, g.y)[0] + 1,
+    "the margin 1 is missing": lambda g: o.svm_loss(g.x, g.y, 0.0)[0],
+}
+SVM_DX = {
+    "the right class gets no gradient: minus the number of classes with a positive margin": lambda g: _svm_dx(g, 0),
+    "the right class gets -1; it must get -1 for each class with a positive margin": lambda g: _svm_dx(
+        g, -1 / len(g.x)
+    ),
+    "the margin 1 is missing": lambda g: o.svm_loss(g.x, g.y, 0.0)[1],
+}
+SOFTMAX_LOSS = {
+    "it is the mean probability of the right class; its negative logarithm is needed": lambda g: o.softmax(g.x)[
+        np.arange(len(g.x)), g.y
+    ].mean(),
+    "the logarithm is taken to base 10 or 2": lambda g: o.softmax_loss(g.x, g.y)[0] / np.log(10),
+}
+SOFTMAX_DX = {
+    "the 1 of the right class is not subtracted": lambda g: o.softmax(g.x) / len(g.x),
+    "only the right class gets a gradient": lambda g: np.where(
+        np.arange(g.x.shape[1]) == g.y[:, None], o.softmax_loss(g.x, g.y)[1], 0
+    ),
+}
+
+
+def linear(loss, of_loss, of_gradient):
+    """(loss, dW) of a linear classifier: the sentences of its scores' loss and gradient, and regularisation's."""
+
+    def of(g, l2):
+        return o.linear_loss(loss, g.W, g.X, g.y, g.reg, l2)
+
+    value = {
+        "the regularisation is missing": lambda g: of(g, 0)[0],
+        "the regularisation has a factor 0.5, as in 2015 and 2016; if that is your year, check with l2=0.5": lambda g: (
+            of(g, 0.5)[0]
+        ),
+        "the regularisation is divided by the number of examples": lambda g: of(g, g.l2 / len(g.X))[0],
+    }
+    gradient = {
+        "the regularisation is missing": lambda g: of(g, 0)[1],
+        "the regularisation's gradient is 2 * reg * W (reg * W belongs to a factor 0.5, check with l2=0.5)": lambda g: (
+            of(g, 0.5)[1]
+        ),
+        "the data's gradient is missing": lambda g: 2 * g.l2 * g.reg * g.W,
+        "the data's gradient is not divided by the number of examples": lambda g: (
+            of(g, 0)[1] * len(g.X) + 2 * g.l2 * g.reg * g.W
+        ),
+        "all of it is divided by the number of examples, the regularisation too": lambda g: of(g, g.l2 / len(g.X))[1],
+    }
+
+    def value_of(wrong):
+        return lambda g: wrong(_Scores(g)) + g.l2 * g.reg * np.sum(g.W**2)
+
+    def gradient_of(wrong):
+        return lambda g: g.X.T @ wrong(_Scores(g)) + 2 * g.l2 * g.reg * g.W
+
+    value |= {sentence: value_of(wrong) for sentence, wrong in of_loss.items()}
+    gradient |= {sentence: gradient_of(wrong) for sentence, wrong in of_gradient.items()}
+    return value, gradient
+
+
+class _Scores:
+    """A linear classifier's example as the example of a loss of scores."""
+
+    def __init__(self, g):
+        self.x, self.y = g.X @ g.W, g.y
+
+
+# ---------------------------------------------------------------- update rules
+
+
+def _rule(rule, which, **changes):
+    """What a rule makes of the example with some numbers changed."""
+    return lambda g: rule(g.w, g.dw, **{**g.numbers, **{key: change(g) for key, change in changes.items()}})[which]
+
+
+SGD = {"it steps uphill: w - learning_rate * dw": lambda g: g.w + g.numbers["lr"] * g.dw}
+MOMENTUM = {
+    "the gradient is added: v = momentum * v - learning_rate * dw": _rule(
+        o.sgd_momentum, 0, lr=lambda g: -g.numbers["lr"]
+    ),
+    "the old velocity is added; it must be the new one": lambda g: g.w + g.numbers["v"],
+    "the velocity is subtracted: next_w = w + v": lambda g: 2 * g.w - o.sgd_momentum(g.w, g.dw, **g.numbers)[0],
+    "it is Nesterov's momentum": lambda g: (
+        g.w + g.numbers["momentum"] * o.sgd_momentum(g.w, g.dw, **g.numbers)[1] - g.numbers["lr"] * g.dw
+    ),
+    "the momentum is missing": _rule(o.sgd_momentum, 0, momentum=lambda g: 0.0),
+}
+VELOCITY = {
+    "the gradient is added: v = momentum * v - learning_rate * dw": _rule(
+        o.sgd_momentum, 1, lr=lambda g: -g.numbers["lr"]
+    ),
+    "it is not written back into config": lambda g: g.numbers["v"],
+    "the momentum is missing": _rule(o.sgd_momentum, 1, momentum=lambda g: 0.0),
+}
+
+
+def _rms(g, **how):
+    n = g.numbers
+    _, new = o.rmsprop(g.w, g.dw, **n)
+    cache = n["cache"] if how.get("old") else new
+    root = np.sqrt(cache + n["eps"]) if how.get("inside") else cache + n["eps"] if how.get("plain") else np.sqrt(cache)
+    return g.w - n["lr"] * g.dw / (root + (0 if how else n["eps"]))
+
+
+RMSPROP = {
+    "epsilon is added to the square root, not under it": lambda g: _rms(g, inside=True),
+    "the old cache is used; it must be the new one": lambda g: _rms(g, old=True),
+    "the square root is missing": lambda g: _rms(g, plain=True),
+    "decay_rate is the weight of the old value": _rule(o.rmsprop, 0, decay=lambda g: 1 - g.numbers["decay"]),
+}
+CACHE = {
+    "it is not written back into config": lambda g: g.numbers["cache"],
+    "decay_rate is the weight of the old value": _rule(o.rmsprop, 1, decay=lambda g: 1 - g.numbers["decay"]),
+    "the gradient is not squared": lambda g: g.numbers["decay"] * g.numbers["cache"] + (1 - g.numbers["decay"]) * g.dw,
+}
+
+
+def _uncorrected(g):
+    _, m, v, _ = o.adam(g.w, g.dw, **g.numbers)
+    return g.w - g.numbers["lr"] * m / (np.sqrt(v) + g.numbers["eps"])
+
+
+def _adam_inside(g):
+    n = g.numbers
+    _, m, v, t = o.adam(g.w, g.dw, **n)
+    return g.w - n["lr"] * (m / (1 - n["beta1"] ** t)) / np.sqrt(v / (1 - n["beta2"] ** t) + n["eps"])
+
+
+def _swapped_betas(which):
+    return _rule(o.adam, which, beta1=lambda g: g.numbers["beta2"], beta2=lambda g: g.numbers["beta1"])
+
+
+def _adam_late(g):
+    """With the old t in the corrections."""
+    return o.adam(g.w, g.dw, **{**g.numbers, "t": g.numbers["t"] - 1})[0]
+
+
+ADAM = {
+    "the bias correction is missing": _uncorrected,
+    "t must be incremented before it is used": _adam_late,
+    "epsilon is added to the square root, not under it": _adam_inside,
+    "beta1 and beta2 are exchanged": _swapped_betas(0),
+}
+ADAM_M = {
+    "it is not written back into config": lambda g: g.numbers["m"],
+    "beta1 and beta2 are exchanged": _swapped_betas(1),
+}
+ADAM_V = {
+    "it is not written back into config": lambda g: g.numbers["v"],
+    "the gradient is not squared": lambda g: g.numbers["beta2"] * g.numbers["v"] + (1 - g.numbers["beta2"]) * g.dw,
+    "beta1 and beta2 are exchanged": _swapped_betas(2),
+}
+ADAM_T = {"it is not incremented in config": lambda g: g.numbers["t"]}
+
+# ---------------------------------------------------------------- dropout, nearest neighbours
+
+
+def _rates(g, keep, scale):
+    return (1 - keep, scale) if g.dropout_param["mode"] == "train" else (0.0, 1.0)
+
+
+DROPOUT_ZEROS = {
+    "p is taken for the other probability: see which one your year means, to keep or to drop": lambda g: _rates(
+        g, 1 - g.keep, 1
+    )[0],
+    "nothing is dropped": lambda g: 0.0,
+    "test mode must not drop anything": lambda g: 1 - g.keep,
+}
+DROPOUT_SCALE = {
+    "what is kept is not divided by its probability (inverted dropout)": lambda g: 1.0,
+    "it is divided by the probability to drop": lambda g: _rates(g, g.keep, 1 / (1 - g.keep))[1],
+    "it is multiplied by the probability, not divided": lambda g: g.keep,
+    "test mode must not scale": lambda g: 1 / g.keep,
+}
+DISTANCES = {
+    "the square root is missing": lambda g: o.distances(g.X, g.tests) ** 2,
+    "it is the L1 distance": lambda g: abs(g.tests[:, None] - g.X).sum(axis=2),
+    "tests and training examples are exchanged": lambda g: o.distances(g.tests, g.X),
+}
+LABELS = {
+    "it is the nearest neighbour's label whatever k": lambda g: o.vote(g.dists, g.y, 1),
+    "it is the farthest neighbours' label": lambda g: o.vote(-g.dists, g.y, g.k),
+    "of equally common labels the smallest wins": lambda g: _largest_vote(g),
+}
+
+
+def _largest_vote(g):
+    return g.y.max() - o.vote(g.dists, g.y.max() - g.y, g.k)

@@ -1,0 +1,26 @@
+"""All tasks, and which of them a module of a student's has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastnet.compat.check import images, layers, losses
+from fastnet.compat.check.task import Task
+
+__all__ = ["FUNCTIONS", "TASKS", "forward_name", "look_up"]
+
+TASKS: dict[str, Task] = {task.name: task for task in (*layers.TASKS, *images.TASKS, *losses.TASKS)}
+FUNCTIONS: dict[str, Task] = {name: task for task in TASKS.values() for name in task.functions}
+
+
+def look_up(functions: Mapping[str, Any], name: str) -> Any:
+    """The function, or for the name of a method its class; None where there is none."""
+    found = functions.get(name.partition(".")[0])
+    method = name.partition(".")[2]
+    return found if not method or hasattr(found, method) else None
+
+
+def forward_name(name: str) -> str:
+    """The function that makes the cache which the backward function `name` takes."""
+    return name.replace("backward_alt", "backward").replace("backward", "forward")
