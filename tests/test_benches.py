@@ -199,3 +199,23 @@ def test_overhead():
     done = python(str(FOLDER / "overhead.py"), "--rounds", "1")
     assert done.returncode == 0, done.stderr
     assert "import fastnet" in done.stdout and "functional.conv2d" in done.stdout
+
+
+@needs_kernels
+@pytest.mark.parametrize("arguments", [(), ("--train", "--iterations", "1")], ids=["layers", "training"])
+def test_course(arguments):
+    done = python(str(FOLDER / "course.py"), "--quick", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "fastnet against im2col: " in done.stdout and "to reach" in done.stdout
+
+
+@needs_kernels
+def test_course_does_not_time_wrong_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import course
+
+    pool = course.FASTNET.max_pool_backward
+    monkeypatch.setattr(course.FASTNET, "max_pool_backward", lambda dout, cache: pool(dout, cache) * (1 + 1e-15))
+    course.verify(course.CASES[0], 1)
+    with pytest.raises(RuntimeError, match="2x2 max pool, 100x3x32x32: the sides differ by .*e-16; nothing was timed"):
+        course.verify(course.CASES[1], 1)
