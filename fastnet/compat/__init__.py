@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import importlib
 
-_HOME = {"install": "fastnet.compat.hook", "uninstall": "fastnet.compat.hook"}  # public name: its module
+_HOME = {  # public name: its module
+    "as_course_model": "fastnet.compat.interop",
+    "from_course_model": "fastnet.compat.interop",
+    "install": "fastnet.compat.hook",
+    "uninstall": "fastnet.compat.hook",
+}
 
 __all__ = sorted(_HOME)
 

@@ -341,6 +341,7 @@ def test_arrays_of_objects_are_no_plain_pickles(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "cs231n" / "saved" / "best.npy"
     path.parent.mkdir(parents=True)
-    np.save(path, {"W": np.array([{}, {}], dtype=object)})
-    with pytest.raises(ValueError, match="an array without plain data"):
-        saved.load_params("best.npy")
+    for objects in ([{}, {}], [{}]):
+        np.save(path, {"W": np.array(objects, dtype=object)})
+        with pytest.raises(ValueError, match="an array without plain data"):
+            saved.load_params("best.npy")

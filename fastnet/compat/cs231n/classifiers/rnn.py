@@ -1,0 +1,124 @@
+"""Image captioning with a recurrent net (assignment 3, 2016 to 2024)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.compat.cs231n.layers import affine_backward, affine_forward
+from fastnet.compat.cs231n.rnn_layers import (
+    lstm_backward,
+    lstm_forward,
+    lstm_step_forward,
+    rnn_backward,
+    rnn_forward,
+    rnn_step_forward,
+    temporal_affine_backward,
+    temporal_affine_forward,
+    temporal_softmax_loss,
+    word_embedding_backward,
+    word_embedding_forward,
+)
+
+__all__ = ["CaptioningRNN"]
+
+
+class CaptioningRNN:
+    """Features of an image make the first hidden state; each word and the state before make the next word.
+
+    Parameters
+    ----------
+    word_to_idx : dict of str to int
+        The vocabulary, V words; holds "<NULL>", which fills captions up, and for `sample` "<START>" and "<END>".
+    input_dim, wordvec_dim, hidden_dim : int
+        D of features, W of words, H of states.
+    cell_type : "rnn" or "lstm"
+    dtype : dtype
+        Of the parameters.
+
+    Attributes
+    ----------
+    params : dict
+        W_embed (V, W); W_proj (D, H), b_proj; Wx (W, H), Wh (H, H), b, four times as wide for "lstm"; W_vocab (H, V),
+        b_vocab.  Drawn by ``np.random.randn`` in this order: words / 100, weights / sqrt(inputs), biases 0.
+
+    Raises
+    ------
+    ValueError
+        Another type of cell.
+    """
+
+    def __init__(self, word_to_idx, input_dim=512, wordvec_dim=128, hidden_dim=128, cell_type="rnn", dtype=np.float32):
+        if cell_type not in ("rnn", "lstm"):
+            raise ValueError(f'Invalid cell_type "{cell_type}"')
+        self.cell_type, self.dtype, self.word_to_idx = cell_type, dtype, word_to_idx
+        self.idx_to_word = {number: word for word, number in word_to_idx.items()}
+        self._null = word_to_idx["<NULL>"]
+        self._start, self._end = word_to_idx.get("<START>"), word_to_idx.get("<END>")
+        vocabulary, width = len(word_to_idx), hidden_dim * (4 if cell_type == "lstm" else 1)
+
+        def weights(inputs, outputs):
+            return np.random.randn(inputs, outputs) / np.sqrt(inputs)
+
+        params = {
+            "W_embed": np.random.randn(vocabulary, wordvec_dim) / 100,
+            "W_proj": weights(input_dim, hidden_dim),
+            "b_proj": np.zeros(hidden_dim),
+            "Wx": weights(wordvec_dim, width),
+            "Wh": weights(hidden_dim, width),
+            "b": np.zeros(width),
+            "W_vocab": weights(hidden_dim, vocabulary),
+            "b_vocab": np.zeros(vocabulary),
+        }
+        self.params = {name: value.astype(dtype) for name, value in params.items()}
+
+    def loss(self, features, captions):
+        """How well each word of a caption is foretold by those before it.
+
+        Parameters
+        ----------
+        features : array, (N, D)
+        captions : array of int, (N, T)
+            Words 0 to T - 2 go in, words 1 to T - 1 should come out; where that is "<NULL>" it does not count.
+
+        Returns
+        -------
+        loss : float
+        grads : dict
+            Under the names of the parameters.
+        """
+        p, grads = self.params, {}
+        forward, backward = (rnn_forward, rnn_backward) if self.cell_type == "rnn" else (lstm_forward, lstm_backward)
+        words_in, words_out = captions[:, :-1], captions[:, 1:]
+
+        h0, projection_cache = affine_forward(features, p["W_proj"], p["b_proj"])
+        vectors, embedding_cache = word_embedding_forward(words_in, p["W_embed"])
+        states, cell_cache = forward(vectors, h0, p["Wx"], p["Wh"], p["b"])
+        scores, vocabulary_cache = temporal_affine_forward(states, p["W_vocab"], p["b_vocab"])
+        loss, dscores = temporal_softmax_loss(scores, words_out, words_out != self._null)
+
+        dstates, grads["W_vocab"], grads["b_vocab"] = temporal_affine_backward(dscores, vocabulary_cache)
+        dvectors, dh0, grads["Wx"], grads["Wh"], grads["b"] = backward(dstates, cell_cache)
+        grads["W_embed"] = word_embedding_backward(dvectors, embedding_cache)
+        _, grads["W_proj"], grads["b_proj"] = affine_backward(dh0, projection_cache)
+        return loss, grads
+
+    def sample(self, features, max_length=30):
+        """Captions (N, max_length), word numbers, for features (N, D).
+
+        "<START>" goes in first, then the likeliest word each time.  They go on after "<END>";
+        :func:`~fastnet.compat.cs231n.coco_utils.decode_captions` stops there.
+        """
+        p = self.params
+        captions = np.full((len(features), max_length), self._null, np.int32)
+        h, _ = affine_forward(features, p["W_proj"], p["b_proj"])
+        c = np.zeros_like(h)
+        words = np.full(len(features), self._start)
+        for t in range(max_length):
+            vectors = p["W_embed"][words]
+            if self.cell_type == "rnn":
+                h, _ = rnn_step_forward(vectors, h, p["Wx"], p["Wh"], p["b"])
+            else:
+                h, c, _ = lstm_step_forward(vectors, h, c, p["Wx"], p["Wh"], p["b"])
+            scores, _ = affine_forward(h, p["W_vocab"], p["b_vocab"])
+            captions[:, t] = words = np.argmax(scores, axis=1)
+        return captions
