@@ -61,6 +61,16 @@ def test_a_child_that_starts_afresh_judges_alike(monkeypatch, name):
     assert check.run(WORK, [name], limit=GENEROUS, timeout=GENEROUS).passed
 
 
+def test_a_child_that_starts_afresh_needs_functions_that_it_can_import(monkeypatch):
+    from fastnet.compat.cs231n import layers
+
+    monkeypatch.setattr(runner, "_METHOD", "spawn")
+    assert check.relu_forward(layers.relu_forward, limit=GENEROUS, timeout=GENEROUS).passed
+    assert check.run(layers, ["batchnorm_backward"], limit=GENEROUS, timeout=GENEROUS).passed
+    with pytest.raises(TypeError, match=r"write it into a file and check that"):
+        check.relu_forward(lambda x: (np.maximum(x, 0), x))
+
+
 MISTAKES = [
     # function changed, old, new, function checked, words
     ("affine_forward", " + b", "", "affine_forward", "wrong out: the bias is missing"),

@@ -31,7 +31,7 @@ __all__ = ["Answer", "Answers", "names_in", "run"]
 _METHOD = "fork" if sys.platform == "linux" else "spawn"
 _HERE = os.path.dirname(__file__)
 _IMPORT = 60.0  # seconds that a module may take to import
-_LOG = 2000  # characters of what was printed that are kept
+_LOG, _LINES = 2000, 10  # bytes and lines of what was printed that are kept
 _FILE = 50 << 20  # bytes that a file written by the child may have: an endless loop may print
 
 
@@ -179,14 +179,38 @@ def _names(source: Source) -> Iterator[Answer]:
 
 
 def run(source: Source, name: str, options: Options, limit: float, timeout: float) -> Answers:
-    """Run the examples of the function `name`, each for at most `timeout` seconds."""
+    """Run the examples of the function `name`, each for at most `timeout` seconds.
+
+    Raises
+    ------
+    TypeError
+        Where the child is no fork: a function that cannot be imported.
+    """
+    if source.functions is not None:
+        needed = {root for root in (name.partition(".")[0], forward_name(name)) if root in source.functions}
+        source = Source({root: source.functions[root] for root in needed}, None)
+        if _METHOD != "fork":
+            for function in source.functions.values():
+                _check_importable(function)
     answers, printed = _collect(1 + len(FUNCTIONS[name].examples), timeout, _examples, source, name, options, limit)
     return Answers(answers[1:] if answers[0].kind == "loaded" else answers, printed)
 
 
 def names_in(source: Source) -> Answers:
     """One answer of kind "names": the functions that there are; or why the module cannot be imported."""
-    return _collect(1, _IMPORT, _names, source)
+    return _collect(1, _IMPORT, _names, source) if source.path else Answers(list(_names(source)), "")
+
+
+def _check_importable(function) -> None:
+    module, path = getattr(function, "__module__", None), getattr(function, "__qualname__", "").split(".")
+    found = None if module in (None, "__main__") else sys.modules.get(module)
+    for part in path:
+        found = getattr(found, part, None)
+    if found is not function:
+        raise TypeError(
+            f"{'.'.join(path) or function!r} cannot be imported in another process, as checks on {sys.platform} need: "
+            "write it into a file and check that, for example check.run('cs231n/layers.py')"
+        )
 
 
 def _collect(count: int, timeout: float, function, *args) -> Answers:
@@ -201,26 +225,22 @@ def _collect(count: int, timeout: float, function, *args) -> Answers:
         with warnings.catch_warnings():
             # the child of a process with threads: what it needs of them has handlers for a fork
             warnings.simplefilter("ignore", DeprecationWarning)
-            _start(process)
+            process.start()
         sender.close()
         while len(answers) < count and not (answers and answers[-1].meta.get("last")):
             answers.append(_next(receiver, process, timeout if answers else _IMPORT))
     finally:
         _end(process)
         receiver.close()
-        with open(log, encoding="utf-8", errors="replace") as file:
-            printed = file.read()[-_LOG:]
+        printed = _tail(log)
         os.unlink(log)
     return Answers(answers, printed)
 
 
-def _start(process) -> None:
-    try:
-        process.start()
-    except (AttributeError, TypeError, ImportError) as error:  # spawn pickles what it is given
-        raise TypeError(
-            f"on {sys.platform} functions must be importable; put them into a file and give its name ({error})"
-        ) from error
+def _tail(log: str) -> str:
+    with open(log, "rb") as file:
+        file.seek(max(0, os.path.getsize(log) - _LOG))
+        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-_LINES:])
 
 
 def _next(receiver, process, timeout: float) -> Answer:
