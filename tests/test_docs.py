@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from compat import assignment
 
 import fastnet
 from fastnet import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "docs/design.md", "docs/performance.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES = ["README.md", "docs/design.md", "docs/performance.md", "docs/course.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 checkout = pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="these tests need a checkout of the repository")
 
 
@@ -27,7 +31,7 @@ def blocks(page, language):
 
 def commands():
     """(page, line) of every `fastnet ...` in the pages' shell blocks and in inline code."""
-    for page in ("README.md", "docs/performance.md"):
+    for page in ("README.md", "docs/performance.md", "docs/course.md"):
         lines = [line.split("#")[0] for block in blocks(page, "sh") for line in block.splitlines()]
         lines += [part for line in lines for part in line.split("&&")] + re.findall(r"`(fastnet [^`]+)`", text(page))
         for line in lines:
@@ -95,6 +99,25 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     accuracy = re.search(r"Evaluation\(loss=.*, accuracy=([\d.]+)\)", capsys.readouterr().out)
     assert float(accuracy[1]) > 0.95
     assert (tmp_path / "runs" / "readme" / "model.npz").is_file() and names["dx"].shape == (32, 1, 8, 8)
+
+
+def test_the_course_page_runs(tmp_path):
+    """On an assignment's folder, in a Python of its own: the hook changes what imports mean."""
+    assignment.lay_out(tmp_path)
+    paths = os.pathsep.join([str(tmp_path), str(Path(fastnet.__file__).parents[1])])
+    code = "\n".join(blocks("docs/course.md", "python"))
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    first, *table, difference = result.stdout.splitlines()
+    assert Path(first).parts[-4:] == ("fastnet", "compat", "cs231n", "fast_layers.py")
+    assert any("affine_forward" in line and "1/1" in line for line in table)
+    assert float(difference) < 1e-12
 
 
 @checkout
