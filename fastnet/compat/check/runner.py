@@ -7,6 +7,7 @@ functions of a notebook need not be importable; elsewhere it is a fresh interpre
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import json
 import multiprocessing
@@ -68,6 +69,7 @@ def _serve(connection, log: str, function, *args) -> None:
     for descriptor in (1, 2):
         os.dup2(file.fileno(), descriptor)
     sys.stdout = sys.stderr = file
+    faulthandler.enable(file)
     try:
         for answer in function(*args):
             file.flush()
