@@ -74,6 +74,46 @@ void fn_set_conv_algorithm(fn_algorithm algorithm);
 /* Which of a window's equal maxima get its gradient: each an equal part, the first all of it, each all of it. */
 typedef enum { FN_TIES_SPLIT = 0, FN_TIES_FIRST = 1, FN_TIES_ALL = 2 } fn_ties;
 
+/* ---- plan.c: inference of whole networks; fastnet/backends/native_plan.py makes the steps ---- */
+
+/* A convolution whose weights are laid out once; csrc/kernels/conv_fixed.h. */
+typedef struct {
+    fn_conv g; /* N is what it is laid out for; it runs on any number */
+    int64_t wide, form, group_bytes; /* wide: channels a pixel of the array whose first K channels are y */
+    int relu;
+    void *laid_out;
+} fn_fixed_conv;
+
+typedef enum {
+    FN_CONV, FN_MAX_POOL, FN_AVG_POOL, FN_NORM, FN_MOMENTS, FN_RELU, FN_LEAKY_RELU, FN_SIGMOID, FN_TANH, FN_ADD, FN_COPY,
+    FN_FLATTEN, FN_SUBSAMPLE
+} fn_step_kind;
+
+enum { FN_INPUT = -1, FN_OUTPUT = -2, FN_NOWHERE = -3 }; /* places that are no offsets into the arena */
+
+typedef struct {
+    /* packed by Python, in this order */
+    int64_t kind, x, add, y; /* x, add, y: bytes an image from the arena's start, or a place */
+    int64_t first, wide;     /* y is `channels` channels of an array that has `wide`, from `first` on */
+    int64_t pixels, channels, relu;
+    double number; /* slope, or eps */
+    fn_conv conv;
+    fn_pool pool;
+    /* end of what Python packs */
+    const void *arrays[4]; /* FN_CONV: weight, shift, only while it is set; norms: mean, inverse_std (double), gamma, beta */
+    fn_fixed_conv fixed;
+} fn_step;
+#define FN_STEP_BYTES offsetof(fn_step, arrays)
+
+typedef struct fn_plan fn_plan;
+
+/* x_image, y_image: bytes of an image of the input and the output.  `batch` images at most are in the arena at a time. */
+fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count);
+fn_status fn_plan_set(fn_plan *plan, int64_t i, const void *packed, const void *const arrays[4]);
+void fn_plan_ready(fn_plan *plan); /* after all steps are set */
+fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y); /* from any number of threads */
+void fn_plan_free(fn_plan *plan);
+
 /* ---- the kernel table: one for each (ISA, dtype), filled by kernels/all.h ---- */
 
 struct fn_kernels {
@@ -87,12 +127,15 @@ struct fn_kernels {
     /* dx = gradient + add; add: or NULL */
     fn_status (*conv_grad_input)(const fn_conv *g, const void *dy, const void *w, const void *add, void *dx);
     fn_status (*conv_grad_weight)(const fn_conv *g, const void *x, const void *dy, void *dw);
+    fn_status (*conv_fix)(fn_fixed_conv *c, const void *w, const void *shift); /* fills form, group_bytes, laid_out */
+    int64_t (*conv_fixed_scratch)(const fn_fixed_conv *c, int64_t N);
+    void (*conv_run_fixed)(const fn_fixed_conv *c, int64_t N, const void *x, const void *add, void *y, void *scratch);
     fn_status (*column_sum)(int64_t rows, int64_t columns, const void *x, void *sum); /* bias gradients */
     fn_status (*im2col)(const fn_conv *g, const void *x, void *columns); /* columns (N, C*R*S, P*Q), C order */
     fn_status (*col2im)(const fn_conv *g, const void *columns, void *x);
 
     /* index: position in the window, r*S + s, of each maximum; uint8 where R*S < 256, else int32.  relu: y = max(y, 0), and
-     * the index is 255 or -1, which is nowhere, unless y > 0. */
+     * the index is 255 or -1, which is nowhere, unless y > 0.  index: or NULL. */
     fn_status (*max_pool)(const fn_pool *g, const void *x, int relu, void *y, void *index);
     fn_status (*max_pool_backward)(const fn_pool *g, const void *dy, const void *index, void *dx);
     /* The same for x, y, dy, dx in C order; the maxima are found again. */
@@ -148,6 +191,8 @@ struct fn_kernels {
     void (*to_channels_first)(int64_t N, int64_t C, int64_t pixels, const void *x, void *y);
     /* dst[i*dst_stride + j] = src[i*src_stride + j] for i < rows, j < width: concat and split along channels */
     void (*copy_rows)(int64_t rows, int64_t width, const void *src, int64_t src_stride, void *dst, int64_t dst_stride);
+    /* y (N, H/stride, W/stride, channels), rounded up: each stride-th pixel of x, zero channels on both sides */
+    void (*subsample)(int64_t N, int64_t C, int64_t H, int64_t W, int64_t stride, int64_t channels, const void *x, void *y);
     double (*fma_burst)(int64_t rounds); /* multiply-adds in registers on all threads; returns the operations done */
 };
 

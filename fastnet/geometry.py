@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 __all__ = ["Conv2dGeometry", "Pool2dGeometry"]
@@ -160,6 +160,10 @@ class Conv2dGeometry:
     def y_shape(self) -> tuple[int, int, int, int]:
         return self.N, self.K, self.P, self.Q
 
+    def of_batch(self, N: int) -> Conv2dGeometry:
+        """The same for N images."""
+        return replace(self, N=N, packed=struct.pack("=q", N) + self.packed[8:])
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the forward pass."""
@@ -256,6 +260,10 @@ class Pool2dGeometry:
     @property
     def y_shape(self) -> tuple[int, int, int, int]:
         return self.N, self.C, self.P, self.Q
+
+    def of_batch(self, N: int) -> Pool2dGeometry:
+        """The same for N images."""
+        return replace(self, N=N, packed=struct.pack("=q", N) + self.packed[8:])
 
 
 def _pooled(size, kernel, stride, before, after, ceil_mode) -> int:

@@ -13,7 +13,7 @@ from fastnet import backends, functional
 from fastnet.backends import NativeOps, Ops
 
 # What the native backend takes from the reference as it is: neither hot nor numerical.
-NOT_OVERRIDDEN_BY_NATIVE = {"to_numpy", "subsample", "subsample_backward"}
+NOT_OVERRIDDEN_BY_NATIVE = {"to_numpy", "subsample_backward"}
 
 
 def methods(cls):

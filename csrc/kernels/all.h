@@ -25,6 +25,8 @@
 
 #include "conv_gemm.h"
 
+#include "conv_fixed.h"
+
 #include "conv_grad_weight.h"
 
 #include "pool.h"
@@ -54,6 +56,9 @@ const fn_kernels TABLE = {
     .conv_forward = conv_forward,
     .conv_grad_input = conv_grad_input,
     .conv_grad_weight = conv_grad_weight,
+    .conv_fix = conv_fix,
+    .conv_fixed_scratch = conv_fixed_scratch,
+    .conv_run_fixed = conv_run_fixed,
     .column_sum = column_sum,
     .im2col = im2col,
     .col2im = col2im,
@@ -88,6 +93,7 @@ const fn_kernels TABLE = {
     .to_channels_last = to_channels_last,
     .to_channels_first = to_channels_first,
     .copy_rows = copy_rows,
+    .subsample = subsample,
     .fma_burst = fma_burst,
 };
 

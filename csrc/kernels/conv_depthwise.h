@@ -97,14 +97,19 @@ static void depthwise_weight_part(void *context, int64_t part, int thread) {
     }
 }
 
-static fn_status depthwise_run(depthwise_job *job, const REAL *w, int64_t rows, fn_task body) {
+/* w of the job as (R*S, C). */
+static void depthwise_execute(depthwise_job *job, int64_t rows, fn_task body) {
     const fn_conv *g = job->g;
-    int64_t taps = g->R * g->S;
-    REAL *packed = fn_alloc((size_t)(taps * g->C) * sizeof(REAL), FN_SCRATCH);
+    fn_parallel(rows, (double)g->N * (double)g->P * (double)g->Q * (double)(g->R * g->S * g->C) / LANES, body, job);
+}
+
+static fn_status depthwise_run(depthwise_job *job, const REAL *w, int64_t rows, fn_task body) {
+    int64_t taps = job->g->R * job->g->S, C = job->g->C;
+    REAL *packed = fn_alloc((size_t)(taps * C) * sizeof(REAL), FN_SCRATCH);
     if (!packed) return FN_NO_MEMORY;
-    transpose(g->C, taps, w, taps, packed, g->C);
+    transpose(C, taps, w, taps, packed, C);
     job->w = packed;
-    fn_parallel(rows, (double)g->N * (double)g->P * (double)g->Q * (double)(taps * g->C) / LANES, body, job);
+    depthwise_execute(job, rows, body);
     fn_free(packed);
     return FN_OK;
 }

@@ -109,10 +109,14 @@ static void gemm_execute(conv_job *job) {
                 (double)(job->N * job->P) * (double)job->Q * (double)job->K * (steps + 1) / LANES, conv_task, job);
 }
 
-/* Three steps, so that inference can keep what depends on the weights alone: measure chooses the form and says how large
- * `prepared` and `scratch` must be, prepare lays out the weights, execute computes. */
+/* Narrow has gemm's bits, and so may depend on the width of vectors. */
+INLINE conv_form conv_choose(const conv_job *job) {
+    return is_winograd(job) ? BY_WINOGRAD : is_narrow(job) ? BY_NARROW : BY_GEMM;
+}
+
+/* Three steps, so that inference can keep what depends on the weights alone: measure says how large `prepared` and
+ * `scratch` must be for the form, prepare lays out the weights, execute computes. */
 static void conv_measure(conv_job *job) {
-    job->form = is_winograd(job) ? BY_WINOGRAD : is_narrow(job) ? BY_NARROW : BY_GEMM; /* narrow has gemm's bits: may see LANES */
     if (job->form == BY_WINOGRAD) winograd_measure(job);
     else if (job->form == BY_NARROW) narrow_measure(job);
     else gemm_measure(job);
@@ -134,6 +138,7 @@ INLINE int64_t conv_scratch_bytes(const conv_job *job) { return fn_threads() * j
 
 static fn_status conv_run(conv_job *job) {
     if (job->N * job->P * job->Q == 0) return FN_OK;
+    job->form = conv_choose(job);
     conv_measure(job);
     job->prepared = fn_alloc((size_t)job->prepared_bytes, FN_SCRATCH);
     job->scratch = fn_alloc((size_t)conv_scratch_bytes(job), FN_SCRATCH);

@@ -18,8 +18,9 @@ typedef struct {
     int64_t w_tap_h, w_tap_w, w_in, w_out;
     epilogue end;
 
+    conv_form form; /* conv_choose's, or another that fits */
+
     /* filled by conv_measure */
-    conv_form form;
     int slab;                                          /* whether inputs are copied */
     int64_t rows_per_task, row_tasks, panels_per_task; /* a task is some output rows times some panels */
     int64_t slab_columns, slab_bytes;

@@ -97,6 +97,32 @@ static void copy_rows(int64_t rows, int64_t width, const void *src, int64_t src_
     if (width > 0) fn_parallel(ceil_div(rows, job.rows_per_task), (double)rows * (double)width / LANES, rows_task, &job);
 }
 
+/* ---- every stride-th pixel, with zero channels on both sides ---- */
+
+typedef struct {
+    int64_t C, H, W, P, Q, stride, channels;
+    const REAL *x;
+    REAL *y;
+} subsample_job;
+
+static void subsample_row(void *context, int64_t row, int thread) {
+    const subsample_job *job = context;
+    int64_t before = (job->channels - job->C) / 2, after = job->channels - job->C - before;
+    const REAL *x = job->x + (row / job->P * job->H + row % job->P * job->stride) * job->W * job->C;
+    REAL *y = job->y + row * job->Q * job->channels;
+    (void)thread;
+    for (int64_t q = 0; q < job->Q; q++, x += job->stride * job->C, y += job->channels) {
+        memset(y, 0, (size_t)before * sizeof(REAL));
+        memcpy(y + before, x, (size_t)job->C * sizeof(REAL));
+        memset(y + before + job->C, 0, (size_t)after * sizeof(REAL));
+    }
+}
+
+static void subsample(int64_t N, int64_t C, int64_t H, int64_t W, int64_t stride, int64_t channels, const void *x, void *y) {
+    subsample_job job = {C, H, W, ceil_div(H, stride), ceil_div(W, stride), stride, channels, x, y};
+    fn_parallel(N * job.P, (double)(N * job.P) * (double)job.Q * (double)channels / LANES, subsample_row, &job);
+}
+
 static void transpose_run(int64_t N, int64_t C, int64_t pixels, const void *x, void *y, fn_task body) {
     if (C == 1 || pixels == 1) {
         int64_t size = N * C * pixels, width = max64(1, min64(size, COPY_TASK)), rows = size / width;

@@ -8,7 +8,7 @@ typedef uint8_t byte_lanes __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL
 typedef uint16_t half_lanes __attribute__((vector_size(2 * VECTOR_BYTES / sizeof(REAL))));
 typedef uint32_t long_lanes __attribute__((vector_size(4 * VECTOR_BYTES / sizeof(REAL))));
 typedef int32_t word_lanes __attribute__((vector_size(4 * VECTOR_BYTES / sizeof(REAL))));
-typedef enum { MAX_BYTES, MAX_WORDS, AVERAGE } pool_kind; /* of max pooling: how wide the index is */
+typedef enum { MAX_BYTES, MAX_WORDS, MAX_ALONE, AVERAGE } pool_kind; /* of max pooling: how wide the index is */
 
 typedef struct {
     const fn_pool *g;
@@ -78,7 +78,7 @@ INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r
             }
         if (job->relu) which |= ~(best > (vec){0}), best = rectify(best);
         store_part(job->out + at + c, best, at_end - at - c);
-        store_index(kind, job->index_out, at + c, which, at_end - at - c);
+        if (kind != MAX_ALONE) store_index(kind, job->index_out, at + c, which, at_end - at - c);
     }
 }
 
@@ -101,13 +101,15 @@ static void max_task(void *context, int64_t task, int thread) {
     int64_t row = task * job->rows_per_task, last = min64(row + job->rows_per_task, job->rows);
     (void)thread;
     for (; row < last; row++)
-        if (g->R == 2 && g->S == 2) max_row(job, row, MAX_BYTES, 2, 2);
+        if (job->kind == MAX_ALONE && g->R == 2 && g->S == 2) max_row(job, row, MAX_ALONE, 2, 2);
+        else if (job->kind == MAX_ALONE) max_row(job, row, MAX_ALONE, g->R, g->S);
+        else if (g->R == 2 && g->S == 2) max_row(job, row, MAX_BYTES, 2, 2);
         else if (job->kind == MAX_BYTES) max_row(job, row, MAX_BYTES, g->R, g->S);
         else max_row(job, row, MAX_WORDS, g->R, g->S);
 }
 
 static fn_status max_pool(const fn_pool *g, const void *x, int relu, void *y, void *index) {
-    pool_job job = {.g = g, .kind = max_kind(g), .relu = relu, .in = x, .out = y, .index_out = index};
+    pool_job job = {.g = g, .kind = index ? max_kind(g) : MAX_ALONE, .relu = relu, .in = x, .out = y, .index_out = index};
     pool_run(&job, g->N * g->P, g->Q * g->C, (double)(g->R * g->S), max_task);
     return FN_OK;
 }

@@ -90,8 +90,18 @@ cdef extern from "fastnet.h" nogil:
         void (*to_channels_last)(int64_t, int64_t, int64_t, const void *, void *) noexcept nogil
         void (*to_channels_first)(int64_t, int64_t, int64_t, const void *, void *) noexcept nogil
         void (*copy_rows)(int64_t, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
+        void (*subsample)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, const void *, void *) noexcept nogil
         double (*fma_burst)(int64_t) noexcept nogil
     const fn_kernels *fn_table(int dtype)
+    ctypedef enum fn_step_kind:
+        FN_CONV
+    ctypedef struct fn_plan:
+        pass
+    fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count)
+    fn_status fn_plan_set(fn_plan *plan, int64_t i, const void *packed, const void *const arrays[4])
+    void fn_plan_ready(fn_plan *plan)
+    fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y)
+    void fn_plan_free(fn_plan *plan)
 
 
 # ---------------------------------------------------------------- memory
@@ -648,3 +658,53 @@ def copy_rows(int64_t rows, int64_t width, src, int64_t src_offset, int64_t src_
     cdef int64_t itemsize = 4 if k == fn_table(0) else 8
     with nogil:
         k.copy_rows(rows, width, ps + src_offset * itemsize, src_stride, pd + dst_offset * itemsize, dst_stride)
+
+def subsample(int64_t N, int64_t C, int64_t H, int64_t W, int64_t stride, int64_t channels, x, y):
+    cdef const fn_kernels *k = kernels(y)
+    cdef const void *px = address(x)
+    cdef void *py = writable(y)
+    with nogil:
+        k.subsample(N, C, H, W, stride, channels, px, py)
+
+
+# ---------------------------------------------------------------- whole networks
+
+cdef class Plan:
+    """The steps of fastnet/backends/native_plan.py, ready to run; from several Python threads at a time, if wanted.
+
+    steps: (packed fn_step, up to four arrays or None); x_image, y_image: bytes of an image.
+    """
+
+    cdef fn_plan *plan
+    cdef list kept
+
+    def __cinit__(self, int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, list steps):
+        cdef const void *arrays[4]
+        cdef const char *packed
+        cdef fn_status status
+        cdef int64_t i
+        self.plan = fn_plan_new(dtype, batch, arena, x_image, y_image, len(steps))
+        if self.plan == NULL:
+            raise MemoryError("fastnet: not enough memory for a plan")
+        self.kept = []
+        for i, (numbers, a, b, c, d) in enumerate(steps):
+            arrays[:] = [address(a), address(b), address(c), address(d)]
+            packed = numbers
+            if (<const int64_t *>packed)[0] != FN_CONV:
+                self.kept.append((a, b, c, d))
+            with nogil:
+                status = fn_plan_set(self.plan, i, packed, arrays)
+            check(status)
+        fn_plan_ready(self.plan)
+
+    def __dealloc__(self):
+        fn_plan_free(self.plan)
+
+    def run(self, int64_t N, x, y):
+        """x: N images as kernels want activations; y: room for their outputs."""
+        cdef const void *px = address(x)
+        cdef void *py = writable(y)
+        cdef fn_status status
+        with nogil:
+            status = fn_plan_run(self.plan, N, px, py)
+        check(status)

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnet.backends import _native
 from fastnet.backends.checks import FLOATS, TIES, check_gradient, check_shape, check_ties, one_dtype
+from fastnet.backends.native_plan import NativePlan
 from fastnet.backends.native_pointwise import NativePointwise
 from fastnet.backends.reference import Ops
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
@@ -111,6 +112,11 @@ class NativeOps(NativePointwise, Ops):
         else:
             y[...] = x
         return y
+
+    # ---------------------------------------------------------------- whole networks
+
+    def plan(self, graph, batch_size=1):
+        return NativePlan(self, graph, batch_size)
 
     # ---------------------------------------------------------------- dense
 

@@ -227,6 +227,15 @@ class NativePointwise(PointwiseOps):
             start += width
         return pieces
 
+    def subsample(self, x, stride, channels):
+        dtype = one_dtype("subsample", x=x)
+        N, C, H, W = x.shape
+        if channels < C:
+            raise ValueError(f"subsample: {channels} channels asked for, x already has {C}")
+        y = self.empty((N, channels, -(-H // stride), -(-W // stride)), dtype)
+        _native.subsample(N, C, H, W, stride, channels, self._dense(x), y)
+        return y, (x.shape, stride, (channels - C) // 2)
+
     def flatten(self, x):
         one_dtype("flatten", x=x)
         y = self.empty((x.shape[0], math.prod(x.shape[1:])), x.dtype)

@@ -44,6 +44,28 @@ class Ops(PointwiseOps):
     def zeros(self, shape, dtype):
         return self.xp.zeros(shape, dtype)
 
+    # ---------------------------------------------------------------- whole networks
+
+    def plan(self, graph, batch_size=1):
+        """A function of x, (N, ...), that computes what :func:`fastnet.backends.graph.record` wrote down, with its
+        arrays as they are now.  Made to be fast for `batch_size` images a call; takes any number."""
+        steps = [
+            (node, {name: value.copy() if hasattr(value, "dtype") else value for name, value in node.arguments.items()})
+            for node in graph.nodes[1:]
+        ]
+
+        def run(x):
+            values = {id(graph.source): x}
+            for node, arguments in steps:
+                inputs = [values[id(other)] for other in node.inputs]
+                if "geometry" in arguments:
+                    arguments = {**arguments, "geometry": arguments["geometry"].of_batch(len(x))}
+                y = getattr(self, node.op)(*([inputs] if node.op == "concat" else inputs), **arguments)
+                values[id(node)] = y[0] if isinstance(y, tuple) else y
+            return values[id(graph.output)]
+
+        return run
+
     # ---------------------------------------------------------------- dense
 
     def matmul(self, a, b, transpose_a=False, transpose_b=False):
