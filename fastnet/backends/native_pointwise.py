@@ -147,7 +147,7 @@ class NativePointwise(PointwiseOps):
         labels = np.asarray(labels)
         check_labels("softmax_cross_entropy", scores, labels)
         scores, dscores = self._c_order(scores), self.empty(scores.shape, scores.dtype)
-        loss = _native.softmax_loss(*scores.shape, scores, np.ascontiguousarray(labels, np.int64), dscores)
+        loss = _native.softmax_loss(*scores.shape, scores, np.require(labels, np.int64, "CA"), dscores)
         return loss, dscores
 
     def svm_loss(self, scores, labels, margin=1.0):
@@ -155,7 +155,7 @@ class NativePointwise(PointwiseOps):
         labels = np.asarray(labels)
         check_labels("svm_loss", scores, labels)
         scores, dscores = self._c_order(scores), self.empty(scores.shape, scores.dtype)
-        loss = _native.svm_loss(*scores.shape, scores, np.ascontiguousarray(labels, np.int64), margin, dscores)
+        loss = _native.svm_loss(*scores.shape, scores, np.require(labels, np.int64, "CA"), margin, dscores)
         return loss, dscores
 
     # ---------------------------------------------------------------- optimiser updates
