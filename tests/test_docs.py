@@ -114,7 +114,7 @@ def test_the_course_page_runs(tmp_path):
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    first, *table, difference = result.stdout.splitlines()
+    first, *table, difference = (line for line in result.stdout.splitlines() if "epoch" not in line)
     assert Path(first).parts[-4:] == ("fastnet", "compat", "cs231n", "fast_layers.py")
     assert any("affine_forward" in line and "1/1" in line for line in table)
     assert float(difference) < 1e-12

@@ -13,11 +13,14 @@ _HOME = {  # public name: its module
     "install": "fastnet.compat.hook",
     "uninstall": "fastnet.compat.hook",
 }
+_MODULES = ("check", "cs231n", "cs7643", "csci566", "deeplearning_ai", "minitorch", "mytorch", "needle", "standins")
 
-__all__ = sorted(_HOME)
+__all__ = sorted([*_HOME, *_MODULES])
 
 
 def __getattr__(name: str):
+    if name in _MODULES:
+        return importlib.import_module(f"fastnet.compat.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'fastnet.compat' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)

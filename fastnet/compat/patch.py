@@ -24,7 +24,7 @@ from fastnet.storage import atomic_write
 __all__ = ["STORE", "Outcome", "describe", "find_packages", "patch", "unpatch"]
 
 STORE = ".fastnet-originals"
-_MANIFEST = "manifest.json"
+_MANIFEST, _RESTORED = "manifest.json", "restored"
 _SHIM = '''"""fastnet's `{name}`, written by `fastnet course patch`; the course's own lies in {store}.
 
 Before you hand in: `fastnet course unpatch DIR` restores the folder.
@@ -118,8 +118,7 @@ def _save(package: Path, level: int) -> dict:
     if links:
         raise ValueError(f"{package}: {', '.join(links)} is a link; patch the folder that it points into")
     store = package / STORE
-    if store.exists():
-        shutil.rmtree(store)  # copies, from a patch that was interrupted before it replaced anything
+    _discard_copies(package)
     for name in present:
         (store / name).parent.mkdir(parents=True, exist_ok=True)
         content = (package / name).read_bytes()
@@ -136,6 +135,17 @@ def _save(package: Path, level: int) -> dict:
     text = json.dumps(manifest, indent=1)
     atomic_write(store / _MANIFEST, lambda file: file.write(text.encode()))
     return manifest
+
+
+def _discard_copies(package: Path) -> None:
+    """Remove what was left by an interruption before the manifest came, or after it went: copies of what is there."""
+    store = package / STORE
+    for path in sorted(store.rglob("*")):
+        is_passing = path.name.endswith((".tmp", ".pyc")) or path.name == _RESTORED
+        if path.is_file() and not is_passing and _digest(path) != _digest(package / path.relative_to(store)):
+            raise ValueError(f"{path} is no copy of a file in {package}, and no manifest says why; move it away first")
+    if store.exists():
+        shutil.rmtree(store)
 
 
 def _compiled(package: Path) -> Iterator[Path]:
@@ -165,8 +175,7 @@ def unpatch(package: Path) -> Outcome:
     outcome, manifest, store = Outcome([], []), _read(package), package / STORE
     if manifest is None:
         _check_no_shims(package)
-        if store.is_dir():
-            shutil.rmtree(store)
+        _discard_copies(package)
         return outcome
     saved, written = manifest["saved"], manifest["written"]
     for name, digest in saved.items():
@@ -185,8 +194,8 @@ def unpatch(package: Path) -> Outcome:
                 (package / name).unlink()
             else:
                 (package / name).parent.mkdir(exist_ok=True)
-                shutil.copy2(store / name, store / "restored")  # the copy stays until all is done
-                os.replace(store / "restored", package / name)
+                shutil.copy2(store / name, store / _RESTORED)  # the copy stays until all is done
+                os.replace(store / _RESTORED, package / name)
     if outcome.left:
         return outcome
     if not manifest["had_cache"] and (package / "__pycache__").is_dir() and not os.listdir(package / "__pycache__"):

@@ -228,3 +228,11 @@ def test_importing_the_hook_loads_no_kernels():
     code = "import fastnet.compat.hook, sys; print([n for n in ('numpy', 'fastnet.backends') if n in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert result.stdout.strip() == "[]"
+
+
+def test_every_public_name_of_compat_is_there():
+    assert {"install", "uninstall", "check", "cs231n"} <= set(compat.__all__) <= set(dir(compat))
+    for name in compat.__all__:
+        assert getattr(compat, name).__doc__, name
+    with pytest.raises(AttributeError, match="module 'fastnet.compat' has no attribute 'Conv3d'"):
+        compat.Conv3d  # noqa: B018

@@ -217,6 +217,19 @@ def test_lost_and_damaged_manifests(folder, capsys):
     assert everything(folder) == before
 
 
+def test_a_store_without_a_manifest_is_kept_if_it_holds_more_than_copies(folder, capsys):
+    package = folder / "cs231n"
+    patch.patch(package)
+    (package / patch.STORE / "manifest.json").unlink()
+    (package / "im2col_cython.py").unlink()
+    (package / "fast_layers.py").write_text("another's")
+    before = everything(folder)
+    for action in ("patch", "unpatch"):
+        assert main(["course", action, str(folder)]) == 2
+        assert "is no copy of a file in" in capsys.readouterr().err
+    assert everything(folder) == before
+
+
 def test_links_are_refused(folder, capsys):
     package = folder / "cs231n"
     (package / "fast_layers.py").rename(folder / "elsewhere.py")

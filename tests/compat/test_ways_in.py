@@ -46,8 +46,11 @@ def run(folder, *arguments):
 # ---------------------------------------------------------------- python -m fastnet.compat run
 
 
-def test_a_script(folder):
-    (folder / "notebook.py").write_text("\n".join(assignment.CELLS))
+@pytest.mark.parametrize("package", ["cs231n", "deeplearning"])
+def test_a_script(folder, package):
+    if package != "cs231n":
+        assignment.lay_out(folder, package)
+    (folder / "notebook.py").write_text("\n".join(assignment.CELLS).replace("cs231n", package))
     result = run(folder, "-m", "fastnet.compat", "run", "notebook.py")
     assignment.verify(result.stdout)
     assert result.returncode == 0 and result.stderr == ""
