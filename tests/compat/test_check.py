@@ -264,7 +264,7 @@ MISTAKES = [
     # what any function may do
     ("relu_forward", "np.maximum(0, x)", "None", "relu_forward", "wrong out: it is None: not written yet"),
     ("relu_forward", "np.maximum(0, x)", "np.zeros_like(x)", "relu_forward", "wrong out: it is all zeros"),
-    ("relu_forward", "np.maximum(0, x)", "np.maximum(0, x).tolist()", "relu_forward", "wrong out: it is a list"),
+    ("relu_forward", "np.maximum(0, x)", "np.maximum(0, x).tolist()", "relu_forward", "wrong out: it is of type list"),
     ("relu_forward", "return out, x", "return out", "relu_forward", r"it returns one ndarray, expected \(out, cache\)"),
     (
         "relu_forward",
@@ -355,6 +355,37 @@ def test_what_it_started_ends_with_it(tmp_path):
         time.sleep(0.01)
 
 
+STRANGE = [
+    None,
+    "text",
+    {"a": 1},
+    np.ones((3, 3)),
+    (np.ones(3) * 1j,) * 2,
+    (np.array([None, "x"]),) * 3,
+    (np.zeros(0),) * 2,
+    (np.zeros(0),) * 3,
+    (10**400, 2),
+    (np.float16(2), np.longdouble(3)),
+    (np.ma.masked_array([1.0]), {}),
+]
+KINDS = [
+    "relu_forward",
+    "relu_backward",
+    "dropout_forward",
+    "dropout_backward",
+    "batchnorm_forward",
+    "conv_backward_naive",
+]
+
+
+@pytest.mark.parametrize("name", [*KINDS, "svm_loss", "softmax_loss_naive", "adam"])
+def test_whatever_it_returns_there_is_a_verdict(name):
+    for value in STRANGE:
+        report = check.run({name: lambda *args, value=value: value}, [name], limit=GENEROUS, timeout=GENEROUS)
+        assert report[0].verdict == "wrong" and report.score < 1, (value, report)
+        assert re.search("it is|it has|it returns|wrong", report[0].words) and report.gradescope()
+
+
 def test_the_traceback_is_the_students():
     def relu_forward(x):
         print("here I am")
@@ -376,6 +407,16 @@ def test_a_flood_of_text_fills_no_disk():
 
     result = check.relu_forward(relu_forward, timeout=GENEROUS)
     assert result.verdict == "raises" and "File too large" in result.words and len(result.details) < 10_000
+
+
+def test_warnings_are_no_errors_and_seen():
+    """Whatever the caller's filters make of them; these tests' make errors of some."""
+
+    def relu_forward(x):
+        return np.log(x * 0), x
+
+    result = check.relu_forward(relu_forward, timeout=GENEROUS)
+    assert result.verdict == "wrong" and "divide by zero" in result.details
 
 
 def test_random_numbers_stay_where_they_are():

@@ -43,11 +43,14 @@ def wrong(case: Case, tolerance: float) -> str:
     """What is wrong with an output, "" if nothing is."""
     right, got = case.right, case.got
     if got is None:
-        return "it is None: not written yet?" if case.type == "NoneType" else f"it is a {case.type}, not numbers"
+        what = "an ndarray of real numbers" if right.ndim else "a number"
+        return (
+            "it is None: not written yet?" if case.type == "NoneType" else f"it is of type {case.type}, expected {what}"
+        )
     if got.shape != right.shape:
         return f"it has shape {got.shape}, expected {right.shape}"
     if right.ndim and case.type != "ndarray":
-        return f"it is a {case.type}, expected an ndarray"
+        return f"it is of type {case.type}, expected an ndarray"
     bad = ~np.isfinite(got) if got.dtype.kind == "f" else np.zeros(got.shape, bool)
     if bad.any():
         what = "NaN" if np.isnan(got).any() else "infinite"

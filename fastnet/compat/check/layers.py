@@ -81,9 +81,10 @@ _DROPOUT = [_dropout(5, "test", 0.3), _dropout(6, "train", 0.3), _dropout(7, "tr
 
 def _dropout_rates(returned, args, g):
     """The fraction of zeros, and what the others were multiplied by."""
-    out = np.asarray(returned[0], float)
-    if out.shape != g.x.shape:
-        return returned[0], returned[0]
+    out = returned[0]
+    if np.shape(out) != g.x.shape or np.asarray(out).dtype.kind not in "fiu":
+        return out, out
+    out = np.asarray(out)
     kept = out != 0
     return np.mean(~kept), np.mean(out[kept] / g.x[kept]) if kept.any() else 0.0
 
@@ -109,9 +110,10 @@ DROPOUT = [_dropout(5, "test", 0.3), _dropout(6, "train", 0.3), _dropout(7, "tra
 
 def _dropout_rates(returned, args, g):
     """The fraction of zeros, and what the others were multiplied by."""
-    out = np.asarray(returned[0], float)
-    if out.shape != g.x.shape:
-        return returned[0], returned[0]
+    out = returned[0]
+    if np.shape(out) != g.x.shape or np.asarray(out).dtype.kind not in "fiu":
+        return out, out
+    out = np.asarray(out)
     kept = out != 0
     return np.mean(~kept), np.mean(out[kept] / g.x[kept]) if kept.any() else 0.0
 

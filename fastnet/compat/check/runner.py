@@ -70,6 +70,7 @@ def _serve(connection, log: str, function, *args) -> None:
         os.dup2(file.fileno(), descriptor)
     sys.stdout = sys.stderr = file
     faulthandler.enable(file)
+    warnings.simplefilter("default")  # the caller's filters may turn them into errors
     try:
         for answer in function(*args):
             file.flush()
@@ -106,6 +107,11 @@ def _describe(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)}"
     return "None" if value is None else f"one {type(value).__name__}"
+
+
+def _type(value: Any) -> str:
+    name = type(value).__name__
+    return f"{name} of dtype {value.dtype}" if isinstance(value, np.ndarray) and _array(value) is None else name
 
 
 def _array(value: Any) -> np.ndarray | None:
@@ -166,10 +172,10 @@ def _example(functions, task: Task, name: str, example, options: Options) -> Ans
     changed = [key for key in changed if key not in task.may_change]
     try:
         outputs = task.results(tuple(returned) if count > 1 else (returned,), args, g)
-    except (TypeError, AttributeError, ValueError):
+    except (TypeError, AttributeError, ValueError):  # a config that is no dict, say
         return Answer("structure", {"got": f"({', '.join(type(part).__name__ for part in returned)})"})
-    types = [type(output).__name__ for output in outputs]
-    return Answer("returned", {"seconds": seconds, "changed": changed, "types": types}, list(map(_array, outputs)))
+    meta = {"seconds": seconds, "changed": changed, "types": list(map(_type, outputs))}
+    return Answer("returned", meta, list(map(_array, outputs)))
 
 
 def _names(source: Source) -> Iterator[Answer]:
