@@ -70,7 +70,8 @@ def _serve(connection, log: str, function, *args) -> None:
         os.dup2(file.fileno(), descriptor)
     sys.stdout = sys.stderr = file
     faulthandler.enable(file)
-    warnings.simplefilter("default")  # the caller's filters may turn them into errors
+    warnings.simplefilter("default")  # the caller's filters may turn them into errors, or keep them
+    warnings.showwarning = lambda *warning, **_: print(warnings.formatwarning(*warning[:4]), end="")
     try:
         for answer in function(*args):
             file.flush()
