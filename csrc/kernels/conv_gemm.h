@@ -82,13 +82,16 @@ static void gemm_measure(conv_job *job) {
     job->slab = taps > 0 && taps_leave_input(job);
     job->slab_columns = (job->Q - 1) * job->step_w + (job->S - 1) * job->tap_w + 1;
 
-    /* About 20 tiles a task, a slab of at most a quarter MiB, and some tasks for each thread. */
+    /* About 20 tiles a task, a slab of at most a quarter MiB.  Where that makes too few tasks, they are cut by panels,
+     * which reads the input again, and only then by rows, which reads the weights again. */
     int64_t rows = max64(1, 20 * TILE_ROWS / job->Q), line = job->slab_columns * job->C * (int64_t)sizeof(REAL);
-    rows = max64(1, min64(rows, ((int64_t)1 << 18) / max64(1, line * job->step_h)));
-    rows = min64(rows, ceil_div(out_rows, 4 * fn_threads()));
+    int64_t wanted = fn_threads() > 1 ? 4 * fn_threads() : 1;
+    rows = min64(out_rows, max64(1, min64(rows, ((int64_t)1 << 18) / max64(1, line * job->step_h))));
+    int64_t cuts = max64(1, min64(panels, ceil_div(wanted, ceil_div(out_rows, rows))));
+    rows = min64(rows, ceil_div(out_rows * cuts, wanted));
     job->rows_per_task = rows;
     job->row_tasks = ceil_div(out_rows, rows);
-    job->panels_per_task = job->row_tasks >= 2 * fn_threads() ? panels : ceil_div(panels, fn_threads());
+    job->panels_per_task = ceil_div(panels, cuts);
     int64_t images = (rows + job->P - 2) / job->P + 1; /* that a task may touch */
     job->slab_bytes = job->slab ? (rows * job->step_h + images * slab_rows(job, 1)) * line : 0;
     job->slab_bytes = ceil_div(job->slab_bytes, 64) * 64;

@@ -4,14 +4,16 @@
  *   V[point][tile][C] = B^T d B of each tile's 6x6 inputs, vectorised over channels; then for each panel of outputs
  *   M[point][tile][lane] = V[point] U[panel][point], 36 small matrix products on the transformed weights;
  *   y = A^T M A, through the epilogue straight into the output.
- * The input gradient is the same job on dy with turned weights.  Each output depends on its own tile only: the bits do
+ * With few tiles and many output channels each block would read all of U: then V of all tiles comes first, and a task is a
+ * block of tiles and a panel.  The input gradient is the same job on dy with turned weights.  Each output depends on its own tile only: the bits do
  * not depend on blocks, threads, or how a batch is split.
  */
 typedef struct {
     const conv_job *job;
     tile_grid grid;
     int64_t block, v_point, m_point; /* tiles in a block; numbers from one point to the next in V and M */
-    REAL *u, *zeros;
+    int by_panels;
+    REAL *u, *zeros, *v; /* v: by panels, of all tiles */
 } winograd_job;
 
 /* The last panel is one vector wide where that is enough. */
@@ -145,6 +147,23 @@ static void winograd_block(void *context, int64_t task, int thread) {
     }
 }
 
+static void winograd_some_inputs(void *context, int64_t task, int thread) {
+    const winograd_job *w = context;
+    int64_t first = task * WINOGRAD_INPUTS, count = min64(WINOGRAD_INPUTS, w->grid.count - first);
+    (void)thread;
+    winograd_inputs(w, first, count, w->v + first * w->job->C);
+}
+
+static void winograd_block_panel(void *context, int64_t task, int thread) {
+    const winograd_job *w = context;
+    const conv_job *job = w->job;
+    int64_t panels = ceil_div(job->K, PANEL), panel = task % panels, first = task / panels * w->block;
+    int64_t count = min64(w->block, w->grid.count - first);
+    REAL *m = (REAL *)(job->scratch + thread * job->scratch_bytes);
+    winograd_products(w, panel_width(job, panel), count, w->v + first * job->C, panel_of(w, panel), m);
+    winograd_outputs(w, first, count, panel, m);
+}
+
 /* 3x3 at stride 1 whose taps lie side by side in memory, forwards or backwards (a phase of a strided gradient may meet
  * every other tap of a larger kernel). */
 INLINE int is_winograd(const conv_job *job) {
@@ -156,21 +175,25 @@ INLINE int is_winograd(const conv_job *job) {
 /* Blocks, and where V, M and U lie; U is followed by C zeros. */
 INLINE winograd_job winograd_blocks(const conv_job *job) {
     winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q)};
-    int64_t tiles = WINOGRAD_BLOCK_BYTES / (POINTS * job->C * (int64_t)sizeof(REAL));
-    tiles = min64(36, max64(24, tiles / TILE_ROWS * TILE_ROWS));
-    w.block = max64(1, min64(tiles, ceil_div(w.grid.count, 2 * fn_threads())));
+    int64_t tile_bytes = POINTS * job->C * (int64_t)sizeof(REAL), panels = ceil_div(job->K, PANEL);
+    int64_t tiles = min64(36, max64(24, WINOGRAD_BLOCK_BYTES / tile_bytes / TILE_ROWS * TILE_ROWS));
+    w.by_panels = panels > 1 && panels >= fn_threads() && w.grid.count * tile_bytes <= WINOGRAD_SHARED_BYTES;
+    w.block = w.by_panels ? tiles : max64(1, min64(tiles, ceil_div(w.grid.count, 2 * fn_threads())));
     int64_t rows = ceil_div(w.block, TILE_ROWS) * TILE_ROWS;
     if (w.block > TILE_ROWS) w.block = rows;
-    w.v_point = odd_lines(rows * job->C), w.m_point = odd_lines(rows * panel_width(job, 0) * LANES);
+    w.m_point = odd_lines(rows * panel_width(job, 0) * LANES);
+    if (w.by_panels) rows = ceil_div(w.grid.count, TILE_ROWS) * TILE_ROWS;
+    w.v_point = odd_lines(rows * job->C);
     w.u = job->prepared, w.zeros = w.u + POINTS * ceil_div(job->K, LANES) * LANES * job->C;
     return w;
 }
 
 static void winograd_measure(conv_job *job) {
     winograd_job w = winograd_blocks(job);
+    int64_t v_bytes = POINTS * w.v_point * (int64_t)sizeof(REAL);
     job->prepared_bytes = (POINTS * ceil_div(job->K, LANES) * LANES + 1) * job->C * (int64_t)sizeof(REAL);
-    job->scratch_bytes = POINTS * (w.v_point + w.m_point) * (int64_t)sizeof(REAL);
-    job->shared_bytes = 0;
+    job->shared_bytes = w.by_panels ? v_bytes : 0;
+    job->scratch_bytes = POINTS * w.m_point * (int64_t)sizeof(REAL) + v_bytes - job->shared_bytes;
 }
 
 static void winograd_prepare(conv_job *job) {
@@ -182,6 +205,11 @@ static void winograd_prepare(conv_job *job) {
 
 static void winograd_execute(conv_job *job) {
     winograd_job w = winograd_blocks(job);
-    fn_parallel(ceil_div(w.grid.count, w.block),
-                (double)w.grid.count * POINTS * (double)job->C * (double)job->K / LANES, winograd_block, &w);
+    int64_t blocks = ceil_div(w.grid.count, w.block);
+    double numbers = (double)w.grid.count * POINTS * (double)job->C / LANES, work = numbers * (double)job->K;
+    if (w.by_panels) {
+        w.v = (REAL *)(job->scratch + fn_threads() * job->scratch_bytes);
+        fn_parallel(ceil_div(w.grid.count, WINOGRAD_INPUTS), 8 * numbers, winograd_some_inputs, &w);
+        fn_parallel(blocks * ceil_div(job->K, PANEL), work, winograd_block_panel, &w);
+    } else fn_parallel(blocks, work, winograd_block, &w);
 }

@@ -25,6 +25,7 @@ INLINE void row_product(const int height, const int width, vec acc[][2], const R
         UNROLL for (int i = 0; i < height; i++) a[i] = rows[i] + along.offsets[segment];
         for (int64_t t = 0; t < along.length; t++) {
             vec b0 = *(const vec *)b, b1 = width == 2 ? *(const vec *)(b + LANES) : b0;
+            __builtin_prefetch(b + 32 * PANEL), __builtin_prefetch(b + 32 * PANEL + LANES);
             UNROLL for (int i = 0; i < height; i++) {
                 vec value = broadcast(a[i][t]);
                 acc[i][0] += value * b0;

@@ -14,6 +14,7 @@ enum { TILE_IN = 6, POINTS = 36 };
 
 /* Below these channels, on either side, or 3 rows or columns, the direct form is faster (benches/conv_algorithms.py). */
 enum { WINOGRAD_CHANNELS = 16, WINOGRAD_PIXELS = 3 };
+enum { WINOGRAD_SHARED_BYTES = 2 << 20, WINOGRAD_INPUTS = 6 }; /* V of all tiles; tiles that a task transforms */
 enum { WINOGRAD_BLOCK_BYTES = 640 << 10, WINOGRAD_CHUNK_BYTES = 3 << 20 };
 enum { WINOGRAD_PART_CHANNELS = 32 * 32, WINOGRAD_PART_BYTES = 384 << 10 };
 
