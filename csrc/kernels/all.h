@@ -11,9 +11,11 @@
 
 #include "gemm.h"
 
+#include "conv_job.h"
+
 #include "conv_depthwise.h"
 
-#include "conv_job.h"
+#include "conv_depthwise_weight.h"
 
 #include "conv_narrow.h"
 

@@ -19,33 +19,27 @@ INLINE conv_job fixed_job(const fn_fixed_conv *c, int64_t N, int64_t group) {
 
 static fn_status conv_fix(fn_fixed_conv *c, const void *w, const void *shift) {
     const fn_conv *g = &c->g;
-    int64_t taps = g->R * g->S, C = g->C / g->groups, K = g->K / g->groups;
-    int64_t first = whole_lines(g->K * (int64_t)sizeof(REAL)), all = taps * g->C * (int64_t)sizeof(REAL);
+    int64_t first = whole_lines(g->K * (int64_t)sizeof(REAL));
     conv_job job = forward_job(g, 0, NULL, w, NULL, NULL);
-    if (!is_depthwise(g)) {
-        job.form = conv_choose(&job);
-        if (job.form == BY_WINOGRAD && grid_of(g->N, g->P, g->Q).count < FIXED_TILES) job.form = BY_GEMM;
-        c->form = job.form;
-        conv_measure(&job);
-        c->group_bytes = whole_lines(job.prepared_bytes), all = g->groups * c->group_bytes;
-    }
-    c->laid_out = fn_alloc((size_t)(first + all), FN_ARRAY);
+    job.form = conv_choose(&job);
+    if (job.form == BY_WINOGRAD && grid_of(g->N, g->P, g->Q).count < FIXED_TILES) job.form = BY_GEMM;
+    c->form = job.form;
+    conv_measure(&job);
+    c->group_bytes = whole_lines(job.prepared_bytes);
+    c->laid_out = fn_alloc((size_t)(first + conv_jobs(g) * c->group_bytes), FN_ARRAY);
     if (!c->laid_out) return FN_NO_MEMORY;
     char *to = (char *)c->laid_out;
     if (shift) memcpy(to, shift, (size_t)g->K * sizeof(REAL));
     else memset(to, 0, (size_t)g->K * sizeof(REAL));
-    if (is_depthwise(g)) transpose(g->C, taps, w, taps, (REAL *)(to + first), g->C);
-    else
-        for (int64_t group = 0; group < g->groups; group++) {
-            job.w = (const REAL *)w + group * K * C * taps;
-            job.prepared = (REAL *)(to + first + group * c->group_bytes);
-            conv_prepare(&job);
-        }
+    for (int64_t group = 0; group < conv_jobs(g); group++) {
+        job.w = forward_job(g, group, NULL, w, NULL, NULL).w;
+        job.prepared = (REAL *)(to + first + group * c->group_bytes);
+        conv_prepare(&job);
+    }
     return FN_OK;
 }
 
 static int64_t conv_fixed_scratch(const fn_fixed_conv *c, int64_t N) {
-    if (is_depthwise(&c->g)) return 0;
     conv_job job = fixed_job(c, N, 0);
     conv_measure(&job);
     return conv_scratch_bytes(&job);
@@ -56,14 +50,7 @@ static void conv_run_fixed(const fn_fixed_conv *c, int64_t N, const void *x, con
     const fn_conv *g = &c->g;
     char *weights = (char *)c->laid_out + whole_lines(g->K * (int64_t)sizeof(REAL));
     const fn_epilogue end = {NULL, c->laid_out, add, c->relu};
-    if (is_depthwise(g)) {
-        fn_conv of_batch = *g;
-        of_batch.N = N;
-        depthwise_job job = {.g = &of_batch, .x = x, .w = (const REAL *)weights, .end = epilogue_of(&end, 0, y), .y = y};
-        depthwise_execute(&job, N * g->P, depthwise_row);
-        return;
-    }
-    for (int64_t group = 0; group < g->groups; group++) {
+    for (int64_t group = 0; group < conv_jobs(g); group++) {
         conv_job job = fixed_job(c, N, group);
         conv_measure(&job);
         job.in = (const REAL *)x + group * job.C, job.out = (REAL *)y + group * job.K;

@@ -114,25 +114,28 @@ static void gemm_execute(conv_job *job) {
 
 /* Narrow has gemm's bits, and so may depend on the width of vectors. */
 INLINE conv_form conv_choose(const conv_job *job) {
-    return is_winograd(job) ? BY_WINOGRAD : is_narrow(job) ? BY_NARROW : BY_GEMM;
+    return job->group ? BY_DEPTHWISE : is_winograd(job) ? BY_WINOGRAD : is_narrow(job) ? BY_NARROW : BY_GEMM;
 }
 
 /* Three steps, so that inference can keep what depends on the weights alone: measure says how large `prepared` and
  * `scratch` must be for the form, prepare lays out the weights, execute computes. */
 static void conv_measure(conv_job *job) {
-    if (job->form == BY_WINOGRAD) winograd_measure(job);
+    if (job->form == BY_DEPTHWISE) depthwise_measure(job);
+    else if (job->form == BY_WINOGRAD) winograd_measure(job);
     else if (job->form == BY_NARROW) narrow_measure(job);
     else gemm_measure(job);
 }
 
 static void conv_prepare(conv_job *job) {
-    if (job->form == BY_WINOGRAD) winograd_prepare(job);
+    if (job->form == BY_DEPTHWISE) depthwise_prepare(job);
+    else if (job->form == BY_WINOGRAD) winograd_prepare(job);
     else if (job->form == BY_NARROW) narrow_prepare(job);
     else gemm_prepare(job);
 }
 
 static void conv_execute(conv_job *job) {
-    if (job->form == BY_WINOGRAD) winograd_execute(job);
+    if (job->form == BY_DEPTHWISE) depthwise_execute(job);
+    else if (job->form == BY_WINOGRAD) winograd_execute(job);
     else if (job->form == BY_NARROW) narrow_execute(job);
     else gemm_execute(job);
 }
@@ -152,24 +155,24 @@ static fn_status conv_run(conv_job *job) {
     return status;
 }
 
-/* The forward pass of one group. */
+/* The forward pass of one group, or of all when they go together. */
 INLINE conv_job forward_job(const fn_conv *g, int64_t group, const REAL *x, const REAL *w, const fn_epilogue *end, REAL *y) {
-    int64_t C = g->C / g->groups, K = g->K / g->groups, taps = g->R * g->S;
+    int64_t together = groups_together(g), taps = g->R * g->S, depth = g->C / g->groups;
+    int64_t C = depth * together, K = g->K / g->groups * together;
     return (conv_job){
         .N = g->N, .H = g->H, .W = g->W, .C = C, .in_pixel = g->C, .in = x + group * C,
         .P = g->P, .Q = g->Q, .K = K, .out_image = g->P * g->Q * g->K, .out_row = g->Q * g->K, .out_pixel = g->K,
         .out = y + group * K,
         .R = g->R, .S = g->S, .step_h = g->stride_h, .step_w = g->stride_w,
         .first_h = -g->pad_top, .first_w = -g->pad_left, .tap_h = g->dilation_h, .tap_w = g->dilation_w,
-        .w = w + group * K * C * taps, .w_tap_h = g->S, .w_tap_w = 1, .w_in = taps, .w_out = C * taps,
-        .end = epilogue_of(end, group * K, y),
+        .w = w + group * K * depth * taps, .w_tap_h = g->S, .w_tap_w = 1, .w_in = taps, .w_out = depth * taps,
+        .end = epilogue_of(end, group * K, y), .group = together > 1 ? depth : 0, .w_group = depth * depth * taps,
     };
 }
 
 static fn_status conv_forward(const fn_conv *g, const void *x, const void *w, const fn_epilogue *end, void *y) {
     fn_status status = FN_OK;
-    if (is_depthwise(g)) return depthwise_forward(g, x, w, end, y);
-    for (int64_t group = 0; group < g->groups && status == FN_OK; group++) {
+    for (int64_t group = 0; group < conv_jobs(g) && status == FN_OK; group++) {
         conv_job job = forward_job(g, group, x, w, end, y);
         status = conv_run(&job);
     }
@@ -199,10 +202,10 @@ INLINE phase_taps find_phase(int64_t phase, int64_t padding, int64_t taps, int64
 }
 
 static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w, const void *add, void *dx) {
-    int64_t C = g->C / g->groups, K = g->K / g->groups, taps = g->R * g->S;
+    int64_t together = groups_together(g), taps = g->R * g->S, depth = g->C / g->groups;
+    int64_t C = depth * together, K = g->K / g->groups * together;
     fn_status status = FN_OK;
-    if (is_depthwise(g)) return depthwise_grad_input(g, dy, w, add, dx);
-    for (int64_t group = 0; group < g->groups; group++)
+    for (int64_t group = 0; group < conv_jobs(g); group++)
         for (int64_t a = 0; a < min64(g->stride_h, g->H); a++)
             for (int64_t b = 0; b < min64(g->stride_w, g->W) && status == FN_OK; b++) {
                 phase_taps v = find_phase(a, g->pad_top, g->R, g->stride_h, g->dilation_h);
@@ -214,8 +217,9 @@ static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w
                     .out = (REAL *)dx + (a * g->W + b) * g->C + group * C,
                     .R = v.count && h.count ? v.count : 0, .S = h.count, .step_h = 1, .step_w = 1,
                     .first_h = v.first_p, .first_w = h.first_p, .tap_h = v.step_p, .tap_w = h.step_p,
-                    .w = (const REAL *)w + group * K * C * taps + v.last * g->S + h.last,
-                    .w_tap_h = -v.step * g->S, .w_tap_w = -h.step, .w_in = C * taps, .w_out = taps,
+                    .w = (const REAL *)w + group * K * depth * taps + v.last * g->S + h.last,
+                    .w_tap_h = -v.step * g->S, .w_tap_w = -h.step, .w_in = depth * taps, .w_out = taps,
+                    .group = together > 1 ? depth : 0, .w_group = depth * depth * taps,
                     .end = {.add = add, .out = dx},
                 };
                 status = conv_run(&job);

@@ -81,58 +81,52 @@ static void unpack_weights(void *context, int64_t task, int thread) { /* partial
                 job->dw[(k * C + c) * taps + tap] = job->partial[(tap * C + c) * job->columns + k];
 }
 
-static fn_status weight_run(weight_job *job) {
-    conv_job *in = &job->input;
+static fn_status weight_run(const conv_job *input) {
+    weight_job job = {.input = *input, .dy = input->out, .dy_pixel = input->out_pixel, .dw = (REAL *)input->w};
+    conv_job *in = &job.input;
     int64_t out_rows = in->N * in->P, rows = in->R * in->S * in->C;
     in->slab_columns = (in->Q - 1) * in->step_w + (in->S - 1) * in->tap_w + 1;
-    job->panels = ceil_div(in->K, PANEL);
-    job->columns = job->panels * PANEL;
+    job.panels = ceil_div(in->K, PANEL);
+    job.columns = job.panels * PANEL;
 
     /* Parts and chunks depend on the geometry alone.  Partial gradients take 4 MiB at most, or are only one. */
     int64_t gradient_bytes = rows * in->K * (int64_t)sizeof(REAL), line = in->slab_columns * in->C * (int64_t)sizeof(REAL);
-    job->parts = 1;
-    while (job->parts < 16 && 2 * job->parts * gradient_bytes <= ((int64_t)4 << 20) && 2 * job->parts <= out_rows) job->parts *= 2;
-    job->chunk_rows = max64(1, min64(CHUNK_PIXELS / in->Q, ((int64_t)1 << 18) / max64(1, line * in->step_h)));
-    int64_t groups = min64(job->panels, ceil_div(4 * fn_threads(), job->parts));
-    job->panels_per_task = ceil_div(job->panels, groups);
+    job.parts = 1;
+    while (job.parts < 16 && 2 * job.parts * gradient_bytes <= ((int64_t)4 << 20) && 2 * job.parts <= out_rows) job.parts *= 2;
+    job.chunk_rows = max64(1, min64(CHUNK_PIXELS / in->Q, ((int64_t)1 << 18) / max64(1, line * in->step_h)));
+    int64_t groups = min64(job.panels, ceil_div(4 * fn_threads(), job.parts));
+    job.panels_per_task = ceil_div(job.panels, groups);
 
-    int64_t images = (job->chunk_rows + in->P - 2) / in->P + 1, slack = 2 * TILE_ROWS * (int64_t)sizeof(REAL);
-    job->slab_bytes = (job->chunk_rows * in->step_h + images * slab_rows(in, 1)) * line + slack;
-    job->slab_bytes = ceil_div(job->slab_bytes, 64) * 64;
-    job->panel_bytes = job->chunk_rows * in->Q * PANEL * (int64_t)sizeof(REAL);
-    job->scratch_bytes = ceil_div(job->slab_bytes + job->panel_bytes + job->chunk_rows * (int64_t)sizeof(int64_t), 64) * 64;
+    int64_t images = (job.chunk_rows + in->P - 2) / in->P + 1, slack = 2 * TILE_ROWS * (int64_t)sizeof(REAL);
+    job.slab_bytes = (job.chunk_rows * in->step_h + images * slab_rows(in, 1)) * line + slack;
+    job.slab_bytes = ceil_div(job.slab_bytes, 64) * 64;
+    job.panel_bytes = job.chunk_rows * in->Q * PANEL * (int64_t)sizeof(REAL);
+    job.scratch_bytes = ceil_div(job.slab_bytes + job.panel_bytes + job.chunk_rows * (int64_t)sizeof(int64_t), 64) * 64;
 
-    job->partial = fn_alloc((size_t)(job->parts * rows * job->columns) * sizeof(REAL), FN_SCRATCH);
-    job->scratch = fn_alloc((size_t)(fn_threads() * job->scratch_bytes), FN_SCRATCH);
-    fn_status status = job->partial && job->scratch ? FN_OK : FN_NO_MEMORY;
+    job.partial = fn_alloc((size_t)(job.parts * rows * job.columns) * sizeof(REAL), FN_SCRATCH);
+    job.scratch = fn_alloc((size_t)(fn_threads() * job.scratch_bytes), FN_SCRATCH);
+    fn_status status = job.partial && job.scratch ? FN_OK : FN_NO_MEMORY;
     if (status == FN_OK) {
-        double work = (double)out_rows * (double)in->Q * (double)rows * (double)job->columns / LANES;
-        fn_parallel(job->parts * ceil_div(job->panels, job->panels_per_task), work, weight_task, job);
-        sum_parts(job->parts, rows * job->columns, job->partial);
-        fn_parallel(ceil_div(in->C, UNPACK_CHANNELS), (double)rows * (double)in->K, unpack_weights, job);
+        double work = (double)out_rows * (double)in->Q * (double)rows * (double)job.columns / LANES;
+        fn_parallel(job.parts * ceil_div(job.panels, job.panels_per_task), work, weight_task, &job);
+        sum_parts(job.parts, rows * job.columns, job.partial);
+        fn_parallel(ceil_div(in->C, UNPACK_CHANNELS), (double)rows * (double)in->K, unpack_weights, &job);
     }
-    fn_free(job->partial);
-    fn_free(job->scratch);
+    fn_free(job.partial);
+    fn_free(job.scratch);
     return status;
 }
 
 static fn_status conv_grad_weight(const fn_conv *g, const void *x, const void *dy, void *dw) {
-    int64_t C = g->C / g->groups, K = g->K / g->groups, taps = g->R * g->S;
     fn_status status = FN_OK;
     if (g->N == 0) {
-        memset(dw, 0, (size_t)(g->K * C * taps) * sizeof(REAL));
+        memset(dw, 0, (size_t)(g->K * (g->C / g->groups) * g->R * g->S) * sizeof(REAL));
         return FN_OK;
     }
-    if (is_depthwise(g)) return depthwise_grad_weight(g, x, dy, dw);
     if (is_winograd_weight(g)) return winograd_weight_run(g, x, dy, dw);
-    for (int64_t group = 0; group < g->groups && status == FN_OK; group++) {
-        weight_job job = {
-            .input = {.N = g->N, .H = g->H, .W = g->W, .C = C, .in_pixel = g->C, .in = (const REAL *)x + group * C,
-                      .P = g->P, .Q = g->Q, .K = K, .R = g->R, .S = g->S, .step_h = g->stride_h, .step_w = g->stride_w,
-                      .first_h = -g->pad_top, .first_w = -g->pad_left, .tap_h = g->dilation_h, .tap_w = g->dilation_w},
-            .dy = (const REAL *)dy + group * K, .dy_pixel = g->K, .dw = (REAL *)dw + group * K * C * taps,
-        };
-        status = weight_run(&job);
+    for (int64_t group = 0; group < conv_jobs(g) && status == FN_OK; group++) {
+        conv_job input = forward_job(g, group, x, dw, NULL, (REAL *)dy); /* what lies where w and y do there */
+        status = input.group ? depthwise_weight_run(&input, dy, dw) : weight_run(&input);
     }
     return status;
 }

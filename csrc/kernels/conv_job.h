@@ -6,7 +6,7 @@
  *   input gradient:  for each phase (a, b) of the stride, pixels (a + stride*p, b + stride*q) of dx meet the taps with
  *                    (a + padding - r*dilation) divisible by stride; step = 1.
  */
-typedef enum { BY_GEMM, BY_NARROW, BY_WINOGRAD } conv_form; /* conv_gemm.h, conv_narrow.h, conv_winograd.h */
+typedef enum { BY_GEMM, BY_NARROW, BY_WINOGRAD, BY_DEPTHWISE } conv_form;
 
 typedef struct {
     int64_t N, H, W, C, in_pixel; /* the input: C channels are used of each pixel, pixels lie in_pixel apart */
@@ -17,6 +17,7 @@ typedef struct {
     const REAL *w; /* weight of tap (i, j), input channel c, output channel k: */
     int64_t w_tap_h, w_tap_w, w_in, w_out;
     epilogue end;
+    int64_t group, w_group; /* small groups of channels, all in this job: their size, their weights' distance; or 0 */
 
     conv_form form; /* conv_choose's, or another that fits */
 

@@ -82,6 +82,12 @@ INLINE void store_part(REAL *p, vec v, int64_t lanes) {
 }
 INLINE vec blend(mask where, vec yes, vec no) { return (vec)((where & (mask)yes) | (~where & (mask)no)); }
 
+INLINE mask lane_numbers(void) { /* 0, 1, 2, ... */
+    mask numbers;
+    for (int i = 0; i < LANES; i++) numbers[i] = i;
+    return numbers;
+}
+
 /* a*b + c rounded once, where the target has FMA: for expressions in which compilers may fuse one product or another,
  * or none because it is shared.  (sum += a*b with a product of its own needs no help.) */
 INLINE vec multiply_add(vec a, vec b, vec c) {

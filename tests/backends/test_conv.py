@@ -22,7 +22,19 @@ WIDE = [
     cases.Conv(1, 300, 4, 5, 40, 3, 3, 1, 1),
     cases.Conv(2, 20, 3, 3, 530, 1, 1),
     cases.Conv(17, 6, 9, 8, 7, 3, 3, 1, 1),
+    # vectors along channels: every form that is compiled, and those that none fits
     cases.Conv(1, 40, 17, 15, 40, 3, 3, 1, 1, 1, 40),
+    cases.Conv(2, 20, 11, 12, 20, 3, 3, 2, 1, 1, 20),
+    cases.Conv(1, 36, 13, 19, 36, 5, 5, 1, 2, 1, 36),
+    cases.Conv(1, 17, 14, 21, 17, 5, 5, 2, 2, 1, 17),
+    cases.Conv(2, 24, 9, 18, 24, 7, 7, 1, 3, 1, 24),
+    cases.Conv(1, 33, 15, 13, 33, 7, 7, 2, 3, 1, 33),
+    cases.Conv(1, 24, 12, 13, 24, 3, 3, 1, 2, 2, 24),
+    cases.Conv(2, 18, 11, 10, 18, 2, 1, 1, 0, 1, 18),
+    cases.Conv(2, 32, 9, 11, 32, 3, 3, 1, 1, 1, 8),
+    cases.Conv(1, 28, 12, 19, 28, 3, 3, 2, 1, 1, 7),
+    cases.Conv(1, 20, 9, 10, 20, 5, 5, 1, 2, 1, 5),
+    cases.Conv(2, 8, 6, 5, 8, 3, 2, (1, 2), 1, 1, 2),
     # input gradients that fall apart into 3x3 pieces, with taps that do not lie side by side
     cases.Conv(1, 17, 12, 11, 18, 5, 5, 2, 2),
     cases.Conv(1, 16, 15, 16, 17, 6, 5, 2, 2),
@@ -148,6 +160,18 @@ def test_nan_and_infinity_reach_the_outputs_that_see_them_and_no_other(ops, dtyp
     np.testing.assert_array_equal(~np.isfinite(y), expected)
     if np.isinf(bad):
         assert (y[expected] == bad).all()
+
+
+@pytest.mark.parametrize("groups", [1, 5, 20])
+@pytest.mark.parametrize("size", [(8, 9), (24, 10)])
+def test_pixels_that_no_window_meets_do_not_matter(ops, dtype, groups, size):
+    case = cases.Conv(2, 20, *size, 20, 3, 3, 3, 0, 1, groups)
+    (x, w, b, dy), answers, _ = problem(case, "integers", dtype)
+    x, used = x.copy(), np.zeros(size, bool)
+    used[: size[0] // 3 * 3, : size[1] // 3 * 3] = True
+    x[:, :, ~used] = np.nan
+    for got, expected in zip(run(ops, case, (x, w, b, dy)), answers, strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("groups", [1, 8])
