@@ -105,7 +105,7 @@ def _sentence(task, output: str, cases: Sequence[Case]) -> str:
         return ""
     cause, first = explain(task, output, failing), wrong(failing[0], task.tolerance)
     sentence = cause or first
-    if "NaN" in first and not cause:
+    if first.startswith(("it is NaN", "it is infinite")) and not cause:
         sentence += " (a logarithm or division of 0? an exp of large numbers: subtract the largest first?)"
     if len(failing) < len(cases):
         example = next(i for i, case in enumerate(cases) if case is failing[0])
