@@ -149,9 +149,10 @@ def interrupted(monkeypatch, change, after):
     """Run `change` until the file system has been changed `after` times; whether it was stopped."""
     left = [after]
 
-    def counted(function):
+    def counted(function, half=lambda path: None):
         def stop(*args, **options):
             if left[0] == 0:
+                half(args[0])
                 raise Interruption
             left[0] -= 1
             return function(*args, **options)
@@ -161,7 +162,11 @@ def interrupted(monkeypatch, change, after):
     with monkeypatch.context() as context:
         context.setattr(patch, "atomic_write", counted(patch.atomic_write))
         context.setattr(os, "replace", counted(os.replace))
-        context.setattr(shutil, "rmtree", counted(shutil.rmtree))
+        context.setattr(
+            shutil,
+            "rmtree",
+            counted(shutil.rmtree, half=lambda store: os.remove(store / "fast_layers.py")),
+        )
         context.setattr(Path, "unlink", counted(Path.unlink))
         context.setattr(Path, "mkdir", counted(Path.mkdir))
         try:
@@ -171,8 +176,9 @@ def interrupted(monkeypatch, change, after):
     return False
 
 
+@pytest.mark.parametrize("again", [True, False])
 @pytest.mark.parametrize("way", ["patch", "unpatch"])
-def test_interrupted_anywhere_it_is_finished_or_undone(tmp_path, folder, monkeypatch, way):
+def test_interrupted_anywhere_it_is_finished_or_undone(folder, monkeypatch, way, again):
     package, before = folder / "cs231n", everything(folder)
     patch.patch(package)
     patched = {path for path in everything(folder) if path.endswith((".py", ".so"))}
@@ -184,7 +190,7 @@ def test_interrupted_anywhere_it_is_finished_or_undone(tmp_path, folder, monkeyp
         names = everything(folder)
         assert "cs231n/fast_layers.py" in names and names["cs231n/layers.py"] == before["cs231n/layers.py"]
         assert patch.describe(package)
-        if after % 2:
+        if again:
             patch.patch(package)
             assert {path for path in everything(folder) if path.endswith((".py", ".so"))} == patched
         patch.unpatch(package)
