@@ -19,6 +19,8 @@
 
 #include "conv_narrow.h"
 
+#include "conv_small.h"
+
 #include "winograd.h"
 
 #include "conv_winograd.h"

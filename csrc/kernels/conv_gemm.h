@@ -55,7 +55,23 @@ static void pack_weights(void *context, int64_t panel, int thread) {
     const conv_job *job = context;
     int64_t columns = min64(PANEL, job->K - panel * PANEL), steps = job->R * job->S * job->C;
     REAL *b = job->prepared + panel * PANEL * steps;
+    int64_t taps = job->R * job->S, turn = job->w_tap_w < 0;
     (void)thread;
+    if (taps > 1 && job->w_tap_w * (turn ? -1 : 1) == 1 && job->w_tap_h == job->S * job->w_tap_w) {
+        /* the taps of a filter lie side by side: read them together */
+        const REAL *w = job->w + panel * PANEL * job->w_out - (turn ? taps - 1 : 0);
+        for (int64_t c = 0; c < job->C; c++)
+            for (int64_t first = 0; first < taps; first += LANES) {
+                REAL part[LANES * PANEL] = {0};
+                int64_t count = min64(LANES, taps - first);
+                transpose(columns, count, w + c * job->w_in + first, job->w_out, part, PANEL);
+                for (int64_t i = 0; i < count; i++) {
+                    REAL *to = b + ((turn ? taps - 1 - first - i : first + i) * job->C + c) * PANEL;
+                    store(to, load(part + i * PANEL)), store(to + LANES, load(part + i * PANEL + LANES));
+                }
+            }
+        return;
+    }
     for (int64_t i = 0; i < job->R; i++)
         for (int64_t j = 0; j < job->S; j++, b += job->C * PANEL)
             pack_panel(job->C, columns, job->w + i * job->w_tap_h + j * job->w_tap_w + panel * PANEL * job->w_out, job->w_in,
@@ -114,7 +130,8 @@ static void gemm_execute(conv_job *job) {
 
 /* Narrow has gemm's bits, and so may depend on the width of vectors. */
 INLINE conv_form conv_choose(const conv_job *job) {
-    return job->group ? BY_DEPTHWISE : is_winograd(job) ? BY_WINOGRAD : is_narrow(job) ? BY_NARROW : BY_GEMM;
+    if (job->group) return BY_DEPTHWISE;
+    return is_winograd(job) ? BY_WINOGRAD : is_small(job) ? BY_SMALL : is_narrow(job) ? BY_NARROW : BY_GEMM;
 }
 
 /* Three steps, so that inference can keep what depends on the weights alone: measure says how large `prepared` and
@@ -136,6 +153,7 @@ static void conv_prepare(conv_job *job) {
 static void conv_execute(conv_job *job) {
     if (job->form == BY_DEPTHWISE) depthwise_execute(job);
     else if (job->form == BY_WINOGRAD) winograd_execute(job);
+    else if (job->form == BY_SMALL) small_execute(job);
     else if (job->form == BY_NARROW) narrow_execute(job);
     else gemm_execute(job);
 }

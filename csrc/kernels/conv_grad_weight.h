@@ -126,7 +126,8 @@ static fn_status conv_grad_weight(const fn_conv *g, const void *x, const void *d
     if (is_winograd_weight(g)) return winograd_weight_run(g, x, dy, dw);
     for (int64_t group = 0; group < conv_jobs(g) && status == FN_OK; group++) {
         conv_job input = forward_job(g, group, x, dw, NULL, (REAL *)dy); /* what lies where w and y do there */
-        status = input.group ? depthwise_weight_run(&input, dy, dw) : weight_run(&input);
+        if (input.group) status = depthwise_weight_run(&input, dy, dw);
+        else status = is_small(&input) ? small_weight_run(&input) : weight_run(&input);
     }
     return status;
 }

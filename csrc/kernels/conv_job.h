@@ -6,7 +6,7 @@
  *   input gradient:  for each phase (a, b) of the stride, pixels (a + stride*p, b + stride*q) of dx meet the taps with
  *                    (a + padding - r*dilation) divisible by stride; step = 1.
  */
-typedef enum { BY_GEMM, BY_NARROW, BY_WINOGRAD, BY_DEPTHWISE } conv_form;
+typedef enum { BY_GEMM, BY_NARROW, BY_SMALL, BY_WINOGRAD, BY_DEPTHWISE } conv_form;
 
 typedef struct {
     int64_t N, H, W, C, in_pixel; /* the input: C channels are used of each pixel, pixels lie in_pixel apart */
