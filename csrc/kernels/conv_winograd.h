@@ -48,11 +48,13 @@ static void winograd_filters(void *context, int64_t panel, int thread) {
 static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count, REAL *v) {
     const conv_job *job = w->job;
     const tile_image image = {job->in, w->zeros, job->H, job->W, job->in_pixel, job->first_h, job->first_w};
-    const REAL *pixels[2][POINTS]; /* of this tile, and of the next one, which is fetched meanwhile */
-    patch(TILE_IN, &image, &w->grid, first, pixels[0]);
+    tile_place at = place_of(&w->grid, first);
+    patch tiles[2]; /* this one, and the next, which is fetched meanwhile */
+    locate(TILE_IN, &image, at, &tiles[0]);
     for (int64_t t = 0; t < count; t++, v += job->C) {
-        const REAL *const *here = pixels[t & 1], **next = pixels[~t & 1];
-        patch(TILE_IN, &image, &w->grid, first + min64(t + 1, count - 1), next);
+        const patch *here = &tiles[t & 1], *next = &tiles[~t & 1];
+        if (t + 1 < count) at = next_place(&w->grid, at);
+        locate(TILE_IN, &image, at, &tiles[~t & 1]);
         int64_t c = 0;
         for (; c + LANES <= job->C; c += LANES) {
             fetch(TILE_IN, next, c);
@@ -123,8 +125,8 @@ INLINE void output_tile(const conv_job *job, const REAL *m, int64_t stride, int6
 static void winograd_outputs(const winograd_job *w, int64_t first, int64_t count, int64_t panel, const REAL *m) {
     const conv_job *job = w->job;
     int width = panel_width(job, panel);
-    for (int64_t t = 0; t < count; t++) {
-        tile_place at = place_of(&w->grid, first + t);
+    tile_place at = place_of(&w->grid, first);
+    for (int64_t t = 0; t < count; t++, at = next_place(&w->grid, at)) {
         int64_t rows = min64(4, job->P - 4 * at.row), columns = min64(4, job->Q - 4 * at.column);
         REAL *out = job->out + at.image * job->out_image + 4 * at.row * job->out_row + 4 * at.column * job->out_pixel;
         for (int v = 0; v < width; v++, m += LANES) {

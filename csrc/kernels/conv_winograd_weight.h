@@ -20,12 +20,12 @@ typedef struct {
 
 enum { TILES_A_TASK = 4, WINOGRAD_PARTS = 16 };
 
-INLINE void gradient_tile(const REAL *const *pixels, int64_t k, int64_t lanes, REAL *d, int64_t stride) {
+INLINE void gradient_tile(const patch *tile, int64_t k, int64_t lanes, REAL *d, int64_t stride) {
     vec t[4][TILE_IN], out[TILE_IN];
     UNROLL for (int i = 0; i < 4; i++) {
-        const REAL *const *p = pixels + i * 4;
-        transform_filter4(load_part(p[0] + k, lanes), load_part(p[1] + k, lanes), load_part(p[2] + k, lanes),
-                          load_part(p[3] + k, lanes), t[i]);
+        vec dy[4];
+        UNROLL for (int j = 0; j < 4; j++) dy[j] = load_part(pixel_of(tile, i, j) + k, lanes);
+        transform_filter4(dy[0], dy[1], dy[2], dy[3], t[i]);
     }
     UNROLL for (int j = 0; j < TILE_IN; j++) {
         transform_filter4(t[0][j], t[1][j], t[2][j], t[3][j], out);
@@ -38,24 +38,26 @@ static void winograd_weight_tiles(const winograd_weight_job *w, int64_t first, i
     const fn_conv *g = w->g;
     const tile_image x = {w->x, w->zeros, g->H, g->W, g->C, -g->pad_top, -g->pad_left};
     const tile_image dy = {w->dy, w->zeros, g->P, g->Q, g->K, 0, 0};
-    const REAL *pixels[2][POINTS], *gradients[2][16]; /* of this tile, and of the next one, which is fetched meanwhile */
-    patch(TILE_IN, &x, &w->grid, first + from, pixels[0]);
-    patch(4, &dy, &w->grid, first + from, gradients[0]);
+    tile_place at = place_of(&w->grid, first + from);
+    patch pixels[2], gradients[2]; /* of this tile, and of the next, which is fetched meanwhile */
+    locate(TILE_IN, &x, at, &pixels[0]);
+    locate(4, &dy, at, &gradients[0]);
     for (int64_t t = from; t < to; t++) {
         int now = (t - from) & 1;
-        int64_t next = first + min64(t + 1, to - 1), c = 0, k = 0;
-        patch(TILE_IN, &x, &w->grid, next, pixels[!now]);
-        patch(4, &dy, &w->grid, next, gradients[!now]);
+        int64_t c = 0, k = 0;
+        if (t + 1 < to) at = next_place(&w->grid, at);
+        locate(TILE_IN, &x, at, &pixels[!now]);
+        locate(4, &dy, at, &gradients[!now]);
         for (; c + LANES <= g->C; c += LANES) {
-            fetch(TILE_IN, pixels[!now], c);
-            input_tile(pixels[now], c, LANES, v + t * g->C + c, w->v_point);
+            fetch(TILE_IN, &pixels[!now], c);
+            input_tile(&pixels[now], c, LANES, v + t * g->C + c, w->v_point);
         }
-        if (c < g->C) input_tile(pixels[now], c, g->C - c, v + t * g->C + c, w->v_point);
+        if (c < g->C) input_tile(&pixels[now], c, g->C - c, v + t * g->C + c, w->v_point);
         for (; k < g->K; k += LANES) {
             REAL *to_d = d + (k / PANEL * w->chunk + t) * PANEL + k % PANEL;
-            fetch(4, gradients[!now], k);
-            if (k + LANES <= g->K) gradient_tile(gradients[now], k, LANES, to_d, w->d_point);
-            else gradient_tile(gradients[now], k, g->K - k, to_d, w->d_point);
+            fetch(4, &gradients[!now], k);
+            if (k + LANES <= g->K) gradient_tile(&gradients[now], k, LANES, to_d, w->d_point);
+            else gradient_tile(&gradients[now], k, g->K - k, to_d, w->d_point);
         }
     }
 }

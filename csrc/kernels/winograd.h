@@ -104,38 +104,51 @@ INLINE tile_place place_of(const tile_grid *grid, int64_t tile) {
     return (tile_place){line / grid->down, line % grid->down, tile % grid->across};
 }
 
+INLINE tile_place next_place(const tile_grid *grid, tile_place at) {
+    if (++at.column < grid->across) return at;
+    if (++at.row < grid->down) return (tile_place){at.image, at.row, 0};
+    return (tile_place){at.image + 1, 0, 0};
+}
+
 /* Pixels that tiles are cut from; the tile at (row, column) begins at pixel (4*row + first_h, 4*column + first_w). */
 typedef struct {
     const REAL *data, *zeros; /* zeros: what is read outside */
     int64_t H, W, pixel, first_h, first_w;
 } tile_image;
 
-/* Pointers to the size x size pixels of a tile. */
-INLINE void patch(const int size, const tile_image *image, const tile_grid *grid, int64_t tile, const REAL **pixels) {
-    tile_place at = place_of(grid, tile);
+/* Addresses of the pixels of a tile, PATCH of them a row, as whole numbers; a row is computed at once. */
+enum { PATCH = 8 };
+typedef int64_t addresses __attribute__((vector_size(8 * PATCH)));
+typedef struct {
+    addresses rows[TILE_IN];
+} patch;
+
+INLINE const REAL *pixel_of(const patch *p, int i, int j) { return (const REAL *)p->rows[i][j]; }
+
+/* The pixels from the upper left corner of a tile on, `size` rows; what lies outside the image is `zeros`. */
+INLINE void locate(const int size, const tile_image *image, tile_place at, patch *tile) {
     int64_t row = 4 * at.row + image->first_h, column = 4 * at.column + image->first_w;
-    const REAL *data = image->data + ((at.image * image->H + row) * image->W + column) * image->pixel;
-    for (int i = 0; i < size; i++, data += image->W * image->pixel) {
-        int inside = row + i >= 0 && row + i < image->H;
-        for (int j = 0; j < size; j++) {
-            int here = inside && column + j >= 0 && column + j < image->W;
-            pixels[i * size + j] = here ? data + j * image->pixel : image->zeros;
-        }
-    }
+    addresses number = {0, 1, 2, 3, 4, 5, 6, 7}, columns = number + column;
+    addresses zeros = (int64_t)image->zeros - (addresses){0}, inside = (columns >= 0) & (columns < image->W);
+    addresses offsets = columns * (image->pixel * (int64_t)sizeof(REAL)), outside = zeros & ~inside;
+    const char *data = (const char *)image->data + (at.image * image->H + row) * image->W * image->pixel * (int64_t)sizeof(REAL);
+    UNROLL for (int i = 0; i < size; i++, data += image->W * image->pixel * (int64_t)sizeof(REAL))
+        tile->rows[i] = row + i >= 0 && row + i < image->H ? (((int64_t)data + offsets) & inside) | outside : zeros;
 }
 
 /* Ask for channels c on of a patch's pixels ahead of use; tiles go from left to right, so the first columns are there. */
-INLINE void fetch(const int size, const REAL *const *pixels, int64_t c) {
-    UNROLL for (int i = 0; i < size; i++) UNROLL for (int j = size - 4; j < size; j++) __builtin_prefetch(pixels[i * size + j] + c);
+INLINE void fetch(const int size, const patch *tile, int64_t c) {
+    UNROLL for (int i = 0; i < size; i++)
+        UNROLL for (int j = size - 4; j < size; j++) __builtin_prefetch(pixel_of(tile, i, j) + c);
 }
 
 /* B^T d B of one tile and one vector of channels, to v[point * stride]. */
-INLINE void input_tile(const REAL *const *pixels, int64_t c, int64_t lanes, REAL *v, int64_t stride) {
+INLINE void input_tile(const patch *tile, int64_t c, int64_t lanes, REAL *v, int64_t stride) {
     vec t[TILE_IN][TILE_IN], out[TILE_IN];
     UNROLL for (int i = 0; i < TILE_IN; i++) {
-        const REAL *const *p = pixels + i * TILE_IN;
-        transform_input(load_part(p[0] + c, lanes), load_part(p[1] + c, lanes), load_part(p[2] + c, lanes),
-                        load_part(p[3] + c, lanes), load_part(p[4] + c, lanes), load_part(p[5] + c, lanes), t[i]);
+        vec d[TILE_IN];
+        UNROLL for (int j = 0; j < TILE_IN; j++) d[j] = load_part(pixel_of(tile, i, j) + c, lanes);
+        transform_input(d[0], d[1], d[2], d[3], d[4], d[5], t[i]);
     }
     UNROLL for (int j = 0; j < TILE_IN; j++) {
         transform_input(t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j], out);
