@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -56,20 +56,21 @@ def serve(prepare: Callable[[dict], tuple[Callable, Sequence]]) -> None:
                 call, results = prepare(request["case"])
                 answer = {"fingerprint": [fingerprint(result) for result in results]}
             else:
-                answer = {"ms": [1e3 * seconds for seconds in timed(call, request["seconds"])]}
+                clock = time.process_time if request["cpu_time"] else time.perf_counter
+                answer = {"ms": [1e3 * seconds for seconds in timed(call, request["seconds"], clock)]}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def timed(call: Callable, seconds: float, least: int = 3) -> list[float]:
-    """Seconds of each call, for about so long."""
+def timed(call: Callable, seconds: float, clock: Callable[[], float], least: int = 3) -> list[float]:
+    """Seconds of each call on a clock, for about so long."""
     call()
     times, end = [], time.perf_counter() + seconds
     while len(times) < least or time.perf_counter() < end:
-        start = time.perf_counter()
+        start = clock()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return times
 
 
@@ -134,6 +135,7 @@ def compare(
     seconds: float = 0.3,
     tolerance: float = 1e-3,
     show: Callable[[dict, dict[str, Timing]], None] | None = None,
+    cpu_time: bool = False,
 ) -> list[dict[str, Timing]]:
     """Time every case on every side.
 
@@ -149,6 +151,9 @@ def compare(
         Each side is timed `rounds` times for `seconds`, in turn with the others.
     show : function (case, timings), optional
         Called as each case is done.
+    cpu_time : bool
+        Count the processor time of a side's process, not the time that goes by: with one thread the two are the same
+        on a quiet machine, and on a busy one only this is what a side takes.
 
     Raises
     ------
@@ -166,7 +171,7 @@ def compare(
             bests = {worker.name: [] for worker in workers}
             for _ in range(rounds):
                 for worker in workers:
-                    bests[worker.name].append(min(worker.ask(do="time", seconds=seconds)["ms"]))
+                    bests[worker.name].append(min(worker.ask(do="time", seconds=seconds, cpu_time=cpu_time)["ms"]))
             timings = {name: Timing(min(ms), statistics.median(ms)) for name, ms in bests.items()}
             results.append(timings)
             if show:
@@ -193,14 +198,26 @@ def cores() -> int:
 
 
 class Table:
-    """Prints a row as each case is done: the sides' best ms, the ratio of bests and that of medians."""
+    """Prints a row as each case is done: the sides' best ms, the ratio of bests and that of medians.
 
-    def __init__(self, names: Sequence[str], mine: str, width: int = 34):
-        self.names, self.mine, self.width = names, mine, width
-        titles = "  ".join(f"{name:>14}" for name in names)
-        print(f"{'ms (best of all rounds)':<{width}}  {titles}  {'ratio':>6}  {'median':>6}", flush=True)
+    `more` are further columns, a function of (case, timings) under each title.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        mine: str,
+        width: int = 34,
+        more: Mapping[str, Callable[[dict, dict[str, Timing]], str]] | None = None,
+    ):
+        self.names, self.mine, self.width, self.more = names, mine, width, more or {}
+        self._print("ms (best of all rounds)", names, ["ratio", "median", *self.more])
 
     def row(self, case: dict, timings: dict[str, Timing]) -> None:
-        cells = "  ".join(f"{timings[name].best:>14.3f}" for name in self.names)
-        best, median = ratio(timings, self.mine), ratio(timings, self.mine, median=True)
-        print(f"{case['name']:<{self.width}}  {cells}  {best:>6.2f}  {median:>6.2f}", flush=True)
+        ratios = (f"{ratio(timings, self.mine, median):.2f}" for median in (False, True))
+        more = (cell(case, timings) for cell in self.more.values())
+        self._print(case["name"], [f"{timings[name].best:.3f}" for name in self.names], [*ratios, *more])
+
+    def _print(self, title, times, ratios) -> None:
+        cells = [*(f"{cell:>14}" for cell in times), *(f"{cell:>7}" for cell in ratios)]
+        print(f"{title:<{self.width}}", *cells, sep="  ", flush=True)

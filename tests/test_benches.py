@@ -141,6 +141,11 @@ def test_compare_times_all_sides_in_turn(peers):
     assert seen == [{"value": 3.0}]
 
 
+def test_sleeping_takes_no_processor_time(peers):
+    (found,) = peers.compare([side(peers, "asleep", 0.05)], [{"value": 3.0}], 1, 1, 0.0, cpu_time=True)
+    assert found["asleep"].best < 25
+
+
 def test_compare_refuses_different_results_and_failures(peers):
     with pytest.raises(peers.PeerError, match="b and a compute different results"):
         peers.compare([side(peers, "a", 0), side(peers, "b", 0, 1.1)], [{"value": 3.0}], 1, 1, 0.0)
@@ -158,15 +163,6 @@ def test_fingerprints(peers):
         assert not peers.agree([peers.fingerprint(other)], mine, 1e-3)
     assert not peers.agree([], mine, 1e-3)
     assert peers.geometric_mean([1.0, 4.0]) == pytest.approx(2)
-
-
-@pytest.mark.peers
-@needs_kernels
-def test_vs_torch():
-    pytest.importorskip("torch")
-    done = python(str(FOLDER / "vs_torch.py"), "--quick", "--only", "pool", "norm", "step", "--threads", "1")
-    assert done.returncode == 0, done.stderr
-    assert "step: geometric mean" in done.stdout and "resnet20" in done.stdout
 
 
 @pytest.mark.peers

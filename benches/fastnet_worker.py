@@ -1,0 +1,81 @@
+"""fastnet's side of vs_torch.py and memory.py: a process of its own that prepares a case and times it when asked.
+
+python benches/fastnet_worker.py [--algorithm direct]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import nets
+import numpy as np
+import peers
+import workloads
+
+import fastnet as fn
+
+
+def step(case: dict):
+    """The training step of a case, whose weights are saved for the other sides.
+
+    Returns
+    -------
+    call : function
+        Forward, loss, backward, SGD with momentum; returns the loss.
+    parameters : list of Parameter
+        What `call` trains.
+    """
+    x, labels = workloads.data(case)
+    model = nets.create(case["net"], case["options"], tuple(x.shape[1:]), case["dtype"])
+    model.save(case["weights"])
+    sgd, parameters = fn.optim.SGD(workloads.RATE, momentum=0.9), model.parameters(trainable=True)
+
+    def call():
+        model.zero_grad()
+        scores, backward = model.forward(x, training=True)
+        loss, dscores = fn.losses.softmax_cross_entropy(scores, labels)
+        backward(dscores, input_gradient=False)
+        sgd.step(parameters)
+        return loss
+
+    return call, parameters
+
+
+def prepare_step(case: dict):
+    """The step; the losses of the first two, and how far those moved the parameters."""
+    call, parameters = step(case)
+    before = [parameter.value.copy() for parameter in parameters]
+    losses = [call(), call()]
+    moved = [(parameter.value - old).ravel() for parameter, old in zip(parameters, before, strict=True)]
+    return call, [*losses, np.concatenate(moved)]
+
+
+def prepare(case: dict):
+    """A case for `peers.serve`."""
+    if case["kind"] == "step":
+        return prepare_step(case)
+    ops = fn.backends.current()
+    *arrays, dy = (ops.asarray(array) for array in workloads.data(case))
+    *_, stride, pad, groups = case["shape"]
+    forward = {
+        "pool": lambda x: fn.functional.max_pool2d(x, 2),
+        "norm": lambda x, gamma, beta: fn.functional.batch_norm(x, gamma, beta, training=True),
+    }.get(case["kind"], lambda x, w, b: fn.functional.conv2d(x, w, b, stride, pad, groups=groups))
+
+    def call():
+        y, backward = forward(*arrays)
+        dx = backward(dy)
+        return (y, *dx) if isinstance(dx, tuple) else (y, dx)
+
+    return call, call()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algorithm", choices=("auto", "direct", "winograd"), default="auto")
+    fn.set_conv_algorithm(parser.parse_args().algorithm)
+    peers.serve(prepare)
+
+
+if __name__ == "__main__":
+    main()

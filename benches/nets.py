@@ -1,0 +1,73 @@
+"""fastnet's side of the networks in torch_nets.py: its own models, and others like them by layers."""
+
+from __future__ import annotations
+
+import fastnet as fn
+
+
+def lenet5(filters) -> fn.Sequential:
+    return fn.Sequential(
+        conv1=fn.Conv2d(filters[0], 5),
+        act1=fn.ReLU(),
+        pool1=fn.MaxPool2d(2),
+        conv2=fn.Conv2d(filters[1], 5),
+        act2=fn.ReLU(),
+        pool2=fn.MaxPool2d(2),
+        flatten=fn.Flatten(),
+        fc1=fn.Linear(120),
+        act3=fn.ReLU(),
+        fc2=fn.Linear(84),
+        act4=fn.ReLU(),
+        fc3=fn.Linear(10),
+    )
+
+
+def resnet20(width) -> fn.Sequential:
+    def block(filters, stride):
+        body = {
+            "conv1": fn.Conv2d(filters, 3, stride, padding=1, bias=False),
+            "bn1": fn.BatchNorm2d(),
+            "relu1": fn.ReLU(),
+            "conv2": fn.Conv2d(filters, 3, padding=1, bias=False),
+            "bn2": fn.BatchNorm2d(),
+        }
+        shortcut = fn.Subsample(stride, filters) if stride > 1 else None
+        return fn.Sequential(_sum=fn.Residual(body, shortcut, names=("_body", "shortcut")), relu=fn.ReLU())
+
+    def stage(filters, stride):
+        return fn.Sequential(block(filters, stride), block(filters, 1), block(filters, 1))
+
+    return fn.Sequential(
+        {"conv1": fn.Conv2d(width, 3, padding=1, bias=False), "bn1": fn.BatchNorm2d(), "relu": fn.ReLU()},
+        layer1=stage(width, 1),
+        layer2=stage(2 * width, 2),
+        layer3=stage(4 * width, 2),
+        avgpool=fn.GlobalAvgPool2d(),
+        flatten=fn.Flatten(),
+        linear=fn.Linear(10),
+    )
+
+
+def vgg11_bn(filters, hidden) -> fn.Sequential:
+    features = []
+    for count in filters:
+        if count == "pool":
+            features.append(fn.MaxPool2d(2))
+        else:
+            features += [fn.Conv2d(count, 3, padding=1), fn.BatchNorm2d(), fn.ReLU()]
+    units = [fn.Linear(hidden), fn.ReLU(), fn.Identity(), fn.Linear(hidden), fn.ReLU(), fn.Identity(), fn.Linear(10)]
+    return fn.Sequential(features=fn.Sequential(*features), flatten=fn.Flatten(), classifier=fn.Sequential(*units))
+
+
+OTHER_WIDTHS = {"lenet5": lenet5, "resnet20": resnet20, "vgg11_bn": vgg11_bn}
+
+
+def create(net: str, options: dict, input_shape, dtype: str) -> fn.Layer:
+    """A network of ten classes, without dropout; `options` are those of its twin in torch_nets.py."""
+    if options and net in OTHER_WIDTHS:
+        model = OTHER_WIDTHS[net](**options)
+        model.build(input_shape, dtype=dtype)
+        return model
+    if net == "vgg11_bn":
+        options = {"dropout": 0.0}
+    return fn.models.create(net, 10, input_shape, dtype=dtype, **options)

@@ -1,0 +1,119 @@
+"""What comes of a comparison with PyTorch: which figures were reached, in words and in Markdown.  Measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import peers
+import workloads
+
+MINE = "fastnet"
+
+
+class Result(NamedTuple):
+    """A case and its times on each side."""
+
+    case: dict
+    timings: dict[str, peers.Timing]
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast fastnet is as the best of PyTorch's sides."""
+        return peers.ratio(self.timings, MINE)
+
+    @property
+    def gflops(self) -> float | None:
+        """fastnet's effective GFLOP/s: those of direct convolution in its time; None where nothing is convolved."""
+        return 2e-6 * self.case["macs"] / self.timings[MINE].best if "macs" in self.case else None
+
+    @property
+    def rate(self) -> str:
+        """`gflops` in a table."""
+        return "" if self.gflops is None else f"{self.gflops:.0f}"
+
+
+class Run(NamedTuple):
+    """Everything that was measured: `machine` and `command` in words, the FMA peak in GFLOP/s of all threads."""
+
+    machine: str
+    command: str
+    dtype: str
+    peak: float
+    results: Sequence[Result]
+
+    def lists(self) -> dict[str, list[Result]]:
+        kinds = dict.fromkeys(result.case["kind"] for result in self.results)
+        return {kind: [result for result in self.results if result.case["kind"] == kind] for kind in kinds}
+
+
+def verdict(value: float, wanted: float | None) -> str:
+    """The value beside what was to be reached, if anything."""
+    if wanted is None:
+        return f"{value:.2f}x"
+    return f"{value:.2f}x (to reach: {wanted:g}x; {'reached' if value >= wanted else 'not reached'})"
+
+
+def ratios(kind: str, results: Sequence[Result], dtype: str) -> str:
+    """A line on a list: its geometric mean and its least ratio."""
+    figure, least = workloads.figure(kind, dtype), min(results, key=lambda result: result.ratio)
+    mean = verdict(peers.geometric_mean([result.ratio for result in results]), figure.mean)
+    return f"{kind}: geometric mean {mean}, least {verdict(least.ratio, figure.least)} at {least.case['name']}"
+
+
+def throughput(kind: str, results: Sequence[Result], peak: float) -> str:
+    """A line on a list of convolutions: effective GFLOP/s of forward and gradients, against the FMA peak."""
+    found = [result.gflops for result in results]
+    above = sum(gflops > peak for gflops in found)
+    wanted = ""
+    if kind == "conv3x3":
+        wanted = f" (to reach: all; {'reached' if above == len(found) else 'not reached'})"
+    return (
+        f"{kind}: effective {min(found):.0f} to {max(found):.0f} GFLOP/s, {above} of {len(found)} above "
+        f"the FMA peak of {peak:.0f} GFLOP/s measured in this run{wanted}"
+    )
+
+
+def lines(run: Run) -> list[str]:
+    """The end of the table: for each list what was reached."""
+    found = []
+    for kind, results in run.lists().items():
+        found.append(ratios(kind, results, run.dtype))
+        if results[0].gflops is not None:
+            found.append(throughput(kind, results, run.peak))
+    return found
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (titles, ["---"] * len(titles), *rows))
+
+
+def summary(run: Run) -> str:
+    """A row for each list."""
+    rows = []
+    for kind, results in run.lists().items():
+        figure, found = workloads.figure(kind, run.dtype), [result.ratio for result in results]
+        mean, least = verdict(peers.geometric_mean(found), figure.mean), verdict(min(found), figure.least)
+        rows.append((workloads.LISTS[kind].title, str(len(results)), mean, least))
+    return table((f"forward and backward, {run.dtype}", "cases", "geometric mean", "least"), rows)
+
+
+def details(run: Run) -> str:
+    """A row for each case."""
+    names = list(run.results[0].timings)
+    rows = []
+    for result in run.results:
+        times = [f"{result.timings[name].best:.2f}" for name in names]
+        rows.append((result.case["name"], *times, f"{result.ratio:.2f}x", result.rate))
+    titles = [f"{name}, ms" for name in names]
+    return table((f"forward and backward, {run.dtype}", *titles, "ratio to the best", "effective GFLOP/s"), rows)
+
+
+def markdown(run: Run) -> str:
+    """Machine and command, the lists, the cases."""
+    about = f"{run.machine}, best of all rounds, each side in a process of its own, in turn: `{run.command}`."
+    notes = [line for line in lines(run) if "effective" in line]
+    return "\n\n".join([about, summary(run), *notes, details(run)]) + "\n"

@@ -1,0 +1,105 @@
+"""PyTorch's side of vs_torch.py and memory.py: a process of its own that prepares a case and times it when asked.
+
+    python benches/torch_worker.py [--layout NHWC] [--compile]
+
+Tensors are contiguous (NCHW) or channels_last (NHWC).  With --compile, torch.compile gets what has a gradient: the
+layer, or the network and its loss; the optimiser is PyTorch's fused SGD.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import peers
+import torch
+import torch_nets
+import workloads
+from torch.nn import functional as F
+
+
+class Torch:
+    """PyTorch in a layout, compiled or not."""
+
+    def __init__(self, layout: str, compiled: bool):
+        self.memory = torch.channels_last if layout == "NHWC" else torch.contiguous_format
+        self.compiled = compiled
+
+    def tensor(self, array, gradient=False):
+        tensor = torch.from_numpy(array)
+        tensor = tensor.to(memory_format=self.memory) if tensor.ndim == 4 else tensor
+        return tensor.requires_grad_(gradient)
+
+    def maybe_compiled(self, function):
+        if not self.compiled:
+            return function
+        torch.compiler.reset()  # or a new shape would be compiled for all shapes
+        return torch.compile(function, dynamic=False)
+
+    def step(self, case: dict):
+        """The training step of a case from fastnet's weights, which lie in a file.
+
+        Returns
+        -------
+        call : function
+            Forward, loss, backward, SGD with momentum; returns the loss.
+        parameters : list of Parameter
+            What `call` trains, in fastnet's order.
+        """
+        x, labels = workloads.data(case)
+        x, labels = self.tensor(x), torch.from_numpy(labels)
+        with np.load(case["weights"]) as arrays:
+            net = torch_nets.load(case["net"], arrays, channels=x.shape[1], size=x.shape[2], **case["options"])
+            trained = dict(net.named_parameters())
+            names = [name for name in arrays if name in trained]
+        net = net.to(memory_format=self.memory).train()
+        sgd = torch.optim.SGD(net.parameters(), workloads.RATE, momentum=0.9, fused=True)
+        loss_of = self.maybe_compiled(lambda: F.cross_entropy(net(x), labels))
+
+        def call():
+            sgd.zero_grad()
+            loss = loss_of()
+            loss.backward()
+            sgd.step()
+            return loss
+
+        return call, [net.get_parameter(name) for name in names]
+
+    def prepare_step(self, case: dict):
+        """The step; the losses of the first two, and how far those moved the parameters."""
+        call, parameters = self.step(case)
+        before = [parameter.detach().numpy().copy() for parameter in parameters]
+        losses = [call().item(), call().item()]
+        moved = [(parameter.detach().numpy() - old).ravel() for parameter, old in zip(parameters, before, strict=True)]
+        return call, [*losses, np.concatenate(moved)]
+
+    def prepare(self, case: dict):
+        """A case for `peers.serve`."""
+        if case["kind"] == "step":
+            return self.prepare_step(case)
+        *leaves, dy = workloads.data(case)
+        leaves, dy = [self.tensor(array, gradient=True) for array in leaves], self.tensor(dy)
+        *_, stride, pad, groups = case["shape"]
+        forward = {
+            "pool": lambda x: F.max_pool2d(x, 2),
+            "norm": lambda x, gamma, beta: F.batch_norm(x, None, None, gamma, beta, training=True),
+        }.get(case["kind"], lambda x, w, b: F.conv2d(x, w, b, stride, pad, groups=groups))
+        forward = self.maybe_compiled(forward)
+
+        def call():
+            y = forward(*leaves)
+            return y, *torch.autograd.grad(y, leaves, dy)
+
+        return call, [result.detach().numpy() for result in call()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layout", choices=("NCHW", "NHWC"), default="NCHW")
+    parser.add_argument("--compile", action="store_true")
+    args = parser.parse_args()
+    peers.serve(Torch(args.layout, args.compile).prepare)
+
+
+if __name__ == "__main__":
+    main()

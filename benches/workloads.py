@@ -1,0 +1,151 @@
+"""What fastnet and PyTorch are compared on: lists of layers and networks, their data, and the figures to reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+MID_SIZE = [  # N, C, H = W, K: 3x3 kernels at stride 1 with padding 1
+    (128, 48, 32, 48),
+    (128, 64, 32, 64),
+    (64, 64, 32, 128),
+    (128, 96, 16, 96),
+    (128, 128, 16, 128),
+    (128, 256, 8, 256),
+    (64, 160, 8, 192),
+    (32, 64, 56, 64),
+    (16, 256, 14, 256),
+    (32, 320, 14, 320),
+    (8, 64, 112, 64),
+]
+NARROW = [(128, 16, 32, 16), (128, 32, 32, 32), (128, 32, 16, 32), (128, 24, 28, 40)]  # likewise
+OTHERS = [  # N, C, H = W, K, R = S, stride, padding, groups
+    (128, 1, 28, 6, 5, 1, 2, 1),
+    (128, 6, 14, 16, 5, 1, 0, 1),
+    (32, 32, 28, 64, 5, 1, 2, 1),
+    (16, 3, 224, 64, 7, 2, 3, 1),
+    (64, 64, 56, 128, 3, 2, 1, 1),
+    (128, 16, 32, 32, 3, 2, 1, 1),
+    (100, 3, 31, 25, 3, 2, 1, 1),
+    (128, 64, 16, 128, 1, 1, 0, 1),
+    (32, 256, 14, 64, 1, 1, 0, 1),
+    (32, 64, 56, 64, 3, 1, 1, 64),
+    (32, 64, 56, 64, 3, 2, 1, 64),
+    (64, 3, 32, 32, 3, 1, 1, 1),
+    (128, 1, 28, 32, 3, 1, 1, 1),
+    (128, 3, 32, 32, 7, 1, 3, 1),
+    (1, 3, 224, 64, 7, 2, 3, 1),
+    (1, 64, 56, 128, 3, 2, 1, 1),
+    (1, 256, 14, 64, 1, 1, 0, 1),
+    (1, 64, 32, 64, 3, 1, 1, 1),
+]
+CONVNET = {"filters": 40, "kernel_size": 5, "hidden": 200}
+VGG = {"filters": (36, "pool", 76, 76, "pool", 148, "pool"), "hidden": 100}
+STEPS = [  # title, net, options, N, C, H = W
+    ("three_layer_convnet", "three_layer_convnet", {}, 50, 3, 32),
+    ("lenet5", "lenet5", {}, 128, 1, 28),
+    ("resnet20", "resnet20", {}, 128, 3, 32),
+    ("vgg11_bn", "vgg11_bn", {}, 128, 3, 32),
+    ("resnet9", "resnet9", {}, 64, 3, 32),
+    ("convnet of 40 5x5, 200 units", "three_layer_convnet", CONVNET, 64, 3, 48),
+    ("lenet5 of 12 and 32 filters", "lenet5", {"filters": (12, 32)}, 128, 3, 32),
+    ("resnet20 of width 24", "resnet20", {"width": 24}, 128, 1, 28),
+    ("vgg of 36, 76, 76, 148", "vgg11_bn", VGG, 64, 3, 40),
+    ("resnet9 of width 40", "resnet9", {"width": 40}, 64, 3, 40),
+]
+RATE = 1e-3  # of SGD: the moves of two steps are far from rounding, and many steps do not diverge
+
+
+class Figure(NamedTuple):
+    """Ratios to PyTorch's best to reach: the geometric mean of a list, and the least of its cases."""
+
+    mean: float | None = None
+    least: float | None = None
+
+
+class List(NamedTuple):
+    """A list of cases: what it is, and the figure to reach in float32."""
+
+    title: str
+    figure: Figure
+
+
+LISTS = {
+    "conv3x3": List("3x3 convolutions at stride 1, 48 to 320 channels", Figure(2.2, 1.6)),
+    "narrow": List("3x3 convolutions at stride 1, 16 to 40 channels", Figure(None, 1.3)),
+    "other": List("other convolutions", Figure(1.2, 0.95)),
+    "pool": List("2x2 max pooling", Figure(None, 6.0)),
+    "norm": List("batch norm", Figure(None, 6.0)),
+    "step": List("training steps", Figure(2.5, 1.8)),
+}
+FLOAT64 = Figure(1.5)  # every list
+TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of the L2 norm
+# a sum near ReLU's kink may round to either side, and batch norm over few images carries that far
+STEP_TOLERANCE = {"float32": 2e-2, "float64": 1e-6}
+
+
+def figure(kind: str, dtype: str) -> Figure:
+    """What a list is to reach."""
+    return LISTS[kind].figure if dtype == "float32" else FLOAT64
+
+
+def conv(N, C, H, K, R=3, stride=1, pad=1, groups=1) -> dict:
+    """A convolution: its name, and the multiply-adds of its three passes, each as direct convolution."""
+    P = (H + 2 * pad - R) // stride + 1
+    name = f"{R}x{R} s{stride} p{pad}, {N}x{C}x{H}x{H} to {K}" + (", depthwise" if groups > 1 else "")
+    macs = 3 * N * K * P * P * (C // groups) * R * R
+    return {"name": name, "shape": [N, C, H, K, R, stride, pad, groups], "macs": macs}
+
+
+def cases(kinds, dtype: str, quick: bool, folder: Path) -> list[dict]:
+    """JSON for the workers: the cases of some lists; `quick` takes an eighth of the images.
+
+    A step's weights go through a file in `folder`, which fastnet's side writes.
+    """
+
+    def images(N):
+        return max(N // 8, 1) if quick else N
+
+    convs = {"conv3x3": MID_SIZE, "narrow": NARROW, "other": OTHERS}
+    found = {kind: [conv(images(N), *shape) for N, *shape in shapes] for kind, shapes in convs.items()}
+    shape = [images(128), 64, 32, 32]
+    for kind, title in {"pool": "2x2 max pool", "norm": "batch norm"}.items():
+        found[kind] = [{"name": f"{title}, {'x'.join(map(str, shape))}", "shape": shape}]
+    found["step"] = [
+        {
+            "name": f"{title}, {images(N)}x{C}x{H}x{H}",
+            "net": net,
+            "options": options,
+            "shape": [images(N), C, H, H],
+            "weights": str(folder / f"{number}.npz"),
+        }
+        for number, (title, net, options, N, C, H) in enumerate(STEPS)
+    ]
+    return [
+        {"kind": kind, "dtype": dtype, "tolerance": (STEP_TOLERANCE if kind == "step" else TOLERANCE)[dtype], **case}
+        for kind in kinds
+        for case in found[kind]
+    ]
+
+
+def data(case: dict) -> list:
+    """A case's arrays, the same numbers on every side.
+
+    Convolution: x, w, b, dy; pooling: x, dy; batch norm: x, gamma, beta, dy; a step: x, labels.
+    """
+    import numpy as np
+
+    rng, kind, shape = np.random.default_rng(0), case["kind"], case["shape"]
+    if kind == "pool":
+        N, C, H, W = shape
+        shapes = [shape, (N, C, H // 2, W // 2)]
+    elif kind == "norm":
+        shapes = [shape, shape[1:2], shape[1:2], shape]
+    elif kind == "step":
+        shapes = [shape]
+    else:
+        N, C, H, K, R, stride, pad, groups = shape
+        P = (H + 2 * pad - R) // stride + 1
+        shapes = [(N, C, H, H), (K, C // groups, R, R), (K,), (N, K, P, P)]
+    arrays = [rng.standard_normal(shape, case["dtype"]) for shape in shapes]
+    return [*arrays, rng.integers(0, 10, shape[0])] if kind == "step" else arrays
