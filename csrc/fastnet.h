@@ -80,7 +80,7 @@ typedef enum { FN_TIES_SPLIT = 0, FN_TIES_FIRST = 1, FN_TIES_ALL = 2 } fn_ties;
 typedef struct {
     fn_conv g; /* N is what it is laid out for; it runs on any number */
     int64_t wide, form, group_bytes; /* wide: channels a pixel of the array whose first K channels are y */
-    int relu;
+    int relu, pooled; /* pooled: y is the largest of each 2 x 2 outputs, after relu */
     void *laid_out;
 } fn_fixed_conv;
 
@@ -95,7 +95,7 @@ typedef struct {
     /* packed by Python, in this order */
     int64_t kind, x, add, y; /* x, add, y: bytes an image from the arena's start, or a place */
     int64_t first, wide;     /* y is `channels` channels of an array that has `wide`, from `first` on */
-    int64_t pixels, channels, relu;
+    int64_t pixels, channels, relu, pooled;
     double number; /* slope, or eps */
     fn_conv conv;
     fn_pool pool;

@@ -53,7 +53,7 @@ fn_status fn_plan_set(fn_plan *plan, int64_t i, const void *packed, const void *
     memcpy(s, packed, FN_STEP_BYTES);
     memcpy(s->arrays, arrays, sizeof s->arrays);
     if (s->kind != FN_CONV) return FN_OK;
-    s->fixed = (fn_fixed_conv){.g = s->conv, .wide = s->wide, .relu = (int)s->relu};
+    s->fixed = (fn_fixed_conv){.g = s->conv, .wide = s->wide, .relu = (int)s->relu, .pooled = (int)s->pooled};
     s->fixed.g.N = plan->batch;
     return plan->kernels->conv_fix(&s->fixed, arrays[0], arrays[1]);
 }

@@ -1,9 +1,8 @@
 /* Convolutions whose weights stand, for inference: laid out once by conv_fix, then run on any number of images.
  *
- * `laid_out` holds the shift of each output channel, then the prepared weights of each group.  With few images a layer
- * has few tiles, and Winograd's weights, four times the direct form's, cost more than its products save.
+ * `laid_out` holds the shift of each output channel, then the prepared weights of each group.
  */
-enum { FIXED_TILES = 8 }; /* the least that pay, measured */
+enum { FIXED_TILES = 8, FIXED_SMALL = 4 }; /* the least tiles, and images of few pixels, that pay; measured */
 
 INLINE int64_t whole_lines(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
 
@@ -12,18 +11,28 @@ INLINE conv_job fixed_job(const fn_fixed_conv *c, int64_t N, int64_t group) {
     fn_conv g = c->g;
     g.N = N;
     conv_job job = forward_job(&g, group, NULL, NULL, NULL, NULL);
-    job.out_pixel = c->wide, job.out_row = g.Q * c->wide, job.out_image = g.P * g.Q * c->wide;
+    if (c->pooled) job.pooled = 1, job.P = g.P / 2 * 2, job.Q = g.Q / 2 * 2;
+    int64_t side = c->pooled ? 2 : 1;
+    job.out_pixel = c->wide, job.out_row = g.Q / side * c->wide, job.out_image = g.P / side * job.out_row;
     job.form = (conv_form)c->form;
     return job;
+}
+
+/* Shapes choose; but with few images Winograd and the form for small ones have few rows for the weights that they read,
+ * and the latter does not pool. */
+static conv_form fixed_form(const fn_fixed_conv *c, const conv_job *job) {
+    const fn_conv *g = &c->g;
+    conv_form form = conv_choose(job);
+    if (form == BY_WINOGRAD && grid_of(g->N, g->P, g->Q).count < FIXED_TILES) return BY_GEMM;
+    if (form == BY_SMALL && g->N < FIXED_SMALL) return BY_GEMM;
+    return c->pooled && form == BY_SMALL ? BY_GEMM : form;
 }
 
 static fn_status conv_fix(fn_fixed_conv *c, const void *w, const void *shift) {
     const fn_conv *g = &c->g;
     int64_t first = whole_lines(g->K * (int64_t)sizeof(REAL));
     conv_job job = forward_job(g, 0, NULL, w, NULL, NULL);
-    job.form = conv_choose(&job);
-    if (job.form == BY_WINOGRAD && grid_of(g->N, g->P, g->Q).count < FIXED_TILES) job.form = BY_GEMM;
-    c->form = job.form;
+    c->form = job.form = fixed_form(c, &job);
     conv_measure(&job);
     c->group_bytes = whole_lines(job.prepared_bytes);
     c->laid_out = fn_alloc((size_t)(first + conv_jobs(g) * c->group_bytes), FN_ARRAY);

@@ -3,8 +3,12 @@
  * reach into the padding, a slab of the few input rows that a task needs.
  */
 
-/* Pointers to the first tap and to the output of each pixel in output rows [first, last); fills the slab. */
-static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL *slab, const REAL **rows, REAL **outs) {
+enum { POOLED_BYTES = 64 << 10 }; /* of outputs that a task keeps until they are pooled */
+
+/* Pointers to the first tap and to the output of each pixel in output rows [first, last); fills the slab.  Outputs that
+ * will be pooled lie side by side at `full`. */
+static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL *slab, REAL *full, const REAL **rows,
+                          REAL **outs) {
     while (first < last) { /* the rows of one image at a time */
         int64_t image = first / job->P, p = first % job->P, count = min64(last - first, job->P - p);
         int64_t row = p * job->step_h + job->first_h, pixel = job->in_pixel, line = job->W * pixel;
@@ -19,7 +23,8 @@ static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL
         for (int64_t r = 0; r < count; r++)
             for (int64_t q = 0; q < job->Q; q++) {
                 *rows++ = base + r * job->step_h * line + q * job->step_w * pixel;
-                *outs++ = job->out + image * job->out_image + (p + r) * job->out_row + q * job->out_pixel;
+                if (job->pooled) *outs++ = full, full += job->K;
+                else *outs++ = job->out + image * job->out_image + (p + r) * job->out_row + q * job->out_pixel;
             }
         first += count;
     }
@@ -28,14 +33,15 @@ static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL
 static void conv_task(void *context, int64_t task, int thread) {
     const conv_job *job = context;
     int64_t first = task % job->row_tasks * job->rows_per_task, last = min64(first + job->rows_per_task, job->N * job->P);
-    int64_t panel = task / job->row_tasks * job->panels_per_task * PANEL;
-    int64_t end_panel = min64(panel + job->panels_per_task * PANEL, job->K);
+    int64_t first_panel = task / job->row_tasks * job->panels_per_task * PANEL;
+    int64_t end_panel = min64(first_panel + job->panels_per_task * PANEL, job->K);
     int64_t pixels = (last - first) * job->Q, steps = job->along.count * job->along.length;
     char *scratch = job->scratch + thread * job->scratch_bytes;
     const REAL **rows = (const REAL **)(scratch + job->slab_bytes);
     REAL **outs = (REAL **)(rows + job->rows_per_task * job->Q);
-    locate_pixels(job, first, last, (REAL *)scratch, rows, outs);
-    for (; panel < end_panel; panel += PANEL) {
+    REAL *full = (REAL *)(outs + job->rows_per_task * job->Q);
+    locate_pixels(job, first, last, (REAL *)scratch, full, rows, outs);
+    for (int64_t panel = first_panel; panel < end_panel; panel += PANEL) {
         const REAL *b = job->prepared + panel * steps;
         ending end = {&job->end, panel, min64(PANEL, job->K - panel)};
         for (int64_t i = 0; i < pixels; i += TILE_ROWS) {
@@ -49,6 +55,7 @@ static void conv_task(void *context, int64_t task, int thread) {
             row_tile(live, a, job->along, b, c, end);
         }
     }
+    if (job->pooled) pool_outputs(job, first, last, first_panel, end_panel, full);
 }
 
 static void pack_weights(void *context, int64_t panel, int thread) {
@@ -105,13 +112,15 @@ static void gemm_measure(conv_job *job) {
     rows = min64(out_rows, max64(1, min64(rows, ((int64_t)1 << 18) / max64(1, line * job->step_h))));
     int64_t cuts = max64(1, min64(panels, ceil_div(wanted, ceil_div(out_rows, rows))));
     rows = min64(rows, ceil_div(out_rows * cuts, wanted));
+    if (job->pooled) rows = max64(2, min64(rows, POOLED_BYTES / (job->Q * job->K * (int64_t)sizeof(REAL))) / 2 * 2);
     job->rows_per_task = rows;
     job->row_tasks = ceil_div(out_rows, rows);
     job->panels_per_task = ceil_div(panels, cuts);
     int64_t images = (rows + job->P - 2) / job->P + 1; /* that a task may touch */
     job->slab_bytes = job->slab ? (rows * job->step_h + images * slab_rows(job, 1)) * line : 0;
     job->slab_bytes = ceil_div(job->slab_bytes, 64) * 64;
-    job->scratch_bytes = ceil_div(job->slab_bytes + rows * job->Q * 2 * (int64_t)sizeof(void *), 64) * 64;
+    int64_t full = job->pooled ? job->K * (int64_t)sizeof(REAL) : 0;
+    job->scratch_bytes = ceil_div(job->slab_bytes + rows * job->Q * (2 * (int64_t)sizeof(void *) + full), 64) * 64;
     job->shared_bytes = taps * (int64_t)sizeof(int64_t); /* the segments' offsets */
     job->prepared_bytes = panels * PANEL * taps * job->C * (int64_t)sizeof(REAL);
 }

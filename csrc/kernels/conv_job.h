@@ -17,6 +17,7 @@ typedef struct {
     const REAL *w; /* weight of tap (i, j), input channel c, output channel k: */
     int64_t w_tap_h, w_tap_w, w_in, w_out;
     epilogue end;
+    int pooled;             /* y holds the largest of each 2 x 2 outputs, in strides of its own; P and Q are even */
     int64_t group, w_group; /* small groups of channels, all in this job: their size, their weights' distance; or 0 */
 
     conv_form form; /* conv_choose's, or another that fits */
@@ -54,5 +55,20 @@ static void fill_slab(const conv_job *job, int64_t image, int64_t row, int64_t c
             for (int64_t i = 0; i < inside; i++)
                 memcpy(slab + (left + i) * C, from + i * job->in_pixel, (size_t)C * sizeof(REAL));
         memset(slab + (left + inside) * C, 0, (size_t)((width - left - inside) * C) * sizeof(REAL));
+    }
+}
+
+/* The largest of each 2 x 2 outputs of rows [first, last), channels [k, end), which lie at `full`. */
+static void pool_outputs(const conv_job *job, int64_t first, int64_t last, int64_t k, int64_t end, const REAL *full) {
+    int64_t line = job->Q * job->K;
+    for (int64_t row = first; row < last; row += 2, full += 2 * line) {
+        REAL *out = job->out + row / job->P * job->out_image + row % job->P / 2 * job->out_row;
+        for (int64_t q = 0; q < job->Q; q += 2, out += job->out_pixel)
+            for (int64_t c = k; c < end; c += LANES) {
+                const REAL *at = full + q * job->K + c;
+                vec best = maximum(load_part(at, end - c), load_part(at + job->K, end - c));
+                best = maximum(maximum(best, load_part(at + line, end - c)), load_part(at + line + job->K, end - c));
+                store_part(out + c, best, end - c);
+            }
     }
 }

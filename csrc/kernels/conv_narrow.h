@@ -8,7 +8,7 @@
 enum { NARROW_CHANNELS = 8, NARROW = TILE_ROWS / 2, NARROW_HALF = (NARROW + 1) / 2 };
 
 INLINE int is_narrow(const conv_job *job) {
-    return job->K <= min64(NARROW_CHANNELS, LANES / 2) && job->C >= 8 && job->step_w == 1 && job->R * job->S > 0;
+    return job->K <= min64(NARROW_CHANNELS, LANES / 2) && (job->C >= 8 || job->C == 1) && job->step_w == 1 && job->R * job->S > 0;
 }
 
 /* Input rows [row, row + count) of an image, transposed, zeros outside the image. */
@@ -25,8 +25,21 @@ static void fill_transposed(const conv_job *job, int64_t image, int64_t row, int
             memset(slab + c * line, 0, (size_t)left * sizeof(REAL));
             memset(slab + c * line + left + inside, 0, (size_t)(line - left - inside) * sizeof(REAL));
         }
-        transpose(inside, C, from, job->in_pixel, slab + left, line);
+        if (C == 1 && job->in_pixel == 1) memcpy(slab + left, from, (size_t)inside * sizeof(REAL));
+        else transpose(inside, C, from, job->in_pixel, slab + left, line);
     }
+}
+
+/* Rows of LANES pixels, one for each of `height` <= LANES / 2 channels, as pixels with their channels side by side. */
+INLINE void store_pixels(const int height, vec *rows, int64_t pixels, REAL *out, int64_t out_pixel) {
+    enum { HALF = LANES / 2 };
+    REAL turned[HALF][LANES]; /* [j]: the channels of pixel j, those of pixel j + HALF */
+    UNROLL for (int i = 0; i < HALF; i++) if (HALF > 1 && !(i & 1)) exchange(1, rows + i, rows + (i + 1) % HALF);
+    UNROLL for (int i = 0; i < HALF; i++) if (HALF > 2 && !(i & 2)) exchange(2, rows + i, rows + (i + 2) % HALF);
+    UNROLL for (int i = 0; i < HALF; i++) if (HALF > 4 && !(i & 4)) exchange(4, rows + i, rows + (i + 4) % HALF);
+    UNROLL for (int i = 0; i < HALF; i++) store(turned[i], rows[i]);
+    for (int64_t lane = 0; lane < pixels; lane++)
+        memcpy(out + lane * out_pixel, turned[lane % HALF] + lane / HALF * HALF, (size_t)height * sizeof(REAL));
 }
 
 INLINE void narrow_tile(const int height, const int width, const conv_job *job, const REAL *const *vectors, REAL *const *outs,
@@ -50,20 +63,20 @@ INLINE void narrow_tile(const int height, const int width, const conv_job *job, 
         }
     UNROLL for (int j = 0; j < width; j++) {
         if (j >= live) break;
+        const epilogue *end = &job->end;
+        vec rows[NARROW_CHANNELS] = {{0}};
         UNROLL for (int i = 0; i < height; i++) {
-            const epilogue *end = &job->end;
-            REAL lanes[LANES], *to = outs[j] + i;
             if (end->scale) sum[i][j] = multiply_add(sum[i][j], broadcast(end->scale[i]), broadcast(end->shift[i]));
             else if (end->shift) sum[i][j] += broadcast(end->shift[i]);
             if (end->add) {
-                const REAL *add = end->add + (to - end->out);
+                const REAL *add = end->add + (outs[j] + i - end->out);
                 REAL others[LANES] = {0};
                 for (int64_t lane = 0; lane < counts[j]; lane++) others[lane] = add[lane * job->out_pixel];
                 sum[i][j] += load(others);
             }
-            store(lanes, end->relu ? rectify(sum[i][j]) : sum[i][j]);
-            for (int64_t lane = 0; lane < counts[j]; lane++) to[lane * job->out_pixel] = lanes[lane];
+            rows[i] = end->relu ? rectify(sum[i][j]) : sum[i][j];
         }
+        if (height <= LANES / 2) store_pixels(height, rows, counts[j], outs[j], job->pooled ? job->K : job->out_pixel);
     }
 }
 
@@ -75,14 +88,16 @@ static void narrow_task(void *context, int64_t task, int thread) {
     REAL *slab = (REAL *)scratch;
     const REAL **vectors = (const REAL **)(scratch + job->slab_bytes);
     REAL **outs = (REAL **)(vectors + most);
-    int64_t *counts = (int64_t *)(outs + most);
+    int64_t *counts = (int64_t *)(outs + most), begin = first;
+    REAL *full = (REAL *)(counts + most);
     while (first < last) {
         int64_t image = first / job->P, p = first % job->P, count = min64(last - first, job->P - p);
         fill_transposed(job, image, p * job->step_h + job->first_h, slab_rows(job, count), slab);
         for (int64_t r = 0; r < count; r++)
             for (int64_t v = 0; v < a_row; v++, total++) {
                 vectors[total] = slab + r * job->step_h * line + v * LANES;
-                outs[total] = job->out + image * job->out_image + (p + r) * job->out_row + v * LANES * job->out_pixel;
+                if (job->pooled) outs[total] = full + ((first - begin + r) * job->Q + v * LANES) * job->K;
+                else outs[total] = job->out + image * job->out_image + (p + r) * job->out_row + v * LANES * job->out_pixel;
                 counts[total] = min64(LANES, job->Q - v * LANES);
             }
         slab += slab_rows(job, count) * line;
@@ -105,6 +120,7 @@ static void narrow_task(void *context, int64_t task, int thread) {
             NARROW_CASE(8, NARROW_HALF)
         }
     }
+    if (job->pooled) pool_outputs(job, begin, last, 0, job->K, full);
 }
 
 static void narrow_measure(conv_job *job) {
@@ -113,10 +129,12 @@ static void narrow_measure(conv_job *job) {
     int64_t line = job->slab_columns * job->C * (int64_t)sizeof(REAL);
     int64_t rows = max64(1, min64(8 * NARROW / a_row, ((int64_t)1 << 18) / max64(1, line * job->step_h)));
     rows = min64(rows, ceil_div(out_rows, 4 * fn_threads()));
+    if (job->pooled) rows = ceil_div(rows, 2) * 2;
     job->rows_per_task = rows;
-    int64_t images = (rows + job->P - 2) / job->P + 1;
+    int64_t images = (rows + job->P - 2) / job->P + 1, full = job->pooled ? rows * job->Q * job->K : 0;
     job->slab_bytes = ceil_div((rows * job->step_h + images * slab_rows(job, 1)) * line, 64) * 64;
-    job->scratch_bytes = job->slab_bytes + ceil_div((rows * a_row + NARROW) * 3 * 8, 64) * 64;
+    job->scratch_bytes = job->slab_bytes + (rows * a_row + NARROW) * 3 * 8 + full * (int64_t)sizeof(REAL);
+    job->scratch_bytes = ceil_div(job->scratch_bytes, 64) * 64;
     job->shared_bytes = 0;
     job->prepared_bytes = job->R * job->S * job->C * job->K * (int64_t)sizeof(REAL);
 }

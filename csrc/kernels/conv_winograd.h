@@ -101,9 +101,9 @@ static __attribute__((noinline)) void winograd_products(const winograd_job *w, i
 }
 
 /* One vector of channels, k on, of one tile's outputs, of which `rows` x `columns` are inside the image. */
-INLINE void output_tile(const conv_job *job, const REAL *m, int64_t stride, int64_t k, int64_t lanes, int64_t rows,
+INLINE void output_tile(const int pooled, const conv_job *job, const REAL *m, int64_t stride, int64_t k, int64_t lanes, int64_t rows,
                         int64_t columns, REAL *out) {
-    vec t[TILE_IN][4], y[4];
+    vec t[TILE_IN][4], y[4], left[4];
     vec scale = channels(job->end.scale, k, lanes), shift = channels(job->end.shift, k, lanes);
     UNROLL for (int i = 0; i < TILE_IN; i++) {
         vec row[TILE_IN];
@@ -115,7 +115,14 @@ INLINE void output_tile(const conv_job *job, const REAL *m, int64_t stride, int6
         if (j >= columns) break;
         UNROLL for (int i = 0; i < TILE_IN; i++) column[i] = t[i][j];
         transform_output4(column, y);
-        UNROLL for (int i = 0; i < 4; i++) {
+        if (pooled) {
+            UNROLL for (int i = 0; i < 4; i++) y[i] = finish(&job->end, y[i], scale, shift, out, lanes);
+            UNROLL for (int i = 0; i < 4; i += 2) {
+                vec best = maximum(maximum(maximum(left[i], y[i]), left[i + 1]), y[i + 1]);
+                if (j & 1 && i < rows) store_part(out + i / 2 * job->out_row + j / 2 * job->out_pixel, best, lanes);
+            }
+            UNROLL for (int i = 0; i < 4; i++) left[i] = y[i];
+        } else UNROLL for (int i = 0; i < 4; i++) {
             REAL *to = out + i * job->out_row + j * job->out_pixel;
             if (i < rows) store_part(to, finish(&job->end, y[i], scale, shift, to, lanes), lanes);
         }
@@ -128,11 +135,13 @@ static void winograd_outputs(const winograd_job *w, int64_t first, int64_t count
     tile_place at = place_of(&w->grid, first);
     for (int64_t t = 0; t < count; t++, at = next_place(&w->grid, at)) {
         int64_t rows = min64(4, job->P - 4 * at.row), columns = min64(4, job->Q - 4 * at.column);
-        REAL *out = job->out + at.image * job->out_image + 4 * at.row * job->out_row + 4 * at.column * job->out_pixel;
+        int64_t side = job->pooled ? 2 : 4;
+        REAL *out = job->out + at.image * job->out_image + side * (at.row * job->out_row + at.column * job->out_pixel);
         for (int v = 0; v < width; v++, m += LANES) {
             int64_t k = panel * PANEL + v * LANES, lanes = job->K - k;
-            if (rows == 4 && columns == 4 && lanes >= LANES) output_tile(job, m, w->m_point, k, LANES, 4, 4, out + k);
-            else output_tile(job, m, w->m_point, k, lanes, rows, columns, out + k);
+            if (job->pooled) output_tile(1, job, m, w->m_point, k, lanes, rows, columns, out + k);
+            else if (rows == 4 && columns == 4 && lanes >= LANES) output_tile(0, job, m, w->m_point, k, LANES, 4, 4, out + k);
+            else output_tile(0, job, m, w->m_point, k, lanes, rows, columns, out + k);
         }
     }
 }

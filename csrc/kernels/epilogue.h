@@ -12,6 +12,9 @@ INLINE vec channels(const REAL *numbers, int64_t first, int64_t lanes) {
 /* max(x, 0), NaN stays NaN */
 INLINE vec rectify(vec x) { return blend(x <= (vec){0}, (vec){0}, x); }
 
+/* The larger one; NaN wins, and the first of equals. */
+INLINE vec maximum(vec best, vec value) { return blend(~(value <= best) & (best == best), value, best); }
+
 INLINE vec finish(const epilogue *end, vec value, vec scale, vec shift, const REAL *at, int64_t lanes) {
     if (end->scale) value = multiply_add(value, scale, shift);
     else if (end->shift) value += shift;

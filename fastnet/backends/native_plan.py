@@ -39,6 +39,7 @@ class Step:
     geometry: Conv2dGeometry | Pool2dGeometry | None = None
     arrays: list = field(default_factory=list)
     relu: bool = False
+    pooled: bool = False  # it keeps the largest of each 2x2 outputs
     add: Step | None = None
     join: tuple[Step, int] | None = None  # it writes these channels of another step's value, from that number on
     number: float = 0.0
@@ -94,7 +95,7 @@ def _can_end(step: Step, alone: bool) -> bool:
     """Whether more can happen to the step's sums before they are stored."""
     if not alone or step.shared or step.join:
         return False
-    return step.kind in SUMS and not step.relu
+    return step.kind in SUMS and not step.relu and not step.pooled
 
 
 def _conv2d(node, inputs, alone):
@@ -130,7 +131,7 @@ def _batch_norm(node, inputs, alone):
 
 def _relu(node, inputs, alone):
     (x,) = inputs
-    if _can_end(x, alone[0]) or (x.kind == "max_pool" and alone[0] and not x.shared):
+    if _can_end(x, alone[0]) or (alone[0] and not x.shared and (x.pooled or x.kind == "max_pool")):
         x.relu = True
         return x
     return Step("relu", inputs, x.shape)
@@ -152,6 +153,11 @@ def _add(node, inputs, alone):
 
 
 def _max_pool2d(node, inputs, alone):
+    (x,), g = inputs, node.arguments["geometry"]
+    halves = (g.R, g.S, *g.stride, *g.padding) == (2, 2, 2, 2, 0, 0, 0, 0) and (g.P, g.Q) == (g.H // 2, g.W // 2)
+    if halves and x.kind == "conv" and alone[0] and not (x.shared or x.pooled or x.add or x.geometry.groups > 1):
+        x.pooled, x.shape = True, node.shape[1:]
+        return x
     return Step("max_pool", inputs, node.shape[1:], node.arguments["geometry"])
 
 
@@ -167,8 +173,7 @@ def _global_avg_pool2d(node, inputs, alone):
 def _concat(node, inputs, alone):
     joined, first = Step("join", [], node.shape[1:]), 0
     for step, mine in zip(inputs, alone, strict=True):
-        depthwise = step.geometry is not None and step.kind == "conv" and step.geometry.groups == step.geometry.K > 1
-        if not (mine and step.kind == "conv" and step.add is None and step.join is None and not depthwise):
+        if not (mine and step.kind == "conv" and step.add is None and step.join is None and not step.shared):
             step = Step("copy", [step], step.shape)
         step.join = joined, first
         joined.inputs.append(step)
@@ -276,9 +281,9 @@ def _packed(step: Step, places) -> bytes:
     C, *pixels = step.inputs[0].shape if step.kind in ("subsample", "flatten") else step.shape
     home, first = step.join or (step, 0)
     numbers = struct.pack(
-        "=9qd",
+        "=10qd",
         *(KINDS.index(step.kind), place(step.inputs[0]), place(step.add), place(step), first, home.shape[0]),
-        *(math.prod(pixels), C, step.relu, step.number),
+        *(math.prod(pixels), C, step.relu, step.pooled, step.number),
     )
     packed = step.geometry.packed if step.geometry else b""
     return numbers + (packed + bytes(15 * 8) if step.kind == "conv" else bytes(18 * 8) + packed.ljust(15 * 8, b"\0"))

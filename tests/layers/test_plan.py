@@ -166,6 +166,47 @@ def test_batch_norm_with_the_batch_s_own_statistics():
         close(model.compile(2)(x), model(x), 1e-12)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+@pytest.mark.parametrize("channels, filters", [(1, 6), (3, 35), (20, 20), (9, 3)])
+@pytest.mark.parametrize("size", [(29, 23), (12, 30), (7, 45)])
+def test_pooling_inside_convolutions(isa, algorithm, channels, filters, size, dtype):
+    """The largest of each 2x2 outputs, to the last bit of what the layers give one after the other."""
+    relu, pool = fn.ReLU(), fn.MaxPool2d(2)
+    for after in ([pool], [relu, pool], [pool, relu]):
+        model = fn.Sequential(fn.Conv2d(filters, 3, padding=1), *after)
+        model.build((channels, *size), 0, dtype)
+        x = images(trained(model), 3)
+        with kernels(isa, algorithm):
+            plan = model.compile(3)
+            assert [step.kind for step in plan._run.steps] == ["conv"]
+            np.testing.assert_array_equal(plan(x), model(x))
+
+
+@needs_kernels
+@pytest.mark.parametrize("pool", [fn.MaxPool2d(2, 1), fn.MaxPool2d(3), fn.MaxPool2d(2, padding=1)])
+def test_other_pooling_stands_alone(pool):
+    model = fn.Sequential(fn.Conv2d(5, 3), fn.ReLU(), pool)
+    model.build((4, 11, 13))
+    x = images(trained(model), 2)
+    with kernels():
+        plan = model.compile()
+        assert [step.kind for step in plan._run.steps] == ["conv", "max_pool"]
+        np.testing.assert_array_equal(plan(x), model(x))
+
+
+@needs_kernels
+def test_ceil_mode_is_pooled_inside_only_where_it_adds_nothing():
+    for size, steps in ((12, 1), (11, 2)):
+        model = fn.Sequential(fn.Conv2d(5, 3, padding=1), fn.MaxPool2d(2, ceil_mode=True))
+        model.build((4, size, size))
+        x = images(trained(model), 2)
+        with kernels():
+            plan = model.compile()
+            assert len(plan._run.steps) == steps
+            np.testing.assert_array_equal(plan(x), model(x))
+
+
 # ---------------------------------------------------------------- the same bits
 
 
