@@ -27,6 +27,8 @@
 
 #include "conv_winograd_weight.h"
 
+#include "conv_scatter.h"
+
 #include "conv_gemm.h"
 
 #include "conv_fixed.h"
