@@ -85,3 +85,22 @@ static fn_algorithm conv_algorithm = FN_AUTO;
 
 fn_algorithm fn_conv_algorithm(void) { return __atomic_load_n(&conv_algorithm, __ATOMIC_RELAXED); }
 void fn_set_conv_algorithm(fn_algorithm algorithm) { __atomic_store_n(&conv_algorithm, algorithm, __ATOMIC_RELAXED); }
+
+static const char *notes[8];
+
+void fn_note(const char *form) {
+    for (int i = 0; i < 8; i++) {
+        const char *known = __atomic_load_n(&notes[i], __ATOMIC_RELAXED);
+        if (!known) __atomic_store_n(&notes[i], form, __ATOMIC_RELAXED);
+        if (!known || known == form) return;
+    }
+}
+
+int fn_notes(const char **forms, int most) {
+    int count = 0;
+    for (int i = 0; i < 8; i++) {
+        const char *form = __atomic_exchange_n(&notes[i], NULL, __ATOMIC_RELAXED);
+        if (form && count < most) forms[count++] = form;
+    }
+    return count;
+}

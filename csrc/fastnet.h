@@ -114,6 +114,10 @@ void fn_plan_ready(fn_plan *plan); /* after all steps are set */
 fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y); /* from any number of threads */
 void fn_plan_free(fn_plan *plan);
 
+/* Convolutions note by which form they ran, for the profile.  `form` is a literal. */
+void fn_note(const char *form);
+int fn_notes(const char **forms, int most); /* how many since the last time, and which (some may be there twice) */
+
 /* ---- the kernel table: one for each (ISA, dtype), filled by kernels/all.h ---- */
 
 struct fn_kernels {

@@ -231,6 +231,11 @@ MISTAKES = {
     "bench --ops conv3d": "no op is called conv3d",
     "bench --json nowhere/a.json": "does not exist",
     "verify --json nowhere/a.json": "does not exist",
+    "profile": "the following arguments are required: --model",
+    "profile --model lenet": "did you mean lenet5",
+    "profile --model lenet5 --input-shape 28x28": "argument --input-shape: expected channels x height x width",
+    "profile --model lenet5 --input-shape 1x8x8": "lenet5 cannot take images of shape (1, 8, 8)",
+    "profile --model lenet5 --seconds 0": "argument --seconds: expected a number > 0",
     "frobnicate": "invalid choice: 'frobnicate'",
 }
 
@@ -298,7 +303,7 @@ def test_resume_refuses_another_model(small, tmp_path, capsys):
 # ---------------------------------------------------------------- help, doctor, bench
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "bench", "verify", "doctor"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "bench", "profile", "verify", "doctor"])
 def test_help_shows_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -367,6 +372,41 @@ def test_bench(capsys, tmp_path):
     assert "FMA peak" in out and "relu" in out and "max_pool2d" not in out
     report = json.loads((tmp_path / "bench.json").read_text())
     assert {row["op"] for row in report["rows"]} == {"relu", "conv2d"} and report["peak_gflops"] > 0
+
+
+def test_profile(capsys, monkeypatch, tmp_path):
+    arguments = [
+        "profile",
+        "--model",
+        "three_layer_convnet",
+        "--batch",
+        "2",
+        "--input-shape",
+        "3x8x8",
+        "--seconds",
+        "1e-3",
+    ]
+    if not backends.NativeOps:
+        assert main(arguments) == 2
+        return
+    before = get_num_threads()
+    try:
+        assert main([*arguments, "--threads", "1", "--dtype", "float64"]) == 0
+    finally:
+        set_num_threads(before)
+    out = capsys.readouterr().out
+    assert "three_layer_convnet, training step, 2x3x8x8, float64" in out and ", 1 thread, " in out
+    for title in ("layer", "pass", "ms", "% step", "GFLOP/s", "% peak", "GB/s", "% mem", "bound by", "how"):
+        assert title in out
+    pytest.importorskip("matplotlib")
+    assert main([*arguments, "--inference", "--classes", "7", "--out", str(tmp_path / "a" / "b")]) == 0
+    assert "inference" in capsys.readouterr().out
+    report = json.loads((tmp_path / "a" / "b" / "profile.json").read_text())
+    assert (report["model"], report["batch"], report["training"]) == ("three_layer_convnet", 2, False)
+    assert (tmp_path / "a" / "b" / "roofline.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main([*arguments, "--out", str(tmp_path / "c")]) == 2
+    assert 'pip install "fastnet-cnn[plot]"' in capsys.readouterr().err and not (tmp_path / "c").exists()
 
 
 def test_verify(capsys, monkeypatch, tmp_path):

@@ -160,6 +160,7 @@ static void conv_prepare(conv_job *job) {
 }
 
 static void conv_execute(conv_job *job) {
+    note_form(job->form);
     if (job->form == BY_DEPTHWISE) depthwise_execute(job);
     else if (job->form == BY_WINOGRAD) winograd_execute(job);
     else if (job->form == BY_SMALL) small_execute(job);

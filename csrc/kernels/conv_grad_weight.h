@@ -123,9 +123,13 @@ static fn_status conv_grad_weight(const fn_conv *g, const void *x, const void *d
         memset(dw, 0, (size_t)(g->K * (g->C / g->groups) * g->R * g->S) * sizeof(REAL));
         return FN_OK;
     }
-    if (is_winograd_weight(g)) return winograd_weight_run(g, x, dy, dw);
+    if (is_winograd_weight(g)) {
+        note_form(BY_WINOGRAD);
+        return winograd_weight_run(g, x, dy, dw);
+    }
     for (int64_t group = 0; group < conv_jobs(g) && status == FN_OK; group++) {
         conv_job input = forward_job(g, group, x, dw, NULL, (REAL *)dy); /* what lies where w and y do there */
+        note_form(input.group ? BY_DEPTHWISE : is_small(&input) ? BY_SMALL : BY_GEMM);
         if (input.group) status = depthwise_weight_run(&input, dy, dw);
         else status = is_small(&input) ? small_weight_run(&input) : weight_run(&input);
     }

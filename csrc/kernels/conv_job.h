@@ -8,6 +8,16 @@
  */
 typedef enum { BY_GEMM, BY_NARROW, BY_SMALL, BY_WINOGRAD, BY_DEPTHWISE } conv_form;
 
+static void note_form(conv_form form) {
+    switch (form) {
+        case BY_GEMM: fn_note("gemm"); break;
+        case BY_NARROW: fn_note("narrow"); break;
+        case BY_SMALL: fn_note("small"); break;
+        case BY_WINOGRAD: fn_note("winograd"); break;
+        case BY_DEPTHWISE: fn_note("depthwise"); break;
+    }
+}
+
 typedef struct {
     int64_t N, H, W, C, in_pixel; /* the input: C channels are used of each pixel, pixels lie in_pixel apart */
     const REAL *in;

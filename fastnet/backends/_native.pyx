@@ -50,6 +50,7 @@ cdef extern from "fastnet.h" nogil:
         pass
     fn_algorithm fn_conv_algorithm()
     void fn_set_conv_algorithm(fn_algorithm algorithm)
+    int fn_notes(const char **forms, int most)
     ctypedef struct fn_kernels:
         int lanes
         fn_status (*gemm)(int64_t, int64_t, int64_t, const void *, int64_t, int64_t, const void *, int64_t, int64_t, const void *, void *) noexcept nogil
@@ -225,6 +226,12 @@ def conv_algorithm():
 
 def set_conv_algorithm(int algorithm):
     fn_set_conv_algorithm(<fn_algorithm>algorithm)
+
+def conv_forms():
+    """By which forms convolutions have run since the last call ("gemm", "winograd", ...)."""
+    cdef const char *forms[8]
+    cdef int i, count = fn_notes(forms, 8)
+    return sorted({forms[i].decode() for i in range(count)})
 
 def compiler():
     return fn_compiler().decode()

@@ -7,7 +7,7 @@ import sys
 import warnings
 
 from fastnet import __version__
-from fastnet.cli import bench, course, doctor, evaluate, train, verify
+from fastnet.cli import bench, course, doctor, evaluate, profile, train, verify
 from fastnet.cli.arguments import Parser
 from fastnet.cli.errors import UserError, user_mistakes
 
@@ -18,6 +18,7 @@ _EPILOG = """examples:
   fastnet train --data mnist:DIR --model lenet5     LeNet-5 on MNIST, from its four original files in DIR
   fastnet evaluate runs/digits-three_layer_convnet  what the trained model is worth, class by class
   fastnet bench --quick                             the kernels of this machine against plain NumPy
+  fastnet profile --model resnet20                  how long each layer takes, and what bounds it
   fastnet verify                                    whether results have the same bits, however they are computed
   fastnet course kernel                             a Jupyter kernel that runs course assignments on fastnet
   fastnet doctor                                    what is installed, and what is wrong with it
@@ -29,7 +30,7 @@ def parser() -> Parser:
     top = Parser(prog="fastnet", description="Train and run convolutional networks on CPUs, fast.", epilog=_EPILOG)
     top.add_argument("--version", action="version", version=f"fastnet {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for module in (train, evaluate, bench, verify, course, doctor):
+    for module in (train, evaluate, bench, profile, verify, course, doctor):
         module.add_parser(commands)
     return top
 

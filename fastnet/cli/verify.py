@@ -38,6 +38,7 @@ def run(args) -> int:
         import fastnet
         from fastnet.backends import _native
         from fastnet.diagnose import fingerprint, machine, variants
+        from fastnet.storage import atomic_write
 
         runs = variants()
         print(f"fastnet {fastnet.__version__}, kernels built by {_native.compiler()}, on {machine.cpu_name()}")
@@ -63,7 +64,7 @@ def run(args) -> int:
             "same": not others,
             "hashes": {dtype: prints[0].hashes for dtype, prints in found.items()},
         }
-        args.json.write_text(json.dumps(facts, indent=1) + "\n")
+        atomic_write(args.json, lambda file: file.write(json.dumps(facts, indent=1).encode() + b"\n"))
     return 1 if others else 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from fastnet.layers.base import Layer, step
 from fastnet.layers.fusion import Normalized, inference_steps, training_steps
 from fastnet.layers.norm import BatchNorm2d
-from fastnet.layers.tracing import tracing
+from fastnet.layers.tracing import infer, tracing
 
 __all__ = ["Sequential", "Residual", "Concat"]
 
@@ -149,13 +149,13 @@ class Sequential(_Container):
         if tracing():
             return _finish(super().infer(x, ops), ops, **ending)
         for layer in self.inference[:-1]:
-            x = layer.infer(x, ops)
+            x = infer(layer, x, ops)
         if not self.inference:
             return _finish(x, ops, **ending)
         last = self.inference[-1]
         if ending and isinstance(last, Normalized):
-            return last.infer(x, ops, **ending)
-        return _finish(last.infer(x, ops), ops, **ending)
+            return infer(last, x, ops, **ending)
+        return _finish(infer(last, x, ops), ops, **ending)
 
 
 def _finish(y, ops, add=None, relu=False):
@@ -233,10 +233,10 @@ class Residual(_Container):
     def infer(self, x, ops, relu=False):
         if tracing():
             return super().infer(x, ops, relu=relu)
-        side = self._shortcut.infer(x, ops) if self._shortcut else x
+        side = infer(self._shortcut, x, ops) if self._shortcut else x
         if isinstance(self._body, Sequential):
-            return self._body.infer(x, ops, add=side, relu=relu)
-        return _finish(self._body.infer(x, ops), ops, side, relu)
+            return infer(self._body, x, ops, add=side, relu=relu)
+        return _finish(infer(self._body, x, ops), ops, side, relu)
 
 
 class Concat(_Container):
@@ -275,4 +275,4 @@ class Concat(_Container):
         return y, backward
 
     def infer(self, x, ops):
-        return ops.concat([layer.infer(x, ops) for layer in self._children.values()])
+        return ops.concat([infer(layer, x, ops) for layer in self._children.values()])

@@ -14,10 +14,15 @@ from fastnet.layers.linear import Linear
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.pool import MaxPool2d
 
-__all__ = ["training_steps", "inference_steps", "Rectified", "Normalized"]
+__all__ = ["training_steps", "inference_steps", "title", "Rectified", "Normalized"]
 
 # Exactly these: a subclass may compute something else.
 _WITH_RELU = {Conv2d, Linear, BatchNorm1d, BatchNorm2d, MaxPool2d}
+
+
+def title(step) -> str:
+    """What tables call a layer, or a step of several."""
+    return step.title if isinstance(step, (Rectified, Normalized)) else type(step).__name__
 
 
 class Rectified:
@@ -27,6 +32,10 @@ class Rectified:
 
     def __init__(self, layer):
         self.layer = layer
+
+    @property
+    def title(self) -> str:
+        return f"{title(self.layer)}+ReLU"
 
     @property
     def own(self):
@@ -51,6 +60,14 @@ class Normalized:
 
     def __init__(self, conv: Conv2d, norm: BatchNorm2d):
         self.conv, self.norm = conv, norm
+
+    @property
+    def title(self) -> str:
+        return f"{title(self.conv)}+{title(self.norm)}"
+
+    @property
+    def path(self) -> str:
+        return self.conv.path
 
     def infer(self, x, ops, add=None, relu=False):
         scale, shift = self.norm.as_affine()

@@ -62,6 +62,16 @@ class Prediction:
         ops, shape = current(), self.input_shape if input_shape is None else tuple(input_shape)
         return Plan(record(self.infer, (1, *shape), self.dtype), ops, batch_size)
 
+    def profile(self, x, training: bool = True, seconds: float = 5.0):
+        """How long each layer takes where it runs in a whole step on the batch x, and what bounds it.
+
+        The result prints as a table; ``.to_dict()`` gives numbers, ``.plot("roofline.png")`` a picture.  The model is
+        left as it was.  See :func:`fastnet.diagnose.profile`.
+        """
+        import fastnet
+
+        return fastnet.diagnose.profile(self, x, training, seconds)
+
     def predict(self, X, batch_size: int = 128):
         """Outputs (scores) for all of X, (N, *output_shape), as a NumPy array; ``.argmax(1)`` gives classes.
 

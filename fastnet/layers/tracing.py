@@ -1,13 +1,14 @@
-"""A look at every array that a model computes, on its way."""
+"""A look at every array that a model computes on its way, and at every step while it runs."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
 
-__all__ = ["trace", "tracing", "step"]
+__all__ = ["trace", "tracing", "watch", "step", "infer"]
 
 _tracer: Callable | None = None
+_watcher = None
 
 
 @contextlib.contextmanager
@@ -32,8 +33,28 @@ def tracing() -> bool:
     return _tracer is not None
 
 
+@contextlib.contextmanager
+def watch(watcher) -> Iterator[None]:
+    """Leave it to ``watcher.run(step, x, training, ops, options)``, and in inference to ``watcher.infer(step, x, ops,
+    options)``, to call the ``run`` and ``infer`` of every step, fused as always, inside the ``with`` block.
+    """
+    global _watcher
+    previous, _watcher = _watcher, watcher
+    try:
+        yield
+    finally:
+        _watcher = previous
+
+
+def infer(layer, x, ops, **options):
+    """``layer.infer`` under the eyes of :func:`watch`; containers call their children through it."""
+    return layer.infer(x, ops, **options) if _watcher is None else _watcher.infer(layer, x, ops, options)
+
+
 def step(layer, x, training: bool, ops, **options):
-    """``layer.run`` under the eyes of :func:`trace`; containers call their children through it."""
+    """``layer.run`` under the eyes of :func:`trace` and :func:`watch`; containers call their children through it."""
+    if _watcher is not None:
+        return _watcher.run(layer, x, training, ops, options)
     if _tracer is None or not layer.traced:
         return layer.run(x, training, ops, **options)
     tracer, name = _tracer, layer.path or type(layer).__name__
