@@ -19,10 +19,14 @@ from typing import NamedTuple
 
 
 class Side(NamedTuple):
-    """A program to compare: its name in the table, and the command that calls `serve`."""
+    """A program to compare: its name in the table, and the command that calls `serve`.
+
+    Where one with `may_fail` raises or computes something else, it is left out of that case, and the reason is told.
+    """
 
     name: str
     command: Sequence[str]
+    may_fail: bool = False
 
 
 class Timing(NamedTuple):
@@ -90,7 +94,7 @@ class Worker:
     """A side's process."""
 
     def __init__(self, side: Side, threads: int):
-        self.name = side.name
+        self.name, self.may_fail = side.name, side.may_fail
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "FASTNET_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(
             list(side.command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -158,19 +162,16 @@ def compare(
     Raises
     ------
     PeerError
-        A worker fails, or its results differ from the first side's.
+        A worker fails, or its results differ from the first side's; or nobody is left beside the first.
     """
     workers = [Worker(side, threads) for side in sides]
     results = []
     try:
         for case in cases:
-            prints = [worker.ask(do="prepare", case=case)["fingerprint"] for worker in workers]
-            for worker, found in zip(workers[1:], prints[1:], strict=True):
-                if not agree(found, prints[0], case.get("tolerance", tolerance)):
-                    raise PeerError(f"{case}: {worker.name} and {workers[0].name} compute different results")
-            bests = {worker.name: [] for worker in workers}
+            fit = prepared(workers, case, case.get("tolerance", tolerance))
+            bests = {worker.name: [] for worker in fit}
             for _ in range(rounds):
-                for worker in workers:
+                for worker in fit:
                     bests[worker.name].append(min(worker.ask(do="time", seconds=seconds, cpu_time=cpu_time)["ms"]))
             timings = {name: Timing(min(ms), statistics.median(ms)) for name, ms in bests.items()}
             results.append(timings)
@@ -180,6 +181,25 @@ def compare(
         for worker in workers:
             worker.close()
     return results
+
+
+def prepared(workers: Sequence[Worker], case: dict, tolerance: float) -> list[Worker]:
+    """Those that are ready to be timed on a case, and compute what the first one does."""
+    fit, expected, title = [], None, case.get("name", case)
+    for worker in workers:
+        try:
+            found = worker.ask(do="prepare", case=case)["fingerprint"]
+            expected = expected or found
+            if not agree(found, expected, tolerance):
+                raise PeerError(f"{title}: {worker.name} and {workers[0].name} compute different results")
+            fit.append(worker)
+        except PeerError as error:
+            if not worker.may_fail:
+                raise
+            print(f"{worker.name} is left out: {error}", flush=True)
+    if len(workers) > 1 and len(fit) == 1:
+        raise PeerError(f"{title}: nobody is left to compare {fit[0].name} with")
+    return fit
 
 
 def ratio(timings: dict[str, Timing], mine: str, median: bool = False) -> float:
@@ -216,7 +236,8 @@ class Table:
     def row(self, case: dict, timings: dict[str, Timing]) -> None:
         ratios = (f"{ratio(timings, self.mine, median):.2f}" for median in (False, True))
         more = (cell(case, timings) for cell in self.more.values())
-        self._print(case["name"], [f"{timings[name].best:.3f}" for name in self.names], [*ratios, *more])
+        times = [f"{timings[name].best:.3f}" if name in timings else "-" for name in self.names]
+        self._print(case["name"], times, [*ratios, *more])
 
     def _print(self, title, times, ratios) -> None:
         cells = [*(f"{cell:>14}" for cell in times), *(f"{cell:>7}" for cell in ratios)]

@@ -103,10 +103,10 @@ def summary(run: Run) -> str:
 
 def details(run: Run) -> str:
     """A row for each case."""
-    names = list(run.results[0].timings)
+    names = list(dict.fromkeys(name for result in run.results for name in result.timings))
     rows = []
     for result in run.results:
-        times = [f"{result.timings[name].best:.2f}" for name in names]
+        times = [f"{result.timings[name].best:.2f}" if name in result.timings else "left out" for name in names]
         rows.append((result.case["name"], *times, f"{result.ratio:.2f}x", result.rate))
     titles = [f"{name}, ms" for name in names]
     return table((f"forward and backward, {run.dtype}", *titles, "ratio to the best", "effective GFLOP/s"), rows)

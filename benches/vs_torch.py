@@ -3,9 +3,9 @@
     python benches/vs_torch.py [--quick] [--only step] [--dtype float64] [--torch-python PATH]
 
 Forward and all gradients; a step is forward, loss, backward and SGD with momentum.  PyTorch runs in processes of its
-own: in NCHW, in channels_last (NHWC), and both compiled by torch.compile where that works, which needs a C++ compiler;
-ratios are to the best of them.  Results are compared before anything is timed.  Lists and the figures to reach are in
-workloads.py; at the end stands which were reached.
+own: in NCHW, in channels_last (NHWC), and both compiled by torch.compile where that works, which needs a C++ compiler,
+and computes the same; ratios are to the best of them.  Results are compared before anything is timed.  Lists and the
+figures to reach are in workloads.py; at the end stands which were reached.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def torch_sides(python: str, names) -> tuple[str, list[peers.Side]]:
             names = [name for name in names if "--compile" not in PEERS[name]]
     if not names:
         raise peers.PeerError("nothing is left to compare with")
-    return version, [peers.Side(name, [python, str(HERE / "torch_worker.py"), *PEERS[name]]) for name in names]
+    worker = [python, str(HERE / "torch_worker.py")]
+    return version, [peers.Side(name, [*worker, *PEERS[name]], "--compile" in PEERS[name]) for name in names]
 
 
 def processor() -> str:
@@ -97,7 +98,7 @@ def machine(version: str, threads: int) -> str:
     from fastnet.backends import _native
 
     mine = f"fastnet {fn.__version__} ({_native.isa()}, {_native.compiler()})"
-    return f"{processor()}, {threads} threads, {mine} against PyTorch {version} on CPU"
+    return f"{processor()}, {threads} thread{'s' * (threads > 1)}, {mine} against PyTorch {version} on CPU"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -141,6 +141,20 @@ def test_compare_times_all_sides_in_turn(peers):
     assert seen == [{"value": 3.0}]
 
 
+def test_who_may_fail_is_left_out_of_a_case(peers, capsys):
+    may_fail = side(peers, "b", 0, 1.1)._replace(may_fail=True)
+    sides = [side(peers, "a", 0), may_fail, side(peers, "c", 0)]
+    table = peers.Table([each.name for each in sides], "a")
+    case = {"name": "a case", "value": 3.0}
+    (found,) = peers.compare(sides, [case], 1, 1, 0.0, show=table.row)
+    assert list(found) == ["a", "c"] and peers.ratio(found, "a") == found["c"].best / found["a"].best
+    told, row = capsys.readouterr().out.splitlines()[1:]
+    assert "b is left out" in told and "b and a compute different results" in told
+    assert row.split()[:2] == ["a", "case"] and row.split()[3] == "-"
+    with pytest.raises(peers.PeerError, match="nobody is left to compare a with"):
+        peers.compare([sides[0], may_fail], [case], 1, 1, 0.0)
+
+
 def test_sleeping_takes_no_processor_time(peers):
     (found,) = peers.compare([side(peers, "asleep", 0.05)], [{"value": 3.0}], 1, 1, 0.0, cpu_time=True)
     assert found["asleep"].best < 25
