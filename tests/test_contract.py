@@ -85,7 +85,7 @@ def test_every_op_that_the_package_calls_exists():
                 if direct or current:
                     called.add(node.attr)
     assert len(called) > 20
-    assert called - set(methods(Ops)) - {"name", "xp"} == set()
+    assert called - set(methods(Ops)) - {"name", "xp", "threads"} == set()
 
 
 def test_backends_are_chosen_by_name():
