@@ -139,7 +139,10 @@ def _each(args, done: str, change) -> int:
             outcome = change(package)
         print(f"{package}: {f'{done} ' if outcome.changed else ''}{', '.join(outcome.changed) or 'nothing to do'}")
         for name in outcome.left:
-            print(f"{package / name} was changed after the patch, and left as it is; the original: {STORE}/{name}")
+            print(
+                f"{package / name} was changed after the patch, and left as it is; its original is {STORE}/{name}: to "
+                f"have it back, move {name} away and do this again"
+            )
             status = 1
     return status
 

@@ -10,7 +10,6 @@ that was named, wherever it is nested.  Files that students write are never serv
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import sys
@@ -62,13 +61,16 @@ def install(package: str | Iterable[str] = "cs231n", level: int = 2) -> None:
 
 
 def uninstall() -> None:
-    """Take the hook and the stand-ins out; given modules that are loaded are imported anew, from their folder."""
+    """Take the hook and the stand-ins out; given modules that are loaded are imported anew, from their folder.
+
+    Where one cannot be imported, a warning says why, and names that hold fastnet's functions keep them.
+    """
     packages = list(_finder.levels)
     _finder.levels.clear()
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
+    _refresh(packages)  # while there are stand-ins: the folder's own modules may import them
     standins.uninstall()
-    _refresh(packages)
 
 
 def add_options(parser) -> None:
@@ -82,7 +84,7 @@ def add_options(parser) -> None:
 
 
 def _checked(package) -> list[str]:
-    names = [package] if isinstance(package, str) else list(package)
+    names = list(package) if isinstance(package, Iterable) and not isinstance(package, (str, bytes)) else [package]
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"install: package must be a string or several, got {name!r}")
@@ -184,12 +186,20 @@ def _replace(fullnames: list[str]) -> list[str]:
         vars(sys.modules.get(package, types.ModuleType(package))).pop(name, None)
     successors = {}
     for fullname, module in old.items():
-        with contextlib.suppress(ImportError):  # on the way out: the folder's own may need what is not there
+        try:
             new = importlib.import_module(fullname)
-            successors[id(module)] = new
-            for name, value in vars(module).items():
-                if callable(value) and _is_defined_in(value, fullname) and hasattr(new, name):
-                    successors[id(value)] = getattr(new, name)
+        except Exception as error:  # the folder's own may be Python 2, or need what is not there
+            if not fullname.endswith(".im2col_cython"):  # which often was never built
+                warnings.warn(
+                    f"fastnet: {fullname} cannot be imported from its folder ({type(error).__name__}: {error}); names "
+                    "that hold its functions keep those that they have. To be rid of these, restart the kernel.",
+                    stacklevel=4,
+                )
+            continue
+        successors[id(module)] = new
+        for name, value in vars(module).items():
+            if callable(value) and _is_defined_in(value, fullname) and hasattr(new, name):
+                successors[id(value)] = getattr(new, name)
     return _rebind(successors)
 
 

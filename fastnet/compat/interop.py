@@ -102,9 +102,13 @@ def as_course_model(model: Layer, loss: str | Callable = "softmax", reg: float =
 
     Raises
     ------
-    RuntimeError
-        A model that is not built.
+    TypeError, RuntimeError
+        No layer; a model that is not built.
     """
+    if not isinstance(model, Layer):
+        raise TypeError(
+            f"as_course_model: model must be a fastnet layer such as Sequential, got {type(model).__name__}"
+        )
     return _CourseModel(model, loss, reg)
 
 
@@ -203,5 +207,15 @@ def from_course_model(course_model, loss: str | Callable = "softmax") -> Layer:
         step asks the course model twice, without labels for the scores and with them for the gradients; the training
         accuracy is therefore that of its test mode.  What it keeps beside `params` (running means, random streams) is
         not in ``state_dict()`` or checkpoints.
+
+    Raises
+    ------
+    TypeError
+        No such `params` and `loss`.
     """
+    if not getattr(course_model, "params", None) or not callable(getattr(course_model, "loss", None)):
+        raise TypeError(
+            "from_course_model: a course model has params, a dict that is not empty, and loss(X, y=None); "
+            f"{type(course_model).__name__} has not"
+        )
     return _CourseLayer(course_model, loss)

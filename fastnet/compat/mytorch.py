@@ -114,7 +114,7 @@ class _ConvStride1:
         ``b = bias_init_fn(out_channels)``; zeros by default.
     """
 
-    _axes = 1
+    _axes, _saved = 1, None
 
     def __init__(self, in_channels, out_channels, kernel_size, weight_init_fn=None, bias_init_fn=None):
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
@@ -129,6 +129,8 @@ class _ConvStride1:
 
     def backward(self, dLdZ):
         """dLdA; adds to ``dLdW`` and ``dLdb``."""
+        if self._saved is None:
+            raise ValueError(f"{type(self).__name__}: backward needs a call of forward before it")
         dLdZ = np.asarray(dLdZ)
         dLdA, dLdW, dLdb = kernels.conv_backward(self._images(dLdZ), self._saved, self._images(self.W))
         self.dLdW += dLdW.reshape(self.dLdW.shape)

@@ -47,6 +47,8 @@ class Array:
     __slots__ = ("_data",)
 
     def __init__(self, size):
+        if int(size) < 0:
+            raise ValueError(f"Array: size must be 0 or more, got {size}")
         self._data = current().empty((int(size),), np.float32)
 
     @property

@@ -24,7 +24,7 @@ from fastnet.storage import atomic_write
 __all__ = ["STORE", "Outcome", "describe", "find_packages", "patch", "unpatch"]
 
 STORE = ".fastnet-originals"
-_MANIFEST, _RESTORED = "manifest.json", "restored"
+_MANIFEST, _PASSING = "manifest.json", "passing"
 _SHIM = '''"""fastnet's `{name}`, written by `fastnet course patch`; the course's own lies in {store}.
 
 Before you hand in: `fastnet course unpatch DIR` restores the folder.
@@ -94,11 +94,12 @@ def patch(package: Path, level: int = 2) -> Outcome:
         manifest = _save(package, level)
     elif manifest["level"] != level:
         raise ValueError(f"{package} is patched at level {manifest['level']}; unpatch it first")
-    outcome = Outcome([], [])
+    outcome, passing = Outcome([], []), package / STORE / _PASSING
     for name, text in manifest["written"].items():
         now = _digest(package / name)
         if now == manifest["saved"].get(name):
-            atomic_write(package / name, lambda file, text=text: file.write(text.encode()))
+            atomic_write(passing, lambda file, text=text: file.write(text.encode()))  # not where halves would stay
+            os.replace(passing, package / name)
             outcome.changed.append(name)
         elif now != _digest_of(text):
             outcome.left.append(name)
@@ -141,7 +142,7 @@ def _discard_copies(package: Path) -> None:
     """Remove what was left by an interruption before the manifest came, or after it went: copies of what is there."""
     store = package / STORE
     for path in sorted(store.rglob("*")):
-        is_passing = path.name.endswith((".tmp", ".pyc")) or path.name == _RESTORED
+        is_passing = path.name.endswith((".tmp", ".pyc")) or path.name == _PASSING
         if path.is_file() and not is_passing and _digest(path) != _digest(package / path.relative_to(store)):
             raise ValueError(f"{path} is no copy of a file in {package}, and no manifest says why; move it away first")
     if store.exists():
@@ -194,8 +195,8 @@ def unpatch(package: Path) -> Outcome:
                 (package / name).unlink()
             else:
                 (package / name).parent.mkdir(exist_ok=True)
-                shutil.copy2(store / name, store / _RESTORED)  # the copy stays until all is done
-                os.replace(store / _RESTORED, package / name)
+                shutil.copy2(store / name, store / _PASSING)  # the copy stays until all is done
+                os.replace(store / _PASSING, package / name)
     if outcome.left:
         return outcome
     if not manifest["had_cache"] and (package / "__pycache__").is_dir() and not os.listdir(package / "__pycache__"):
@@ -222,7 +223,7 @@ def describe(package: Path) -> list[str]:
         for name, text in manifest["written"].items():
             now = _digest(package / name)
             if now == manifest["saved"].get(name):
-                lines.append(f"{name}: not replaced, something was interrupted; patch or unpatch goes on from there")
+                lines.append(f"{name}: as the course gave it; patch or unpatch goes on from there")
             elif now is None:
                 lines.append(f"{name}: removed since; unpatch restores it")
             elif now != _digest_of(text):

@@ -178,6 +178,16 @@ def test_a_model_must_be_built():
         compat.as_course_model(fn.Sequential(fn.Linear(3)))
 
 
+def test_what_is_no_model_is_refused():
+    with pytest.raises(TypeError, match="must be a fastnet layer such as Sequential, got int"):
+        compat.as_course_model(3)
+    for params in ({}, None):
+        with pytest.raises(TypeError, match="has params, a dict that is not empty, and loss"):
+            compat.from_course_model(type("Net", (), {"params": params, "loss": lambda X, y=None: X})())
+    with pytest.raises(TypeError, match="type has not"):
+        compat.from_course_model(type("Net", (), {"params": {"W": 1}}))
+
+
 def test_checkpoints_of_the_courses_solver_hold_the_model(tmp_path):
     data, model = make_data(), fastnet_net()
     net = compat.as_course_model(model)

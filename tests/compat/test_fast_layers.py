@@ -287,6 +287,8 @@ def test_pooling_errors():
         fast_layers.max_pool_forward_reshape(normal(1, 1, 4, 4), pool_param(2, 2, 1))
     with pytest.raises(AssertionError, match="tile"):
         fast_layers.max_pool_forward_reshape(normal(1, 1, 5, 4), pool_param(2, 2, 2))
+    with pytest.raises(ValueError, match=r"must have 4 axes, got shape \(3, 8, 8\)"):
+        fast_layers.max_pool_forward_fast(normal(3, 8, 8), pool_param(2, 2, 2))
     with pytest.raises(ValueError, match="kernel 5x5 is larger"):
         fast_layers.max_pool_forward_fast(normal(1, 1, 4, 4), pool_param(5, 5, 1))
 

@@ -164,6 +164,40 @@ def test_uninstall_gives_the_folder_its_modules_back(folder, notebook, capsys):
     compat.uninstall()  # twice is no mistake
 
 
+def test_uninstall_with_files_of_old_years(folder):
+    """The folder's own modules may need the stand-ins, as they did when they were imported."""
+    path = folder / "cs231n" / "fast_layers.py"
+    path.write_text("from past.builtins import xrange\nfrom six.moves import cPickle\n" + path.read_text())
+    code = (
+        "import sys\n"
+        "from fastnet import compat\n"
+        "from fastnet.compat import standins\n"
+        "missing = set(standins.missing())\n"
+        "for _ in range(2):\n"
+        "    compat.install()\n"
+        "    from cs231n.fast_layers import conv_forward_fast\n"
+        "    compat.uninstall()\n"
+        "    print(conv_forward_fast.__module__, sys.modules['cs231n.fast_layers'].__name__)\n"
+        "    assert not missing & set(sys.modules)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), *filter(None, sys.path)))}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    lines = [line for line in result.stdout.splitlines() if line.startswith("cs231n.")]
+    assert lines == ["cs231n.fast_layers cs231n.fast_layers"] * 2, result.stderr
+
+
+@pytest.mark.parametrize("line, reason", [("print 'built'", "SyntaxError"), ("import no_torch", "no_torch")])
+def test_uninstall_says_what_cannot_be_imported(folder, notebook, line, reason):
+    path = folder / "cs231n" / "fast_layers.py"
+    path.write_text(f"{line}\n{path.read_text()}")
+    compat.install()
+    notebook.run("from cs231n.fast_layers import *")
+    with pytest.warns(UserWarning, match=f"fast_layers cannot be imported from its folder .*{reason}"):
+        compat.uninstall()
+    assert notebook.conv_forward_fast.__module__.startswith("fastnet.")
+    assert finders() == []
+
+
 def test_several_packages_and_nested_ones(tmp_path, monkeypatch):
     for package in ("cs231n", "deeplearning", "assignment2/cs231n", "mycourse"):
         assignment.lay_out(tmp_path, package)
@@ -215,6 +249,8 @@ def test_reloading(folder, notebook):
         ({"package": "assignment2/cs231n"}, ValueError, "'assignment2/cs231n' is not a package as it is imported"),
         ({"package": ""}, ValueError, "not a package"),
         ({"package": ["cs231n", 3]}, TypeError, "must be a string or several, got 3"),
+        ({"package": 3}, TypeError, "must be a string or several, got 3"),
+        ({"package": b"cs231n"}, TypeError, "must be a string or several, got b'cs231n'"),
         ({"level": 3}, ValueError, "level must be 1 .* or 2 .*, got 3"),
     ],
 )

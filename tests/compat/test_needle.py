@@ -249,6 +249,7 @@ def test_sizes_that_do_not_fit_are_refused():
         lambda: needle.matmul_tiled(a, a, a, 3, 1, 3),
         lambda: needle.reduce_sum(a, b, 2),
         lambda: needle.reduce_max(a, b, 1),
+        lambda: needle.Array(-1),
     ):
         with pytest.raises(ValueError):
             call()

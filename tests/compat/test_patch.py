@@ -160,7 +160,11 @@ def interrupted(monkeypatch, change, after):
         return stop
 
     with monkeypatch.context() as context:
-        context.setattr(patch, "atomic_write", counted(patch.atomic_write))
+        context.setattr(
+            patch,
+            "atomic_write",
+            counted(patch.atomic_write, half=lambda path: path.with_name(f".{path.name}.tmp").write_bytes(b"half")),
+        )
         context.setattr(os, "replace", counted(os.replace))
         context.setattr(
             shutil,

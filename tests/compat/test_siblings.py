@@ -226,6 +226,12 @@ def test_mytorch_conv1d(stride, pad, kernel):
     np.testing.assert_array_equal(layer.conv1d_stride1.dLdb, db)
 
 
+def test_mytorch_backward_needs_a_forward():
+    for layer in (mytorch.Conv1d_stride1(3, 4, 3), mytorch.Conv2d_stride1(3, 4, 3)):
+        with pytest.raises(ValueError, match="stride1: backward needs a call of forward before it"):
+            layer.backward(np.ones((2, 4, 6)))
+
+
 @pytest.mark.parametrize("axes", [1, 2])
 def test_mytorch_a_strided_layer_is_its_parts(axes):
     """Conv = padding, then the layer at stride 1, then downsampling, as the homework composes them; and transposed."""

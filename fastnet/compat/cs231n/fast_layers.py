@@ -25,6 +25,7 @@ from fastnet.compat.cs231n.im2col import (
     im2col_naive,
 )
 from fastnet.compat.cs231n.im2col_cython import col2im_6d_cython, col2im_cython, im2col_cython
+from fastnet.geometry import Pool2dGeometry
 
 __all__ = [  # what a star import of the starter code's module gives
     "col2im",
@@ -185,8 +186,8 @@ def max_pool_forward_fast(x, pool_param):
     cache : ("reshape" or "im2col", that method's cache)
     """
     (height, width), stride = _windows(pool_param)
-    H, W = np.shape(x)[2:]
-    if height == width == stride and H % height == 0 and W % width == 0:
+    g = Pool2dGeometry.make(np.shape(x), (height, width), stride, op="max_pool")
+    if height == width == stride and g.H % height == 0 and g.W % width == 0:
         out, cache = max_pool_forward_reshape(x, pool_param)
         return out, ("reshape", cache)
     out, cache = max_pool_forward_im2col(x, pool_param)
