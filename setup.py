@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -31,6 +32,17 @@ To install without it, on the slow NumPy reference backend:  FASTNET_NO_EXT=1 pi
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 
+def at_once(compile_all):
+    """Compile a list of sources with a process for each processor; setuptools takes one after the other."""
+
+    def compile_each(sources, **options):
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = pool.map(lambda source: compile_all([source], **options), sources)
+            return [name for names in objects for name in names]
+
+    return compile_each
+
+
 class BuildKernels(build_ext):
     """build_ext that sets the flags, probes OpenMP where it is asked for, and says what is missing."""
 
@@ -40,6 +52,8 @@ class BuildKernels(build_ext):
         openmp_compile, openmp_link = self.openmp(windows)
         ext.extra_compile_args += openmp_compile
         ext.extra_link_args = openmp_link + shlex.split(os.environ.get("FASTNET_LDFLAGS", ""))
+        if not windows:
+            self.compiler.compile = at_once(self.compiler.compile)
         try:
             super().build_extension(ext)
         except (CompileError, LinkError, PlatformError) as error:
