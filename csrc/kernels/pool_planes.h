@@ -64,7 +64,7 @@ INLINE void unhalve(fn_ties ties, int64_t Q, const REAL *top, const REAL *low, c
 
 /* ---- any windows: one tap after the other meets a row of them ---- */
 
-INLINE REAL larger(REAL held, REAL value) { return !(value <= held) & (held == held) ? value : held; }
+INLINE REAL larger(REAL held, REAL value) { return (!(value <= held) & (held == held)) ? value : held; }
 INLINE int matches(REAL value, REAL largest) { return (value == largest) | (value != value); }
 
 typedef enum { FIND_LARGEST, COUNT_MATCHES, GIVE, GIVE_ONCE } tap_pass;
