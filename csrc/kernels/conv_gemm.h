@@ -233,7 +233,10 @@ static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w
     int64_t together = groups_together(g), taps = g->R * g->S, depth = g->C / g->groups;
     int64_t C = depth * together, K = g->K / g->groups * together;
     fn_status status = FN_OK;
-    if (is_scattered(g)) return scatter_grad_input(g, dy, w, add, dx);
+    if (is_scattered(g)) {
+        fn_note("scatter");
+        return scatter_grad_input(g, dy, w, add, dx);
+    }
     for (int64_t group = 0; group < conv_jobs(g); group++)
         for (int64_t a = 0; a < min64(g->stride_h, g->H); a++)
             for (int64_t b = 0; b < min64(g->stride_w, g->W) && status == FN_OK; b++) {

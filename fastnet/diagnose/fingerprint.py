@@ -144,13 +144,18 @@ def _labels(count: int, classes: int, stream: int) -> np.ndarray:
 # ---------------------------------------------------------------- what is computed
 
 
+def _known(model):
+    """The model with weights that do not depend on NumPy's generators: uniform, of variance 2 / fan-in."""
+    for stream, parameter in enumerate(model.parameters()):
+        if parameter.value.ndim > 1:
+            limit = parameter.dtype.type(math.sqrt(6 / math.prod(parameter.shape[1:])))
+            parameter.value[...] = _numbers(parameter.shape, parameter.dtype, stream) * limit
+    return model
+
+
 def _of_training(dtype: str, steps: int = 20, images: int = 16) -> str:
     """The weights, statistics and losses of a training run."""
-    model = models.create("resnet20", 10, dtype=dtype)
-    for stream, parameter in enumerate(model.parameters()):
-        if parameter.value.ndim > 1:  # uniform, variance 2 / fan-in
-            limit = math.sqrt(6 / math.prod(parameter.shape[1:]))
-            parameter.value[...] = _numbers(parameter.shape, np.dtype(dtype), stream) * np.dtype(dtype).type(limit)
+    model = _known(models.create("resnet20", 10, dtype=dtype))
     sgd = optim.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=1e-4)
     found = []
     for step in range(steps):
@@ -173,6 +178,8 @@ def _results(ops, dtype) -> Iterator[tuple[str, list]]:
             yield f"convolution, {algorithm}", [array for case in cases for array in _convolution(ops, dtype, *case)]
     finally:
         set_conv_algorithm(before)
+    yield "convolution, fused", list(_fused(ops, dtype))
+    yield "networks in one call", list(_plans(ops, dtype))
     x, dy = _numbers((9, 33, 17, 16), dtype, 1), _numbers((9, 33, 17, 16), dtype, 2)
     yield "linear", [array for sizes in ((127, 600, 65), (1, 3000, 40)) for array in _linear(ops, dtype, *sizes)]
     yield "batch norm", list(_batch_norm(ops, dtype, x, dy))
@@ -197,10 +204,29 @@ def _convolution(ops, dtype, x_shape, w_shape, stride, padding, dilation, groups
     return [y, *ops.conv2d_backward(_numbers(y.shape, dtype, 3), saved), columns, ops.col2im(columns, geometry)]
 
 
+def _fused(ops, dtype):
+    for case in (_DIRECT[0], _DIRECT[1], _DIRECT[7], *_WINOGRAD):
+        geometry = Conv2dGeometry.make(*case)
+        shapes = (*case[:2], case[1][:1], case[1][:1], geometry.y_shape, geometry.x_shape)
+        x, w, scale, shift, dy, dx = (_numbers(shape, dtype, i) for i, shape in enumerate(shapes))
+        y, saved = ops.conv2d(x, w, shift, geometry, relu=True)
+        yield from (y, *ops.conv2d_backward(dy, saved, add=dx))
+        yield ops.conv2d_scaled(x, w, geometry, scale, shift, add=dy, relu=True)
+
+
+def _plans(ops, dtype):
+    for name in ("lenet5", "resnet20"):
+        model = _known(models.create(name, 10, dtype=dtype.name))
+        plan = model.compile(4)
+        x = _numbers((7, *model.input_shape), dtype, 1)
+        yield from (plan(x), model(x))
+
+
 def _linear(ops, dtype, M, K, N):
     x, w, b = (_numbers(shape, dtype, i) for i, shape in enumerate(((M, K), (N, K), (N,))))
-    y, saved = ops.linear(x, w, b)
-    return [y, *ops.linear_backward(_numbers(y.shape, dtype, 3), saved)]
+    for relu in (False, True):
+        y, saved = ops.linear(x, w, b, relu=relu)
+        yield from (y, *ops.linear_backward(_numbers(y.shape, dtype, 3), saved))
 
 
 def _batch_norm(ops, dtype, x, dy):
@@ -208,6 +234,8 @@ def _batch_norm(ops, dtype, x, dy):
     for training in (True, False):
         y, saved = ops.batch_norm(x, gamma, beta, mean, abs(var), training)
         yield from (y, *ops.batch_norm_backward(dy, saved), mean)
+        y, saved = ops.batch_norm_relu(x, gamma, beta, mean, abs(var), training, add=dy)
+        yield from (y, *ops.batch_norm_relu_backward(dy, saved))
 
 
 def _pooling(ops, dtype, x):
@@ -215,6 +243,10 @@ def _pooling(ops, dtype, x):
         for op in ("max_pool2d", "avg_pool2d"):
             y, saved = getattr(ops, op)(x, Pool2dGeometry.make(x.shape, *arguments))
             yield from (y, getattr(ops, f"{op}_backward")(_numbers(y.shape, dtype, 2), saved))
+        y, saved = ops.max_pool2d(x, Pool2dGeometry.make(x.shape, *arguments), relu=True)
+        yield from (y, ops.max_pool2d_backward(y, saved))
+        y, saved = ops.max_pool2d_planes(x, Pool2dGeometry.make(x.shape, *arguments), "split")
+        yield from (y, ops.max_pool2d_planes_backward(y, saved))
 
 
 def _losses(ops, dtype):
