@@ -2,7 +2,7 @@
  *
  * `laid_out` holds the shift of each output channel, then the prepared weights of each group.
  */
-enum { FIXED_TILES = 8, FIXED_SMALL = 4 }; /* the least tiles, and images of few pixels, that pay; measured */
+enum { FIXED_TILES = 4, FIXED_SMALL = 4 }; /* the least tiles, and images of few pixels, that pay; measured */
 
 INLINE int64_t whole_lines(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
 

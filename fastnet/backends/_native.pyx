@@ -679,18 +679,18 @@ def subsample(int64_t N, int64_t C, int64_t H, int64_t W, int64_t stride, int64_
 cdef class Plan:
     """The steps of fastnet/backends/native_plan.py, ready to run; from several Python threads at a time, if wanted.
 
-    steps: (packed fn_step, up to four arrays or None); x_image, y_image: bytes of an image.
+    steps: `count` of (packed fn_step, four arrays or None); x_image, y_image: bytes of an image.
     """
 
     cdef fn_plan *plan
     cdef list kept
 
-    def __cinit__(self, int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, list steps):
+    def __cinit__(self, int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count, steps):
         cdef const void *arrays[4]
         cdef const char *packed
         cdef fn_status status
         cdef int64_t i
-        self.plan = fn_plan_new(dtype, batch, arena, x_image, y_image, len(steps))
+        self.plan = fn_plan_new(dtype, batch, arena, x_image, y_image, count)
         if self.plan == NULL:
             raise MemoryError("fastnet: not enough memory for a plan")
         self.kept = []

@@ -8,7 +8,11 @@ from collections.abc import Callable
 from fastnet.backends.checks import check_joinable, check_shape, one_dtype
 from fastnet.backends.reference import Ops
 
-__all__ = ["Graph", "Node", "record"]
+__all__ = ["Graph", "Node", "Unrecordable", "record"]
+
+
+class Unrecordable(TypeError):
+    """A layer does something else with an array than to hand it to ops."""
 
 
 class Node:
@@ -27,8 +31,6 @@ class Node:
     """
 
     __slots__ = ("arguments", "dtype", "inputs", "op", "shape")
-    __array_ufunc__ = None  # NumPy leaves arithmetic to the methods that are not here
-
     def __init__(self, op: str, inputs: list[Node], shape, dtype, **arguments):
         self.op, self.inputs, self.arguments, self.shape, self.dtype = op, inputs, arguments, tuple(shape), dtype
 
@@ -40,15 +42,23 @@ class Node:
     def size(self) -> int:
         return math.prod(self.shape)
 
-    def __array__(self, *_):
-        raise self._unseen("a value")
-
     def __getattr__(self, name):
-        raise self._unseen(f"the attribute {name!r}")
+        raise Unrecordable(
+            f"compile: a layer uses {name} of an array that is only described, (N, *{self.shape[1:]}); layers can be "
+            "compiled whose run and infer call nothing but ops on their arrays"
+        )
 
-    def _unseen(self, what):
-        message = f"compile: a layer asks for {what} of an array that is only described, (N, *{self.shape[1:]})"
-        return TypeError(f"{message}; layers can be compiled whose run calls nothing but ops on its arrays")
+
+def _refuse(name):
+    return lambda self, *_, **__: Node.__getattr__(self, name)
+
+
+for _name in (
+    *("add radd sub rsub mul rmul matmul rmatmul truediv rtruediv pow rpow neg abs lt le gt ge eq ne bool".split()),
+    *("getitem setitem len iter float int array array_ufunc array_function".split()),
+):
+    setattr(Node, f"__{_name}__", _refuse(f"__{_name}__"))
+Node.__hash__ = object.__hash__
 
 
 class Graph:
@@ -80,7 +90,7 @@ def record(function: Callable, shape, dtype) -> Graph:
 
     Raises
     ------
-    TypeError
+    Unrecordable
         The function does something else with an array than to hand it to ops that infer.
     """
     source = Node("input", [], shape, dtype)
@@ -128,7 +138,7 @@ class Recorder(Ops):
         if not training:
             self._check_batch_norm(x, gamma, beta, running_mean, running_var, False)
         elif running_mean is not None:
-            raise TypeError("compile: a batch norm updates its running statistics; only inference can be compiled")
+            raise Unrecordable("compile: a batch norm updates its running statistics; only inference can be compiled")
         statistics = {"running_mean": running_mean, "running_var": running_var}
         return self._same("batch_norm", x, gamma=gamma, beta=beta, **statistics, training=training, eps=eps)
 

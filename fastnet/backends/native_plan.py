@@ -260,10 +260,13 @@ class NativePlan:
         self._ops, self._shape, self._dtype = ops, graph.output.shape[1:], dtype
         self._plan = _native.Plan(
             *(dtype.itemsize == 8, batch_size, self.arena, source.size * dtype.itemsize, output.size * dtype.itemsize),
-            [(_packed(step, places), *_arrays(step)) for step in self.steps],
+            *(len(self.steps), self._described(places)),
         )
+
+    def _described(self, places):
         for step in self.steps:
-            step.arrays = []  # the plan has its own
+            packed, arrays, step.arrays = _packed(step, places), _arrays(step), []
+            yield packed, *arrays
 
     def __call__(self, x):
         x = self._ops.asarray(x, self._dtype)

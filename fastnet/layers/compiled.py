@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["Plan"]
+__all__ = ["FEW", "Plan"]
+
+FEW = 4  # images: made for fewer, a plan may run a convolution otherwise than the layer does (kernels/conv_fixed.h)
 
 
 class Plan:

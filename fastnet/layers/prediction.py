@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fastnet.backends import current
-from fastnet.backends.graph import record
-from fastnet.layers.compiled import Plan
+from fastnet.backends.graph import Unrecordable, record
+from fastnet.layers.compiled import FEW, Plan
 from fastnet.layers.summary import Summary, summarize
+from fastnet.layers.tracing import tracing
 
 __all__ = ["Prediction", "Evaluation"]
 
@@ -45,8 +46,8 @@ class Prediction:
         Parameters
         ----------
         batch_size : int
-            How many images a call will bring; any number is taken.  With few, convolutions on small images run
-            directly rather than by Winograd, and no more than so many images are worked on at a time.
+            How many images a call will bring; any number is taken, and so many are worked on at a time.  With 1 to 3,
+            convolutions on small images run directly rather than by Winograd.
         input_shape : tuple of int, optional
             Of one image, where it is not what the model was built for.
 
@@ -86,13 +87,15 @@ class Prediction:
         _check_batch_size(batch_size)
         if not hasattr(X, "shape"):
             X = ops.asarray(X, self.dtype or "float32")
-        y = self(X[:batch_size])
+        self._enter(X[:0], ops)
+        run = self._ready(X.shape[1:], batch_size)
+        y = run(X[:batch_size])
         if len(X) <= batch_size:
             return ops.to_numpy(y)
         result = ops.empty((len(X), *y.shape[1:]), y.dtype)
         result[:batch_size] = y
         for start in range(batch_size, len(X), batch_size):
-            result[start : start + batch_size] = self(X[start : start + batch_size])
+            result[start : start + batch_size] = run(X[start : start + batch_size])
         return ops.to_numpy(result)
 
     def evaluate(self, X, y, batch_size: int = 128, loss: str | Callable = "softmax") -> Evaluation:
@@ -122,13 +125,23 @@ class Prediction:
         y = y if hasattr(y, "shape") else ops.xp.asarray(y)
         if len(X) != len(y) or not len(X):
             raise ValueError(f"evaluate: X and y must have the same length, at least 1, got {len(X)} and {len(y)}")
-        total = right = 0
+        self._enter(X[:0], ops)
+        run, total, right = self._ready(X.shape[1:], batch_size), 0, 0
         for start in range(0, len(X), batch_size):
             labels = y[start : start + batch_size]
-            scores = self(X[start : start + batch_size])
+            scores = run(X[start : start + batch_size])
             total += float(loss(scores, labels)[0]) * len(labels)
             right += int((scores.argmax(axis=1) == labels).sum())
         return Evaluation(total / len(X), right / len(X))
+
+    def _ready(self, shape, batch_size: int):
+        """The model compiled for many images, whatever the batch size; itself under trace or with layers that can't be."""
+        if tracing():
+            return self
+        try:
+            return self.compile(max(batch_size, FEW), shape)
+        except Unrecordable:
+            return self
 
 
 def _check_batch_size(batch_size) -> None:
