@@ -237,6 +237,30 @@ def test_two_python_threads_and_one_plan():
             np.testing.assert_array_equal(got, wanted)
 
 
+@needs_kernels
+@pytest.mark.parametrize("algorithm", ["direct", "auto"])
+def test_predict_runs_a_plan_that_does_not_depend_on_the_batch_size(algorithm):
+    model = everything("float32")
+    x, labels = images(model, 9), np.arange(9) % 7
+    with kernels(algorithm=algorithm):
+        expected = model.compile(9)(x)
+        close(model(x), expected, TOLERANCE["float32"])
+        for batch_size in (1, 2, 4, 100):
+            np.testing.assert_array_equal(model.predict(x, batch_size), expected)
+            loss = np.float64(np.exp(expected - expected.max(1, keepdims=True)))
+            loss = -np.log(loss[np.arange(9), labels] / loss.sum(1)).mean()
+            found = model.evaluate(x, labels, batch_size)
+            assert found.accuracy == (expected.argmax(1) == labels).mean() and found.loss == pytest.approx(loss, 1e-5)
+
+
+def test_predict_under_trace_shows_every_layer():
+    model = everything()
+    seen = []
+    with fn.layers.trace(lambda name, phase, array: seen.append((name, array.shape[0]))):
+        model.predict(images(model, 2))
+    assert len(seen) > 40 and {count for _, count in seen} == {2}
+
+
 # ---------------------------------------------------------------- what a plan is
 
 
@@ -298,7 +322,7 @@ def test_errors():
         plan(np.zeros((2, 1, 4, 4), complex))
 
 
-@pytest.mark.parametrize("compute", [lambda x: x * 2, lambda x: x.mean(), lambda x: np.exp(x), lambda x: x[0]])
+@pytest.mark.parametrize("compute", [lambda x: x * 2, lambda x: x.mean(), lambda x: np.exp(x), lambda x: x[:, :1], abs])
 def test_layers_that_compute_by_themselves_are_refused(compute):
     class Own(fn.Layer):
         def run(self, x, training, ops):
@@ -306,8 +330,10 @@ def test_layers_that_compute_by_themselves_are_refused(compute):
 
     model = fn.Sequential(fn.ReLU(), Own())
     model.build((1, 4, 4))
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"compile: a layer uses .* of an array that is only described, \(N, \*\(1, 4, 4\)\)"):
         model.compile()
+    x = images(model, 3)
+    np.testing.assert_array_equal(model.predict(x), model(x))  # predict does without
 
 
 def test_layers_of_one_s_own_that_call_ops_are_compiled():
