@@ -44,16 +44,8 @@ static void conv_task(void *context, int64_t task, int thread) {
     for (int64_t panel = first_panel; panel < end_panel; panel += PANEL) {
         const REAL *b = job->prepared + panel * steps;
         ending end = {&job->end, panel, min64(PANEL, job->K - panel)};
-        for (int64_t i = 0; i < pixels; i += TILE_ROWS) {
-            int live = (int)min64(TILE_ROWS, pixels - i);
-            const REAL *a[TILE_ROWS];
-            REAL *c[TILE_ROWS];
-            for (int j = 0; j < TILE_ROWS; j++) {
-                int64_t pixel = i + min64(j, live - 1);
-                a[j] = rows[pixel], c[j] = outs[pixel] + panel;
-            }
-            row_tile(live, a, job->along, b, c, end);
-        }
+        for (int64_t i = 0; i < pixels; i += TILE_ROWS)
+            row_tile((int)min64(TILE_ROWS, pixels - i), rows + i, job->along, b, outs + i, end);
     }
     if (job->pooled) pool_outputs(job, first, last, first_panel, end_panel, full);
 }
@@ -233,7 +225,7 @@ static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w
     int64_t together = groups_together(g), taps = g->R * g->S, depth = g->C / g->groups;
     int64_t C = depth * together, K = g->K / g->groups * together;
     fn_status status = FN_OK;
-    if (is_scattered(g)) {
+    if (is_scatter(g)) {
         fn_note("scatter");
         return scatter_grad_input(g, dy, w, add, dx);
     }

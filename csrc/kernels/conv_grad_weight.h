@@ -28,8 +28,7 @@ static void weight_chunk(const weight_job *job, segments along, const REAL *slab
             for (int64_t i = 0; i < length; i += TILE_ROWS) {
                 int live = (int)min64(TILE_ROWS, length - i);
                 REAL *c[TILE_ROWS];
-                for (int j = 0; j < TILE_ROWS; j++)
-                    c[j] = partial + ((r * in->S + s) * in->C + i + min64(j, live - 1)) * job->columns;
+                for (int j = 0; j < live; j++) c[j] = partial + ((r * in->S + s) * in->C + i + j) * job->columns;
                 column_tile(live, slab + r * in->tap_h * line + s * in->tap_w * in->C + i, in->step_w * in->C, along, b, c,
                             end);
             }
@@ -97,8 +96,8 @@ static fn_status weight_run(const conv_job *input) {
     int64_t groups = min64(job.panels, ceil_div(4 * fn_threads(), job.parts));
     job.panels_per_task = ceil_div(job.panels, groups);
 
-    int64_t images = (job.chunk_rows + in->P - 2) / in->P + 1, slack = 2 * TILE_ROWS * (int64_t)sizeof(REAL);
-    job.slab_bytes = (job.chunk_rows * in->step_h + images * slab_rows(in, 1)) * line + slack;
+    int64_t images = (job.chunk_rows + in->P - 2) / in->P + 1;
+    job.slab_bytes = (job.chunk_rows * in->step_h + images * slab_rows(in, 1)) * line;
     job.slab_bytes = ceil_div(job.slab_bytes, 64) * 64;
     job.panel_bytes = job.chunk_rows * in->Q * PANEL * (int64_t)sizeof(REAL);
     job.scratch_bytes = ceil_div(job.slab_bytes + job.panel_bytes + job.chunk_rows * (int64_t)sizeof(int64_t), 64) * 64;

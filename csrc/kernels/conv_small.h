@@ -20,8 +20,8 @@ INLINE int is_small(const conv_job *job) {
 }
 
 /* One tile: images rows[], taps [i0, i1) x [j0, j1) of the kernel, whose weights lie at b. */
-INLINE void small_tile(const int height, const int width, int live, const conv_job *job, const REAL *const *rows,
-                       const int64_t *inside, const REAL *b, REAL *const *c, ending end) {
+INLINE void small_tile(const int height, const int width, const conv_job *job, const REAL *const *rows, const int64_t *inside,
+                       const REAL *b, REAL *const *c, ending end) {
     vec acc[TILE_ROWS][2];
     UNROLL for (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
     for (int64_t i = inside[0]; i < inside[1]; i++)
@@ -29,12 +29,15 @@ INLINE void small_tile(const int height, const int width, int live, const conv_j
             int64_t offset = (i * job->tap_h * job->W + j * job->tap_w) * job->in_pixel;
             row_product(height, width, acc, rows, (segments){1, job->C, &offset}, b + (i * job->S + j) * job->C * PANEL);
         }
-    tile_end(height, width, live, acc, c, end);
+    tile_end(height, width, acc, c, end);
 }
 
-static __attribute__((noinline)) void small_tile_of(int live, const conv_job *job, const REAL *const *rows,
+static __attribute__((noinline)) void small_tile_of(int height, const conv_job *job, const REAL *const *rows,
                                                     const int64_t *inside, const REAL *b, REAL *const *c, ending end) {
-    CHOOSE_TILE(small_tile, job, rows, inside, b, c, end)
+#define SMALL_HEIGHT(height) case height: small_tile(height, 2, job, rows, inside, b, c, end); break;
+#define LOW_SMALL_HEIGHT(height) case height: small_tile(height, 1, job, rows, inside, b, c, end); break;
+    if (end.columns > LANES) switch (height) { HEIGHTS(SMALL_HEIGHT) }
+    else switch (height) { HEIGHTS(LOW_SMALL_HEIGHT) }
 }
 
 static void small_task(void *context, int64_t task, int thread) { /* an output pixel, a panel, some images */
@@ -52,10 +55,9 @@ static void small_task(void *context, int64_t task, int thread) { /* an output p
         int live = (int)min64(TILE_ROWS, last - n);
         const REAL *rows[TILE_ROWS];
         REAL *c[TILE_ROWS];
-        for (int i = 0; i < TILE_ROWS; i++) {
-            int64_t image = n + min64(i, live - 1);
-            rows[i] = job->in + ((image * job->H + h) * job->W + w) * job->in_pixel;
-            c[i] = job->out + image * job->out_image + p * job->out_row + q * job->out_pixel + panel;
+        for (int i = 0; i < live; i++) {
+            rows[i] = job->in + (((n + i) * job->H + h) * job->W + w) * job->in_pixel;
+            c[i] = job->out + (n + i) * job->out_image + p * job->out_row + q * job->out_pixel;
         }
         small_tile_of(live, job, rows, inside, b, c, end);
     }

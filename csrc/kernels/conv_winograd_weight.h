@@ -73,8 +73,7 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
     for (int64_t c = 0; c < C; c += TILE_ROWS) {
         int live = (int)min64(TILE_ROWS, C - c);
         REAL *outs[TILE_ROWS];
-        for (int i = 0; i < TILE_ROWS; i++)
-            outs[i] = z + point * w->z_point + (c + min64(i, live - 1)) * w->columns + panel * PANEL;
+        for (int i = 0; i < live; i++) outs[i] = z + point * w->z_point + (c + i) * w->columns + panel * PANEL;
         column_tile(live, v + point * w->v_point + c, C, along, d + point * w->d_point + panel * w->chunk * PANEL, outs, end);
     }
 }

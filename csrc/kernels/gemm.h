@@ -1,19 +1,19 @@
 /* c = a * b + bias for any operand orders.  A task is a block of rows times one panel of columns: it packs its piece
  * of B, KC steps at a time, and runs the tiles of its rows over it, so B is read from memory once a row block. */
 
-enum { GEMM_KC = 512, GEMM_ROWS = 16 * TILE_ROWS, GEMM_SCRATCH = GEMM_KC * (PANEL + TILE_ROWS) };
+enum { GEMM_KC = 512, GEMM_ROWS = 16 * TILE_ROWS, GEMM_SCRATCH = GEMM_KC * PANEL };
 
 typedef struct {
     int64_t M, N, K, a_row, a_col, b_row, b_col, row_blocks;
     const REAL *a, *b, *bias;
-    REAL *c, *scratch; /* per thread: a panel of B, the last columns of A */
+    REAL *c, *scratch; /* per thread: a panel of B */
 } gemm_job;
 
 static void gemm_task(void *context, int64_t task, int thread) {
     const gemm_job *job = context;
     int64_t panel = task / job->row_blocks * PANEL, first = task % job->row_blocks * GEMM_ROWS;
     int64_t last = min64(first + GEMM_ROWS, job->M), columns = min64(PANEL, job->N - panel);
-    REAL *b = job->scratch + (int64_t)thread * GEMM_SCRATCH, *edge = b + GEMM_KC * PANEL;
+    REAL *b = job->scratch + (int64_t)thread * GEMM_SCRATCH;
     for (int64_t k = 0; k == 0 || k < job->K; k += GEMM_KC) {
         int64_t steps = min64(GEMM_KC, job->K - k);
         pack_panel(steps, columns, job->b + k * job->b_row + panel * job->b_col, job->b_row, job->b_col, b);
@@ -25,18 +25,12 @@ static void gemm_task(void *context, int64_t task, int thread) {
             int live = (int)min64(TILE_ROWS, last - i);
             const REAL *rows[TILE_ROWS];
             REAL *c[TILE_ROWS];
-            for (int r = 0; r < TILE_ROWS; r++) {
-                int64_t row = i + min64(r, live - 1);
-                rows[r] = job->a + row * job->a_row + k * job->a_col;
-                c[r] = job->c + row * job->N + panel;
+            for (int r = 0; r < live; r++) {
+                rows[r] = job->a + (i + r) * job->a_row + k * job->a_col;
+                c[r] = job->c + (i + r) * job->N;
             }
             if (job->a_col == 1) row_tile(live, rows, along, b, c, end);
-            else if (live == TILE_ROWS) column_tile(live, rows[0], job->a_col, along, b, c, end);
-            else { /* a column tile reads TILE_ROWS neighbours, and A may end here */
-                for (int64_t t = 0; t < steps; t++)
-                    for (int r = 0; r < live; r++) edge[t * TILE_ROWS + r] = rows[0][t * job->a_col + r];
-                column_tile(live, edge, TILE_ROWS, along, b, c, end);
-            }
+            else column_tile(live, rows[0], job->a_col, along, b, c, end);
         }
     }
 }

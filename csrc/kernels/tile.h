@@ -59,61 +59,69 @@ typedef struct {
     int64_t first, columns;
 } ending;
 
-INLINE void tile_end(const int height, const int width, int live, vec acc[][2], REAL *const *c, ending end) {
+INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *const *c, ending end) {
     const epilogue e = *end.end;
     vec scale[2], shift[2];
-    for (int v = 0; v < width; v++) {
+    UNROLL for (int v = 0; v < width; v++) {
         int64_t lanes = end.columns - v * LANES;
         scale[v] = channels(e.scale, end.first + v * LANES, lanes), shift[v] = channels(e.shift, end.first + v * LANES, lanes);
     }
-    UNROLL for (int i = 0; i < height; i++) {
-        if (i >= live) break;
-        for (int v = 0; v < width; v++) {
-            REAL *to = c[i] + v * LANES;
+    if (end.columns == width * LANES && !e.scale && !e.add && !e.relu)
+        UNROLL for (int i = 0; i < height; i++) UNROLL for (int v = 0; v < width; v++) {
+            store(c[i] + end.first + v * LANES, e.shift ? acc[i][v] + shift[v] : acc[i][v]);
+        }
+    else
+        UNROLL for (int i = 0; i < height; i++) UNROLL for (int v = 0; v < width; v++) {
+            REAL *to = c[i] + end.first + v * LANES;
             int64_t lanes = end.columns - v * LANES;
             store_part(to, finish(&e, acc[i][v], scale[v], shift[v], to, lanes), lanes);
         }
-    }
 }
 
-INLINE void row_tile_sized(const int height, const int width, int live, const REAL *const *rows, segments along,
-                           const REAL *b, REAL *const *c, ending end) {
+INLINE void row_tile_sized(const int height, const int width, const REAL *const *rows, segments along, const REAL *b,
+                           REAL *const *c, ending end) {
     vec acc[TILE_ROWS][2];
     UNROLL for (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
     row_product(height, width, acc, rows, along, b);
-    tile_end(height, width, live, acc, c, end);
+    tile_end(height, width, acc, c, end);
 }
 
-INLINE void column_tile_sized(const int height, const int width, int live, const REAL *base, int64_t step,
-                              segments along, const REAL *b, REAL *const *c, ending end) {
+INLINE void column_tile_sized(const int height, const int width, const REAL *base, int64_t step, segments along,
+                              const REAL *b, REAL *const *c, ending end) {
     vec acc[TILE_ROWS][2];
     UNROLL for (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
     column_product(height, width, acc, base, step, along, b);
-    tile_end(height, width, live, acc, c, end);
+    tile_end(height, width, acc, c, end);
 }
 
-/* Tiles with few live rows use a lower one; rows[] and c[] hold valid pointers up to TILE_ROWS all the same. */
 enum { HALF_ROWS = (TILE_ROWS + 1) / 2, LOW_ROWS = (TILE_ROWS + 5) / 6 };
 
-#define CHOOSE_TILE(tile, ...)                                            \
-    if (end.columns > LANES) {                                            \
-        if (live > HALF_ROWS) tile(TILE_ROWS, 2, live, __VA_ARGS__);      \
-        else if (live > LOW_ROWS) tile(HALF_ROWS, 2, live, __VA_ARGS__);  \
-        else tile(LOW_ROWS, 2, live, __VA_ARGS__);                        \
-    } else {                                                              \
-        if (live > HALF_ROWS) tile(TILE_ROWS, 1, live, __VA_ARGS__);      \
-        else if (live > LOW_ROWS) tile(HALF_ROWS, 1, live, __VA_ARGS__);  \
-        else tile(LOW_ROWS, 1, live, __VA_ARGS__);                        \
-    }
+/* Every height has a tile of its own: few rows cost little, and nothing beside them is read. */
+#if TILE_ROWS == 12
+#define HEIGHTS(HEIGHT) \
+    HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6) HEIGHT(7) HEIGHT(8) HEIGHT(9) HEIGHT(10) HEIGHT(11) HEIGHT(12)
+#elif TILE_ROWS == 8
+#define HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6) HEIGHT(7) HEIGHT(8)
+#elif TILE_ROWS == 6
+#define HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6)
+#else
+#define HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4)
+#endif
 
-static __attribute__((noinline)) void row_tile(int live, const REAL *const *rows, segments along, const REAL *b,
+static __attribute__((noinline)) void row_tile(int height, const REAL *const *rows, segments along, const REAL *b,
                                                REAL *const *c, ending end) {
-    CHOOSE_TILE(row_tile_sized, rows, along, b, c, end)
+#define ROW_HEIGHT(height) case height: row_tile_sized(height, 2, rows, along, b, c, end); break;
+#define LOW_ROW_HEIGHT(height) case height: row_tile_sized(height, 1, rows, along, b, c, end); break;
+    if (end.columns > LANES) switch (height) { HEIGHTS(ROW_HEIGHT) }
+    else switch (height) { HEIGHTS(LOW_ROW_HEIGHT) }
 }
 
-static __attribute__((noinline)) void column_tile(int live, const REAL *base, int64_t step, segments along,
+static __attribute__((noinline)) void column_tile(int height, const REAL *base, int64_t step, segments along,
                                                   const REAL *b, REAL *const *c, ending end) {
-    CHOOSE_TILE(column_tile_sized, base, step, along, b, c, end)
+#define COLUMN_HEIGHT(height) case height: column_tile_sized(height, 2, base, step, along, b, c, end); break;
+#define LOW_COLUMN_HEIGHT(height) case height: column_tile_sized(height, 1, base, step, along, b, c, end); break;
+    if (end.columns > LANES) switch (height) { HEIGHTS(COLUMN_HEIGHT) }
+    else switch (height) { HEIGHTS(LOW_COLUMN_HEIGHT) }
 }
 
 /* B[t][lane] = source[t*step + lane*lane_step] for t < steps; zeros in lanes >= columns. */

@@ -22,6 +22,13 @@ WIDE = [
     cases.Conv(1, 300, 4, 5, 40, 3, 3, 1, 1),
     cases.Conv(2, 20, 3, 3, 530, 1, 1),
     cases.Conv(17, 6, 9, 8, 7, 3, 3, 1, 1),
+    # input gradients by sums of runs: of one vector, two and more; spans, edges, pixels without a whole window, gaps
+    cases.Conv(2, 1, 30, 101, 6, 5, 5, 1, 2),
+    cases.Conv(1, 3, 12, 60, 33, 7, 7, 1, 3),
+    cases.Conv(2, 8, 9, 13, 20, 5, 5, 2, 2),
+    cases.Conv(1, 2, 9, 4, 5, 4, 7, 1, 5),
+    cases.Conv(2, 3, 23, 27, 9, 2, 3, (3, 4), 1, (2, 1)),
+    cases.Conv(1, 3, 53, 55, 24, 11, 11, 4, 2),
     # vectors along channels: every form that is compiled, and those that none fits
     cases.Conv(1, 40, 17, 15, 40, 3, 3, 1, 1, 1, 40),
     cases.Conv(2, 20, 11, 12, 20, 3, 3, 2, 1, 1, 20),
