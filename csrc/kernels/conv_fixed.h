@@ -23,7 +23,7 @@ INLINE conv_job fixed_job(const fn_fixed_conv *c, int64_t N, int64_t group) {
 static conv_form fixed_form(const fn_fixed_conv *c, const conv_job *job) {
     const fn_conv *g = &c->g;
     conv_form form = conv_choose(job);
-    if (form == BY_WINOGRAD && grid_of(g->N, g->P, g->Q).count < FIXED_TILES) return BY_GEMM;
+    if (form == BY_WINOGRAD && grid_of(g->N, g->P, g->Q, g->R).count < FIXED_TILES) return BY_GEMM;
     if (form == BY_SMALL && g->N < FIXED_SMALL) return BY_GEMM;
     return c->pooled && form == BY_SMALL ? BY_GEMM : form;
 }

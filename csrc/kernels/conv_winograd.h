@@ -1,4 +1,4 @@
-/* Convolution 3x3, stride 1, by Winograd F(4x4, 3x3): 36 products where the direct form needs 144.
+/* Convolution at stride 1 by Winograd: F(4x4, 3x3), 36 products where the direct form needs 144, and F(2x2, 5x5), 36 for 100.
  *
  * A task is a block of tiles, small enough for its V and M to stay in the cache:
  *   V[point][tile][C] = B^T d B of each tile's 6x6 inputs, vectorised over channels; then for each panel of outputs
@@ -20,34 +20,45 @@ typedef struct {
 INLINE int panel_width(const conv_job *job, int64_t panel) { return job->K - panel * PANEL > LANES ? 2 : 1; }
 INLINE REAL *panel_of(const winograd_job *w, int64_t panel) { return w->u + panel * POINTS * w->job->C * PANEL; }
 
-/* U[panel][point][c][lane] = G g G^T of the filters of one panel. */
-static void winograd_filters(void *context, int64_t panel, int thread) {
-    const winograd_job *w = context;
+/* U[panel][point][c][lane] = G g G^T of the filters of one panel, of taps x taps numbers. */
+INLINE void panel_filters(const int taps, const winograd_job *w, int64_t panel) {
     const conv_job *job = w->job;
+    const int size = taps * taps, last = size - 1;
     int flipped = job->w_tap_w < 0, width = panel_width(job, panel);
     int64_t stride = job->C * width * LANES;
-    (void)thread;
     for (int64_t c = 0; c < job->C; c++)
         for (int64_t v = 0; v < width; v++) {
-            REAL taps[9 * LANES] = {0};
+            REAL numbers[25 * LANES] = {0};
             int64_t k = panel * PANEL + v * LANES, lanes = min64(LANES, job->K - k);
-            const REAL *g = job->w + c * job->w_in + k * job->w_out - (flipped ? 8 : 0);
-            transpose(lanes, 9, g, job->w_out, taps, LANES);
-            vec t[9], half[3][TILE_IN], out[TILE_IN];
-            UNROLL for (int i = 0; i < 9; i++) t[i] = load(taps + (flipped ? 8 - i : i) * LANES);
-            UNROLL for (int i = 0; i < 3; i++) transform_filter3(t[3 * i], t[3 * i + 1], t[3 * i + 2], half[i]);
+            const REAL *g = job->w + c * job->w_in + k * job->w_out - (flipped ? last : 0);
+            for (int i = 0; i < size; i += LANES)
+                transpose(lanes, min64(LANES, size - i), g + i, job->w_out, numbers + i * LANES, LANES);
+            vec half[5][TILE_IN], column[5], out[TILE_IN];
+            UNROLL for (int i = 0; i < taps; i++) {
+                UNROLL for (int j = 0; j < taps; j++)
+                    column[j] = load(numbers + (flipped ? last - i * taps - j : i * taps + j) * LANES);
+                transform_filter(taps, column, half[i]);
+            }
             REAL *u = panel_of(w, panel) + (c * width + v) * LANES;
             UNROLL for (int j = 0; j < TILE_IN; j++) {
-                transform_filter3(half[0][j], half[1][j], half[2][j], out);
+                UNROLL for (int i = 0; i < taps; i++) column[i] = half[i][j];
+                transform_filter(taps, column, out);
                 UNROLL for (int i = 0; i < TILE_IN; i++) store(u + (i * TILE_IN + j) * stride, out[i]);
             }
         }
 }
 
+static void winograd_filters(void *context, int64_t panel, int thread) {
+    const winograd_job *w = context;
+    (void)thread;
+    if (w->job->R == 3) panel_filters(3, w, panel);
+    else panel_filters(5, w, panel);
+}
+
 /* V of `count` tiles from `first` on. */
 static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count, REAL *v) {
     const conv_job *job = w->job;
-    const tile_image image = {job->in, w->zeros, job->H, job->W, job->in_pixel, job->first_h, job->first_w};
+    const tile_image image = {job->in, w->zeros, job->H, job->W, job->in_pixel, w->grid.side, job->first_h, job->first_w};
     tile_place at = place_of(&w->grid, first);
     patch tiles[2]; /* this one, and the next, which is fetched meanwhile */
     locate(TILE_IN, &image, at, &tiles[0]);
@@ -56,11 +67,12 @@ static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count,
         if (t + 1 < count) at = next_place(&w->grid, at);
         locate(TILE_IN, &image, at, &tiles[~t & 1]);
         int64_t c = 0;
-        for (; c + LANES <= job->C; c += LANES) {
-            fetch(TILE_IN, next, c);
-            input_tile(here, c, LANES, v + c, w->v_point);
+        for (; c < job->C; c += LANES) {
+            if (w->grid.side == 4) fetch(TILE_IN, 4, next, c);
+            else fetch(TILE_IN, 2, next, c);
+            if (c + LANES <= job->C) input_tile(here, c, LANES, v + c, w->v_point);
+            else input_tile(here, c, job->C - c, v + c, w->v_point);
         }
-        if (c < job->C) input_tile(here, c, job->C - c, v + c, w->v_point);
     }
 }
 
@@ -100,50 +112,56 @@ static __attribute__((noinline)) void winograd_products(const winograd_job *w, i
     else point_products(1, w, count, v, u, m);
 }
 
-/* One vector of channels, k on, of one tile's outputs, of which `rows` x `columns` are inside the image. */
-INLINE void output_tile(const int pooled, const conv_job *job, const REAL *m, int64_t stride, int64_t k, int64_t lanes, int64_t rows,
-                        int64_t columns, REAL *out) {
+/* One vector of channels, k on, of one tile's side x side outputs, of which `rows` x `columns` are inside the image. */
+INLINE void output_tile(const int side, const int pooled, const conv_job *job, const REAL *m, int64_t stride, int64_t k,
+                        int64_t lanes, int64_t rows, int64_t columns, REAL *out) {
     vec t[TILE_IN][4], y[4], left[4];
     vec scale = channels(job->end.scale, k, lanes), shift = channels(job->end.shift, k, lanes);
     UNROLL for (int i = 0; i < TILE_IN; i++) {
         vec row[TILE_IN];
         UNROLL for (int j = 0; j < TILE_IN; j++) row[j] = load(m + (i * TILE_IN + j) * stride);
-        transform_output4(row, t[i]);
+        transform_output(side, row, t[i]);
     }
-    UNROLL for (int j = 0; j < 4; j++) {
+    UNROLL for (int j = 0; j < side; j++) {
         vec column[TILE_IN];
         if (j >= columns) break;
         UNROLL for (int i = 0; i < TILE_IN; i++) column[i] = t[i][j];
-        transform_output4(column, y);
+        transform_output(side, column, y);
         if (pooled) {
-            UNROLL for (int i = 0; i < 4; i++) y[i] = finish(&job->end, y[i], scale, shift, out, lanes);
-            UNROLL for (int i = 0; i < 4; i += 2) {
+            UNROLL for (int i = 0; i < side; i++) y[i] = finish(&job->end, y[i], scale, shift, out, lanes);
+            UNROLL for (int i = 0; i < side; i += 2) {
                 vec best = maximum(maximum(maximum(left[i], y[i]), left[i + 1]), y[i + 1]);
                 if (j & 1 && i < rows) store_part(out + i / 2 * job->out_row + j / 2 * job->out_pixel, best, lanes);
             }
-            UNROLL for (int i = 0; i < 4; i++) left[i] = y[i];
-        } else UNROLL for (int i = 0; i < 4; i++) {
+            UNROLL for (int i = 0; i < side; i++) left[i] = y[i];
+        } else UNROLL for (int i = 0; i < side; i++) {
             REAL *to = out + i * job->out_row + j * job->out_pixel;
             if (i < rows) store_part(to, finish(&job->end, y[i], scale, shift, to, lanes), lanes);
         }
     }
 }
 
-static void winograd_outputs(const winograd_job *w, int64_t first, int64_t count, int64_t panel, const REAL *m) {
+INLINE void output_tiles(const int side, const winograd_job *w, int64_t first, int64_t count, int64_t panel, const REAL *m) {
     const conv_job *job = w->job;
     int width = panel_width(job, panel);
     tile_place at = place_of(&w->grid, first);
     for (int64_t t = 0; t < count; t++, at = next_place(&w->grid, at)) {
-        int64_t rows = min64(4, job->P - 4 * at.row), columns = min64(4, job->Q - 4 * at.column);
-        int64_t side = job->pooled ? 2 : 4;
-        REAL *out = job->out + at.image * job->out_image + side * (at.row * job->out_row + at.column * job->out_pixel);
+        int64_t rows = min64(side, job->P - side * at.row), columns = min64(side, job->Q - side * at.column);
+        int64_t apart = job->pooled ? side / 2 : side;
+        REAL *out = job->out + at.image * job->out_image + apart * (at.row * job->out_row + at.column * job->out_pixel);
         for (int v = 0; v < width; v++, m += LANES) {
             int64_t k = panel * PANEL + v * LANES, lanes = job->K - k;
-            if (job->pooled) output_tile(1, job, m, w->m_point, k, lanes, rows, columns, out + k);
-            else if (rows == 4 && columns == 4 && lanes >= LANES) output_tile(0, job, m, w->m_point, k, LANES, 4, 4, out + k);
-            else output_tile(0, job, m, w->m_point, k, lanes, rows, columns, out + k);
+            if (job->pooled) output_tile(side, 1, job, m, w->m_point, k, lanes, rows, columns, out + k);
+            else if (rows == side && columns == side && lanes >= LANES)
+                output_tile(side, 0, job, m, w->m_point, k, LANES, side, side, out + k);
+            else output_tile(side, 0, job, m, w->m_point, k, lanes, rows, columns, out + k);
         }
     }
+}
+
+static void winograd_outputs(const winograd_job *w, int64_t first, int64_t count, int64_t panel, const REAL *m) {
+    if (w->grid.side == 4) output_tiles(4, w, first, count, panel, m);
+    else output_tiles(2, w, first, count, panel, m);
 }
 
 static void winograd_block(void *context, int64_t task, int thread) {
@@ -175,17 +193,16 @@ static void winograd_block_panel(void *context, int64_t task, int thread) {
     winograd_outputs(w, first, count, panel, m);
 }
 
-/* 3x3 at stride 1 whose taps lie side by side in memory, forwards or backwards (a phase of a strided gradient may meet
- * every other tap of a larger kernel). */
+/* Taps side by side in memory, forwards or backwards (a phase of a strided gradient may meet every other tap). */
 INLINE int is_winograd(const conv_job *job) {
-    int fits = job->R == 3 && job->S == 3 && job->step_h == 1 && job->step_w == 1 && job->tap_h == 1 && job->tap_w == 1 &&
-               (job->w_tap_w == 1 || job->w_tap_w == -1) && job->w_tap_h == 3 * job->w_tap_w;
-    return fits && choose_winograd(job->C, job->K, job->P, job->Q);
+    int fits = job->R == job->S && job->step_h == 1 && job->step_w == 1 && job->tap_h == 1 && job->tap_w == 1 &&
+               (job->w_tap_w == 1 || job->w_tap_w == -1) && job->w_tap_h == job->S * job->w_tap_w;
+    return fits && choose_winograd(job->R, job->C, job->K, job->P, job->Q);
 }
 
 /* Blocks, and where V, M and U lie; U is followed by C zeros. */
 INLINE winograd_job winograd_blocks(const conv_job *job) {
-    winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q)};
+    winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q, job->R)};
     int64_t tile_bytes = POINTS * job->C * (int64_t)sizeof(REAL), panels = ceil_div(job->K, PANEL);
     int64_t tiles = min64(36, max64(24, WINOGRAD_BLOCK_BYTES / tile_bytes / TILE_ROWS * TILE_ROWS));
     w.by_panels = panels > 1 && panels >= fn_threads() && w.grid.count * tile_bytes <= WINOGRAD_SHARED_BYTES;

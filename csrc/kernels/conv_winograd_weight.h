@@ -1,5 +1,5 @@
-/* The weight gradient of a 3x3, stride 1 convolution by Winograd F(3x3, 4x4): a tile's 4x4 of dy is the filter that runs
- * over its 6x6 of x.  Tiles go by in chunks:
+/* The weight gradient of a 3x3 (5x5), stride 1 convolution by Winograd F(3x3, 4x4) or F(5x5, 2x2): a tile's 4x4 (2x2) of dy
+ * is the filter that runs over its 6x6 of x.  Tiles go by in chunks:
  *   V[point][tile][C] = B^T x B    and    D[point][panel][tile][lane] = G dy G^T,
  * whose products over the chunk are added to Z[point][C][K].  At the end dw = A^T Z A.
  *
@@ -20,46 +20,52 @@ typedef struct {
 
 enum { TILES_A_TASK = 4, WINOGRAD_PARTS = 16 };
 
-INLINE void gradient_tile(const patch *tile, int64_t k, int64_t lanes, REAL *d, int64_t stride) {
-    vec t[4][TILE_IN], out[TILE_IN];
-    UNROLL for (int i = 0; i < 4; i++) {
-        vec dy[4];
-        UNROLL for (int j = 0; j < 4; j++) dy[j] = load_part(pixel_of(tile, i, j) + k, lanes);
-        transform_filter4(dy[0], dy[1], dy[2], dy[3], t[i]);
+INLINE void gradient_tile(const int side, const patch *tile, int64_t k, int64_t lanes, REAL *d, int64_t stride) {
+    vec t[4][TILE_IN], dy[4], out[TILE_IN];
+    UNROLL for (int i = 0; i < side; i++) {
+        UNROLL for (int j = 0; j < side; j++) dy[j] = load_part(pixel_of(tile, i, j) + k, lanes);
+        transform_filter(side, dy, t[i]);
     }
     UNROLL for (int j = 0; j < TILE_IN; j++) {
-        transform_filter4(t[0][j], t[1][j], t[2][j], t[3][j], out);
+        UNROLL for (int i = 0; i < side; i++) dy[i] = t[i][j];
+        transform_filter(side, dy, out);
         UNROLL for (int i = 0; i < TILE_IN; i++) store(d + (i * TILE_IN + j) * stride, out[i]);
     }
 }
 
 /* V and D of tiles [first + from, first + to), to rows [from, to) of a chunk. */
-static void winograd_weight_tiles(const winograd_weight_job *w, int64_t first, int64_t from, int64_t to, REAL *v, REAL *d) {
+INLINE void weight_tiles(const int side, const winograd_weight_job *w, int64_t first, int64_t from, int64_t to, REAL *v,
+                         REAL *d) {
     const fn_conv *g = w->g;
-    const tile_image x = {w->x, w->zeros, g->H, g->W, g->C, -g->pad_top, -g->pad_left};
-    const tile_image dy = {w->dy, w->zeros, g->P, g->Q, g->K, 0, 0};
+    const tile_image x = {w->x, w->zeros, g->H, g->W, g->C, side, -g->pad_top, -g->pad_left};
+    const tile_image dy = {w->dy, w->zeros, g->P, g->Q, g->K, side, 0, 0};
     tile_place at = place_of(&w->grid, first + from);
     patch pixels[2], gradients[2]; /* of this tile, and of the next, which is fetched meanwhile */
     locate(TILE_IN, &x, at, &pixels[0]);
-    locate(4, &dy, at, &gradients[0]);
+    locate(side, &dy, at, &gradients[0]);
     for (int64_t t = from; t < to; t++) {
         int now = (t - from) & 1;
         int64_t c = 0, k = 0;
         if (t + 1 < to) at = next_place(&w->grid, at);
         locate(TILE_IN, &x, at, &pixels[!now]);
-        locate(4, &dy, at, &gradients[!now]);
-        for (; c + LANES <= g->C; c += LANES) {
-            fetch(TILE_IN, &pixels[!now], c);
-            input_tile(&pixels[now], c, LANES, v + t * g->C + c, w->v_point);
+        locate(side, &dy, at, &gradients[!now]);
+        for (; c < g->C; c += LANES) {
+            fetch(TILE_IN, side, &pixels[!now], c);
+            if (c + LANES <= g->C) input_tile(&pixels[now], c, LANES, v + t * g->C + c, w->v_point);
+            else input_tile(&pixels[now], c, g->C - c, v + t * g->C + c, w->v_point);
         }
-        if (c < g->C) input_tile(&pixels[now], c, g->C - c, v + t * g->C + c, w->v_point);
         for (; k < g->K; k += LANES) {
             REAL *to_d = d + (k / PANEL * w->chunk + t) * PANEL + k % PANEL;
-            fetch(4, &gradients[!now], k);
-            if (k + LANES <= g->K) gradient_tile(&gradients[now], k, LANES, to_d, w->d_point);
-            else gradient_tile(&gradients[now], k, g->K - k, to_d, w->d_point);
+            fetch(side, side, &gradients[!now], k);
+            if (k + LANES <= g->K) gradient_tile(side, &gradients[now], k, LANES, to_d, w->d_point);
+            else gradient_tile(side, &gradients[now], k, g->K - k, to_d, w->d_point);
         }
     }
+}
+
+static void winograd_weight_tiles(const winograd_weight_job *w, int64_t first, int64_t from, int64_t to, REAL *v, REAL *d) {
+    if (w->grid.side == 4) weight_tiles(4, w, first, from, to, v, d);
+    else weight_tiles(2, w, first, from, to, v, d);
 }
 
 /* Z[point][all c][one panel] (+)= the products over a chunk of `count` tiles. */
@@ -103,36 +109,40 @@ static void winograd_weight_shared_products(void *context, int64_t task, int thr
     winograd_weight_products(w, task / w->panels, task % w->panels, w->count, w->first > 0, w->v, w->d, w->z);
 }
 
-static void winograd_weight_output(void *context, int64_t c, int thread) {
-    const winograd_weight_job *w = context;
+INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t c) {
+    const int size = taps * taps;
     int64_t C = w->g->C, K = w->g->K;
-    (void)thread;
     for (int64_t k = 0; k < K; k += LANES) {
-        vec t[TILE_IN][3], out[3];
-        REAL taps[9 * LANES];
+        vec t[TILE_IN][5], line[TILE_IN], out[5];
+        REAL numbers[25 * LANES];
         UNROLL for (int i = 0; i < TILE_IN; i++) {
-            vec row[TILE_IN];
-            UNROLL for (int j = 0; j < TILE_IN; j++) row[j] = load(w->z + (i * TILE_IN + j) * w->z_point + c * w->columns + k);
-            transform_output3(row, t[i]);
+            UNROLL for (int j = 0; j < TILE_IN; j++) line[j] = load(w->z + (i * TILE_IN + j) * w->z_point + c * w->columns + k);
+            transform_output(taps, line, t[i]);
         }
-        UNROLL for (int j = 0; j < 3; j++) {
-            vec column[TILE_IN];
-            UNROLL for (int i = 0; i < TILE_IN; i++) column[i] = t[i][j];
-            transform_output3(column, out);
-            UNROLL for (int i = 0; i < 3; i++) store(taps + (3 * i + j) * LANES, out[i]);
+        UNROLL for (int j = 0; j < taps; j++) {
+            UNROLL for (int i = 0; i < TILE_IN; i++) line[i] = t[i][j];
+            transform_output(taps, line, out);
+            UNROLL for (int i = 0; i < taps; i++) store(numbers + (taps * i + j) * LANES, out[i]);
         }
         for (int64_t lane = 0; lane < min64(LANES, K - k); lane++)
-            for (int i = 0; i < 9; i++) w->dw[((k + lane) * C + c) * 9 + i] = taps[i * LANES + lane];
+            for (int i = 0; i < size; i++) w->dw[((k + lane) * C + c) * size + i] = numbers[i * LANES + lane];
     }
 }
 
+static void winograd_weight_output(void *context, int64_t c, int thread) {
+    const winograd_weight_job *w = context;
+    (void)thread;
+    if (w->g->R == 3) weight_output(3, w, c);
+    else weight_output(5, w, c);
+}
+
 INLINE int is_winograd_weight(const fn_conv *g) {
-    int fits = g->R == 3 && g->S == 3 && g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->dilation_w == 1;
-    return fits && g->groups == 1 && choose_winograd(g->C, g->K, g->P, g->Q);
+    int fits = g->R == g->S && g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->dilation_w == 1;
+    return fits && g->groups == 1 && choose_winograd(g->R, g->C, g->K, g->P, g->Q);
 }
 
 static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw) {
-    winograd_weight_job w = {.g = g, .x = x, .dy = dy, .dw = dw, .grid = grid_of(g->N, g->P, g->Q)};
+    winograd_weight_job w = {.g = g, .x = x, .dy = dy, .dw = dw, .grid = grid_of(g->N, g->P, g->Q, g->R)};
     w.panels = ceil_div(g->K, PANEL);
     w.columns = w.panels * PANEL;
     /* Parts and chunks set the order of summation: they depend on the shape alone. */
@@ -140,7 +150,7 @@ static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL
     w.parts = g->C * g->K <= WINOGRAD_PART_CHANNELS ? max64(1, min64(WINOGRAD_PARTS, w.grid.count / 64)) : 1;
     if (w.parts > 1) w.chunk = max64(24, min64(96, WINOGRAD_PART_BYTES / tile_bytes));
     else w.chunk = max64(64, min64(512, WINOGRAD_CHUNK_BYTES / tile_bytes));
-    w.v_point = odd_lines(w.chunk * g->C + TILE_ROWS); /* a column tile reads a little beyond the last */
+    w.v_point = odd_lines(w.chunk * g->C);
     w.d_point = odd_lines(w.panels * w.chunk * PANEL);
     w.z_point = odd_lines(g->C * w.columns);
     w.chunk_size = POINTS * (w.v_point + w.d_point);

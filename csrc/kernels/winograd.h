@@ -1,7 +1,7 @@
-/* The transforms of Winograd's minimal filtering F(4,3) and F(3,4), one dimension, on vectors of channels.
+/* The transforms of Winograd's minimal filtering F(7 - r, r), one dimension, on vectors of channels.
  *
- * A tile of 6 inputs d and a filter g of 3 (4) taps give 4 (3) outputs y = A^T [(G g) * (B^T d)], with 6 products
- * instead of 12.  The matrices come from interpolation at the points 0, +-a, +-b, infinity (Lavin & Gray 2016; Barabasz
+ * A tile of 6 inputs d and a filter g of r taps give 7 - r outputs y = A^T [(G g) * (B^T d)], with 6 products instead of
+ * 12 for 3 or 4 taps, of 10 for 2 or 5.  The matrices come from interpolation at the points 0, +-a, +-b, infinity (Lavin & Gray 2016; Barabasz
  * et al. 2018).  With a = 3/4, b = 3/2 the relative L2 error in float32 is half that of the usual 0, +-1, +-2, and all
  * constants of B and A are exact in binary.  In two dimensions each transform runs over rows, then over columns.
  */
@@ -12,16 +12,17 @@
 
 enum { TILE_IN = 6, POINTS = 36 };
 
-/* Below these channels, on either side, or 3 rows or columns, the direct form is faster (benches/conv_algorithms.py). */
-enum { WINOGRAD_CHANNELS = 16, WINOGRAD_PIXELS = 3 };
+/* Below these channels, on either side, or rows or columns of outputs, the direct form is faster (benches/conv_algorithms.py). */
+enum { WINOGRAD_CHANNELS = 16, WINOGRAD_CHANNELS_5 = 12, WINOGRAD_PIXELS = 3 };
 enum { WINOGRAD_SHARED_BYTES = 2 << 20, WINOGRAD_INPUTS = 6 }; /* V of all tiles; tiles that a task transforms */
 enum { WINOGRAD_BLOCK_BYTES = 640 << 10, WINOGRAD_CHUNK_BYTES = 3 << 20 };
 enum { WINOGRAD_PART_CHANNELS = 32 * 32, WINOGRAD_PART_BYTES = 384 << 10 };
 
-/* The choice between direct and Winograd for a 3x3 kernel at stride 1: of the numbers given here, nothing else. */
-INLINE int choose_winograd(int64_t C, int64_t K, int64_t P, int64_t Q) {
+/* The choice between direct and Winograd for an R x R kernel at stride 1: of the numbers given here, nothing else. */
+INLINE int choose_winograd(int64_t R, int64_t C, int64_t K, int64_t P, int64_t Q) {
+    if (R != 3 && R != 5) return 0;
     if (fn_conv_algorithm() != FN_AUTO) return fn_conv_algorithm() == FN_WINOGRAD;
-    return C >= WINOGRAD_CHANNELS && K >= WINOGRAD_CHANNELS && P >= WINOGRAD_PIXELS && Q >= WINOGRAD_PIXELS;
+    return min64(C, K) >= (R == 3 ? WINOGRAD_CHANNELS : WINOGRAD_CHANNELS_5) && min64(P, Q) >= WINOGRAD_PIXELS;
 }
 
 /* B^T d: the coefficients of x-polynomials that vanish at all points but one.
@@ -40,21 +41,16 @@ INLINE void transform_input(const vec d0, const vec d1, const vec d2, const vec 
     v[5] = multiply_add(product, d1, multiply_add(minus_sum, d3, d5));
 }
 
-/* A^T m, 4 outputs: y_i = sum over points of x^i m_x; infinity counts for the last. */
-INLINE void transform_output4(const vec *m, vec *y) {
-    vec sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+/* A^T m, `count` outputs, 2 to 5: y_i = sum over points of x^i m_x; infinity counts for the last. */
+INLINE void transform_output(const int count, const vec *m, vec *y) {
+    const vec sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+    REAL a = PA, b = PB;
     y[0] = m[0] + sum_a + sum_b;
-    y[1] = multiply_add(broadcast(PA), difference_a, broadcast(PB) * difference_b);
-    y[2] = multiply_add(broadcast(PA2), sum_a, broadcast(PB2) * sum_b);
-    y[3] = multiply_add(broadcast(PA * PA2), difference_a, multiply_add(broadcast(PB * PB2), difference_b, m[5]));
-}
-
-/* A^T m, 3 outputs. */
-INLINE void transform_output3(const vec *m, vec *y) {
-    vec sum_a = m[1] + m[2], sum_b = m[3] + m[4];
-    y[0] = m[0] + sum_a + sum_b;
-    y[1] = multiply_add(broadcast(PA), m[1] - m[2], broadcast(PB) * (m[3] - m[4]));
-    y[2] = multiply_add(broadcast(PA2), sum_a, multiply_add(broadcast(PB2), sum_b, m[5]));
+    UNROLL for (int i = 1; i < count; i++, a *= PA, b *= PB) {
+        vec of_a = i & 1 ? difference_a : sum_a, of_b = i & 1 ? difference_b : sum_b;
+        vec rest = i == count - 1 ? multiply_add(broadcast(b), of_b, m[5]) : broadcast(b) * of_b;
+        y[i] = multiply_add(broadcast(a), of_a, rest);
+    }
 }
 
 /* G g: g(x) / N_x with N_0 = a^2 b^2, N_a = 2 a^2 (a^2 - b^2), N_b = 2 b^2 (b^2 - a^2); the last tap for infinity. */
@@ -62,37 +58,29 @@ INLINE void transform_output3(const vec *m, vec *y) {
 #define SCALE_A (1 / (2 * PA2 * (PA2 - PB2)))
 #define SCALE_B (1 / (2 * PB2 * (PB2 - PA2)))
 
-/* The rows of +-a and +-b from the even and odd parts of g(x): g(+-x) = even(x^2) +- x odd(x^2). */
-INLINE void evaluate(const vec even_a, const vec odd_a, const vec even_b, const vec odd_b, vec *u) {
-    vec a = broadcast(PA), b = broadcast(PB);
-    u[1] = broadcast(SCALE_A) * multiply_add(a, odd_a, even_a);
-    u[2] = broadcast(SCALE_A) * multiply_add(-a, odd_a, even_a);
-    u[3] = broadcast(SCALE_B) * multiply_add(b, odd_b, even_b);
-    u[4] = broadcast(SCALE_B) * multiply_add(-b, odd_b, even_b);
+/* G g of a filter of 2 to 5 taps; +-x from the even and odd parts of g: g(+-x) = even(x^2) +- x odd(x^2). */
+INLINE void transform_filter(const int taps, const vec *g, vec *u) {
+    const vec x[2] = {broadcast(PA), broadcast(PB)}, scale[2] = {broadcast(SCALE_A), broadcast(SCALE_B)};
+    u[0] = broadcast(SCALE_0) * g[0];
+    UNROLL for (int i = 0; i < 2; i++) {
+        vec square = x[i] * x[i], even = g[0], odd = g[1];
+        if (taps > 2) even = multiply_add(square, taps > 4 ? multiply_add(square, g[4], g[2]) : g[2], even);
+        if (taps > 3) odd = multiply_add(square, g[3], odd);
+        u[1 + 2 * i] = scale[i] * multiply_add(x[i], odd, even);
+        u[2 + 2 * i] = scale[i] * multiply_add(-x[i], odd, even);
+    }
+    u[5] = g[taps - 1];
 }
 
-INLINE void transform_filter3(const vec g0, const vec g1, const vec g2, vec *u) {
-    vec a2 = broadcast(PA2), b2 = broadcast(PB2);
-    u[0] = broadcast(SCALE_0) * g0;
-    evaluate(multiply_add(a2, g2, g0), g1, multiply_add(b2, g2, g0), g1, u);
-    u[5] = g2;
-}
-
-INLINE void transform_filter4(const vec g0, const vec g1, const vec g2, const vec g3, vec *u) {
-    vec a2 = broadcast(PA2), b2 = broadcast(PB2);
-    u[0] = broadcast(SCALE_0) * g0;
-    evaluate(multiply_add(a2, g2, g0), multiply_add(a2, g3, g1), multiply_add(b2, g2, g0), multiply_add(b2, g3, g1), u);
-    u[5] = g3;
-}
-
-/* Where tiles of 4x4 outputs lie in a batch: tile number t is image, row, column. */
+/* Where tiles of side x side outputs lie in a batch: tile number t is image, row, column. */
 typedef struct {
-    int64_t down, across, count;
+    int64_t side, down, across, count;
 } tile_grid;
 
-INLINE tile_grid grid_of(int64_t N, int64_t P, int64_t Q) {
-    int64_t down = ceil_div(P, 4), across = ceil_div(Q, 4);
-    return (tile_grid){down, across, N * down * across};
+/* Tiles of P x Q outputs of a kernel of R x R taps. */
+INLINE tile_grid grid_of(int64_t N, int64_t P, int64_t Q, int64_t R) {
+    int64_t side = TILE_IN + 1 - R, down = ceil_div(P, side), across = ceil_div(Q, side);
+    return (tile_grid){side, down, across, N * down * across};
 }
 
 typedef struct {
@@ -110,10 +98,10 @@ INLINE tile_place next_place(const tile_grid *grid, tile_place at) {
     return (tile_place){at.image + 1, 0, 0};
 }
 
-/* Pixels that tiles are cut from; the tile at (row, column) begins at pixel (4*row + first_h, 4*column + first_w). */
+/* Pixels that tiles are cut from; the tile at (row, column) begins at pixel (side*row + first_h, side*column + first_w). */
 typedef struct {
     const REAL *data, *zeros; /* zeros: what is read outside */
-    int64_t H, W, pixel, first_h, first_w;
+    int64_t H, W, pixel, side, first_h, first_w;
 } tile_image;
 
 /* Addresses of the pixels of a tile, PATCH of them a row, as whole numbers; a row is computed at once. */
@@ -127,7 +115,7 @@ INLINE const REAL *pixel_of(const patch *p, int i, int j) { return (const REAL *
 
 /* The pixels from the upper left corner of a tile on, `size` rows; what lies outside the image is `zeros`. */
 INLINE void locate(const int size, const tile_image *image, tile_place at, patch *tile) {
-    int64_t row = 4 * at.row + image->first_h, column = 4 * at.column + image->first_w;
+    int64_t row = image->side * at.row + image->first_h, column = image->side * at.column + image->first_w;
     addresses number = {0, 1, 2, 3, 4, 5, 6, 7}, columns = number + column;
     addresses zeros = (int64_t)image->zeros - (addresses){0}, inside = (columns >= 0) & (columns < image->W);
     addresses offsets = columns * (image->pixel * (int64_t)sizeof(REAL)), outside = zeros & ~inside;
@@ -136,10 +124,10 @@ INLINE void locate(const int size, const tile_image *image, tile_place at, patch
         tile->rows[i] = row + i >= 0 && row + i < image->H ? (((int64_t)data + offsets) & inside) | outside : zeros;
 }
 
-/* Ask for channels c on of a patch's pixels ahead of use; tiles go from left to right, so the first columns are there. */
-INLINE void fetch(const int size, const patch *tile, int64_t c) {
+/* Ask for channels c on of a patch's pixels ahead of use; tiles go from left to right, so only the last columns are new. */
+INLINE void fetch(const int size, const int columns, const patch *tile, int64_t c) {
     UNROLL for (int i = 0; i < size; i++)
-        UNROLL for (int j = size - 4; j < size; j++) __builtin_prefetch(pixel_of(tile, i, j) + c);
+        UNROLL for (int j = size - columns; j < size; j++) __builtin_prefetch(pixel_of(tile, i, j) + c);
 }
 
 /* B^T d B of one tile and one vector of channels, to v[point * stride]. */

@@ -20,6 +20,12 @@ SHAPES = [
     cases.Conv(5, 17, 13, 6, 16, 3, 3),
     cases.Conv(2, 8, 10, 10, 8, 3, 3, 1, 2, 1, 2),
     cases.Conv(70, 16, 5, 5, 16, 3, 3, 1, 1),
+    cases.Conv(2, 3, 8, 9, 5, 5, 5, 1, 2),
+    cases.Conv(1, 1, 5, 5, 1, 5, 5),
+    cases.Conv(3, 20, 7, 8, 33, 5, 5, 1, (1, 0, 2, 3)),
+    cases.Conv(2, 40, 12, 11, 70, 5, 5, 1, 2),
+    cases.Conv(2, 8, 10, 10, 8, 5, 5, 1, 2, 1, 2),
+    cases.Conv(130, 12, 6, 5, 16, 5, 5, 1, 1),
 ]
 # relative L2 against float64 on unit-variance data; measured: at most 9.2e-7 and 1.9e-15
 BOUND = {np.dtype(np.float32): 3e-6, np.dtype(np.float64): 6e-15}
