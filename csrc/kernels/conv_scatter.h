@@ -9,7 +9,9 @@
 enum { SPAN = 48, SCATTER_CHANNELS = 8 };
 
 INLINE int is_scatter(const fn_conv *g) {
-    return g->groups == 1 && g->dilation_w == 1 && g->R * g->S > 1 && g->C <= SCATTER_CHANNELS;
+    int winograd = g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->R == g->S &&
+                   choose_winograd(g->R, g->K, g->C, g->H, g->W);
+    return g->groups == 1 && g->dilation_w == 1 && g->R * g->S > 1 && g->C <= SCATTER_CHANNELS && !winograd;
 }
 
 typedef struct {

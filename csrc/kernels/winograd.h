@@ -13,7 +13,7 @@
 enum { TILE_IN = 6, POINTS = 36 };
 
 /* Below these channels, on either side, or rows or columns of outputs, the direct form is faster (benches/conv_algorithms.py). */
-enum { WINOGRAD_CHANNELS = 16, WINOGRAD_CHANNELS_5 = 12, WINOGRAD_PIXELS = 3 };
+enum { WINOGRAD_CHANNELS = 8, WINOGRAD_PIXELS = 3 };
 enum { WINOGRAD_SHARED_BYTES = 2 << 20, WINOGRAD_INPUTS = 6 }; /* V of all tiles; tiles that a task transforms */
 enum { WINOGRAD_BLOCK_BYTES = 640 << 10, WINOGRAD_CHUNK_BYTES = 3 << 20 };
 enum { WINOGRAD_PART_CHANNELS = 32 * 32, WINOGRAD_PART_BYTES = 384 << 10 };
@@ -22,7 +22,7 @@ enum { WINOGRAD_PART_CHANNELS = 32 * 32, WINOGRAD_PART_BYTES = 384 << 10 };
 INLINE int choose_winograd(int64_t R, int64_t C, int64_t K, int64_t P, int64_t Q) {
     if (R != 3 && R != 5) return 0;
     if (fn_conv_algorithm() != FN_AUTO) return fn_conv_algorithm() == FN_WINOGRAD;
-    return min64(C, K) >= (R == 3 ? WINOGRAD_CHANNELS : WINOGRAD_CHANNELS_5) && min64(P, Q) >= WINOGRAD_PIXELS;
+    return min64(C, K) >= WINOGRAD_CHANNELS && min64(P, Q) >= WINOGRAD_PIXELS;
 }
 
 /* B^T d: the coefficients of x-polynomials that vanish at all points but one.
