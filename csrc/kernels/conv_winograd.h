@@ -93,10 +93,24 @@ INLINE void point_tile(const int height, const int width, const REAL *v, int64_t
         UNROLL for (int j = 0; j < width; j++) store(m + (i * width + j) * LANES, acc[i][j]);
 }
 
+/* Outputs are written whole lines at a time, each of which is first fetched: ask for those of one tile early. */
+INLINE void claim_outputs(const winograd_job *w, int64_t k, tile_place at) {
+    const conv_job *job = w->job;
+    int64_t side = job->pooled ? w->grid.side / 2 : w->grid.side;
+    REAL *out = job->out + at.image * job->out_image + side * (at.row * job->out_row + at.column * job->out_pixel) + k;
+    for (int64_t i = 0; i < side; i++, out += job->out_row)
+        for (int64_t j = 0; j < side; j++) __builtin_prefetch(out + j * job->out_pixel, 1);
+}
+
 /* V and M have room for whole tiles of rows, and what is computed from rows that nobody filled is not read. */
-INLINE void point_products(const int width, const winograd_job *w, int64_t count, const REAL *v, const REAL *u, REAL *m) {
+INLINE void point_products(const int width, const winograd_job *w, int64_t first, int64_t count, int64_t k, const REAL *v, const REAL *u, REAL *m) {
     int64_t C = w->job->C;
-    for (int64_t point = 0; point < POINTS; point++, v += w->v_point, m += w->m_point, u += C * width * LANES)
+    tile_place at = place_of(&w->grid, first);
+    for (int64_t point = 0; point < POINTS; point++, v += w->v_point, m += w->m_point, u += C * width * LANES) {
+        if (point < count) {
+            for (int i = 0; i < width; i++) claim_outputs(w, k + i * LANES, at);
+            at = next_place(&w->grid, at);
+        }
         for (int64_t t = 0; t < count; t += TILE_ROWS) {
             const REAL *from = v + t * C;
             REAL *to = m + t * width * LANES;
@@ -104,12 +118,14 @@ INLINE void point_products(const int width, const winograd_job *w, int64_t count
             else if (count - t > LOW_ROWS) point_tile(HALF_ROWS, width, from, C, u, to);
             else point_tile(LOW_ROWS, width, from, C, u, to);
         }
+    }
 }
 
-static __attribute__((noinline)) void winograd_products(const winograd_job *w, int width, int64_t count, const REAL *v,
-                                                        const REAL *u, REAL *m) {
-    if (width == 2) point_products(2, w, count, v, u, m);
-    else point_products(1, w, count, v, u, m);
+static __attribute__((noinline)) void winograd_products(const winograd_job *w, int64_t first, int64_t count, int64_t panel, const REAL *v,
+                                                        REAL *m) {
+    const REAL *u = panel_of(w, panel);
+    if (panel_width(w->job, panel) == 2) point_products(2, w, first, count, panel * PANEL, v, u, m);
+    else point_products(1, w, first, count, panel * PANEL, v, u, m);
 }
 
 /* One vector of channels, k on, of one tile's side x side outputs, of which `rows` x `columns` are inside the image. */
@@ -171,7 +187,7 @@ static void winograd_block(void *context, int64_t task, int thread) {
     REAL *v = (REAL *)(job->scratch + thread * job->scratch_bytes), *m = v + POINTS * w->v_point;
     winograd_inputs(w, first, count, v);
     for (int64_t panel = 0; panel * PANEL < job->K; panel++) {
-        winograd_products(w, panel_width(job, panel), count, v, panel_of(w, panel), m);
+        winograd_products(w, first, count, panel, v, m);
         winograd_outputs(w, first, count, panel, m);
     }
 }
@@ -189,7 +205,7 @@ static void winograd_block_panel(void *context, int64_t task, int thread) {
     int64_t panels = ceil_div(job->K, PANEL), panel = task % panels, first = task / panels * w->block;
     int64_t count = min64(w->block, w->grid.count - first);
     REAL *m = (REAL *)(job->scratch + thread * job->scratch_bytes);
-    winograd_products(w, panel_width(job, panel), count, w->v + first * job->C, panel_of(w, panel), m);
+    winograd_products(w, first, count, panel, w->v + first * job->C, m);
     winograd_outputs(w, first, count, panel, m);
 }
 
