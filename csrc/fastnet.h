@@ -28,7 +28,9 @@ typedef void (*fn_task)(void *context, int64_t task, int thread);
 /* Call body(context, i, thread) once for each i in [0, tasks), thread in [0, fn_threads()).  `work` is about how many
  * elementary operations all tasks have together: small work stays on the calling thread. */
 void fn_parallel(int64_t tasks, double work, fn_task body, void *context);
-int fn_threads(void); /* threads that fn_parallel may use; buffers per thread are sized by it */
+int fn_threads(void);
+/* This many threads for the kernels that this thread runs from here on; returns how many before. */
+int fn_use_threads(int count); /* threads that fn_parallel may use; buffers per thread are sized by it */
 void fn_pin_threads(void); /* fix that number for this thread, until the next call; fn_table does */
 void fn_set_threads(int count);
 const char *fn_threading(void); /* whose threads, in words */
@@ -52,6 +54,14 @@ int fn_set_guard(int on);   /* put each block, full of NaN, between pages withou
 /* ---- dispatch.c ---- */
 
 typedef struct fn_kernels fn_kernels;
+
+/* Batch norm of images x pixels x C numbers, and the ReLU after it; gamma, beta: C numbers, or NULL. */
+typedef struct {
+    int64_t images, pixels, C;
+    const double *mean, *inverse_std;
+    const void *gamma, *beta;
+    int relu;
+} fn_norm;
 
 const fn_kernels *fn_table(int dtype); /* 0: float32, 1: float64; called before each kernel, on its thread */
 const char *fn_isa(void);
@@ -148,20 +158,23 @@ struct fn_kernels {
     fn_status (*avg_pool)(const fn_pool *g, const void *x, void *y);
     fn_status (*avg_pool_backward)(const fn_pool *g, const void *dy, void *dx);
 
-    /* Batch norm over x (rows, C).  mean, var (biased), inverse_std, dgamma, dbeta: C doubles.  gamma, beta, add: or NULL.
-     * y = (x - mean)*inverse_std*gamma + beta + add, and its positive part with relu. */
-    fn_status (*norm_moments)(int64_t rows, int64_t C, const void *x, double *mean, double *var);
-    fn_status (*norm_apply)(int64_t rows, int64_t C, const void *x, const double *mean, const double *inverse_std,
-                            const void *gamma, const void *beta, const void *add, int relu, void *y);
+    /* Batch norm.  var: biased; y = (x - mean)*inverse_std*gamma + beta + add, and its positive part with relu. */
+    fn_status (*norm_moments)(int64_t images, int64_t pixels, int64_t C, const void *x, double *mean, double *var);
+    fn_status (*norm_apply)(const fn_norm *n, const void *x, const void *add, void *y);
     /* With relu, dy counts where the normalised x is positive; or, with an add, where y is, and is written to `gated`,
-     * which takes dy's place after that (y, gated: else NULL). */
-    fn_status (*norm_sums)(int64_t rows, int64_t C, const void *dy, const void *x, const double *mean,
-                           const double *inverse_std, const void *gamma, const void *beta, int relu, const void *y,
-                           void *gated, double *dgamma, double *dbeta);
-    /* training: dx = gamma*inverse_std*(dy - dbeta/rows - xhat*dgamma/rows); else dx = gamma*inverse_std*dy. */
-    fn_status (*norm_backward)(int64_t rows, int64_t C, const void *dy, const void *x, const double *mean,
-                               const double *inverse_std, const void *gamma, const void *beta, int relu,
-                               const double *dgamma, const double *dbeta, int training, void *dx);
+     * which takes dy's place after that (y, gated: else NULL).  dgamma, dbeta: C doubles. */
+    fn_status (*norm_sums)(const fn_norm *n, const void *dy, const void *x, const void *y, void *gated, double *dgamma,
+                           double *dbeta);
+    /* dx = gamma*inverse_std*(dy - dbeta/rows - xhat*dgamma/rows); where statistics are fixed, and dgamma and dbeta NULL,
+     * dx = gamma*inverse_std*dy. */
+    fn_status (*norm_backward)(const fn_norm *n, const void *dy, const void *x, const double *dgamma, const double *dbeta,
+                               void *dx);
+    /* conv_forward and norm_moments of y; norm_backward, conv_grad_input and conv_grad_weight (dx, dw: or NULL). */
+    fn_status (*conv_norm_forward)(const fn_conv *g, const void *x, const void *w, const void *bias, void *y, double *mean,
+                                   double *var);
+    fn_status (*conv_norm_backward)(const fn_conv *g, const fn_norm *n, const void *x, const void *w, const void *dy,
+                                    const void *y, const double *dgamma, const double *dbeta, const void *add, void *dx,
+                                    void *dw);
 
     void (*relu)(int64_t n, const void *x, void *y);
     void (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx);

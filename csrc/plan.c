@@ -76,12 +76,13 @@ static void *at(const place *here, int64_t offset) {
 /* Mean and variance of this very batch. */
 static fn_status own_moments(const fn_plan *plan, const fn_step *s, const place *here, const void *x, void *y) {
     const fn_kernels *k = plan->kernels;
-    int64_t rows = here->N * s->pixels, C = s->channels;
+    int64_t C = s->channels;
     double *mean = (double *)here->scratch, *inverse_std = mean + C;
-    fn_status status = k->norm_moments(rows, C, x, mean, inverse_std);
+    fn_status status = k->norm_moments(here->N, s->pixels, C, x, mean, inverse_std);
     for (int64_t c = 0; c < C; c++) inverse_std[c] = 1 / sqrt(inverse_std[c] + s->number);
     if (status != FN_OK) return status;
-    return k->norm_apply(rows, C, x, mean, inverse_std, s->arrays[2], s->arrays[3], at(here, s->add), (int)s->relu, y);
+    fn_norm norm = {here->N, s->pixels, C, mean, inverse_std, s->arrays[2], s->arrays[3], (int)s->relu};
+    return k->norm_apply(&norm, x, at(here, s->add), y);
 }
 
 static fn_status run_step(const fn_plan *plan, const fn_step *s, const place *here) {
@@ -90,14 +91,13 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const place *he
     const void *x = at(here, s->x), *add = at(here, s->add);
     void *y = (char *)at(here, s->y) + s->first * plan->item;
     fn_pool pool = s->pool;
+    fn_norm norm = {N, s->pixels, s->channels, s->arrays[0], s->arrays[1], s->arrays[2], s->arrays[3], (int)s->relu};
     pool.N = N;
     switch ((fn_step_kind)s->kind) {
     case FN_CONV: k->conv_run_fixed(&s->fixed, N, x, add, y, here->scratch); return FN_OK;
     case FN_MAX_POOL: return k->max_pool(&pool, x, (int)s->relu, y, NULL);
     case FN_AVG_POOL: return k->avg_pool(&pool, x, y);
-    case FN_NORM:
-        return k->norm_apply(N * s->pixels, s->channels, x, s->arrays[0], s->arrays[1], s->arrays[2], s->arrays[3], add,
-                             (int)s->relu, y);
+    case FN_NORM: return k->norm_apply(&norm, x, add, y);
     case FN_MOMENTS: return own_moments(plan, s, here, x, y);
     case FN_RELU: k->relu(size, x, y); return FN_OK;
     case FN_LEAKY_RELU: k->leaky_relu(size, s->number, x, y); return FN_OK;

@@ -54,6 +54,12 @@ void fn_pin_threads(void) {
 #endif
 }
 
+int fn_use_threads(int count) {
+    int before = pinned;
+    pinned = count;
+    return before;
+}
+
 int fn_threads(void) { return forked ? 1 : pinned; }
 
 /* Subnormal numbers count as zero inside kernels (they cost a hundred cycles on some CPUs); callers see no change. */

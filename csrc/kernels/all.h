@@ -31,6 +31,8 @@
 
 #include "conv_gemm.h"
 
+#include "conv_grad_input.h"
+
 #include "conv_fixed.h"
 
 #include "conv_grad_weight.h"
@@ -40,6 +42,10 @@
 #include "pool_planes.h"
 
 #include "norm.h"
+
+#include "norm_apply.h"
+
+#include "conv_norm.h"
 
 #include "vecmath.h"
 
@@ -78,6 +84,8 @@ const fn_kernels TABLE = {
     .norm_apply = norm_apply,
     .norm_sums = norm_sums,
     .norm_backward = norm_backward,
+    .conv_norm_forward = conv_norm_forward,
+    .conv_norm_backward = conv_norm_backward,
     .relu = relu,
     .relu_backward = relu_backward,
     .leaky_relu = leaky_relu,

@@ -175,6 +175,19 @@ static fn_status conv_run(conv_job *job) {
     return status;
 }
 
+/* Images [first, first + count), which lie at `in`, of a job whose weights are prepared. */
+static fn_status conv_run_images(const conv_job *whole, const REAL *in, int64_t first, int64_t count) {
+    conv_job job = *whole;
+    if (count * job.P * job.Q == 0) return FN_OK;
+    job.N = count, job.in = in, job.out += first * job.out_image;
+    conv_measure(&job);
+    job.scratch = fn_alloc((size_t)conv_scratch_bytes(&job), FN_SCRATCH);
+    if (!job.scratch) return FN_NO_MEMORY;
+    conv_execute(&job);
+    fn_free(job.scratch);
+    return FN_OK;
+}
+
 /* The forward pass of one group, or of all when they go together. */
 INLINE conv_job forward_job(const fn_conv *g, int64_t group, const REAL *x, const REAL *w, const fn_epilogue *end, REAL *y) {
     int64_t together = groups_together(g), taps = g->R * g->S, depth = g->C / g->groups;
@@ -196,57 +209,5 @@ static fn_status conv_forward(const fn_conv *g, const void *x, const void *w, co
         conv_job job = forward_job(g, group, x, w, end, y);
         status = conv_run(&job);
     }
-    return status;
-}
-
-/* The taps along one axis that pixels phase + stride*i of the input gradient meet, in ascending order of p. */
-typedef struct {
-    int64_t count, last, step, first_p, step_p; /* tap numbers last, last - step, ...; p = i + first_p + j*step_p */
-} phase_taps;
-
-INLINE phase_taps find_phase(int64_t phase, int64_t padding, int64_t taps, int64_t stride, int64_t dilation) {
-    int64_t a = stride, b = dilation % stride;
-    while (b) { /* gcd */
-        int64_t rest = a % b;
-        a = b, b = rest;
-    }
-    phase_taps found = {0, 0, stride / a, 0, dilation / a};
-    int64_t first = 0;
-    while (first < taps && (phase + padding - first * dilation) % stride) first++;
-    if (first < taps) {
-        found.count = (taps - 1 - first) / found.step + 1;
-        found.last = first + (found.count - 1) * found.step;
-        found.first_p = (phase + padding - found.last * dilation) / stride;
-    }
-    return found;
-}
-
-static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w, const void *add, void *dx) {
-    int64_t together = groups_together(g), taps = g->R * g->S, depth = g->C / g->groups;
-    int64_t C = depth * together, K = g->K / g->groups * together;
-    fn_status status = FN_OK;
-    if (is_scatter(g)) {
-        fn_note("scatter");
-        return scatter_grad_input(g, dy, w, add, dx);
-    }
-    for (int64_t group = 0; group < conv_jobs(g); group++)
-        for (int64_t a = 0; a < min64(g->stride_h, g->H); a++)
-            for (int64_t b = 0; b < min64(g->stride_w, g->W) && status == FN_OK; b++) {
-                phase_taps v = find_phase(a, g->pad_top, g->R, g->stride_h, g->dilation_h);
-                phase_taps h = find_phase(b, g->pad_left, g->S, g->stride_w, g->dilation_w);
-                conv_job job = {
-                    .N = g->N, .H = g->P, .W = g->Q, .C = K, .in_pixel = g->K, .in = (const REAL *)dy + group * K,
-                    .P = ceil_div(g->H - a, g->stride_h), .Q = ceil_div(g->W - b, g->stride_w), .K = C,
-                    .out_image = g->H * g->W * g->C, .out_row = g->stride_h * g->W * g->C, .out_pixel = g->stride_w * g->C,
-                    .out = (REAL *)dx + (a * g->W + b) * g->C + group * C,
-                    .R = v.count && h.count ? v.count : 0, .S = h.count, .step_h = 1, .step_w = 1,
-                    .first_h = v.first_p, .first_w = h.first_p, .tap_h = v.step_p, .tap_w = h.step_p,
-                    .w = (const REAL *)w + group * K * depth * taps + v.last * g->S + h.last,
-                    .w_tap_h = -v.step * g->S, .w_tap_w = -h.step, .w_in = depth * taps, .w_out = taps,
-                    .group = together > 1 ? depth : 0, .w_group = depth * depth * taps,
-                    .end = {.add = add, .out = dx},
-                };
-                status = conv_run(&job);
-            }
     return status;
 }

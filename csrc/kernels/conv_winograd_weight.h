@@ -12,7 +12,7 @@ typedef struct {
     const REAL *x, *dy;
     REAL *dw, *z, *zeros;
     tile_grid grid;
-    int64_t chunk, parts, panels, columns;
+    int64_t chunk, together, parts, panels, columns; /* tiles in a chunk, images that fill one; parts: of images */
     int64_t v_point, d_point, z_point; /* numbers from one point to the next */
     REAL *v, *d;                       /* of thread 0; threads lie chunk_size apart when there are parts */
     int64_t chunk_size, first, count;  /* the chunk that all threads work on when there are no parts */
@@ -84,17 +84,27 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
     }
 }
 
+/* Add the products of images [first, first + count), whose dy lies at `dy`, to a part's Z; `fresh`: which is new. */
+static void winograd_weight_images(const winograd_weight_job *whole, int64_t first, int64_t count, const REAL *dy, int fresh,
+                                   int64_t part, int thread) {
+    winograd_weight_job w = *whole;
+    REAL *v = w.v + thread * w.chunk_size, *d = w.d + thread * w.chunk_size, *z = w.z + part * POINTS * w.z_point;
+    w.x += first * w.g->H * w.g->W * w.g->C, w.dy = dy;
+    w.grid = grid_of(count, w.g->P, w.g->Q, w.g->R);
+    for (int64_t tile = 0; tile < w.grid.count; tile += w.chunk) {
+        int64_t tiles = min64(w.chunk, w.grid.count - tile);
+        winograd_weight_tiles(&w, tile, 0, tiles, v, d);
+        for (int64_t point = 0; point < POINTS; point++)
+            for (int64_t panel = 0; panel < w.panels; panel++)
+                winograd_weight_products(&w, point, panel, tiles, !fresh || tile > 0, v, d, z);
+    }
+}
+
 static void winograd_weight_part(void *context, int64_t part, int thread) {
     const winograd_weight_job *w = context;
-    int64_t begin = w->grid.count * part / w->parts, last = w->grid.count * (part + 1) / w->parts;
-    REAL *v = w->v + thread * w->chunk_size, *d = w->d + thread * w->chunk_size, *z = w->z + part * POINTS * w->z_point;
-    for (int64_t first = begin; first < last; first += w->chunk) {
-        int64_t count = min64(w->chunk, last - first);
-        winograd_weight_tiles(w, first, 0, count, v, d);
-        for (int64_t point = 0; point < POINTS; point++)
-            for (int64_t panel = 0; panel < w->panels; panel++)
-                winograd_weight_products(w, point, panel, count, first > begin, v, d, z);
-    }
+    int64_t begin = w->g->N * part / w->parts, end = w->g->N * (part + 1) / w->parts, image = w->g->P * w->g->Q * w->g->K;
+    for (int64_t n = begin; n < end; n += w->together)
+        winograd_weight_images(w, n, min64(w->together, end - n), w->dy + n * image, n == begin, part, thread);
 }
 
 static void winograd_weight_shared_tiles(void *context, int64_t task, int thread) {
@@ -141,15 +151,23 @@ INLINE int is_winograd_weight(const fn_conv *g) {
     return fits && g->groups == 1 && choose_winograd(g->R, g->C, g->K, g->P, g->Q);
 }
 
-static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw) {
+/* How many parts images are summed up in; 1: all threads work on one sum. */
+INLINE int64_t winograd_weight_parts(const fn_conv *g) {
+    int in_parts = is_winograd_weight(g) && g->C * g->K <= WINOGRAD_PART_CHANNELS && g->N >= WINOGRAD_PARTS / 2;
+    return in_parts ? min64(WINOGRAD_PARTS, g->N) : 1;
+}
+
+/* Sizes, and memory, w.v, that the caller frees. */
+static fn_status winograd_weight_begin(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw, winograd_weight_job *job) {
     winograd_weight_job w = {.g = g, .x = x, .dy = dy, .dw = dw, .grid = grid_of(g->N, g->P, g->Q, g->R)};
     w.panels = ceil_div(g->K, PANEL);
     w.columns = w.panels * PANEL;
     /* Parts and chunks set the order of summation: they depend on the shape alone. */
     int64_t tile_bytes = POINTS * (g->C + g->K) * (int64_t)sizeof(REAL);
-    w.parts = g->C * g->K <= WINOGRAD_PART_CHANNELS ? max64(1, min64(WINOGRAD_PARTS, w.grid.count / 64)) : 1;
+    w.parts = winograd_weight_parts(g);
     if (w.parts > 1) w.chunk = max64(24, min64(96, WINOGRAD_PART_BYTES / tile_bytes));
     else w.chunk = max64(64, min64(512, WINOGRAD_CHUNK_BYTES / tile_bytes));
+    w.together = max64(1, w.chunk / (w.grid.down * w.grid.across));
     w.v_point = odd_lines(w.chunk * g->C);
     w.d_point = odd_lines(w.panels * w.chunk * PANEL);
     w.z_point = odd_lines(g->C * w.columns);
@@ -159,19 +177,28 @@ static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL
     if (!w.v) return FN_NO_MEMORY;
     w.d = w.v + POINTS * w.v_point, w.z = w.v + chunks * w.chunk_size, w.zeros = w.z + w.parts * POINTS * w.z_point;
     memset(w.zeros, 0, (size_t)zeros * sizeof(REAL));
-    double work = POINTS * (double)(g->C + g->K) / LANES; /* of a tile's transforms */
-    if (w.parts > 1) {
-        fn_parallel(w.parts, (double)w.grid.count * work * (double)min64(g->C, g->K), winograd_weight_part, &w);
-        sum_parts(w.parts, POINTS * w.z_point, w.z);
-    } else {
+    *job = w;
+    return FN_OK;
+}
+
+static void winograd_weight_end(winograd_weight_job *w) {
+    const fn_conv *g = w->g;
+    sum_parts(w->parts, POINTS * w->z_point, w->z);
+    fn_parallel(g->C, (double)(g->C * g->K) * 100 / LANES, winograd_weight_output, w);
+}
+
+static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw) {
+    winograd_weight_job w;
+    if (winograd_weight_begin(g, x, dy, dw, &w) != FN_OK) return FN_NO_MEMORY;
+    double work = POINTS * (double)(g->C + g->K) / LANES, products = work * (double)min64(g->C, g->K); /* of a tile */
+    if (w.parts > 1) fn_parallel(w.parts, (double)w.grid.count * products, winograd_weight_part, &w);
+    else
         for (w.first = 0; w.first < w.grid.count; w.first += w.chunk) {
             w.count = min64(w.chunk, w.grid.count - w.first);
             fn_parallel(ceil_div(w.count, TILES_A_TASK), 4 * (double)w.count * work, winograd_weight_shared_tiles, &w);
-            fn_parallel(POINTS * w.panels, (double)w.count * work * (double)min64(g->C, g->K),
-                        winograd_weight_shared_products, &w);
+            fn_parallel(POINTS * w.panels, (double)w.count * products, winograd_weight_shared_products, &w);
         }
-    }
-    fn_parallel(g->C, (double)(g->C * g->K) * 100 / LANES, winograd_weight_output, &w);
+    winograd_weight_end(&w);
     fn_free(w.v);
     return FN_OK;
 }

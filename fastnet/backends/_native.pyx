@@ -22,6 +22,13 @@ cdef extern from "fastnet.h" nogil:
         pass
     ctypedef struct fn_pool:
         pass
+    ctypedef struct fn_norm:
+        int64_t images, pixels, C
+        const double *mean
+        const double *inverse_std
+        const void *gamma
+        const void *beta
+        int relu
     ctypedef struct fn_epilogue:
         const void *scale
         const void *shift
@@ -66,10 +73,12 @@ cdef extern from "fastnet.h" nogil:
         fn_status (*max_pool_planes_backward)(const fn_pool *, fn_ties, const void *, const void *, void *) noexcept nogil
         fn_status (*avg_pool)(const fn_pool *, const void *, void *) noexcept nogil
         fn_status (*avg_pool_backward)(const fn_pool *, const void *, void *) noexcept nogil
-        fn_status (*norm_moments)(int64_t, int64_t, const void *, double *, double *) noexcept nogil
-        fn_status (*norm_apply)(int64_t, int64_t, const void *, const double *, const double *, const void *, const void *, const void *, int, void *) noexcept nogil
-        fn_status (*norm_sums)(int64_t, int64_t, const void *, const void *, const double *, const double *, const void *, const void *, int, const void *, void *, double *, double *) noexcept nogil
-        fn_status (*norm_backward)(int64_t, int64_t, const void *, const void *, const double *, const double *, const void *, const void *, int, const double *, const double *, int, void *) noexcept nogil
+        fn_status (*norm_moments)(int64_t, int64_t, int64_t, const void *, double *, double *) noexcept nogil
+        fn_status (*norm_apply)(const fn_norm *, const void *, const void *, void *) noexcept nogil
+        fn_status (*norm_sums)(const fn_norm *, const void *, const void *, const void *, void *, double *, double *) noexcept nogil
+        fn_status (*norm_backward)(const fn_norm *, const void *, const void *, const double *, const double *, void *) noexcept nogil
+        fn_status (*conv_norm_forward)(const fn_conv *, const void *, const void *, const void *, void *, double *, double *) noexcept nogil
+        fn_status (*conv_norm_backward)(const fn_conv *, const fn_norm *, const void *, const void *, const void *, const void *, const double *, const double *, const void *, void *, void *) noexcept nogil
         void (*relu)(int64_t, const void *, void *) noexcept nogil
         void (*relu_backward)(int64_t, const void *, const void *, void *) noexcept nogil
         void (*leaky_relu)(int64_t, double, const void *, void *) noexcept nogil
@@ -424,61 +433,92 @@ def avg_pool_backward(bytes geometry, dy, dx):
 
 # ---------------------------------------------------------------- batch norm
 
-def norm_moments(int64_t rows, int64_t C, x, mean, var):
+cdef fn_norm norm_of(tuple norm) except *:
+    """(images, pixels, C, mean, inverse_std, gamma, beta, relu)"""
+    cdef fn_norm n
+    n.images, n.pixels, n.C = norm[:3]
+    n.mean, n.inverse_std = <const double *>address(norm[3]), <const double *>address(norm[4])
+    n.gamma, n.beta, n.relu = address(norm[5]), address(norm[6]), norm[7]
+    return n
+
+def norm_moments(int64_t images, int64_t pixels, int64_t C, x, mean, var):
     cdef const fn_kernels *k = kernels(x)
     cdef const void *px = address(x)
     cdef double *pm = <double *>writable(mean)
     cdef double *pv = <double *>writable(var)
     cdef fn_status status
     with nogil:
-        status = k.norm_moments(rows, C, px, pm, pv)
+        status = k.norm_moments(images, pixels, C, px, pm, pv)
     check(status)
 
-def norm_apply(int64_t rows, int64_t C, x, mean, inverse_std, gamma, beta, add, bint relu, y):
+def norm_apply(tuple norm, x, add, y):
     cdef const fn_kernels *k = kernels(y)
+    cdef fn_norm n = norm_of(norm)
     cdef const void *px = address(x)
-    cdef const double *pm = <const double *>address(mean)
-    cdef const double *ps = <const double *>address(inverse_std)
-    cdef const void *pg = address(gamma)
-    cdef const void *pb = address(beta)
     cdef const void *pa = address(add)
     cdef void *py = writable(y)
     cdef fn_status status
     with nogil:
-        status = k.norm_apply(rows, C, px, pm, ps, pg, pb, pa, relu, py)
+        status = k.norm_apply(&n, px, pa, py)
     check(status)
 
-def norm_sums(int64_t rows, int64_t C, dy, x, mean, inverse_std, gamma, beta, bint relu, y, gated, dgamma, dbeta):
+def norm_sums(tuple norm, dy, x, y, gated, dgamma, dbeta):
     cdef const fn_kernels *k = kernels(x)
+    cdef fn_norm n = norm_of(norm)
     cdef const void *pdy = address(dy)
     cdef const void *px = address(x)
-    cdef const double *pm = <const double *>address(mean)
-    cdef const double *ps = <const double *>address(inverse_std)
-    cdef const void *pg = address(gamma)
-    cdef const void *pb = address(beta)
     cdef const void *py = address(y)
     cdef void *pgated = writable(gated)
     cdef double *pdg = <double *>writable(dgamma)
     cdef double *pdb = <double *>writable(dbeta)
     cdef fn_status status
     with nogil:
-        status = k.norm_sums(rows, C, pdy, px, pm, ps, pg, pb, relu, py, pgated, pdg, pdb)
+        status = k.norm_sums(&n, pdy, px, py, pgated, pdg, pdb)
     check(status)
 
-def norm_backward(int64_t rows, int64_t C, dy, x, mean, inverse_std, gamma, beta, bint relu, dgamma, dbeta, bint training, dx):
+def norm_backward(tuple norm, dy, x, dgamma, dbeta, dx):
     cdef const fn_kernels *k = kernels(dx)
+    cdef fn_norm n = norm_of(norm)
     cdef const void *pdy = address(dy)
     cdef const void *px = address(x)
-    cdef const double *pm = <const double *>address(mean)
-    cdef const double *ps = <const double *>address(inverse_std)
-    cdef const void *pg = address(gamma)
-    cdef const void *pb = address(beta)
     cdef const double *pdg = <const double *>address(dgamma)
     cdef const double *pdb = <const double *>address(dbeta)
     cdef void *pdx = writable(dx)
     cdef fn_status status
     with nogil:
-        status = k.norm_backward(rows, C, pdy, px, pm, ps, pg, pb, relu, pdg, pdb, training, pdx)
+        status = k.norm_backward(&n, pdy, px, pdg, pdb, pdx)
+    check(status)
+
+def conv_norm_forward(bytes geometry, x, w, bias, y, mean, var):
+    cdef const fn_kernels *k = kernels(y)
+    cdef const char *g = geometry
+    cdef const void *px = address(x)
+    cdef const void *pw = address(w)
+    cdef const void *pb = address(bias)
+    cdef void *py = writable(y)
+    cdef double *pm = <double *>writable(mean)
+    cdef double *pv = <double *>writable(var)
+    cdef fn_status status
+    with nogil:
+        status = k.conv_norm_forward(<const fn_conv *>g, px, pw, pb, py, pm, pv)
+    check(status)
+
+def conv_norm_backward(bytes geometry, tuple norm, x, w, dy, y, dgamma, dbeta, add, dx, dw):
+    cdef const fn_kernels *k = kernels(y)
+    cdef const char *g = geometry
+    cdef fn_norm n = norm_of(norm)
+    cdef const void *px = address(x)
+    cdef const void *pw = address(w)
+    cdef const void *pdy = address(dy)
+    cdef const void *py = address(y)
+    cdef const double *pdg = <const double *>address(dgamma)
+    cdef const double *pdb = <const double *>address(dbeta)
+    cdef const void *padd = address(add)
+    cdef void *pdx = writable(dx)
+    cdef void *pdw = writable(dw)
+    cdef fn_status status
+    with nogil:
+        status = k.conv_norm_backward(<const fn_conv *>g, &n, px, pw, pdy, py, pdg, pdb, padd, pdx, pdw)
     check(status)
 
 

@@ -169,14 +169,18 @@ class NativeOps(NativePointwise, Ops):
 
     # ---------------------------------------------------------------- convolution
 
-    def conv2d(self, x, w, b, geometry: Conv2dGeometry, relu=False):
+    def _conv2d_arrays(self, x, w, b, geometry):
+        """x, w, b as the kernels take them, and their dtype."""
         dtype = one_dtype("conv2d", x=x, weight=w, bias=b)
         check_shape("conv2d", "x", x, geometry.x_shape)
         check_shape("conv2d", "weight", w, geometry.w_shape)
         if b is not None:
             check_shape("conv2d", "bias", b, (geometry.K,))
             b = self._c_order(b)
-        x, w = self._dense(x), self._c_order(w)
+        return self._dense(x), self._c_order(w), b, dtype
+
+    def conv2d(self, x, w, b, geometry: Conv2dGeometry, relu=False):
+        x, w, b, dtype = self._conv2d_arrays(x, w, b, geometry)
         y = self.empty(geometry.y_shape, dtype)
         _native.conv_forward(geometry.packed, x, w, None, b, None, relu, y)
         return y, (x, w, geometry, y if relu else None)

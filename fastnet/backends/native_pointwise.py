@@ -13,6 +13,11 @@ from fastnet.backends.pointwise import PointwiseOps
 _F64 = np.dtype(np.float64)
 
 
+def _extents(shape) -> tuple[int, int, int]:
+    """(N, C) or (N, C, H, W) as images, pixels, C."""
+    return shape[0], math.prod(shape[2:]), shape[1]
+
+
 class NativePointwise(PointwiseOps):
     """The elementwise and per-channel kernels."""
 
@@ -22,50 +27,111 @@ class NativePointwise(PointwiseOps):
         return self._batch_norm(x, gamma, beta, running_mean, running_var, training, momentum, eps, None, False)
 
     def batch_norm_relu(self, x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-5, add=None):
-        if add is not None:
-            one_dtype("batch_norm_relu", x=x, add=add)
-            check_shape("batch_norm_relu", "add", add, x.shape)
-            add = self._dense(add)
         return self._batch_norm(x, gamma, beta, running_mean, running_var, training, momentum, eps, add, True)
 
     def _batch_norm(self, x, gamma, beta, running_mean, running_var, training, momentum, eps, add, relu):
-        dtype = one_dtype("batch_norm", x=x, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var)
-        count = self._check_batch_norm(x, gamma, beta, running_mean, running_var, training)
-        x, C = self._dense(x), x.shape[1]
-        gamma = None if gamma is None else self._c_order(gamma)
-        beta = None if beta is None else self._c_order(beta)
+        dtype = one_dtype(
+            "batch_norm", x=x, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var, add=add
+        )
+        count = self._check_batch_norm(x, gamma, beta, running_mean, running_var, training, add)
+        x, moments = self._dense(x), None
         if training:
-            mean, var = np.empty(C), np.empty(C)
-            _native.norm_moments(count, C, x, mean, var)
+            moments = np.empty(x.shape[1]), np.empty(x.shape[1])
+            _native.norm_moments(*_extents(x.shape), x, *moments)
+        return self._normalize(x, moments, gamma, beta, running_mean, running_var, momentum, eps, count, add, relu, dtype)
+
+    def _normalize(self, x, moments, gamma, beta, running_mean, running_var, momentum, eps, count, add, relu, dtype):
+        """Of dense x, by its mean and variance if there are moments, which move the running ones, else by these."""
+        if moments is None:
+            mean, var = running_mean.astype(_F64), running_var.astype(_F64)
+        else:
+            mean, var = moments
             if running_mean is not None:
                 running_mean += momentum * (mean.astype(dtype) - running_mean)
                 running_var += momentum * ((var * (count / (count - 1))).astype(dtype) - running_var)
-        else:
-            mean, var = running_mean.astype(_F64), running_var.astype(_F64)
-        inverse_std = 1.0 / np.sqrt(var + eps)
+        gamma = None if gamma is None else self._c_order(gamma)
+        beta = None if beta is None else self._c_order(beta)
+        add = None if add is None else self._dense(add)
+        norm = (*_extents(x.shape), mean, 1.0 / np.sqrt(var + eps), gamma, beta, relu)
         y = self.empty(x.shape, dtype)
-        _native.norm_apply(count, C, x, mean, inverse_std, gamma, beta, add, relu, y)
-        return y, (x, gamma, beta, mean, inverse_std, training, relu, None if add is None else y)
+        _native.norm_apply(norm, x, add, y)
+        return y, (x, norm, moments is not None, None if add is None else y)
 
     def batch_norm_backward(self, dy, saved, needs=(True, True, True)):
         return self.batch_norm_relu_backward(dy, saved, needs)[:3]
 
     def batch_norm_relu_backward(self, dy, saved, needs=(True, True, True)):
-        x, gamma, beta, mean, inverse_std, training, relu, y = saved
-        dtype = one_dtype("batch_norm_backward", dy=dy, x=x)
-        check_shape("batch_norm_backward", "dy", dy, x.shape)
-        dy, C = self._dense(dy), x.shape[1]
-        rows = x.size // C if C else 0
-        dgamma, dbeta, dx = np.empty(C), np.empty(C), None
-        gated = None if y is None else self.empty(x.shape, dtype)
-        if needs[1] or needs[2] or training or y is not None:
-            _native.norm_sums(rows, C, dy, x, mean, inverse_std, gamma, beta, relu, y, gated, dgamma, dbeta)
-        if gated is not None:
-            dy, relu = gated, False
+        x = saved[0]
+        dy, norm, sums, gradients, gated = self._norm_sums(dy, saved, *needs[1:])
+        dx = None
         if needs[0]:
-            dx = self.empty(x.shape, dtype)
-            _native.norm_backward(rows, C, dy, x, mean, inverse_std, gamma, beta, relu, dgamma, dbeta, training, dx)
-        return dx, dgamma.astype(dtype) if needs[1] else None, dbeta.astype(dtype) if needs[2] else None, gated
+            dx = self.empty(x.shape, x.dtype)
+            _native.norm_backward(norm, dy, x, *sums, dx)
+        return dx, *gradients, gated
+
+    def _norm_sums(self, dy, saved, *needs):
+        """The first pass back.
+
+        Returns
+        -------
+        dy, norm
+            What the second pass takes: with an add, dy has been gated, and norm is without ReLU.
+        sums
+            dgamma and dbeta in float64; None twice where statistics were fixed.
+        gradients
+            dgamma and dbeta; None where ``needs`` is False.
+        gated
+            The gradient of an add, or None.
+        """
+        x, norm, training, y = saved
+        dtype, C = one_dtype("batch_norm_backward", dy=dy, x=x), x.shape[1]
+        check_shape("batch_norm_backward", "dy", dy, x.shape)
+        dy, sums = self._dense(dy), (np.empty(C), np.empty(C))
+        gated = None if y is None else self.empty(x.shape, dtype)
+        if any(needs) or training or y is not None:
+            _native.norm_sums(norm, dy, x, y, gated, *sums)
+        gradients = [total.astype(dtype) if need else None for total, need in zip(sums, needs, strict=True)]
+        if gated is not None:
+            dy, norm = gated, (*norm[:-1], False)
+        return dy, norm, sums if training else (None, None), gradients, gated
+
+    # ---------------------------------------------------------------- batch norm after a convolution
+
+    def conv2d_batch_norm(self, x, w, b, geometry, statistics, add=None, relu=False):
+        gamma, beta, running_mean, running_var, training, momentum, eps = statistics
+        running = {"running_mean": running_mean, "running_var": running_var}
+        x, w, b, dtype = self._conv2d_arrays(x, w, b, geometry)
+        one_dtype("batch_norm", x=x, gamma=gamma, beta=beta, add=add, **running)
+        between, moments = self.empty(geometry.y_shape, dtype), None
+        count = self._check_batch_norm(between, gamma, beta, running_mean, running_var, training, add)
+        if training:
+            moments = np.empty(geometry.K), np.empty(geometry.K)
+            _native.conv_norm_forward(geometry.packed, x, w, b, between, *moments)
+        else:
+            _native.conv_forward(geometry.packed, x, w, None, b, None, False, between)
+        y, saved = self._normalize(
+            between, moments, gamma, beta, running_mean, running_var, momentum, eps, count, add, relu, dtype
+        )
+        return y, (x, w, geometry, saved)
+
+    def conv2d_batch_norm_backward(self, dy, saved, needs=(True,) * 5, add=None):
+        x, w, g, saved = saved
+        if add is not None:
+            one_dtype("conv2d_backward", dy=dy, add=add)
+            check_shape("conv2d_backward", "add", add, g.x_shape)
+            add = self._dense(add)
+        dy, norm, sums, gradients, gated = self._norm_sums(dy, saved, needs[3], needs[4] or needs[2])
+        dx = self.empty(g.x_shape, dy.dtype) if needs[0] else None
+        dw = self._c_empty(g.w_shape, dy.dtype) if needs[1] else None
+        db = None
+        if needs[2] and sums[0] is None:
+            slope = norm[4] if norm[5] is None else norm[4] * norm[5]
+            db = (slope * gradients[1]).astype(dy.dtype)
+        elif needs[2]:  # the batch's mean takes any bias away
+            db = np.zeros(g.K, dy.dtype)
+        if needs[0] or needs[1]:
+            _native.conv_norm_backward(g.packed, norm, x, w, dy, saved[0], *sums, add, dx, dw)
+        return dx, dw, db, *(total if need else None for total, need in zip(gradients, needs[3:], strict=True)), gated
 
     # ---------------------------------------------------------------- activations
 

@@ -61,7 +61,7 @@ class PointwiseOps:
         """``relu(batch_norm(x) + add)``: what ends a block of a residual network; `add` may be None."""
         y, saved = self.batch_norm(x, gamma, beta, running_mean, running_var, training, momentum, eps)
         if add is not None:
-            one_dtype("batch_norm_relu", x=x, add=add)
+            one_dtype("batch_norm", x=x, add=add)
             check_shape("batch_norm_relu", "add", add, x.shape)
             y = y + add
         y, positive = self.relu(y)
@@ -74,18 +74,40 @@ class PointwiseOps:
         dy = self.relu_backward(dy, positive)
         return *self.batch_norm_backward(dy, saved, needs), dy if added else None
 
+    def conv2d_batch_norm(self, x, w, b, geometry, statistics, add=None, relu=False):
+        """``batch_norm(conv2d(x, w, b), *statistics)``; with relu its positive part, or that of the sum with `add`.
+
+        statistics: the arguments of :meth:`batch_norm` after x, all of them.
+        """
+        between, saved = self.conv2d(x, w, b, geometry)
+        options = {"add": add} if relu else {}
+        y, norm_saved = (self.batch_norm_relu if relu else self.batch_norm)(between, *statistics, **options)
+        return y, (saved, norm_saved, relu)
+
+    def conv2d_batch_norm_backward(self, dy, saved, needs=(True,) * 5, add=None):
+        """(dx, dw, db, dgamma, dbeta, gradient of the forward's `add`); `add` here: another gradient, added to dx."""
+        saved, norm_saved, relu = saved
+        gradient = self.batch_norm_relu_backward if relu else self.batch_norm_backward
+        dy, dgamma, dbeta, *rest = gradient(dy, norm_saved, (any(needs[:3]), *needs[3:]))
+        dx = dw = db = None
+        if any(needs[:3]):
+            dx, dw, db = self.conv2d_backward(dy, saved, needs[:3], add=add)
+        return dx, dw, db, dgamma, dbeta, rest[0] if rest else None
+
     @staticmethod
     def _channel_axes(x):
         return ((0,), (1, -1)) if x.ndim == 2 else ((0, 2, 3), (1, -1, 1, 1))
 
     @staticmethod
-    def _check_batch_norm(x, gamma, beta, running_mean, running_var, training) -> int:
+    def _check_batch_norm(x, gamma, beta, running_mean, running_var, training, add=None) -> int:
         """Check shapes; return how many values a channel's statistics are made from."""
         if x.ndim not in (2, 4):
             raise ValueError(f"batch_norm: x must have shape (N, C) or (N, C, H, W), got {tuple(x.shape)}")
         for name, array in dict(gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var).items():
             if array is not None:
                 check_shape("batch_norm", name, array, x.shape[1:2])
+        if add is not None:
+            check_shape("batch_norm_relu", "add", add, x.shape)
         if (running_mean is None) != (running_var is None):
             raise ValueError("batch_norm: give both running_mean and running_var, or neither")
         if not training and running_mean is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastnet.layers.base import Layer, step
-from fastnet.layers.fusion import Normalized, inference_steps, training_steps
+from fastnet.layers.fusion import Normalized, fused
 from fastnet.layers.norm import BatchNorm2d
 from fastnet.layers.tracing import infer, tracing
 
@@ -94,8 +94,7 @@ class Sequential(_Container):
 
     def __init__(self, *layers, **named):
         super().__init__(_named("Sequential", layers, named))
-        self.steps = training_steps(self._children.values())
-        self.inference = inference_steps(self.steps)
+        self.steps = fused(self._children.values())
 
     def setup(self, shape, rng, dtype):
         for child in self._children.values():
@@ -128,8 +127,8 @@ class Sequential(_Container):
         return x, backward
 
     def sums(self) -> bool:
-        """Whether the last step is a batch norm, which can add something and rectify as it goes."""
-        return bool(self.steps) and type(self.steps[-1]) is BatchNorm2d and not tracing()
+        """Whether the last step ends in a batch norm, which can add something and rectify as it goes."""
+        return bool(self.steps) and type(self.steps[-1]) in (BatchNorm2d, Normalized) and not tracing()
 
     def run_sum(self, x, add, training, ops):
         """``relu(run(x) + add)`` where :meth:`sums`; backward(dy, input_gradient, meet) asks meet(dadd) for what to add
@@ -148,11 +147,11 @@ class Sequential(_Container):
         """`ending`: what the last step is to do besides, add= and relu=."""
         if tracing():
             return _finish(super().infer(x, ops), ops, **ending)
-        for layer in self.inference[:-1]:
+        for layer in self.steps[:-1]:
             x = infer(layer, x, ops)
-        if not self.inference:
+        if not self.steps:
             return _finish(x, ops, **ending)
-        last = self.inference[-1]
+        last = self.steps[-1]
         if ending and isinstance(last, Normalized):
             return infer(last, x, ops, **ending)
         return _finish(infer(last, x, ops), ops, **ending)

@@ -1,9 +1,9 @@
 """Several layers as one step: what a container does with its children before it runs them.
 
 A ReLU disappears into the layer before it, or into the max pooling after it (the largest of the positive parts is the
-positive part of the largest, on a quarter of the numbers).  For inference, batch norm becomes a scale and a shift
-inside the convolution before it.  Parameters and their names stay where they are; results are those of the single
-layers, to the last bit except where batch norm is folded.
+positive part of the largest, on a quarter of the numbers).  A batch norm joins the convolution before it.  Parameters and
+their names stay where they are; results are those of the single layers, to the last bit, with two exceptions: in inference
+batch norm is folded, and the gradient of a convolution's bias before a batch norm is 0 and not what rounding leaves of it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from fastnet.layers.activation import ReLU
 from fastnet.layers.conv import Conv2d
 from fastnet.layers.linear import Linear
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
+from fastnet.layers.parameter import weighted
 from fastnet.layers.pool import MaxPool2d
 
-__all__ = ["training_steps", "inference_steps", "title", "Rectified", "Normalized"]
+__all__ = ["fused", "title", "Rectified", "Normalized"]
 
 # Exactly these: a subclass may compute something else.
-_WITH_RELU = {Conv2d, Linear, BatchNorm1d, BatchNorm2d, MaxPool2d}
+_WITH_RELU = (Conv2d, Linear, BatchNorm1d, BatchNorm2d, MaxPool2d)
 
 
 def title(step) -> str:
@@ -56,7 +57,11 @@ class Rectified:
 
 
 class Normalized:
-    """A convolution and its batch norm in inference: ``conv(x)*scale + shift (+ add)``, then its positive part."""
+    """A convolution and its batch norm.
+
+    In training the moments are summed up as the convolution writes, and its gradients take the norm's from the cache; in
+    inference it is one convolution, ``conv(x)*scale + shift (+ add)``, then its positive part.
+    """
 
     def __init__(self, conv: Conv2d, norm: BatchNorm2d):
         self.conv, self.norm = conv, norm
@@ -69,6 +74,33 @@ class Normalized:
     def path(self) -> str:
         return self.conv.path
 
+    def trains(self) -> bool:
+        return self.conv.trains() or self.norm.trains()
+
+    def run(self, x, training, ops, relu=False):
+        y, backward = self._run(x, training, ops, ops.conv2d_batch_norm_backward, relu=relu)
+        backward.adds = True
+        return y, backward
+
+    def run_sum(self, x, add, training, ops):
+        """``relu(norm(conv(x)) + add)``, and its backward, which returns the gradients of x and of `add`."""
+        others = []
+
+        def gradient(dy, saved, needs):
+            *gradients, dadd = ops.conv2d_batch_norm_backward(dy, saved, needs)
+            others.append(dadd)
+            return gradients
+
+        y, backward = self._run(x, training, ops, gradient, add=add, relu=True)
+        return y, lambda dy: (backward(dy), others.pop())
+
+    def _run(self, x, training, ops, gradient, **ending):
+        conv, norm = self.conv, self.norm
+        bias = None if conv.bias is None else conv.bias.value
+        statistics = norm.statistics(training)
+        y, saved = ops.conv2d_batch_norm(x, conv.weight.value, bias, conv.geometry(x.shape), statistics, **ending)
+        return y, weighted(gradient, saved, conv.weight, conv.bias, norm.weight, norm.bias)
+
     def infer(self, x, ops, add=None, relu=False):
         scale, shift = self.norm.as_affine()
         if self.conv.bias is not None:
@@ -77,32 +109,20 @@ class Normalized:
         return ops.conv2d_scaled(x, weight, self.conv.geometry(x.shape), scale, shift, add=add, relu=relu)
 
 
-def training_steps(layers) -> list:
-    """The steps that stand for `layers`, one after the other; each has ``run(x, training, ops)``."""
+def fused(layers) -> list:
+    """The steps that stand for `layers`, one after the other; each has ``run(x, training, ops)`` and ``infer(x, ops)``."""
     layers, steps = list(layers), []
     for before, layer, after in zip([None, *layers], layers, [*layers[1:], None], strict=False):
         if type(layer) is ReLU and type(after) is MaxPool2d:
             continue
         if type(layer) is ReLU and steps and _rectifies(steps[-1]):
             steps[-1] = Rectified(steps[-1])
+        elif type(layer) is BatchNorm2d and type(before) is Conv2d and layer.track_running_stats:
+            steps[-1] = Normalized(before, layer)
         else:
             steps.append(Rectified(layer) if type(layer) is MaxPool2d and type(before) is ReLU else layer)
     return steps
 
 
-def inference_steps(steps) -> list:
-    """The same with batch norms folded; each has ``infer(x, ops)``."""
-    folded = []
-    for layer in steps:
-        rectified = isinstance(layer, Rectified)
-        norm = layer.layer if rectified else layer
-        if type(norm) is BatchNorm2d and norm.track_running_stats and folded and type(folded[-1]) is Conv2d:
-            fused = Normalized(folded[-1], norm)
-            folded[-1] = Rectified(fused) if rectified else fused
-        else:
-            folded.append(layer)
-    return folded
-
-
 def _rectifies(layer) -> bool:
-    return type(layer) in _WITH_RELU or getattr(layer, "rectifies", False)
+    return type(layer) in _WITH_RELU or isinstance(layer, Normalized) or getattr(layer, "rectifies", False)

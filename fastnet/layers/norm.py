@@ -60,12 +60,12 @@ class _BatchNorm(Layer):
         op, gradient = ops.batch_norm, ops.batch_norm_backward
         if relu:
             op, gradient = ops.batch_norm_relu, ops.batch_norm_relu_backward
-        y, saved = op(x, *self._statistics(training))
+        y, saved = op(x, *self.statistics(training))
         return y, weighted(gradient, saved, self.weight, self.bias)
 
     def run_sum(self, x, add, training, ops):
         """``relu(run(x) + add)``, and its backward, which returns the gradients of x and of `add`."""
-        y, saved = ops.batch_norm_relu(x, *self._statistics(training), add=add)
+        y, saved = ops.batch_norm_relu(x, *self.statistics(training), add=add)
         others = []
 
         def gradient(dy, saved, needs):
@@ -87,7 +87,8 @@ class _BatchNorm(Layer):
             shift = shift + self.bias.value
         return scale.astype(self.dtype), shift.astype(self.dtype)
 
-    def _statistics(self, training):
+    def statistics(self, training):
+        """What ``batch_norm`` takes besides x."""
         gamma, beta = (self.weight, self.bias) if self.affine else (None, None)
         mean, var = (self.running_mean.value, self.running_var.value) if self.track_running_stats else (None, None)
         batch_statistics = not self.track_running_stats or (training and not self.frozen)

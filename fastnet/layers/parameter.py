@@ -62,18 +62,17 @@ class Parameter:
         return not self.trainable and not self.buffer
 
 
-def weighted(gradient, saved, weight: Parameter | None, bias: Parameter | None):
-    """The backward of an op with a weight and a bias: computes what somebody needs, adds into their gradients."""
+def weighted(gradient, saved, *parameters: Parameter | None):
+    """The backward of an op with parameters: computes what somebody needs, adds into their gradients."""
 
     def backward(dy, input_gradient=True, **options):
-        needs = input_gradient, *(parameter is not None and parameter.trainable for parameter in (weight, bias))
+        needs = input_gradient, *(parameter is not None and parameter.trainable for parameter in parameters)
         if not any(needs):
             return None
-        dx, dw, db, *_ = gradient(dy, saved, needs, **options)
-        if needs[1]:
-            weight.accumulate(dw)
-        if needs[2]:
-            bias.accumulate(db)
+        dx, *gradients = gradient(dy, saved, needs, **options)
+        for parameter, need, found in zip(parameters, needs[1:], gradients, strict=False):
+            if need:
+                parameter.accumulate(found)
         return dx
 
     return backward
