@@ -31,6 +31,7 @@ class Node:
     """
 
     __slots__ = ("arguments", "dtype", "inputs", "op", "shape")
+
     def __init__(self, op: str, inputs: list[Node], shape, dtype, **arguments):
         self.op, self.inputs, self.arguments, self.shape, self.dtype = op, inputs, arguments, tuple(shape), dtype
 
@@ -53,10 +54,9 @@ def _refuse(name):
     return lambda self, *_, **__: Node.__getattr__(self, name)
 
 
-for _name in (
-    *("add radd sub rsub mul rmul matmul rmatmul truediv rtruediv pow rpow neg abs lt le gt ge eq ne bool".split()),
-    *("getitem setitem len iter float int array array_ufunc array_function".split()),
-):
+_ARITHMETIC = "add radd sub rsub mul rmul matmul rmatmul truediv rtruediv pow rpow neg abs lt le gt ge eq ne bool"
+_ACCESS = "getitem setitem len iter float int array array_ufunc array_function"
+for _name in f"{_ARITHMETIC} {_ACCESS}".split():
     setattr(Node, f"__{_name}__", _refuse(f"__{_name}__"))
 Node.__hash__ = object.__hash__
 

@@ -38,10 +38,12 @@ class NativePointwise(PointwiseOps):
         if training:
             moments = np.empty(x.shape[1]), np.empty(x.shape[1])
             _native.norm_moments(*_extents(x.shape), x, *moments)
-        return self._normalize(x, moments, gamma, beta, running_mean, running_var, momentum, eps, count, add, relu, dtype)
+        statistics = gamma, beta, running_mean, running_var, training, momentum, eps
+        return self._normalize(x, moments, statistics, count, add, relu, dtype)
 
-    def _normalize(self, x, moments, gamma, beta, running_mean, running_var, momentum, eps, count, add, relu, dtype):
+    def _normalize(self, x, moments, statistics, count, add, relu, dtype):
         """Of dense x, by its mean and variance if there are moments, which move the running ones, else by these."""
+        gamma, beta, running_mean, running_var, _, momentum, eps = statistics
         if moments is None:
             mean, var = running_mean.astype(_F64), running_var.astype(_F64)
         else:
@@ -98,7 +100,7 @@ class NativePointwise(PointwiseOps):
     # ---------------------------------------------------------------- batch norm after a convolution
 
     def conv2d_batch_norm(self, x, w, b, geometry, statistics, add=None, relu=False):
-        gamma, beta, running_mean, running_var, training, momentum, eps = statistics
+        gamma, beta, running_mean, running_var, training = statistics[:5]
         running = {"running_mean": running_mean, "running_var": running_var}
         x, w, b, dtype = self._conv2d_arrays(x, w, b, geometry)
         one_dtype("batch_norm", x=x, gamma=gamma, beta=beta, add=add, **running)
@@ -109,9 +111,7 @@ class NativePointwise(PointwiseOps):
             _native.conv_norm_forward(geometry.packed, x, w, b, between, *moments)
         else:
             _native.conv_forward(geometry.packed, x, w, None, b, None, False, between)
-        y, saved = self._normalize(
-            between, moments, gamma, beta, running_mean, running_var, momentum, eps, count, add, relu, dtype
-        )
+        y, saved = self._normalize(between, moments, statistics, count, add, relu, dtype)
         return y, (x, w, geometry, saved)
 
     def conv2d_batch_norm_backward(self, dy, saved, needs=(True,) * 5, add=None):

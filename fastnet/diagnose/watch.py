@@ -13,6 +13,7 @@ __all__ = ["Call", "Frame", "Use", "Watch"]
 
 _NOT_OPS = {"asarray", "to_numpy", "empty", "zeros", "contiguous", "plan"}
 _SPLIT = {"conv2d_backward", "linear_backward"}
+_COMPOSED = {"conv2d_batch_norm", "conv2d_batch_norm_backward"}  # the contract says of what
 _PARTS = ("input", "weight", "bias")
 
 
@@ -65,7 +66,7 @@ class Watch:
     ops : Ops
         Runs what is watched.
     split : bool
-        Whether the gradients of a product are computed, and timed, one by one.
+        Whether what an op consists of, and the gradients of a product, are computed, and timed, one by one.
     survey : bool
         Whether the work of each call and the form of each convolution are found out; then the times mean nothing.
 
@@ -126,6 +127,8 @@ class Watch:
     # ---------------------------------------------------------------- ops
 
     def call(self, op, *arguments, **more):
+        if self._split and op in _COMPOSED:
+            return getattr(backends.Ops, op)(self.ops, *arguments, **more)
         if self._split and op in _SPLIT:
             return self._parts(op, *arguments, **more)
         return self._call(op, "", arguments, more)

@@ -84,20 +84,23 @@ def work_of(op: str, arguments: tuple, more: dict, result, part: str = "", forms
     return Work(flops, flops, moved)
 
 
-def winograd_flops(g: Conv2dGeometry, part: str = "") -> float:
-    """What F(4x4, 3x3) executes: 36 products for each tile of 4x4 and pair of channels, and the transforms.
+_OUTPUT, _FILTER = {2: 10, 3: 13, 4: 16, 5: 21}, {2: 13, 3: 17, 4: 21, 5: 25}  # by outputs, by taps
 
-    One-dimensional transforms (csrc/kernels/winograd.h) take 24 operations for six inputs, 16 for four outputs, 13 for
-    three, 17 for a filter of three taps and 21 for one of four; a tile or filter has 6 + 6, 6 + 4, 6 + 3, 3 + 6 and
-    4 + 6 of them.
+
+def winograd_flops(g: Conv2dGeometry, part: str = "") -> float:
+    """What F(4x4, 3x3) or F(2x2, 5x5) executes: 36 products for each tile and pair of channels, and the transforms.
+
+    One-dimensional transforms (csrc/kernels/winograd.h) take 24 operations for six inputs and those of the tables for
+    outputs and filters; in two dimensions there are as many as a tile has rows, and six more.
     """
     C, K = (g.K, g.C) if part == "input" else (g.C, g.K)
     height, width = (g.H, g.W) if part == "input" else (g.P, g.Q)
-    tiles = g.N * -(-height // 4) * -(-width // 4)
-    products = 2.0 * 36 * tiles * C * K
+    taps, side = g.R, 7 - g.R
+    tiles = g.N * -(-height // side) * -(-width // side)
+    work = 2.0 * 36 * tiles * C * K + tiles * C * 24 * 12
     if part == "weight":
-        return products + tiles * (C * 24 * 12 + K * 21 * 10) + C * K * 13 * 9
-    return products + tiles * (C * 24 * 12 + K * 16 * 10) + C * K * 17 * 9
+        return work + tiles * K * _FILTER[side] * (side + 6) + C * K * _OUTPUT[taps] * (taps + 6)
+    return work + tiles * K * _OUTPUT[side] * (side + 6) + C * K * _FILTER[taps] * (taps + 6)
 
 
 def _taps_inside(g: Conv2dGeometry) -> float:

@@ -1,9 +1,10 @@
 """Several layers as one step: what a container does with its children before it runs them.
 
 A ReLU disappears into the layer before it, or into the max pooling after it (the largest of the positive parts is the
-positive part of the largest, on a quarter of the numbers).  A batch norm joins the convolution before it.  Parameters and
-their names stay where they are; results are those of the single layers, to the last bit, with two exceptions: in inference
-batch norm is folded, and the gradient of a convolution's bias before a batch norm is 0 and not what rounding leaves of it.
+positive part of the largest, on a quarter of the numbers).  A batch norm joins the convolution before it.  Parameters
+and their names stay where they are; results are those of the single layers, to the last bit, with two exceptions: in
+inference batch norm is folded, and the gradient of a convolution's bias before a batch norm is 0, not what rounding
+leaves of it.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Rectified:
 class Normalized:
     """A convolution and its batch norm.
 
-    In training the moments are summed up as the convolution writes, and its gradients take the norm's from the cache; in
-    inference it is one convolution, ``conv(x)*scale + shift (+ add)``, then its positive part.
+    In training the moments are summed up as the convolution writes, and its gradients take the norm's from the cache;
+    in inference it is one convolution, ``conv(x)*scale + shift (+ add)``, then its positive part.
     """
 
     def __init__(self, conv: Conv2d, norm: BatchNorm2d):
@@ -110,7 +111,7 @@ class Normalized:
 
 
 def fused(layers) -> list:
-    """The steps that stand for `layers`, one after the other; each has ``run(x, training, ops)`` and ``infer(x, ops)``."""
+    """The steps that stand for `layers`, one after the other; each has a ``run`` and an ``infer``."""
     layers, steps = list(layers), []
     for before, layer, after in zip([None, *layers], layers, [*layers[1:], None], strict=False):
         if type(layer) is ReLU and type(after) is MaxPool2d:

@@ -135,7 +135,7 @@ class Prediction:
         return Evaluation(total / len(X), right / len(X))
 
     def _ready(self, shape, batch_size: int):
-        """The model compiled for many images, whatever the batch size; itself under trace or with layers that can't be."""
+        """The model compiled for many images, whatever the batch size; itself under trace, or if it can't be."""
         if tracing():
             return self
         try:

@@ -6,6 +6,7 @@ import cases
 import numpy as np
 import pytest
 
+from fastnet import backends
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
 same = np.testing.assert_array_equal
@@ -123,3 +124,59 @@ def test_linear_with_relu(ops, dtype):
     expected = ops.linear_backward(ops.relu_backward(dy, positive), plain_saved)
     for one, other in zip(ops.linear_backward(dy, saved), expected, strict=True):
         same(one, other)
+
+
+JOINED = [  # from 16 images on, in the native kernels, some at a time: every form of each of the three convolutions
+    ((17, 8, 9, 8), 12, 3, 1, 1, 1),
+    ((33, 24, 6, 7), 20, 3, 1, 1, 1),
+    ((16, 9, 8, 8), 10, 5, 1, 2, 1),
+    ((18, 5, 9, 8), 7, 3, 2, 1, 1),
+    ((16, 3, 11, 10), 9, 5, 1, 2, 1),
+    ((17, 20, 6, 5), 33, 1, 2, 0, 1),
+    ((16, 40, 2, 2), 16, 3, 1, 1, 1),
+    ((20, 70, 4, 4), 60, 3, 1, 1, 1),
+    ((16, 18, 6, 7), 18, 3, 1, 1, 18),
+    ((16, 8, 6, 7), 12, 3, 2, 1, 4),
+    ((2, 16, 7, 9), 20, 3, 1, 1, 1),
+    ((129, 2, 3, 3), 5, 3, 1, 1, 1),
+]
+
+
+@pytest.mark.parametrize("case", JOINED, ids=str)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("relu, added", [(False, False), (True, False), (True, True)])
+def test_convolution_and_batch_norm(ops, algorithm, dtype, case, training, relu, added):
+    """The same bits as one after the other, which is what the contract's own method does with any ops."""
+    g, a, gamma, beta = convolution(case, dtype)
+    bias, start = cases.normal((g.K,), dtype, 9), cases.normal((g.K,), dtype, 10)
+    add, results = a["add"] if added else None, []
+    for kind in (type(ops), backends.Ops):
+        running = [start.copy(), abs(start) + 1]
+        statistics = (gamma, beta, *running, training, 0.1, 1e-5)
+        y, saved = kind.conv2d_batch_norm(ops, a["x"], a["w"], bias, g, statistics, add=add, relu=relu)
+        gradients = kind.conv2d_batch_norm_backward(ops, a["dy"], saved, add=a["dadd"])
+        results.append([y, *running, *gradients])
+        fewer = kind.conv2d_batch_norm_backward(ops, a["dy"], saved, (False, True, False, True, False))
+        assert [got is None for got in fewer[:5]] == [True, False, True, False, True]
+        same(fewer[1], gradients[1])
+    db = [result.pop(5) for result in results]
+    for one, other in zip(*results, strict=True):
+        same(one, other)
+    if training and ops.name == "native":
+        same(db[0], 0)
+    bound = 100 * abs(a["dy"]).sum(axis=(0, 2, 3)) * (abs(gamma) + 1) * np.finfo(dtype).eps
+    np.testing.assert_array_less(abs(db[0] - db[1]), bound)
+
+
+def test_convolution_and_batch_norm_say_what_is_wrong(ops):
+    g, a, gamma, beta = convolution(JOINED[0], np.float32)
+    statistics = (gamma, beta, None, None, True, 0.1, 1e-5)
+    with pytest.raises(ValueError, match="add"):
+        ops.conv2d_batch_norm(a["x"], a["w"], None, g, statistics, add=a["add"][:, :3], relu=True)
+    with pytest.raises(ValueError, match="gamma"):
+        ops.conv2d_batch_norm(a["x"], a["w"], None, g, (gamma[:3], *statistics[1:]))
+    _, saved = ops.conv2d_batch_norm(a["x"], a["w"], None, g, statistics)
+    with pytest.raises(ValueError, match="dy"):
+        ops.conv2d_batch_norm_backward(a["dy"][:3], saved)
+    with pytest.raises(ValueError, match="add"):
+        ops.conv2d_batch_norm_backward(a["dy"], saved, add=a["x"][:3])

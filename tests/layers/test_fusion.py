@@ -20,6 +20,7 @@ from fastnet.layers import (
     Sigmoid,
     trace,
 )
+from fastnet.layers.fusion import title
 
 
 def block(*body, shortcut=None):

@@ -330,7 +330,9 @@ def test_layers_that_compute_by_themselves_are_refused(compute):
 
     model = fn.Sequential(fn.ReLU(), Own())
     model.build((1, 4, 4))
-    with pytest.raises(TypeError, match=r"compile: a layer uses .* of an array that is only described, \(N, \*\(1, 4, 4\)\)"):
+    with pytest.raises(
+        TypeError, match=r"compile: a layer uses .* of an array that is only described, \(N, \*\(1, 4, 4\)\)"
+    ):
         model.compile()
     x = images(model, 3)
     np.testing.assert_array_equal(model.predict(x), model(x))  # predict does without
