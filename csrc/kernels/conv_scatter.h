@@ -1,17 +1,18 @@
-/* The input gradient of a layer with few input channels, where a vector of channels would be half empty or more: products
- * first, sums over taps afterwards.
+/* The input gradient of a layer with few input channels, where a vector of channels would be half empty or more, or the
+ * phases of a stride have short sums: products first, sums over taps afterwards.
  *
  * A row of dy times the weights gives what each of its pixels adds to all its taps, [pixel][r][s][c]: a matrix product whose
  * reduction is over output channels alone.  In channels-last memory the S*C numbers of a filter row then go to
  * neighbours in a row of dx.  Each number of dx is the sum of its contributions by row of dy, then by SPAN of pixels, then
  * by class: pixels of a class lie so far apart that their runs share no number, and no addition waits for the last.
  */
-enum { SPAN = 48, SCATTER_CHANNELS = 8 };
+enum { SPAN = 48, SCATTER_CHANNELS = 8, SCATTER_STRIDED = 32 }; /* channels up to which it pays; measured */
 
 INLINE int is_scatter(const fn_conv *g) {
     int winograd = g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->R == g->S &&
                    choose_winograd(g->R, g->K, g->C, g->H, g->W);
-    return g->groups == 1 && g->dilation_w == 1 && g->R * g->S > 1 && g->C <= SCATTER_CHANNELS && !winograd;
+    return g->groups == 1 && g->dilation_w == 1 && g->R * g->S > 1 && !winograd &&
+           g->C <= (g->stride_h * g->stride_w > 1 ? SCATTER_STRIDED : SCATTER_CHANNELS);
 }
 
 typedef struct {
