@@ -102,6 +102,25 @@ static void phase_task(void *context, int64_t task, int thread) {
     fn_use_threads(before);
 }
 
+/* Depthwise phases need no scratch: a task is a few rows of each. */
+static void phase_rows(void *context, int64_t task, int thread) {
+    const phase_jobs *phases = context;
+    for (int64_t i = 0; i < phases->count; i++) depthwise_task(&phases->jobs[i], task, thread);
+}
+
+static void phases_by_rows(const phase_jobs *phases) {
+    int64_t most = 0, rows = phases->jobs->rows_per_task;
+    double work = 0;
+    for (int64_t i = 0; i < phases->count; i++) {
+        conv_job *job = &phases->jobs[i];
+        job->rows_per_task = rows;
+        most = max64(most, ceil_div(job->N * job->P, rows));
+        work += (double)(job->N * job->P * job->Q * (job->R * job->S * job->group + 1)) * (double)job->K / LANES;
+    }
+    note_form(BY_DEPTHWISE);
+    fn_parallel(most, work, phase_rows, (void *)phases);
+}
+
 static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w, const void *add, void *dx) {
     fn_status status = FN_OK;
     if (g->N * g->H * g->W == 0) return FN_OK;
@@ -115,7 +134,8 @@ static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w
         phase_jobs phases;
         status = phases_begin(g, group, dy, w, add, dx, &phases);
         phase_tasks tasks = {&phases, g->N, together, image, status == FN_OK ? phases.jobs->in : NULL, status};
-        if (status == FN_OK && (phases.count == 1 || g->N < 4 * fn_threads() * together))
+        if (status == FN_OK && phases.jobs->form == BY_DEPTHWISE) phases_by_rows(&phases);
+        else if (status == FN_OK && (phases.count == 1 || g->N < 4 * fn_threads() * together))
             tasks.status = phases_run(&phases, tasks.dy, 0, g->N);
         else if (status == FN_OK) {
             double work = (double)(g->N * image) * (double)(g->C * g->R * g->S) / LANES;
