@@ -1,27 +1,26 @@
 /* A caching allocator: fresh pages cost more than arithmetic, so freed blocks are kept and handed out again.
  *
- * Blocks are 64-byte aligned and rounded up to a size class, an eighth of a power of two (at most 12.5 % are lost).
- * A block's header, one cache line before it, holds its class.  In guard mode (tests), blocks are guard.c's.
+ * Blocks are 64-byte aligned.  Small ones are rounded up to a size class, an eighth of a power of two (at most 12.5 % are
+ * lost), and wait in the list of their class; large ones are chunks of heap.c's regions.  A block's header, one cache line
+ * before it, says which.  In guard mode (tests), blocks are guard.c's.
  */
-#define _DEFAULT_SOURCE
 #include "guard.h"
+#include "heap.h"
 
 #include <stdlib.h>
 #include <string.h>
 #if !defined(_WIN32)
 #include <sched.h>
 #endif
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 #define HEADER 64
-#define CLASSES 512
-#define HUGE_PAGE ((size_t)2 << 20)
+#define CLASSES 160
+#define LARGE ((size_t)256 << 10)
 
 typedef struct block {
     struct block *next; /* in the free list of its class */
-    size_t size;        /* of the class, without this header */
+    chunk *chunk;       /* of a large block; else NULL */
+    size_t size;        /* without this header */
     int32_t class_index, kind;
 } block;
 
@@ -59,16 +58,12 @@ static int class_of(size_t bytes, size_t *size) {
 }
 
 static block *new_block(size_t size) {
-    size_t alignment = size >= HUGE_PAGE ? HUGE_PAGE : 64;
     size_t bytes = (size + HEADER + 63) / 64 * 64;
     void *memory = NULL;
 #if defined(_WIN32)
-    memory = _aligned_malloc(bytes, alignment);
+    memory = _aligned_malloc(bytes, 64);
 #else
-    if (posix_memalign(&memory, alignment, bytes)) memory = NULL;
-#endif
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (memory && size >= HUGE_PAGE) madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    if (posix_memalign(&memory, 64, bytes)) memory = NULL;
 #endif
     return memory;
 }
@@ -90,10 +85,34 @@ static void account(int64_t size, fn_kind kind, int sign) {
     if (stats.scratch_live > stats.scratch_peak) stats.scratch_peak = stats.scratch_live;
 }
 
-void *fn_alloc(size_t bytes, fn_kind kind) {
+/* A block of at least `bytes`, or NULL; the lock is held. */
+static block *large_block(size_t bytes) {
+    chunk *c = fn_heap_take((bytes + HEADER + 63) / 64 * 64);
+    if (!c) return NULL;
+    block *b = (block *)fn_heap_memory(c);
+    *b = (block){.chunk = c, .size = fn_heap_size(c) - HEADER};
+    return b;
+}
+
+/* The same; it may let the lock go meanwhile. */
+static block *small_block(size_t bytes) {
     size_t size;
-    if (bytes > (size_t)1 << 60) return NULL;
     int class_index = class_of(bytes, &size);
+    block *b = free_lists[class_index];
+    if (b) {
+        free_lists[class_index] = b->next;
+        stats.cached -= (int64_t)b->size;
+        return b;
+    }
+    unlock();
+    b = new_block(size);
+    lock();
+    if (b) *b = (block){.size = size, .class_index = class_index};
+    return b;
+}
+
+void *fn_alloc(size_t bytes, fn_kind kind) {
+    if (bytes > (size_t)1 << 60) return NULL;
     lock();
     if (guard) {
         void *memory = fn_guard_alloc(bytes, kind);
@@ -101,22 +120,19 @@ void *fn_alloc(size_t bytes, fn_kind kind) {
         unlock();
         return memory;
     }
-    block *b = free_lists[class_index];
-    if (b) {
-        free_lists[class_index] = b->next;
-        stats.cached -= (int64_t)b->size;
-    }
-    unlock();
-    if (!b && !(b = new_block(size))) {
+    block *b = NULL;
+    for (int attempt = 0; attempt < 2 && !b; attempt++) {
+        b = bytes < LARGE ? small_block(bytes) : large_block(bytes);
+        if (b || attempt) break;
+        unlock();
         fn_empty_cache();
-        if (!(b = new_block(size))) return NULL;
+        lock();
     }
-    b->size = size, b->class_index = class_index, b->kind = kind;
-    lock();
-    account((int64_t)size, kind, 1);
+    if (b) b->kind = kind, account((int64_t)b->size, kind, 1);
     unlock();
+    if (!b) return NULL;
     void *memory = (char *)b + HEADER;
-    if (__atomic_load_n(&poison, __ATOMIC_RELAXED)) memset(memory, 0xFF, size); /* all bits set: NaN as float and as double */
+    if (__atomic_load_n(&poison, __ATOMIC_RELAXED)) memset(memory, 0xFF, b->size); /* all bits set: NaN as float and as double */
     return memory;
 }
 
@@ -132,9 +148,12 @@ void fn_free(void *memory) {
     }
     block *b = (block *)((char *)memory - HEADER);
     account((int64_t)b->size, (fn_kind)b->kind, -1);
-    stats.cached += (int64_t)b->size;
-    b->next = free_lists[b->class_index];
-    free_lists[b->class_index] = b;
+    if (b->chunk) fn_heap_give(b->chunk);
+    else {
+        stats.cached += (int64_t)b->size;
+        b->next = free_lists[b->class_index];
+        free_lists[b->class_index] = b;
+    }
     unlock();
 }
 
@@ -151,11 +170,15 @@ void fn_empty_cache(void) {
             b = next;
         }
     }
+    lock();
+    fn_heap_trim();
+    unlock();
 }
 
 void fn_memory_stats(fn_memory *out) {
     lock();
     *out = stats;
+    out->cached += fn_heap_kept();
     unlock();
 }
 
