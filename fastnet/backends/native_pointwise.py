@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fastnet.backends import _native
-from fastnet.backends.checks import check_gradient, check_joinable, check_labels, check_shape, one_dtype
+from fastnet.backends.checks import FLOATS, check_gradient, check_joinable, check_labels, check_shape, one_dtype
 from fastnet.backends.pointwise import PointwiseOps
 
 _F64 = np.dtype(np.float64)
@@ -228,6 +228,11 @@ class NativePointwise(PointwiseOps):
 
     def _update(self, op, kernel, w, g, state, *arguments):
         """Run an in-place update; a parameter that is not in C order is updated through a copy."""
+        arrays, shape, dtype = (w, g, *state), w.shape, w.dtype
+        alike = (a is None or (a.shape == shape and a.dtype is dtype and _native.layout(a) & 2) for a in arrays)
+        if dtype in FLOATS and all(alike):  # as nearly always: no time for more
+            kernel(w.size, *arrays, *arguments)
+            return
         self._check_step(op, w, g, *state)
         changed = [w, *state]
         dense = [array if array is None else self._c_order(array) for array in changed]
