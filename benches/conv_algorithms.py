@@ -1,8 +1,8 @@
 """Where Winograd beats direct convolution: the measurement behind the thresholds in csrc/kernels/winograd.h.
 
-    python benches/conv_algorithms.py [--dtype float64] [--threads 2]
+    python benches/conv_algorithms.py [--kernel 5] [--dtype float64] [--threads 2]
 
-Prints, for 3x3 kernels at stride 1, the time of direct divided by the time of Winograd (above 1: Winograd is faster)
+Prints, for 3x3 (or 5x5) kernels at stride 1, the time of direct divided by the time of Winograd (above 1: Winograd is faster)
 for the forward pass, the input gradient and the weight gradient; both run in turn, the least of several rounds counts.
 """
 
@@ -18,7 +18,7 @@ from fastnet.backends import NativeOps
 from fastnet.geometry import Conv2dGeometry
 
 SIZES = ((32, 32), (16, 64), (8, 128), (4, 256), (2, 256))  # (H = W, N)
-CHANNELS = (8, 12, 16, 24, 32, 48, 64, 128, 256)
+CHANNELS = (6, 8, 12, 16, 24, 32, 48, 64, 128, 256)
 
 
 def passes(ops, x, w, dy, geometry):
@@ -37,12 +37,12 @@ def seconds(call) -> float:
     return time.perf_counter() - start
 
 
-def compare(ops, size, batch, channels, dtype, rounds):
+def compare(ops, size, batch, channels, kernel, dtype, rounds):
     """Direct over Winograd for (forward, input gradient, weight gradient)."""
     rng = np.random.default_rng(0)
     x = ops.asarray(rng.standard_normal((batch, channels, size, size)), dtype)
-    w = rng.standard_normal((channels, channels, 3, 3)).astype(dtype)
-    geometry = Conv2dGeometry.make(x.shape, w.shape, padding=1)
+    w = rng.standard_normal((channels, channels, kernel, kernel)).astype(dtype)
+    geometry = Conv2dGeometry.make(x.shape, w.shape, padding=kernel // 2)
     dy = ops.asarray(rng.standard_normal(geometry.y_shape), dtype)
     best = {"direct": [np.inf] * 3, "winograd": [np.inf] * 3}
     for _ in range(rounds):
@@ -55,17 +55,20 @@ def compare(ops, size, batch, channels, dtype, rounds):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kernel", type=int, choices=(3, 5), default=3)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--threads", type=int, default=fastnet.get_num_threads())
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     fastnet.set_num_threads(arguments.threads)
     ops, dtype = NativeOps(), np.dtype(arguments.dtype)
-    print(f"time of direct / time of Winograd, {dtype}, {arguments.threads} threads")
+    print(
+        f"time of direct / time of Winograd, {arguments.kernel}x{arguments.kernel}, {dtype}, {arguments.threads} threads"
+    )
     print(f"{'images':>12} {'channels':>8} {'forward':>8} {'dX':>6} {'dW':>6}")
     for size, batch in SIZES:
         for channels in CHANNELS:
-            forward, dx, dw = compare(ops, size, batch, channels, dtype, arguments.rounds)
+            forward, dx, dw = compare(ops, size, batch, channels, arguments.kernel, dtype, arguments.rounds)
             print(f"{f'{batch}x{size}x{size}':>12} {channels:>8} {forward:>8.2f} {dx:>6.2f} {dw:>6.2f}", flush=True)
 
 

@@ -15,13 +15,13 @@ else:
 
 
 def set_conv_algorithm(name: str) -> None:
-    """Choose the algorithm of 3x3 convolutions at stride 1, for the whole process.
+    """Choose the algorithm of 3x3 and 5x5 convolutions at stride 1, for the whole process.
 
     Parameters
     ----------
     name : {"auto", "direct", "winograd"}
-        "auto" takes Winograd F(4x4, 3x3) where it is faster (16 channels and up), which needs a quarter of the
-        multiplications and errs by about 1e-6 relative L2 in float32.  "direct" is an exact sum of products, each
+        "auto" takes Winograd F(4x4, 3x3) or F(2x2, 5x5) where it is faster (8 channels and up), which needs 4 or 2.8
+        times fewer multiplications and errs by about 1e-6 relative L2 in float32.  "direct" is an exact sum of products, each
         rounded once.  "winograd" takes Winograd wherever it applies.  All else is always direct.
 
     Raises
