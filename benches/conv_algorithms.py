@@ -2,8 +2,9 @@
 
     python benches/conv_algorithms.py [--kernel 5] [--dtype float64] [--threads 2]
 
-Prints, for 3x3 (or 5x5) kernels at stride 1, the time of direct divided by the time of Winograd (above 1: Winograd is faster)
-for the forward pass, the input gradient and the weight gradient; both run in turn, the least of several rounds counts.
+Prints, for 3x3 (or 5x5) kernels at stride 1, the time of direct divided by the time of Winograd (above 1: Winograd is
+faster) for the forward pass, the input gradient and the weight gradient; both run in turn, the least of several rounds
+counts.
 """
 
 from __future__ import annotations
@@ -62,9 +63,8 @@ def main() -> None:
     arguments = parser.parse_args()
     fastnet.set_num_threads(arguments.threads)
     ops, dtype = NativeOps(), np.dtype(arguments.dtype)
-    print(
-        f"time of direct / time of Winograd, {arguments.kernel}x{arguments.kernel}, {dtype}, {arguments.threads} threads"
-    )
+    kernel = f"{arguments.kernel}x{arguments.kernel}"
+    print(f"time of direct / time of Winograd, {kernel}, {dtype}, {arguments.threads} threads")
     print(f"{'images':>12} {'channels':>8} {'forward':>8} {'dX':>6} {'dW':>6}")
     for size, batch in SIZES:
         for channels in CHANNELS:

@@ -21,8 +21,8 @@ def set_conv_algorithm(name: str) -> None:
     ----------
     name : {"auto", "direct", "winograd"}
         "auto" takes Winograd F(4x4, 3x3) or F(2x2, 5x5) where it is faster (8 channels and up), which needs 4 or 2.8
-        times fewer multiplications and errs by about 1e-6 relative L2 in float32.  "direct" is an exact sum of products, each
-        rounded once.  "winograd" takes Winograd wherever it applies.  All else is always direct.
+        times fewer multiplications and errs by about 1e-6 relative L2 in float32.  "direct" is an exact sum of
+        products, each rounded once.  "winograd" takes Winograd wherever it applies.  All else is always direct.
 
     Raises
     ------

@@ -155,6 +155,12 @@ static void norm_part(void *context, int64_t part, int thread) {
     combine_all(job, count * fold, rest, wide[0], wide[1], a, b);
 }
 
+/* Both sums go backwards through what was written forwards: the end may still be in the cache, the beginning is not. */
+static void norm_task(void *context, int64_t task, int thread) {
+    const norm_job *job = context;
+    norm_part(context, job->dy ? job->parts - 1 - task : task, thread);
+}
+
 /* x -> (x - mean)*scale + shift with a mean rounded to REAL: what rounding left goes into the shift. */
 INLINE void fill_entry(const REAL *mean, REAL *scale, REAL *shift, double exact_mean, double exact_scale, double exact_shift) {
     *scale = (REAL)exact_scale;
@@ -191,7 +197,7 @@ static void norm_end(norm_job *job, double *first, double *second) {
 }
 
 INLINE void norm_run(norm_job *job) {
-    fn_parallel(job->parts, (double)(job->images * job->pixels) * (double)job->C / LANES, norm_part, job);
+    fn_parallel(job->parts, (double)(job->images * job->pixels) * (double)job->C / LANES, norm_task, job);
 }
 
 static fn_status norm_moments(int64_t images, int64_t pixels, int64_t C, const void *x, double *mean, double *var) {
