@@ -175,6 +175,12 @@ struct fn_kernels {
     fn_status (*conv_norm_backward)(const fn_conv *g, const fn_norm *n, const void *x, const void *w, const void *dy,
                                     const void *y, const double *dgamma, const double *dbeta, const void *add, void *dx,
                                     void *dw);
+    /* conv_forward and max_pool of its outputs, which are not kept; max_pool_backward, conv_grad_input, conv_grad_weight, and
+     * the sum of what arrives in each channel (dx, dw, db: or NULL). */
+    fn_status (*conv_pool_forward)(const fn_conv *g, const fn_pool *pool, const void *x, const void *w, const void *bias,
+                                   int relu, void *y, void *index);
+    fn_status (*conv_pool_backward)(const fn_conv *g, const fn_pool *pool, const void *x, const void *w, const void *dy,
+                                    const void *index, const void *add, void *dx, void *dw, void *db);
 
     void (*relu)(int64_t n, const void *x, void *y);
     void (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx);

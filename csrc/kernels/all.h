@@ -3,6 +3,8 @@
 
 #include "transpose.h"
 
+#include "index.h"
+
 #include "reduce.h"
 
 #include "epilogue.h"
@@ -45,7 +47,11 @@
 
 #include "norm_apply.h"
 
+#include "conv_images.h"
+
 #include "conv_norm.h"
+
+#include "conv_pool.h"
 
 #include "vecmath.h"
 
@@ -86,6 +92,8 @@ const fn_kernels TABLE = {
     .norm_backward = norm_backward,
     .conv_norm_forward = conv_norm_forward,
     .conv_norm_backward = conv_norm_backward,
+    .conv_pool_forward = conv_pool_forward,
+    .conv_pool_backward = conv_pool_backward,
     .relu = relu,
     .relu_backward = relu_backward,
     .leaky_relu = leaky_relu,

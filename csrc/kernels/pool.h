@@ -4,12 +4,6 @@
  * there is not used, and what it writes there is written again a moment later; only at the end of a row of the
  * output, and of an array that is read, are vectors cut short.  Hence `end - p` as the number of lanes.
  */
-typedef uint8_t byte_lanes __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL))));
-typedef uint16_t half_lanes __attribute__((vector_size(2 * VECTOR_BYTES / sizeof(REAL))));
-typedef uint32_t long_lanes __attribute__((vector_size(4 * VECTOR_BYTES / sizeof(REAL))));
-typedef int32_t word_lanes __attribute__((vector_size(4 * VECTOR_BYTES / sizeof(REAL))));
-typedef enum { MAX_BYTES, MAX_WORDS, MAX_ALONE, AVERAGE } pool_kind; /* of max pooling: how wide the index is */
-
 typedef struct {
     const fn_pool *g;
     pool_kind kind;
@@ -29,34 +23,6 @@ static void pool_run(pool_job *job, int64_t rows, int64_t row_size, double reads
     job->rows = rows;
     job->rows_per_task = max64(1, POOL_TASK / max64(1, row_size));
     fn_parallel(ceil_div(rows, job->rows_per_task), (double)rows * (double)row_size * reads / LANES, body, job);
-}
-
-INLINE void store_index(pool_kind kind, void *index, int64_t at, mask which, int64_t lanes) {
-    size_t count = (size_t)min64(lanes, LANES);
-    if (kind == MAX_BYTES) {
-        byte_lanes narrow = __builtin_convertvector(which, byte_lanes);
-        if (lanes >= LANES) memcpy((uint8_t *)index + at, &narrow, sizeof narrow);
-        else memcpy((uint8_t *)index + at, &narrow, count);
-    } else {
-        word_lanes narrow = __builtin_convertvector(which, word_lanes);
-        memcpy((int32_t *)index + at, &narrow, count * sizeof(int32_t));
-    }
-}
-
-/* GCC 12 widens vectors by steps of two, and only without a change of sign, otherwise lane by lane. */
-INLINE mask load_index(pool_kind kind, const void *index, int64_t at, int64_t lanes) {
-    byte_lanes bytes;
-    word_lanes words;
-    if (lanes < LANES) {
-        int32_t part[LANES] = {0};
-        for (int64_t i = 0; i < lanes; i++)
-            part[i] = kind == MAX_BYTES ? ((const uint8_t *)index)[at + i] : ((const int32_t *)index)[at + i];
-        memcpy(&words, part, sizeof words);
-    } else if (kind == MAX_BYTES) {
-        memcpy(&bytes, (const uint8_t *)index + at, sizeof bytes);
-        words = (word_lanes)__builtin_convertvector(__builtin_convertvector(bytes, half_lanes), long_lanes);
-    } else memcpy(&words, (const int32_t *)index + at, sizeof words);
-    return __builtin_convertvector(words, mask);
 }
 
 /* ---- max: y = the largest of the window's pixels inside the image; the first NaN, else the first of equals ---- */

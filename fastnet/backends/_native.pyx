@@ -79,6 +79,8 @@ cdef extern from "fastnet.h" nogil:
         fn_status (*norm_backward)(const fn_norm *, const void *, const void *, const double *, const double *, void *) noexcept nogil
         fn_status (*conv_norm_forward)(const fn_conv *, const void *, const void *, const void *, void *, double *, double *) noexcept nogil
         fn_status (*conv_norm_backward)(const fn_conv *, const fn_norm *, const void *, const void *, const void *, const void *, const double *, const double *, const void *, void *, void *) noexcept nogil
+        fn_status (*conv_pool_forward)(const fn_conv *, const fn_pool *, const void *, const void *, const void *, int, void *, void *) noexcept nogil
+        fn_status (*conv_pool_backward)(const fn_conv *, const fn_pool *, const void *, const void *, const void *, const void *, const void *, void *, void *, void *) noexcept nogil
         void (*relu)(int64_t, const void *, void *) noexcept nogil
         void (*relu_backward)(int64_t, const void *, const void *, void *) noexcept nogil
         void (*leaky_relu)(int64_t, double, const void *, void *) noexcept nogil
@@ -519,6 +521,37 @@ def conv_norm_backward(bytes geometry, tuple norm, x, w, dy, y, dgamma, dbeta, a
     cdef fn_status status
     with nogil:
         status = k.conv_norm_backward(<const fn_conv *>g, &n, px, pw, pdy, py, pdg, pdb, padd, pdx, pdw)
+    check(status)
+
+def conv_pool_forward(bytes geometry, bytes pool, x, w, bias, bint relu, y, index):
+    cdef const fn_kernels *k = kernels(y)
+    cdef const char *g = geometry
+    cdef const char *p = pool
+    cdef const void *px = address(x)
+    cdef const void *pw = address(w)
+    cdef const void *pb = address(bias)
+    cdef void *py = writable(y)
+    cdef void *pi = writable(index)
+    cdef fn_status status
+    with nogil:
+        status = k.conv_pool_forward(<const fn_conv *>g, <const fn_pool *>p, px, pw, pb, relu, py, pi)
+    check(status)
+
+def conv_pool_backward(bytes geometry, bytes pool, x, w, dy, index, add, dx, dw, db):
+    cdef const fn_kernels *k = kernels(dy)
+    cdef const char *g = geometry
+    cdef const char *p = pool
+    cdef const void *px = address(x)
+    cdef const void *pw = address(w)
+    cdef const void *pdy = address(dy)
+    cdef const void *pi = address(index)
+    cdef const void *padd = address(add)
+    cdef void *pdx = writable(dx)
+    cdef void *pdw = writable(dw)
+    cdef void *pdb = writable(db)
+    cdef fn_status status
+    with nogil:
+        status = k.conv_pool_backward(<const fn_conv *>g, <const fn_pool *>p, px, pw, pdy, pi, padd, pdx, pdw, pdb)
     check(status)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnet.backends import _native
 from fastnet.backends.checks import FLOATS, TIES, check_gradient, check_shape, check_ties, one_dtype
+from fastnet.backends.native_joined import NativeJoined
 from fastnet.backends.native_plan import NativePlan
 from fastnet.backends.native_pointwise import NativePointwise
 from fastnet.backends.reference import Ops
@@ -33,7 +34,7 @@ def _start() -> None:
 _start()
 
 
-class NativeOps(NativePointwise, Ops):
+class NativeOps(NativeJoined, NativePointwise, Ops):
     """Ops on the kernels of csrc/."""
 
     name = "native"
@@ -238,10 +239,13 @@ class NativeOps(NativePointwise, Ops):
         g = geometry
         dtype = one_dtype("max_pool2d", x=x)
         check_shape("max_pool2d", "x", x, g.x_shape)
-        y = self.empty(g.y_shape, dtype)
-        index = self.empty(g.y_shape, np.uint8 if g.R * g.S < 256 else np.int32)
+        y, index = self._pooled(g, dtype)
         _native.max_pool(g.packed, self._dense(x), relu, y, index)
         return y, (index, g, dtype)
+
+    def _pooled(self, g, dtype):
+        """Room for maxima and where they come from."""
+        return self.empty(g.y_shape, dtype), self.empty(g.y_shape, np.uint8 if g.R * g.S < 256 else np.int32)
 
     def max_pool2d_backward(self, dy, saved):
         index, g, dtype = saved

@@ -97,42 +97,6 @@ class NativePointwise(PointwiseOps):
             dy, norm = gated, (*norm[:-1], False)
         return dy, norm, sums if training else (None, None), gradients, gated
 
-    # ---------------------------------------------------------------- batch norm after a convolution
-
-    def conv2d_batch_norm(self, x, w, b, geometry, statistics, add=None, relu=False):
-        gamma, beta, running_mean, running_var, training = statistics[:5]
-        running = {"running_mean": running_mean, "running_var": running_var}
-        x, w, b, dtype = self._conv2d_arrays(x, w, b, geometry)
-        one_dtype("batch_norm", x=x, gamma=gamma, beta=beta, add=add, **running)
-        between, moments = self.empty(geometry.y_shape, dtype), None
-        count = self._check_batch_norm(between, gamma, beta, running_mean, running_var, training, add)
-        if training:
-            moments = np.empty(geometry.K), np.empty(geometry.K)
-            _native.conv_norm_forward(geometry.packed, x, w, b, between, *moments)
-        else:
-            _native.conv_forward(geometry.packed, x, w, None, b, None, False, between)
-        y, saved = self._normalize(between, moments, statistics, count, add, relu, dtype)
-        return y, (x, w, geometry, saved)
-
-    def conv2d_batch_norm_backward(self, dy, saved, needs=(True,) * 5, add=None):
-        x, w, g, saved = saved
-        if add is not None:
-            one_dtype("conv2d_backward", dy=dy, add=add)
-            check_shape("conv2d_backward", "add", add, g.x_shape)
-            add = self._dense(add)
-        dy, norm, sums, gradients, gated = self._norm_sums(dy, saved, needs[3], needs[4] or needs[2])
-        dx = self.empty(g.x_shape, dy.dtype) if needs[0] else None
-        dw = self._c_empty(g.w_shape, dy.dtype) if needs[1] else None
-        db = None
-        if needs[2] and sums[0] is None:
-            slope = norm[4] if norm[5] is None else norm[4] * norm[5]
-            db = (slope * gradients[1]).astype(dy.dtype)
-        elif needs[2]:  # the batch's mean takes any bias away
-            db = np.zeros(g.K, dy.dtype)
-        if needs[0] or needs[1]:
-            _native.conv_norm_backward(g.packed, norm, x, w, dy, saved[0], *sums, add, dx, dw)
-        return dx, dw, db, *(total if need else None for total, need in zip(gradients, needs[3:], strict=True)), gated
-
     # ---------------------------------------------------------------- activations
 
     def _map(self, op, kernel, x, *arguments):

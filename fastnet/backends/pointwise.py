@@ -74,26 +74,6 @@ class PointwiseOps:
         dy = self.relu_backward(dy, positive)
         return *self.batch_norm_backward(dy, saved, needs), dy if added else None
 
-    def conv2d_batch_norm(self, x, w, b, geometry, statistics, add=None, relu=False):
-        """``batch_norm(conv2d(x, w, b), *statistics)``; with relu its positive part, or that of the sum with `add`.
-
-        statistics: the arguments of :meth:`batch_norm` after x, all of them.
-        """
-        between, saved = self.conv2d(x, w, b, geometry)
-        options = {"add": add} if relu else {}
-        y, norm_saved = (self.batch_norm_relu if relu else self.batch_norm)(between, *statistics, **options)
-        return y, (saved, norm_saved, relu)
-
-    def conv2d_batch_norm_backward(self, dy, saved, needs=(True,) * 5, add=None):
-        """(dx, dw, db, dgamma, dbeta, gradient of the forward's `add`); `add` here: another gradient, added to dx."""
-        saved, norm_saved, relu = saved
-        gradient = self.batch_norm_relu_backward if relu else self.batch_norm_backward
-        dy, dgamma, dbeta, *rest = gradient(dy, norm_saved, (any(needs[:3]), *needs[3:]))
-        dx = dw = db = None
-        if any(needs[:3]):
-            dx, dw, db = self.conv2d_backward(dy, saved, needs[:3], add=add)
-        return dx, dw, db, dgamma, dbeta, rest[0] if rest else None
-
     @staticmethod
     def _channel_axes(x):
         return ((0,), (1, -1)) if x.ndim == 2 else ((0, 2, 3), (1, -1, 1, 1))

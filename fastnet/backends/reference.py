@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet.backends.checks import FLOATS, check_gradient, check_shape, check_ties, one_dtype
+from fastnet.backends.joined import JoinedOps
 from fastnet.backends.pointwise import PointwiseOps
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
 
-class Ops(PointwiseOps):
+class Ops(JoinedOps, PointwiseOps):
     """The contract and its slow twin."""
 
     name = "reference"

@@ -13,7 +13,10 @@ __all__ = ["Call", "Frame", "Use", "Watch"]
 
 _NOT_OPS = {"asarray", "to_numpy", "empty", "zeros", "contiguous", "plan"}
 _SPLIT = {"conv2d_backward", "linear_backward"}
-_COMPOSED = {"conv2d_batch_norm", "conv2d_batch_norm_backward"}  # the contract says of what
+_COMPOSED = {  # the contract says of what
+    *("conv2d_batch_norm", "conv2d_batch_norm_backward"),
+    *("conv2d_max_pool", "conv2d_max_pool_backward"),
+}
 _PARTS = ("input", "weight", "bias")
 
 

@@ -66,6 +66,9 @@ def work_of(op: str, arguments: tuple, more: dict, result, part: str = "", forms
     new = {_place(array) for array in made} - memory
     moved = sum(size for _, size in memory | new) if new or not made else 0  # a view of the input moves nothing
     geometry, window = (_find(arguments, kind) for kind in (Conv2dGeometry, Pool2dGeometry))
+    compared = 0  # or added up, by pooling
+    if window is not None:
+        compared = window.N * window.C * window.P * window.Q * (1 if op.endswith("backward") else window.R * window.S)
     if op.startswith("conv2d"):
         flops = 2.0 * geometry.macs if part != "bias" else geometry.N * geometry.K * geometry.P * geometry.Q
         done = flops
@@ -73,12 +76,12 @@ def work_of(op: str, arguments: tuple, more: dict, result, part: str = "", forms
             done = winograd_flops(geometry, part)
         elif part != "bias" and forms and set(forms) <= _SKIP_PADDING:
             done = flops * _taps_inside(geometry)
-        return Work(flops, done, moved)
+        return Work(flops + compared, done + compared, moved)
     if op.startswith("linear"):
         x, w = arguments[:2] if op == "linear" else arguments[1][:2]
         flops = 2.0 * x.shape[0] * w.size if part != "bias" else x.shape[0] * w.shape[0]
     elif window is not None:
-        flops = window.N * window.C * window.P * window.Q * (1 if op.endswith("backward") else window.R * window.S)
+        flops = compared
     else:
         flops = _EACH.get(op, 1) * max((array.size for array in read + made), default=0)
     return Work(flops, flops, moved)

@@ -1,10 +1,10 @@
 """Several layers as one step: what a container does with its children before it runs them.
 
 A ReLU disappears into the layer before it, or into the max pooling after it (the largest of the positive parts is the
-positive part of the largest, on a quarter of the numbers).  A batch norm joins the convolution before it.  Parameters
-and their names stay where they are; results are those of the single layers, to the last bit, with two exceptions: in
-inference batch norm is folded, and the gradient of a convolution's bias before a batch norm is 0, not what rounding
-leaves of it.
+positive part of the largest, on a quarter of the numbers).  A batch norm, or max pooling, joins the convolution before
+it.  Parameters and their names stay where they are; results are those of the single layers, to the last bit, with three
+exceptions: in inference batch norm is folded; the gradient of a convolution's bias before a batch norm is 0, not what
+rounding leaves of it; before max pooling it is the sum of the pooled gradients, which rounds otherwise.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.parameter import weighted
 from fastnet.layers.pool import MaxPool2d
 
-__all__ = ["fused", "title", "Rectified", "Normalized"]
+__all__ = ["fused", "title", "Rectified", "Normalized", "Pooled"]
 
 # Exactly these: a subclass may compute something else.
 _WITH_RELU = (Conv2d, Linear, BatchNorm1d, BatchNorm2d, MaxPool2d)
@@ -24,7 +24,7 @@ _WITH_RELU = (Conv2d, Linear, BatchNorm1d, BatchNorm2d, MaxPool2d)
 
 def title(step) -> str:
     """What tables call a layer, or a step of several."""
-    return step.title if isinstance(step, (Rectified, Normalized)) else type(step).__name__
+    return step.title if isinstance(step, (Rectified, Normalized, Pooled)) else type(step).__name__
 
 
 class Rectified:
@@ -110,11 +110,43 @@ class Normalized:
         return ops.conv2d_scaled(x, weight, self.conv.geometry(x.shape), scale, shift, add=add, relu=relu)
 
 
+class Pooled:
+    """A convolution, with or without ReLU, and the max pooling after it, which finds what is convolved in the cache."""
+
+    def __init__(self, conv: Conv2d, pool: MaxPool2d, relu: bool = False):
+        self.conv, self.pool, self.relu = conv, pool, relu
+
+    @property
+    def title(self) -> str:
+        return f"{title(self.conv)}{'+ReLU' if self.relu else ''}+{title(self.pool)}"
+
+    @property
+    def path(self) -> str:
+        return self.conv.path
+
+    def trains(self) -> bool:
+        return self.conv.trains()
+
+    def run(self, x, training, ops, relu=False):
+        weight, bias, geometry = self.conv.weight, self.conv.bias, self.conv.geometry(x.shape)
+        pooling, values = self.pool.geometry(geometry.y_shape), (weight.value, None if bias is None else bias.value)
+        y, saved = ops.conv2d_max_pool(x, *values, geometry, pooling, relu or self.relu)
+        backward = weighted(ops.conv2d_max_pool_backward, saved, weight, bias)
+        backward.adds = True
+        return y, backward
+
+    def infer(self, x, ops, relu=False):
+        return self.run(x, False, ops, relu)[0]
+
+
 def fused(layers) -> list:
     """The steps that stand for `layers`, one after the other; each has a ``run`` and an ``infer``."""
     layers, steps = list(layers), []
     for before, layer, after in zip([None, *layers], layers, [*layers[1:], None], strict=False):
         if type(layer) is ReLU and type(after) is MaxPool2d:
+            continue
+        if type(layer) is MaxPool2d and steps and type(steps[-1]) is Conv2d:
+            steps[-1] = Pooled(steps[-1], layer, type(before) is ReLU)
             continue
         if type(layer) is ReLU and steps and _rectifies(steps[-1]):
             steps[-1] = Rectified(steps[-1])
@@ -126,4 +158,4 @@ def fused(layers) -> list:
 
 
 def _rectifies(layer) -> bool:
-    return type(layer) in _WITH_RELU or isinstance(layer, Normalized) or getattr(layer, "rectifies", False)
+    return type(layer) in _WITH_RELU or isinstance(layer, (Normalized, Pooled)) or getattr(layer, "rectifies", False)

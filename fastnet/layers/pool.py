@@ -19,9 +19,10 @@ class _Pool2d(Layer):
         self.ceil_mode, self.count_include_pad = bool(ceil_mode), True
 
     def setup(self, shape, rng, dtype):
-        return self._geometry((1, *image_shape(type(self).__name__, shape))).y_shape[1:]
+        return self.geometry((1, *image_shape(type(self).__name__, shape))).y_shape[1:]
 
-    def _geometry(self, x_shape):
+    def geometry(self, x_shape) -> Pool2dGeometry:
+        """Of this layer on inputs of a shape (N, C, H, W)."""
         return Pool2dGeometry.make(
             x_shape, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self._op
         )
@@ -43,7 +44,7 @@ class MaxPool2d(_Pool2d):
     _op = "max_pool2d"
 
     def run(self, x, training, ops, relu=False):
-        y, saved = ops.max_pool2d(x, self._geometry(x.shape), relu)
+        y, saved = ops.max_pool2d(x, self.geometry(x.shape), relu)
 
         def backward(dy, input_gradient=True):
             return ops.max_pool2d_backward(dy, saved) if input_gradient else None
@@ -67,7 +68,7 @@ class AvgPool2d(_Pool2d):
         self.count_include_pad = bool(count_include_pad)
 
     def run(self, x, training, ops):
-        y, saved = ops.avg_pool2d(x, self._geometry(x.shape))
+        y, saved = ops.avg_pool2d(x, self.geometry(x.shape))
 
         def backward(dy, input_gradient=True):
             return ops.avg_pool2d_backward(dy, saved) if input_gradient else None

@@ -168,6 +168,65 @@ def test_convolution_and_batch_norm(ops, algorithm, dtype, case, training, relu,
     np.testing.assert_array_less(abs(db[0] - db[1]), bound)
 
 
+POOLS = [  # window, stride, padding, ceil_mode, relu
+    *((2, 2, 0, False, True), (2, 2, 0, True, False), (3, 2, 1, False, True), (3, 2, 1, True, False)),
+    (2, 1, 1, False, True),
+]
+
+
+@pytest.mark.parametrize("case", JOINED, ids=str)
+@pytest.mark.parametrize("window", POOLS, ids=str)
+def test_convolution_and_max_pooling(ops, algorithm, dtype, case, window):
+    """The same bits as one after the other; the bias' gradient is summed up in another order."""
+    g, a, _, bias = convolution(case, dtype)
+    size, stride, padding, ceil_mode, relu = window
+    pool = Pool2dGeometry.make(g.y_shape, min(size, *g.y_shape[2:]), stride, padding, ceil_mode)
+    dy, results = cases.normal(pool.y_shape, dtype, 11), []
+    a["x"][0], bias[0] = 0, 0  # maxima that are 0
+    for kind in (type(ops), backends.Ops):
+        y, saved = kind.conv2d_max_pool(ops, a["x"], a["w"], bias, g, pool, relu)
+        gradients = kind.conv2d_max_pool_backward(ops, dy, saved, add=a["dadd"])
+        results.append([y, *gradients])
+        for needs in [(False, True, False), (True, False, True), (False, False, False)]:
+            fewer = kind.conv2d_max_pool_backward(ops, dy, saved, needs, add=a["dadd"])
+            assert [got is not None for got in fewer] == list(needs)
+            for got, need, expected in zip(fewer, needs, gradients, strict=True):
+                same(got, expected) if need else None
+    db = [result.pop().astype(np.float64) for result in results]
+    for one, other in zip(*results, strict=True):
+        same(one, other)
+    counts = dy * (results[1][0] > 0) if relu else dy
+    bound = 8 * np.finfo(dtype).eps * abs(counts).sum(axis=(0, 2, 3)) + np.finfo(dtype).tiny
+    np.testing.assert_array_less(abs(db[0] - counts.sum(axis=(0, 2, 3), dtype=np.float64)), bound)
+
+
+def test_convolution_and_max_pooling_with_large_windows_and_no_bias(ops):
+    """Windows of 256 pixels: the index has 32 bits."""
+    shape, w_shape = (16, 4, 20, 20), (5, 4, 3, 3)
+    g = Conv2dGeometry.make(shape, w_shape, padding=1)
+    pool = Pool2dGeometry.make(g.y_shape, 16, 4)
+    x, w, dy = (cases.integers(size, np.float64, seed) for seed, size in enumerate((shape, w_shape, pool.y_shape)))
+    (y, saved), (expected, expected_saved) = (
+        kind.conv2d_max_pool(ops, x, w, None, g, pool, True) for kind in (type(ops), backends.Ops)
+    )
+    same(y, expected)
+    got = type(ops).conv2d_max_pool_backward(ops, dy, saved)
+    for one, other in zip(got, backends.Ops.conv2d_max_pool_backward(ops, dy, expected_saved), strict=True):
+        same(one, other)
+
+
+def test_convolution_and_max_pooling_say_what_is_wrong(ops):
+    g, a, _, bias = convolution(JOINED[0], np.float32)
+    pool = Pool2dGeometry.make(g.y_shape, 2)
+    with pytest.raises(ValueError, match="conv2d_max_pool: .* output, .17, 12, 9, 8., and is of .17, 12, 8, 8."):
+        ops.conv2d_max_pool(a["x"], a["w"], bias, g, Pool2dGeometry.make((17, 12, 8, 8), 2))
+    _, saved = ops.conv2d_max_pool(a["x"], a["w"], bias, g, pool)
+    with pytest.raises(ValueError, match="dy"):
+        ops.conv2d_max_pool_backward(a["dy"], saved)
+    with pytest.raises(ValueError, match="add"):
+        ops.conv2d_max_pool_backward(cases.normal(pool.y_shape, np.float32), saved, add=a["dadd"][:3])
+
+
 def test_convolution_and_batch_norm_say_what_is_wrong(ops):
     g, a, gamma, beta = convolution(JOINED[0], np.float32)
     statistics = (gamma, beta, None, None, True, 0.1, 1e-5)

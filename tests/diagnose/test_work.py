@@ -41,6 +41,18 @@ def test_a_convolution_and_its_gradients():
         assert work == (flops, flops, sum(array.nbytes for array in moved)), part
 
 
+def test_a_convolution_and_the_pooling_after_it():
+    g = geometry(CONV)
+    pool = Pool2dGeometry.make(g.y_shape, 2)
+    x, w, b, y = arrays(g.x_shape, g.w_shape, (g.K,), pool.y_shape)
+    index, saved = y.astype(np.uint8), (x, w, g, y.astype(np.uint8), pool)
+    products = 2 * g.N * g.P * g.Q * g.K * g.C * g.R * g.S
+    work = work_of("conv2d_max_pool", (x, w, b, g, pool, True), {}, (y, (x, w, g, index, pool)))
+    assert work == (products + 4 * y.size,) * 2 + (x.nbytes + w.nbytes + b.nbytes + y.nbytes + index.nbytes,)
+    work = work_of("conv2d_max_pool_backward", (y, saved), {}, (None, w.copy(), None), "weight")
+    assert work.flops == products + y.size
+
+
 def test_linear_and_pointwise_ops():
     x, w, y = arrays((7, 30), (4, 30), (7, 4))
     assert work_of("linear", (x, w, None), {}, (y, (x, w, None))) == (2 * 7 * 30 * 4,) * 2 + (4 * (210 + 120 + 28),)

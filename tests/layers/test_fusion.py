@@ -20,7 +20,7 @@ from fastnet.layers import (
     Sigmoid,
     trace,
 )
-from fastnet.layers.fusion import title
+from fastnet.layers.fusion import Pooled, title
 
 
 def block(*body, shortcut=None):
@@ -34,6 +34,7 @@ def conv(filters=6):
 NETS = {
     "conv relu pool": lambda: [conv(), ReLU(), MaxPool2d(2), conv(3), ReLU(), Flatten(), Linear(5), ReLU(), Linear(3)],
     "conv norm relu pool": lambda: [conv(), BatchNorm2d(), ReLU(), MaxPool2d(3, 2, 1), conv(3), BatchNorm2d(), ReLU()],
+    "conv pool": lambda: [conv(8), MaxPool2d(3, 2, 1), Conv2d(4, 3, groups=2), MaxPool2d(2, 1), ReLU()],
     "relu first, twice, last": lambda: [ReLU(), ReLU(), conv(), ReLU(), ReLU(), MaxPool2d(2), ReLU()],
     "nothing to fuse": lambda: [ReLU(), Sigmoid(), AvgPool2d(2), ReLU(), BatchNorm2d(), Sigmoid()],
     "residual": lambda: [conv(), block(conv(), BatchNorm2d(), ReLU(), conv(), BatchNorm2d()), conv(2)],
@@ -60,8 +61,8 @@ NETS = {
 }
 
 
-def images(dtype, seed=0):
-    return np.random.default_rng(seed).normal(size=(4, 3, 8, 8)).astype(dtype)
+def images(dtype, seed=0, count=4):
+    return np.random.default_rng(seed).normal(size=(count, 3, 8, 8)).astype(dtype)
 
 
 def made(name, dtype):
@@ -88,14 +89,23 @@ def step(model, x, training, unfused):
     return {"y": y, "dx": dx, **gradients, **model.state_dict()}
 
 
-@pytest.mark.parametrize("training", [True, False])
+def assert_same(model, one, other):
+    """Bits, but for what sums up pooled gradients instead of those before pooling."""
+    assert one.keys() == other.keys()
+    steps = [inner for _, layer in model.named_layers() for inner in getattr(layer, "steps", [])]
+    pooled = {inner.conv.bias.name for inner in steps if isinstance(inner, Pooled)}
+    for key, array in one.items():
+        tolerance = 200 * np.finfo(array.dtype).eps * (key in pooled)
+        np.testing.assert_allclose(array, other[key], tolerance, tolerance, err_msg=key)
+
+
+@pytest.mark.parametrize("training, count", [(True, 4), (True, 17), (False, 4)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NETS)
-def test_training_has_the_same_bits(name, dtype, training):
-    results = [step(made(name, dtype), images(dtype), training, unfused) for unfused in (False, True)]
-    assert results[0].keys() == results[1].keys()
-    for key, array in results[0].items():
-        np.testing.assert_array_equal(array, results[1][key], err_msg=key)
+def test_training_has_the_same_bits(name, dtype, training, count):
+    model = made(name, dtype)
+    fused, single = (step(made(name, dtype), images(dtype, 0, count), training, unfused) for unfused in (False, True))
+    assert_same(model, fused, single)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -115,8 +125,7 @@ def test_models(name):
         model = models.create(name, num_classes=10, input_shape=(3, 32, 32))
         results.append(step(model, x, True, unfused))
         np.testing.assert_allclose(model(x), model.forward(x, training=False)[0], rtol=1e-3, atol=1e-4)
-    for key, array in results[0].items():
-        np.testing.assert_array_equal(array, results[1][key], err_msg=key)
+    assert_same(model, *results)
 
 
 def test_frozen_parts_and_no_input_gradient():
@@ -133,6 +142,12 @@ def test_what_is_fused():
     kinds = [type(s).__name__ for s in model["layer1"][0].steps]
     assert kinds == ["Rectified"]
     assert title(model.steps[0]) == "Conv2d+BatchNorm2d+ReLU" and model.steps[1] is model["layer1"]
+
+
+def test_what_pooling_joins():
+    names = [[title(s) for s in Sequential(*NETS[name]()).steps] for name in ("conv relu pool", "conv pool")]
+    assert names[0][:2] == ["Conv2d+ReLU+MaxPool2d", "Conv2d+ReLU"]
+    assert names[1] == ["Conv2d+MaxPool2d", "Conv2d+MaxPool2d+ReLU"]
 
 
 def test_subclasses_are_left_alone():
