@@ -44,8 +44,11 @@ static void conv_task(void *context, int64_t task, int thread) {
     for (int64_t panel = first_panel; panel < end_panel; panel += PANEL) {
         const REAL *b = job->prepared + panel * steps;
         ending end = {&job->end, panel, min64(PANEL, job->K - panel)};
-        for (int64_t i = 0; i < pixels; i += TILE_ROWS)
+        for (int64_t i = 0; i < pixels; i += TILE_ROWS) {
+            for (int64_t j = i + TILE_ROWS; j < min64(i + 2 * TILE_ROWS, pixels); j++) /* written soon */
+                __builtin_prefetch(outs[j] + panel, 1), __builtin_prefetch(outs[j] + panel + LANES, 1);
             row_tile((int)min64(TILE_ROWS, pixels - i), rows + i, job->along, b, outs + i, end);
+        }
     }
     if (job->pooled) pool_outputs(job, first, last, first_panel, end_panel, full);
 }

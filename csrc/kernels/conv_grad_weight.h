@@ -9,15 +9,16 @@ typedef struct {
     conv_job input; /* where taps are, and the slab's shape */
     const REAL *dy;
     int64_t dy_pixel, parts, chunk_rows, panels, panels_per_task, columns;
+    int64_t soon_step; /* bytes of the next chunk's dy to ask for in a step of each tile */
     int64_t slab_bytes, panel_bytes, scratch_bytes;
     REAL *partial, *dw;
     char *scratch;
 } weight_job;
 
-enum { CHUNK_PIXELS = 384 };
+enum { CHUNK_PIXELS = 384, SOON_CHANNELS = 128 };
 
 /* Add the products of one chunk, its slab filled and its dy packed, to rows (r, s, c) of one panel. */
-static void weight_chunk(const weight_job *job, segments along, const REAL *slab, const REAL *b, REAL *partial,
+static void weight_chunk(const weight_job *job, segments along, const REAL *slab, stream *from, REAL *partial,
                          int64_t columns) {
     const conv_job *in = &job->input;
     int64_t line = in->slab_columns * in->C, joined = in->tap_w == 1, length = joined ? in->S * in->C : in->C;
@@ -25,12 +26,13 @@ static void weight_chunk(const weight_job *job, segments along, const REAL *slab
     ending end = {&add, 0, columns};
     for (int64_t r = 0; r < in->R; r++)
         for (int64_t s = 0; s < (joined ? 1 : in->S); s++)
-            for (int64_t i = 0; i < length; i += TILE_ROWS) {
-                int live = (int)min64(TILE_ROWS, length - i);
+            for (int64_t i = 0, tiles = ceil_div(length, TILE_ROWS), live; tiles > 0; i += live, tiles--) {
+                live = ceil_div(length - i, tiles);
                 REAL *c[TILE_ROWS];
                 for (int j = 0; j < live; j++) c[j] = partial + ((r * in->S + s) * in->C + i + j) * job->columns;
-                column_tile(live, slab + r * in->tap_h * line + s * in->tap_w * in->C + i, in->step_w * in->C, along, b, c,
-                            end);
+                column_tile_over((int)live, slab + r * in->tap_h * line + s * in->tap_w * in->C + i, in->step_w * in->C, along,
+                                 *from, c, end);
+                from->soon += along.count * along.length * from->soon_step;
             }
 }
 
@@ -59,10 +61,15 @@ static void weight_task(void *context, int64_t task, int thread) {
             first += rows_here;
         }
         segments along = {count, in->Q, offsets};
+        stream from = {.soon = (const char *)(dy + count * in->Q * job->dy_pixel), .soon_step = job->soon_step};
         for (int64_t k = panel; k < end_panel; k++) {
             int64_t columns = min64(PANEL, in->K - k * PANEL);
-            pack_panel(count * in->Q, columns, dy + k * PANEL, job->dy_pixel, 1, b);
-            weight_chunk(job, along, slab, b, partial + k * PANEL, columns);
+            from.b = dy + k * PANEL, from.step = job->dy_pixel;
+            if (columns % LANES) {
+                pack_panel(count * in->Q, columns, from.b, job->dy_pixel, 1, b);
+                from.b = b, from.step = PANEL;
+            }
+            weight_chunk(job, along, slab, &from, partial + k * PANEL, ceil_div(columns, LANES) * LANES);
         }
     }
 }
@@ -95,6 +102,8 @@ static fn_status weight_run(const conv_job *input) {
     job.chunk_rows = max64(1, min64(CHUNK_PIXELS / in->Q, ((int64_t)1 << 18) / max64(1, line * in->step_h)));
     int64_t groups = min64(job.panels, ceil_div(4 * fn_threads(), job.parts));
     job.panels_per_task = ceil_div(job.panels, groups);
+    int64_t run = in->tap_w == 1 ? in->S * in->C : in->C, tiles = rows / run * ceil_div(run, TILE_ROWS) * job.panels;
+    job.soon_step = groups == 1 && in->K <= SOON_CHANNELS ? ceil_div(job.dy_pixel * (int64_t)sizeof(REAL), tiles) : 0;
 
     int64_t images = (job.chunk_rows + in->P - 2) / in->P + 1;
     job.slab_bytes = (job.chunk_rows * in->step_h + images * slab_rows(in, 1)) * line;

@@ -22,10 +22,10 @@ INLINE void row_product(const int height, const int width, vec acc[][2], const R
                         const REAL *b) {
     for (int64_t segment = 0; segment < along.count; segment++) {
         const REAL *a[TILE_ROWS];
-        UNROLL for (int i = 0; i < height; i++) a[i] = rows[i] + along.offsets[segment];
-        for (int64_t t = 0; t < along.length; t++) {
+        UNROLL for (int i = 0; i < height; i++) a[i] = rows[i] + along.offsets[segment] + along.length;
+        for (int64_t t = -along.length; t < 0; t++) { /* up to zero: no register for the end, there is none to spare */
             vec b0 = *(const vec *)b, b1 = width == 2 ? *(const vec *)(b + LANES) : b0;
-            __builtin_prefetch(b + 32 * PANEL), __builtin_prefetch(b + 32 * PANEL + LANES);
+            if (width == 2) __builtin_prefetch(b + 32 * PANEL), __builtin_prefetch(b + 32 * PANEL + LANES);
             UNROLL for (int i = 0; i < height; i++) {
                 vec value = broadcast(a[i][t]);
                 acc[i][0] += value * b0;
@@ -36,19 +36,29 @@ INLINE void row_product(const int height, const int width, vec acc[][2], const R
     }
 }
 
+/* Operand B where it need not be a packed panel, and what to ask memory for meanwhile: a line each step. */
+typedef struct {
+    const REAL *b;
+    int64_t step;
+    const char *soon;
+    int64_t soon_step; /* bytes */
+} stream;
+
 INLINE void column_product(const int height, const int width, vec acc[][2], const REAL *base, int64_t step,
-                           segments along, const REAL *b) {
+                           segments along, stream from) {
+    const REAL *b = from.b;
     for (int64_t segment = 0; segment < along.count; segment++) {
         const REAL *a = base + along.offsets[segment];
         for (int64_t t = 0; t < along.length; t++) {
-            vec b0 = *(const vec *)b, b1 = width == 2 ? *(const vec *)(b + LANES) : b0;
+            vec b0 = load(b), b1 = width == 2 ? load(b + LANES) : b0;
+            __builtin_prefetch(from.soon);
             UNROLL for (int i = 0; i < height; i++) {
                 vec value = broadcast(a[i]);
                 acc[i][0] += value * b0;
                 if (width == 2) acc[i][1] += value * b1;
             }
             a += step;
-            b += PANEL;
+            b += from.step, from.soon += from.soon_step;
         }
     }
 }
@@ -66,11 +76,18 @@ INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *cons
         int64_t lanes = end.columns - v * LANES;
         scale[v] = channels(e.scale, end.first + v * LANES, lanes), shift[v] = channels(e.shift, end.first + v * LANES, lanes);
     }
-    if (end.columns == width * LANES && !e.scale && !e.add && !e.relu)
-        UNROLL for (int i = 0; i < height; i++) UNROLL for (int v = 0; v < width; v++) {
-            store(c[i] + end.first + v * LANES, e.shift ? acc[i][v] + shift[v] : acc[i][v]);
-        }
-    else
+    if (!e.scale && !e.add && !e.relu) {
+        if (e.shift)
+            UNROLL for (int i = 0; i < height; i++) UNROLL for (int v = 0; v < width; v++) acc[i][v] += shift[v];
+        if (end.columns == width * LANES)
+            UNROLL for (int i = 0; i < height; i++) UNROLL for (int v = 0; v < width; v++)
+                store(c[i] + end.first + v * LANES, acc[i][v]);
+        else
+            UNROLL for (int i = 0; i < height; i++) {
+                if (width == 2) store(c[i] + end.first, acc[i][0]);
+                store_part(c[i] + end.first + (width - 1) * LANES, acc[i][width - 1], end.columns - (width - 1) * LANES);
+            }
+    } else
         UNROLL for (int i = 0; i < height; i++) UNROLL for (int v = 0; v < width; v++) {
             REAL *to = c[i] + end.first + v * LANES;
             int64_t lanes = end.columns - v * LANES;
@@ -87,10 +104,10 @@ INLINE void row_tile_sized(const int height, const int width, const REAL *const 
 }
 
 INLINE void column_tile_sized(const int height, const int width, const REAL *base, int64_t step, segments along,
-                              const REAL *b, REAL *const *c, ending end) {
+                              stream from, REAL *const *c, ending end) {
     vec acc[TILE_ROWS][2];
     UNROLL for (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
-    column_product(height, width, acc, base, step, along, b);
+    column_product(height, width, acc, base, step, along, from);
     tile_end(height, width, acc, c, end);
 }
 
@@ -116,12 +133,16 @@ static __attribute__((noinline)) void row_tile(int height, const REAL *const *ro
     else switch (height) { HEIGHTS(LOW_ROW_HEIGHT) }
 }
 
-static __attribute__((noinline)) void column_tile(int height, const REAL *base, int64_t step, segments along,
-                                                  const REAL *b, REAL *const *c, ending end) {
-#define COLUMN_HEIGHT(height) case height: column_tile_sized(height, 2, base, step, along, b, c, end); break;
-#define LOW_COLUMN_HEIGHT(height) case height: column_tile_sized(height, 1, base, step, along, b, c, end); break;
+static __attribute__((noinline)) void column_tile_over(int height, const REAL *base, int64_t step, segments along,
+                                                       stream from, REAL *const *c, ending end) {
+#define COLUMN_HEIGHT(height) case height: column_tile_sized(height, 2, base, step, along, from, c, end); break;
+#define LOW_COLUMN_HEIGHT(height) case height: column_tile_sized(height, 1, base, step, along, from, c, end); break;
     if (end.columns > LANES) switch (height) { HEIGHTS(COLUMN_HEIGHT) }
     else switch (height) { HEIGHTS(LOW_COLUMN_HEIGHT) }
+}
+
+INLINE void column_tile(int height, const REAL *base, int64_t step, segments along, const REAL *b, REAL *const *c, ending end) {
+    column_tile_over(height, base, step, along, (stream){b, PANEL, (const char *)b, 0}, c, end);
 }
 
 /* B[t][lane] = source[t*step + lane*lane_step] for t < steps; zeros in lanes >= columns. */
