@@ -320,9 +320,10 @@ def test_debug_names_the_data_and_an_overflow():
         quiet(model, problem(), debug="nan").train()
 
 
-def test_debug_changes_nothing():
+def test_debug_changes_nothing_but_rounding():
+    """Layers run one by one, and biases before a pooling have another order of summation."""
     plain, debugged = (quiet(convnet(0.2), problem(), epochs=2, debug=debug) for debug in (None, "nan"))
-    assert plain.train().losses == debugged.train().losses
+    assert plain.train().losses == pytest.approx(debugged.train().losses, rel=1e-4)
 
 
 # ---------------------------------------------------------------- what is shown
