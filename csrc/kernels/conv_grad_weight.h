@@ -2,8 +2,9 @@
  *
  * As a matrix product its rows are (r, s, c), its columns k, and the reduction runs over output pixels.  The output rows
  * of the batch are cut into a fixed number of parts; a part goes through its rows in chunks: it copies the input rows of
- * a chunk into a slab, packs dy into panels, and adds the chunk's products to its own partial gradient
- * (R*S*C, K rounded up to panels).  The parts are added in a fixed tree.  Neither threads nor ISA move the cuts.
+ * a chunk into a slab, packs dy into panels unless it comes in whole vectors, and adds the chunk's products to its own
+ * partial gradient (R*S*C, K rounded up to panels).  The parts are added in a fixed tree.  Neither threads nor ISA move
+ * the cuts.
  */
 typedef struct {
     conv_job input; /* where taps are, and the slab's shape */
@@ -17,23 +18,31 @@ typedef struct {
 
 enum { CHUNK_PIXELS = 384, SOON_CHANNELS = 128 };
 
-/* Add the products of one chunk, its slab filled and its dy packed, to rows (r, s, c) of one panel. */
-static void weight_chunk(const weight_job *job, segments along, const REAL *slab, stream *from, REAL *partial,
-                         int64_t columns) {
+/* Filter rows that share a tile: two where both fit. */
+INLINE int64_t weight_lines(const conv_job *in) {
+    return in->tap_w == 1 && in->R > 1 && 2 * in->S * in->C <= TILE_ROWS ? 2 : 1;
+}
+
+/* Add the products of one chunk, its slab filled, to rows (r, s, c) of one panel. */
+static void weight_chunk(const weight_job *job, segments along, const REAL *slab, stream *dy, REAL *partial, int64_t columns) {
     const conv_job *in = &job->input;
-    int64_t line = in->slab_columns * in->C, joined = in->tap_w == 1, length = joined ? in->S * in->C : in->C;
+    int64_t line = in->slab_columns * in->C, joined = in->tap_w == 1, length = joined ? in->S * in->C : in->C, lines;
     epilogue add = {NULL, NULL, partial, partial, 0};
     ending end = {&add, 0, columns};
-    for (int64_t r = 0; r < in->R; r++)
+    for (int64_t r = 0; r < in->R; r += lines) {
+        lines = min64(weight_lines(in), in->R - r);
         for (int64_t s = 0; s < (joined ? 1 : in->S); s++)
             for (int64_t i = 0, tiles = ceil_div(length, TILE_ROWS), live; tiles > 0; i += live, tiles--) {
                 live = ceil_div(length - i, tiles);
                 REAL *c[TILE_ROWS];
-                for (int j = 0; j < live; j++) c[j] = partial + ((r * in->S + s) * in->C + i + j) * job->columns;
-                column_tile_over((int)live, slab + r * in->tap_h * line + s * in->tap_w * in->C + i, in->step_w * in->C, along,
-                                 *from, c, end);
-                from->soon += along.count * along.length * from->soon_step;
+                for (int64_t j = 0, row = (r * in->S + s) * in->C + i; j < lines * live; j++)
+                    c[j] = partial + (row + j) * job->columns;
+                const REAL *base = slab + r * in->tap_h * line + s * in->tap_w * in->C + i;
+                neighbours from = {base, in->step_w * in->C, in->tap_h * line, (int)lines};
+                column_tile_over((int)live, from, along, *dy, c, end);
+                dy->soon += along.count * along.length * dy->soon_step;
             }
+    }
 }
 
 static void weight_task(void *context, int64_t task, int thread) {
@@ -102,7 +111,7 @@ static fn_status weight_run(const conv_job *input) {
     job.chunk_rows = max64(1, min64(CHUNK_PIXELS / in->Q, ((int64_t)1 << 18) / max64(1, line * in->step_h)));
     int64_t groups = min64(job.panels, ceil_div(4 * fn_threads(), job.parts));
     job.panels_per_task = ceil_div(job.panels, groups);
-    int64_t run = in->tap_w == 1 ? in->S * in->C : in->C, tiles = rows / run * ceil_div(run, TILE_ROWS) * job.panels;
+    int64_t run = in->tap_w == 1 ? in->S * in->C : in->C, tiles = job.panels * rows / (run * weight_lines(in)) * ceil_div(run, TILE_ROWS);
     job.soon_step = groups == 1 && in->K <= SOON_CHANNELS ? ceil_div(job.dy_pixel * (int64_t)sizeof(REAL), tiles) : 0;
 
     int64_t images = (job.chunk_rows + in->P - 2) / in->P + 1;

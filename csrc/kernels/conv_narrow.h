@@ -38,7 +38,10 @@ INLINE void store_pixels(const int height, vec *rows, int64_t pixels, REAL *out,
     UNROLL for (int i = 0; i < HALF; i++) if (HALF > 2 && !(i & 2)) exchange(2, rows + i, rows + (i + 2) % HALF);
     UNROLL for (int i = 0; i < HALF; i++) if (HALF > 4 && !(i & 4)) exchange(4, rows + i, rows + (i + 4) % HALF);
     UNROLL for (int i = 0; i < HALF; i++) store(turned[i], rows[i]);
-    for (int64_t lane = 0; lane < pixels; lane++)
+    /* Where pixels touch, whole halves of vectors: the next pixel overwrites what is too much. */
+    int64_t lane = 0, touching = out_pixel == height ? pixels + 1 - (HALF + height - 1) / height : 0;
+    for (; lane < touching; lane++) memcpy(out + lane * height, turned[lane % HALF] + lane / HALF * HALF, HALF * sizeof(REAL));
+    for (; lane < pixels; lane++)
         memcpy(out + lane * out_pixel, turned[lane % HALF] + lane / HALF * HALF, (size_t)height * sizeof(REAL));
 }
 

@@ -5,7 +5,8 @@
  * one broadcast number a row and step:
  *
  *   rows    (row_tile):    a row is wherever rows[i] points; step t reads rows[i][segment + t]
- *   columns (column_tile): step t reads the TILE_ROWS neighbours at base[segment + t*step + i]
+ *   columns (column_tile): step t reads the TILE_ROWS neighbours at base[segment + t*step + i], or half as many at each of
+ *                          two lines; column_tile_over reads B in place, too
  *
  * A reduction is cut into equal segments (a filter row, say), which start at offsets[] from the same pointers.
  * Each output is one chain of FMAs in the order of t, whatever the tile's size: same bits on every ISA and thread.
@@ -36,6 +37,13 @@ INLINE void row_product(const int height, const int width, vec acc[][2], const R
     }
 }
 
+/* Operand A by columns: neighbours at base and, where there are two lines, as many at base + line. */
+typedef struct {
+    const REAL *base;
+    int64_t step, line;
+    int lines;
+} neighbours;
+
 /* Operand B where it need not be a packed panel, and what to ask memory for meanwhile: a line each step. */
 typedef struct {
     const REAL *b;
@@ -44,21 +52,21 @@ typedef struct {
     int64_t soon_step; /* bytes */
 } stream;
 
-INLINE void column_product(const int height, const int width, vec acc[][2], const REAL *base, int64_t step,
-                           segments along, stream from) {
-    const REAL *b = from.b;
+INLINE void column_product(const int height, const int lines, const int width, vec acc[][2], neighbours from, segments along,
+                           stream of) {
+    const int run = height / lines;
     for (int64_t segment = 0; segment < along.count; segment++) {
-        const REAL *a = base + along.offsets[segment];
+        const REAL *a = from.base + along.offsets[segment];
         for (int64_t t = 0; t < along.length; t++) {
-            vec b0 = load(b), b1 = width == 2 ? load(b + LANES) : b0;
-            __builtin_prefetch(from.soon);
+            vec b0 = load(of.b), b1 = width == 2 ? load(of.b + LANES) : b0;
+            __builtin_prefetch(of.soon);
             UNROLL for (int i = 0; i < height; i++) {
-                vec value = broadcast(a[i]);
+                vec value = broadcast(i < run ? a[i] : a[from.line + i - run]);
                 acc[i][0] += value * b0;
                 if (width == 2) acc[i][1] += value * b1;
             }
-            a += step;
-            b += from.step, from.soon += from.soon_step;
+            a += from.step;
+            of.b += of.step, of.soon += of.soon_step;
         }
     }
 }
@@ -103,11 +111,12 @@ INLINE void row_tile_sized(const int height, const int width, const REAL *const 
     tile_end(height, width, acc, c, end);
 }
 
-INLINE void column_tile_sized(const int height, const int width, const REAL *base, int64_t step, segments along,
-                              stream from, REAL *const *c, ending end) {
+INLINE void column_tile_sized(const int height, const int lines, const int width, neighbours from, segments along, stream of,
+                              REAL *const *c, ending end) {
     vec acc[TILE_ROWS][2];
+    if (height > TILE_ROWS) return;
     UNROLL for (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
-    column_product(height, width, acc, base, step, along, from);
+    column_product(height, lines, width, acc, from, along, of);
     tile_end(height, width, acc, c, end);
 }
 
@@ -133,16 +142,21 @@ static __attribute__((noinline)) void row_tile(int height, const REAL *const *ro
     else switch (height) { HEIGHTS(LOW_ROW_HEIGHT) }
 }
 
-static __attribute__((noinline)) void column_tile_over(int height, const REAL *base, int64_t step, segments along,
-                                                       stream from, REAL *const *c, ending end) {
-#define COLUMN_HEIGHT(height) case height: column_tile_sized(height, 2, base, step, along, from, c, end); break;
-#define LOW_COLUMN_HEIGHT(height) case height: column_tile_sized(height, 1, base, step, along, from, c, end); break;
-    if (end.columns > LANES) switch (height) { HEIGHTS(COLUMN_HEIGHT) }
-    else switch (height) { HEIGHTS(LOW_COLUMN_HEIGHT) }
+/* `run` neighbours of each line; two lines have 2 * run <= TILE_ROWS. */
+static __attribute__((noinline)) void column_tile_over(int run, neighbours from, segments along, stream of, REAL *const *c,
+                                                       ending end) {
+#define COLUMN_HEIGHT(run) case run: column_tile_sized(run, 1, 2, from, along, of, c, end); break;
+#define LOW_COLUMN_HEIGHT(run) case run: column_tile_sized(run, 1, 1, from, along, of, c, end); break;
+#define PAIR_HEIGHT(run) case run: column_tile_sized(2 * run, 2, 2, from, along, of, c, end); break;
+#define LOW_PAIR_HEIGHT(run) case run: column_tile_sized(2 * run, 2, 1, from, along, of, c, end); break;
+    if (from.lines == 2 && end.columns > LANES) switch (run) { HEIGHTS(PAIR_HEIGHT) }
+    else if (from.lines == 2) switch (run) { HEIGHTS(LOW_PAIR_HEIGHT) }
+    else if (end.columns > LANES) switch (run) { HEIGHTS(COLUMN_HEIGHT) }
+    else switch (run) { HEIGHTS(LOW_COLUMN_HEIGHT) }
 }
 
 INLINE void column_tile(int height, const REAL *base, int64_t step, segments along, const REAL *b, REAL *const *c, ending end) {
-    column_tile_over(height, base, step, along, (stream){b, PANEL, (const char *)b, 0}, c, end);
+    column_tile_over(height, (neighbours){base, step, 0, 1}, along, (stream){b, PANEL, (const char *)b, 0}, c, end);
 }
 
 /* B[t][lane] = source[t*step + lane*lane_step] for t < steps; zeros in lanes >= columns. */
