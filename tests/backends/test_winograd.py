@@ -27,7 +27,7 @@ SHAPES = [
     cases.Conv(2, 8, 10, 10, 8, 5, 5, 1, 2, 1, 2),
     cases.Conv(130, 12, 6, 5, 16, 5, 5, 1, 1),
 ]
-# relative L2 against float64 on unit-variance data; measured: at most 9.2e-7 and 1.9e-15
+# relative L2 against float64 on unit-variance data; measured: at most 1.8e-6 (256 channels) and 3.4e-15
 BOUND = {np.dtype(np.float32): 3e-6, np.dtype(np.float64): 6e-15}
 
 
