@@ -52,21 +52,23 @@ typedef struct {
     int64_t soon_step; /* bytes */
 } stream;
 
+/* packed: of.b is a panel, and nothing is asked for. */
 INLINE void column_product(const int height, const int lines, const int width, vec acc[][2], neighbours from, segments along,
-                           stream of) {
+                           const int packed, stream of) {
     const int run = height / lines;
     for (int64_t segment = 0; segment < along.count; segment++) {
         const REAL *a = from.base + along.offsets[segment];
         for (int64_t t = 0; t < along.length; t++) {
             vec b0 = load(of.b), b1 = width == 2 ? load(of.b + LANES) : b0;
-            __builtin_prefetch(of.soon);
+            if (!packed) __builtin_prefetch(of.soon);
             UNROLL for (int i = 0; i < height; i++) {
                 vec value = broadcast(i < run ? a[i] : a[from.line + i - run]);
                 acc[i][0] += value * b0;
                 if (width == 2) acc[i][1] += value * b1;
             }
             a += from.step;
-            of.b += of.step, of.soon += of.soon_step;
+            of.b += packed ? PANEL : of.step;
+            if (!packed) of.soon += of.soon_step;
         }
     }
 }
@@ -111,12 +113,12 @@ INLINE void row_tile_sized(const int height, const int width, const REAL *const 
     tile_end(height, width, acc, c, end);
 }
 
-INLINE void column_tile_sized(const int height, const int lines, const int width, neighbours from, segments along, stream of,
-                              REAL *const *c, ending end) {
+INLINE void column_tile_sized(const int height, const int lines, const int width, neighbours from, segments along,
+                              const int packed, stream of, REAL *const *c, ending end) {
     vec acc[TILE_ROWS][2];
     if (height > TILE_ROWS) return;
     UNROLL for (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
-    column_product(height, lines, width, acc, from, along, of);
+    column_product(height, lines, width, acc, from, along, packed, of);
     tile_end(height, width, acc, c, end);
 }
 
@@ -145,18 +147,24 @@ static __attribute__((noinline)) void row_tile(int height, const REAL *const *ro
 /* `run` neighbours of each line; two lines have 2 * run <= TILE_ROWS. */
 static __attribute__((noinline)) void column_tile_over(int run, neighbours from, segments along, stream of, REAL *const *c,
                                                        ending end) {
-#define COLUMN_HEIGHT(run) case run: column_tile_sized(run, 1, 2, from, along, of, c, end); break;
-#define LOW_COLUMN_HEIGHT(run) case run: column_tile_sized(run, 1, 1, from, along, of, c, end); break;
-#define PAIR_HEIGHT(run) case run: column_tile_sized(2 * run, 2, 2, from, along, of, c, end); break;
-#define LOW_PAIR_HEIGHT(run) case run: column_tile_sized(2 * run, 2, 1, from, along, of, c, end); break;
+#define COLUMN_HEIGHT(run) case run: column_tile_sized(run, 1, 2, from, along, 0, of, c, end); break;
+#define LOW_COLUMN_HEIGHT(run) case run: column_tile_sized(run, 1, 1, from, along, 0, of, c, end); break;
+#define PAIR_HEIGHT(run) case run: column_tile_sized(2 * run, 2, 2, from, along, 0, of, c, end); break;
+#define LOW_PAIR_HEIGHT(run) case run: column_tile_sized(2 * run, 2, 1, from, along, 0, of, c, end); break;
     if (from.lines == 2 && end.columns > LANES) switch (run) { HEIGHTS(PAIR_HEIGHT) }
     else if (from.lines == 2) switch (run) { HEIGHTS(LOW_PAIR_HEIGHT) }
     else if (end.columns > LANES) switch (run) { HEIGHTS(COLUMN_HEIGHT) }
     else switch (run) { HEIGHTS(LOW_COLUMN_HEIGHT) }
 }
 
-INLINE void column_tile(int height, const REAL *base, int64_t step, segments along, const REAL *b, REAL *const *c, ending end) {
-    column_tile_over(height, (neighbours){base, step, 0, 1}, along, (stream){b, PANEL, (const char *)b, 0}, c, end);
+static __attribute__((noinline)) void column_tile(int run, const REAL *base, int64_t step, segments along, const REAL *b,
+                                                  REAL *const *c, ending end) {
+    const neighbours from = {base, step, 0, 1};
+    const stream of = {.b = b};
+#define PANEL_HEIGHT(run) case run: column_tile_sized(run, 1, 2, from, along, 1, of, c, end); break;
+#define LOW_PANEL_HEIGHT(run) case run: column_tile_sized(run, 1, 1, from, along, 1, of, c, end); break;
+    if (end.columns > LANES) switch (run) { HEIGHTS(PANEL_HEIGHT) }
+    else switch (run) { HEIGHTS(LOW_PANEL_HEIGHT) }
 }
 
 /* B[t][lane] = source[t*step + lane*lane_step] for t < steps; zeros in lanes >= columns. */
