@@ -61,7 +61,7 @@ INLINE void moments_block(const int vectors, const REAL *x, int64_t step, int64_
         UNROLL for (int v = 0; v < vectors; v++) {
             vec d = column_load(v, vectors, x + i * step, lanes) - pivot[v];
             sum[v] += d;
-            square[v] += d * d;
+            square[v] = multiply_add(d, d, square[v]);
         }
     REAL p[4 * LANES], s[4 * LANES], q[4 * LANES];
     UNROLL for (int v = 0; v < vectors; v++)
@@ -95,7 +95,7 @@ INLINE void sums_block(const gating gate, const int vectors, const norm_job *job
                 store_part(job->gated + at + v * LANES, g, v < vectors - 1 ? LANES : lanes);
             }
             first[v] += g;
-            second[v] += g * d;
+            second[v] = multiply_add(g, d, second[v]);
         }
     REAL b[4 * LANES], g[4 * LANES];
     UNROLL for (int v = 0; v < vectors; v++) store(b + v * LANES, first[v]), store(g + v * LANES, second[v]);
