@@ -15,7 +15,7 @@ typedef struct {
     int64_t rows, rows_per_task;
 } pool_job;
 
-enum { POOL_TASK = 16384 }; /* numbers written by a task */
+enum { POOL_TASK = 16384, POOL_AHEAD = 512 }; /* numbers written by a task; how far ahead memory is asked for some */
 
 INLINE pool_kind max_kind(const fn_pool *g) { return g->R * g->S < 256 ? MAX_BYTES : MAX_WORDS; }
 
@@ -32,12 +32,14 @@ INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r
     int64_t C = job->g->C, line = job->g->W * C; /* x: the image's pixel under tap (r0, s0) */
     for (int64_t c = 0; c < C; c += LANES) {
         vec best = load_part(x + c, x_end - x - c);
+        __builtin_prefetch(x + c + POOL_AHEAD);
         mask which = broadcast_whole(r0 * S + s0);
         for (int64_t r = r0; r < r1; r++)
             for (int64_t s = s0; s < s1; s++) {
                 if (r == r0 && s == s0) continue;
                 const REAL *tap = x + (r - r0) * line + (s - s0) * C + c;
                 vec value = load_part(tap, x_end - tap);
+                __builtin_prefetch(tap + POOL_AHEAD);
                 mask better = ~(value <= best) & (best == best);
                 best = blend(better, value, best);
                 which = (better & broadcast_whole(r * S + s)) | (~better & which);
