@@ -60,6 +60,7 @@ INLINE void moments_block(const int vectors, const REAL *x, int64_t step, int64_
     for (int64_t i = 0; i < rows; i++)
         UNROLL for (int v = 0; v < vectors; v++) {
             vec d = column_load(v, vectors, x + i * step, lanes) - pivot[v];
+            __builtin_prefetch(x + (i + NORM_ROWS) * step + v * LANES); /* the next block */
             sum[v] += d;
             square[v] = multiply_add(d, d, square[v]);
         }

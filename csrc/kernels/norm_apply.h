@@ -10,7 +10,7 @@ typedef struct {
     REAL *y, *tables;
 } affine_job;
 
-enum { HAS_X = 1, HAS_DY = 2, HAS_GATE = 4, HAS_ADD = 8, HAS_RELU = 16 };
+enum { HAS_X = 1, HAS_DY = 2, HAS_GATE = 4, HAS_ADD = 8, HAS_RELU = 16, IS_LARGE = 32 };
 enum { MEAN, SCALE, SHIFT, SLOPE, GATE, TABLES }; /* a period each; x - mean is exact near the mean */
 enum { AFFINE_TASK = 16384, AFFINE_PERIOD = 2048, AFFINE_BLOCK = 4096 };
 
@@ -19,6 +19,7 @@ enum { AFFINE_TASK = 16384, AFFINE_PERIOD = 2048, AFFINE_BLOCK = 4096 };
 INLINE void affine_columns(const affine_job *given, const int flags, const int vectors, const int whole, int64_t column,
                            int64_t lanes, int64_t first, int64_t last) {
     const affine_job job = *given;
+    const int large = whole && flags & IS_LARGE;
     vec t[TABLES][2];
     UNROLL for (int k = 0; k < TABLES; k++)
         UNROLL for (int v = 0; v < vectors; v++) t[k][v] = column_load(v, vectors, job.tables + k * job.period + column, lanes);
@@ -26,6 +27,8 @@ INLINE void affine_columns(const affine_job *given, const int flags, const int v
         UNROLL for (int v = 0; v < vectors; v++) {
             int64_t at = i + v * LANES, here = whole ? LANES : min64(v < vectors - 1 ? LANES : lanes, last - at);
             vec value = {0}, d = {0};
+            if (large && flags & HAS_X) __builtin_prefetch(job.x + at + AFFINE_BLOCK);
+            if (large && flags & HAS_DY) __builtin_prefetch(job.dy + at + AFFINE_BLOCK);
             if (flags & (HAS_X | HAS_GATE)) d = load_part(job.x + at, here) - t[MEAN][v];
             if (flags & HAS_X) value = multiply_add(d, t[SCALE][v], t[SHIFT][v]);
             if (flags & HAS_DY) {
@@ -34,7 +37,9 @@ INLINE void affine_columns(const affine_job *given, const int flags, const int v
                 value = multiply_add(g, t[SLOPE][v], value);
             }
             if (flags & HAS_ADD) value += load_part(job.add + at, here);
-            store_part(job.y + at, flags & HAS_RELU ? rectify(value) : value, here);
+            if (flags & HAS_RELU) value = rectify(value);
+            if (large) store_around(job.y + at, value);
+            else store_part(job.y + at, value, here);
         }
 }
 
@@ -58,7 +63,8 @@ INLINE void affine_rows(const affine_job *job, const int flags, int64_t first, i
 static void affine_some(const affine_job *job, int64_t first, int64_t last) {
     switch (job->flags) {
 #define AFFINE_CASE(flags) \
-    case flags: affine_rows(job, flags, first, last); break;
+    case flags: affine_rows(job, flags, first, last); break; \
+    case (flags) | IS_LARGE: affine_rows(job, (flags) | IS_LARGE, first, last), store_fence(); break;
         AFFINE_CASE(HAS_X)
         AFFINE_CASE(HAS_X | HAS_RELU)
         AFFINE_CASE(HAS_X | HAS_ADD)
@@ -107,8 +113,10 @@ static void affine_task(void *context, int64_t task, int thread) {
     affine_some(run->job, task * run->step, min64((task + 1) * run->step, run->size));
 }
 
-static void affine_all(const affine_job *job, int64_t size) {
-    affine_run run = {job, size, job->period * max64(1, AFFINE_TASK / job->period)};
+static void affine_all(const affine_job *given, int64_t size) {
+    affine_job job = *given;
+    if (is_large(job.y, job.period * (int64_t)sizeof(REAL), size * (int64_t)sizeof(REAL))) job.flags |= IS_LARGE;
+    affine_run run = {&job, size, job.period * max64(1, AFFINE_TASK / job.period)};
     fn_parallel(ceil_div(size, run.step), 2 * (double)size / LANES, affine_task, &run);
 }
 

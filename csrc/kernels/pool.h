@@ -15,7 +15,7 @@ typedef struct {
     int64_t rows, rows_per_task;
 } pool_job;
 
-enum { POOL_TASK = 16384, POOL_AHEAD = 512 }; /* numbers written by a task; how far ahead memory is asked for some */
+enum { POOL_TASK = 16384 }; /* numbers written by a task */
 
 INLINE pool_kind max_kind(const fn_pool *g) { return g->R * g->S < 256 ? MAX_BYTES : MAX_WORDS; }
 
@@ -29,17 +29,18 @@ static void pool_run(pool_job *job, int64_t rows, int64_t row_size, double reads
 
 INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r0, int64_t r1, int64_t s0, int64_t s1,
                        const REAL *x, const REAL *x_end, int64_t at, int64_t at_end) {
-    int64_t C = job->g->C, line = job->g->W * C; /* x: the image's pixel under tap (r0, s0) */
+    /* x: the image's pixel under tap (r0, s0); the next windows below it are asked for early */
+    int64_t C = job->g->C, line = job->g->W * C, ahead = job->g->stride_h * line;
     for (int64_t c = 0; c < C; c += LANES) {
         vec best = load_part(x + c, x_end - x - c);
-        __builtin_prefetch(x + c + POOL_AHEAD);
+        __builtin_prefetch(x + c + ahead);
         mask which = broadcast_whole(r0 * S + s0);
         for (int64_t r = r0; r < r1; r++)
             for (int64_t s = s0; s < s1; s++) {
                 if (r == r0 && s == s0) continue;
                 const REAL *tap = x + (r - r0) * line + (s - s0) * C + c;
                 vec value = load_part(tap, x_end - tap);
-                __builtin_prefetch(tap + POOL_AHEAD);
+                __builtin_prefetch(tap + ahead);
                 mask better = ~(value <= best) & (best == best);
                 best = blend(better, value, best);
                 which = (better & broadcast_whole(r * S + s)) | (~better & which);
@@ -160,7 +161,7 @@ INLINE vec share(const pool_job *job, pool_kind kind, int64_t at, int64_t which,
     return blend(load_index(kind, job->index, at, size - at) == broadcast_whole(which), dy, (vec){0});
 }
 
-INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int64_t R, int64_t S, int64_t stride_h,
+INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int large, int64_t R, int64_t S, int64_t stride_h,
                          int64_t stride_w) {
     const fn_pool *g = job->g;
     int64_t n = row / g->H, up = row % g->H + g->pad_top, C = g->C, size = g->N * g->P * g->Q * C, p0, p1;
@@ -174,8 +175,11 @@ INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int64
         which = kind == AVERAGE ? p0 * g->Q + q0 : (up - p0 * stride_h) * S + left - q0 * stride_w;
         const int64_t down = kind == AVERAGE ? g->Q : -stride_h * S, right = kind == AVERAGE ? 1 : -stride_w;
         if (p1 - p0 == 1 && q1 - q0 == 1)
-            for (int64_t c = 0; c < C; c += LANES)
-                store_part(dx + c, share(job, kind, first + c, which, size), end - dx - c);
+            for (int64_t c = 0; c < C; c += LANES) {
+                vec only = share(job, kind, first + c, which, size);
+                if (large) store_around(dx + c, only);
+                else store_part(dx + c, only, end - dx - c);
+            }
         else
             for (int64_t c = 0; c < C; c += LANES) {
                 vec sum = {0};
@@ -193,12 +197,15 @@ static void gradient_task(void *context, int64_t task, int thread) {
     const fn_pool *g = job->g;
     int64_t row = task * job->rows_per_task, last = min64(row + job->rows_per_task, job->rows);
     int by_two = g->R == 2 && g->S == 2 && g->stride_h == 2 && g->stride_w == 2;
+    int large = is_large(job->out, g->C * (int64_t)sizeof(REAL), job->rows * g->W * g->C * (int64_t)sizeof(REAL));
     (void)thread;
     for (; row < last; row++)
-        if (job->kind == AVERAGE) gradient_row(job, row, AVERAGE, g->R, g->S, g->stride_h, g->stride_w);
-        else if (by_two) gradient_row(job, row, MAX_BYTES, 2, 2, 2, 2);
-        else if (job->kind == MAX_BYTES) gradient_row(job, row, MAX_BYTES, g->R, g->S, g->stride_h, g->stride_w);
-        else gradient_row(job, row, MAX_WORDS, g->R, g->S, g->stride_h, g->stride_w);
+        if (job->kind == AVERAGE) gradient_row(job, row, AVERAGE, 0, g->R, g->S, g->stride_h, g->stride_w);
+        else if (by_two && large) gradient_row(job, row, MAX_BYTES, 1, 2, 2, 2, 2);
+        else if (by_two) gradient_row(job, row, MAX_BYTES, 0, 2, 2, 2, 2);
+        else if (job->kind == MAX_BYTES) gradient_row(job, row, MAX_BYTES, 0, g->R, g->S, g->stride_h, g->stride_w);
+        else gradient_row(job, row, MAX_WORDS, 0, g->R, g->S, g->stride_h, g->stride_w);
+    if (large) store_fence();
 }
 
 static void gradient_run(pool_job *job) {

@@ -80,6 +80,26 @@ INLINE void store_part(REAL *p, vec v, int64_t lanes) {
 #endif
     }
 }
+/* Whether `bytes` at p, written in whole lines of `run` bytes together, are more than a cache holds until they are read
+ * again: then they go around the caches (writing into a cache reads the line first). */
+INLINE int is_large(const void *p, int64_t run, int64_t bytes) {
+    return bytes >= 16 << 20 && run % 64 == 0 && (uintptr_t)p % 64 == 0;
+}
+/* To memory around the caches, where p is a multiple of sizeof(vec); others see it after store_fence. */
+INLINE void store_around(REAL *p, vec v) {
+#if VECTOR_BYTES == 64
+    _mm512_stream_ps((float *)p, (__m512)v);
+#elif VECTOR_BYTES == 32
+    _mm256_stream_ps((float *)p, (__m256)v);
+#else
+    store(p, v);
+#endif
+}
+INLINE void store_fence(void) {
+#if VECTOR_BYTES >= 32
+    _mm_sfence();
+#endif
+}
 INLINE vec blend(mask where, vec yes, vec no) { return (vec)((where & (mask)yes) | (~where & (mask)no)); }
 
 INLINE mask lane_numbers(void) { /* 0, 1, 2, ... */
