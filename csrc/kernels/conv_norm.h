@@ -8,10 +8,11 @@ typedef struct {
     fn_status status;
 } conv_moments;
 
-static void conv_moments_task(void *context, int64_t part, int thread) {
+static void conv_moments_task(void *context, int64_t task, int thread) {
     conv_moments *both = context;
     const conv_job *conv = both->conv;
-    int64_t N = conv->N, parts = both->moments.parts, first = N * part / parts, last = N * (part + 1) / parts;
+    int64_t N = conv->N, parts = both->moments.parts, part = parts - 1 - task; /* backwards, as norm_task */
+    int64_t first = N * part / parts, last = N * (part + 1) / parts;
     int before = fn_use_threads(1);
     note_failure(conv_run_images(conv, conv->in + first * conv->H * conv->W * conv->in_pixel, first, last - first), &both->status);
     norm_part(&both->moments, part, thread);

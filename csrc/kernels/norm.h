@@ -156,10 +156,11 @@ static void norm_part(void *context, int64_t part, int thread) {
     combine_all(job, count * fold, rest, wide[0], wide[1], a, b);
 }
 
-/* Both sums go backwards through what was written forwards: the end may still be in the cache, the beginning is not. */
+/* Sums go backwards through what was written forwards, and what follows them (norm_apply.h) goes forwards again: what was
+ * touched last may still be in the cache. */
 static void norm_task(void *context, int64_t task, int thread) {
     const norm_job *job = context;
-    norm_part(context, job->dy ? job->parts - 1 - task : task, thread);
+    norm_part(context, job->parts - 1 - task, thread);
 }
 
 /* x -> (x - mean)*scale + shift with a mean rounded to REAL: what rounding left goes into the shift. */

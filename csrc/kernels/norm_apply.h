@@ -105,11 +105,9 @@ typedef struct {
     int64_t size, step;
 } affine_run;
 
-/* y backwards, as in norm_sums; dx forwards, after it. */
 static void affine_task(void *context, int64_t task, int thread) {
     const affine_run *run = context;
     (void)thread;
-    if (!(run->job->flags & HAS_DY)) task = (run->size - 1) / run->step - task;
     affine_some(run->job, task * run->step, min64((task + 1) * run->step, run->size));
 }
 
