@@ -51,6 +51,8 @@
 
 #include "conv_norm.h"
 
+#include "conv_pool_weight.h"
+
 #include "conv_pool.h"
 
 #include "vecmath.h"

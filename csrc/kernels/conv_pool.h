@@ -76,6 +76,7 @@ static fn_status conv_pool_backward(const fn_conv *g, const fn_pool *pool, const
     const column_job arrived = {.rows = pool->N * pool->P * pool->Q, .columns = pool->C, .x = dy, .kind = max_kind(pool),
                                 .index = index};
     fn_status status = db ? column_run(arrived, db) : FN_OK;
+    if (status == FN_OK && dw && is_pooled_weight(g, pool)) status = pooled_weight_run(g, pool, x, dy, index, dw), dw = NULL;
     if (status == FN_OK && (dx || dw)) status = conv_gradients(g, pool_gradient_of_images, &pooled, x, w, add, dx, dw);
     return status;
 }

@@ -177,7 +177,7 @@ POOLS = [  # window, stride, padding, ceil_mode, relu
 @pytest.mark.parametrize("case", JOINED, ids=str)
 @pytest.mark.parametrize("window", POOLS, ids=str)
 def test_convolution_and_max_pooling(ops, algorithm, dtype, case, window):
-    """The same bits as one after the other; the bias' gradient is summed up in another order."""
+    """The same bits as one after the other; gradients of weights and bias may be summed up in another order."""
     g, a, _, bias = convolution(case, dtype)
     size, stride, padding, ceil_mode, relu = window
     pool = Pool2dGeometry.make(g.y_shape, min(size, *g.y_shape[2:]), stride, padding, ceil_mode)
@@ -192,12 +192,41 @@ def test_convolution_and_max_pooling(ops, algorithm, dtype, case, window):
             assert [got is not None for got in fewer] == list(needs)
             for got, need, expected in zip(fewer, needs, gradients, strict=True):
                 same(got, expected) if need else None
-    db = [result.pop().astype(np.float64) for result in results]
+    db, dw = ([result.pop().astype(np.float64) for result in results] for _ in range(2))
     for one, other in zip(*results, strict=True):
         same(one, other)
+    largest = ops.max_pool2d(ops.conv2d(a["x"], a["w"], bias, g)[0], pool, relu)[1]
+    between, positive = ops.max_pool2d_backward(abs(dy), largest), ops.conv2d(abs(a["x"]), a["w"], None, g)[1]
+    size = ops.conv2d_backward(between, positive, (False, True, False))[1]
+    np.testing.assert_array_less(abs(dw[0] - dw[1]), 8 * np.finfo(dtype).eps * abs(size) + np.finfo(dtype).tiny)
     counts = dy * (results[1][0] > 0) if relu else dy
     bound = 8 * np.finfo(dtype).eps * abs(counts).sum(axis=(0, 2, 3)) + np.finfo(dtype).tiny
     np.testing.assert_array_less(abs(db[0] - counts.sum(axis=(0, 2, 3), dtype=np.float64)), bound)
+
+
+PATCHES = [  # x, filters, kernel, stride, padding, dilation, pooling's arguments
+    ((17, 1, 28, 28), 6, 5, 1, 2, 1, (2,)),
+    ((16, 3, 32, 30), 33, 7, 1, 3, 1, (2, 2, 0, False, True)),
+    ((3, 3, 63, 60), 20, 11, 4, 2, 1, (3, 2)),
+    ((5, 20, 11, 12), 18, 5, 1, 0, 1, (3, 2, 1, True)),
+    ((2, 13, 70, 40), 5, 6, 2, (2, 1), (3, 1), (2, 2, 1)),
+    ((1, 40, 9, 9), 3, (8, 2), 1, 0, 1, (2,)),
+]
+
+
+@pytest.mark.parametrize("case", PATCHES, ids=str)
+def test_weight_gradients_from_pooled_ones_are_exact_on_whole_numbers(ops, dtype, case):
+    shape, K, size, stride, padding, dilation, window = case
+    kernel = size if isinstance(size, tuple) else (size, size)
+    g = Conv2dGeometry.make(shape, (K, shape[1], *kernel), stride=stride, padding=padding, dilation=dilation)
+    pool = Pool2dGeometry.make(g.y_shape, *window)
+    x, w, dy = (cases.integers(size, dtype, i, -4, 4) for i, size in enumerate((shape, g.w_shape, pool.y_shape)))
+    for relu in False, True:
+        y, saved = ops.conv2d_max_pool(x, w, None, g, pool, relu)
+        expected, apart = backends.Ops.conv2d_max_pool(ops, x, w, None, g, pool, relu)
+        same(y, expected)
+        dw = ops.conv2d_max_pool_backward(dy, saved, (False, True, False))[1]
+        same(dw, backends.Ops.conv2d_max_pool_backward(ops, dy, apart, (False, True, False))[1])
 
 
 def test_convolution_and_max_pooling_with_large_windows_and_no_bias(ops):
