@@ -51,7 +51,11 @@
 
 #include "conv_norm.h"
 
+#include "conv_pool_patches.h"
+
 #include "conv_pool_weight.h"
+
+#include "conv_pool_input.h"
 
 #include "conv_pool.h"
 

@@ -77,6 +77,7 @@ static fn_status conv_pool_backward(const fn_conv *g, const fn_pool *pool, const
                                 .index = index};
     fn_status status = db ? column_run(arrived, db) : FN_OK;
     if (status == FN_OK && dw && is_pooled_weight(g, pool)) status = pooled_weight_run(g, pool, x, dy, index, dw), dw = NULL;
+    if (status == FN_OK && dx && is_pooled_input(g, pool)) status = pooled_input_run(g, pool, w, dy, index, add, dx), dx = NULL;
     if (status == FN_OK && (dx || dw)) status = conv_gradients(g, pool_gradient_of_images, &pooled, x, w, add, dx, dw);
     return status;
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cases
 import numpy as np
 import pytest
+from isas import ISAS, kernels
 
 from fastnet import backends
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
@@ -177,7 +178,7 @@ POOLS = [  # window, stride, padding, ceil_mode, relu
 @pytest.mark.parametrize("case", JOINED, ids=str)
 @pytest.mark.parametrize("window", POOLS, ids=str)
 def test_convolution_and_max_pooling(ops, algorithm, dtype, case, window):
-    """The same bits as one after the other; gradients of weights and bias may be summed up in another order."""
+    """The same bits as one after the other; gradients may be summed up in another order."""
     g, a, _, bias = convolution(case, dtype)
     size, stride, padding, ceil_mode, relu = window
     pool = Pool2dGeometry.make(g.y_shape, min(size, *g.y_shape[2:]), stride, padding, ceil_mode)
@@ -192,16 +193,18 @@ def test_convolution_and_max_pooling(ops, algorithm, dtype, case, window):
             assert [got is not None for got in fewer] == list(needs)
             for got, need, expected in zip(fewer, needs, gradients, strict=True):
                 same(got, expected) if need else None
-    db, dw = ([result.pop().astype(np.float64) for result in results] for _ in range(2))
-    for one, other in zip(*results, strict=True):
-        same(one, other)
+    (y, *got), (expected, *apart) = results
+    same(y, expected)
     largest = ops.max_pool2d(ops.conv2d(a["x"], a["w"], bias, g)[0], pool, relu)[1]
-    between, positive = ops.max_pool2d_backward(abs(dy), largest), ops.conv2d(abs(a["x"]), a["w"], None, g)[1]
-    size = ops.conv2d_backward(between, positive, (False, True, False))[1]
-    np.testing.assert_array_less(abs(dw[0] - dw[1]), 8 * np.finfo(dtype).eps * abs(size) + np.finfo(dtype).tiny)
-    counts = dy * (results[1][0] > 0) if relu else dy
+    between, positive = ops.max_pool2d_backward(abs(dy), largest), ops.conv2d(abs(a["x"]), abs(a["w"]), None, g)[1]
+    sizes = ops.conv2d_backward(between, positive, (True, True, False))
+    for one, other, size in zip(got, apart, (abs(sizes[0]) + abs(a["dadd"]), sizes[1]), strict=False):
+        bound = 8 * np.finfo(dtype).eps * abs(size) + np.finfo(dtype).tiny
+        np.testing.assert_array_less(abs(one.astype(np.float64) - other), bound)
+    db = got[2].astype(np.float64)
+    counts = dy * (expected > 0) if relu else dy
     bound = 8 * np.finfo(dtype).eps * abs(counts).sum(axis=(0, 2, 3)) + np.finfo(dtype).tiny
-    np.testing.assert_array_less(abs(db[0] - counts.sum(axis=(0, 2, 3), dtype=np.float64)), bound)
+    np.testing.assert_array_less(abs(db - counts.sum(axis=(0, 2, 3), dtype=np.float64)), bound)
 
 
 PATCHES = [  # x, filters, kernel, stride, padding, dilation, pooling's arguments
@@ -211,22 +214,67 @@ PATCHES = [  # x, filters, kernel, stride, padding, dilation, pooling's argument
     ((5, 20, 11, 12), 18, 5, 1, 0, 1, (3, 2, 1, True)),
     ((2, 13, 70, 40), 5, 6, 2, (2, 1), (3, 1), (2, 2, 1)),
     ((1, 40, 9, 9), 3, (8, 2), 1, 0, 1, (2,)),
+    ((18, 12, 14, 14), 32, 5, 1, 0, 1, (2,)),
+    ((6, 5, 12, 13), 18, 7, 2, 6, 1, (2,)),
 ]
 
 
-@pytest.mark.parametrize("case", PATCHES, ids=str)
-def test_weight_gradients_from_pooled_ones_are_exact_on_whole_numbers(ops, dtype, case):
+def patches(case):
     shape, K, size, stride, padding, dilation, window = case
     kernel = size if isinstance(size, tuple) else (size, size)
     g = Conv2dGeometry.make(shape, (K, shape[1], *kernel), stride=stride, padding=padding, dilation=dilation)
-    pool = Pool2dGeometry.make(g.y_shape, *window)
-    x, w, dy = (cases.integers(size, dtype, i, -4, 4) for i, size in enumerate((shape, g.w_shape, pool.y_shape)))
+    return g, Pool2dGeometry.make(g.y_shape, *window)
+
+
+@pytest.mark.parametrize("case", PATCHES, ids=str)
+def test_gradients_from_pooled_ones_are_exact_on_whole_numbers(ops, dtype, case):
+    g, pool = patches(case)
+    x, w, dy = (cases.integers(size, dtype, i, -4, 4) for i, size in enumerate((g.x_shape, g.w_shape, pool.y_shape)))
+    add = cases.integers(g.x_shape, dtype, 3, -4, 4)
     for relu in False, True:
         y, saved = ops.conv2d_max_pool(x, w, None, g, pool, relu)
         expected, apart = backends.Ops.conv2d_max_pool(ops, x, w, None, g, pool, relu)
         same(y, expected)
-        dw = ops.conv2d_max_pool_backward(dy, saved, (False, True, False))[1]
-        same(dw, backends.Ops.conv2d_max_pool_backward(ops, dy, apart, (False, True, False))[1])
+        got = ops.conv2d_max_pool_backward(dy, saved, add=add)
+        for one, other in zip(got, backends.Ops.conv2d_max_pool_backward(ops, dy, apart, add=add), strict=True):
+            same(one, other)
+        same(ops.conv2d_max_pool_backward(dy, saved, (True, False, False))[0], got[0] - add)
+
+
+@pytest.mark.parametrize("case", PATCHES, ids=str)
+def test_gradients_from_pooled_ones_have_the_same_bits_everywhere(threads, case):
+    """Instruction sets with FMA, numbers of threads; for the input gradient, splits of the batch too."""
+    g, pool = patches(case)
+    x, w, dy = (
+        cases.normal(size, np.dtype(np.float32), i) for i, size in enumerate((g.x_shape, g.w_shape, pool.y_shape))
+    )
+    N, expected = len(x), None
+    for isa in [isa for isa in ISAS if isa != "portable"]:
+        with kernels(isa, "auto") as ops:
+            for count in 1, 2, 3, 7:
+                threads(count)
+                got = ops.conv2d_max_pool_backward(dy, ops.conv2d_max_pool(x, w, None, g, pool, True)[1])
+                expected = expected or got
+                for one, other in zip(got, expected, strict=True):
+                    same(one, other)
+            for first in range(0, N, 3):
+                part, part_pool = patches((x[first : first + 3].shape, *case[1:]))
+                _, saved = ops.conv2d_max_pool(x[first : first + 3], w, None, part, part_pool, True)
+                same(ops.conv2d_max_pool_backward(dy[first : first + 3], saved)[0], expected[0][first : first + 3])
+
+
+def test_what_is_not_finite_stays_in_its_patch():
+    """An infinite gradient reaches the pixels that its maximum saw, and no others, and the weights of its filter."""
+    g, pool = patches(((4, 6, 14, 14), 16, 5, 1, 0, 1, (2,)))
+    x, w, dy = (
+        cases.normal(size, np.dtype(np.float32), i) for i, size in enumerate((g.x_shape, g.w_shape, pool.y_shape))
+    )
+    dy[1, 3, 2, 2] = np.inf
+    with kernels(algorithm="auto") as ops:
+        dx, dw, db = ops.conv2d_max_pool_backward(dy, ops.conv2d_max_pool(x, w, None, g, pool)[1])
+    reached = np.argwhere(~np.isfinite(dx))
+    assert set(reached[:, 0]) == {1} and all(np.ptp(reached[:, axis]) == 4 for axis in (2, 3))
+    assert set(np.argwhere(~np.isfinite(dw))[:, 0]) == {3} and not np.isfinite(db[3])
 
 
 def test_convolution_and_max_pooling_with_large_windows_and_no_bias(ops):
