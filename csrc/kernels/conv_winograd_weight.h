@@ -76,11 +76,11 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
     segments along = {1, count, &start};
     epilogue add = {NULL, NULL, accumulate ? z : NULL, z, 0};
     ending end = {&add, 0, min64(PANEL, w->g->K - panel * PANEL)};
-    for (int64_t c = 0; c < C; c += TILE_ROWS) {
-        int live = (int)min64(TILE_ROWS, C - c);
+    for (int64_t c = 0, tiles = ceil_div(C, TILE_ROWS), live; tiles > 0; c += live, tiles--) {
+        live = ceil_div(C - c, tiles); /* even heights: low tiles wait for their sums */
         REAL *outs[TILE_ROWS];
         for (int i = 0; i < live; i++) outs[i] = z + point * w->z_point + (c + i) * w->columns + panel * PANEL;
-        column_tile(live, v + point * w->v_point + c, C, along, d + point * w->d_point + panel * w->chunk * PANEL, outs, end);
+        column_tile((int)live, v + point * w->v_point + c, C, along, d + point * w->d_point + panel * w->chunk * PANEL, outs, end);
     }
 }
 

@@ -47,7 +47,7 @@ class Row:
         The highest of the floors: "compute", "memory" or "overhead" (calls).
     ops : tuple of str
     forms : tuple of str
-        How convolutions ran: "gemm", "narrow", "small", "depthwise", "winograd".
+        How convolutions ran: "gemm", "narrow", "small", "depthwise", "winograd", "patches".
     others : dict
         What the pass would take, in ms, under the algorithms that would run it otherwise.
     """

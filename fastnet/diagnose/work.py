@@ -72,7 +72,9 @@ def work_of(op: str, arguments: tuple, more: dict, result, part: str = "", forms
     if op.startswith("conv2d"):
         flops = 2.0 * geometry.macs if part != "bias" else geometry.N * geometry.K * geometry.P * geometry.Q
         done = flops
-        if part != "bias" and "winograd" in forms:
+        if part != "bias" and "patches" in forms:  # one product in a window, all of which are read
+            done = flops * (window.P * window.Q) / (geometry.P * geometry.Q)
+        elif part != "bias" and "winograd" in forms:
             done = winograd_flops(geometry, part)
         elif part != "bias" and forms and set(forms) <= _SKIP_PADDING:
             done = flops * _taps_inside(geometry)

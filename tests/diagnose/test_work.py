@@ -150,6 +150,27 @@ def test_taps_in_the_padding_are_not_executed_by_forms_that_skip_them():
 
 
 @pytest.mark.skipif(backends.NativeOps is None, reason="there are no kernels")
+def test_before_max_pooling_products_are_those_of_the_maxima():
+    from isas import kernels
+
+    from fastnet.backends import _native
+
+    g = geometry(cases.Conv(2, 6, 14, 14, 16, 5, 5))
+    pool = Pool2dGeometry.make(g.y_shape, 2)
+    x, w, dy = arrays(g.x_shape, g.w_shape, pool.y_shape)
+    with kernels(algorithm="auto") as ops:
+        _, saved = ops.conv2d_max_pool(x, w, None, g, pool)
+        _native.conv_forms()
+        for part, needs in (("input", (True, False, False)), ("weight", (False, True, False))):
+            result = ops.conv2d_max_pool_backward(dy, saved, needs)
+            forms = _native.conv_forms()
+            assert forms == ["patches"]
+            work = work_of("conv2d_max_pool_backward", (dy, saved), {}, result, part, forms)
+            compared = 2 * 16 * 5 * 5
+            assert (work.flops - compared, work.done - compared) == (2 * g.macs, 2 * g.macs / 4)
+
+
+@pytest.mark.skipif(backends.NativeOps is None, reason="there are no kernels")
 @pytest.mark.parametrize(
     "case, algorithm, form",
     [
