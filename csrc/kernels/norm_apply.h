@@ -28,7 +28,7 @@ INLINE void affine_columns(const affine_job *given, const int flags, const int v
             int64_t at = i + v * LANES, here = whole ? LANES : min64(v < vectors - 1 ? LANES : lanes, last - at);
             vec value = {0}, d = {0};
             if (large && flags & HAS_X) __builtin_prefetch(job.x + at + AFFINE_BLOCK);
-            if (large && flags & HAS_DY) __builtin_prefetch(job.dy + at + AFFINE_BLOCK);
+            if ((large || flags & HAS_GATE) && flags & HAS_DY) __builtin_prefetch(job.dy + at + AFFINE_BLOCK);
             if (flags & (HAS_X | HAS_GATE)) d = load_part(job.x + at, here) - t[MEAN][v];
             if (flags & HAS_X) value = multiply_add(d, t[SCALE][v], t[SHIFT][v]);
             if (flags & HAS_DY) {
