@@ -100,9 +100,16 @@ INLINE void fetch_ahead(const conv_job *job, int64_t image, int64_t row, int64_t
     }
 }
 
+/* Outputs that go around the caches: each store must be a whole line, since those beside it come later. */
+INLINE int writes_around(const conv_job *job) {
+    const int64_t size = sizeof(REAL);
+    return VECTOR_BYTES == 64 && is_large(job->out, job->K * size, job->N * job->out_image * size);
+}
+
 INLINE void depthwise_row(const int full, const int group, const int S, const int step, const conv_job *job, int64_t row) {
     int64_t image = row / job->P, p = row % job->P, h = p * job->step_h + job->first_h, r0, r1;
     int64_t vectors = ceil_div(job->K, LANES), taps_row = group * job->S * LANES, taps = job->R * taps_row;
+    const int large = full && writes_around(job);
     taps_inside(h, job->tap_h, job->H, job->R, &r0, &r1);
     for (int64_t q = 0; q < job->Q; q += COLUMNS)
         for (int64_t v = 0; v < vectors; v++) {
@@ -121,7 +128,8 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
                 if (j >= job->Q - q) break;
                 REAL *to = out + j * job->out_pixel;
                 vec y = finish(&job->end, sum[j], scale, shift, to, job->K);
-                store_channels(full, to, again > 0 ? blend(lane_numbers() < (whole)again, load(to), y) : y, job->K);
+                if (large) store_around(to, y);
+                else store_channels(full, to, again > 0 ? blend(lane_numbers() < (whole)again, load(to), y) : y, job->K);
             }
         }
 }
@@ -155,6 +163,7 @@ static void depthwise_task(void *context, int64_t task, int thread) {
     row_body body = choose_row(job);
     (void)thread;
     for (int64_t row = task * job->rows_per_task; row < last; row++) body(job, row);
+    if (writes_around(job)) store_fence();
 }
 
 /* Some tasks for each thread, of about 64 KiB of outputs. */

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from isas import ISAS, kernels
 
-from fastnet.geometry import Pool2dGeometry
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
 LARGE = {np.dtype(np.float32): (17, 64, 64, 64), np.dtype(np.float64): (17, 32, 64, 64)}  # whole cache lines per pixel
 ODD = (17, 60, 66, 65)  # which pixels share
@@ -67,6 +67,22 @@ def test_max_pool_by_two(isa, dtype, odd):
         def run(x):
             y, saved = ops.max_pool2d(x, Pool2dGeometry.make(x.shape, 2))
             return y, ops.max_pool2d_backward(y, saved)
+
+        for whole, part in zip(run(x), zip(*map(run, halves(x)), strict=True), strict=True):
+            np.testing.assert_array_equal(whole, np.concatenate(part))
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["lines", "odd"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_convolution(isa, dtype, odd, stride):
+    x = cases.normal(ODD if odd else LARGE[dtype], dtype)
+    C = x.shape[1]
+    w, b = cases.normal((C, 1, 3, 3), dtype, 1), cases.normal((C,), dtype, 2)
+    with kernels(isa, guard=False) as ops:
+
+        def run(x):
+            y, saved = ops.conv2d(x, w, b, Conv2dGeometry.make(x.shape, w.shape, stride, 1, groups=C))
+            return y, ops.conv2d_backward(y, saved, (True, False, False))[0]
 
         for whole, part in zip(run(x), zip(*map(run, halves(x)), strict=True), strict=True):
             np.testing.assert_array_equal(whole, np.concatenate(part))
