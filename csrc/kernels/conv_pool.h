@@ -1,6 +1,6 @@
 /* A convolution and the max pooling after it, some images at a time (conv_images.h): what is pooled is never kept, and what
- * pooling gives back is made where the convolution's gradients read it.  The bits are those of one operation after the other,
- * but for the bias: it sums up pooled gradients, of which there are fewer.
+ * pooling gives back is made where the convolution's gradients read it, or only its maxima are summed up (conv_pool_patches.h).
+ * The bits are those of one operation after the other, but for such sums, of which the bias' is one.
  */
 typedef struct {
     const conv_job *conv;

@@ -26,8 +26,9 @@ INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int3
         values[count] = patches->dy[at + k];
     }
     for (int64_t tap = 0; tap < taps; tap++) {
-        int64_t count = counts[tap] - tap * K;
-        if (count) sum_list(patches, count, offsets + tap * K, values + tap * K, job->filters, patches->row, to + patches->taps[tap], line);
+        int64_t first = tap * K, count = counts[tap] - first;
+        REAL *patch = to + patches->taps[tap];
+        if (count) sum_list(patches, count, offsets + first, values + first, job->filters, patches->row, patch, line);
     }
 }
 
@@ -42,7 +43,8 @@ INLINE void take_frame(const pooled_input_job *job, int64_t image, const REAL *f
         memcpy(dx, frame + from, (size_t)inside * sizeof(REAL));
         memset(dx + inside, 0, (size_t)(W - inside) * sizeof(REAL));
         if (!job->add) continue;
-        for (int64_t i = 0; i < W; i += LANES) store_part(dx + i, load_part(job->add + at + i, W - i) + load_part(dx + i, W - i), W - i);
+        for (int64_t i = 0; i < W; i += LANES)
+            store_part(dx + i, load_part(job->add + at + i, W - i) + load_part(dx + i, W - i), W - i);
     }
 }
 
@@ -85,10 +87,7 @@ static fn_status pooled_input_run(const fn_conv *g, const fn_pool *pool, const R
     if (status == FN_OK) {
         fn_note("patches");
         memset(job.filters, 0, (size_t)numbers * sizeof(REAL));
-        for (int64_t k = 0; k < g->K; k++)
-            for (int64_t c = 0; c < g->C; c++)
-                for (int64_t r = 0; r < g->R; r++)
-                    for (int64_t s = 0; s < g->S; s++) job.filters[k * job.patches.size + r * job.patches.row + s * g->C + c] = *w++;
+        copy_filters(&job.patches, 0, (REAL *)w, job.filters);
         fn_parallel(g->N, (double)(g->N * pool->P * pool->Q) * (double)numbers / LANES, pooled_input_task, &job);
     }
     fn_free(job.filters);

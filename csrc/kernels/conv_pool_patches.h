@@ -44,6 +44,19 @@ static patch_job patches_of(const fn_conv *g, const fn_pool *pool, const void *x
     return job;
 }
 
+/* Copy weights (K, C, R, S) to filters whose rows are vectors, or back. */
+INLINE void copy_filters(const patch_job *job, int back, REAL *weights, REAL *filters) {
+    const conv_job *in = &job->input;
+    for (int64_t k = 0; k < in->K; k++, filters += job->size)
+        for (int64_t c = 0; c < in->C; c++)
+            for (int64_t r = 0; r < in->R; r++)
+                for (int64_t s = 0; s < in->S; s++, weights++) {
+                    REAL *place = filters + r * job->row + s * in->C + c;
+                    if (back) *weights = *place;
+                    else *place = *weights;
+                }
+}
+
 /* Where the windows of pooled row p begin, in a slab that begins with row `top` of outputs; and how far apart they are. */
 INLINE int64_t first_window(const patch_job *job, int64_t p, int64_t top) {
     const conv_job *in = &job->input;
@@ -94,10 +107,8 @@ static void sum_list(const patch_job *job, int64_t count, const int32_t *offsets
             REAL *there = to + r * to_row + c;
             int64_t left = job->input.R - r;
             rows = left >= PATCH_ROWS ? PATCH_ROWS : left >= 5 ? 5 : left >= 3 ? 3 : 1;
-            if (rows == PATCH_ROWS) sum_patch_rows(PATCH_ROWS, vectors, count, offsets, values, here, from_row, last, there, to_row);
-            else if (rows == 5) sum_patch_rows(5, vectors, count, offsets, values, here, from_row, last, there, to_row);
-            else if (rows == 3) sum_patch_rows(3, vectors, count, offsets, values, here, from_row, last, there, to_row);
-            else sum_patch_rows(1, vectors, count, offsets, values, here, from_row, last, there, to_row);
+#define PATCH_CASE(rows) case rows: sum_patch_rows(rows, vectors, count, offsets, values, here, from_row, last, there, to_row); break;
+            switch (rows) { PATCH_CASE(1) PATCH_CASE(3) PATCH_CASE(5) PATCH_CASE(PATCH_ROWS) }
         }
     }
 }

@@ -57,8 +57,8 @@ static void pooled_weight_task(void *context, int64_t part, int thread) {
             if (filters == LISTED_FILTERS)
                 list_patches(patches, LISTED_FILTERS, k, image, p, rows, top, apart, counts, offsets, values);
             else list_patches(patches, filters, k, image, p, rows, top, apart, counts, offsets, values);
-            for (int j = 0; j < filters; j++)
-                sum_list(patches, counts[j], offsets + j * apart, values + j * apart, slab, line, to + (k + j) * size, patches->row);
+            for (int64_t j = 0, at = 0; j < filters; j++, at += apart)
+                sum_list(patches, counts[j], offsets + at, values + at, slab, line, to + (k + j) * size, patches->row);
         }
     }
 }
@@ -92,11 +92,7 @@ static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, const 
         fn_note("patches");
         fn_parallel(job.parts, (double)(all * pool->Q) * (double)numbers / LANES, pooled_weight_task, &job);
         sum_parts(job.parts, numbers, job.partial);
-        for (int64_t k = 0; k < g->K; k++)
-            for (int64_t c = 0; c < g->C; c++)
-                for (int64_t r = 0; r < g->R; r++)
-                    for (int64_t s = 0; s < g->S; s++)
-                        *dw++ = job.partial[k * job.patches.size + r * job.patches.row + s * g->C + c];
+        copy_filters(&job.patches, 1, dw, job.partial);
     }
     fn_free(job.partial);
     fn_free(job.scratch);
