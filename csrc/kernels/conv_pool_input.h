@@ -28,7 +28,7 @@ INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int3
     for (int64_t tap = 0; tap < taps; tap++) {
         int64_t first = tap * K, count = counts[tap] - first;
         REAL *patch = to + patches->taps[tap];
-        if (count) sum_list(patches, count, offsets + first, values + first, job->filters, patches->row, patch, line);
+        sum_list(patches, count, offsets + first, values + first, job->filters, patches->row, patch, line);
     }
 }
 
@@ -37,14 +37,13 @@ INLINE void take_frame(const pooled_input_job *job, int64_t image, const REAL *f
     const conv_job *in = &job->patches.input;
     int64_t W = in->W * in->C, inside = max64(0, min64(W, (in->slab_columns + in->first_w) * in->C));
     for (int64_t h = 0; h < in->H; h++) {
-        int64_t at = (image * in->H + h) * W, row = h - in->first_h, from = (row * in->slab_columns - in->first_w) * in->C;
-        REAL *dx = job->dx + at;
-        if (row >= job->rows) inside = 0;
-        memcpy(dx, frame + from, (size_t)inside * sizeof(REAL));
-        memset(dx + inside, 0, (size_t)(W - inside) * sizeof(REAL));
-        if (!job->add) continue;
-        for (int64_t i = 0; i < W; i += LANES)
-            store_part(dx + i, load_part(job->add + at + i, W - i) + load_part(dx + i, W - i), W - i);
+        int64_t at = (image * in->H + h) * W, row = h - in->first_h, here = row < job->rows ? inside : 0;
+        const REAL *from = here ? frame + (row * in->slab_columns - in->first_w) * in->C : frame;
+        for (int64_t i = 0; i < W; i += LANES) {
+            vec value = load_part(from + (i < here ? i : 0), here - i);
+            if (job->add) value += load_part(job->add + at + i, W - i);
+            store_part(job->dx + at + i, value, W - i);
+        }
     }
 }
 

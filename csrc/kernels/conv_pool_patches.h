@@ -78,8 +78,8 @@ INLINE void sum_patches(const int rows, const int vectors, int64_t count, const 
     }
     UNROLL for (int r = 0; r < rows; r++, to += to_row)
         UNROLL for (int v = 0; v < vectors; v++) {
-            vec more = v < vectors - 1 ? sum[r][v] : (vec)((mask)sum[r][v] & last);
-            store(to + v * LANES, load(to + v * LANES) + more);
+            vec old = load(to + v * LANES), more = old + sum[r][v];
+            store(to + v * LANES, v < vectors - 1 ? more : blend(last, more, old));
         }
 }
 
@@ -99,6 +99,7 @@ INLINE void sum_patch_rows(const int rows, int vectors, int64_t count, const int
 static void sum_list(const patch_job *job, int64_t count, const int32_t *offsets, const REAL *values, const REAL *from,
                      int64_t from_row, REAL *to, int64_t to_row) {
     int64_t length = job->input.S * job->input.C, rows;
+    if (count == 0) return;
     for (int64_t c = 0; c < length; c += PATCH_VECTORS * LANES) {
         int vectors = (int)min64(PATCH_VECTORS, ceil_div(length - c, LANES));
         mask last = lane_numbers() < broadcast_whole(length - c - (vectors - 1) * LANES);

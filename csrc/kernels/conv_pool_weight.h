@@ -11,7 +11,7 @@ typedef struct {
     char *scratch;
 } pooled_weight_job;
 
-enum { BAND_NUMBERS = 8192, BAND_PIXELS = 256, LISTED_FILTERS = 16 };
+enum { PARTIAL_BYTES = 4 << 20, BAND_NUMBERS = 8192, BAND_PIXELS = 256, LISTED_FILTERS = 16 };
 
 /* The patches that `filters` filters from k on have in pooled rows [p, p + rows) of an image, in a slab that begins with row
  * `top` of outputs: lists that lie `apart`.  What does not count is written behind its list. */
@@ -44,7 +44,6 @@ static void pooled_weight_task(void *context, int64_t part, int thread) {
     char *scratch = job->scratch + thread * job->scratch_bytes;
     REAL *slab = (REAL *)scratch, *values = (REAL *)(scratch + job->slab_bytes), *to = job->partial + part * in->K * size;
     int32_t *offsets = (int32_t *)(values + LISTED_FILTERS * apart), counts[LISTED_FILTERS];
-    memset(slab, 0, (size_t)job->slab_bytes);
     memset(to, 0, (size_t)(in->K * size) * sizeof(REAL));
     for (int64_t rows; first < last; first += rows) {
         int64_t image = first / pool->P, p = first % pool->P;
@@ -63,10 +62,17 @@ static void pooled_weight_task(void *context, int64_t part, int thread) {
     }
 }
 
-/* Whether it pays, by cycles for a pooled output on vectors of 16: here unaligned loads bound them. */
+/* Bytes of a gradient whose rows are rounded up to 16 numbers. */
+INLINE int64_t patch_gradient_bytes(const fn_conv *g) {
+    return g->K * g->R * ceil_div(g->S * g->C, 16) * 16 * (int64_t)sizeof(REAL);
+}
+
+/* Whether it pays, by cycles for a pooled output on vectors of 16: here unaligned loads bound them.  Large gradients would be
+ * few parts, and there are no more tasks. */
 INLINE int is_pooled_weight(const fn_conv *g, const fn_pool *pool) {
     double cycles = (double)(g->R * ceil_div(g->S * g->C, 16) + 3), filled = (double)g->K / (double)(ceil_div(g->K, 16) * 16);
-    return can_be_patches(g, pool) && cycles < cycles_of_others(g, pool, g->P * g->Q) * (double)(g->R * g->S * g->C) / 16 / filled;
+    return can_be_patches(g, pool) && 8 * patch_gradient_bytes(g) <= PARTIAL_BYTES &&
+           cycles < cycles_of_others(g, pool, g->P * g->Q) * (double)(g->R * g->S * g->C) / 16 / filled;
 }
 
 static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, const void *x, const void *dy, const void *index,
@@ -74,11 +80,10 @@ static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, const 
     pooled_weight_job job = {.patches = patches_of(g, pool, x, dy, index)};
     int64_t all = g->N * pool->P, numbers = g->K * job.patches.size;
 
-    /* Parts and bands set the order of summation: they depend on the shape alone.  Partial gradients take 4 MiB at most. */
-    int64_t gradient_bytes = g->K * g->R * g->S * g->C * (int64_t)sizeof(REAL);
+    /* Parts and bands set the order of summation: they depend on the shape alone.  Partial gradients take PARTIAL_BYTES at most. */
     int64_t least = patch_slab(g, pool->R), more = pool->stride_h * g->stride_h * patch_line(g);
     job.parts = 1;
-    while (job.parts < 16 && 2 * job.parts * gradient_bytes <= ((int64_t)4 << 20) && 2 * job.parts <= all) job.parts *= 2;
+    while (job.parts < 16 && 2 * job.parts * patch_gradient_bytes(g) <= PARTIAL_BYTES && 2 * job.parts <= all) job.parts *= 2;
     job.band_rows = min64(min64(pool->P, BAND_PIXELS / pool->Q), (BAND_NUMBERS - least) / more + 1);
     job.band_rows = max64(1, job.band_rows);
 

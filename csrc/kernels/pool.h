@@ -196,12 +196,12 @@ static void gradient_task(void *context, int64_t task, int thread) {
     const pool_job *job = context;
     const fn_pool *g = job->g;
     int64_t row = task * job->rows_per_task, last = min64(row + job->rows_per_task, job->rows);
-    int by_two = g->R == 2 && g->S == 2 && g->stride_h == 2 && g->stride_w == 2;
-    int large = is_large(job->out, g->C * (int64_t)sizeof(REAL), job->rows * g->W * g->C * (int64_t)sizeof(REAL));
+    int by_two = job->kind != AVERAGE && g->R == 2 && g->S == 2 && g->stride_h == 2 && g->stride_w == 2;
+    int large = by_two && is_large(job->out, g->C * (int64_t)sizeof(REAL), job->rows * g->W * g->C * (int64_t)sizeof(REAL));
     (void)thread;
     for (; row < last; row++)
         if (job->kind == AVERAGE) gradient_row(job, row, AVERAGE, 0, g->R, g->S, g->stride_h, g->stride_w);
-        else if (by_two && large) gradient_row(job, row, MAX_BYTES, 1, 2, 2, 2, 2);
+        else if (large) gradient_row(job, row, MAX_BYTES, 1, 2, 2, 2, 2);
         else if (by_two) gradient_row(job, row, MAX_BYTES, 0, 2, 2, 2, 2);
         else if (job->kind == MAX_BYTES) gradient_row(job, row, MAX_BYTES, 0, g->R, g->S, g->stride_h, g->stride_w);
         else gradient_row(job, row, MAX_WORDS, 0, g->R, g->S, g->stride_h, g->stride_w);
