@@ -61,7 +61,8 @@ def work_of(op: str, arguments: tuple, more: dict, result, part: str = "", forms
     read, made = _arrays([arguments, more]), _arrays(result)
     if part in _READS:
         dy, (x, w, *_) = arguments[:2]
-        read = _arrays([{"dy": dy, "x": x, "w": w}[name] for name in _READS[part]] + [more])
+        index = arguments[1][3:4] if op == "conv2d_max_pool_backward" else ()
+        read = _arrays([{"dy": dy, "x": x, "w": w}[name] for name in _READS[part]] + [index, more])
     memory = {_place(array) for array in read}
     new = {_place(array) for array in made} - memory
     moved = sum(size for _, size in memory | new) if new or not made else 0  # a view of the input moves nothing

@@ -4,7 +4,8 @@ A ReLU disappears into the layer before it, or into the max pooling after it (th
 positive part of the largest, on a quarter of the numbers).  A batch norm, or max pooling, joins the convolution before
 it.  Parameters and their names stay where they are; results are those of the single layers, to the last bit, with three
 exceptions: in inference batch norm is folded; the gradient of a convolution's bias before a batch norm is 0, not what
-rounding leaves of it; before max pooling a convolution's gradients are sums over the maxima alone, rounded otherwise.
+rounding leaves of it; before max pooling a convolution's gradients are sums over the maxima alone, rounded otherwise
+(and what is not finite counts only where it is a maximum).
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from fastnet.layers import tracing
 if backends.NativeOps is None:
     pytest.skip(f"the extension was not built: {backends.why_not_native}", allow_module_level=True)
 
+from fastnet.backends import _native
+
 
 def net():
     model = fn.Sequential(
@@ -117,6 +119,21 @@ def test_the_algorithm_that_is_set_is_the_one_that_is_profiled(algorithm):
     body = parts(profile, "3.body.0")["weight"]
     assert body.forms == ("gemm" if algorithm == "direct" else "winograd",)
     assert set(body.others) == {"direct", "winograd"} - {algorithm}
+
+
+def test_max_pooling_after_a_convolution_is_profiled_as_it_runs():
+    """One call each way, whose gradients are the whole's: patches, a quarter of the products."""
+    model = fn.Sequential(fn.Conv2d(16, 5), fn.ReLU(), fn.MaxPool2d(2), fn.Flatten(), fn.Linear(5))
+    model.build((3, 12, 12), seed=0)
+    x = np.random.default_rng(0).normal(size=(8, 3, 12, 12)).astype(np.float32)
+    profile = model.profile(x, seconds=0)
+    rows = {(row.phase, row.part): row for row in profile.rows if row.path == "0"}
+    assert rows["forward", ""].ops == ("conv2d_max_pool",)
+    assert set(rows["backward", ""].ops) == {"conv2d_max_pool_backward"}
+    weight = rows["backward", "weight"]
+    assert weight.forms == ("patches",) and weight.work.done < 0.26 * weight.work.flops
+    model.forward(x, training=True)[1](np.ones((8, 5), np.float32), False)  # as without the clock
+    assert "patches" in _native.conv_forms()
 
 
 def test_a_shared_layer_has_rows_for_each_of_its_places():
