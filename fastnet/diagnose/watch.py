@@ -13,11 +13,7 @@ __all__ = ["Call", "Frame", "Use", "Watch"]
 
 _NOT_OPS = {"asarray", "to_numpy", "empty", "zeros", "contiguous", "plan"}
 _SPLIT = {"conv2d_backward", "linear_backward", "conv2d_max_pool_backward"}
-_COMPOSED = {  # the contract says of what
-    *("conv2d_batch_norm", "conv2d_batch_norm_backward"),
-    *("conv2d_max_pool", "conv2d_max_pool_backward"),
-}
-_WHOLE = {"conv2d_max_pool", "conv2d_max_pool_backward"}  # not composed by ops that have kernels of their own for them
+_COMPOSED = {"conv2d_batch_norm", "conv2d_batch_norm_backward"}  # the contract says of what
 _PARTS = ("input", "weight", "bias")
 
 
@@ -131,14 +127,11 @@ class Watch:
     # ---------------------------------------------------------------- ops
 
     def call(self, op, *arguments, **more):
-        if self._split and op in _COMPOSED and not (op in _WHOLE and self._has_own(op)):
+        if self._split and op in _COMPOSED:
             return getattr(backends.Ops, op)(self.ops, *arguments, **more)
         if self._split and op in _SPLIT:
             return self._parts(op, *arguments, **more)
         return self._call(op, "", arguments, more)
-
-    def _has_own(self, op) -> bool:
-        return getattr(type(self._ops), op) is not getattr(backends.Ops, op)
 
     def _call(self, op, part, arguments, more):
         function = getattr(self._ops, op)
@@ -156,7 +149,7 @@ class Watch:
 
     def _parts(self, op, dy, saved, needs=(True, True, True), add=None):
         """A backward that computes (dx, dw, db), as up to three calls; first the ReLU's, where one was fused."""
-        if op not in _WHOLE:
+        if op != "conv2d_max_pool_backward":
             *kept, positive = saved
             if positive is not None:
                 dy = self._call("relu_backward", "ReLU", (dy, positive), {})

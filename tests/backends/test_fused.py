@@ -196,8 +196,8 @@ def test_convolution_and_max_pooling(ops, algorithm, dtype, case, window):
     (y, *got), (expected, *apart) = results
     same(y, expected)
     largest = ops.max_pool2d(ops.conv2d(a["x"], a["w"], bias, g)[0], pool, relu)[1]
-    between, positive = ops.max_pool2d_backward(abs(dy), largest), ops.conv2d(abs(a["x"]), abs(a["w"]), None, g)[1]
-    sizes = ops.conv2d_backward(between, positive, (True, True, False))
+    between, convolved = ops.max_pool2d_backward(abs(dy), largest), ops.conv2d(abs(a["x"]), abs(a["w"]), None, g)[1]
+    sizes = ops.conv2d_backward(between, convolved, (True, True, False))
     for one, other, size in zip(got, apart, (abs(sizes[0]) + abs(a["dadd"]), sizes[1]), strict=False):
         bound = 8 * np.finfo(dtype).eps * abs(size) + np.finfo(dtype).tiny
         np.testing.assert_array_less(abs(one.astype(np.float64) - other), bound)
