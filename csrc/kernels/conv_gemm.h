@@ -167,7 +167,7 @@ INLINE int64_t conv_scratch_bytes(const conv_job *job) { return fn_threads() * j
 
 static fn_status conv_run(conv_job *job) {
     if (job->N * job->P * job->Q == 0) return FN_OK;
-    job->form = conv_choose(job);
+    job->form = conv_choose(job), job->once = 1;
     conv_measure(job);
     job->prepared = fn_alloc((size_t)job->prepared_bytes, FN_SCRATCH);
     job->scratch = fn_alloc((size_t)conv_scratch_bytes(job), FN_SCRATCH);

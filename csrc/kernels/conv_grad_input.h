@@ -131,6 +131,11 @@ static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w
     int64_t image = g->P * g->Q * g->K, bytes = (image + g->H * g->W * g->C) * (int64_t)sizeof(REAL);
     int64_t together = max64(1, min64(g->N, PHASE_BYTES / bytes));
     for (int64_t group = 0; group < conv_jobs(g) && status == FN_OK; group++) {
+        if (g->stride_h * g->stride_w == 1) {
+            conv_job job = phase_job(g, group, 0, 0, dy, w, add, dx);
+            status = conv_run(&job);
+            continue;
+        }
         phase_jobs phases;
         status = phases_begin(g, group, dy, w, add, dx, &phases);
         phase_tasks tasks = {&phases, g->N, together, image, status == FN_OK ? phases.jobs->in : NULL, status};

@@ -31,6 +31,7 @@ typedef struct {
     int64_t group, w_group; /* small groups of channels, all in this job: their size, their weights' distance; or 0 */
 
     conv_form form; /* conv_choose's, or another that fits */
+    int once;       /* executed once: weights may be prepared on the way */
 
     /* filled by conv_measure */
     int slab;                                          /* whether inputs are copied */

@@ -1,32 +1,36 @@
 /* Convolution at stride 1 by Winograd: F(4x4, 3x3), 36 products where the direct form needs 144, and F(2x2, 5x5), 36 for 100.
  *
- * A task is a block of tiles, small enough for its V and M to stay in the cache:
- *   V[point][tile][C] = B^T d B of each tile's 6x6 inputs, vectorised over channels; then for each panel of outputs
- *   M[point][tile][lane] = V[point] U[panel][point], 36 small matrix products on the transformed weights;
+ *   V[point][tile][C] = B^T d B of each tile's 6x6 inputs, vectorised over channels;
+ *   M[point][panel][tile][lane] = V[point] U[point][panel], 36 matrix products on the transformed weights;
  *   y = A^T M A, through the epilogue straight into the output.
- * With few tiles and many output channels each block would read all of U: then V of all tiles comes first, and a task is a
- * block of tiles and a panel.  The input gradient is the same job on dy with turned weights.  Each output depends on its own tile only: the bits do
+ * By blocks, a task is a block of tiles, so small that its V and one panel's M stay in its thread's cache while all of U goes by.
+ * By points, all threads work on the same tiles, step after step, a task being a point and a panel: U goes by once.  That is
+ * for few tiles, and for weights that no cache holds; where weights are used only once, U then holds a few panels at a time.
+ * The input gradient is the same job on dy with turned weights.  Each output depends on its own tile only: the bits do
  * not depend on blocks, threads, or how a batch is split.
  */
 typedef struct {
     const conv_job *job;
     tile_grid grid;
-    int64_t block, v_point, m_point; /* tiles in a block; numbers from one point to the next in V and M */
-    int by_panels;
-    REAL *u, *zeros, *v; /* v: by panels, of all tiles */
+    int by_points;
+    int64_t block, panels, together;   /* tiles in a block; panels of outputs, and how many U holds at a time */
+    int64_t u_point, v_point, m_point; /* numbers from one point to the next in U, V and M */
+    REAL *u, *zeros;
+    REAL *v, *m;               /* by points: of tiles [first, first + count) and panels [panel, panel + some) */
+    int64_t first, count, panel, some;
 } winograd_job;
 
 /* The last panel is one vector wide where that is enough. */
 INLINE int panel_width(const conv_job *job, int64_t panel) { return job->K - panel * PANEL > LANES ? 2 : 1; }
-INLINE REAL *panel_of(const winograd_job *w, int64_t panel) { return w->u + panel * POINTS * w->job->C * PANEL; }
+INLINE REAL *u_of(const winograd_job *w, int64_t panel) { return w->u + panel % w->together * w->job->C * PANEL; }
+INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % w->together * w->block * PANEL; }
 
-/* U[panel][point][c][lane] = G g G^T of the filters of one panel, of taps x taps numbers. */
-INLINE void panel_filters(const int taps, const winograd_job *w, int64_t panel) {
+/* U[point][panel][c][lane] = G g G^T of the filters of one panel, of taps x taps numbers, for input channels [first, end). */
+INLINE void panel_filters(const int taps, const winograd_job *w, int64_t panel, int64_t first, int64_t end) {
     const conv_job *job = w->job;
     const int size = taps * taps, last = size - 1;
     int flipped = job->w_tap_w < 0, width = panel_width(job, panel);
-    int64_t stride = job->C * width * LANES;
-    for (int64_t c = 0; c < job->C; c++)
+    for (int64_t c = first; c < end; c++)
         for (int64_t v = 0; v < width; v++) {
             REAL numbers[25 * LANES] = {0};
             int64_t k = panel * PANEL + v * LANES, lanes = min64(LANES, job->K - k);
@@ -39,20 +43,22 @@ INLINE void panel_filters(const int taps, const winograd_job *w, int64_t panel) 
                     column[j] = load(numbers + (flipped ? last - i * taps - j : i * taps + j) * LANES);
                 transform_filter(taps, column, half[i]);
             }
-            REAL *u = panel_of(w, panel) + (c * width + v) * LANES;
+            REAL *u = u_of(w, panel) + (c * width + v) * LANES;
             UNROLL for (int j = 0; j < TILE_IN; j++) {
                 UNROLL for (int i = 0; i < taps; i++) column[i] = half[i][j];
                 transform_filter(taps, column, out);
-                UNROLL for (int i = 0; i < TILE_IN; i++) store(u + (i * TILE_IN + j) * stride, out[i]);
+                UNROLL for (int i = 0; i < TILE_IN; i++) store(u + (i * TILE_IN + j) * w->u_point, out[i]);
             }
         }
 }
 
-static void winograd_filters(void *context, int64_t panel, int thread) {
+static void winograd_filters(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
+    int64_t panel = w->panel + task % w->some, first = task / w->some * WINOGRAD_FILTERS;
+    int64_t end = min64(w->job->C, first + WINOGRAD_FILTERS);
     (void)thread;
-    if (w->job->R == 3) panel_filters(3, w, panel);
-    else panel_filters(5, w, panel);
+    if (w->job->R == 3) panel_filters(3, w, panel, first, end);
+    else panel_filters(5, w, panel, first, end);
 }
 
 /* V of `count` tiles from `first` on. */
@@ -82,6 +88,7 @@ INLINE void point_tile(const int height, const int width, const REAL *v, int64_t
     const REAL *rows[TILE_ROWS];
     UNROLL for (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0}, rows[i] = v + i * steps;
     for (int64_t t = 0; t < steps; t++, u += width * LANES) {
+        if (width == 2) __builtin_prefetch(u + ROWS_AHEAD * PANEL), __builtin_prefetch(u + ROWS_AHEAD * PANEL + LANES);
         vec u0 = *(const vec *)u, u1 = width == 2 ? *(const vec *)(u + LANES) : u0;
         UNROLL for (int i = 0; i < height; i++) {
             vec value = broadcast(rows[i][t]);
@@ -103,29 +110,21 @@ INLINE void claim_outputs(const winograd_job *w, int64_t k, tile_place at) {
 }
 
 /* V and M have room for whole tiles of rows, and what is computed from rows that nobody filled is not read. */
-INLINE void point_products(const int width, const winograd_job *w, int64_t first, int64_t count, int64_t k, const REAL *v, const REAL *u, REAL *m) {
-    int64_t C = w->job->C;
-    tile_place at = place_of(&w->grid, first);
-    for (int64_t point = 0; point < POINTS; point++, v += w->v_point, m += w->m_point, u += C * width * LANES) {
-        if (point < count) {
-            for (int i = 0; i < width; i++) claim_outputs(w, k + i * LANES, at);
-            at = next_place(&w->grid, at);
-        }
-        for (int64_t t = 0; t < count; t += TILE_ROWS) {
-            const REAL *from = v + t * C;
-            REAL *to = m + t * width * LANES;
-            if (count - t > HALF_ROWS) point_tile(TILE_ROWS, width, from, C, u, to);
-            else if (count - t > LOW_ROWS) point_tile(HALF_ROWS, width, from, C, u, to);
-            else point_tile(LOW_ROWS, width, from, C, u, to);
-        }
+INLINE void point_product(const int width, int64_t C, int64_t count, const REAL *v, const REAL *u, REAL *m) {
+    for (int64_t t = 0; t < count; t += TILE_ROWS, v += TILE_ROWS * C, m += TILE_ROWS * width * LANES) {
+        if (count - t > HALF_ROWS) point_tile(TILE_ROWS, width, v, C, u, m);
+        else if (count - t > LOW_ROWS) point_tile(HALF_ROWS, width, v, C, u, m);
+        else point_tile(LOW_ROWS, width, v, C, u, m);
     }
 }
 
-static __attribute__((noinline)) void winograd_products(const winograd_job *w, int64_t first, int64_t count, int64_t panel, const REAL *v,
-                                                        REAL *m) {
-    const REAL *u = panel_of(w, panel);
-    if (panel_width(w->job, panel) == 2) point_products(2, w, first, count, panel * PANEL, v, u, m);
-    else point_products(1, w, first, count, panel * PANEL, v, u, m);
+/* M of `count` tiles, one point and one panel, whose first tiles' V and M these are. */
+static __attribute__((noinline)) void winograd_product(const winograd_job *w, int64_t count, int64_t point, int64_t panel,
+                                                       const REAL *v, REAL *m) {
+    const REAL *u = u_of(w, panel) + point * w->u_point;
+    v += point * w->v_point, m += point * w->m_point;
+    if (panel_width(w->job, panel) == 2) point_product(2, w->job->C, count, v, u, m);
+    else point_product(1, w->job->C, count, v, u, m);
 }
 
 /* One vector of channels, k on, of one tile's side x side outputs, of which `rows` x `columns` are inside the image. */
@@ -186,27 +185,39 @@ static void winograd_block(void *context, int64_t task, int thread) {
     int64_t first = task * w->block, count = min64(w->block, w->grid.count - first);
     REAL *v = (REAL *)(job->scratch + thread * job->scratch_bytes), *m = v + POINTS * w->v_point;
     winograd_inputs(w, first, count, v);
-    for (int64_t panel = 0; panel * PANEL < job->K; panel++) {
-        winograd_products(w, first, count, panel, v, m);
+    for (int64_t panel = 0; panel < w->panels; panel++) {
+        tile_place at = place_of(&w->grid, first);
+        for (int64_t point = 0; point < POINTS; point++) {
+            if (point < count) {
+                for (int i = 0; i < panel_width(job, panel); i++) claim_outputs(w, panel * PANEL + i * LANES, at);
+                at = next_place(&w->grid, at);
+            }
+            winograd_product(w, count, point, panel, v, m);
+        }
         winograd_outputs(w, first, count, panel, m);
     }
 }
 
 static void winograd_some_inputs(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
-    int64_t first = task * WINOGRAD_INPUTS, count = min64(WINOGRAD_INPUTS, w->grid.count - first);
+    int64_t first = task * WINOGRAD_INPUTS, count = min64(WINOGRAD_INPUTS, w->count - first);
     (void)thread;
-    winograd_inputs(w, first, count, w->v + first * w->job->C);
+    winograd_inputs(w, w->first + first, count, w->v + first * w->job->C);
 }
 
-static void winograd_block_panel(void *context, int64_t task, int thread) {
+static void winograd_point(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
-    const conv_job *job = w->job;
-    int64_t panels = ceil_div(job->K, PANEL), panel = task % panels, first = task / panels * w->block;
-    int64_t count = min64(w->block, w->grid.count - first);
-    REAL *m = (REAL *)(job->scratch + thread * job->scratch_bytes);
-    winograd_products(w, first, count, panel, w->v + first * job->C, m);
-    winograd_outputs(w, first, count, panel, m);
+    int64_t point = task / w->some, panel = w->panel + task % w->some;
+    (void)thread;
+    winograd_product(w, w->count, point, panel, w->v, m_of(w, panel));
+}
+
+static void winograd_some_outputs(void *context, int64_t task, int thread) {
+    const winograd_job *w = context;
+    int64_t panel = w->panel + task % w->some, first = task / w->some * WINOGRAD_OUTPUTS;
+    int64_t count = min64(WINOGRAD_OUTPUTS, w->count - first);
+    (void)thread;
+    winograd_outputs(w, w->first + first, count, panel, m_of(w, panel) + first * panel_width(w->job, panel) * LANES);
 }
 
 /* Taps side by side in memory, forwards or backwards (a phase of a strided gradient may meet every other tap). */
@@ -218,42 +229,65 @@ INLINE int is_winograd(const conv_job *job) {
 
 /* Blocks, and where V, M and U lie; U is followed by C zeros. */
 INLINE winograd_job winograd_blocks(const conv_job *job) {
-    winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q, job->R)};
-    int64_t tile_bytes = POINTS * job->C * (int64_t)sizeof(REAL), panels = ceil_div(job->K, PANEL);
-    int64_t tiles = min64(36, max64(24, WINOGRAD_BLOCK_BYTES / tile_bytes / TILE_ROWS * TILE_ROWS));
-    w.by_panels = panels > 1 && panels >= fn_threads() && w.grid.count * tile_bytes <= WINOGRAD_SHARED_BYTES;
-    w.block = w.by_panels ? tiles : max64(1, min64(tiles, ceil_div(w.grid.count, 2 * fn_threads())));
+    winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q, job->R), .panels = ceil_div(job->K, PANEL)};
+    int64_t tile_bytes = POINTS * job->C * (int64_t)sizeof(REAL), panel_bytes = tile_bytes * PANEL;
+    w.by_points = w.panels * panel_bytes > WINOGRAD_CACHED_BYTES || (w.panels > 1 && w.grid.count <= WINOGRAD_FEW);
+    if (w.by_points) w.block = ceil_div(w.grid.count, ceil_div(w.grid.count, WINOGRAD_FEW));
+    else {
+        int64_t tiles = min64(36, max64(24, WINOGRAD_BLOCK_BYTES / tile_bytes / TILE_ROWS * TILE_ROWS));
+        w.block = max64(1, min64(tiles, ceil_div(w.grid.count, 2 * fn_threads())));
+    }
     int64_t rows = ceil_div(w.block, TILE_ROWS) * TILE_ROWS;
-    if (w.block > TILE_ROWS) w.block = rows;
-    w.m_point = odd_lines(rows * panel_width(job, 0) * LANES);
-    if (w.by_panels) rows = ceil_div(w.grid.count, TILE_ROWS) * TILE_ROWS;
+    if (w.block > TILE_ROWS || w.by_points) w.block = rows;
+    w.together = w.panels;
+    if (job->once && w.by_points && w.block >= w.grid.count)
+        w.together = min64(w.panels, max64(1, WINOGRAD_GROUP_BYTES / panel_bytes));
+    w.u_point = odd_lines(min64(w.together * PANEL, ceil_div(job->K, LANES) * LANES) * job->C);
     w.v_point = odd_lines(rows * job->C);
-    w.u = job->prepared, w.zeros = w.u + POINTS * ceil_div(job->K, LANES) * LANES * job->C;
+    w.m_point = odd_lines(rows * (w.by_points ? w.together * PANEL : panel_width(job, 0) * LANES));
+    w.u = job->prepared, w.zeros = w.u + POINTS * w.u_point;
     return w;
 }
 
 static void winograd_measure(conv_job *job) {
     winograd_job w = winograd_blocks(job);
-    int64_t v_bytes = POINTS * w.v_point * (int64_t)sizeof(REAL);
-    job->prepared_bytes = (POINTS * ceil_div(job->K, LANES) * LANES + 1) * job->C * (int64_t)sizeof(REAL);
-    job->shared_bytes = w.by_panels ? v_bytes : 0;
-    job->scratch_bytes = POINTS * w.m_point * (int64_t)sizeof(REAL) + v_bytes - job->shared_bytes;
+    int64_t bytes = POINTS * (w.v_point + w.m_point) * (int64_t)sizeof(REAL);
+    job->prepared_bytes = (POINTS * w.u_point + job->C) * (int64_t)sizeof(REAL);
+    job->shared_bytes = w.by_points ? bytes : 0;
+    job->scratch_bytes = bytes - job->shared_bytes;
+}
+
+static void winograd_some_filters(winograd_job *w, int64_t panel) {
+    w->panel = panel, w->some = min64(w->together, w->panels - panel);
+    fn_parallel(w->some * ceil_div(w->job->C, WINOGRAD_FILTERS), (double)(w->some * w->job->C) * 200, winograd_filters, w);
 }
 
 static void winograd_prepare(conv_job *job) {
     winograd_job w = winograd_blocks(job);
-    int64_t panels = ceil_div(job->K, PANEL);
     memset(w.zeros, 0, (size_t)job->C * sizeof(REAL));
-    fn_parallel(panels, (double)(panels * job->C) * 200, winograd_filters, &w);
+    if (w.together == w.panels) winograd_some_filters(&w, 0);
+}
+
+/* All products of some tiles with some filters. */
+static void winograd_points(winograd_job *w) {
+    const conv_job *job = w->job;
+    double outputs = POINTS * (double)w->count * (double)(w->some * PANEL) / LANES;
+    fn_parallel(POINTS * w->some, outputs * (double)job->C, winograd_point, w);
+    fn_parallel(ceil_div(w->count, WINOGRAD_OUTPUTS) * w->some, 8 * outputs, winograd_some_outputs, w);
 }
 
 static void winograd_execute(conv_job *job) {
     winograd_job w = winograd_blocks(job);
-    int64_t blocks = ceil_div(w.grid.count, w.block);
-    double numbers = (double)w.grid.count * POINTS * (double)job->C / LANES, work = numbers * (double)job->K;
-    if (w.by_panels) {
-        w.v = (REAL *)(job->scratch + fn_threads() * job->scratch_bytes);
-        fn_parallel(ceil_div(w.grid.count, WINOGRAD_INPUTS), 8 * numbers, winograd_some_inputs, &w);
-        fn_parallel(blocks * ceil_div(job->K, PANEL), work, winograd_block_panel, &w);
-    } else fn_parallel(blocks, work, winograd_block, &w);
+    double numbers = POINTS * (double)job->C / LANES; /* of a tile */
+    if (w.by_points) {
+        w.v = (REAL *)(job->scratch + fn_threads() * job->scratch_bytes), w.m = w.v + POINTS * w.v_point;
+        w.some = w.panels;
+        for (w.first = 0; w.first < w.grid.count; w.first += w.block) {
+            w.count = min64(w.block, w.grid.count - w.first);
+            fn_parallel(ceil_div(w.count, WINOGRAD_INPUTS), (double)w.count * 8 * numbers, winograd_some_inputs, &w);
+            if (w.together == w.panels) winograd_points(&w);
+            else
+                for (int64_t panel = 0; panel < w.panels; panel += w.together) winograd_some_filters(&w, panel), winograd_points(&w);
+        }
+    } else fn_parallel(ceil_div(w.grid.count, w.block), (double)w.grid.count * numbers * (double)job->K, winograd_block, &w);
 }

@@ -5,17 +5,20 @@
  *
  * With few channels Z is small, and transforms weigh more than products: the batch is cut into a fixed number of parts,
  * each with its own Z, V and D in one thread's cache, and the parts are added in a fixed tree.  With many channels there is one Z
- * and all threads work on one chunk at a time, first its transforms, then its products; each number of Z has one owner.
+ * and all threads work on one chunk at a time, first its transforms, then its products; each number of Z has one owner.  When
+ * one chunk holds all tiles, Z and dw are made for a few panels at a time, so that Z stays in the cache.
  */
 typedef struct {
     const fn_conv *g;
     const REAL *x, *dy;
     REAL *dw, *z, *zeros;
     tile_grid grid;
-    int64_t chunk, together, parts, panels, columns; /* tiles in a chunk, images that fill one; parts: of images */
-    int64_t v_point, d_point, z_point; /* numbers from one point to the next */
-    REAL *v, *d;                       /* of thread 0; threads lie chunk_size apart when there are parts */
-    int64_t chunk_size, first, count;  /* the chunk that all threads work on when there are no parts */
+    int64_t chunk, together, parts, panels; /* tiles in a chunk, images that fill one; parts: of images */
+    int64_t group, columns;                 /* panels that Z holds at a time, and numbers in a row of them */
+    int64_t v_point, d_point, z_point;      /* numbers from one point to the next */
+    REAL *v, *d;                            /* of thread 0; threads lie chunk_size apart when there are parts */
+    int64_t chunk_size;
+    int64_t first, count, panel, some; /* no parts: all threads work on this chunk and panels [panel, panel + some) */
 } winograd_weight_job;
 
 enum { TILES_A_TASK = 4, WINOGRAD_PARTS = 16 };
@@ -79,7 +82,7 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
     for (int64_t c = 0, tiles = ceil_div(C, TILE_ROWS), live; tiles > 0; c += live, tiles--) {
         live = ceil_div(C - c, tiles); /* even heights: low tiles wait for their sums */
         REAL *outs[TILE_ROWS];
-        for (int i = 0; i < live; i++) outs[i] = z + point * w->z_point + (c + i) * w->columns + panel * PANEL;
+        for (int i = 0; i < live; i++) outs[i] = z + point * w->z_point + (c + i) * w->columns + panel % w->group * PANEL;
         column_tile((int)live, v + point * w->v_point + c, C, along, d + point * w->d_point + panel * w->chunk * PANEL, outs, end);
     }
 }
@@ -116,34 +119,37 @@ static void winograd_weight_shared_tiles(void *context, int64_t task, int thread
 static void winograd_weight_shared_products(void *context, int64_t task, int thread) {
     const winograd_weight_job *w = context;
     (void)thread;
-    winograd_weight_products(w, task / w->panels, task % w->panels, w->count, w->first > 0, w->v, w->d, w->z);
+    winograd_weight_products(w, task / w->some, w->panel + task % w->some, w->count, w->first > 0, w->v, w->d, w->z);
 }
 
-INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t c) {
+INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t c, int64_t k) {
     const int size = taps * taps;
-    int64_t C = w->g->C, K = w->g->K;
-    for (int64_t k = 0; k < K; k += LANES) {
-        vec t[TILE_IN][5], line[TILE_IN], out[5];
-        REAL numbers[25 * LANES];
-        UNROLL for (int i = 0; i < TILE_IN; i++) {
-            UNROLL for (int j = 0; j < TILE_IN; j++) line[j] = load(w->z + (i * TILE_IN + j) * w->z_point + c * w->columns + k);
-            transform_output(taps, line, t[i]);
-        }
-        UNROLL for (int j = 0; j < taps; j++) {
-            UNROLL for (int i = 0; i < TILE_IN; i++) line[i] = t[i][j];
-            transform_output(taps, line, out);
-            UNROLL for (int i = 0; i < taps; i++) store(numbers + (taps * i + j) * LANES, out[i]);
-        }
-        for (int64_t lane = 0; lane < min64(LANES, K - k); lane++)
-            for (int i = 0; i < size; i++) w->dw[((k + lane) * C + c) * size + i] = numbers[i * LANES + lane];
+    int64_t C = w->g->C, column = k - w->panel * PANEL;
+    vec t[TILE_IN][5], line[TILE_IN], out[5];
+    REAL numbers[25 * LANES];
+    UNROLL for (int i = 0; i < TILE_IN; i++) {
+        UNROLL for (int j = 0; j < TILE_IN; j++) line[j] = load(w->z + (i * TILE_IN + j) * w->z_point + c * w->columns + column);
+        transform_output(taps, line, t[i]);
     }
+    UNROLL for (int j = 0; j < taps; j++) {
+        UNROLL for (int i = 0; i < TILE_IN; i++) line[i] = t[i][j];
+        transform_output(taps, line, out);
+        UNROLL for (int i = 0; i < taps; i++) store(numbers + (taps * i + j) * LANES, out[i]);
+    }
+    for (int64_t lane = 0; lane < min64(LANES, w->g->K - k); lane++)
+        for (int i = 0; i < size; i++) w->dw[((k + lane) * C + c) * size + i] = numbers[i * LANES + lane];
 }
 
-static void winograd_weight_output(void *context, int64_t c, int thread) {
+/* Some input channels of one vector of filters: neighbours in dw. */
+static void winograd_weight_output(void *context, int64_t task, int thread) {
     const winograd_weight_job *w = context;
+    int64_t vectors = w->some * 2, k = w->panel * PANEL + task % vectors * LANES;
+    int64_t first = task / vectors * WINOGRAD_FILTERS, end = min64(w->g->C, first + WINOGRAD_FILTERS);
     (void)thread;
-    if (w->g->R == 3) weight_output(3, w, c);
-    else weight_output(5, w, c);
+    if (k >= w->g->K) return;
+    for (int64_t c = first; c < end; c++)
+        if (w->g->R == 3) weight_output(3, w, c, k);
+        else weight_output(5, w, c, k);
 }
 
 INLINE int is_winograd_weight(const fn_conv *g) {
@@ -160,19 +166,23 @@ INLINE int64_t winograd_weight_parts(const fn_conv *g) {
 /* Sizes, and memory, w.v, that the caller frees. */
 static fn_status winograd_weight_begin(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw, winograd_weight_job *job) {
     winograd_weight_job w = {.g = g, .x = x, .dy = dy, .dw = dw, .grid = grid_of(g->N, g->P, g->Q, g->R)};
-    w.panels = ceil_div(g->K, PANEL);
-    w.columns = w.panels * PANEL;
+    w.panels = w.group = ceil_div(g->K, PANEL);
     /* Parts and chunks set the order of summation: they depend on the shape alone. */
-    int64_t tile_bytes = POINTS * (g->C + g->K) * (int64_t)sizeof(REAL);
+    int64_t row_bytes = POINTS * (int64_t)sizeof(REAL), tile_bytes = row_bytes * (g->C + g->K);
     w.parts = winograd_weight_parts(g);
     if (w.parts > 1) w.chunk = max64(24, min64(96, WINOGRAD_PART_BYTES / tile_bytes));
-    else w.chunk = max64(64, min64(512, WINOGRAD_CHUNK_BYTES / tile_bytes));
+    else { /* each chunk reads and writes all of Z; where there is one chunk, Z need not exist as a whole */
+        int64_t bytes = max64(WINOGRAD_CHUNK_LEAST, min64(WINOGRAD_CHUNK_MOST, 2 * row_bytes * g->C * g->K));
+        w.chunk = ceil_div(w.grid.count, ceil_div(w.grid.count, max64(64, min64(512, bytes / tile_bytes))));
+        if (w.chunk >= w.grid.count) w.group = min64(w.panels, max64(1, WINOGRAD_GROUP_BYTES / (row_bytes * g->C * PANEL)));
+    }
+    w.columns = w.group * PANEL;
     w.together = max64(1, w.chunk / (w.grid.down * w.grid.across));
     w.v_point = odd_lines(w.chunk * g->C);
     w.d_point = odd_lines(w.panels * w.chunk * PANEL);
     w.z_point = odd_lines(g->C * w.columns);
     w.chunk_size = POINTS * (w.v_point + w.d_point);
-    int64_t chunks = w.parts > 1 ? fn_threads() : 1, zeros = max64(g->C, w.columns);
+    int64_t chunks = w.parts > 1 ? fn_threads() : 1, zeros = max64(g->C, w.panels * PANEL);
     w.v = fn_alloc((size_t)(chunks * w.chunk_size + w.parts * POINTS * w.z_point + zeros) * sizeof(REAL), FN_SCRATCH);
     if (!w.v) return FN_NO_MEMORY;
     w.d = w.v + POINTS * w.v_point, w.z = w.v + chunks * w.chunk_size, w.zeros = w.z + w.parts * POINTS * w.z_point;
@@ -181,10 +191,16 @@ static fn_status winograd_weight_begin(const fn_conv *g, const REAL *x, const RE
     return FN_OK;
 }
 
+/* dw of panels [panel, panel + some). */
+static void winograd_weight_outputs(winograd_weight_job *w) {
+    int64_t C = w->g->C, tasks = w->some * 2 * ceil_div(C, WINOGRAD_FILTERS);
+    fn_parallel(tasks, (double)(C * w->some * PANEL) * 100 / LANES, winograd_weight_output, w);
+}
+
 static void winograd_weight_end(winograd_weight_job *w) {
-    const fn_conv *g = w->g;
     sum_parts(w->parts, POINTS * w->z_point, w->z);
-    fn_parallel(g->C, (double)(g->C * g->K) * 100 / LANES, winograd_weight_output, w);
+    w->panel = 0, w->some = w->panels;
+    winograd_weight_outputs(w);
 }
 
 static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw) {
@@ -192,13 +208,16 @@ static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL
     if (winograd_weight_begin(g, x, dy, dw, &w) != FN_OK) return FN_NO_MEMORY;
     double work = POINTS * (double)(g->C + g->K) / LANES, products = work * (double)min64(g->C, g->K); /* of a tile */
     if (w.parts > 1) fn_parallel(w.parts, (double)w.grid.count * products, winograd_weight_part, &w);
-    else
-        for (w.first = 0; w.first < w.grid.count; w.first += w.chunk) {
-            w.count = min64(w.chunk, w.grid.count - w.first);
-            fn_parallel(ceil_div(w.count, TILES_A_TASK), 4 * (double)w.count * work, winograd_weight_shared_tiles, &w);
-            fn_parallel(POINTS * w.panels, (double)w.count * products, winograd_weight_shared_products, &w);
+    for (w.first = 0; w.parts == 1 && w.first < w.grid.count; w.first += w.chunk) {
+        w.count = min64(w.chunk, w.grid.count - w.first);
+        fn_parallel(ceil_div(w.count, TILES_A_TASK), 4 * (double)w.count * work, winograd_weight_shared_tiles, &w);
+        for (w.panel = 0; w.panel < w.panels; w.panel += w.group) {
+            w.some = min64(w.group, w.panels - w.panel);
+            fn_parallel(POINTS * w.some, (double)w.count * products, winograd_weight_shared_products, &w);
+            if (w.group < w.panels) winograd_weight_outputs(&w);
         }
-    winograd_weight_end(&w);
+    }
+    if (w.group == w.panels) winograd_weight_end(&w);
     fn_free(w.v);
     return FN_OK;
 }

@@ -11,7 +11,8 @@
  * A reduction is cut into equal segments (a filter row, say), which start at offsets[] from the same pointers.
  * Each output is one chain of FMAs in the order of t, whatever the tile's size: same bits on every ISA and thread.
  */
-enum { PANEL = 2 * LANES };
+enum { PANEL = 2 * LANES, ROWS_AHEAD = 48, COLUMNS_AHEAD = 16 }; /* steps: what to ask memory for */
+
 
 typedef struct {
     int64_t count, length; /* segments, and steps in each */
@@ -26,7 +27,7 @@ INLINE void row_product(const int height, const int width, vec acc[][2], const R
         UNROLL for (int i = 0; i < height; i++) a[i] = rows[i] + along.offsets[segment] + along.length;
         for (int64_t t = -along.length; t < 0; t++) { /* up to zero: no register for the end, there is none to spare */
             vec b0 = *(const vec *)b, b1 = width == 2 ? *(const vec *)(b + LANES) : b0;
-            if (width == 2) __builtin_prefetch(b + 32 * PANEL), __builtin_prefetch(b + 32 * PANEL + LANES);
+            if (width == 2) __builtin_prefetch(b + ROWS_AHEAD * PANEL), __builtin_prefetch(b + ROWS_AHEAD * PANEL + LANES);
             UNROLL for (int i = 0; i < height; i++) {
                 vec value = broadcast(a[i][t]);
                 acc[i][0] += value * b0;
@@ -61,6 +62,7 @@ INLINE void column_product(const int height, const int lines, const int width, v
         for (int64_t t = 0; t < along.length; t++) {
             vec b0 = load(of.b), b1 = width == 2 ? load(of.b + LANES) : b0;
             if (!packed) __builtin_prefetch(of.soon);
+            else __builtin_prefetch(a + COLUMNS_AHEAD * from.step);
             UNROLL for (int i = 0; i < height; i++) {
                 vec value = broadcast(i < run ? a[i] : a[from.line + i - run]);
                 acc[i][0] += value * b0;
