@@ -25,40 +25,48 @@ INLINE int panel_width(const conv_job *job, int64_t panel) { return job->K - pan
 INLINE REAL *u_of(const winograd_job *w, int64_t panel) { return w->u + panel % w->together * w->job->C * PANEL; }
 INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % w->together * w->block * PANEL; }
 
-/* U[point][panel][c][lane] = G g G^T of the filters of one panel, of taps x taps numbers, for input channels [first, end). */
-INLINE void panel_filters(const int taps, const winograd_job *w, int64_t panel, int64_t first, int64_t end) {
+/* U[point][panel][c][lane] = G g G^T of the filters of one vector of outputs, k on, of taps x taps numbers each, for input
+ * channels [first, end). */
+INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int64_t first, int64_t end) {
     const conv_job *job = w->job;
     const int size = taps * taps, last = size - 1;
-    int flipped = job->w_tap_w < 0, width = panel_width(job, panel);
-    for (int64_t c = first; c < end; c++)
-        for (int64_t v = 0; v < width; v++) {
-            REAL numbers[25 * LANES] = {0};
-            int64_t k = panel * PANEL + v * LANES, lanes = min64(LANES, job->K - k);
-            const REAL *g = job->w + c * job->w_in + k * job->w_out - (flipped ? last : 0);
-            for (int i = 0; i < size; i += LANES)
-                transpose(lanes, min64(LANES, size - i), g + i, job->w_out, numbers + i * LANES, LANES);
+    int flipped = job->w_tap_w < 0;
+    int64_t panel = k / PANEL, width = panel_width(job, panel), lanes = min64(LANES, job->K - k), vector = k % PANEL;
+    int64_t run = job->w_in == size ? LANES : 1; /* channels that are neighbours in memory, and read at once */
+    REAL numbers[LANES * 25 * LANES];
+    if (lanes < LANES) memset(numbers, 0, sizeof(numbers));
+    for (int64_t c = first; c < end; c += run) {
+        int64_t count = min64(run, end - c);
+        const REAL *g = job->w + c * job->w_in + k * job->w_out - (flipped ? last : 0);
+        for (int64_t i = 0; i < lanes && run == 1; i++) __builtin_prefetch(g + WINOGRAD_AHEAD * job->w_in + i * job->w_out);
+        transpose(lanes, count * size, g, job->w_out, numbers, LANES);
+        for (int64_t n = 0; n < count; n++) {
             vec half[5][TILE_IN], column[5], out[TILE_IN];
             UNROLL for (int i = 0; i < taps; i++) {
-                UNROLL for (int j = 0; j < taps; j++)
-                    column[j] = load(numbers + (flipped ? last - i * taps - j : i * taps + j) * LANES);
+                UNROLL for (int j = 0; j < taps; j++) {
+                    int64_t tap = flipped ? last - i * taps - j : i * taps + j;
+                    column[j] = load(numbers + (n * size + tap) * LANES);
+                }
                 transform_filter(taps, column, half[i]);
             }
-            REAL *u = u_of(w, panel) + (c * width + v) * LANES;
+            REAL *u = u_of(w, panel) + (c + n) * width * LANES + vector;
             UNROLL for (int j = 0; j < TILE_IN; j++) {
                 UNROLL for (int i = 0; i < taps; i++) column[i] = half[i][j];
                 transform_filter(taps, column, out);
                 UNROLL for (int i = 0; i < TILE_IN; i++) store(u + (i * TILE_IN + j) * w->u_point, out[i]);
             }
         }
+    }
 }
 
 static void winograd_filters(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
-    int64_t panel = w->panel + task % w->some, first = task / w->some * WINOGRAD_FILTERS;
-    int64_t end = min64(w->job->C, first + WINOGRAD_FILTERS);
+    int64_t vectors = 2 * w->some, k = w->panel * PANEL + task % vectors * LANES;
+    int64_t first = task / vectors * WINOGRAD_FILTERS, end = min64(w->job->C, first + WINOGRAD_FILTERS);
     (void)thread;
-    if (w->job->R == 3) panel_filters(3, w, panel, first, end);
-    else panel_filters(5, w, panel, first, end);
+    if (k >= w->job->K) return;
+    if (w->job->R == 3) vector_filters(3, w, k, first, end);
+    else vector_filters(5, w, k, first, end);
 }
 
 /* V of `count` tiles from `first` on. */
@@ -259,7 +267,7 @@ static void winograd_measure(conv_job *job) {
 
 static void winograd_some_filters(winograd_job *w, int64_t panel) {
     w->panel = panel, w->some = min64(w->together, w->panels - panel);
-    fn_parallel(w->some * ceil_div(w->job->C, WINOGRAD_FILTERS), (double)(w->some * w->job->C) * 200, winograd_filters, w);
+    fn_parallel(2 * w->some * ceil_div(w->job->C, WINOGRAD_FILTERS), (double)(w->some * w->job->C) * 200, winograd_filters, w);
 }
 
 static void winograd_prepare(conv_job *job) {

@@ -122,34 +122,42 @@ static void winograd_weight_shared_products(void *context, int64_t task, int thr
     winograd_weight_products(w, task / w->some, w->panel + task % w->some, w->count, w->first > 0, w->v, w->d, w->z);
 }
 
-INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t c, int64_t k) {
+/* A^T Z A of one vector of filters, k on, and input channels [c, end). */
+INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t k, int64_t c, int64_t end) {
     const int size = taps * taps;
-    int64_t C = w->g->C, column = k - w->panel * PANEL;
-    vec t[TILE_IN][5], line[TILE_IN], out[5];
-    REAL numbers[25 * LANES];
-    UNROLL for (int i = 0; i < TILE_IN; i++) {
-        UNROLL for (int j = 0; j < TILE_IN; j++) line[j] = load(w->z + (i * TILE_IN + j) * w->z_point + c * w->columns + column);
-        transform_output(taps, line, t[i]);
+    const REAL *z = w->z + c * w->columns + k - w->panel * PANEL;
+    REAL numbers[LANES * 25 * LANES], *dw = w->dw + (k * w->g->C + c) * size;
+    while (c < end) {
+        int64_t count = min64(LANES, end - c); /* as many channels lie side by side in dw */
+        for (int64_t n = 0; n < count; n++, z += w->columns) {
+            vec t[TILE_IN][5], line[TILE_IN], out[5];
+            UNROLL for (int i = 0; i < TILE_IN; i++) {
+                UNROLL for (int j = 0; j < TILE_IN; j++) {
+                    const REAL *from = z + (i * TILE_IN + j) * w->z_point;
+                    __builtin_prefetch(from + WINOGRAD_AHEAD * w->columns);
+                    line[j] = load(from);
+                }
+                transform_output(taps, line, t[i]);
+            }
+            UNROLL for (int j = 0; j < taps; j++) {
+                UNROLL for (int i = 0; i < TILE_IN; i++) line[i] = t[i][j];
+                transform_output(taps, line, out);
+                UNROLL for (int i = 0; i < taps; i++) store(numbers + (n * size + taps * i + j) * LANES, out[i]);
+            }
+        }
+        transpose(count * size, min64(LANES, w->g->K - k), numbers, LANES, dw, w->g->C * size);
+        c += count, dw += count * size;
     }
-    UNROLL for (int j = 0; j < taps; j++) {
-        UNROLL for (int i = 0; i < TILE_IN; i++) line[i] = t[i][j];
-        transform_output(taps, line, out);
-        UNROLL for (int i = 0; i < taps; i++) store(numbers + (taps * i + j) * LANES, out[i]);
-    }
-    for (int64_t lane = 0; lane < min64(LANES, w->g->K - k); lane++)
-        for (int i = 0; i < size; i++) w->dw[((k + lane) * C + c) * size + i] = numbers[i * LANES + lane];
 }
 
-/* Some input channels of one vector of filters: neighbours in dw. */
 static void winograd_weight_output(void *context, int64_t task, int thread) {
     const winograd_weight_job *w = context;
     int64_t vectors = w->some * 2, k = w->panel * PANEL + task % vectors * LANES;
     int64_t first = task / vectors * WINOGRAD_FILTERS, end = min64(w->g->C, first + WINOGRAD_FILTERS);
     (void)thread;
     if (k >= w->g->K) return;
-    for (int64_t c = first; c < end; c++)
-        if (w->g->R == 3) weight_output(3, w, c, k);
-        else weight_output(5, w, c, k);
+    if (w->g->R == 3) weight_output(3, w, k, first, end);
+    else weight_output(5, w, k, first, end);
 }
 
 INLINE int is_winograd_weight(const fn_conv *g) {

@@ -15,7 +15,7 @@ enum { TILE_IN = 6, POINTS = 36 };
 /* Below these channels, on either side, or rows or columns of outputs, the direct form is faster (benches/conv_algorithms.py). */
 enum { WINOGRAD_CHANNELS = 8, WINOGRAD_PIXELS = 3 };
 enum { WINOGRAD_FEW = 128, WINOGRAD_CACHED_BYTES = 24 << 20 }; /* tiles; weights */
-enum { WINOGRAD_INPUTS = 6, WINOGRAD_OUTPUTS = 12, WINOGRAD_FILTERS = 32 }; /* tiles, and channels of filters, of a task */
+enum { WINOGRAD_INPUTS = 6, WINOGRAD_OUTPUTS = 12, WINOGRAD_FILTERS = 32, WINOGRAD_AHEAD = 4 }; /* tiles, channels of a task */
 enum { WINOGRAD_BLOCK_BYTES = 640 << 10, WINOGRAD_GROUP_BYTES = 4 << 20 };
 enum { WINOGRAD_PART_CHANNELS = 32 * 32, WINOGRAD_PART_BYTES = 384 << 10 };
 enum { WINOGRAD_CHUNK_LEAST = 3 << 20, WINOGRAD_CHUNK_MOST = 18 << 20 };
