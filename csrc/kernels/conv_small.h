@@ -40,10 +40,10 @@ static __attribute__((noinline)) void small_tile_of(int height, const conv_job *
     else switch (height) { HEIGHTS(LOW_SMALL_HEIGHT) }
 }
 
-static void small_task(void *context, int64_t task, int thread) { /* an output pixel, a panel, some images */
+static void small_task(void *context, int64_t task, int thread) { /* a panel, whose weights stay in the cache, a pixel, some images */
     const conv_job *job = context;
-    int64_t panels = ceil_div(job->K, PANEL), panel = task % panels * PANEL, pixel = task / panels % (job->P * job->Q);
-    int64_t first = task / panels / (job->P * job->Q) * SMALL_IMAGES, last = min64(first + SMALL_IMAGES, job->N);
+    int64_t chunks = ceil_div(job->N, SMALL_IMAGES), first = task % chunks * SMALL_IMAGES, last = min64(first + SMALL_IMAGES, job->N);
+    int64_t pixel = task / chunks % (job->P * job->Q), panel = task / chunks / (job->P * job->Q) * PANEL;
     int64_t p = pixel / job->Q, q = pixel % job->Q, h = p * job->step_h + job->first_h, w = q * job->step_w + job->first_w;
     int64_t inside[4];
     (void)thread;
@@ -125,16 +125,13 @@ static void small_weight_task(void *context, int64_t task, int thread) {
                 for (int64_t j = s[0]; j < s[1]; j++) {
                     int64_t from = (h + i * in->tap_h) * in->W + w + j * in->tap_w;
                     const REAL *x = job->x_packed + ((chunk * job->blocks + block) * in->H * in->W + from) * job->images * TILE_ROWS;
-                    for (int c = 0; c < TILE_ROWS; c++) rows[c] = sums + ((i * in->S + j) * TILE_ROWS + c) * PANEL;
+                    for (int c = 0; c < TILE_ROWS; c++) rows[c] = sums + (c * taps + i * in->S + j) * PANEL;
                     column_tile(TILE_ROWS, x, TILE_ROWS, along, b, rows, end);
                 }
         }
     }
-    for (int64_t k = 0; k < columns; k++) { /* sums[tap][c][k] -> dw[k][c][tap] */
-        REAL *dw = job->dw + ((panel * PANEL + k) * in->C + block * TILE_ROWS) * taps;
-        for (int64_t c = 0; c < min64(TILE_ROWS, in->C - block * TILE_ROWS); c++)
-            for (int64_t tap = 0; tap < taps; tap++) *dw++ = sums[(tap * TILE_ROWS + c) * PANEL + k];
-    }
+    int64_t c = block * TILE_ROWS, live = min64(TILE_ROWS, in->C - c);
+    transpose(live * taps, columns, sums, PANEL, job->dw + (panel * PANEL * in->C + c) * taps, in->C * taps);
 }
 
 static fn_status small_weight_run(const conv_job *in) { /* the forward job; dy lies at its `out`, dw at its w */
