@@ -26,7 +26,12 @@ SHAPES = [
     cases.Conv(2, 40, 12, 11, 70, 5, 5, 1, 2),
     cases.Conv(2, 8, 10, 10, 8, 5, 5, 1, 2, 1, 2),
     cases.Conv(130, 12, 6, 5, 16, 5, 5, 1, 1),
+    cases.Conv(100, 40, 7, 8, 40, 3, 3, 1, 1),  # dw: several chunks of tiles
+    cases.Conv(2, 200, 8, 7, 205, 3, 3, 1, 1),  # few tiles: some filters at a time
 ]
+MANY_WEIGHTS = cases.Conv(
+    33, 421, 8, 7, 420, 3, 3, 1, 1
+)  # transformed: more than a cache holds; several blocks of tiles
 # relative L2 against float64 on unit-variance data; measured: at most 1.8e-6 (256 channels) and 3.4e-15
 BOUND = {np.dtype(np.float32): 3e-6, np.dtype(np.float64): 6e-15}
 
@@ -50,13 +55,22 @@ def algorithm():
     fastnet.set_conv_algorithm(before)
 
 
+def check_errors(ops, dtype, case):
+    x, w, b, dy, geometry = arrays_of(case, dtype)
+    wide = run(Ops(), *(a.astype(np.float64) for a in (x, w, b, dy)), geometry)
+    for name, got, expected in zip(("y", "dx", "dw"), run(ops, x, w, b, dy, geometry), wide, strict=False):
+        assert np.linalg.norm(got - expected) <= BOUND[dtype] * np.linalg.norm(expected), name
+
+
 @pytest.mark.parametrize("case", SHAPES, ids=str)
 def test_error_is_small(native, algorithm, dtype, case):
     algorithm("winograd")
-    x, w, b, dy, geometry = arrays_of(case, dtype)
-    wide = run(Ops(), *(a.astype(np.float64) for a in (x, w, b, dy)), geometry)
-    for name, got, expected in zip(("y", "dx", "dw"), run(native, x, w, b, dy, geometry), wide, strict=False):
-        assert np.linalg.norm(got - expected) <= BOUND[dtype] * np.linalg.norm(expected), name
+    check_errors(native, dtype, case)
+
+
+def test_error_is_small_with_many_weights(best_native, algorithm, dtype):
+    algorithm("winograd")
+    check_errors(best_native, dtype, MANY_WEIGHTS)
 
 
 def test_against_plain_loops(native, algorithm):
@@ -79,9 +93,12 @@ def test_bits_depend_on_neither_threads_nor_fma_isa(threads, algorithm, dtype, c
         assert len(results) == 1
 
 
-def test_bits_do_not_depend_on_how_a_batch_is_split(best_native, algorithm, dtype):
+@pytest.mark.parametrize(
+    "case", [cases.Conv(7, 20, 9, 6, 24, 3, 3, 1, 1), cases.Conv(40, 40, 8, 6, 136, 3, 3, 1, 1)], ids=str
+)
+def test_bits_do_not_depend_on_how_a_batch_is_split(best_native, algorithm, dtype, case):
     algorithm("winograd")
-    x, w, b, dy, _ = arrays_of(cases.Conv(7, 20, 9, 6, 24, 3, 3, 1, 1), dtype)
+    x, w, b, dy, _ = arrays_of(case, dtype)
 
     def forward_and_input_gradient(part):
         geometry = Conv2dGeometry.make(x[part].shape, w.shape, padding=1)
