@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -154,10 +153,6 @@ SIDES = {
 # ---------------------------------------------------------------- the table
 
 
-def installed(python: str, modules: str) -> bool:
-    return subprocess.run([python, "-c", f"import {modules}"], capture_output=True).returncode == 0
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -179,10 +174,11 @@ def main() -> int:
     sides = [peers.Side("fastnet", [sys.executable, *me, "fastnet"])]
     for name in args.peers:
         python = args.torch_python if name.startswith("torch") else args.peer_python
-        if installed(python, MODULES[name]):
+        try:
+            peers.said(python, f"import {MODULES[name]}")
             sides.append(peers.Side(name, [python, *me, name]))
-        else:
-            print(f"{name} is left out: {python} cannot import {MODULES[name]}")
+        except peers.PeerError as error:
+            print(f"{name} is left out: {python} cannot import {MODULES[name]} ({error})")
     if len(sides) == 1:
         print("inference: no peer is installed", file=sys.stderr)
         return 1

@@ -135,7 +135,7 @@ def main() -> int:
     N, C, H = nets[args.net]
     shape = [args.batch or (8 if args.quick else N), C, H, H]
     try:
-        version = vs_torch.said(args.torch_python, vs_torch.VERSION)
+        version = peers.said(args.torch_python, vs_torch.VERSION)
         with tempfile.TemporaryDirectory() as folder:
             weights = str(Path(folder) / "weights.npz")
             case = {"kind": "step", "net": args.net, "options": {}, "dtype": args.dtype, "shape": shape}

@@ -40,6 +40,17 @@ class PeerError(RuntimeError):
     """A worker failed, or results differ."""
 
 
+def said(python: str, code: str) -> str:
+    """What a program prints; raises PeerError with the last line of what it complains."""
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    except OSError as error:
+        raise PeerError(str(error)) from None
+    if done.returncode:
+        raise PeerError((done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1])
+    return done.stdout.strip()
+
+
 # ---------------------------------------------------------------- in the worker
 
 

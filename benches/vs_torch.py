@@ -14,7 +14,6 @@ import argparse
 import json
 import platform
 import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -34,17 +33,6 @@ VERSION = "import torch; print(torch.__version__)"
 TRIAL = "import torch; torch.compile(lambda x: x.sin() + 1)(torch.ones(9))"
 
 
-def said(python: str, code: str) -> str:
-    """What a program prints; raises PeerError with the last line of what it complains."""
-    try:
-        done = subprocess.run([python, "-c", code], capture_output=True, text=True)
-    except OSError as error:
-        raise peers.PeerError(str(error)) from None
-    if done.returncode:
-        raise peers.PeerError((done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1])
-    return done.stdout.strip()
-
-
 def torch_sides(python: str, names) -> tuple[str, list[peers.Side]]:
     """PyTorch's version, and those of its sides that work here; tells which are left out, and why.
 
@@ -54,12 +42,12 @@ def torch_sides(python: str, names) -> tuple[str, list[peers.Side]]:
         There is no PyTorch, or no side is left.
     """
     try:
-        version = said(python, VERSION)
+        version = peers.said(python, VERSION)
     except peers.PeerError as error:
         raise peers.PeerError(f"{python} has no PyTorch ({error}); --torch-python names an interpreter") from None
     if any("--compile" in PEERS[name] for name in names):
         try:
-            said(python, TRIAL)
+            peers.said(python, TRIAL)
         except peers.PeerError as error:
             print(f"torch.compile is left out, it does not work here: {error}")
             names = [name for name in names if "--compile" not in PEERS[name]]

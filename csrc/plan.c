@@ -114,8 +114,12 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const place *he
 fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y) {
     if (N == 0) return FN_OK;
     fn_pin_threads();
-    int64_t most = N < plan->batch ? N : plan->batch;
+    int64_t most = N < plan->batch ? N : plan->batch, rest = N % most;
     int64_t scratch = most == plan->batch && fn_threads() == plan->threads ? plan->scratch : scratch_of(plan, most);
+    if (rest) { /* fewer images may want more: Winograd by points */
+        int64_t more = scratch_of(plan, rest);
+        if (more > scratch) scratch = more;
+    }
     char *block = fn_alloc((size_t)(most * plan->arena + scratch), FN_SCRATCH);
     fn_status status = block ? FN_OK : FN_NO_MEMORY;
     for (int64_t done = 0; done < N && status == FN_OK; done += most) {

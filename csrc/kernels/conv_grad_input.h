@@ -131,7 +131,7 @@ static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w
     int64_t image = g->P * g->Q * g->K, bytes = (image + g->H * g->W * g->C) * (int64_t)sizeof(REAL);
     int64_t together = max64(1, min64(g->N, PHASE_BYTES / bytes));
     for (int64_t group = 0; group < conv_jobs(g) && status == FN_OK; group++) {
-        if (g->stride_h * g->stride_w == 1) {
+        if (g->stride_h * g->stride_w == 1) { /* one phase, whose weights serve this one execution */
             conv_job job = phase_job(g, group, 0, 0, dy, w, add, dx);
             status = conv_run(&job);
             continue;
@@ -140,7 +140,7 @@ static fn_status conv_grad_input(const fn_conv *g, const void *dy, const void *w
         status = phases_begin(g, group, dy, w, add, dx, &phases);
         phase_tasks tasks = {&phases, g->N, together, image, status == FN_OK ? phases.jobs->in : NULL, status};
         if (status == FN_OK && phases.jobs->form == BY_DEPTHWISE) phases_by_rows(&phases);
-        else if (status == FN_OK && (phases.count == 1 || g->N < 4 * fn_threads() * together))
+        else if (status == FN_OK && g->N < 4 * fn_threads() * together)
             tasks.status = phases_run(&phases, tasks.dy, 0, g->N);
         else if (status == FN_OK) {
             double work = (double)(g->N * image) * (double)(g->C * g->R * g->S) / LANES;

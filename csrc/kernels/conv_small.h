@@ -40,9 +40,11 @@ static __attribute__((noinline)) void small_tile_of(int height, const conv_job *
     else switch (height) { HEIGHTS(LOW_SMALL_HEIGHT) }
 }
 
-static void small_task(void *context, int64_t task, int thread) { /* a panel, whose weights stay in the cache, a pixel, some images */
+/* A panel, whose weights stay in the cache meanwhile, an output pixel, some images. */
+static void small_task(void *context, int64_t task, int thread) {
     const conv_job *job = context;
-    int64_t chunks = ceil_div(job->N, SMALL_IMAGES), first = task % chunks * SMALL_IMAGES, last = min64(first + SMALL_IMAGES, job->N);
+    int64_t chunks = ceil_div(job->N, SMALL_IMAGES), first = task % chunks * SMALL_IMAGES;
+    int64_t last = min64(first + SMALL_IMAGES, job->N);
     int64_t pixel = task / chunks % (job->P * job->Q), panel = task / chunks / (job->P * job->Q) * PANEL;
     int64_t p = pixel / job->Q, q = pixel % job->Q, h = p * job->step_h + job->first_h, w = q * job->step_w + job->first_w;
     int64_t inside[4];
@@ -130,7 +132,7 @@ static void small_weight_task(void *context, int64_t task, int thread) {
                 }
         }
     }
-    int64_t c = block * TILE_ROWS, live = min64(TILE_ROWS, in->C - c);
+    int64_t c = block * TILE_ROWS, live = min64(TILE_ROWS, in->C - c); /* sums[c][tap][k] -> dw[k][c][tap] */
     transpose(live * taps, columns, sums, PANEL, job->dw + (panel * PANEL * in->C + c) * taps, in->C * taps);
 }
 

@@ -4,8 +4,9 @@
  *   M[point][panel][tile][lane] = V[point] U[point][panel], 36 matrix products on the transformed weights;
  *   y = A^T M A, through the epilogue straight into the output.
  * By blocks, a task is a block of tiles, so small that its V and one panel's M stay in its thread's cache while all of U goes by.
- * By points, all threads work on the same tiles, step after step, a task being a point and a panel: U goes by once.  That is
- * for few tiles, and for weights that no cache holds; where weights are used only once, U then holds a few panels at a time.
+ * By points, all threads work on a larger block, step after step, a task being a point and a panel, so that U goes by once for
+ * each block: for few tiles, and for weights that no cache holds.  Where all tiles are one block and weights serve this one
+ * execution, U holds a few panels at a time.
  * The input gradient is the same job on dy with turned weights.  Each output depends on its own tile only: the bits do
  * not depend on blocks, threads, or how a batch is split.
  */
@@ -13,17 +14,17 @@ typedef struct {
     const conv_job *job;
     tile_grid grid;
     int by_points;
-    int64_t block, panels, together;   /* tiles in a block; panels of outputs, and how many U holds at a time */
+    int64_t block, panels, held;       /* tiles in a block; panels of outputs, and how many of them U holds at a time */
     int64_t u_point, v_point, m_point; /* numbers from one point to the next in U, V and M */
     REAL *u, *zeros;
-    REAL *v, *m;               /* by points: of tiles [first, first + count) and panels [panel, panel + some) */
+    REAL *v, *m;                       /* by points: of tiles [first, first + count) and panels [panel, panel + some) */
     int64_t first, count, panel, some;
 } winograd_job;
 
 /* The last panel is one vector wide where that is enough. */
 INLINE int panel_width(const conv_job *job, int64_t panel) { return job->K - panel * PANEL > LANES ? 2 : 1; }
-INLINE REAL *u_of(const winograd_job *w, int64_t panel) { return w->u + panel % w->together * w->job->C * PANEL; }
-INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % w->together * w->block * PANEL; }
+INLINE REAL *u_of(const winograd_job *w, int64_t panel) { return w->u + panel % w->held * w->job->C * PANEL; }
+INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % w->held * w->block * PANEL; }
 
 /* U[point][panel][c][lane] = G g G^T of the filters of one vector of outputs, k on, of taps x taps numbers each, for input
  * channels [first, end). */
@@ -38,7 +39,8 @@ INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int
     for (int64_t c = first; c < end; c += run) {
         int64_t count = min64(run, end - c);
         const REAL *g = job->w + c * job->w_in + k * job->w_out - (flipped ? last : 0);
-        for (int64_t i = 0; i < lanes && run == 1; i++) __builtin_prefetch(g + WINOGRAD_AHEAD * job->w_in + i * job->w_out);
+        if (run == 1)
+            for (int64_t i = 0; i < lanes; i++) __builtin_prefetch(g + WINOGRAD_AHEAD * job->w_in + i * job->w_out);
         transpose(lanes, count * size, g, job->w_out, numbers, LANES);
         for (int64_t n = 0; n < count; n++) {
             vec half[5][TILE_IN], column[5], out[TILE_IN];
@@ -126,12 +128,11 @@ INLINE void point_product(const int width, int64_t C, int64_t count, const REAL 
     }
 }
 
-/* M of `count` tiles, one point and one panel, whose first tiles' V and M these are. */
-static __attribute__((noinline)) void winograd_product(const winograd_job *w, int64_t count, int64_t point, int64_t panel,
-                                                       const REAL *v, REAL *m) {
-    const REAL *u = u_of(w, panel) + point * w->u_point;
-    v += point * w->v_point, m += point * w->m_point;
-    if (panel_width(w->job, panel) == 2) point_product(2, w->job->C, count, v, u, m);
+/* M of `count` tiles, one point and one panel, which lies at u; v and m are of the first tile. */
+static __attribute__((noinline)) void winograd_product(const winograd_job *w, int64_t count, int64_t point, int width,
+                                                       const REAL *u, const REAL *v, REAL *m) {
+    u += point * w->u_point, v += point * w->v_point, m += point * w->m_point;
+    if (width == 2) point_product(2, w->job->C, count, v, u, m);
     else point_product(1, w->job->C, count, v, u, m);
 }
 
@@ -194,13 +195,15 @@ static void winograd_block(void *context, int64_t task, int thread) {
     REAL *v = (REAL *)(job->scratch + thread * job->scratch_bytes), *m = v + POINTS * w->v_point;
     winograd_inputs(w, first, count, v);
     for (int64_t panel = 0; panel < w->panels; panel++) {
+        const REAL *u = u_of(w, panel);
+        int width = panel_width(job, panel);
         tile_place at = place_of(&w->grid, first);
         for (int64_t point = 0; point < POINTS; point++) {
             if (point < count) {
-                for (int i = 0; i < panel_width(job, panel); i++) claim_outputs(w, panel * PANEL + i * LANES, at);
+                for (int i = 0; i < width; i++) claim_outputs(w, panel * PANEL + i * LANES, at);
                 at = next_place(&w->grid, at);
             }
-            winograd_product(w, count, point, panel, v, m);
+            winograd_product(w, count, point, width, u, v, m);
         }
         winograd_outputs(w, first, count, panel, m);
     }
@@ -217,7 +220,7 @@ static void winograd_point(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
     int64_t point = task / w->some, panel = w->panel + task % w->some;
     (void)thread;
-    winograd_product(w, w->count, point, panel, w->v, m_of(w, panel));
+    winograd_product(w, w->count, point, panel_width(w->job, panel), u_of(w, panel), w->v, m_of(w, panel));
 }
 
 static void winograd_some_outputs(void *context, int64_t task, int thread) {
@@ -228,52 +231,46 @@ static void winograd_some_outputs(void *context, int64_t task, int thread) {
     winograd_outputs(w, w->first + first, count, panel, m_of(w, panel) + first * panel_width(w->job, panel) * LANES);
 }
 
-/* Taps side by side in memory, forwards or backwards (a phase of a strided gradient may meet every other tap). */
-INLINE int is_winograd(const conv_job *job) {
-    int fits = job->R == job->S && job->step_h == 1 && job->step_w == 1 && job->tap_h == 1 && job->tap_w == 1 &&
-               (job->w_tap_w == 1 || job->w_tap_w == -1) && job->w_tap_h == job->S * job->w_tap_w;
-    return fits && choose_winograd(job->R, job->C, job->K, job->P, job->Q);
-}
-
 /* Blocks, and where V, M and U lie; U is followed by C zeros. */
-INLINE winograd_job winograd_blocks(const conv_job *job) {
+INLINE winograd_job winograd_layout(const conv_job *job) {
     winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q, job->R), .panels = ceil_div(job->K, PANEL)};
     int64_t tile_bytes = POINTS * job->C * (int64_t)sizeof(REAL), panel_bytes = tile_bytes * PANEL;
-    w.by_points = w.panels * panel_bytes > WINOGRAD_CACHED_BYTES || (w.panels > 1 && w.grid.count <= WINOGRAD_FEW);
-    if (w.by_points) w.block = ceil_div(w.grid.count, ceil_div(w.grid.count, WINOGRAD_FEW));
+    w.by_points = w.panels * panel_bytes > WINOGRAD_CACHED_BYTES || (w.panels > 1 && w.grid.count <= WINOGRAD_FEW_TILES);
+    if (w.by_points) w.block = ceil_div(w.grid.count, ceil_div(w.grid.count, WINOGRAD_FEW_TILES));
     else {
         int64_t tiles = min64(36, max64(24, WINOGRAD_BLOCK_BYTES / tile_bytes / TILE_ROWS * TILE_ROWS));
         w.block = max64(1, min64(tiles, ceil_div(w.grid.count, 2 * fn_threads())));
     }
     int64_t rows = ceil_div(w.block, TILE_ROWS) * TILE_ROWS;
     if (w.block > TILE_ROWS || w.by_points) w.block = rows;
-    w.together = w.panels;
+    w.held = w.panels;
     if (job->once && w.by_points && w.block >= w.grid.count)
-        w.together = min64(w.panels, max64(1, WINOGRAD_GROUP_BYTES / panel_bytes));
-    w.u_point = odd_lines(min64(w.together * PANEL, ceil_div(job->K, LANES) * LANES) * job->C);
+        w.held = min64(w.panels, max64(1, WINOGRAD_HELD_BYTES / panel_bytes));
+    w.u_point = odd_lines(min64(w.held * PANEL, ceil_div(job->K, LANES) * LANES) * job->C);
     w.v_point = odd_lines(rows * job->C);
-    w.m_point = odd_lines(rows * (w.by_points ? w.together * PANEL : panel_width(job, 0) * LANES));
+    w.m_point = odd_lines(rows * (w.by_points ? w.held * PANEL : panel_width(job, 0) * LANES));
     w.u = job->prepared, w.zeros = w.u + POINTS * w.u_point;
     return w;
 }
 
 static void winograd_measure(conv_job *job) {
-    winograd_job w = winograd_blocks(job);
+    winograd_job w = winograd_layout(job);
     int64_t bytes = POINTS * (w.v_point + w.m_point) * (int64_t)sizeof(REAL);
     job->prepared_bytes = (POINTS * w.u_point + job->C) * (int64_t)sizeof(REAL);
     job->shared_bytes = w.by_points ? bytes : 0;
     job->scratch_bytes = bytes - job->shared_bytes;
 }
 
-static void winograd_some_filters(winograd_job *w, int64_t panel) {
-    w->panel = panel, w->some = min64(w->together, w->panels - panel);
-    fn_parallel(2 * w->some * ceil_div(w->job->C, WINOGRAD_FILTERS), (double)(w->some * w->job->C) * 200, winograd_filters, w);
+static void winograd_some_filters(winograd_job *w) {
+    double work = (double)(w->some * w->job->C) * 200;
+    fn_parallel(2 * w->some * ceil_div(w->job->C, WINOGRAD_FILTERS), work, winograd_filters, w);
 }
 
 static void winograd_prepare(conv_job *job) {
-    winograd_job w = winograd_blocks(job);
+    winograd_job w = winograd_layout(job);
     memset(w.zeros, 0, (size_t)job->C * sizeof(REAL));
-    if (w.together == w.panels) winograd_some_filters(&w, 0);
+    w.some = w.panels;
+    if (w.held == w.panels) winograd_some_filters(&w);
 }
 
 /* All products of some tiles with some filters. */
@@ -285,17 +282,20 @@ static void winograd_points(winograd_job *w) {
 }
 
 static void winograd_execute(conv_job *job) {
-    winograd_job w = winograd_blocks(job);
+    winograd_job w = winograd_layout(job);
     double numbers = POINTS * (double)job->C / LANES; /* of a tile */
-    if (w.by_points) {
-        w.v = (REAL *)(job->scratch + fn_threads() * job->scratch_bytes), w.m = w.v + POINTS * w.v_point;
-        w.some = w.panels;
-        for (w.first = 0; w.first < w.grid.count; w.first += w.block) {
-            w.count = min64(w.block, w.grid.count - w.first);
-            fn_parallel(ceil_div(w.count, WINOGRAD_INPUTS), (double)w.count * 8 * numbers, winograd_some_inputs, &w);
-            if (w.together == w.panels) winograd_points(&w);
-            else
-                for (int64_t panel = 0; panel < w.panels; panel += w.together) winograd_some_filters(&w, panel), winograd_points(&w);
+    if (!w.by_points) {
+        fn_parallel(ceil_div(w.grid.count, w.block), (double)w.grid.count * numbers * (double)job->K, winograd_block, &w);
+        return;
+    }
+    w.v = (REAL *)job->scratch, w.m = w.v + POINTS * w.v_point;
+    for (w.first = 0; w.first < w.grid.count; w.first += w.block) {
+        w.count = min64(w.block, w.grid.count - w.first);
+        fn_parallel(ceil_div(w.count, WINOGRAD_INPUTS), (double)w.count * 8 * numbers, winograd_some_inputs, &w);
+        for (w.panel = 0; w.panel < w.panels; w.panel += w.held) {
+            w.some = min64(w.held, w.panels - w.panel);
+            if (w.held < w.panels) winograd_some_filters(&w);
+            winograd_points(&w);
         }
-    } else fn_parallel(ceil_div(w.grid.count, w.block), (double)w.grid.count * numbers * (double)job->K, winograd_block, &w);
+    }
 }

@@ -14,7 +14,7 @@ typedef struct {
     REAL *dw, *z, *zeros;
     tile_grid grid;
     int64_t chunk, together, parts, panels; /* tiles in a chunk, images that fill one; parts: of images */
-    int64_t group, columns;                 /* panels that Z holds at a time, and numbers in a row of them */
+    int64_t held, columns;                  /* panels that Z holds at a time, and numbers in a row of them */
     int64_t v_point, d_point, z_point;      /* numbers from one point to the next */
     REAL *v, *d;                            /* of thread 0; threads lie chunk_size apart when there are parts */
     int64_t chunk_size;
@@ -82,7 +82,7 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
     for (int64_t c = 0, tiles = ceil_div(C, TILE_ROWS), live; tiles > 0; c += live, tiles--) {
         live = ceil_div(C - c, tiles); /* even heights: low tiles wait for their sums */
         REAL *outs[TILE_ROWS];
-        for (int i = 0; i < live; i++) outs[i] = z + point * w->z_point + (c + i) * w->columns + panel % w->group * PANEL;
+        for (int i = 0; i < live; i++) outs[i] = z + point * w->z_point + (c + i) * w->columns + panel % w->held * PANEL;
         column_tile((int)live, v + point * w->v_point + c, C, along, d + point * w->d_point + panel * w->chunk * PANEL, outs, end);
     }
 }
@@ -174,23 +174,23 @@ INLINE int64_t winograd_weight_parts(const fn_conv *g) {
 /* Sizes, and memory, w.v, that the caller frees. */
 static fn_status winograd_weight_begin(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw, winograd_weight_job *job) {
     winograd_weight_job w = {.g = g, .x = x, .dy = dy, .dw = dw, .grid = grid_of(g->N, g->P, g->Q, g->R)};
-    w.panels = w.group = ceil_div(g->K, PANEL);
+    w.panels = w.held = ceil_div(g->K, PANEL);
     /* Parts and chunks set the order of summation: they depend on the shape alone. */
     int64_t row_bytes = POINTS * (int64_t)sizeof(REAL), tile_bytes = row_bytes * (g->C + g->K);
     w.parts = winograd_weight_parts(g);
     if (w.parts > 1) w.chunk = max64(24, min64(96, WINOGRAD_PART_BYTES / tile_bytes));
     else { /* each chunk reads and writes all of Z; where there is one chunk, Z need not exist as a whole */
-        int64_t bytes = max64(WINOGRAD_CHUNK_LEAST, min64(WINOGRAD_CHUNK_MOST, 2 * row_bytes * g->C * g->K));
+        int64_t bytes = max64(WINOGRAD_CHUNK_LEAST_BYTES, min64(WINOGRAD_CHUNK_MOST_BYTES, 2 * row_bytes * g->C * g->K));
         w.chunk = ceil_div(w.grid.count, ceil_div(w.grid.count, max64(64, min64(512, bytes / tile_bytes))));
-        if (w.chunk >= w.grid.count) w.group = min64(w.panels, max64(1, WINOGRAD_GROUP_BYTES / (row_bytes * g->C * PANEL)));
+        if (w.chunk >= w.grid.count) w.held = min64(w.panels, max64(1, WINOGRAD_HELD_BYTES / (row_bytes * g->C * PANEL)));
     }
-    w.columns = w.group * PANEL;
+    w.columns = w.held * PANEL;
     w.together = max64(1, w.chunk / (w.grid.down * w.grid.across));
     w.v_point = odd_lines(w.chunk * g->C);
     w.d_point = odd_lines(w.panels * w.chunk * PANEL);
     w.z_point = odd_lines(g->C * w.columns);
     w.chunk_size = POINTS * (w.v_point + w.d_point);
-    int64_t chunks = w.parts > 1 ? fn_threads() : 1, zeros = max64(g->C, w.panels * PANEL);
+    int64_t chunks = w.parts > 1 ? fn_threads() : 1, zeros = max64(g->C, g->K);
     w.v = fn_alloc((size_t)(chunks * w.chunk_size + w.parts * POINTS * w.z_point + zeros) * sizeof(REAL), FN_SCRATCH);
     if (!w.v) return FN_NO_MEMORY;
     w.d = w.v + POINTS * w.v_point, w.z = w.v + chunks * w.chunk_size, w.zeros = w.z + w.parts * POINTS * w.z_point;
@@ -215,17 +215,19 @@ static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL
     winograd_weight_job w;
     if (winograd_weight_begin(g, x, dy, dw, &w) != FN_OK) return FN_NO_MEMORY;
     double work = POINTS * (double)(g->C + g->K) / LANES, products = work * (double)min64(g->C, g->K); /* of a tile */
-    if (w.parts > 1) fn_parallel(w.parts, (double)w.grid.count * products, winograd_weight_part, &w);
-    for (w.first = 0; w.parts == 1 && w.first < w.grid.count; w.first += w.chunk) {
-        w.count = min64(w.chunk, w.grid.count - w.first);
-        fn_parallel(ceil_div(w.count, TILES_A_TASK), 4 * (double)w.count * work, winograd_weight_shared_tiles, &w);
-        for (w.panel = 0; w.panel < w.panels; w.panel += w.group) {
-            w.some = min64(w.group, w.panels - w.panel);
-            fn_parallel(POINTS * w.some, (double)w.count * products, winograd_weight_shared_products, &w);
-            if (w.group < w.panels) winograd_weight_outputs(&w);
+    if (w.parts > 1) {
+        fn_parallel(w.parts, (double)w.grid.count * products, winograd_weight_part, &w);
+        winograd_weight_end(&w);
+    } else
+        for (w.first = 0; w.first < w.grid.count; w.first += w.chunk) {
+            w.count = min64(w.chunk, w.grid.count - w.first);
+            fn_parallel(ceil_div(w.count, TILES_A_TASK), 4 * (double)w.count * work, winograd_weight_shared_tiles, &w);
+            for (w.panel = 0; w.panel < w.panels; w.panel += w.held) {
+                w.some = min64(w.held, w.panels - w.panel);
+                fn_parallel(POINTS * w.some, (double)w.count * products, winograd_weight_shared_products, &w);
+                if (w.first + w.count == w.grid.count) winograd_weight_outputs(&w);
+            }
         }
-    }
-    if (w.group == w.panels) winograd_weight_end(&w);
     fn_free(w.v);
     return FN_OK;
 }

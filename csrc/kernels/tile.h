@@ -11,8 +11,7 @@
  * A reduction is cut into equal segments (a filter row, say), which start at offsets[] from the same pointers.
  * Each output is one chain of FMAs in the order of t, whatever the tile's size: same bits on every ISA and thread.
  */
-enum { PANEL = 2 * LANES, ROWS_AHEAD = 48, COLUMNS_AHEAD = 16 }; /* steps: what to ask memory for */
-
+enum { PANEL = 2 * LANES, ROWS_AHEAD = 48, COLUMNS_AHEAD = 16 }; /* steps ahead for which memory is asked, B by rows, A by columns */
 
 typedef struct {
     int64_t count, length; /* segments, and steps in each */
@@ -53,7 +52,7 @@ typedef struct {
     int64_t soon_step; /* bytes */
 } stream;
 
-/* packed: of.b is a panel, and nothing is asked for. */
+/* packed: of.b is a panel, and A is asked for instead. */
 INLINE void column_product(const int height, const int lines, const int width, vec acc[][2], neighbours from, segments along,
                            const int packed, stream of) {
     const int run = height / lines;

@@ -29,9 +29,8 @@ SHAPES = [
     cases.Conv(100, 40, 7, 8, 40, 3, 3, 1, 1),  # dw: several chunks of tiles
     cases.Conv(2, 200, 8, 7, 205, 3, 3, 1, 1),  # few tiles: some filters at a time
 ]
-MANY_WEIGHTS = cases.Conv(
-    33, 421, 8, 7, 420, 3, 3, 1, 1
-)  # transformed: more than a cache holds; several blocks of tiles
+# transformed, they are more than a cache holds; the tiles are more than one block
+MANY_WEIGHTS = cases.Conv(33, 421, 8, 7, 420, 3, 3, 1, 1)
 # relative L2 against float64 on unit-variance data; measured: at most 1.8e-6 (256 channels) and 3.4e-15
 BOUND = {np.dtype(np.float32): 3e-6, np.dtype(np.float64): 6e-15}
 
@@ -93,9 +92,10 @@ def test_bits_depend_on_neither_threads_nor_fma_isa(threads, algorithm, dtype, c
         assert len(results) == 1
 
 
-@pytest.mark.parametrize(
-    "case", [cases.Conv(7, 20, 9, 6, 24, 3, 3, 1, 1), cases.Conv(40, 40, 8, 6, 136, 3, 3, 1, 1)], ids=str
-)
+SPLIT = [cases.Conv(7, 20, 9, 6, 24, 3, 3, 1, 1), cases.Conv(40, 40, 8, 6, 136, 3, 3, 1, 1), MANY_WEIGHTS]
+
+
+@pytest.mark.parametrize("case", SPLIT, ids=str)
 def test_bits_do_not_depend_on_how_a_batch_is_split(best_native, algorithm, dtype, case):
     algorithm("winograd")
     x, w, b, dy, _ = arrays_of(case, dtype)

@@ -228,6 +228,18 @@ def test_bits_do_not_depend_on_threads_instruction_sets_or_company(dtype, thread
 
 
 @needs_kernels
+@pytest.mark.parametrize("count", [1, 4])
+def test_what_is_left_of_many_images_has_room(threads, count):
+    """Fewer images may take another way through Winograd, which wants more scratch than those before them."""
+    model = fn.Sequential(fn.Conv2d(64, 3, padding=1), fn.ReLU(), fn.Conv2d(64, 3, padding=1))
+    model.build((64, 8, 8))
+    with kernels(algorithm="auto"):  # and pages without access beside the scratch
+        threads(count)
+        plan, x = model.compile(64), images(model, 80)
+        np.testing.assert_array_equal(plan(x), np.concatenate([plan(x[:64]), plan(x[64:])]))
+
+
+@needs_kernels
 def test_two_python_threads_and_one_plan():
     model = trained(models.resnet20())
     plan, pieces = model.compile(4), [images(model, 3, seed) for seed in range(24)]
