@@ -177,7 +177,7 @@ class Profile:
     def _cells(self, row: Row) -> list[str]:
         rates = row.rates(self.roof)
         if row.part:
-            name, phase = "", f"  {row.part}"
+            name, phase = "", f"  {row.part.removesuffix('_backward')}"
         else:
             name, phase = f"{row.path} {row.layer}".strip() if row.layer != row.phase else "", row.phase
         how = [*row.forms, *(f"{other} {ms / row.ms:.1f}x" for other, ms in row.others.items())]
@@ -220,5 +220,7 @@ def _line(cells: list[str]) -> str:
     (_, _, widest), *_, (_, _, room) = _COLUMNS
     first = first if len(first) <= widest else f"..{first[2 - widest :]}"  # the end of a path says more
     last = last if len(last) <= room else f"{last[: room - 2]}.."
-    columns = zip([first, *middle, last], _COLUMNS, strict=True)
-    return " ".join(f"{cell:{align}{width}}" for cell, (_, align, width) in columns).rstrip()
+    start = max(0, len(middle[0]) - _COLUMNS[1][2])  # a part's long name begins under the layer's
+    columns = list(zip([first, *middle, last], _COLUMNS, strict=True))
+    line = " ".join(f"{cell:{align}{width}}" for cell, (_, align, width) in columns)
+    return (line if first else line[start:]).rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ class Prediction:
             A layer of your own that does more with arrays than to hand them to `ops`.
         """
         self._require_built()
-        _check_batch_size(batch_size)
+        batch_size = _batch_size(batch_size)
         ops, shape = current(), self.input_shape if input_shape is None else tuple(input_shape)
         return Plan(record(self.infer, (1, *shape), self.dtype), ops, batch_size)
 
@@ -83,12 +84,11 @@ class Prediction:
         batch_size : int
             Bounds the memory; the result does not depend on it.
         """
-        ops = current()
-        _check_batch_size(batch_size)
+        ops, batch_size = current(), _batch_size(batch_size)
         if not hasattr(X, "shape"):
             X = ops.asarray(X, self.dtype or "float32")
         self._enter(X[:0], ops)
-        run = self._ready(X.shape[1:], batch_size)
+        run = self._ready(X, batch_size)
         y = run(X[:batch_size])
         if len(X) <= batch_size:
             return ops.to_numpy(y)
@@ -120,13 +120,13 @@ class Prediction:
         if not callable(loss) and loss not in losses:
             raise ValueError(f"evaluate: loss must be one of {sorted(losses)} or a function, got {loss!r}")
         loss = loss if callable(loss) else losses[loss]
-        _check_batch_size(batch_size)
+        batch_size = _batch_size(batch_size)
         X = X if hasattr(X, "shape") else ops.asarray(X, self.dtype or "float32")
         y = y if hasattr(y, "shape") else ops.xp.asarray(y)
         if len(X) != len(y) or not len(X):
             raise ValueError(f"evaluate: X and y must have the same length, at least 1, got {len(X)} and {len(y)}")
         self._enter(X[:0], ops)
-        run, total, right = self._ready(X.shape[1:], batch_size), 0, 0
+        run, total, right = self._ready(X, batch_size), 0, 0
         for start in range(0, len(X), batch_size):
             labels = y[start : start + batch_size]
             scores = run(X[start : start + batch_size])
@@ -134,16 +134,28 @@ class Prediction:
             right += int((scores.argmax(axis=1) == labels).sum())
         return Evaluation(total / len(X), right / len(X))
 
-    def _ready(self, shape, batch_size: int):
+    def _ready(self, X, batch_size: int):
         """The model compiled for many images, whatever the batch size; itself under trace, or if it can't be."""
         if tracing():
             return self
         try:
-            return self.compile(max(batch_size, FEW), shape)
+            return self.compile(max(batch_size, FEW), X.shape[1:])
         except Unrecordable:
             return self
+        except ValueError as error:
+            if len(X.shape) > len(self.input_shape):
+                raise
+            raise ValueError(
+                f"X must hold examples of shape {self.input_shape} along its first axis, got shape {tuple(X.shape)} "
+                "(a single example needs a leading axis: X[None])"
+            ) from error
 
 
-def _check_batch_size(batch_size) -> None:
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise ValueError(f"batch_size must be an integer >= 1, got {batch_size!r}")
+def _batch_size(given) -> int:
+    try:
+        size = 0 if isinstance(given, bool) else operator.index(given)
+    except TypeError:
+        size = 0
+    if not 1 <= size < 2**31:  # sizes of so many images stay far below 2**63
+        raise ValueError(f"batch_size must be an integer >= 1 and < 2**31, got {given!r}")
+    return size

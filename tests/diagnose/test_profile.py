@@ -288,6 +288,10 @@ def test_the_table_fits_a_terminal(trained, inferred):
         assert max(map(len, lines)) <= 120 and repr(profile) == str(profile)
         assert sum(line.startswith("3.body.0 Conv2d") for line in lines) == (2 if profile.training else 1)
         assert f"{profile.step_ms:.3f} ms" in lines[0]
+        header = next(i for i, line in enumerate(lines) if line.startswith("layer "))
+        end = lines[header].index(" ms ") + 3
+        for row, line in zip(profile.rows, lines[header + 2 :], strict=False):  # whatever its names, under its headers
+            assert line[:end].endswith(f" {row.ms:.3f}") and line[end] == " ", line
     assert trained._repr_html_().count("<tr>") == len(trained.rows) + 1
 
 

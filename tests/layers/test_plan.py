@@ -322,7 +322,7 @@ def test_errors():
     with pytest.raises(RuntimeError, match="is not built"):
         model.compile()
     model.build((1, 4, 4))
-    for wrong in (0, 2.0, True):
+    for wrong in (0, 2.0, True, 2**61):
         with pytest.raises(ValueError, match="batch_size must be an integer >= 1"):
             model.compile(wrong)
     with pytest.raises(ValueError, match=r"linear: x must be \(N, in\) and weight \(out, in\)"):
