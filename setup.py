@@ -112,7 +112,7 @@ if os.environ.get("FASTNET_NO_EXT") != "1":
     extensions = [
         Extension(
             "fastnet.backends._native",
-            ["fastnet/backends/_native.pyx", *sorted(glob.glob("csrc/*.c")), *sorted(glob.glob("csrc/isa/*.c"))],
+            ["fastnet/backends/_native.pyx", *sorted(glob.glob("csrc/*/*.c"))],
             include_dirs=["csrc"],
             depends=sorted(glob.glob("csrc/**/*.h", recursive=True)),
         )

@@ -13,8 +13,8 @@ typedef enum { FN_OK = 0, FN_NO_MEMORY = 1 } fn_status;
 
 /* Conv2dGeometry.packed and Pool2dGeometry.packed of fastnet/geometry.py hold these numbers in this order. */
 typedef struct {
-    int64_t N, C, H, W, K, R, S, P, Q, stride_h, stride_w, pad_top, pad_bottom, pad_left, pad_right, dilation_h, dilation_w,
-        groups;
+    int64_t N, C, H, W, K, R, S, P, Q, stride_h, stride_w, pad_top, pad_bottom, pad_left, pad_right, dilation_h,
+        dilation_w, groups;
 } fn_conv;
 
 typedef struct {
@@ -49,7 +49,7 @@ void fn_memory_stats(fn_memory *stats);
 void fn_reset_peak(void);
 void fn_lock_memory(int on); /* around a fork, so that the child finds the free lists whole */
 void fn_set_poison(int on); /* fill each block with NaN as it is handed out */
-int fn_set_guard(int on);   /* put each block, full of NaN, between pages without access; 0, or -1 where that cannot be */
+int fn_set_guard(int on); /* put each block, full of NaN, between pages without access; 0, or -1 where that cannot be */
 
 /* ---- dispatch.c ---- */
 
@@ -72,7 +72,7 @@ const char *fn_compiler(void); /* that built this, with its version */
 /* What a convolution does to its sums before it stores them: y = max(sum*scale + shift + add, 0), each part if wanted. */
 typedef struct {
     const void *scale, *shift; /* K numbers each, or NULL; scale needs shift */
-    const void *add;           /* laid out like the output, or NULL */
+    const void *add; /* laid out like the output, or NULL */
     int relu;
 } fn_epilogue;
 
@@ -95,8 +95,19 @@ typedef struct {
 } fn_fixed_conv;
 
 typedef enum {
-    FN_CONV, FN_MAX_POOL, FN_AVG_POOL, FN_NORM, FN_MOMENTS, FN_RELU, FN_LEAKY_RELU, FN_SIGMOID, FN_TANH, FN_ADD, FN_COPY,
-    FN_FLATTEN, FN_SUBSAMPLE
+    FN_CONV,
+    FN_MAX_POOL,
+    FN_AVG_POOL,
+    FN_NORM,
+    FN_MOMENTS,
+    FN_RELU,
+    FN_LEAKY_RELU,
+    FN_SIGMOID,
+    FN_TANH,
+    FN_ADD,
+    FN_COPY,
+    FN_FLATTEN,
+    FN_SUBSAMPLE
 } fn_step_kind;
 
 enum { FN_INPUT = -1, FN_OUTPUT = -2, FN_NOWHERE = -3 }; /* places that are no offsets into the arena */
@@ -104,13 +115,14 @@ enum { FN_INPUT = -1, FN_OUTPUT = -2, FN_NOWHERE = -3 }; /* places that are no o
 typedef struct {
     /* packed by Python, in this order */
     int64_t kind, x, add, y; /* x, add, y: bytes an image from the arena's start, or a place */
-    int64_t first, wide;     /* y is `channels` channels of an array that has `wide`, from `first` on */
+    int64_t first, wide; /* y is `channels` channels of an array that has `wide`, from `first` on */
     int64_t pixels, channels, relu, pooled;
     double number; /* slope, or eps */
     fn_conv conv;
     fn_pool pool;
     /* end of what Python packs */
-    const void *arrays[4]; /* FN_CONV: weight, shift, only while it is set; norms: mean, inverse_std (double), gamma, beta */
+    const void
+        *arrays[4]; /* FN_CONV: weight, shift, only while it is set; norms: mean, inverse_std (double), gamma, beta */
     fn_fixed_conv fixed;
 } fn_step;
 #define FN_STEP_BYTES offsetof(fn_step, arrays)
@@ -167,18 +179,18 @@ struct fn_kernels {
                            double *dbeta);
     /* dx = gamma*inverse_std*(dy - dbeta/rows - xhat*dgamma/rows); where statistics are fixed, and dgamma and dbeta NULL,
      * dx = gamma*inverse_std*dy. */
-    fn_status (*norm_backward)(const fn_norm *n, const void *dy, const void *x, const double *dgamma, const double *dbeta,
-                               void *dx);
+    fn_status (*norm_backward)(const fn_norm *n, const void *dy, const void *x, const double *dgamma,
+                               const double *dbeta, void *dx);
     /* conv_forward and norm_moments of y; norm_backward, conv_grad_input and conv_grad_weight (dx, dw: or NULL). */
-    fn_status (*conv_norm_forward)(const fn_conv *g, const void *x, const void *w, const void *bias, void *y, double *mean,
-                                   double *var);
+    fn_status (*conv_norm_forward)(const fn_conv *g, const void *x, const void *w, const void *bias, void *y,
+                                   double *mean, double *var);
     fn_status (*conv_norm_backward)(const fn_conv *g, const fn_norm *n, const void *x, const void *w, const void *dy,
                                     const void *y, const double *dgamma, const double *dbeta, const void *add, void *dx,
                                     void *dw);
     /* conv_forward and max_pool of its outputs, which are not kept; max_pool_backward, conv_grad_input, conv_grad_weight, and
      * the sum of what arrives in each channel (dx, dw, db: or NULL). */
-    fn_status (*conv_pool_forward)(const fn_conv *g, const fn_pool *pool, const void *x, const void *w, const void *bias,
-                                   int relu, void *y, void *index);
+    fn_status (*conv_pool_forward)(const fn_conv *g, const fn_pool *pool, const void *x, const void *w,
+                                   const void *bias, int relu, void *y, void *index);
     fn_status (*conv_pool_backward)(const fn_conv *g, const fn_pool *pool, const void *x, const void *w, const void *dy,
                                     const void *index, const void *add, void *dx, void *dw, void *db);
 
@@ -197,7 +209,8 @@ struct fn_kernels {
     void (*dropout_backward)(int64_t n, double p, const void *dy, const uint8_t *keep, void *dx);
 
     /* scores (N, C), labels in [0, C); *loss is the mean over N. */
-    fn_status (*softmax_loss)(int64_t N, int64_t C, const void *scores, const int64_t *labels, double *loss, void *dscores);
+    fn_status (*softmax_loss)(int64_t N, int64_t C, const void *scores, const int64_t *labels, double *loss,
+                              void *dscores);
     fn_status (*svm_loss)(int64_t N, int64_t C, const void *scores, const int64_t *labels, double margin, double *loss,
                           void *dscores);
 
@@ -207,15 +220,16 @@ struct fn_kernels {
     void (*adagrad_step)(int64_t n, void *w, const void *g, void *squares, double lr, double eps, double weight_decay);
     void (*rmsprop_step)(int64_t n, void *w, const void *g, void *squares, double lr, double decay_rate, double eps,
                          double weight_decay);
-    void (*adam_step)(int64_t n, void *w, const void *g, void *m, void *v, int64_t t, double lr, double beta1, double beta2,
-                      double eps, double weight_decay, int decoupled);
+    void (*adam_step)(int64_t n, void *w, const void *g, void *m, void *v, int64_t t, double lr, double beta1,
+                      double beta2, double eps, double weight_decay, int decoupled);
 
     void (*to_channels_last)(int64_t N, int64_t C, int64_t pixels, const void *x, void *y); /* (N,C,px) -> (N,px,C) */
     void (*to_channels_first)(int64_t N, int64_t C, int64_t pixels, const void *x, void *y);
     /* dst[i*dst_stride + j] = src[i*src_stride + j] for i < rows, j < width: concat and split along channels */
     void (*copy_rows)(int64_t rows, int64_t width, const void *src, int64_t src_stride, void *dst, int64_t dst_stride);
     /* y (N, H/stride, W/stride, channels), rounded up: each stride-th pixel of x, zero channels on both sides */
-    void (*subsample)(int64_t N, int64_t C, int64_t H, int64_t W, int64_t stride, int64_t channels, const void *x, void *y);
+    void (*subsample)(int64_t N, int64_t C, int64_t H, int64_t W, int64_t stride, int64_t channels, const void *x,
+                      void *y);
     double (*fma_burst)(int64_t rounds); /* multiply-adds in registers on all threads; returns the operations done */
 };
 

@@ -6,7 +6,7 @@
 #define VECTOR_BYTES 32
 #define TILE_ROWS 6
 #define TARGET "avx2,fma"
-#include "../kernels/all.h"
+#include "kernels.h"
 #else
 typedef int not_for_this_cpu;
 #endif

@@ -6,7 +6,7 @@
 #define VECTOR_BYTES 64
 #define TILE_ROWS 12
 #define TARGET "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"
-#include "../kernels/all.h"
+#include "kernels.h"
 #else
 typedef int not_for_this_cpu;
 #endif

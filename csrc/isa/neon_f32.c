@@ -5,7 +5,7 @@
 #define REAL float
 #define VECTOR_BYTES 16
 #define TILE_ROWS 8
-#include "../kernels/all.h"
+#include "kernels.h"
 #else
 typedef int not_for_this_cpu;
 #endif

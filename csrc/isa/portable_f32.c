@@ -4,4 +4,4 @@
 #define REAL float
 #define VECTOR_BYTES 16
 #define TILE_ROWS 4
-#include "../kernels/all.h"
+#include "kernels.h"

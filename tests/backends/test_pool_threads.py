@@ -19,7 +19,7 @@ def test_each_task_runs_once(tmp_path, sanitizer):
     program = tmp_path / "stress"
     sources = [
         Path(__file__).with_name("pool_stress.c"),
-        *(CSRC / name for name in ("threads.c", "pool.c", "memory.c", "heap.c", "guard.c")),
+        *(CSRC / "runtime" / name for name in ("threads.c", "thread_pool.c", "memory.c", "heap.c", "guard.c")),
     ]
     command = [COMPILER, "-std=gnu11", "-O1", "-g", "-pthread", *sanitizer, f"-I{CSRC}", *sources, "-o", program]
     built = subprocess.run(command, capture_output=True, text=True)

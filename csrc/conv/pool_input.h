@@ -1,0 +1,99 @@
+/* The input gradient of a convolution before max pooling, patch by patch (conv_pool_patches.h), for images and filters that
+ * stay in the cache.
+ *
+ * For each output that was a maximum, the filters that found it there are listed, summed up in registers, and added to its
+ * patch of a frame: the gradient of an image and of the padding around it.
+ */
+typedef struct {
+    patch_job patches;
+    int64_t rows, frame,
+        scratch_bytes; /* of the frame: its rows, its numbers with those that vectors reach behind it */
+    const REAL *add; /* or NULL */
+    REAL *dx, *filters; /* filters: (K, R, S*C rounded up with zeros) */
+    char *scratch;
+} pooled_input_job;
+
+enum { FRAME_NUMBERS = 32768, FRAME_FILTERS = 65536 };
+
+/* One pooled pixel: lists of the filters of each tap, which have room for K, and what does not count at their end. */
+INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int32_t *counts, int32_t *offsets,
+                         REAL *values) {
+    const patch_job *patches = &job->patches;
+    const conv_job *in = &patches->input;
+    int64_t K = in->K, taps = patches->pool->R * patches->pool->S, line = in->tap_h * in->slab_columns * in->C;
+    for (int64_t tap = 0; tap <= taps; tap++) counts[tap] = (int32_t)(tap * K);
+    for (int64_t k = 0; k < K; k++) {
+        int32_t count = counts[min64(patches->index[at + k], taps)]++;
+        offsets[count] = (int32_t)(k * patches->size);
+        values[count] = patches->dy[at + k];
+    }
+    for (int64_t tap = 0; tap < taps; tap++) {
+        int64_t first = tap * K, count = counts[tap] - first;
+        REAL *patch = to + patches->taps[tap];
+        sum_list(patches, count, offsets + first, values + first, job->filters, patches->row, patch, line);
+    }
+}
+
+/* Images' frames are images of their own: dx = add + frame, where there is one. */
+INLINE void take_frame(const pooled_input_job *job, int64_t image, const REAL *frame) {
+    const conv_job *in = &job->patches.input;
+    int64_t W = in->W * in->C, inside = max64(0, min64(W, (in->slab_columns + in->first_w) * in->C));
+    for (int64_t h = 0; h < in->H; h++) {
+        int64_t at = (image * in->H + h) * W, row = h - in->first_h, here = row < job->rows ? inside : 0;
+        const REAL *from = here ? frame + (row * in->slab_columns - in->first_w) * in->C : frame;
+        for (int64_t i = 0; i < W; i += LANES) {
+            vec value = load_part(from + (i < here ? i : 0), here - i);
+            if (job->add) value += load_part(job->add + at + i, W - i);
+            store_part(job->dx + at + i, value, W - i);
+        }
+    }
+}
+
+static void pooled_input_task(void *context, int64_t image, int thread) {
+    const pooled_input_job *job = context;
+    const fn_pool *pool = job->patches.pool;
+    int64_t step = window_step(&job->patches), lists = pool->R * pool->S + 1;
+    REAL *frame = (REAL *)(job->scratch + thread * job->scratch_bytes), *values = frame + job->frame;
+    int32_t *offsets = (int32_t *)(values + lists * pool->C), *counts = offsets + lists * pool->C;
+    memset(frame, 0, (size_t)job->frame * sizeof(REAL));
+    for (int64_t p = 0; p < pool->P; p++) {
+        int64_t at = (image * pool->P + p) * pool->Q * pool->C, window = first_window(&job->patches, p, 0);
+        for (int64_t q = 0; q < pool->Q; q++, at += pool->C, window += step)
+            spread_pixel(job, at, frame + window, counts, offsets, values);
+    }
+    take_frame(job, image, frame);
+}
+
+/* Whether it pays, by cycles for a pooled output on vectors of 16: a filter's products, more where it comes from the second
+ * cache, and for each list that is not empty a patch that is read and written. */
+INLINE int is_pooled_input(const fn_conv *g, const fn_pool *pool) {
+    int64_t vectors = g->R * ceil_div(g->S * g->C, 16), filters = 16 * g->K * vectors;
+    double lists = (double)min64(pool->R * pool->S, g->K) / (double)g->K, far = (double)filters / 28000;
+    double channels = g->C <= NARROW_CHANNELS ? (double)g->C / 16 : (double)ceil_div(g->C, 16);
+    double others =
+        cycles_of_others(g, pool, g->H * g->W / (g->stride_h * g->stride_w)) * (double)(g->R * g->S) * channels;
+    int fits = patch_slab(g, g->P) <= FRAME_NUMBERS && filters <= FRAME_FILTERS;
+    return fits && can_be_patches(g, pool) && (double)vectors * (0.5 + far + 2 * lists) + 3 < others;
+}
+
+static fn_status pooled_input_run(const fn_conv *g, const fn_pool *pool, const REAL *w, const void *dy,
+                                  const void *index, const void *add, void *dx) {
+    pooled_input_job job = {.patches = patches_of(g, pool, NULL, dy, index), .add = add, .dx = dx};
+    int64_t lists = pool->R * pool->S + 1, numbers = g->K * job.patches.size;
+    job.rows = patch_slab(g, g->P) / patch_line(g), job.frame = patch_slab(g, g->P) + LANES;
+    job.scratch_bytes =
+        (job.frame + lists * g->K) * (int64_t)sizeof(REAL) + (lists * g->K + lists) * (int64_t)sizeof(int32_t);
+    job.scratch_bytes = whole_lines(job.scratch_bytes);
+    job.filters = fn_alloc((size_t)numbers * sizeof(REAL), FN_SCRATCH);
+    job.scratch = fn_alloc((size_t)(fn_threads() * job.scratch_bytes), FN_SCRATCH);
+    fn_status status = job.filters && job.scratch ? FN_OK : FN_NO_MEMORY;
+    if (status == FN_OK) {
+        fn_note("patches");
+        memset(job.filters, 0, (size_t)numbers * sizeof(REAL));
+        copy_filters(&job.patches, 0, (REAL *)w, job.filters);
+        fn_parallel(g->N, (double)(g->N * pool->P * pool->Q) * (double)numbers / LANES, pooled_input_task, &job);
+    }
+    fn_free(job.filters);
+    fn_free(job.scratch);
+    return status;
+}

@@ -1,0 +1,108 @@
+/* The weight gradient of a convolution before max pooling, patch by patch (conv_pool_patches.h).
+ *
+ * The pooled rows of the batch are cut into a fixed number of parts, a part into bands: the input rows of a band are copied
+ * into a slab, and for some filters at a time the patches that count are listed, then those of each filter summed up in
+ * registers, then added to the part's gradient (K, R, S*C rounded up).  Parts are added in a fixed tree.
+ */
+typedef struct {
+    patch_job patches;
+    int64_t parts, band_rows, slab_bytes, scratch_bytes;
+    REAL *partial;
+    char *scratch;
+} pooled_weight_job;
+
+enum { PARTIAL_BYTES = 4 << 20, BAND_NUMBERS = 8192, BAND_PIXELS = 256, LISTED_FILTERS = 16 };
+
+/* The patches that `filters` filters from k on have in pooled rows [p, p + rows) of an image, in a slab that begins with row
+ * `top` of outputs: lists that lie `apart`.  What does not count is written behind its list. */
+INLINE void list_patches(const patch_job *job, int filters, int64_t k, int64_t image, int64_t p, int64_t rows,
+                         int64_t top, int64_t apart, int32_t *counts, int32_t *offsets, REAL *values) {
+    const fn_pool *pool = job->pool;
+    int64_t K = pool->C, step = window_step(job);
+    for (int j = 0; j < filters; j++) counts[j] = (int32_t)(j * apart);
+    for (int64_t i = p; i < p + rows; i++) {
+        int64_t at = (image * pool->P + i) * pool->Q * K + k, window = first_window(job, i, top);
+        for (int64_t q = 0; q < pool->Q; q++, at += K, window += step)
+            for (int j = 0; j < filters; j++) {
+                uint8_t which = job->index[at + j];
+                int32_t count = counts[j];
+                offsets[count] = (int32_t)window + job->taps[which];
+                values[count] = job->dy[at + j];
+                counts[j] = count + (which != 255);
+            }
+    }
+    for (int j = 0; j < filters; j++) counts[j] -= (int32_t)(j * apart);
+}
+
+static void pooled_weight_task(void *context, int64_t part, int thread) {
+    const pooled_weight_job *job = context;
+    const patch_job *patches = &job->patches;
+    const conv_job *in = &patches->input;
+    const fn_pool *pool = patches->pool;
+    int64_t all = in->N * pool->P, first = all * part / job->parts, last = all * (part + 1) / job->parts;
+    int64_t size = patches->size, apart = job->band_rows * pool->Q + 1, line = in->tap_h * in->slab_columns * in->C;
+    char *scratch = job->scratch + thread * job->scratch_bytes;
+    REAL *slab = (REAL *)scratch, *values = (REAL *)(scratch + job->slab_bytes),
+         *to = job->partial + part * in->K * size;
+    int32_t *offsets = (int32_t *)(values + LISTED_FILTERS * apart), counts[LISTED_FILTERS];
+    memset(to, 0, (size_t)(in->K * size) * sizeof(REAL));
+    for (int64_t rows; first < last; first += rows) {
+        int64_t image = first / pool->P, p = first % pool->P;
+        rows = min64(min64(job->band_rows, pool->P - p), last - first);
+        int64_t top = max64(p * pool->stride_h - pool->pad_top, 0);
+        int64_t end = min64((p + rows - 1) * pool->stride_h - pool->pad_top + pool->R, in->P);
+        fill_slab(in, image, top * in->step_h + in->first_h, slab_rows(in, end - top), slab);
+        for (int64_t k = 0; k < in->K; k += LISTED_FILTERS) {
+            int filters = (int)min64(LISTED_FILTERS, in->K - k);
+            if (filters == LISTED_FILTERS)
+                list_patches(patches, LISTED_FILTERS, k, image, p, rows, top, apart, counts, offsets, values);
+            else list_patches(patches, filters, k, image, p, rows, top, apart, counts, offsets, values);
+            for (int64_t j = 0, at = 0; j < filters; j++, at += apart)
+                sum_list(patches, counts[j], offsets + at, values + at, slab, line, to + (k + j) * size, patches->row);
+        }
+    }
+}
+
+/* Bytes of a gradient whose rows are rounded up to 16 numbers. */
+INLINE int64_t patch_gradient_bytes(const fn_conv *g) {
+    return g->K * g->R * ceil_div(g->S * g->C, 16) * 16 * (int64_t)sizeof(REAL);
+}
+
+/* Whether it pays, by cycles for a pooled output on vectors of 16: here unaligned loads bound them.  Large gradients would be
+ * few parts, and there are no more tasks. */
+INLINE int is_pooled_weight(const fn_conv *g, const fn_pool *pool) {
+    double cycles = (double)(g->R * ceil_div(g->S * g->C, 16) + 3),
+           filled = (double)g->K / (double)(ceil_div(g->K, 16) * 16);
+    return can_be_patches(g, pool) && 8 * patch_gradient_bytes(g) <= PARTIAL_BYTES &&
+           cycles < cycles_of_others(g, pool, g->P * g->Q) * (double)(g->R * g->S * g->C) / 16 / filled;
+}
+
+static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, const void *x, const void *dy,
+                                   const void *index, REAL *dw) {
+    pooled_weight_job job = {.patches = patches_of(g, pool, x, dy, index)};
+    int64_t all = g->N * pool->P, numbers = g->K * job.patches.size;
+
+    /* Parts and bands set the order of summation: they depend on the shape alone.  Partial gradients take PARTIAL_BYTES at most. */
+    int64_t least = patch_slab(g, pool->R), more = pool->stride_h * g->stride_h * patch_line(g);
+    job.parts = 1;
+    while (job.parts < 16 && 2 * job.parts * patch_gradient_bytes(g) <= PARTIAL_BYTES && 2 * job.parts <= all)
+        job.parts *= 2;
+    job.band_rows = min64(min64(pool->P, BAND_PIXELS / pool->Q), (BAND_NUMBERS - least) / more + 1);
+    job.band_rows = max64(1, job.band_rows);
+
+    int64_t listed = LISTED_FILTERS * (job.band_rows * pool->Q + 1);
+    job.slab_bytes = whole_lines((least + (job.band_rows - 1) * more + LANES) * (int64_t)sizeof(REAL));
+    job.scratch_bytes = whole_lines(job.slab_bytes + listed * (int64_t)(sizeof(REAL) + sizeof(int32_t)));
+    job.partial = fn_alloc((size_t)(job.parts * numbers) * sizeof(REAL), FN_SCRATCH);
+    job.scratch = fn_alloc((size_t)(fn_threads() * job.scratch_bytes), FN_SCRATCH);
+    fn_status status = job.partial && job.scratch ? FN_OK : FN_NO_MEMORY;
+    if (status == FN_OK) {
+        fn_note("patches");
+        fn_parallel(job.parts, (double)(all * pool->Q) * (double)numbers / LANES, pooled_weight_task, &job);
+        sum_parts(job.parts, numbers, job.partial);
+        copy_filters(&job.patches, 1, dw, job.partial);
+    }
+    fn_free(job.partial);
+    fn_free(job.scratch);
+    return status;
+}

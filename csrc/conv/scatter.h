@@ -1,0 +1,140 @@
+/* The input gradient of a layer with few input channels, where a vector of channels would be half empty or more, or the
+ * phases of a stride have short sums: products first, sums over taps afterwards.
+ *
+ * A row of dy times the weights gives what each of its pixels adds to all its taps, [pixel][r][s][c]: a matrix product whose
+ * reduction is over output channels alone.  In channels-last memory the S*C numbers of a filter row then go to
+ * neighbours in a row of dx.  Each number of dx is the sum of its contributions by row of dy, then by SPAN of pixels, then
+ * by class: pixels of a class lie so far apart that their runs share no number, and no addition waits for the last.
+ */
+enum { SPAN = 48, SCATTER_CHANNELS = 8, SCATTER_STRIDED = 32 }; /* channels up to which it pays; measured */
+
+INLINE int is_scatter(const fn_conv *g) {
+    int winograd = g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->R == g->S &&
+                   choose_winograd(g->R, g->K, g->C, g->H, g->W);
+    return g->groups == 1 && g->dilation_w == 1 && g->R * g->S > 1 && !winograd &&
+           g->C <= (g->stride_h * g->stride_w > 1 ? SCATTER_STRIDED : SCATTER_CHANNELS);
+}
+
+typedef struct {
+    const fn_conv *g;
+    const REAL *dy, *add;
+    REAL *dx;
+    int64_t band, bands; /* rows of dx in a task, tasks in an image */
+    int64_t width, classes; /* numbers from pixel to pixel, R*S*C and more; from a pixel to the next of its class */
+    REAL *weights; /* [panel][k][lane], lane for (r, s, c) */
+    REAL *sums; /* for each thread: [pixel][r][s][c] of a span */
+} scatter_job;
+
+/* to[j] += from[j] for j < run; `vectors` hold a run, or 0: any number. */
+INLINE void add_run(const int vectors, int64_t run, const REAL *from, REAL *to) {
+    int64_t j = 0;
+    if (vectors)
+        UNROLL_FOR (int v = 0; v < vectors - 1; v++, j += LANES) store(to + j, load(to + j) + load(from + j));
+    else
+        for (; j + LANES < run; j += LANES) store(to + j, load(to + j) + load(from + j));
+    store_part(to + j, load_part(to + j, run - j) + load_part(from + j, run - j), run - j);
+}
+
+/* One class of pixels: for i < count, r < rows, j < run, to[i*to_step + r*line + j] += from[i*from_step + r*run + j]. */
+INLINE void add_class_sized(const int vectors, int64_t count, int64_t rows, int64_t run, const REAL *from,
+                            int64_t from_step, REAL *to, int64_t to_step, int64_t line) {
+    for (int64_t i = 0; i < count; i++, from += from_step, to += to_step)
+        for (int64_t r = 0; r < rows; r++) add_run(vectors, run, from + r * run, to + r * line);
+}
+
+static void add_class(int64_t count, int64_t rows, int64_t run, const REAL *from, int64_t from_step, REAL *to,
+                      int64_t to_step, int64_t line) {
+    if (run <= LANES) add_class_sized(1, count, rows, run, from, from_step, to, to_step, line);
+    else if (run <= 2 * LANES) add_class_sized(2, count, rows, run, from, from_step, to, to_step, line);
+    else add_class_sized(0, count, rows, run, from, from_step, to, to_step, line);
+}
+
+/* Products of dy pixels [q, q + count) of one row. */
+static void scatter_products(const scatter_job *job, const REAL *dy, int64_t count, REAL *sums) {
+    const fn_conv *g = job->g;
+    const int64_t start = 0;
+    segments along = {1, g->K, &start};
+    epilogue none = {NULL, NULL, NULL, NULL, 0};
+    const REAL *rows[SPAN];
+    REAL *outs[SPAN];
+    for (int64_t i = 0; i < count; i++) rows[i] = dy + i * g->K, outs[i] = sums + i * job->width;
+    const char *ahead = (const char *)(dy + count * g->K); /* the next pixels, fetched bit by bit */
+    int64_t tiles = ceil_div(count, TILE_ROWS) * ceil_div(job->width, PANEL);
+    int64_t share = ceil_div(count * g->K * (int64_t)sizeof(REAL), 64 * tiles) * 64;
+    for (int64_t panel = 0; panel < job->width; panel += PANEL) {
+        ending end = {&none, panel, min64(PANEL, job->width - panel)};
+        for (int64_t i = 0; i < count; i += TILE_ROWS, ahead += share) {
+            for (int64_t j = 0; j < share; j += 64) __builtin_prefetch(ahead + j);
+            row_tile((int)min64(TILE_ROWS, count - i), rows + i, along, job->weights + panel * g->K, outs + i, end);
+        }
+    }
+}
+
+/* Add the contributions of pixels [q, q + count) of row p to rows [from, to) of one image's dx. */
+static void scatter_sums(const scatter_job *job, int64_t p, int64_t q, int64_t count, int64_t from, int64_t to,
+                         const REAL *sums, REAL *dx) {
+    const fn_conv *g = job->g;
+    int64_t C = g->C, run = g->S * C, step = g->stride_w * C, line = g->dilation_h * g->W * C, r0, r1;
+    int64_t h = p * g->stride_h - g->pad_top, w = q * g->stride_w - g->pad_left; /* of the first pixel and tap */
+    int64_t inside = min64(count, ceil_div(max64(0, -w), g->stride_w)); /* pixels [inside, outside) see no edge */
+    int64_t outside = max64(inside, min64(count, ceil_div(max64(0, g->W - g->S + 1 - w), g->stride_w)));
+    taps_inside(h - from, g->dilation_h, to - from, g->R, &r0, &r1);
+    sums += r0 * run, dx += h * g->W * C + r0 * line;
+    for (int64_t i = inside ? 0 : outside; i < count; i = i + 1 == inside ? outside : i + 1) {
+        int64_t left = w + i * g->stride_w, s0 = max64(0, -left), s1 = min64(g->S, g->W - left);
+        for (int64_t r = 0; r < r1 - r0 && s0 < s1; r++)
+            add_run(0, (s1 - s0) * C, sums + i * job->width + r * run + s0 * C, dx + r * line + (left + s0) * C);
+    }
+    for (int64_t class = inside; class < min64(inside + job->classes, outside); class ++)
+        add_class(ceil_div(outside - class, job->classes), r1 - r0, run, sums + class * job->width,
+                  job->classes * job->width, dx + w * C + class * step, job->classes * step, line);
+}
+
+static void scatter_task(void *context, int64_t task, int thread) {
+    const scatter_job *job = context;
+    const fn_conv *g = job->g;
+    int64_t image = task / job->bands, from = task % job->bands * job->band, to = min64(from + job->band, g->H);
+    int64_t line = g->W * g->C, reach = (g->R - 1) * g->dilation_h, first = image * g->H * line;
+    int64_t p0 = max64(0, ceil_div(max64(0, from + g->pad_top - reach), g->stride_h));
+    int64_t p1 = min64(g->P, (to - 1 + g->pad_top) / g->stride_h + 1);
+    REAL *sums = job->sums + thread * SPAN * job->width, *dx = job->dx + first;
+    memset(dx + from * line, 0, (size_t)((to - from) * line) * sizeof(REAL));
+    for (int64_t p = p0; p < p1; p++)
+        for (int64_t q = 0; q < g->Q; q += SPAN) {
+            int64_t count = min64(SPAN, g->Q - q);
+            scatter_products(job, job->dy + ((image * g->P + p) * g->Q + q) * g->K, count, sums);
+            scatter_sums(job, p, q, count, from, to, sums, dx);
+        }
+    if (job->add) add_run(0, (to - from) * line, job->add + first + from * line, dx + from * line);
+}
+
+static void scatter_weights(const scatter_job *job, const REAL *w) {
+    const fn_conv *g = job->g;
+    int64_t taps = g->R * g->S;
+    for (int64_t k = 0; k < g->K; k++, w += g->C * taps)
+        for (int64_t column = 0; column < ceil_div(job->width, PANEL) * PANEL; column++) {
+            REAL *to = job->weights + column / PANEL * PANEL * g->K + k * PANEL + column % PANEL;
+            *to = column < taps * g->C ? w[column % g->C * taps + column / g->C] : 0;
+        }
+}
+
+static fn_status scatter_grad_input(const fn_conv *g, const REAL *dy, const REAL *w, const REAL *add, REAL *dx) {
+    scatter_job job = {.g = g, .dy = dy, .add = add, .dx = dx, .width = ceil_div(g->R * g->S * g->C, LANES) * LANES};
+    if (g->N == 0) return FN_OK;
+    int64_t run_lines =
+        ceil_div(g->S * g->C * (int64_t)sizeof(REAL), 64); /* a store seems to claim all of its vector */
+    job.classes = ceil_div(run_lines * 64 / (int64_t)sizeof(REAL), g->stride_w * g->C);
+    /* Some tasks for each thread.  Bands meet in rows of dy, whose products both compute: they must not be too low. */
+    int64_t wanted = fn_threads() > 1 ? ceil_div(4 * fn_threads(), g->N) : 1;
+    job.band = max64(ceil_div(g->H, wanted), 4 * ((g->R - 1) * g->dilation_h + 1));
+    job.bands = ceil_div(g->H, job.band);
+    int64_t weights = ceil_div(job.width, PANEL) * PANEL * g->K;
+    job.weights = fn_alloc((size_t)(weights + fn_threads() * SPAN * job.width) * sizeof(REAL), FN_SCRATCH);
+    if (!job.weights) return FN_NO_MEMORY;
+    job.sums = job.weights + weights;
+    scatter_weights(&job, w);
+    double work = (double)(g->N * g->P * g->Q) * (double)job.width * (double)(g->K + 2) / LANES;
+    fn_parallel(g->N * job.bands, work, scatter_task, &job);
+    fn_free(job.weights);
+    return FN_OK;
+}

@@ -1,0 +1,306 @@
+/* Convolution at stride 1 by Winograd: F(4x4, 3x3), 36 products where the direct form needs 144, and F(2x2, 5x5), 36 for 100.
+ *
+ *   V[point][tile][C] = B^T d B of each tile's 6x6 inputs, vectorised over channels;
+ *   M[point][panel][tile][lane] = V[point] U[point][panel], 36 matrix products on the transformed weights;
+ *   y = A^T M A, through the epilogue straight into the output.
+ * By blocks, a task is a block of tiles, so small that its V and one panel's M stay in its thread's cache while all of U goes by.
+ * By points, all threads work on a larger block, step after step, a task being a point and a panel, so that U goes by once for
+ * each block: for few tiles, and for weights that no cache holds.  Where all tiles are one block and weights serve this one
+ * execution, U holds a few panels at a time.
+ * The input gradient is the same job on dy with turned weights.  Each output depends on its own tile only: the bits do
+ * not depend on blocks, threads, or how a batch is split.
+ */
+typedef struct {
+    const conv_job *job;
+    tile_grid grid;
+    int by_points;
+    int64_t block, panels, held; /* tiles in a block; panels of outputs, and how many of them U holds at a time */
+    int64_t u_point, v_point, m_point; /* numbers from one point to the next in U, V and M */
+    REAL *u, *zeros;
+    REAL *v, *m; /* by points: of tiles [first, first + count) and panels [panel, panel + some) */
+    int64_t first, count, panel, some;
+} winograd_job;
+
+/* The last panel is one vector wide where that is enough. */
+INLINE int panel_width(const conv_job *job, int64_t panel) { return job->K - panel * PANEL > LANES ? 2 : 1; }
+INLINE REAL *u_of(const winograd_job *w, int64_t panel) { return w->u + panel % w->held * w->job->C * PANEL; }
+INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % w->held * w->block * PANEL; }
+
+/* U[point][panel][c][lane] = G g G^T of the filters of one vector of outputs, k on, of taps x taps numbers each, for input
+ * channels [first, end). */
+INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int64_t first, int64_t end) {
+    const conv_job *job = w->job;
+    const int size = taps * taps, last = size - 1;
+    int flipped = job->w_tap_w < 0;
+    int64_t panel = k / PANEL, width = panel_width(job, panel), lanes = min64(LANES, job->K - k), vector = k % PANEL;
+    int64_t run = job->w_in == size ? LANES : 1; /* channels that are neighbours in memory, and read at once */
+    REAL numbers[LANES * 25 * LANES];
+    if (lanes < LANES) memset(numbers, 0, sizeof(numbers));
+    for (int64_t c = first; c < end; c += run) {
+        int64_t count = min64(run, end - c);
+        const REAL *g = job->w + c * job->w_in + k * job->w_out - (flipped ? last : 0);
+        if (run == 1)
+            for (int64_t i = 0; i < lanes; i++) __builtin_prefetch(g + WINOGRAD_AHEAD * job->w_in + i * job->w_out);
+        transpose(lanes, count * size, g, job->w_out, numbers, LANES);
+        for (int64_t n = 0; n < count; n++) {
+            vec half[5][TILE_IN], column[5], out[TILE_IN];
+            UNROLL_FOR (int i = 0; i < taps; i++) {
+                UNROLL_FOR (int j = 0; j < taps; j++) {
+                    int64_t tap = flipped ? last - i * taps - j : i * taps + j;
+                    column[j] = load(numbers + (n * size + tap) * LANES);
+                }
+                transform_filter(taps, column, half[i]);
+            }
+            REAL *u = u_of(w, panel) + (c + n) * width * LANES + vector;
+            UNROLL_FOR (int j = 0; j < TILE_IN; j++) {
+                UNROLL_FOR (int i = 0; i < taps; i++) column[i] = half[i][j];
+                transform_filter(taps, column, out);
+                UNROLL_FOR (int i = 0; i < TILE_IN; i++) store(u + (i * TILE_IN + j) * w->u_point, out[i]);
+            }
+        }
+    }
+}
+
+static void winograd_filters(void *context, int64_t task, int thread) {
+    const winograd_job *w = context;
+    int64_t vectors = 2 * w->some, k = w->panel * PANEL + task % vectors * LANES;
+    int64_t first = task / vectors * WINOGRAD_FILTERS, end = min64(w->job->C, first + WINOGRAD_FILTERS);
+    (void)thread;
+    if (k >= w->job->K) return;
+    if (w->job->R == 3) vector_filters(3, w, k, first, end);
+    else vector_filters(5, w, k, first, end);
+}
+
+/* V of `count` tiles from `first` on. */
+static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count, REAL *v) {
+    const conv_job *job = w->job;
+    const tile_image image = {job->in,       w->zeros,     job->H,       job->W,
+                              job->in_pixel, w->grid.side, job->first_h, job->first_w};
+    tile_place at = place_of(&w->grid, first);
+    patch tiles[2]; /* this one, and the next, which is fetched meanwhile */
+    locate(TILE_IN, &image, at, &tiles[0]);
+    for (int64_t t = 0; t < count; t++, v += job->C) {
+        const patch *here = &tiles[t & 1], *next = &tiles[~t & 1];
+        if (t + 1 < count) at = next_place(&w->grid, at);
+        locate(TILE_IN, &image, at, &tiles[~t & 1]);
+        int64_t c = 0;
+        for (; c < job->C; c += LANES) {
+            if (w->grid.side == 4) fetch(TILE_IN, 4, next, c);
+            else fetch(TILE_IN, 2, next, c);
+            if (c + LANES <= job->C) input_tile(here, c, LANES, v + c, w->v_point);
+            else input_tile(here, c, job->C - c, v + c, w->v_point);
+        }
+    }
+}
+
+/* M of `height` tiles and one point: rows of V lie `steps` apart, as do rows of M by width*LANES. */
+INLINE void point_tile(const int height, const int width, const REAL *v, int64_t steps, const REAL *u, REAL *m) {
+    vec acc[TILE_ROWS][2];
+    const REAL *rows[TILE_ROWS];
+    UNROLL_FOR (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0}, rows[i] = v + i * steps;
+    for (int64_t t = 0; t < steps; t++, u += width * LANES) {
+        if (width == 2) __builtin_prefetch(u + ROWS_AHEAD * PANEL), __builtin_prefetch(u + ROWS_AHEAD * PANEL + LANES);
+        vec u0 = *(const vec *)u, u1 = width == 2 ? *(const vec *)(u + LANES) : u0;
+        UNROLL_FOR (int i = 0; i < height; i++) {
+            vec value = broadcast(rows[i][t]);
+            acc[i][0] += value * u0;
+            if (width == 2) acc[i][1] += value * u1;
+        }
+    }
+    UNROLL_FOR (int i = 0; i < height; i++)
+        UNROLL_FOR (int j = 0; j < width; j++) store(m + (i * width + j) * LANES, acc[i][j]);
+}
+
+/* Outputs are written whole lines at a time, each of which is first fetched: ask for those of one tile early. */
+INLINE void claim_outputs(const winograd_job *w, int64_t k, tile_place at) {
+    const conv_job *job = w->job;
+    int64_t side = job->pooled ? w->grid.side / 2 : w->grid.side;
+    REAL *out = job->out + at.image * job->out_image + side * (at.row * job->out_row + at.column * job->out_pixel) + k;
+    for (int64_t i = 0; i < side; i++, out += job->out_row)
+        for (int64_t j = 0; j < side; j++) __builtin_prefetch(out + j * job->out_pixel, 1);
+}
+
+/* V and M have room for whole tiles of rows, and what is computed from rows that nobody filled is not read. */
+INLINE void point_product(const int width, int64_t C, int64_t count, const REAL *v, const REAL *u, REAL *m) {
+    for (int64_t t = 0; t < count; t += TILE_ROWS, v += TILE_ROWS * C, m += TILE_ROWS * width * LANES) {
+        if (count - t > HALF_ROWS) point_tile(TILE_ROWS, width, v, C, u, m);
+        else if (count - t > LOW_ROWS) point_tile(HALF_ROWS, width, v, C, u, m);
+        else point_tile(LOW_ROWS, width, v, C, u, m);
+    }
+}
+
+/* M of `count` tiles, one point and one panel, which lies at u; v and m are of the first tile. */
+static __attribute__((noinline)) void winograd_product(const winograd_job *w, int64_t count, int64_t point, int width,
+                                                       const REAL *u, const REAL *v, REAL *m) {
+    u += point * w->u_point, v += point * w->v_point, m += point * w->m_point;
+    if (width == 2) point_product(2, w->job->C, count, v, u, m);
+    else point_product(1, w->job->C, count, v, u, m);
+}
+
+/* One vector of channels, k on, of one tile's side x side outputs, of which `rows` x `columns` are inside the image. */
+INLINE void output_tile(const int side, const int pooled, const conv_job *job, const REAL *m, int64_t stride, int64_t k,
+                        int64_t lanes, int64_t rows, int64_t columns, REAL *out) {
+    vec t[TILE_IN][4], y[4], left[4];
+    vec scale = channels(job->end.scale, k, lanes), shift = channels(job->end.shift, k, lanes);
+    UNROLL_FOR (int i = 0; i < TILE_IN; i++) {
+        vec row[TILE_IN];
+        UNROLL_FOR (int j = 0; j < TILE_IN; j++) row[j] = load(m + (i * TILE_IN + j) * stride);
+        transform_output(side, row, t[i]);
+    }
+    UNROLL_FOR (int j = 0; j < side; j++) {
+        vec column[TILE_IN];
+        if (j >= columns) break;
+        UNROLL_FOR (int i = 0; i < TILE_IN; i++) column[i] = t[i][j];
+        transform_output(side, column, y);
+        if (pooled) {
+            UNROLL_FOR (int i = 0; i < side; i++) y[i] = finish(&job->end, y[i], scale, shift, out, lanes);
+            UNROLL_FOR (int i = 0; i < side; i += 2) {
+                vec best = maximum(maximum(maximum(left[i], y[i]), left[i + 1]), y[i + 1]);
+                if (j & 1 && i < rows) store_part(out + i / 2 * job->out_row + j / 2 * job->out_pixel, best, lanes);
+            }
+            UNROLL_FOR (int i = 0; i < side; i++) left[i] = y[i];
+        } else
+            UNROLL_FOR (int i = 0; i < side; i++) {
+                REAL *to = out + i * job->out_row + j * job->out_pixel;
+                if (i < rows) store_part(to, finish(&job->end, y[i], scale, shift, to, lanes), lanes);
+            }
+    }
+}
+
+INLINE void output_tiles(const int side, const winograd_job *w, int64_t first, int64_t count, int64_t panel,
+                         const REAL *m) {
+    const conv_job *job = w->job;
+    int width = panel_width(job, panel);
+    tile_place at = place_of(&w->grid, first);
+    for (int64_t t = 0; t < count; t++, at = next_place(&w->grid, at)) {
+        int64_t rows = min64(side, job->P - side * at.row), columns = min64(side, job->Q - side * at.column);
+        int64_t apart = job->pooled ? side / 2 : side;
+        REAL *out = job->out + at.image * job->out_image + apart * (at.row * job->out_row + at.column * job->out_pixel);
+        for (int v = 0; v < width; v++, m += LANES) {
+            int64_t k = panel * PANEL + v * LANES, lanes = job->K - k;
+            if (job->pooled) output_tile(side, 1, job, m, w->m_point, k, lanes, rows, columns, out + k);
+            else if (rows == side && columns == side && lanes >= LANES)
+                output_tile(side, 0, job, m, w->m_point, k, LANES, side, side, out + k);
+            else output_tile(side, 0, job, m, w->m_point, k, lanes, rows, columns, out + k);
+        }
+    }
+}
+
+static void winograd_outputs(const winograd_job *w, int64_t first, int64_t count, int64_t panel, const REAL *m) {
+    if (w->grid.side == 4) output_tiles(4, w, first, count, panel, m);
+    else output_tiles(2, w, first, count, panel, m);
+}
+
+static void winograd_block(void *context, int64_t task, int thread) {
+    const winograd_job *w = context;
+    const conv_job *job = w->job;
+    int64_t first = task * w->block, count = min64(w->block, w->grid.count - first);
+    REAL *v = (REAL *)(job->scratch + thread * job->scratch_bytes), *m = v + POINTS * w->v_point;
+    winograd_inputs(w, first, count, v);
+    for (int64_t panel = 0; panel < w->panels; panel++) {
+        const REAL *u = u_of(w, panel);
+        int width = panel_width(job, panel);
+        tile_place at = place_of(&w->grid, first);
+        for (int64_t point = 0; point < POINTS; point++) {
+            if (point < count) {
+                for (int i = 0; i < width; i++) claim_outputs(w, panel * PANEL + i * LANES, at);
+                at = next_place(&w->grid, at);
+            }
+            winograd_product(w, count, point, width, u, v, m);
+        }
+        winograd_outputs(w, first, count, panel, m);
+    }
+}
+
+static void winograd_some_inputs(void *context, int64_t task, int thread) {
+    const winograd_job *w = context;
+    int64_t first = task * WINOGRAD_INPUTS, count = min64(WINOGRAD_INPUTS, w->count - first);
+    (void)thread;
+    winograd_inputs(w, w->first + first, count, w->v + first * w->job->C);
+}
+
+static void winograd_point(void *context, int64_t task, int thread) {
+    const winograd_job *w = context;
+    int64_t point = task / w->some, panel = w->panel + task % w->some;
+    (void)thread;
+    winograd_product(w, w->count, point, panel_width(w->job, panel), u_of(w, panel), w->v, m_of(w, panel));
+}
+
+static void winograd_some_outputs(void *context, int64_t task, int thread) {
+    const winograd_job *w = context;
+    int64_t panel = w->panel + task % w->some, first = task / w->some * WINOGRAD_OUTPUTS;
+    int64_t count = min64(WINOGRAD_OUTPUTS, w->count - first);
+    (void)thread;
+    winograd_outputs(w, w->first + first, count, panel, m_of(w, panel) + first * panel_width(w->job, panel) * LANES);
+}
+
+/* Blocks, and where V, M and U lie; U is followed by C zeros. */
+INLINE winograd_job winograd_layout(const conv_job *job) {
+    winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q, job->R), .panels = ceil_div(job->K, PANEL)};
+    int64_t tile_bytes = POINTS * job->C * (int64_t)sizeof(REAL), panel_bytes = tile_bytes * PANEL;
+    w.by_points =
+        w.panels * panel_bytes > WINOGRAD_CACHED_BYTES || (w.panels > 1 && w.grid.count <= WINOGRAD_FEW_TILES);
+    if (w.by_points) w.block = ceil_div(w.grid.count, ceil_div(w.grid.count, WINOGRAD_FEW_TILES));
+    else {
+        int64_t tiles = min64(36, max64(24, WINOGRAD_BLOCK_BYTES / tile_bytes / TILE_ROWS * TILE_ROWS));
+        w.block = max64(1, min64(tiles, ceil_div(w.grid.count, 2 * fn_threads())));
+    }
+    int64_t rows = ceil_div(w.block, TILE_ROWS) * TILE_ROWS;
+    if (w.block > TILE_ROWS || w.by_points) w.block = rows;
+    w.held = w.panels;
+    if (job->once && w.by_points && w.block >= w.grid.count)
+        w.held = min64(w.panels, max64(1, WINOGRAD_HELD_BYTES / panel_bytes));
+    w.u_point = odd_lines(min64(w.held * PANEL, ceil_div(job->K, LANES) * LANES) * job->C);
+    w.v_point = odd_lines(rows * job->C);
+    w.m_point = odd_lines(rows * (w.by_points ? w.held * PANEL : panel_width(job, 0) * LANES));
+    w.u = job->prepared, w.zeros = w.u + POINTS * w.u_point;
+    return w;
+}
+
+static void winograd_measure(conv_job *job) {
+    winograd_job w = winograd_layout(job);
+    int64_t bytes = POINTS * (w.v_point + w.m_point) * (int64_t)sizeof(REAL);
+    job->prepared_bytes = (POINTS * w.u_point + job->C) * (int64_t)sizeof(REAL);
+    job->shared_bytes = w.by_points ? bytes : 0;
+    job->scratch_bytes = bytes - job->shared_bytes;
+}
+
+static void winograd_some_filters(winograd_job *w) {
+    double work = (double)(w->some * w->job->C) * 200;
+    fn_parallel(2 * w->some * ceil_div(w->job->C, WINOGRAD_FILTERS), work, winograd_filters, w);
+}
+
+static void winograd_prepare(conv_job *job) {
+    winograd_job w = winograd_layout(job);
+    memset(w.zeros, 0, (size_t)job->C * sizeof(REAL));
+    w.some = w.panels;
+    if (w.held == w.panels) winograd_some_filters(&w);
+}
+
+/* All products of some tiles with some filters. */
+static void winograd_points(winograd_job *w) {
+    const conv_job *job = w->job;
+    double outputs = POINTS * (double)w->count * (double)(w->some * PANEL) / LANES;
+    fn_parallel(POINTS * w->some, outputs * (double)job->C, winograd_point, w);
+    fn_parallel(ceil_div(w->count, WINOGRAD_OUTPUTS) * w->some, 8 * outputs, winograd_some_outputs, w);
+}
+
+static void winograd_execute(conv_job *job) {
+    winograd_job w = winograd_layout(job);
+    double numbers = POINTS * (double)job->C / LANES; /* of a tile */
+    if (!w.by_points) {
+        fn_parallel(ceil_div(w.grid.count, w.block), (double)w.grid.count * numbers * (double)job->K, winograd_block,
+                    &w);
+        return;
+    }
+    w.v = (REAL *)job->scratch, w.m = w.v + POINTS * w.v_point;
+    for (w.first = 0; w.first < w.grid.count; w.first += w.block) {
+        w.count = min64(w.block, w.grid.count - w.first);
+        fn_parallel(ceil_div(w.count, WINOGRAD_INPUTS), (double)w.count * 8 * numbers, winograd_some_inputs, &w);
+        for (w.panel = 0; w.panel < w.panels; w.panel += w.held) {
+            w.some = min64(w.held, w.panels - w.panel);
+            if (w.held < w.panels) winograd_some_filters(&w);
+            winograd_points(&w);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+/* The transforms of Winograd's minimal filtering F(7 - r, r), one dimension, on vectors of channels.
+ *
+ * A tile of 6 inputs d and a filter g of r taps give 7 - r outputs y = A^T [(G g) * (B^T d)], with 6 products instead of
+ * 12 for 3 or 4 taps, of 10 for 2 or 5.  The matrices come from interpolation at the points 0, +-a, +-b, infinity (Lavin & Gray 2016; Barabasz
+ * et al. 2018).  With a = 3/4, b = 3/2 the relative L2 error in float32 is half that of the usual 0, +-1, +-2, and all
+ * constants of B and A are exact in binary.  In two dimensions each transform runs over rows, then over columns.
+ */
+#define PA ((REAL)0.75)
+#define PB ((REAL)1.5)
+#define PA2 (PA * PA)
+#define PB2 (PB * PB)
+
+enum { TILE_IN = 6, POINTS = 36 };
+
+/* Below these channels, on either side, or rows or columns of outputs, the direct form is faster (benches/conv_algorithms.py). */
+enum { WINOGRAD_CHANNELS = 8, WINOGRAD_PIXELS = 3 };
+enum {
+    WINOGRAD_FEW_TILES = 128,
+    WINOGRAD_CACHED_BYTES = 24 << 20,
+    WINOGRAD_HELD_BYTES = 4 << 20
+}; /* bytes: of weights */
+enum { WINOGRAD_INPUTS = 6, WINOGRAD_OUTPUTS = 12, WINOGRAD_FILTERS = 32 }; /* tiles, tiles, channels of a task */
+enum { WINOGRAD_AHEAD = 4 };                                               /* channels: what to ask memory for */
+enum { WINOGRAD_BLOCK_BYTES = 640 << 10 };
+enum { WINOGRAD_PART_CHANNELS = 32 * 32, WINOGRAD_PART_BYTES = 384 << 10 };
+enum { WINOGRAD_CHUNK_LEAST_BYTES = 3 << 20, WINOGRAD_CHUNK_MOST_BYTES = 18 << 20 };
+
+/* The choice between direct and Winograd for an R x R kernel at stride 1: of the numbers given here, nothing else. */
+INLINE int choose_winograd(int64_t R, int64_t C, int64_t K, int64_t P, int64_t Q) {
+    if (R != 3 && R != 5) return 0;
+    if (fn_conv_algorithm() != FN_AUTO) return fn_conv_algorithm() == FN_WINOGRAD;
+    return min64(C, K) >= WINOGRAD_CHANNELS && min64(P, Q) >= WINOGRAD_PIXELS;
+}
+
+/* Taps side by side in memory, forwards or backwards (a phase of a strided gradient may meet every other tap). */
+INLINE int is_winograd(const conv_job *job) {
+    int fits = job->R == job->S && job->step_h == 1 && job->step_w == 1 && job->tap_h == 1 && job->tap_w == 1 &&
+               (job->w_tap_w == 1 || job->w_tap_w == -1) && job->w_tap_h == job->S * job->w_tap_w;
+    return fits && choose_winograd(job->R, job->C, job->K, job->P, job->Q);
+}
+
+/* B^T d: the coefficients of x-polynomials that vanish at all points but one.
+ *   0:   (x^2 - a^2)(x^2 - b^2)          +-a: x (x +- a)(x^2 - b^2)
+ *   inf: x (x^2 - a^2)(x^2 - b^2)        +-b: x (x +- b)(x^2 - a^2)          with d_i for x^i */
+INLINE void transform_input(const vec d0, const vec d1, const vec d2, const vec d3, const vec d4, const vec d5,
+                            vec *v) {
+    vec a = broadcast(PA), b = broadcast(PB), minus_a2 = broadcast(-PA2), minus_b2 = broadcast(-PB2);
+    vec product = broadcast(PA2 * PB2), minus_sum = broadcast(-(PA2 + PB2));
+    vec even_a = multiply_add(minus_b2, d2, d4), odd_a = multiply_add(minus_b2, d1, d3);
+    vec even_b = multiply_add(minus_a2, d2, d4), odd_b = multiply_add(minus_a2, d1, d3);
+    v[0] = multiply_add(product, d0, multiply_add(minus_sum, d2, d4));
+    v[1] = multiply_add(a, odd_a, even_a);
+    v[2] = multiply_add(-a, odd_a, even_a);
+    v[3] = multiply_add(b, odd_b, even_b);
+    v[4] = multiply_add(-b, odd_b, even_b);
+    v[5] = multiply_add(product, d1, multiply_add(minus_sum, d3, d5));
+}
+
+/* A^T m, `count` outputs, 2 to 5: y_i = sum over points of x^i m_x; infinity counts for the last. */
+INLINE void transform_output(const int count, const vec *m, vec *y) {
+    const vec sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+    REAL a = PA, b = PB;
+    y[0] = m[0] + sum_a + sum_b;
+    UNROLL_FOR (int i = 1; i < count; i++, a *= PA, b *= PB) {
+        vec of_a = i & 1 ? difference_a : sum_a, of_b = i & 1 ? difference_b : sum_b;
+        vec rest = i == count - 1 ? multiply_add(broadcast(b), of_b, m[5]) : broadcast(b) * of_b;
+        y[i] = multiply_add(broadcast(a), of_a, rest);
+    }
+}
+
+/* G g: g(x) / N_x with N_0 = a^2 b^2, N_a = 2 a^2 (a^2 - b^2), N_b = 2 b^2 (b^2 - a^2); the last tap for infinity. */
+#define SCALE_0 (1 / (PA2 * PB2))
+#define SCALE_A (1 / (2 * PA2 * (PA2 - PB2)))
+#define SCALE_B (1 / (2 * PB2 * (PB2 - PA2)))
+
+/* G g of a filter of 2 to 5 taps; +-x from the even and odd parts of g: g(+-x) = even(x^2) +- x odd(x^2). */
+INLINE void transform_filter(const int taps, const vec *g, vec *u) {
+    const vec x[2] = {broadcast(PA), broadcast(PB)}, scale[2] = {broadcast(SCALE_A), broadcast(SCALE_B)};
+    u[0] = broadcast(SCALE_0) * g[0];
+    UNROLL_FOR (int i = 0; i < 2; i++) {
+        vec square = x[i] * x[i], even = g[0], odd = g[1];
+        if (taps > 2) even = multiply_add(square, taps > 4 ? multiply_add(square, g[4], g[2]) : g[2], even);
+        if (taps > 3) odd = multiply_add(square, g[3], odd);
+        u[1 + 2 * i] = scale[i] * multiply_add(x[i], odd, even);
+        u[2 + 2 * i] = scale[i] * multiply_add(-x[i], odd, even);
+    }
+    u[5] = g[taps - 1];
+}
+
+/* Where tiles of side x side outputs lie in a batch: tile number t is image, row, column. */
+typedef struct {
+    int64_t side, down, across, count;
+} tile_grid;
+
+/* Tiles of P x Q outputs of a kernel of R x R taps. */
+INLINE tile_grid grid_of(int64_t N, int64_t P, int64_t Q, int64_t R) {
+    int64_t side = TILE_IN + 1 - R, down = ceil_div(P, side), across = ceil_div(Q, side);
+    return (tile_grid){side, down, across, N * down * across};
+}
+
+typedef struct {
+    int64_t image, row, column; /* of tiles */
+} tile_place;
+
+INLINE tile_place place_of(const tile_grid *grid, int64_t tile) {
+    int64_t line = tile / grid->across;
+    return (tile_place){line / grid->down, line % grid->down, tile % grid->across};
+}
+
+INLINE tile_place next_place(const tile_grid *grid, tile_place at) {
+    if (++at.column < grid->across) return at;
+    if (++at.row < grid->down) return (tile_place){at.image, at.row, 0};
+    return (tile_place){at.image + 1, 0, 0};
+}
+
+/* Pixels that tiles are cut from; the tile at (row, column) begins at pixel (side*row + first_h, side*column + first_w). */
+typedef struct {
+    const REAL *data, *zeros; /* zeros: what is read outside */
+    int64_t H, W, pixel, side, first_h, first_w;
+} tile_image;
+
+/* Addresses of the pixels of a tile, PATCH of them a row, as whole numbers; a row is computed at once. */
+enum { PATCH = 8 };
+typedef int64_t addresses __attribute__((vector_size(8 * PATCH)));
+typedef struct {
+    addresses rows[TILE_IN];
+} patch;
+
+INLINE const REAL *pixel_of(const patch *p, int i, int j) { return (const REAL *)p->rows[i][j]; }
+
+/* The pixels from the upper left corner of a tile on, `size` rows; what lies outside the image is `zeros`. */
+INLINE void locate(const int size, const tile_image *image, tile_place at, patch *tile) {
+    int64_t row = image->side * at.row + image->first_h, column = image->side * at.column + image->first_w;
+    addresses number = {0, 1, 2, 3, 4, 5, 6, 7}, columns = number + column;
+    addresses zeros = (int64_t)image->zeros - (addresses){0}, inside = (columns >= 0) & (columns < image->W);
+    addresses offsets = columns * (image->pixel * (int64_t)sizeof(REAL)), outside = zeros & ~inside;
+    const char *data =
+        (const char *)image->data + (at.image * image->H + row) * image->W * image->pixel * (int64_t)sizeof(REAL);
+    UNROLL_FOR (int i = 0; i < size; i++, data += image->W * image->pixel * (int64_t)sizeof(REAL))
+        tile->rows[i] = row + i >= 0 && row + i < image->H ? (((int64_t)data + offsets) & inside) | outside : zeros;
+}
+
+/* Ask for channels c on of a patch's pixels ahead of use; tiles go from left to right, so only the last columns are new. */
+INLINE void fetch(const int size, const int columns, const patch *tile, int64_t c) {
+    UNROLL_FOR (int i = 0; i < size; i++)
+        UNROLL_FOR (int j = size - columns; j < size; j++) __builtin_prefetch(pixel_of(tile, i, j) + c);
+}
+
+/* B^T d B of one tile and one vector of channels, to v[point * stride]. */
+INLINE void input_tile(const patch *tile, int64_t c, int64_t lanes, REAL *v, int64_t stride) {
+    vec t[TILE_IN][TILE_IN], out[TILE_IN];
+    UNROLL_FOR (int i = 0; i < TILE_IN; i++) {
+        vec d[TILE_IN];
+        UNROLL_FOR (int j = 0; j < TILE_IN; j++) d[j] = load_part(pixel_of(tile, i, j) + c, lanes);
+        transform_input(d[0], d[1], d[2], d[3], d[4], d[5], t[i]);
+    }
+    UNROLL_FOR (int j = 0; j < TILE_IN; j++) {
+        transform_input(t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j], out);
+        UNROLL_FOR (int i = 0; i < TILE_IN; i++) store_part(v + (i * TILE_IN + j) * stride, out[i], lanes);
+    }
+}
+
+/* At least `size` numbers, as an odd number of cache lines: 36 streams that lie a power of two apart would share a few
+ * sets of the cache. */
+INLINE int64_t odd_lines(int64_t size) {
+    int64_t line = 64 / (int64_t)sizeof(REAL);
+    return (ceil_div(size, line) | 1) * line;
+}

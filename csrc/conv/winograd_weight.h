@@ -1,0 +1,240 @@
+/* The weight gradient of a 3x3 (5x5), stride 1 convolution by Winograd F(3x3, 4x4) or F(5x5, 2x2): a tile's 4x4 (2x2) of dy
+ * is the filter that runs over its 6x6 of x.  Tiles go by in chunks:
+ *   V[point][tile][C] = B^T x B    and    D[point][panel][tile][lane] = G dy G^T,
+ * whose products over the chunk are added to Z[point][C][K].  At the end dw = A^T Z A.
+ *
+ * With few channels Z is small, and transforms weigh more than products: the batch is cut into a fixed number of parts,
+ * each with its own Z, V and D in one thread's cache, and the parts are added in a fixed tree.  With many channels there is one Z
+ * and all threads work on one chunk at a time, first its transforms, then its products; each number of Z has one owner.  When
+ * one chunk holds all tiles, Z and dw are made for a few panels at a time, so that Z stays in the cache.
+ */
+typedef struct {
+    const fn_conv *g;
+    const REAL *x, *dy;
+    REAL *dw, *z, *zeros;
+    tile_grid grid;
+    int64_t chunk, together, parts, panels; /* tiles in a chunk, images that fill one; parts: of images */
+    int64_t held, columns; /* panels that Z holds at a time, and numbers in a row of them */
+    int64_t v_point, d_point, z_point; /* numbers from one point to the next */
+    REAL *v, *d; /* of thread 0; threads lie chunk_size apart when there are parts */
+    int64_t chunk_size;
+    int64_t first, count, panel, some; /* no parts: all threads work on this chunk and panels [panel, panel + some) */
+} winograd_weight_job;
+
+enum { TILES_A_TASK = 4, WINOGRAD_PARTS = 16 };
+
+INLINE void gradient_tile(const int side, const patch *tile, int64_t k, int64_t lanes, REAL *d, int64_t stride) {
+    vec t[4][TILE_IN], dy[4], out[TILE_IN];
+    UNROLL_FOR (int i = 0; i < side; i++) {
+        UNROLL_FOR (int j = 0; j < side; j++) dy[j] = load_part(pixel_of(tile, i, j) + k, lanes);
+        transform_filter(side, dy, t[i]);
+    }
+    UNROLL_FOR (int j = 0; j < TILE_IN; j++) {
+        UNROLL_FOR (int i = 0; i < side; i++) dy[i] = t[i][j];
+        transform_filter(side, dy, out);
+        UNROLL_FOR (int i = 0; i < TILE_IN; i++) store(d + (i * TILE_IN + j) * stride, out[i]);
+    }
+}
+
+/* V and D of tiles [first + from, first + to), to rows [from, to) of a chunk. */
+INLINE void weight_tiles(const int side, const winograd_weight_job *w, int64_t first, int64_t from, int64_t to, REAL *v,
+                         REAL *d) {
+    const fn_conv *g = w->g;
+    const tile_image x = {w->x, w->zeros, g->H, g->W, g->C, side, -g->pad_top, -g->pad_left};
+    const tile_image dy = {w->dy, w->zeros, g->P, g->Q, g->K, side, 0, 0};
+    tile_place at = place_of(&w->grid, first + from);
+    patch pixels[2], gradients[2]; /* of this tile, and of the next, which is fetched meanwhile */
+    locate(TILE_IN, &x, at, &pixels[0]);
+    locate(side, &dy, at, &gradients[0]);
+    for (int64_t t = from; t < to; t++) {
+        int now = (t - from) & 1;
+        int64_t c = 0, k = 0;
+        if (t + 1 < to) at = next_place(&w->grid, at);
+        locate(TILE_IN, &x, at, &pixels[!now]);
+        locate(side, &dy, at, &gradients[!now]);
+        for (; c < g->C; c += LANES) {
+            fetch(TILE_IN, side, &pixels[!now], c);
+            if (c + LANES <= g->C) input_tile(&pixels[now], c, LANES, v + t * g->C + c, w->v_point);
+            else input_tile(&pixels[now], c, g->C - c, v + t * g->C + c, w->v_point);
+        }
+        for (; k < g->K; k += LANES) {
+            REAL *to_d = d + (k / PANEL * w->chunk + t) * PANEL + k % PANEL;
+            fetch(side, side, &gradients[!now], k);
+            if (k + LANES <= g->K) gradient_tile(side, &gradients[now], k, LANES, to_d, w->d_point);
+            else gradient_tile(side, &gradients[now], k, g->K - k, to_d, w->d_point);
+        }
+    }
+}
+
+static void winograd_weight_tiles(const winograd_weight_job *w, int64_t first, int64_t from, int64_t to, REAL *v,
+                                  REAL *d) {
+    if (w->grid.side == 4) weight_tiles(4, w, first, from, to, v, d);
+    else weight_tiles(2, w, first, from, to, v, d);
+}
+
+/* Z[point][all c][one panel] (+)= the products over a chunk of `count` tiles. */
+static void winograd_weight_products(const winograd_weight_job *w, int64_t point, int64_t panel, int64_t count,
+                                     int accumulate, const REAL *v, const REAL *d, REAL *z) {
+    int64_t C = w->g->C;
+    const int64_t start = 0;
+    segments along = {1, count, &start};
+    epilogue add = {NULL, NULL, accumulate ? z : NULL, z, 0};
+    ending end = {&add, 0, min64(PANEL, w->g->K - panel * PANEL)};
+    for (int64_t c = 0, tiles = ceil_div(C, TILE_ROWS), live; tiles > 0; c += live, tiles--) {
+        live = ceil_div(C - c, tiles); /* even heights: low tiles wait for their sums */
+        REAL *outs[TILE_ROWS];
+        for (int i = 0; i < live; i++)
+            outs[i] = z + point * w->z_point + (c + i) * w->columns + panel % w->held * PANEL;
+        column_tile((int)live, v + point * w->v_point + c, C, along, d + point * w->d_point + panel * w->chunk * PANEL,
+                    outs, end);
+    }
+}
+
+/* Add the products of images [first, first + count), whose dy lies at `dy`, to a part's Z; `fresh`: which is new. */
+static void winograd_weight_images(const winograd_weight_job *whole, int64_t first, int64_t count, const REAL *dy,
+                                   int fresh, int64_t part, int thread) {
+    winograd_weight_job w = *whole;
+    REAL *v = w.v + thread * w.chunk_size, *d = w.d + thread * w.chunk_size, *z = w.z + part * POINTS * w.z_point;
+    w.x += first * w.g->H * w.g->W * w.g->C, w.dy = dy;
+    w.grid = grid_of(count, w.g->P, w.g->Q, w.g->R);
+    for (int64_t tile = 0; tile < w.grid.count; tile += w.chunk) {
+        int64_t tiles = min64(w.chunk, w.grid.count - tile);
+        winograd_weight_tiles(&w, tile, 0, tiles, v, d);
+        for (int64_t point = 0; point < POINTS; point++)
+            for (int64_t panel = 0; panel < w.panels; panel++)
+                winograd_weight_products(&w, point, panel, tiles, !fresh || tile > 0, v, d, z);
+    }
+}
+
+static void winograd_weight_part(void *context, int64_t part, int thread) {
+    const winograd_weight_job *w = context;
+    int64_t begin = w->g->N * part / w->parts, end = w->g->N * (part + 1) / w->parts,
+            image = w->g->P * w->g->Q * w->g->K;
+    for (int64_t n = begin; n < end; n += w->together)
+        winograd_weight_images(w, n, min64(w->together, end - n), w->dy + n * image, n == begin, part, thread);
+}
+
+static void winograd_weight_shared_tiles(void *context, int64_t task, int thread) {
+    const winograd_weight_job *w = context;
+    (void)thread;
+    winograd_weight_tiles(w, w->first, task * TILES_A_TASK, min64((task + 1) * TILES_A_TASK, w->count), w->v, w->d);
+}
+
+static void winograd_weight_shared_products(void *context, int64_t task, int thread) {
+    const winograd_weight_job *w = context;
+    (void)thread;
+    winograd_weight_products(w, task / w->some, w->panel + task % w->some, w->count, w->first > 0, w->v, w->d, w->z);
+}
+
+/* A^T Z A of one vector of filters, k on, and input channels [c, end). */
+INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t k, int64_t c, int64_t end) {
+    const int size = taps * taps;
+    const REAL *z = w->z + c * w->columns + k - w->panel * PANEL;
+    REAL numbers[LANES * 25 * LANES], *dw = w->dw + (k * w->g->C + c) * size;
+    while (c < end) {
+        int64_t count = min64(LANES, end - c); /* as many channels lie side by side in dw */
+        for (int64_t n = 0; n < count; n++, z += w->columns) {
+            vec t[TILE_IN][5], line[TILE_IN], out[5];
+            UNROLL_FOR (int i = 0; i < TILE_IN; i++) {
+                UNROLL_FOR (int j = 0; j < TILE_IN; j++) {
+                    const REAL *from = z + (i * TILE_IN + j) * w->z_point;
+                    __builtin_prefetch(from + WINOGRAD_AHEAD * w->columns);
+                    line[j] = load(from);
+                }
+                transform_output(taps, line, t[i]);
+            }
+            UNROLL_FOR (int j = 0; j < taps; j++) {
+                UNROLL_FOR (int i = 0; i < TILE_IN; i++) line[i] = t[i][j];
+                transform_output(taps, line, out);
+                UNROLL_FOR (int i = 0; i < taps; i++) store(numbers + (n * size + taps * i + j) * LANES, out[i]);
+            }
+        }
+        transpose(count * size, min64(LANES, w->g->K - k), numbers, LANES, dw, w->g->C * size);
+        c += count, dw += count * size;
+    }
+}
+
+static void winograd_weight_output(void *context, int64_t task, int thread) {
+    const winograd_weight_job *w = context;
+    int64_t vectors = w->some * 2, k = w->panel * PANEL + task % vectors * LANES;
+    int64_t first = task / vectors * WINOGRAD_FILTERS, end = min64(w->g->C, first + WINOGRAD_FILTERS);
+    (void)thread;
+    if (k >= w->g->K) return;
+    if (w->g->R == 3) weight_output(3, w, k, first, end);
+    else weight_output(5, w, k, first, end);
+}
+
+INLINE int is_winograd_weight(const fn_conv *g) {
+    int fits = g->R == g->S && g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->dilation_w == 1;
+    return fits && g->groups == 1 && choose_winograd(g->R, g->C, g->K, g->P, g->Q);
+}
+
+/* How many parts images are summed up in; 1: all threads work on one sum. */
+INLINE int64_t winograd_weight_parts(const fn_conv *g) {
+    int in_parts = is_winograd_weight(g) && g->C * g->K <= WINOGRAD_PART_CHANNELS && g->N >= WINOGRAD_PARTS / 2;
+    return in_parts ? min64(WINOGRAD_PARTS, g->N) : 1;
+}
+
+/* Sizes, and memory, w.v, that the caller frees. */
+static fn_status winograd_weight_begin(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw,
+                                       winograd_weight_job *job) {
+    winograd_weight_job w = {.g = g, .x = x, .dy = dy, .dw = dw, .grid = grid_of(g->N, g->P, g->Q, g->R)};
+    w.panels = w.held = ceil_div(g->K, PANEL);
+    /* Parts and chunks set the order of summation: they depend on the shape alone. */
+    int64_t row_bytes = POINTS * (int64_t)sizeof(REAL), tile_bytes = row_bytes * (g->C + g->K);
+    w.parts = winograd_weight_parts(g);
+    if (w.parts > 1) w.chunk = max64(24, min64(96, WINOGRAD_PART_BYTES / tile_bytes));
+    else { /* each chunk reads and writes all of Z; where there is one chunk, Z need not exist as a whole */
+        int64_t bytes =
+            max64(WINOGRAD_CHUNK_LEAST_BYTES, min64(WINOGRAD_CHUNK_MOST_BYTES, 2 * row_bytes * g->C * g->K));
+        w.chunk = ceil_div(w.grid.count, ceil_div(w.grid.count, max64(64, min64(512, bytes / tile_bytes))));
+        if (w.chunk >= w.grid.count)
+            w.held = min64(w.panels, max64(1, WINOGRAD_HELD_BYTES / (row_bytes * g->C * PANEL)));
+    }
+    w.columns = w.held * PANEL;
+    w.together = max64(1, w.chunk / (w.grid.down * w.grid.across));
+    w.v_point = odd_lines(w.chunk * g->C);
+    w.d_point = odd_lines(w.panels * w.chunk * PANEL);
+    w.z_point = odd_lines(g->C * w.columns);
+    w.chunk_size = POINTS * (w.v_point + w.d_point);
+    int64_t chunks = w.parts > 1 ? fn_threads() : 1, zeros = max64(g->C, g->K);
+    w.v = fn_alloc((size_t)(chunks * w.chunk_size + w.parts * POINTS * w.z_point + zeros) * sizeof(REAL), FN_SCRATCH);
+    if (!w.v) return FN_NO_MEMORY;
+    w.d = w.v + POINTS * w.v_point, w.z = w.v + chunks * w.chunk_size, w.zeros = w.z + w.parts * POINTS * w.z_point;
+    memset(w.zeros, 0, (size_t)zeros * sizeof(REAL));
+    *job = w;
+    return FN_OK;
+}
+
+/* dw of panels [panel, panel + some). */
+static void winograd_weight_outputs(winograd_weight_job *w) {
+    int64_t C = w->g->C, tasks = w->some * 2 * ceil_div(C, WINOGRAD_FILTERS);
+    fn_parallel(tasks, (double)(C * w->some * PANEL) * 100 / LANES, winograd_weight_output, w);
+}
+
+static void winograd_weight_end(winograd_weight_job *w) {
+    sum_parts(w->parts, POINTS * w->z_point, w->z);
+    w->panel = 0, w->some = w->panels;
+    winograd_weight_outputs(w);
+}
+
+static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw) {
+    winograd_weight_job w;
+    if (winograd_weight_begin(g, x, dy, dw, &w) != FN_OK) return FN_NO_MEMORY;
+    double work = POINTS * (double)(g->C + g->K) / LANES, products = work * (double)min64(g->C, g->K); /* of a tile */
+    if (w.parts > 1) {
+        fn_parallel(w.parts, (double)w.grid.count * products, winograd_weight_part, &w);
+        winograd_weight_end(&w);
+    } else
+        for (w.first = 0; w.first < w.grid.count; w.first += w.chunk) {
+            w.count = min64(w.chunk, w.grid.count - w.first);
+            fn_parallel(ceil_div(w.count, TILES_A_TASK), 4 * (double)w.count * work, winograd_weight_shared_tiles, &w);
+            for (w.panel = 0; w.panel < w.panels; w.panel += w.held) {
+                w.some = min64(w.held, w.panels - w.panel);
+                fn_parallel(POINTS * w.some, (double)w.count * products, winograd_weight_shared_products, &w);
+                if (w.first + w.count == w.grid.count) winograd_weight_outputs(&w);
+            }
+        }
+    fn_free(w.v);
+    return FN_OK;
+}

@@ -1,0 +1,99 @@
+/* Sums over many rows: a fixed partition and a fixed tree, so that the bits depend on neither threads nor ISA. */
+
+/* parts[0] += parts[1] + ..., pairwise: ((0+1)+(2+3))+((4+5)+...); each part has `size` numbers. */
+typedef struct {
+    int64_t parts, size;
+    REAL *data;
+} tree_job;
+
+enum { TREE_BLOCK = 4096 };
+
+static void tree_task(void *context, int64_t task, int thread) {
+    const tree_job *job = context;
+    int64_t first = task * TREE_BLOCK, last = min64(first + TREE_BLOCK, job->size);
+    (void)thread;
+    for (int64_t gap = 1; gap < job->parts; gap *= 2)
+        for (int64_t part = 0; part + gap < job->parts; part += 2 * gap) {
+            REAL *restrict to = job->data + part * job->size;
+            const REAL *restrict from = to + gap * job->size;
+            for (int64_t i = first; i < last; i++) to[i] += from[i];
+        }
+}
+
+static void sum_parts(int64_t parts, int64_t size, REAL *data) {
+    tree_job job = {parts, size, data};
+    if (parts > 1) fn_parallel(ceil_div(size, TREE_BLOCK), (double)parts * (double)size / LANES, tree_task, &job);
+}
+
+/* sum[j] = sum over i of x[i][j]: rows in 64 parts at most, blocks of 64 rows in REAL, blocks added in double.  With an index
+ * only what came from somewhere counts. */
+typedef struct {
+    int64_t rows, columns, parts;
+    const REAL *x;
+    pool_kind kind; /* of the index, or AVERAGE: none */
+    const void *index;
+    double *sums;
+} column_job;
+
+enum { COLUMN_VECTORS = 4 };
+
+/* Add rows [first, end) of `count` vectors of columns, the last of which has `lanes`. */
+INLINE void column_rows(const column_job *job, const pool_kind kind, const int count, int64_t lanes, int64_t column,
+                        int64_t first, int64_t end, double *sums) {
+    vec sum[COLUMN_VECTORS] = {{0}};
+    for (int64_t i = first; i < end; i++)
+        UNROLL_FOR (int v = 0; v < count; v++) {
+            int64_t at = i * job->columns + column + v * LANES;
+            vec value = v < count - 1 ? load(job->x + at) : load_part(job->x + at, lanes);
+            if (kind != AVERAGE) {
+                mask which = load_index(kind, job->index, at, job->rows * job->columns - at);
+                value = blend(which == broadcast_whole(kind == MAX_BYTES ? 255 : -1), (vec){0}, value);
+            }
+            sum[v] += value;
+        }
+    for (int64_t k = 0; k < (count - 1) * LANES + lanes; k++) sums[column + k] += (double)sum[k / LANES][k % LANES];
+}
+
+INLINE void column_blocks(const column_job *job, const pool_kind kind, int64_t first, int64_t last, double *sums) {
+    for (; first < last; first += 64) {
+        int64_t end = min64(first + 64, last);
+        for (int64_t j = 0; j < job->columns; j += COLUMN_VECTORS * LANES) {
+            int64_t count = min64(COLUMN_VECTORS, ceil_div(job->columns - j, LANES));
+            int64_t lanes = min64(LANES, job->columns - j - (count - 1) * LANES);
+            if (count == 4) column_rows(job, kind, 4, lanes, j, first, end, sums);
+            else if (count == 3) column_rows(job, kind, 3, lanes, j, first, end, sums);
+            else if (count == 2) column_rows(job, kind, 2, lanes, j, first, end, sums);
+            else column_rows(job, kind, 1, lanes, j, first, end, sums);
+        }
+    }
+}
+
+static void column_part(void *context, int64_t part, int thread) {
+    const column_job *job = context;
+    int64_t first = job->rows * part / job->parts, last = job->rows * (part + 1) / job->parts;
+    double *sums = job->sums + part * job->columns;
+    (void)thread;
+    memset(sums, 0, (size_t)job->columns * sizeof(double));
+    if (job->kind == AVERAGE) column_blocks(job, AVERAGE, first, last, sums);
+    else if (job->kind == MAX_BYTES) column_blocks(job, MAX_BYTES, first, last, sums);
+    else column_blocks(job, MAX_WORDS, first, last, sums);
+}
+
+static fn_status column_run(column_job job, REAL *sum) {
+    int64_t columns = job.columns;
+    job.parts = max64(1, min64(64, job.rows / 256));
+    job.sums = fn_alloc((size_t)(job.parts * columns) * sizeof(double), FN_SCRATCH);
+    if (!job.sums) return FN_NO_MEMORY;
+    fn_parallel(job.parts, (double)job.rows * (double)columns / LANES, column_part, &job);
+    for (int64_t j = 0; j < columns; j++) {
+        double total = 0;
+        for (int64_t part = 0; part < job.parts; part++) total += job.sums[part * columns + j];
+        sum[j] = (REAL)total;
+    }
+    fn_free(job.sums);
+    return FN_OK;
+}
+
+static fn_status column_sum(int64_t rows, int64_t columns, const void *x, void *sum) {
+    return column_run((column_job){.rows = rows, .columns = columns, .x = x, .kind = AVERAGE}, sum);
+}

@@ -1,0 +1,221 @@
+/* The register tile that every matrix product and convolution ends in, and the panels that it reads.
+ *
+ * A tile is TILE_ROWS x PANEL outputs held in registers, PANEL = 2 vectors.  Operand B comes in panels: for each
+ * step t of the reduction, PANEL consecutive numbers B[t][0..PANEL), 64-byte aligned.  Operand A is read in place,
+ * one broadcast number a row and step:
+ *
+ *   rows    (row_tile):    a row is wherever rows[i] points; step t reads rows[i][segment + t]
+ *   columns (column_tile): step t reads the TILE_ROWS neighbours at base[segment + t*step + i], or half as many at each of
+ *                          two lines; column_tile_over reads B in place, too
+ *
+ * A reduction is cut into equal segments (a filter row, say), which start at offsets[] from the same pointers.
+ * Each output is one chain of FMAs in the order of t, whatever the tile's size: same bits on every ISA and thread.
+ */
+enum {
+    PANEL = 2 * LANES,
+    ROWS_AHEAD = 48,
+    COLUMNS_AHEAD = 16
+}; /* steps ahead for which memory is asked, B by rows, A by columns */
+
+typedef struct {
+    int64_t count, length; /* segments, and steps in each */
+    const int64_t *offsets;
+} segments;
+
+/* acc += B-panel product of `height` rows and `width` vectors. */
+INLINE void row_product(const int height, const int width, vec acc[][2], const REAL *const *rows, segments along,
+                        const REAL *b) {
+    for (int64_t segment = 0; segment < along.count; segment++) {
+        const REAL *a[TILE_ROWS];
+        UNROLL_FOR (int i = 0; i < height; i++) a[i] = rows[i] + along.offsets[segment] + along.length;
+        for (int64_t t = -along.length; t < 0; t++) { /* up to zero: no register for the end, there is none to spare */
+            vec b0 = *(const vec *)b, b1 = width == 2 ? *(const vec *)(b + LANES) : b0;
+            if (width == 2)
+                __builtin_prefetch(b + ROWS_AHEAD * PANEL), __builtin_prefetch(b + ROWS_AHEAD * PANEL + LANES);
+            UNROLL_FOR (int i = 0; i < height; i++) {
+                vec value = broadcast(a[i][t]);
+                acc[i][0] += value * b0;
+                if (width == 2) acc[i][1] += value * b1;
+            }
+            b += PANEL;
+        }
+    }
+}
+
+/* Operand A by columns: neighbours at base and, where there are two lines, as many at base + line. */
+typedef struct {
+    const REAL *base;
+    int64_t step, line;
+    int lines;
+} neighbours;
+
+/* Operand B where it need not be a packed panel, and what to ask memory for meanwhile: a line each step. */
+typedef struct {
+    const REAL *b;
+    int64_t step;
+    const char *soon;
+    int64_t soon_step; /* bytes */
+} stream;
+
+/* packed: of.b is a panel, and A is asked for instead. */
+INLINE void column_product(const int height, const int lines, const int width, vec acc[][2], neighbours from,
+                           segments along, const int packed, stream of) {
+    const int run = height / lines;
+    for (int64_t segment = 0; segment < along.count; segment++) {
+        const REAL *a = from.base + along.offsets[segment];
+        for (int64_t t = 0; t < along.length; t++) {
+            vec b0 = load(of.b), b1 = width == 2 ? load(of.b + LANES) : b0;
+            if (!packed) __builtin_prefetch(of.soon);
+            else __builtin_prefetch(a + COLUMNS_AHEAD * from.step);
+            UNROLL_FOR (int i = 0; i < height; i++) {
+                vec value = broadcast(i < run ? a[i] : a[from.line + i - run]);
+                acc[i][0] += value * b0;
+                if (width == 2) acc[i][1] += value * b1;
+            }
+            a += from.step;
+            of.b += packed ? PANEL : of.step;
+            if (!packed) of.soon += of.soon_step;
+        }
+    }
+}
+
+/* Where a tile's outputs go: `columns` <= PANEL of each row, channels `first` on, through an epilogue. */
+typedef struct {
+    const epilogue *end;
+    int64_t first, columns;
+} ending;
+
+INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *const *c, ending end) {
+    const epilogue e = *end.end;
+    vec scale[2], shift[2];
+    UNROLL_FOR (int v = 0; v < width; v++) {
+        int64_t lanes = end.columns - v * LANES;
+        scale[v] = channels(e.scale, end.first + v * LANES, lanes),
+        shift[v] = channels(e.shift, end.first + v * LANES, lanes);
+    }
+    if (!e.scale && !e.add && !e.relu) {
+        if (e.shift)
+            UNROLL_FOR (int i = 0; i < height; i++)
+                UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] += shift[v];
+        if (end.columns == width * LANES)
+            UNROLL_FOR (int i = 0; i < height; i++)
+                UNROLL_FOR (int v = 0; v < width; v++) store(c[i] + end.first + v * LANES, acc[i][v]);
+        else
+            UNROLL_FOR (int i = 0; i < height; i++) {
+                if (width == 2) store(c[i] + end.first, acc[i][0]);
+                store_part(c[i] + end.first + (width - 1) * LANES, acc[i][width - 1],
+                           end.columns - (width - 1) * LANES);
+            }
+    } else
+        UNROLL_FOR (int i = 0; i < height; i++)
+            UNROLL_FOR (int v = 0; v < width; v++) {
+                REAL *to = c[i] + end.first + v * LANES;
+                int64_t lanes = end.columns - v * LANES;
+                store_part(to, finish(&e, acc[i][v], scale[v], shift[v], to, lanes), lanes);
+            }
+}
+
+INLINE void row_tile_sized(const int height, const int width, const REAL *const *rows, segments along, const REAL *b,
+                           REAL *const *c, ending end) {
+    vec acc[TILE_ROWS][2];
+    UNROLL_FOR (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
+    row_product(height, width, acc, rows, along, b);
+    tile_end(height, width, acc, c, end);
+}
+
+INLINE void column_tile_sized(const int height, const int lines, const int width, neighbours from, segments along,
+                              const int packed, stream of, REAL *const *c, ending end) {
+    vec acc[TILE_ROWS][2];
+    if (height > TILE_ROWS) return;
+    UNROLL_FOR (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
+    column_product(height, lines, width, acc, from, along, packed, of);
+    tile_end(height, width, acc, c, end);
+}
+
+enum { HALF_ROWS = (TILE_ROWS + 1) / 2, LOW_ROWS = (TILE_ROWS + 5) / 6 };
+
+/* Every height has a tile of its own: few rows cost little, and nothing beside them is read. */
+#if TILE_ROWS == 12
+#define HEIGHTS(HEIGHT) \
+    HEIGHT(1)           \
+    HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6) HEIGHT(7) HEIGHT(8) HEIGHT(9) HEIGHT(10) HEIGHT(11) HEIGHT(12)
+#elif TILE_ROWS == 8
+#define HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6) HEIGHT(7) HEIGHT(8)
+#elif TILE_ROWS == 6
+#define HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6)
+#else
+#define HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4)
+#endif
+
+static __attribute__((noinline)) void row_tile(int height, const REAL *const *rows, segments along, const REAL *b,
+                                               REAL *const *c, ending end) {
+#define ROW_HEIGHT(height) \
+    case height: row_tile_sized(height, 2, rows, along, b, c, end); break;
+#define LOW_ROW_HEIGHT(height) \
+    case height: row_tile_sized(height, 1, rows, along, b, c, end); break;
+    if (end.columns > LANES) switch (height) {
+            HEIGHTS(ROW_HEIGHT)
+        }
+    else switch (height) {
+            HEIGHTS(LOW_ROW_HEIGHT)
+        }
+}
+
+/* `run` neighbours of each line; two lines have 2 * run <= TILE_ROWS. */
+static __attribute__((noinline)) void column_tile_over(int run, neighbours from, segments along, stream of,
+                                                       REAL *const *c, ending end) {
+#define COLUMN_HEIGHT(run) \
+    case run: column_tile_sized(run, 1, 2, from, along, 0, of, c, end); break;
+#define LOW_COLUMN_HEIGHT(run) \
+    case run: column_tile_sized(run, 1, 1, from, along, 0, of, c, end); break;
+#define PAIR_HEIGHT(run) \
+    case run: column_tile_sized(2 * run, 2, 2, from, along, 0, of, c, end); break;
+#define LOW_PAIR_HEIGHT(run) \
+    case run: column_tile_sized(2 * run, 2, 1, from, along, 0, of, c, end); break;
+    if (from.lines == 2 && end.columns > LANES) switch (run) {
+            HEIGHTS(PAIR_HEIGHT)
+        }
+    else if (from.lines == 2) switch (run) {
+            HEIGHTS(LOW_PAIR_HEIGHT)
+        }
+    else if (end.columns > LANES) switch (run) {
+            HEIGHTS(COLUMN_HEIGHT)
+        }
+    else switch (run) {
+            HEIGHTS(LOW_COLUMN_HEIGHT)
+        }
+}
+
+static __attribute__((noinline)) void column_tile(int run, const REAL *base, int64_t step, segments along,
+                                                  const REAL *b, REAL *const *c, ending end) {
+    const neighbours from = {base, step, 0, 1};
+    const stream of = {.b = b};
+#define PANEL_HEIGHT(run) \
+    case run: column_tile_sized(run, 1, 2, from, along, 1, of, c, end); break;
+#define LOW_PANEL_HEIGHT(run) \
+    case run: column_tile_sized(run, 1, 1, from, along, 1, of, c, end); break;
+    if (end.columns > LANES) switch (run) {
+            HEIGHTS(PANEL_HEIGHT)
+        }
+    else switch (run) {
+            HEIGHTS(LOW_PANEL_HEIGHT)
+        }
+}
+
+/* B[t][lane] = source[t*step + lane*lane_step] for t < steps; zeros in lanes >= columns. */
+static void pack_panel(int64_t steps, int64_t columns, const REAL *source, int64_t step, int64_t lane_step, REAL *b) {
+    if (lane_step == 1)
+        for (int64_t t = 0; t < steps; t++) {
+            const REAL *from = source + t * step;
+            store(b + t * PANEL, load_part(from, columns));
+            store(b + t * PANEL + LANES, load_part(from + LANES, columns - LANES));
+        }
+    else if (step == 1) {
+        if (columns < PANEL) memset(b, 0, (size_t)(steps * PANEL) * sizeof(REAL));
+        transpose(columns, steps, source, lane_step, b, PANEL);
+    } else
+        for (int64_t lane = 0; lane < PANEL; lane++) {
+            const REAL *from = source + lane * lane_step;
+            for (int64_t t = 0; t < steps; t++) b[t * PANEL + lane] = lane < columns ? from[t * step] : 0;
+        }
+}

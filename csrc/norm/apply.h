@@ -1,0 +1,164 @@
+/* Batch norm, element by element:
+ *   y = max((x - mean)*scale + shift + add, 0)    and    dx = dy*slope + ((x - mean)*scale + shift),
+ * where dy counts if (x - mean)*slope + gate > 0.  The coefficients of a channel repeat with a period of some rows that make
+ * whole pairs of vectors, unless C is large and odd.
+ */
+typedef struct {
+    int64_t period;
+    int flags; /* what a formula has, of the following */
+    const REAL *x, *dy, *add;
+    REAL *y, *tables;
+} affine_job;
+
+enum { HAS_X = 1, HAS_DY = 2, HAS_GATE = 4, HAS_ADD = 8, HAS_RELU = 16, IS_LARGE = 32 };
+enum { MEAN, SCALE, SHIFT, SLOPE, GATE, TABLES }; /* a period each; x - mean is exact near the mean */
+enum { AFFINE_TASK = 16384, AFFINE_PERIOD = 2048, AFFINE_BLOCK = 4096 };
+
+/* `vectors` neighbouring vectors of columns, from number i on, one period after the other up to `last`; the last vector has
+ * `lanes` columns.  The coefficients stay in registers. */
+INLINE void affine_columns(const affine_job *given, const int flags, const int vectors, const int whole, int64_t column,
+                           int64_t lanes, int64_t first, int64_t last) {
+    const affine_job job = *given;
+    const int large = whole && flags & IS_LARGE;
+    vec t[TABLES][2];
+    UNROLL_FOR (int k = 0; k < TABLES; k++)
+        UNROLL_FOR (int v = 0; v < vectors; v++)
+            t[k][v] = column_load(v, vectors, job.tables + k * job.period + column, lanes);
+    for (int64_t i = first + column; i < last; i += job.period)
+        UNROLL_FOR (int v = 0; v < vectors; v++) {
+            int64_t at = i + v * LANES, here = whole ? LANES : min64(v < vectors - 1 ? LANES : lanes, last - at);
+            vec value = {0}, d = {0};
+            if (large && flags & HAS_X) __builtin_prefetch(job.x + at + AFFINE_BLOCK);
+            if ((large || flags & HAS_GATE) && flags & HAS_DY) __builtin_prefetch(job.dy + at + AFFINE_BLOCK);
+            if (flags & (HAS_X | HAS_GATE)) d = load_part(job.x + at, here) - t[MEAN][v];
+            if (flags & HAS_X) value = multiply_add(d, t[SCALE][v], t[SHIFT][v]);
+            if (flags & HAS_DY) {
+                vec g = load_part(job.dy + at, here);
+                if (flags & HAS_GATE) g = blend(multiply_add(d, t[SLOPE][v], t[GATE][v]) > (vec){0}, g, (vec){0});
+                value = multiply_add(g, t[SLOPE][v], value);
+            }
+            if (flags & HAS_ADD) value += load_part(job.add + at, here);
+            if (flags & HAS_RELU) value = rectify(value);
+            if (large) store_around(job.y + at, value);
+            else store_part(job.y + at, value, here);
+        }
+}
+
+INLINE void affine_block(const affine_job *job, const int flags, int64_t first, int64_t last) {
+    int64_t period = job->period, column = 0, whole = first + (last - first) / period * period;
+    for (; column + 2 * LANES <= period; column += 2 * LANES) {
+        affine_columns(job, flags, 2, 1, column, LANES, first, whole);
+        affine_columns(job, flags, 2, 0, column, LANES, whole, last);
+    }
+    for (; column < period; column += LANES)
+        affine_columns(job, flags, 1, 0, column, min64(LANES, period - column), first, last);
+}
+
+/* Blocks that stay in the first cache while pairs of columns go over them. */
+INLINE void affine_rows(const affine_job *job, const int flags, int64_t first, int64_t last) {
+    int64_t step = job->period * max64(1, AFFINE_BLOCK / job->period);
+    for (; first < last; first += step) affine_block(job, flags, first, min64(first + step, last));
+}
+
+/* Numbers [first, last), of which `first` belongs to channel 0. */
+static void affine_some(const affine_job *job, int64_t first, int64_t last) {
+    switch (job->flags) {
+#define AFFINE_CASE(flags)                                   \
+    case flags: affine_rows(job, flags, first, last); break; \
+    case (flags) | IS_LARGE: affine_rows(job, (flags) | IS_LARGE, first, last), store_fence(); break;
+        AFFINE_CASE(HAS_X)
+        AFFINE_CASE(HAS_X | HAS_RELU)
+        AFFINE_CASE(HAS_X | HAS_ADD)
+        AFFINE_CASE(HAS_X | HAS_ADD | HAS_RELU)
+        AFFINE_CASE(HAS_X | HAS_DY)
+        AFFINE_CASE(HAS_X | HAS_DY | HAS_GATE)
+        AFFINE_CASE(HAS_DY)
+        AFFINE_CASE(HAS_DY | HAS_GATE)
+    }
+}
+
+/* What a pass multiplies with, C doubles each. */
+typedef struct {
+    const double *mean, *scale, *shift, *slope, *gate; /* the last two: or NULL */
+} affine_factors;
+
+/* Fill the job's period and tables, which the caller frees. */
+static fn_status affine_tables(int64_t C, affine_factors by, affine_job *job) {
+    int64_t fold = 1;
+    while (fold * C % (2 * LANES) && (fold + 1) * C <= AFFINE_PERIOD) fold++;
+    int64_t period = job->period = (fold * C % (2 * LANES) ? 1 : fold) * C;
+    REAL *tables = job->tables = fn_alloc((size_t)(TABLES * period) * sizeof(REAL), FN_SCRATCH);
+    if (!tables) return FN_NO_MEMORY;
+    memset(tables, 0, (size_t)(TABLES * period) * sizeof(REAL));
+    for (int64_t j = 0; j < period; j++) {
+        int64_t c = j % C;
+        tables[j] = (REAL)by.mean[c];
+        fill_entry(tables + j, tables + SCALE * period + j, tables + SHIFT * period + j, by.mean[c], by.scale[c],
+                   by.shift[c]);
+        if (by.gate)
+            fill_entry(tables + j, tables + SLOPE * period + j, tables + GATE * period + j, by.mean[c], by.slope[c],
+                       by.gate[c]);
+        else if (by.slope) tables[SLOPE * period + j] = (REAL)by.slope[c];
+    }
+    return FN_OK;
+}
+
+typedef struct {
+    const affine_job *job;
+    int64_t size, step;
+} affine_run;
+
+static void affine_task(void *context, int64_t task, int thread) {
+    const affine_run *run = context;
+    (void)thread;
+    affine_some(run->job, task * run->step, min64((task + 1) * run->step, run->size));
+}
+
+static void affine_all(const affine_job *given, int64_t size) {
+    affine_job job = *given;
+    if (is_large(job.y, job.period * (int64_t)sizeof(REAL), size * (int64_t)sizeof(REAL))) job.flags |= IS_LARGE;
+    affine_run run = {&job, size, job.period * max64(1, AFFINE_TASK / job.period)};
+    fn_parallel(ceil_div(size, run.step), 2 * (double)size / LANES, affine_task, &run);
+}
+
+static fn_status norm_apply(const fn_norm *n, const void *x, const void *add, void *y) {
+    int64_t C = n->C, size = n->images * n->pixels * C;
+    if (size == 0) return FN_OK;
+    double *scale = fn_alloc((size_t)(2 * C) * sizeof(double), FN_SCRATCH);
+    if (!scale) return FN_NO_MEMORY;
+    norm_factors(n, scale, scale + C);
+    affine_job job = {.flags = HAS_X | (add ? HAS_ADD : 0) | (n->relu ? HAS_RELU : 0), .x = x, .add = add, .y = y};
+    fn_status status = affine_tables(C, (affine_factors){n->mean, scale, scale + C, NULL, NULL}, &job);
+    if (status == FN_OK) affine_all(&job, size);
+    fn_free(job.tables);
+    fn_free(scale);
+    return status;
+}
+
+/* The job of the input gradient, with tables that the caller frees; dgamma, dbeta: NULL where statistics were fixed. */
+static fn_status norm_gradient(const fn_norm *n, const double *dgamma, const double *dbeta, affine_job *job) {
+    int64_t C = n->C;
+    double *slope = fn_alloc((size_t)(4 * C) * sizeof(double), FN_SCRATCH), *beta = slope + C, *scale = beta + C;
+    double *shift = scale + C, rows = (double)(n->images * n->pixels);
+    if (!slope) return FN_NO_MEMORY;
+    norm_factors(n, slope, beta);
+    for (int64_t c = 0; c < C; c++) {
+        scale[c] = dgamma ? -slope[c] * n->inverse_std[c] * dgamma[c] / rows : 0;
+        shift[c] = dbeta ? -slope[c] * dbeta[c] / rows : 0;
+    }
+    job->flags = HAS_DY | (dgamma ? HAS_X : 0) | (n->relu ? HAS_GATE : 0);
+    affine_factors by = {n->mean, scale, shift, slope, n->relu ? beta : NULL};
+    fn_status status = affine_tables(C, by, job);
+    fn_free(slope);
+    return status;
+}
+
+static fn_status norm_backward(const fn_norm *n, const void *dy, const void *x, const double *dgamma,
+                               const double *dbeta, void *dx) {
+    affine_job job = {.x = x, .dy = dy, .y = dx};
+    if (n->images * n->pixels * n->C == 0) return FN_OK;
+    fn_status status = norm_gradient(n, dgamma, dbeta, &job);
+    if (status == FN_OK) affine_all(&job, n->images * n->pixels * n->C);
+    fn_free(job.tables);
+    return status;
+}

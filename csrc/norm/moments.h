@@ -1,0 +1,242 @@
+/* Batch norm over x (images*pixels, C): the statistics of each channel, and the two sums of their gradient.
+ *
+ * Images in 64 parts at most (the rows, where there are few images), a part in blocks of 64 rows that stay in cache; a block
+ * is reduced in REAL, blocks and parts are combined in double, always in the same order.  With few channels, `fold` rows
+ * are looked at as one wide row.  The partition depends on the shape alone, never on the width of vectors, and a part of
+ * whole images may be reduced as soon as a convolution has written it (conv_norm.h).
+ */
+typedef struct {
+    int64_t images, pixels, C, parts;
+    const REAL *x, *dy;
+    const REAL *tables; /* mean, and scale and shift of the gate: PERIODS of each channel as columns repeat; with dy */
+    int gated_by_x; /* dy counts where (x - mean)*scale + shift > 0 */
+    const REAL *y; /* dy counts where y > 0, and goes to `gated`; or NULL */
+    REAL *gated;
+    double *first, *second; /* (parts, C): mean and sum of squares; or the sums of dy and of dy*(x - mean) */
+} norm_job;
+
+enum { NORM_ROWS = 64, NORM_WIDE = 320, NORM_IMAGES = 16 };
+
+/* The least number of rows that together fill whole groups of 64 columns, if they are not too wide. */
+INLINE int64_t fold_of(int64_t C) {
+    for (int64_t fold = 1; fold * C <= NORM_WIDE; fold++)
+        if (fold * C % 64 == 0) return fold;
+    return 1;
+}
+
+/* Shapes choose the partition; from NORM_IMAGES images on, parts are whole images. */
+INLINE int64_t norm_parts(int64_t images, int64_t pixels) {
+    int64_t parts = max64(1, min64(64, images * pixels / 256));
+    return images < NORM_IMAGES ? parts : min64(parts, images);
+}
+
+/* The first row of a part. */
+INLINE int64_t part_start(const norm_job *job, int64_t part) {
+    if (job->images < NORM_IMAGES) return job->images * job->pixels * part / job->parts;
+    return job->images * part / job->parts * job->pixels;
+}
+
+/* Chan, Golub, LeVeque 1983: add `count` numbers of mean `mean` and sum of squared deviations `squares` to a total. */
+INLINE void combine(double *to_mean, double *to_squares, double share, double before, double mean, double squares) {
+    double delta = mean - *to_mean;
+    *to_mean += delta * share;
+    *to_squares += squares + delta * delta * (before * share);
+}
+
+/* Up to 4 vectors of neighbouring columns: all whole but the last, which has `lanes`. */
+INLINE vec column_load(const int v, const int vectors, const REAL *p, int64_t lanes) {
+    return v < vectors - 1 ? load(p + v * LANES) : load_part(p + v * LANES, lanes);
+}
+
+/* A block of rows: its mean in REAL is the pivot; then, with d = x - pivot (exact where it matters),
+ * mean = pivot + sum d / n and squares = sum d^2 - (sum d)^2 / n. */
+INLINE void moments_block(const int vectors, const REAL *x, int64_t step, int64_t rows, int64_t lanes, double before,
+                          double *mean, double *squares) {
+    vec pivot[4] = {{0}}, sum[4] = {{0}}, square[4] = {{0}};
+    const vec inverse = broadcast(1 / (REAL)rows);
+    for (int64_t i = 0; i < rows; i++)
+        UNROLL_FOR (int v = 0; v < vectors; v++) pivot[v] += column_load(v, vectors, x + i * step, lanes);
+    UNROLL_FOR (int v = 0; v < vectors; v++) pivot[v] *= inverse;
+    for (int64_t i = 0; i < rows; i++)
+        UNROLL_FOR (int v = 0; v < vectors; v++) {
+            vec d = column_load(v, vectors, x + i * step, lanes) - pivot[v];
+            __builtin_prefetch(x + (i + NORM_ROWS) * step + v * LANES); /* the next block */
+            sum[v] += d;
+            square[v] = multiply_add(d, d, square[v]);
+        }
+    REAL p[4 * LANES], s[4 * LANES], q[4 * LANES];
+    UNROLL_FOR (int v = 0; v < vectors; v++)
+        store(p + v * LANES, pivot[v]), store(s + v * LANES, sum[v]), store(q + v * LANES, square[v]);
+    double one = 1 / (double)rows, share = (double)rows / (before + (double)rows);
+    for (int64_t k = 0; k < (vectors - 1) * LANES + lanes; k++) {
+        double shift = (double)s[k] * one;
+        combine(mean + k, squares + k, share, before, (double)p[k] + shift, (double)q[k] - (double)s[k] * shift);
+    }
+}
+
+/* A block of rows: sum dy and sum dy*(x - mean), added to double totals. */
+typedef enum { UNGATED, GATED_BY_X, GATED_BY_Y } gating;
+
+/* How many rows ahead gated numbers are asked for: compilers load them under the mask, which waits for x. */
+enum { GATED_AHEAD = 16 };
+
+INLINE void sums_block(const gating gate, const int vectors, const norm_job *job, int64_t at, int64_t step,
+                       int64_t column, int64_t rows, int64_t lanes, double *beta, double *gamma) {
+    vec mean[4], scale[4], shift[4], first[4] = {{0}}, second[4] = {{0}};
+    const REAL *tables = job->tables + column;
+    UNROLL_FOR (int v = 0; v < vectors; v++) {
+        mean[v] = column_load(v, vectors, tables, lanes);
+        if (gate != GATED_BY_X) continue;
+        scale[v] = column_load(v, vectors, tables + max64(NORM_WIDE, job->C), lanes);
+        shift[v] = column_load(v, vectors, tables + 2 * max64(NORM_WIDE, job->C), lanes);
+    }
+    for (int64_t i = 0; i < rows; i++, at += step)
+        UNROLL_FOR (int v = 0; v < vectors; v++) {
+            if (gate != UNGATED) __builtin_prefetch(job->dy + at + GATED_AHEAD * step + v * LANES);
+            vec d = column_load(v, vectors, job->x + at, lanes) - mean[v],
+                g = column_load(v, vectors, job->dy + at, lanes);
+            if (gate == GATED_BY_X) g = blend(multiply_add(d, scale[v], shift[v]) > (vec){0}, g, (vec){0});
+            if (gate == GATED_BY_Y) {
+                g = blend(column_load(v, vectors, job->y + at, lanes) > (vec){0}, g, (vec){0});
+                store_part(job->gated + at + v * LANES, g, v < vectors - 1 ? LANES : lanes);
+            }
+            first[v] += g;
+            second[v] = multiply_add(g, d, second[v]);
+        }
+    REAL b[4 * LANES], g[4 * LANES];
+    UNROLL_FOR (int v = 0; v < vectors; v++) store(b + v * LANES, first[v]), store(g + v * LANES, second[v]);
+    for (int64_t k = 0; k < (vectors - 1) * LANES + lanes; k++) beta[k] += (double)b[k], gamma[k] += (double)g[k];
+}
+
+INLINE void norm_block(const int vectors, const norm_job *job, int64_t at, int64_t step, int64_t column, int64_t rows,
+                       int64_t lanes, double before, double *a, double *b) {
+    if (!job->dy) moments_block(vectors, job->x + at, step, rows, lanes, before, a, b);
+    else if (job->y) sums_block(GATED_BY_Y, vectors, job, at, step, column, rows, lanes, a, b);
+    else if (job->gated_by_x) sums_block(GATED_BY_X, vectors, job, at, step, column, rows, lanes, a, b);
+    else sums_block(UNGATED, vectors, job, at, step, column, rows, lanes, a, b);
+}
+
+/* `rows` rows of `columns` numbers from number `at` on, into a[columns] and b[columns]. */
+static void norm_rows(const norm_job *job, int64_t at, int64_t rows, int64_t columns, double *a, double *b) {
+    for (int64_t row = 0; row < rows; row += NORM_ROWS) {
+        int64_t count = min64(NORM_ROWS, rows - row), first = at + row * columns;
+        for (int64_t c = 0, vectors; c < columns; c += vectors * LANES) {
+            int64_t left = ceil_div(columns - c, LANES);
+            vectors = left == 5 ? 3 : min64(left, 4); /* not one alone, if possible: chains of additions need company */
+            int64_t lanes = min64(LANES, columns - c - (vectors - 1) * LANES);
+            switch (vectors) {
+            case 4: norm_block(4, job, first + c, columns, c, count, lanes, (double)row, a + c, b + c); break;
+            case 3: norm_block(3, job, first + c, columns, c, count, lanes, (double)row, a + c, b + c); break;
+            case 2: norm_block(2, job, first + c, columns, c, count, lanes, (double)row, a + c, b + c); break;
+            default: norm_block(1, job, first + c, columns, c, count, lanes, (double)row, a + c, b + c);
+            }
+        }
+    }
+}
+
+INLINE void combine_all(const norm_job *job, int64_t before, int64_t count, const double *a, const double *b,
+                        double *to_a, double *to_b) {
+    double share = (double)count / ((double)before + (double)count);
+    for (int64_t c = 0; c < job->C && count > 0; c++)
+        if (job->dy) to_a[c] += a[c], to_b[c] += b[c];
+        else combine(to_a + c, to_b + c, share, (double)before, a[c], b[c]);
+}
+
+static void norm_part(void *context, int64_t part, int thread) {
+    const norm_job *job = context;
+    int64_t first = part_start(job, part), rows = part_start(job, part + 1) - first, C = job->C, fold = fold_of(C);
+    double *a = job->first + part * C, *b = job->second + part * C, wide[2][NORM_WIDE];
+    (void)thread;
+    memset(a, 0, (size_t)C * sizeof(double)), memset(b, 0, (size_t)C * sizeof(double));
+    if (fold == 1) {
+        norm_rows(job, first * C, rows, C, a, b);
+        return;
+    }
+    int64_t count = rows / fold, rest = rows % fold;
+    memset(wide, 0, sizeof wide);
+    norm_rows(job, first * C, count, fold * C, wide[0], wide[1]);
+    for (int64_t f = 0; f < fold; f++) combine_all(job, f * count, count, wide[0] + f * C, wide[1] + f * C, a, b);
+    memset(wide, 0, sizeof wide);
+    norm_rows(job, (first + count * fold) * C, rest, C, wide[0], wide[1]);
+    combine_all(job, count * fold, rest, wide[0], wide[1], a, b);
+}
+
+/* Sums go backwards through what was written forwards, and what follows them (norm_apply.h) goes forwards again: what was
+ * touched last may still be in the cache. */
+static void norm_task(void *context, int64_t task, int thread) {
+    const norm_job *job = context;
+    norm_part(context, job->parts - 1 - task, thread);
+}
+
+/* x -> (x - mean)*scale + shift with a mean rounded to REAL: what rounding left goes into the shift. */
+INLINE void fill_entry(const REAL *mean, REAL *scale, REAL *shift, double exact_mean, double exact_scale,
+                       double exact_shift) {
+    *scale = (REAL)exact_scale;
+    *shift = (REAL)(exact_shift - (exact_mean - (double)*mean) * (double)*scale);
+}
+
+/* scale = gamma * inverse_std, shift = beta. */
+static void norm_factors(const fn_norm *n, double *scale, double *shift) {
+    const REAL *gamma = n->gamma, *beta = n->beta;
+    for (int64_t c = 0; c < n->C; c++) {
+        scale[c] = gamma ? n->inverse_std[c] * (double)gamma[c] : n->inverse_std[c];
+        shift[c] = beta ? (double)beta[c] : 0;
+    }
+}
+
+/* Room for the results of all parts. */
+static fn_status norm_begin(norm_job *job) {
+    job->parts = norm_parts(job->images, job->pixels);
+    job->first = fn_alloc((size_t)(2 * job->parts * job->C) * sizeof(double), FN_SCRATCH);
+    job->second = job->first + job->parts * job->C;
+    return job->first ? FN_OK : FN_NO_MEMORY;
+}
+
+/* All parts in order: mean and biased variance, or the two sums. */
+static void norm_end(norm_job *job, double *first, double *second) {
+    memset(first, 0, (size_t)job->C * sizeof(double)), memset(second, 0, (size_t)job->C * sizeof(double));
+    for (int64_t part = 0; part < job->parts; part++) {
+        int64_t from = part_start(job, part), count = part_start(job, part + 1) - from;
+        combine_all(job, from, count, job->first + part * job->C, job->second + part * job->C, first, second);
+    }
+    int64_t rows = job->images * job->pixels;
+    for (int64_t c = 0; c < job->C && !job->dy && rows > 0; c++) second[c] /= (double)rows;
+    fn_free(job->first);
+}
+
+INLINE void norm_run(norm_job *job) {
+    fn_parallel(job->parts, (double)(job->images * job->pixels) * (double)job->C / LANES, norm_task, job);
+}
+
+static fn_status norm_moments(int64_t images, int64_t pixels, int64_t C, const void *x, double *mean, double *var) {
+    norm_job job = {.images = images, .pixels = pixels, .C = C, .x = x};
+    if (C == 0) return FN_OK;
+    fn_status status = norm_begin(&job);
+    if (status == FN_OK) norm_run(&job), norm_end(&job, mean, var);
+    return status;
+}
+
+static fn_status norm_sums(const fn_norm *n, const void *dy, const void *x, const void *y, void *gated, double *dgamma,
+                           double *dbeta) {
+    int64_t C = n->C, size = max64(NORM_WIDE, C), used = fold_of(C) * C;
+    norm_job job = {.images = n->images, .pixels = n->pixels, .C = C, .x = x, .dy = dy, .y = y, .gated = gated};
+    if (C == 0) return FN_OK;
+    double *scale = fn_alloc((size_t)(2 * C) * sizeof(double) + (size_t)(3 * size) * sizeof(REAL), FN_SCRATCH);
+    fn_status status = scale ? norm_begin(&job) : FN_NO_MEMORY;
+    if (status == FN_OK) {
+        REAL *tables = (REAL *)(scale + 2 * C);
+        norm_factors(n, scale, scale + C);
+        for (int64_t j = 0; j < used; j++) {
+            tables[j] = (REAL)n->mean[j % C];
+            fill_entry(tables + j, tables + size + j, tables + 2 * size + j, n->mean[j % C], scale[j % C],
+                       scale[C + j % C]);
+        }
+        job.tables = tables, job.gated_by_x = n->relu && !y;
+        norm_run(&job);
+        norm_end(&job, dbeta, dgamma);
+        for (int64_t c = 0; c < C; c++) /* what rounding the mean left counts for every row */
+            dgamma[c] = (dgamma[c] - (n->mean[c] - (double)(REAL)n->mean[c]) * dbeta[c]) * n->inverse_std[c];
+    }
+    fn_free(scale);
+    return status;
+}

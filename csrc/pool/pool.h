@@ -1,0 +1,234 @@
+/* Pooling.  A task is a few rows of whatever is written, so that each number has one owner.
+ *
+ * Vectors run over channels, pixel after pixel.  A pixel's last vector may reach into the next pixel: what it reads
+ * there is not used, and what it writes there is written again a moment later; only at the end of a row of the
+ * output, and of an array that is read, are vectors cut short.  Hence `end - p` as the number of lanes.
+ */
+typedef struct {
+    const fn_pool *g;
+    pool_kind kind;
+    int relu;
+    const REAL *in, *inverse; /* inverse: 1 / divisor of each window, for the average's gradient */
+    REAL *out;
+    const void *index;
+    void *index_out;
+    int64_t rows, rows_per_task;
+} pool_job;
+
+enum { POOL_TASK = 16384 }; /* numbers written by a task */
+
+INLINE pool_kind max_kind(const fn_pool *g) { return g->R * g->S < 256 ? MAX_BYTES : MAX_WORDS; }
+
+static void pool_run(pool_job *job, int64_t rows, int64_t row_size, double reads, fn_task body) {
+    job->rows = rows;
+    job->rows_per_task = max64(1, POOL_TASK / max64(1, row_size));
+    fn_parallel(ceil_div(rows, job->rows_per_task), (double)rows * (double)row_size * reads / LANES, body, job);
+}
+
+/* ---- max: y = the largest of the window's pixels inside the image; the first NaN, else the first of equals ---- */
+
+INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r0, int64_t r1, int64_t s0, int64_t s1,
+                       const REAL *x, const REAL *x_end, int64_t at, int64_t at_end) {
+    /* x: the image's pixel under tap (r0, s0); the next windows below it are asked for early */
+    int64_t C = job->g->C, line = job->g->W * C, ahead = job->g->stride_h * line;
+    for (int64_t c = 0; c < C; c += LANES) {
+        vec best = load_part(x + c, x_end - x - c);
+        __builtin_prefetch(x + c + ahead);
+        mask which = broadcast_whole(r0 * S + s0);
+        for (int64_t r = r0; r < r1; r++)
+            for (int64_t s = s0; s < s1; s++) {
+                if (r == r0 && s == s0) continue;
+                const REAL *tap = x + (r - r0) * line + (s - s0) * C + c;
+                vec value = load_part(tap, x_end - tap);
+                __builtin_prefetch(tap + ahead);
+                mask better = ~(value <= best) & (best == best);
+                best = blend(better, value, best);
+                which = (better & broadcast_whole(r * S + s)) | (~better & which);
+            }
+        if (job->relu) which |= ~(best > (vec){0}), best = rectify(best);
+        store_part(job->out + at + c, best, at_end - at - c);
+        if (kind != MAX_ALONE) store_index(kind, job->index_out, at + c, which, at_end - at - c);
+    }
+}
+
+INLINE void max_row(const pool_job *job, int64_t row, pool_kind kind, int64_t R, int64_t S) {
+    const fn_pool *g = job->g;
+    const REAL *x_end = job->in + g->N * g->H * g->W * g->C;
+    int64_t n = row / g->P, h = row % g->P * g->stride_h - g->pad_top, w = -g->pad_left;
+    int64_t r0 = max64(0, -h), r1 = min64(R, g->H - h), end = (row + 1) * g->Q * g->C;
+    for (int64_t at = row * g->Q * g->C; at < end; at += g->C, w += g->stride_w) {
+        int64_t s0 = max64(0, -w), s1 = min64(S, g->W - w);
+        const REAL *x = job->in + ((n * g->H + h + r0) * g->W + w + s0) * g->C;
+        if (r1 - r0 == R && s1 - s0 == S) max_window(job, kind, S, 0, R, 0, S, x, x_end, at, end);
+        else max_window(job, kind, S, r0, r1, s0, s1, x, x_end, at, end);
+    }
+}
+
+static void max_task(void *context, int64_t task, int thread) {
+    const pool_job *job = context;
+    const fn_pool *g = job->g;
+    int64_t row = task * job->rows_per_task, last = min64(row + job->rows_per_task, job->rows);
+    (void)thread;
+    for (; row < last; row++)
+        if (job->kind == MAX_ALONE && g->R == 2 && g->S == 2) max_row(job, row, MAX_ALONE, 2, 2);
+        else if (job->kind == MAX_ALONE) max_row(job, row, MAX_ALONE, g->R, g->S);
+        else if (g->R == 2 && g->S == 2) max_row(job, row, MAX_BYTES, 2, 2);
+        else if (job->kind == MAX_BYTES) max_row(job, row, MAX_BYTES, g->R, g->S);
+        else max_row(job, row, MAX_WORDS, g->R, g->S);
+}
+
+static fn_status max_pool(const fn_pool *g, const void *x, int relu, void *y, void *index) {
+    pool_job job = {
+        .g = g, .kind = index ? max_kind(g) : MAX_ALONE, .relu = relu, .in = x, .out = y, .index_out = index};
+    pool_run(&job, g->N * g->P, g->Q * g->C, (double)(g->R * g->S), max_task);
+    return FN_OK;
+}
+
+/* ---- average: y = sum of the window's pixels inside the image / divisor ---- */
+
+/* How many of `taps` from `start` on count along one axis: those inside, and padding if it is to be included, but
+ * never what the last windows of ceil mode reach beyond the padding. */
+INLINE int64_t counted(int64_t start, int64_t taps, int64_t size, int64_t before, int64_t after, int64_t with_padding) {
+    int64_t low = with_padding ? -before : 0, high = with_padding ? size + after : size;
+    return min64(start + taps, high) - max64(start, low);
+}
+
+INLINE REAL divisor(const fn_pool *g, int64_t p, int64_t q) {
+    int64_t with = g->count_include_pad;
+    return (REAL)(counted(p * g->stride_h - g->pad_top, g->R, g->H, g->pad_top, g->pad_bottom, with) *
+                  counted(q * g->stride_w - g->pad_left, g->S, g->W, g->pad_left, g->pad_right, with));
+}
+
+/* Sum rows x columns pixels into `count` vectors, in runs of 32 pixels, so that large windows keep their digits. */
+INLINE void sum_window(int count, const REAL *x, int64_t line, int64_t C, int64_t rows, int64_t columns,
+                       const REAL *x_end, vec *sum) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t s = 0; s < columns; s += 32) {
+            int64_t last = min64(s + 32, columns);
+            vec run[4] = {{0}};
+            for (int64_t t = s; t < last; t++)
+                for (int v = 0; v < count; v++) {
+                    const REAL *from = x + r * line + t * C + v * LANES;
+                    run[v] += load_part(from, x_end - from);
+                }
+            for (int v = 0; v < count; v++) sum[v] += run[v];
+        }
+}
+
+static void average_task(void *context, int64_t task, int thread) {
+    const pool_job *job = context;
+    const fn_pool *g = job->g;
+    int64_t row = task * job->rows_per_task, last = min64(row + job->rows_per_task, job->rows), C = g->C;
+    const REAL *x_end = job->in + g->N * g->H * g->W * C;
+    (void)thread;
+    for (; row < last; row++) {
+        int64_t n = row / g->P, p = row % g->P, h = p * g->stride_h - g->pad_top;
+        int64_t r0 = max64(0, -h), r1 = min64(g->R, g->H - h);
+        const REAL *y_end = job->out + (row + 1) * g->Q * C;
+        for (int64_t q = 0; q < g->Q; q++) {
+            int64_t w = q * g->stride_w - g->pad_left, s0 = max64(0, -w), s1 = min64(g->S, g->W - w);
+            const REAL *x = job->in + ((n * g->H + h + r0) * g->W + w + s0) * C;
+            REAL *y = job->out + (row * g->Q + q) * C;
+            const vec over = broadcast(divisor(g, p, q));
+            for (int64_t c = 0; c < C;) {
+                vec sum[4] = {{0}};
+                int count = C - c >= 4 * LANES ? 4 : 1;
+                if (count == 4) sum_window(4, x + c, g->W * C, C, r1 - r0, s1 - s0, x_end, sum);
+                else sum_window(1, x + c, g->W * C, C, r1 - r0, s1 - s0, x_end, sum);
+                for (int v = 0; v < count; v++, c += LANES) store_part(y + c, sum[v] / over, y_end - y - c);
+            }
+        }
+    }
+}
+
+static fn_status avg_pool(const fn_pool *g, const void *x, void *y) {
+    pool_job job = {.g = g, .kind = AVERAGE, .in = x, .out = y};
+    pool_run(&job, g->N * g->P, g->Q * g->C, (double)(g->R * g->S), average_task);
+    return FN_OK;
+}
+
+/* ---- gradients: dx = the sum over the windows (p, q) that hold the pixel, in that order, of their share of dy ---- */
+
+/* Windows [*first, *last) of `count` hold position `at` of the padded axis. */
+INLINE void windows_over(int64_t at, int64_t taps, int64_t stride, int64_t count, int64_t *first, int64_t *last) {
+    *first = at < taps ? 0 : (at - taps) / stride + 1;
+    *last = min64(count, at / stride + 1);
+}
+
+/* dy where the window's maximum was tap number `which`; or dy / divisor, where `which` is the window in its image. */
+INLINE vec share(const pool_job *job, pool_kind kind, int64_t at, int64_t which, int64_t size) {
+    vec dy = load_part(job->in + at, size - at);
+    if (kind == AVERAGE) return dy * broadcast(job->inverse[which]);
+    return blend(load_index(kind, job->index, at, size - at) == broadcast_whole(which), dy, (vec){0});
+}
+
+INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int large, int64_t R, int64_t S,
+                         int64_t stride_h, int64_t stride_w) {
+    const fn_pool *g = job->g;
+    int64_t n = row / g->H, up = row % g->H + g->pad_top, C = g->C, size = g->N * g->P * g->Q * C, p0, p1;
+    REAL *dx = job->out + row * g->W * C;
+    const REAL *end = dx + g->W * C;
+    windows_over(up, R, stride_h, g->P, &p0, &p1);
+    for (int64_t left = g->pad_left; left < g->pad_left + g->W; left++, dx += C) {
+        int64_t q0, q1, first, which;
+        windows_over(left, S, stride_w, g->Q, &q0, &q1);
+        first = ((n * g->P + p0) * g->Q + q0) * C; /* the first window, and the pixel's place in it */
+        which = kind == AVERAGE ? p0 * g->Q + q0 : (up - p0 * stride_h) * S + left - q0 * stride_w;
+        const int64_t down = kind == AVERAGE ? g->Q : -stride_h * S, right = kind == AVERAGE ? 1 : -stride_w;
+        if (p1 - p0 == 1 && q1 - q0 == 1)
+            for (int64_t c = 0; c < C; c += LANES) {
+                vec only = share(job, kind, first + c, which, size);
+                if (large) store_around(dx + c, only);
+                else store_part(dx + c, only, end - dx - c);
+            }
+        else
+            for (int64_t c = 0; c < C; c += LANES) {
+                vec sum = {0};
+                for (int64_t i = 0; i < p1 - p0; i++) {
+                    int64_t at = first + i * g->Q * C + c, tap = which + i * down;
+                    for (int64_t j = q0; j < q1; j++, at += C, tap += right) sum += share(job, kind, at, tap, size);
+                }
+                store_part(dx + c, sum, end - dx - c);
+            }
+    }
+}
+
+static void gradient_task(void *context, int64_t task, int thread) {
+    const pool_job *job = context;
+    const fn_pool *g = job->g;
+    int64_t row = task * job->rows_per_task, last = min64(row + job->rows_per_task, job->rows);
+    int by_two = job->kind != AVERAGE && g->R == 2 && g->S == 2 && g->stride_h == 2 && g->stride_w == 2;
+    int large =
+        by_two && is_large(job->out, g->C * (int64_t)sizeof(REAL), job->rows * g->W * g->C * (int64_t)sizeof(REAL));
+    (void)thread;
+    for (; row < last; row++)
+        if (job->kind == AVERAGE) gradient_row(job, row, AVERAGE, 0, g->R, g->S, g->stride_h, g->stride_w);
+        else if (large) gradient_row(job, row, MAX_BYTES, 1, 2, 2, 2, 2);
+        else if (by_two) gradient_row(job, row, MAX_BYTES, 0, 2, 2, 2, 2);
+        else if (job->kind == MAX_BYTES) gradient_row(job, row, MAX_BYTES, 0, g->R, g->S, g->stride_h, g->stride_w);
+        else gradient_row(job, row, MAX_WORDS, 0, g->R, g->S, g->stride_h, g->stride_w);
+    if (large) store_fence();
+}
+
+static void gradient_run(pool_job *job) {
+    const fn_pool *g = job->g;
+    double windows = (double)(g->R * g->S) / (double)(g->stride_h * g->stride_w);
+    pool_run(job, g->N * g->H, g->W * g->C, 1 + windows, gradient_task);
+}
+
+static fn_status max_pool_backward(const fn_pool *g, const void *dy, const void *index, void *dx) {
+    pool_job job = {.g = g, .kind = max_kind(g), .in = dy, .index = index, .out = dx};
+    gradient_run(&job);
+    return FN_OK;
+}
+
+static fn_status avg_pool_backward(const fn_pool *g, const void *dy, void *dx) {
+    REAL *inverse = fn_alloc((size_t)(g->P * g->Q) * sizeof(REAL), FN_SCRATCH);
+    if (!inverse) return FN_NO_MEMORY;
+    for (int64_t p = 0; p < g->P; p++)
+        for (int64_t q = 0; q < g->Q; q++) inverse[p * g->Q + q] = 1 / divisor(g, p, q);
+    pool_job job = {.g = g, .kind = AVERAGE, .in = dy, .inverse = inverse, .out = dx};
+    gradient_run(&job);
+    fn_free(inverse);
+    return FN_OK;
+}

@@ -1,0 +1,135 @@
+/* Inference plans: the steps of a network, run one after the other in one call.
+ *
+ * Values between steps lie in an arena, at offsets that count bytes an image: with N images all offsets and sizes are
+ * N times as large, so that one plan takes any number.  The arena, with room for the scratch of the step that needs
+ * most, is one block from the caching allocator for each call: calls from several Python threads do not meet.
+ */
+#include "fastnet.h"
+
+#include <math.h>
+#include <string.h>
+
+struct fn_plan {
+    const fn_kernels *kernels;
+    int64_t item, count, arena, batch, x_image, y_image; /* bytes: of a number, and of an image's arena, x and y */
+    int64_t scratch, threads;                            /* for `batch` images on so many threads */
+    fn_step *steps;
+};
+
+static int64_t scratch_of(const fn_plan *plan, int64_t N) {
+    int64_t most = 0;
+    for (const fn_step *s = plan->steps; s < plan->steps + plan->count; s++) {
+        int64_t bytes = 0;
+        if (s->kind == FN_CONV) bytes = plan->kernels->conv_fixed_scratch(&s->fixed, N);
+        if (s->kind == FN_MOMENTS) bytes = 2 * s->channels * (int64_t)sizeof(double);
+        if (bytes > most) most = bytes;
+    }
+    return (most + 63) / 64 * 64;
+}
+
+fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count) {
+    fn_plan *plan = fn_alloc(sizeof *plan, FN_ARRAY);
+    if (!plan) return NULL;
+    *plan = (fn_plan){fn_table(dtype), dtype ? 8 : 4, count, arena, batch, x_image, y_image, 0, 0, NULL};
+    plan->steps = fn_alloc((size_t)(count + 1) * sizeof(fn_step), FN_ARRAY);
+    if (!plan->steps) {
+        fn_free(plan);
+        return NULL;
+    }
+    memset(plan->steps, 0, (size_t)(count + 1) * sizeof(fn_step));
+    return plan;
+}
+
+void fn_plan_free(fn_plan *plan) {
+    if (!plan) return;
+    for (int64_t i = 0; i < plan->count; i++) fn_free(plan->steps[i].fixed.laid_out);
+    fn_free(plan->steps);
+    fn_free(plan);
+}
+
+fn_status fn_plan_set(fn_plan *plan, int64_t i, const void *packed, const void *const arrays[4]) {
+    fn_step *s = plan->steps + i;
+    fn_pin_threads();
+    memcpy(s, packed, FN_STEP_BYTES);
+    memcpy(s->arrays, arrays, sizeof s->arrays);
+    if (s->kind != FN_CONV) return FN_OK;
+    s->fixed = (fn_fixed_conv){.g = s->conv, .wide = s->wide, .relu = (int)s->relu, .pooled = (int)s->pooled};
+    s->fixed.g.N = plan->batch;
+    return plan->kernels->conv_fix(&s->fixed, arrays[0], arrays[1]);
+}
+
+void fn_plan_ready(fn_plan *plan) {
+    fn_pin_threads();
+    plan->scratch = scratch_of(plan, plan->batch), plan->threads = fn_threads();
+}
+
+typedef struct {
+    int64_t N;
+    char *arena, *x, *y, *scratch;
+} place;
+
+static void *at(const place *here, int64_t offset) {
+    if (offset == FN_NOWHERE) return NULL;
+    return offset == FN_INPUT ? here->x : offset == FN_OUTPUT ? here->y : here->arena + offset * here->N;
+}
+
+/* Mean and variance of this very batch. */
+static fn_status own_moments(const fn_plan *plan, const fn_step *s, const place *here, const void *x, void *y) {
+    const fn_kernels *k = plan->kernels;
+    int64_t C = s->channels;
+    double *mean = (double *)here->scratch, *inverse_std = mean + C;
+    fn_status status = k->norm_moments(here->N, s->pixels, C, x, mean, inverse_std);
+    for (int64_t c = 0; c < C; c++) inverse_std[c] = 1 / sqrt(inverse_std[c] + s->number);
+    if (status != FN_OK) return status;
+    fn_norm norm = {here->N, s->pixels, C, mean, inverse_std, s->arrays[2], s->arrays[3], (int)s->relu};
+    return k->norm_apply(&norm, x, at(here, s->add), y);
+}
+
+static fn_status run_step(const fn_plan *plan, const fn_step *s, const place *here) {
+    const fn_kernels *k = plan->kernels;
+    int64_t N = here->N, size = N * s->pixels * s->channels;
+    const void *x = at(here, s->x), *add = at(here, s->add);
+    void *y = (char *)at(here, s->y) + s->first * plan->item;
+    fn_pool pool = s->pool;
+    fn_norm norm = {N, s->pixels, s->channels, s->arrays[0], s->arrays[1], s->arrays[2], s->arrays[3], (int)s->relu};
+    pool.N = N;
+    switch ((fn_step_kind)s->kind) {
+    case FN_CONV: k->conv_run_fixed(&s->fixed, N, x, add, y, here->scratch); return FN_OK;
+    case FN_MAX_POOL: return k->max_pool(&pool, x, (int)s->relu, y, NULL);
+    case FN_AVG_POOL: return k->avg_pool(&pool, x, y);
+    case FN_NORM: return k->norm_apply(&norm, x, add, y);
+    case FN_MOMENTS: return own_moments(plan, s, here, x, y);
+    case FN_RELU: k->relu(size, x, y); return FN_OK;
+    case FN_LEAKY_RELU: k->leaky_relu(size, s->number, x, y); return FN_OK;
+    case FN_SIGMOID: k->sigmoid(size, x, y); return FN_OK;
+    case FN_TANH: k->tanh(size, x, y); return FN_OK;
+    case FN_ADD: k->add(size, x, add, y); return FN_OK;
+    case FN_COPY: k->copy_rows(N * s->pixels, s->channels, x, s->channels, y, s->wide); return FN_OK;
+    case FN_FLATTEN: k->to_channels_first(N, s->channels, s->pixels, x, y); return FN_OK;
+    case FN_SUBSAMPLE:
+        k->subsample(N, s->channels, s->pool.H, s->pool.W, s->pool.stride_h, s->wide, x, y);
+        return FN_OK;
+    }
+    return FN_OK;
+}
+
+fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y) {
+    if (N == 0) return FN_OK;
+    fn_pin_threads();
+    int64_t most = N < plan->batch ? N : plan->batch, rest = N % most;
+    int64_t scratch = most == plan->batch && fn_threads() == plan->threads ? plan->scratch : scratch_of(plan, most);
+    if (rest) { /* fewer images may want more: Winograd by points */
+        int64_t more = scratch_of(plan, rest);
+        if (more > scratch) scratch = more;
+    }
+    char *block = fn_alloc((size_t)(most * plan->arena + scratch), FN_SCRATCH);
+    fn_status status = block ? FN_OK : FN_NO_MEMORY;
+    for (int64_t done = 0; done < N && status == FN_OK; done += most) {
+        place here = {N - done < most ? N - done : most, block + scratch, (char *)x + done * plan->x_image,
+                      (char *)y + done * plan->y_image, block};
+        for (const fn_step *s = plan->steps; s < plan->steps + plan->count && status == FN_OK; s++)
+            status = run_step(plan, s, &here);
+    }
+    fn_free(block);
+    return status;
+}

@@ -1,0 +1,117 @@
+/* A pool of POSIX threads that never waits for a thread that has nothing to do.
+ *
+ * OpenMP's regions end when every thread has come and gone.  On a machine that others use too, a thread that the system
+ * does not run for some milliseconds then holds up every kernel: we measured training steps 20 to 40 times slower beside
+ * one busy process.  Here tasks are claimed one by one, the caller claims them like anybody else, and it returns when all
+ * claimed tasks are done.  A worker that comes late finds nothing to claim.
+ *
+ * `ticket` holds the job's number in its upper half and the next unclaimed task in its lower half; both change in one
+ * compare-and-swap.  A worker reads the job, then claims: if the swap succeeds, the task was unclaimed until now, so the
+ * job is still running and what was read of it is true.  Before the next job is written the ticket is closed, so that no
+ * claim on the old one can succeed any more.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "runtime/thread_pool.h"
+
+#ifdef FN_POOL
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+/* Looks at the ticket before sleeping: 50 to 100 microseconds, longer than Python takes from one kernel to the next. */
+enum { SPINS = 2000 };
+
+#define CLOSED UINT32_MAX /* as next task: none is left */
+
+static _Atomic uint64_t ticket;
+static _Atomic(fn_task) job_body;
+static _Atomic(void *) job_context;
+static _Atomic int64_t job_tasks, job_done;
+static _Atomic int job_threads, sleepers;
+static int workers; /* that have been started */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
+
+static inline void pause_briefly(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void work_on(uint64_t job, int thread) {
+    for (;;) {
+        uint64_t now = atomic_load(&ticket);
+        if (now >> 32 != job || thread >= atomic_load(&job_threads)) return;
+        int64_t task = (int64_t)(uint32_t)now;
+        fn_task body = atomic_load(&job_body);
+        void *context = atomic_load(&job_context);
+        if (task >= atomic_load(&job_tasks)) return;
+        if (!atomic_compare_exchange_strong(&ticket, &now, now + 1)) continue;
+        body(context, task, thread);
+        atomic_fetch_add(&job_done, 1);
+    }
+}
+
+static void sleep_until_not(uint64_t seen) {
+    pthread_mutex_lock(&mutex);
+    atomic_fetch_add(&sleepers, 1);
+    while (atomic_load(&ticket) >> 32 == seen) pthread_cond_wait(&woken, &mutex);
+    atomic_fetch_sub(&sleepers, 1);
+    pthread_mutex_unlock(&mutex);
+}
+
+static void *worker(void *argument) {
+    uint64_t seen = 0;
+    fn_flush_subnormals();
+    for (;;) {
+        int spins = 0;
+        while (atomic_load(&ticket) >> 32 == seen && spins++ < SPINS) pause_briefly();
+        if (atomic_load(&ticket) >> 32 == seen) sleep_until_not(seen);
+        seen = atomic_load(&ticket) >> 32;
+        work_on(seen, (int)(intptr_t)argument);
+    }
+    return NULL;
+}
+
+/* Signals stay with the threads that Python knows. */
+static void start_workers(int count) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    while (workers < count && !pthread_create(&thread, &attributes, worker, (void *)(intptr_t)(workers + 1))) workers++;
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void fn_pool_run(int threads, int64_t tasks, fn_task body, void *context) {
+    if (workers < threads - 1) start_workers(threads - 1);
+    uint64_t before = atomic_load(&ticket) >> 32, job = (uint32_t)(before + 1);
+    atomic_store(&ticket, before << 32 | CLOSED);
+    atomic_store(&job_body, body);
+    atomic_store(&job_context, context);
+    atomic_store(&job_tasks, tasks);
+    atomic_store(&job_threads, threads);
+    atomic_store(&job_done, 0);
+    atomic_store(&ticket, job << 32);
+    if (atomic_load(&sleepers)) {
+        pthread_mutex_lock(&mutex);
+        pthread_cond_broadcast(&woken);
+        pthread_mutex_unlock(&mutex);
+    }
+    work_on(job, 0);
+    for (int spins = 0; atomic_load(&job_done) < tasks;)
+        if (spins < SPINS) spins++, pause_briefly();
+        else sched_yield();
+}
+
+#else
+typedef int fn_no_pool;
+#endif

@@ -1,0 +1,167 @@
+/* The only SIMD vocabulary: GCC/Clang vector extensions in the width and for the target that the ISA wrapper set.
+ *
+ * a*b + c becomes one FMA wherever the target has it (-ffp-contract=fast; checked with objdump), so that AVX2 and
+ * AVX-512 round alike.  Vectors are only passed to functions that are inlined.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#include "fastnet.h"
+
+#define PRAGMA(text) _Pragma(#text)
+#ifdef TARGET
+#ifdef __clang__
+#define TARGET_BEGIN(target_list) \
+    PRAGMA(clang attribute push(__attribute__((target(target_list))), apply_to = function))
+#define TARGET_END PRAGMA(clang attribute pop)
+#else
+#if VECTOR_BYTES == 64 /* GCC would vectorise plain loops for half the width */
+#define TARGET_BEGIN(target_list) PRAGMA(GCC push_options) PRAGMA(GCC target(target_list ",prefer-vector-width=512"))
+#else
+#define TARGET_BEGIN(target_list) PRAGMA(GCC push_options) PRAGMA(GCC target(target_list))
+#endif
+#define TARGET_END PRAGMA(GCC pop_options)
+#endif
+TARGET_BEGIN(TARGET)
+#else
+#define TARGET_END
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL_FOR(...) PRAGMA(unroll) for (__VA_ARGS__)
+#else
+#define UNROLL_FOR(...) PRAGMA(GCC unroll 32) for (__VA_ARGS__)
+#endif
+
+typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
+enum { LANES = VECTOR_BYTES / sizeof(REAL) };
+
+/* Whole-number lanes as wide as REAL: what comparisons of vectors give (all bits set where true). */
+typedef __typeof__(__builtin_choose_expr(sizeof(REAL) == 4, (int32_t)0, (int64_t)0)) whole;
+typedef whole mask __attribute__((vector_size(VECTOR_BYTES)));
+
+INLINE vec load(const REAL *p) {
+    vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+INLINE void store(REAL *p, vec v) { memcpy(p, &v, sizeof v); }
+INLINE vec broadcast(REAL value) { return value - (vec){0}; }
+INLINE mask broadcast_whole(int64_t value) { return (whole)value + (mask){0}; }
+/* The first `lanes` lanes (any number, also none or more than there are), zeros behind them. */
+INLINE vec load_part(const REAL *p, int64_t lanes) {
+    if (lanes >= LANES) return load(p);
+#if VECTOR_BYTES == 64
+    unsigned bits = lanes > 0 ? (1u << lanes) - 1 : 0;
+    if (sizeof(REAL) == 4) return (vec)_mm512_maskz_loadu_ps((__mmask16)bits, p);
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)bits, p);
+#else
+    vec v = {0};
+    if (lanes > 0) memcpy(&v, p, (size_t)lanes * sizeof(REAL));
+    return v;
+#endif
+}
+INLINE void store_part(REAL *p, vec v, int64_t lanes) {
+    if (lanes >= LANES) store(p, v);
+    else if (lanes > 0) {
+#if VECTOR_BYTES == 64
+        unsigned bits = (1u << lanes) - 1;
+        if (sizeof(REAL) == 4) _mm512_mask_storeu_ps(p, (__mmask16)bits, (__m512)v);
+        else _mm512_mask_storeu_pd(p, (__mmask8)bits, (__m512d)v);
+#else
+        memcpy(p, &v, (size_t)lanes * sizeof(REAL));
+#endif
+    }
+}
+/* Whether `bytes` at p, written in whole lines of `run` bytes together, are more than a cache holds until they are read
+ * again: then they go around the caches (writing into a cache reads the line first). */
+INLINE int is_large(const void *p, int64_t run, int64_t bytes) {
+    return bytes >= 16 << 20 && run % 64 == 0 && (uintptr_t)p % 64 == 0;
+}
+/* To memory around the caches, where p is a multiple of sizeof(vec); others see it after store_fence. */
+INLINE void store_around(REAL *p, vec v) {
+#if VECTOR_BYTES == 64
+    _mm512_stream_ps((float *)p, (__m512)v);
+#elif VECTOR_BYTES == 32
+    _mm256_stream_ps((float *)p, (__m256)v);
+#else
+    store(p, v);
+#endif
+}
+INLINE void store_fence(void) {
+#if VECTOR_BYTES >= 32
+    _mm_sfence();
+#endif
+}
+INLINE vec blend(mask where, vec yes, vec no) { return (vec)((where & (mask)yes) | (~where & (mask)no)); }
+
+INLINE mask lane_numbers(void) { /* 0, 1, 2, ... */
+    mask numbers;
+    for (int i = 0; i < LANES; i++) numbers[i] = i;
+    return numbers;
+}
+
+/* a*b + c rounded once, where the target has FMA: for expressions in which compilers may fuse one product or another,
+ * or none because it is shared.  (sum += a*b with a product of its own needs no help.) */
+INLINE vec multiply_add(vec a, vec b, vec c) {
+#if VECTOR_BYTES == 64
+    if (sizeof(REAL) == 4) return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+    return (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif VECTOR_BYTES == 32
+    if (sizeof(REAL) == 4) return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+    return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif defined(__aarch64__)
+    if (sizeof(REAL) == 4) return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+    return (vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#else
+    return a * b + c;
+#endif
+}
+
+INLINE double multiply_add_double(double a, double b, double c) {
+#if VECTOR_BYTES > 16 || defined(__aarch64__)
+    return __builtin_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+INLINE vec square_root(vec x) {
+#if VECTOR_BYTES == 64
+    if (sizeof(REAL) == 4) return (vec)_mm512_sqrt_ps((__m512)x);
+    return (vec)_mm512_sqrt_pd((__m512d)x);
+#elif VECTOR_BYTES == 32
+    if (sizeof(REAL) == 4) return (vec)_mm256_sqrt_ps((__m256)x);
+    return (vec)_mm256_sqrt_pd((__m256d)x);
+#elif defined(__aarch64__)
+    if (sizeof(REAL) == 4) return (vec)vsqrtq_f32((float32x4_t)x);
+    return (vec)vsqrtq_f64((float64x2_t)x);
+#else
+    for (int i = 0; i < LANES; i++)
+        x[i] = sizeof(REAL) == 4 ? (REAL)__builtin_sqrtf((float)x[i]) : (REAL)__builtin_sqrt((double)x[i]);
+    return x;
+#endif
+}
+
+/* Lane i is lane which[i] of a and b side by side; `which` is constant. */
+INLINE vec shuffle(vec a, vec b, mask which) {
+#ifdef __clang__
+    vec picked;
+    for (int i = 0; i < LANES; i++) picked[i] = which[i] < LANES ? a[which[i]] : b[which[i] - LANES];
+    return picked;
+#else
+    return __builtin_shuffle(a, b, which);
+#endif
+}
+
+INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -1,0 +1,68 @@
+/* exp, expm1 and log of our own, so that results depend on no C library and vectors are as good as numbers.
+ *
+ * x = k*ln 2 + r, |r| <= ln(2)/2, with ln 2 in two parts (Cody & Waite 1980): the first has 15 bits (float) or 32 bits
+ * (double), so that k times it is exact.  e^r - 1 is its Taylor series: the first term left out is below 6e-9 (r^8/8!)
+ * in float, 5e-18 (r^14/14!) in double, of r.  e^x = 2^k e^r, the power applied in two halves that never overflow.
+ */
+#define BY_TYPE(single, twofold) ((REAL)(sizeof(REAL) == 4 ? (single) : (twofold)))
+
+/* Return e^r - 1 and *k.  x must lie between -1000 and 1000 (float: -200 and 200) or be NaN, which it then returns. */
+INLINE vec exp_reduced(vec x, mask *k) {
+    static const double inverse_factorial[] = {
+        1.0 / 2,     1.0 / 6,      1.0 / 24,      1.0 / 120,      1.0 / 720,       1.0 / 5040,
+        1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
+    };
+    const int terms = sizeof(REAL) == 4 ? 6 : 12;
+    /* Adding 1.5 * 2^23 (2^52) rounds to a whole number, which then stands in the lowest bits. */
+    const vec magic = broadcast(BY_TYPE(0x1.8p23, 0x1.8p52));
+    vec rounded = x * broadcast((REAL)1.4426950408889634) + magic;
+    vec whole_part = rounded - magic;
+    *k = (mask)rounded - (mask)magic;
+    vec r = x - whole_part * broadcast(BY_TYPE(0.693145751953125, 0x1.62e42feep-1));
+    r = r - whole_part * broadcast(BY_TYPE(1.4286068203094173e-06, 1.9082149292705877e-10));
+    vec series = broadcast((REAL)inverse_factorial[terms - 1]);
+    UNROLL_FOR (int i = terms - 2; i >= 0; i--) series = series * r + broadcast((REAL)inverse_factorial[i]);
+    return series * (r * r) + r;
+}
+
+/* 2^k for k from -126 to 127 (float), -1022 to 1023 (double). */
+INLINE vec power_of_two(mask k) {
+    return (vec)((k + broadcast_whole(sizeof(REAL) == 4 ? 127 : 1023)) << (sizeof(REAL) == 4 ? 23 : 52));
+}
+
+INLINE vec clamp(vec x, REAL low, REAL high) { /* NaN stays */
+    x = blend(x < broadcast(low), broadcast(low), x);
+    return blend(x > broadcast(high), broadcast(high), x);
+}
+
+INLINE vec exp_of(vec x) {
+    mask k;
+    vec p = exp_reduced(clamp(x, BY_TYPE(-104, -746), BY_TYPE(89, 710)), &k) + broadcast(1);
+    mask half = k >> 1;
+    return p * power_of_two(half) * power_of_two(k - half);
+}
+
+/* tanh |x| = t / (t + 2) with t = e^(2|x|) - 1 = 2^k (e^r - 1) + (2^k - 1), which keeps its digits near 0. */
+INLINE vec tanh_of(vec x) {
+    const mask sign = (mask)x & (mask)broadcast((REAL)-0.0);
+    vec magnitude = (vec)((mask)x ^ sign);
+    mask k;
+    vec p = exp_reduced(clamp(magnitude + magnitude, 0, BY_TYPE(24, 48)), &k), power = power_of_two(k);
+    vec t = p * power + (power - broadcast(1));
+    return (vec)((mask)(t / (t + broadcast(2))) | sign);
+}
+
+/* log x for x >= 1 or NaN: x = 2^e m, m from sqrt(1/2) to sqrt(2); log m = 2 artanh s = 2 (s + s^3/3 + s^5/5 + ...),
+ * s = (m - 1) / (m + 1), |s| < 0.172; the first term left out is s^24/25, 2e-20. */
+INLINE double log_of(double x) {
+    int64_t bits;
+    if (!(x < INFINITY)) return x;
+    memcpy(&bits, &x, sizeof bits);
+    int64_t e = ((bits - 0x3FE6A09E667F3BCD) >> 52), mantissa = bits - e * ((int64_t)1 << 52);
+    double m, series = 0;
+    memcpy(&m, &mantissa, sizeof m);
+    double s = (m - 1) / (m + 1), square = s * s, exponent = (double)e;
+    for (int i = 23; i >= 3; i -= 2) series = multiply_add_double(series, square, 1.0 / i);
+    double small = multiply_add_double(exponent, 1.9082149292705877e-10, 2 * (s * square * series));
+    return multiply_add_double(exponent, 0x1.62e42feep-1, small + 2 * s);
+}
