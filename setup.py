@@ -109,12 +109,13 @@ class BuildKernels(build_ext):
 
 extensions = []
 if os.environ.get("FASTNET_NO_EXT") != "1":
+    subprocess.run([sys.executable, "csrc/door.py"], check=True)  # fastnet/backends/_kernels.pxi
     extensions = [
         Extension(
             "fastnet.backends._native",
             ["fastnet/backends/_native.pyx", *sorted(glob.glob("csrc/*/*.c"))],
             include_dirs=["csrc"],
-            depends=sorted(glob.glob("csrc/**/*.h", recursive=True)),
+            depends=["csrc/kernels.def", *sorted(glob.glob("csrc/**/*.h", recursive=True))],
         )
     ]
 

@@ -76,7 +76,7 @@ static void channels_first_task(void *context, int64_t task, int thread) {
     transpose_span(context, task, 0);
 }
 
-/* ---- rows of `width` numbers from one distance to another ---- */
+/* ---- rows of `width` elements from one stride to another ---- */
 
 typedef struct {
     int64_t rows, width, from_stride, to_stride, rows_per_task;
@@ -92,8 +92,15 @@ static void rows_task(void *context, int64_t task, int thread) {
         memcpy(job->to + i * job->to_stride, job->from + i * job->from_stride, (size_t)job->width * sizeof(REAL));
 }
 
-static void copy_rows(int64_t rows, int64_t width, const void *src, int64_t src_stride, void *dst, int64_t dst_stride) {
-    rows_job job = {rows, width, src_stride, dst_stride, max64(1, COPY_TASK / max64(1, width)), src, dst};
+static void copy_rows(int64_t rows, int64_t width, const void *src, int64_t src_first, int64_t src_stride, void *dst,
+                      int64_t dst_first, int64_t dst_stride) {
+    rows_job job = {rows,
+                    width,
+                    src_stride,
+                    dst_stride,
+                    max64(1, COPY_TASK / max64(1, width)),
+                    (const REAL *)src + src_first,
+                    (REAL *)dst + dst_first};
     if (width > 0)
         fn_parallel(ceil_div(rows, job.rows_per_task), (double)rows * (double)width / LANES, rows_task, &job);
 }
@@ -128,8 +135,8 @@ static void subsample(int64_t N, int64_t C, int64_t H, int64_t W, int64_t stride
 static void transpose_run(int64_t N, int64_t C, int64_t pixels, const void *x, void *y, fn_task body) {
     if (C == 1 || pixels == 1) {
         int64_t size = N * C * pixels, width = max64(1, min64(size, COPY_TASK)), rows = size / width;
-        copy_rows(rows, width, x, width, y, width);
-        copy_rows(1, size - rows * width, (const REAL *)x + rows * width, 0, (REAL *)y + rows * width, 0);
+        copy_rows(rows, width, x, 0, width, y, 0, width);
+        copy_rows(1, size - rows * width, x, rows * width, 0, y, rows * width, 0);
         return;
     }
     layout_job job = {.C = C, .pixels = pixels, .from = x, .to = y};

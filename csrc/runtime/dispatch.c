@@ -10,6 +10,11 @@
 #define FN_ARM 1
 #endif
 
+const char *const fn_map_names[FN_MAPS] = {
+#define ELEMENTWISE(name) [FN_MAP_##name] = #name,
+#include "kernels.def"
+};
+
 extern const fn_kernels fn_portable_f32, fn_portable_f64;
 #ifdef FN_X86
 extern const fn_kernels fn_avx2_f32, fn_avx2_f64, fn_avx512_f32, fn_avx512_f64;

@@ -9,9 +9,14 @@
 #include <math.h>
 #include <string.h>
 
+const char *const fn_step_names[FN_STEPS] = {
+#define STEP(name) [FN_STEP_##name] = #name,
+#include "kernels.def"
+};
+
 struct fn_plan {
     const fn_kernels *kernels;
-    int64_t item, count, arena, batch, x_image, y_image; /* bytes: of a number, and of an image's arena, x and y */
+    int64_t item, count, arena, batch, x_image, y_image; /* bytes: of an element, and of an image's arena, x and y */
     int64_t scratch, threads;                            /* for `batch` images on so many threads */
     fn_step *steps;
 };
@@ -20,8 +25,8 @@ static int64_t scratch_of(const fn_plan *plan, int64_t N) {
     int64_t most = 0;
     for (const fn_step *s = plan->steps; s < plan->steps + plan->count; s++) {
         int64_t bytes = 0;
-        if (s->kind == FN_CONV) bytes = plan->kernels->conv_fixed_scratch(&s->fixed, N);
-        if (s->kind == FN_MOMENTS) bytes = 2 * s->channels * (int64_t)sizeof(double);
+        if (s->kind == FN_STEP_conv) bytes = plan->kernels->conv_fixed_scratch(&s->fixed, N);
+        if (s->kind == FN_STEP_moments) bytes = 2 * s->channels * (int64_t)sizeof(double);
         if (bytes > most) most = bytes;
     }
     return (most + 63) / 64 * 64;
@@ -47,15 +52,15 @@ void fn_plan_free(fn_plan *plan) {
     fn_free(plan);
 }
 
-fn_status fn_plan_set(fn_plan *plan, int64_t i, const void *packed, const void *const arrays[4]) {
+fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step) {
     fn_step *s = plan->steps + i;
     fn_pin_threads();
-    memcpy(s, packed, FN_STEP_BYTES);
-    memcpy(s->arrays, arrays, sizeof s->arrays);
-    if (s->kind != FN_CONV) return FN_OK;
+    *s = *step;
+    if (s->kind != FN_STEP_conv) return FN_OK;
     s->fixed = (fn_fixed_conv){.g = s->conv, .wide = s->wide, .relu = (int)s->relu, .pooled = (int)s->pooled};
     s->fixed.g.N = plan->batch;
-    return plan->kernels->conv_fix(&s->fixed, arrays[0], arrays[1]);
+    s->arrays[0] = s->arrays[1] = NULL; /* which live until now only */
+    return plan->kernels->conv_fix(&s->fixed, step->arrays[0], step->arrays[1]);
 }
 
 void fn_plan_ready(fn_plan *plan) {
@@ -79,7 +84,7 @@ static fn_status own_moments(const fn_plan *plan, const fn_step *s, const place 
     int64_t C = s->channels;
     double *mean = (double *)here->scratch, *inverse_std = mean + C;
     fn_status status = k->norm_moments(here->N, s->pixels, C, x, mean, inverse_std);
-    for (int64_t c = 0; c < C; c++) inverse_std[c] = 1 / sqrt(inverse_std[c] + s->number);
+    for (int64_t c = 0; c < C; c++) inverse_std[c] = 1 / sqrt(inverse_std[c] + s->a);
     if (status != FN_OK) return status;
     fn_norm norm = {here->N, s->pixels, C, mean, inverse_std, s->arrays[2], s->arrays[3], (int)s->relu};
     return k->norm_apply(&norm, x, at(here, s->add), y);
@@ -93,20 +98,17 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const place *he
     fn_pool pool = s->pool;
     fn_norm norm = {N, s->pixels, s->channels, s->arrays[0], s->arrays[1], s->arrays[2], s->arrays[3], (int)s->relu};
     pool.N = N;
-    switch ((fn_step_kind)s->kind) {
-    case FN_CONV: k->conv_run_fixed(&s->fixed, N, x, add, y, here->scratch); return FN_OK;
-    case FN_MAX_POOL: return k->max_pool(&pool, x, (int)s->relu, y, NULL);
-    case FN_AVG_POOL: return k->avg_pool(&pool, x, y);
-    case FN_NORM: return k->norm_apply(&norm, x, add, y);
-    case FN_MOMENTS: return own_moments(plan, s, here, x, y);
-    case FN_RELU: k->relu(size, x, y); return FN_OK;
-    case FN_LEAKY_RELU: k->leaky_relu(size, s->number, x, y); return FN_OK;
-    case FN_SIGMOID: k->sigmoid(size, x, y); return FN_OK;
-    case FN_TANH: k->tanh(size, x, y); return FN_OK;
-    case FN_ADD: k->add(size, x, add, y); return FN_OK;
-    case FN_COPY: k->copy_rows(N * s->pixels, s->channels, x, s->channels, y, s->wide); return FN_OK;
-    case FN_FLATTEN: k->to_channels_first(N, s->channels, s->pixels, x, y); return FN_OK;
-    case FN_SUBSAMPLE:
+    switch (s->kind) {
+    case FN_STEP_conv: k->conv_run_fixed(&s->fixed, N, x, add, y, here->scratch); return FN_OK;
+    case FN_STEP_max_pool: return k->max_pool(&pool, x, (int)s->relu, y, NULL);
+    case FN_STEP_avg_pool: return k->avg_pool(&pool, x, y);
+    case FN_STEP_norm: return k->norm_apply(&norm, x, add, y);
+    case FN_STEP_moments: return own_moments(plan, s, here, x, y);
+    case FN_STEP_map: k->map_forward[s->map](size, s->a, s->b, x, y); return FN_OK;
+    case FN_STEP_add: k->add(size, x, add, y); return FN_OK;
+    case FN_STEP_copy: k->copy_rows(N * s->pixels, s->channels, x, 0, s->channels, y, 0, s->wide); return FN_OK;
+    case FN_STEP_flatten: k->to_channels_first(N, s->channels, s->pixels, x, y); return FN_OK;
+    case FN_STEP_subsample:
         k->subsample(N, s->channels, s->pool.H, s->pool.W, s->pool.stride_h, s->wide, x, y);
         return FN_OK;
     }

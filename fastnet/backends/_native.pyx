@@ -1,14 +1,15 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
-"""The door to the C kernels: pointers out of arrays, the GIL released, nothing else.
+"""Python's door to csrc/: takes pointers out of arrays and releases the GIL, nothing else.
 
-Callers (fastnet/backends/native.py) have checked shapes, dtypes and memory order.
+Callers (fastnet/backends/native.py) have checked shapes, dtypes and memory order.  The functions that run a kernel each
+are made by csrc/door.py from csrc/kernels.def, which says what their parameters are.
 """
 
 from time import perf_counter
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
-from libc.string cimport strlen
+from libc.string cimport memset, strlen
 
 
 cdef extern from "fastnet.h" nogil:
@@ -18,9 +19,15 @@ cdef extern from "fastnet.h" nogil:
     ctypedef enum fn_kind:
         FN_ARRAY
         FN_SCRATCH
+    ctypedef enum fn_algorithm:
+        pass
+    ctypedef enum fn_ties:
+        pass
     ctypedef struct fn_conv:
         pass
     ctypedef struct fn_pool:
+        pass
+    ctypedef struct fn_fixed_conv:
         pass
     ctypedef struct fn_norm:
         int64_t images, pixels, C
@@ -36,81 +43,50 @@ cdef extern from "fastnet.h" nogil:
         int relu
     ctypedef struct fn_memory:
         int64_t live, cached, peak, scratch_live, scratch_peak
+    ctypedef struct fn_step:
+        int64_t kind, x, add, y, first, wide, pixels, channels, relu, pooled, map
+        double a, b
+        fn_conv conv
+        fn_pool pool
+        const void *arrays[4]
+    ctypedef struct fn_plan:
+        pass
+    ctypedef void (*fn_map_forward)(int64_t n, double a, double b, const void *x, void *y) noexcept nogil
+    ctypedef void (*fn_map_backward)(int64_t n, double a, double b, const void *dy, const void *saved, void *dx) noexcept nogil
+    enum:
+        FN_MAPS
+        FN_STEPS
+        FN_STEP_conv
+        FN_INPUT
+        FN_OUTPUT
+        FN_NOWHERE
+    const char *fn_map_names[FN_MAPS]
+    const char *fn_step_names[FN_STEPS]
+
+include "_kernels.pxi"
+
+cdef extern from "fastnet.h" nogil:
+    const fn_kernels *fn_table(int dtype)
+    const char *fn_isa()
+    int fn_set_isa(const char *name)
+    int fn_isa_supported(const char *name)
+    const char *fn_compiler()
     int fn_threads()
     void fn_pin_threads()
     void fn_set_threads(int count)
     const char *fn_threading()
-    void *fn_alloc(size_t size, fn_kind kind)
+    void *fn_alloc(size_t bytes, fn_kind kind)
     void fn_free(void *block)
     void fn_empty_cache()
     void fn_memory_stats(fn_memory *stats)
     void fn_reset_peak()
     void fn_set_poison(int on)
     int fn_set_guard(int on)
-    const char *fn_isa()
-    int fn_set_isa(const char *name)
-    int fn_isa_supported(const char *name)
-    const char *fn_compiler()
-    ctypedef enum fn_algorithm:
-        pass
-    ctypedef enum fn_ties:
-        pass
     fn_algorithm fn_conv_algorithm()
     void fn_set_conv_algorithm(fn_algorithm algorithm)
     int fn_notes(const char **forms, int most)
-    ctypedef struct fn_kernels:
-        int lanes
-        fn_status (*gemm)(int64_t, int64_t, int64_t, const void *, int64_t, int64_t, const void *, int64_t, int64_t, const void *, void *) noexcept nogil
-        fn_status (*conv_forward)(const fn_conv *, const void *, const void *, const fn_epilogue *, void *) noexcept nogil
-        fn_status (*conv_grad_input)(const fn_conv *, const void *, const void *, const void *, void *) noexcept nogil
-        fn_status (*conv_grad_weight)(const fn_conv *, const void *, const void *, void *) noexcept nogil
-        fn_status (*column_sum)(int64_t, int64_t, const void *, void *) noexcept nogil
-        fn_status (*im2col)(const fn_conv *, const void *, void *) noexcept nogil
-        fn_status (*col2im)(const fn_conv *, const void *, void *) noexcept nogil
-        fn_status (*max_pool)(const fn_pool *, const void *, int, void *, void *) noexcept nogil
-        fn_status (*max_pool_backward)(const fn_pool *, const void *, const void *, void *) noexcept nogil
-        fn_status (*max_pool_planes)(const fn_pool *, const void *, void *) noexcept nogil
-        fn_status (*max_pool_planes_backward)(const fn_pool *, fn_ties, const void *, const void *, void *) noexcept nogil
-        fn_status (*avg_pool)(const fn_pool *, const void *, void *) noexcept nogil
-        fn_status (*avg_pool_backward)(const fn_pool *, const void *, void *) noexcept nogil
-        fn_status (*norm_moments)(int64_t, int64_t, int64_t, const void *, double *, double *) noexcept nogil
-        fn_status (*norm_apply)(const fn_norm *, const void *, const void *, void *) noexcept nogil
-        fn_status (*norm_sums)(const fn_norm *, const void *, const void *, const void *, void *, double *, double *) noexcept nogil
-        fn_status (*norm_backward)(const fn_norm *, const void *, const void *, const double *, const double *, void *) noexcept nogil
-        fn_status (*conv_norm_forward)(const fn_conv *, const void *, const void *, const void *, void *, double *, double *) noexcept nogil
-        fn_status (*conv_norm_backward)(const fn_conv *, const fn_norm *, const void *, const void *, const void *, const void *, const double *, const double *, const void *, void *, void *) noexcept nogil
-        fn_status (*conv_pool_forward)(const fn_conv *, const fn_pool *, const void *, const void *, const void *, int, void *, void *) noexcept nogil
-        fn_status (*conv_pool_backward)(const fn_conv *, const fn_pool *, const void *, const void *, const void *, const void *, const void *, void *, void *, void *) noexcept nogil
-        void (*relu)(int64_t, const void *, void *) noexcept nogil
-        void (*relu_backward)(int64_t, const void *, const void *, void *) noexcept nogil
-        void (*leaky_relu)(int64_t, double, const void *, void *) noexcept nogil
-        void (*leaky_relu_backward)(int64_t, double, const void *, const void *, void *) noexcept nogil
-        void (*sigmoid)(int64_t, const void *, void *) noexcept nogil
-        void (*sigmoid_backward)(int64_t, const void *, const void *, void *) noexcept nogil
-        void (*tanh)(int64_t, const void *, void *) noexcept nogil
-        void (*tanh_backward)(int64_t, const void *, const void *, void *) noexcept nogil
-        void (*add)(int64_t, const void *, const void *, void *) noexcept nogil
-        void (*uniform)(int64_t, uint64_t, uint64_t, void *) noexcept nogil
-        void (*dropout)(int64_t, double, uint64_t, uint64_t, const void *, void *, uint8_t *) noexcept nogil
-        void (*dropout_backward)(int64_t, double, const void *, const uint8_t *, void *) noexcept nogil
-        fn_status (*softmax_loss)(int64_t, int64_t, const void *, const int64_t *, double *, void *) noexcept nogil
-        fn_status (*svm_loss)(int64_t, int64_t, const void *, const int64_t *, double, double *, void *) noexcept nogil
-        void (*sgd_step)(int64_t, void *, const void *, void *, double, double, double, int, double) noexcept nogil
-        void (*adagrad_step)(int64_t, void *, const void *, void *, double, double, double) noexcept nogil
-        void (*rmsprop_step)(int64_t, void *, const void *, void *, double, double, double, double) noexcept nogil
-        void (*adam_step)(int64_t, void *, const void *, void *, void *, int64_t, double, double, double, double, double, int) noexcept nogil
-        void (*to_channels_last)(int64_t, int64_t, int64_t, const void *, void *) noexcept nogil
-        void (*to_channels_first)(int64_t, int64_t, int64_t, const void *, void *) noexcept nogil
-        void (*copy_rows)(int64_t, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
-        void (*subsample)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, const void *, void *) noexcept nogil
-        double (*fma_burst)(int64_t) noexcept nogil
-    const fn_kernels *fn_table(int dtype)
-    ctypedef enum fn_step_kind:
-        FN_CONV
-    ctypedef struct fn_plan:
-        pass
     fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count)
-    fn_status fn_plan_set(fn_plan *plan, int64_t i, const void *packed, const void *const arrays[4])
+    fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step)
     void fn_plan_ready(fn_plan *plan)
     fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y)
     void fn_plan_free(fn_plan *plan)
@@ -171,6 +147,31 @@ cdef inline int check(fn_status status) except -1:
     if status == FN_NO_MEMORY:
         raise MemoryError("fastnet kernel: not enough memory for scratch buffers")
     return 0
+
+
+cdef const char *packed(bytes geometry, Py_ssize_t size) except NULL:
+    """The struct that the bytes are."""
+    if geometry is None or len(geometry) != size:
+        raise ValueError(f"a packed geometry of {size} bytes is expected, got {geometry!r}")
+    return geometry
+
+
+cdef inline const fn_conv *conv_of(bytes geometry) except NULL:
+    return <const fn_conv *>packed(geometry, sizeof(fn_conv))
+
+
+cdef inline const fn_pool *pool_of(bytes geometry) except NULL:
+    return <const fn_pool *>packed(geometry, sizeof(fn_pool))
+
+
+cdef fn_norm norm_of(norm) except *:
+    """(images, pixels, C, mean, inverse_std, gamma, beta, relu)"""
+    cdef fn_norm n
+    images, pixels, C, mean, inverse_std, gamma, beta, relu = norm
+    n.images, n.pixels, n.C, n.relu = images, pixels, C, relu
+    n.mean, n.inverse_std = <const double *>address(mean), <const double *>address(inverse_std)
+    n.gamma, n.beta = address(gamma), address(beta)
+    return n
 
 
 cdef bint in_order(Py_buffer *view, const int *order):
@@ -288,503 +289,93 @@ def memory_stats():
     return {"live": m.live, "cached": m.cached, "peak": m.peak, "scratch_peak": m.scratch_peak}
 
 
-# ---------------------------------------------------------------- products and convolutions
+# ---------------------------------------------------------------- elementwise kernels
 
-def gemm(int64_t M, int64_t N, int64_t K, a, int64_t a_row, int64_t a_col, b, int64_t b_row, int64_t b_col, bias, c):
-    cdef const fn_kernels *k = kernels(c)
-    cdef const void *pa = address(a)
-    cdef const void *pb = address(b)
-    cdef const void *pbias = address(bias)
-    cdef void *pc = writable(c)
-    cdef fn_status status
+ELEMENTWISE = tuple(fn_map_names[i].decode() for i in range(FN_MAPS))  # a kernel's number is its place here
+
+cdef inline int number_of(int kernel) except -1:
+    if not 0 <= kernel < FN_MAPS:
+        raise IndexError(f"there are {FN_MAPS} elementwise kernels, got number {kernel}")
+    return kernel
+
+def map_forward(int kernel, int64_t n, double a, double b, x, y):
+    """y = f(x) for n elements; a and b are f's parameters, where it has any."""
+    cdef fn_map_forward run = kernels(x).map_forward[number_of(kernel)]
+    cdef const void *x_ = address(x)
+    cdef void *y_ = writable(y)
     with nogil:
-        status = k.gemm(M, N, K, pa, a_row, a_col, pb, b_row, b_col, pbias, pc)
-    check(status)
+        run(n, a, b, x_, y_)
 
-def conv_forward(bytes geometry, x, w, scale, shift, add, bint relu, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const char *g = geometry
-    cdef const void *px = address(x)
-    cdef const void *pw = address(w)
-    cdef fn_epilogue end = [address(scale), address(shift), address(add), relu]
-    cdef void *py = writable(y)
-    cdef fn_status status
+def map_backward(int kernel, int64_t n, double a, double b, dy, saved, dx):
+    """dx = dy * f'(x) for n elements, from `saved`, which is x or y, as the kernel wants it."""
+    cdef fn_map_backward run = kernels(dy).map_backward[number_of(kernel)]
+    cdef const void *dy_ = address(dy)
+    cdef const void *saved_ = address(saved)
+    cdef void *dx_ = writable(dx)
     with nogil:
-        status = k.conv_forward(<const fn_conv *>g, px, pw, &end, py)
-    check(status)
-
-def conv_grad_input(bytes geometry, dy, w, add, dx):
-    cdef const fn_kernels *k = kernels(dx)
-    cdef const char *g = geometry
-    cdef const void *pdy = address(dy)
-    cdef const void *pw = address(w)
-    cdef const void *padd = address(add)
-    cdef void *pdx = writable(dx)
-    cdef fn_status status
-    with nogil:
-        status = k.conv_grad_input(<const fn_conv *>g, pdy, pw, padd, pdx)
-    check(status)
-
-def conv_grad_weight(bytes geometry, x, dy, dw):
-    cdef const fn_kernels *k = kernels(dw)
-    cdef const char *g = geometry
-    cdef const void *px = address(x)
-    cdef const void *pdy = address(dy)
-    cdef void *pdw = writable(dw)
-    cdef fn_status status
-    with nogil:
-        status = k.conv_grad_weight(<const fn_conv *>g, px, pdy, pdw)
-    check(status)
-
-def column_sum(int64_t rows, int64_t columns, x, out):
-    cdef const fn_kernels *k = kernels(out)
-    cdef const void *px = address(x)
-    cdef void *pout = writable(out)
-    cdef fn_status status
-    with nogil:
-        status = k.column_sum(rows, columns, px, pout)
-    check(status)
-
-def im2col(bytes geometry, x, columns):
-    cdef const fn_kernels *k = kernels(columns)
-    cdef const char *g = geometry
-    cdef const void *px = address(x)
-    cdef void *pc = writable(columns)
-    cdef fn_status status
-    with nogil:
-        status = k.im2col(<const fn_conv *>g, px, pc)
-    check(status)
-
-def col2im(bytes geometry, columns, x):
-    cdef const fn_kernels *k = kernels(x)
-    cdef const char *g = geometry
-    cdef const void *pc = address(columns)
-    cdef void *px = writable(x)
-    cdef fn_status status
-    with nogil:
-        status = k.col2im(<const fn_conv *>g, pc, px)
-    check(status)
-
-
-# ---------------------------------------------------------------- pooling
-
-def max_pool(bytes geometry, x, bint relu, y, index):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const char *g = geometry
-    cdef const void *px = address(x)
-    cdef void *py = writable(y)
-    cdef void *pi = writable(index)
-    cdef fn_status status
-    with nogil:
-        status = k.max_pool(<const fn_pool *>g, px, relu, py, pi)
-    check(status)
-
-def max_pool_backward(bytes geometry, dy, index, dx):
-    cdef const fn_kernels *k = kernels(dx)
-    cdef const char *g = geometry
-    cdef const void *pdy = address(dy)
-    cdef const void *pi = address(index)
-    cdef void *pdx = writable(dx)
-    cdef fn_status status
-    with nogil:
-        status = k.max_pool_backward(<const fn_pool *>g, pdy, pi, pdx)
-    check(status)
-
-def max_pool_planes(bytes geometry, x, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const char *g = geometry
-    cdef const void *px = address(x)
-    cdef void *py = writable(y)
-    cdef fn_status status
-    with nogil:
-        status = k.max_pool_planes(<const fn_pool *>g, px, py)
-    check(status)
-
-def max_pool_planes_backward(bytes geometry, int ties, x, dy, dx):
-    """ties: 0 split, 1 first, 2 all."""
-    cdef const fn_kernels *k = kernels(dx)
-    cdef const char *g = geometry
-    cdef const void *px = address(x)
-    cdef const void *pdy = address(dy)
-    cdef void *pdx = writable(dx)
-    cdef fn_status status
-    with nogil:
-        status = k.max_pool_planes_backward(<const fn_pool *>g, <fn_ties>ties, px, pdy, pdx)
-    check(status)
-
-def avg_pool(bytes geometry, x, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const char *g = geometry
-    cdef const void *px = address(x)
-    cdef void *py = writable(y)
-    cdef fn_status status
-    with nogil:
-        status = k.avg_pool(<const fn_pool *>g, px, py)
-    check(status)
-
-def avg_pool_backward(bytes geometry, dy, dx):
-    cdef const fn_kernels *k = kernels(dx)
-    cdef const char *g = geometry
-    cdef const void *pdy = address(dy)
-    cdef void *pdx = writable(dx)
-    cdef fn_status status
-    with nogil:
-        status = k.avg_pool_backward(<const fn_pool *>g, pdy, pdx)
-    check(status)
-
-
-# ---------------------------------------------------------------- batch norm
-
-cdef fn_norm norm_of(tuple norm) except *:
-    """(images, pixels, C, mean, inverse_std, gamma, beta, relu)"""
-    cdef fn_norm n
-    n.images, n.pixels, n.C = norm[:3]
-    n.mean, n.inverse_std = <const double *>address(norm[3]), <const double *>address(norm[4])
-    n.gamma, n.beta, n.relu = address(norm[5]), address(norm[6]), norm[7]
-    return n
-
-def norm_moments(int64_t images, int64_t pixels, int64_t C, x, mean, var):
-    cdef const fn_kernels *k = kernels(x)
-    cdef const void *px = address(x)
-    cdef double *pm = <double *>writable(mean)
-    cdef double *pv = <double *>writable(var)
-    cdef fn_status status
-    with nogil:
-        status = k.norm_moments(images, pixels, C, px, pm, pv)
-    check(status)
-
-def norm_apply(tuple norm, x, add, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef fn_norm n = norm_of(norm)
-    cdef const void *px = address(x)
-    cdef const void *pa = address(add)
-    cdef void *py = writable(y)
-    cdef fn_status status
-    with nogil:
-        status = k.norm_apply(&n, px, pa, py)
-    check(status)
-
-def norm_sums(tuple norm, dy, x, y, gated, dgamma, dbeta):
-    cdef const fn_kernels *k = kernels(x)
-    cdef fn_norm n = norm_of(norm)
-    cdef const void *pdy = address(dy)
-    cdef const void *px = address(x)
-    cdef const void *py = address(y)
-    cdef void *pgated = writable(gated)
-    cdef double *pdg = <double *>writable(dgamma)
-    cdef double *pdb = <double *>writable(dbeta)
-    cdef fn_status status
-    with nogil:
-        status = k.norm_sums(&n, pdy, px, py, pgated, pdg, pdb)
-    check(status)
-
-def norm_backward(tuple norm, dy, x, dgamma, dbeta, dx):
-    cdef const fn_kernels *k = kernels(dx)
-    cdef fn_norm n = norm_of(norm)
-    cdef const void *pdy = address(dy)
-    cdef const void *px = address(x)
-    cdef const double *pdg = <const double *>address(dgamma)
-    cdef const double *pdb = <const double *>address(dbeta)
-    cdef void *pdx = writable(dx)
-    cdef fn_status status
-    with nogil:
-        status = k.norm_backward(&n, pdy, px, pdg, pdb, pdx)
-    check(status)
-
-def conv_norm_forward(bytes geometry, x, w, bias, y, mean, var):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const char *g = geometry
-    cdef const void *px = address(x)
-    cdef const void *pw = address(w)
-    cdef const void *pb = address(bias)
-    cdef void *py = writable(y)
-    cdef double *pm = <double *>writable(mean)
-    cdef double *pv = <double *>writable(var)
-    cdef fn_status status
-    with nogil:
-        status = k.conv_norm_forward(<const fn_conv *>g, px, pw, pb, py, pm, pv)
-    check(status)
-
-def conv_norm_backward(bytes geometry, tuple norm, x, w, dy, y, dgamma, dbeta, add, dx, dw):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const char *g = geometry
-    cdef fn_norm n = norm_of(norm)
-    cdef const void *px = address(x)
-    cdef const void *pw = address(w)
-    cdef const void *pdy = address(dy)
-    cdef const void *py = address(y)
-    cdef const double *pdg = <const double *>address(dgamma)
-    cdef const double *pdb = <const double *>address(dbeta)
-    cdef const void *padd = address(add)
-    cdef void *pdx = writable(dx)
-    cdef void *pdw = writable(dw)
-    cdef fn_status status
-    with nogil:
-        status = k.conv_norm_backward(<const fn_conv *>g, &n, px, pw, pdy, py, pdg, pdb, padd, pdx, pdw)
-    check(status)
-
-def conv_pool_forward(bytes geometry, bytes pool, x, w, bias, bint relu, y, index):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const char *g = geometry
-    cdef const char *p = pool
-    cdef const void *px = address(x)
-    cdef const void *pw = address(w)
-    cdef const void *pb = address(bias)
-    cdef void *py = writable(y)
-    cdef void *pi = writable(index)
-    cdef fn_status status
-    with nogil:
-        status = k.conv_pool_forward(<const fn_conv *>g, <const fn_pool *>p, px, pw, pb, relu, py, pi)
-    check(status)
-
-def conv_pool_backward(bytes geometry, bytes pool, x, w, dy, index, add, dx, dw, db):
-    cdef const fn_kernels *k = kernels(dy)
-    cdef const char *g = geometry
-    cdef const char *p = pool
-    cdef const void *px = address(x)
-    cdef const void *pw = address(w)
-    cdef const void *pdy = address(dy)
-    cdef const void *pi = address(index)
-    cdef const void *padd = address(add)
-    cdef void *pdx = writable(dx)
-    cdef void *pdw = writable(dw)
-    cdef void *pdb = writable(db)
-    cdef fn_status status
-    with nogil:
-        status = k.conv_pool_backward(<const fn_conv *>g, <const fn_pool *>p, px, pw, pdy, pi, padd, pdx, pdw, pdb)
-    check(status)
-
-
-# ---------------------------------------------------------------- elementwise
-
-def relu(int64_t n, x, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const void *px = address(x)
-    cdef void *py = writable(y)
-    with nogil:
-        k.relu(n, px, py)
-
-def relu_backward(int64_t n, dy, y, dx):
-    cdef const fn_kernels *k = kernels(dx)
-    cdef const void *pdy = address(dy)
-    cdef const void *py = address(y)
-    cdef void *pdx = writable(dx)
-    with nogil:
-        k.relu_backward(n, pdy, py, pdx)
-
-def leaky_relu(int64_t n, double slope, x, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const void *px = address(x)
-    cdef void *py = writable(y)
-    with nogil:
-        k.leaky_relu(n, slope, px, py)
-
-def leaky_relu_backward(int64_t n, double slope, dy, x, dx):
-    cdef const fn_kernels *k = kernels(dx)
-    cdef const void *pdy = address(dy)
-    cdef const void *px = address(x)
-    cdef void *pdx = writable(dx)
-    with nogil:
-        k.leaky_relu_backward(n, slope, pdy, px, pdx)
-
-def sigmoid(int64_t n, x, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const void *px = address(x)
-    cdef void *py = writable(y)
-    with nogil:
-        k.sigmoid(n, px, py)
-
-def sigmoid_backward(int64_t n, dy, y, dx):
-    cdef const fn_kernels *k = kernels(dx)
-    cdef const void *pdy = address(dy)
-    cdef const void *py = address(y)
-    cdef void *pdx = writable(dx)
-    with nogil:
-        k.sigmoid_backward(n, pdy, py, pdx)
-
-def tanh(int64_t n, x, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const void *px = address(x)
-    cdef void *py = writable(y)
-    with nogil:
-        k.tanh(n, px, py)
-
-def tanh_backward(int64_t n, dy, y, dx):
-    cdef const fn_kernels *k = kernels(dx)
-    cdef const void *pdy = address(dy)
-    cdef const void *py = address(y)
-    cdef void *pdx = writable(dx)
-    with nogil:
-        k.tanh_backward(n, pdy, py, pdx)
-
-def add(int64_t n, a, b, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const void *pa = address(a)
-    cdef const void *pb = address(b)
-    cdef void *py = writable(y)
-    with nogil:
-        k.add(n, pa, pb, py)
-
-
-# ---------------------------------------------------------------- random numbers
-
-def uniform(int64_t n, uint64_t seed, uint64_t offset, out):
-    cdef const fn_kernels *k = kernels(out)
-    cdef void *pout = writable(out)
-    with nogil:
-        k.uniform(n, seed, offset, pout)
-
-def dropout(int64_t n, double p, uint64_t seed, uint64_t offset, x, y, keep):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const void *px = address(x)
-    cdef void *py = writable(y)
-    cdef void *pk = writable(keep)
-    with nogil:
-        k.dropout(n, p, seed, offset, px, py, <uint8_t *>pk)
-
-def dropout_backward(int64_t n, double p, dy, keep, dx):
-    cdef const fn_kernels *k = kernels(dx)
-    cdef const void *pdy = address(dy)
-    cdef const void *pk = address(keep)
-    cdef void *pdx = writable(dx)
-    with nogil:
-        k.dropout_backward(n, p, pdy, <const uint8_t *>pk, pdx)
-
-
-# ---------------------------------------------------------------- losses
-
-def softmax_loss(int64_t N, int64_t C, scores, labels, dscores):
-    cdef const fn_kernels *k = kernels(dscores)
-    cdef const void *ps = address(scores)
-    cdef const int64_t *pl = <const int64_t *>address(labels)
-    cdef void *pd = writable(dscores)
-    cdef double loss = 0
-    cdef fn_status status
-    with nogil:
-        status = k.softmax_loss(N, C, ps, pl, &loss, pd)
-    check(status)
-    return loss
-
-def svm_loss(int64_t N, int64_t C, scores, labels, double margin, dscores):
-    cdef const fn_kernels *k = kernels(dscores)
-    cdef const void *ps = address(scores)
-    cdef const int64_t *pl = <const int64_t *>address(labels)
-    cdef void *pd = writable(dscores)
-    cdef double loss = 0
-    cdef fn_status status
-    with nogil:
-        status = k.svm_loss(N, C, ps, pl, margin, &loss, pd)
-    check(status)
-    return loss
-
-
-# ---------------------------------------------------------------- optimiser updates
-
-def sgd_step(int64_t n, w, g, velocity, double lr, double momentum, double dampening, bint nesterov, double weight_decay):
-    cdef const fn_kernels *k = kernels(w)
-    cdef void *pw = writable(w)
-    cdef const void *pg = address(g)
-    cdef void *pv = writable(velocity)
-    with nogil:
-        k.sgd_step(n, pw, pg, pv, lr, momentum, dampening, nesterov, weight_decay)
-
-def adagrad_step(int64_t n, w, g, squares, double lr, double eps, double weight_decay):
-    cdef const fn_kernels *k = kernels(w)
-    cdef void *pw = writable(w)
-    cdef const void *pg = address(g)
-    cdef void *ps = writable(squares)
-    with nogil:
-        k.adagrad_step(n, pw, pg, ps, lr, eps, weight_decay)
-
-def rmsprop_step(int64_t n, w, g, squares, double lr, double decay_rate, double eps, double weight_decay):
-    cdef const fn_kernels *k = kernels(w)
-    cdef void *pw = writable(w)
-    cdef const void *pg = address(g)
-    cdef void *ps = writable(squares)
-    with nogil:
-        k.rmsprop_step(n, pw, pg, ps, lr, decay_rate, eps, weight_decay)
-
-def adam_step(int64_t n, w, g, m, v, int64_t t, double lr, double beta1, double beta2, double eps, double weight_decay, bint decoupled):
-    cdef const fn_kernels *k = kernels(w)
-    cdef void *pw = writable(w)
-    cdef const void *pg = address(g)
-    cdef void *pm = writable(m)
-    cdef void *pv = writable(v)
-    with nogil:
-        k.adam_step(n, pw, pg, pm, pv, t, lr, beta1, beta2, eps, weight_decay, decoupled)
-
-
-# ---------------------------------------------------------------- copies
-
-def to_channels_last(int64_t N, int64_t C, int64_t pixels, x, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const void *px = address(x)
-    cdef void *py = writable(y)
-    with nogil:
-        k.to_channels_last(N, C, pixels, px, py)
-
-def to_channels_first(int64_t N, int64_t C, int64_t pixels, x, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const void *px = address(x)
-    cdef void *py = writable(y)
-    with nogil:
-        k.to_channels_first(N, C, pixels, px, py)
-
-def copy_rows(int64_t rows, int64_t width, src, int64_t src_offset, int64_t src_stride, dst, int64_t dst_offset, int64_t dst_stride):
-    """Offsets and strides count elements."""
-    cdef const fn_kernels *k = kernels(dst)
-    cdef const char *ps = <const char *>address(src)
-    cdef char *pd = <char *>writable(dst)
-    cdef int64_t itemsize = 4 if k == fn_table(0) else 8
-    with nogil:
-        k.copy_rows(rows, width, ps + src_offset * itemsize, src_stride, pd + dst_offset * itemsize, dst_stride)
-
-def subsample(int64_t N, int64_t C, int64_t H, int64_t W, int64_t stride, int64_t channels, x, y):
-    cdef const fn_kernels *k = kernels(y)
-    cdef const void *px = address(x)
-    cdef void *py = writable(y)
-    with nogil:
-        k.subsample(N, C, H, W, stride, channels, px, py)
+        run(n, a, b, dy_, saved_, dx_)
 
 
 # ---------------------------------------------------------------- whole networks
 
-cdef class Plan:
-    """The steps of fastnet/backends/native_plan.py, ready to run; from several Python threads at a time, if wanted.
+STEP_KINDS = {fn_step_names[i].decode(): i for i in range(FN_STEPS)}
+INPUT, OUTPUT, NOWHERE = FN_INPUT, FN_OUTPUT, FN_NOWHERE  # places that are no offsets into the arena
 
-    steps: `count` of (packed fn_step, four arrays or None); x_image, y_image: bytes of an image.
+cdef class Plan:
+    """The steps of fastnet/backends/native_plan.py, ready to run, also from several Python threads at a time.
+
+    x_image, y_image: bytes of an image.  steps: one dictionary a step, the fields of an fn_step by name; those that are
+    left out are 0, `add` NOWHERE.  `kind` is a name of STEP_KINDS, `map` one of ELEMENTWISE, `conv` and `pool` are packed
+    geometries, and `arrays` four arrays or None.
     """
 
     cdef fn_plan *plan
     cdef list kept
 
-    def __cinit__(self, int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count, steps):
-        cdef const void *arrays[4]
-        cdef const char *packed
-        cdef fn_status status
-        cdef int64_t i
-        self.plan = fn_plan_new(dtype, batch, arena, x_image, y_image, count)
+    def __cinit__(self, int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, list steps):
+        self.plan = fn_plan_new(dtype, batch, arena, x_image, y_image, len(steps))
         if self.plan == NULL:
             raise MemoryError("fastnet: not enough memory for a plan")
         self.kept = []
-        for i, (numbers, a, b, c, d) in enumerate(steps):
-            arrays[:] = [address(a), address(b), address(c), address(d)]
-            packed = numbers
-            if (<const int64_t *>packed)[0] != FN_CONV:
-                self.kept.append((a, b, c, d))
-            with nogil:
-                status = fn_plan_set(self.plan, i, packed, arrays)
-            check(status)
+        for i, fields in enumerate(steps):
+            self.set_step(i, dict(fields))
         fn_plan_ready(self.plan)
+
+    cdef int set_step(self, int64_t i, dict fields) except -1:
+        cdef fn_step step
+        cdef fn_status status
+        memset(&step, 0, sizeof(fn_step))
+        step.kind = STEP_KINDS[fields.pop("kind")]
+        step.x, step.y, step.add = fields.pop("x"), fields.pop("y"), fields.pop("add", FN_NOWHERE)
+        step.first, step.wide = fields.pop("first", 0), fields.pop("wide", 0)
+        step.pixels, step.channels = fields.pop("pixels", 0), fields.pop("channels", 0)
+        step.relu, step.pooled = fields.pop("relu", False), fields.pop("pooled", False)
+        step.a, step.b = fields.pop("a", 0), fields.pop("b", 0)
+        if "map" in fields:
+            step.map = ELEMENTWISE.index(fields.pop("map"))
+        if "conv" in fields:
+            step.conv = conv_of(fields.pop("conv"))[0]
+        if "pool" in fields:
+            step.pool = pool_of(fields.pop("pool"))[0]
+        arrays = fields.pop("arrays", (None,) * 4)
+        for j in range(4):
+            step.arrays[j] = address(arrays[j])
+        if fields:
+            raise TypeError(f"a step has no fields {', '.join(fields)}")
+        if step.kind != FN_STEP_conv:  # a convolution's arrays are read here and now
+            self.kept.append(arrays)
+        with nogil:
+            status = fn_plan_set(self.plan, i, &step)
+        return check(status)
 
     def __dealloc__(self):
         fn_plan_free(self.plan)
 
     def run(self, int64_t N, x, y):
         """x: N images as kernels want activations; y: room for their outputs."""
-        cdef const void *px = address(x)
-        cdef void *py = writable(y)
+        cdef const void *x_ = address(x)
+        cdef void *y_ = writable(y)
         cdef fn_status status
         with nogil:
-            status = fn_plan_run(self.plan, N, px, py)
+            status = fn_plan_run(self.plan, N, x_, y_)
         check(status)

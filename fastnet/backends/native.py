@@ -14,7 +14,7 @@ from fastnet.backends import _native
 from fastnet.backends.checks import FLOATS, TIES, check_gradient, check_shape, check_ties, one_dtype
 from fastnet.backends.native_joined import NativeJoined
 from fastnet.backends.native_plan import NativePlan
-from fastnet.backends.native_pointwise import NativePointwise
+from fastnet.backends.native_pointwise import KERNELS, NativePointwise
 from fastnet.backends.reference import Ops
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.threads import default_num_threads
@@ -149,7 +149,7 @@ class NativeOps(NativeJoined, NativePointwise, Ops):
         x, w = self._c_order(x), self._c_order(w)
         y = self._gemm(x, False, w, True, b, dtype)
         if relu:
-            _native.relu(y.size, y, y)
+            _native.map_forward(KERNELS["relu"], y.size, 0.0, 0.0, y, y)
         return y, (x, w, y if relu else None)
 
     def linear_backward(self, dy, saved, needs=(True, True, True)):

@@ -9,7 +9,6 @@ when the last reader is done.  `NativePlan` hands both to csrc/plan.c.
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,15 +17,8 @@ from fastnet.backends import _native
 from fastnet.backends.graph import Graph
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
-KINDS = (  # fn_step_kind of csrc/fastnet.h
-    *("conv", "max_pool", "avg_pool", "norm", "moments", "relu", "leaky_relu", "sigmoid", "tanh", "add", "copy"),
-    *("flatten", "subsample"),
-)
 SUMS = {"conv", "norm", "moments"}  # steps that can add a value and rectify as they store
-POINTWISE = {"relu", "leaky_relu", "sigmoid", "tanh"}
-INPUT, OUTPUT, NOWHERE = -1, -2, -3
 LINE = 64  # bytes: values begin at cache lines
-_NO_CONV, _NO_POOL = bytes(18 * 8), bytes(15 * 8)
 
 
 @dataclass(eq=False)
@@ -42,7 +34,8 @@ class Step:
     pooled: bool = False  # it keeps the largest of each 2x2 outputs
     add: Step | None = None
     join: tuple[Step, int] | None = None  # it writes these channels of another step's value, from that number on
-    number: float = 0.0
+    map: str = ""  # the elementwise kernel
+    a: float = 0.0  # its parameter, or eps
     shared: bool = False  # others read its value too, under another name
 
     @property
@@ -117,7 +110,7 @@ def _batch_norm(node, inputs, alone):
     (x,), given = inputs, node.arguments
     gamma, beta = given["gamma"], given["beta"]
     if given["training"]:
-        return Step("moments", inputs, x.shape, None, [None, None, gamma, beta], number=given["eps"])
+        return Step("moments", inputs, x.shape, None, [None, None, gamma, beta], a=given["eps"])
     mean, var = (given[name].astype(np.float64) for name in ("running_mean", "running_var"))
     inverse_std = 1 / np.sqrt(var + given["eps"])
     if not (x.kind == "conv" and _can_end(x, alone[0]) and x.add is None):
@@ -134,11 +127,11 @@ def _relu(node, inputs, alone):
     if _can_end(x, alone[0]) or (alone[0] and not x.shared and (x.pooled or x.kind == "max_pool")):
         x.relu = True
         return x
-    return Step("relu", inputs, x.shape)
+    return Step("map", inputs, x.shape, map="relu")
 
 
 def _pointwise(node, inputs, alone):
-    return Step(node.op, inputs, inputs[0].shape, number=node.arguments.get("slope", 0.0))
+    return Step("map", inputs, inputs[0].shape, map=node.op, a=node.arguments.get("slope", 0.0))
 
 
 _leaky_relu = _sigmoid = _tanh = _pointwise
@@ -204,7 +197,8 @@ def arrange(steps: list[Step], output: Step, itemsize: int) -> tuple[dict[int, i
     for i, step in enumerate(steps):
         for other in step.reads:
             last[id(other.home)] = i
-    places, taken, size = {id(steps[0]): INPUT, id(output): OUTPUT}, [], 0  # taken: (from, to, id of the home)
+    places = {id(steps[0]): _native.INPUT, id(output): _native.OUTPUT}
+    taken, size = [], 0  # taken: (from, to, id of the home)
     for i, step in enumerate(steps):
         home = id(step.home)
         if home not in places:
@@ -227,8 +221,8 @@ def _gap(taken, need: int) -> int:
 
 
 def _to_overwrite(step: Step, i: int, last, places) -> int | None:
-    """The id of the value whose place the step can take: it is read for the last time, number by number, as it goes."""
-    if step.join or step.kind not in SUMS | POINTWISE | {"add"}:
+    """The id of the value whose place the step can take: it is read for the last time, element by element."""
+    if step.join or step.kind not in SUMS | {"map", "add"}:
         return None
     old = step.add or step.inputs[0]
     if step.kind == "conv" and (step.add is None or step.add is step.inputs[0]):
@@ -260,13 +254,10 @@ class NativePlan:
         self._ops, self._shape, self._dtype = ops, graph.output.shape[1:], dtype
         self._plan = _native.Plan(
             *(dtype.itemsize == 8, batch_size, self.arena, source.size * dtype.itemsize, output.size * dtype.itemsize),
-            *(len(self.steps), self._described(places)),
+            [_fields(step, places) for step in self.steps],
         )
-
-    def _described(self, places):
         for step in self.steps:
-            packed, arrays, step.arrays = _packed(step, places), _arrays(step), []
-            yield packed, *arrays
+            step.arrays = []
 
     def __call__(self, x):
         x = self._ops.asarray(x, self._dtype)
@@ -275,21 +266,22 @@ class NativePlan:
         return y
 
 
-def _packed(step: Step, places) -> bytes:
-    """The part of fn_step that is numbers."""
+def _fields(step: Step, places) -> dict:
+    """The fields of fn_step."""
 
     def place(value):
-        return places[id(value.home)] if value else NOWHERE
+        return places[id(value.home)] if value else _native.NOWHERE
 
     C, *pixels = step.inputs[0].shape if step.kind in ("subsample", "flatten") else step.shape
     home, first = step.join or (step, 0)
-    numbers = struct.pack(
-        "=10qd",
-        *(KINDS.index(step.kind), place(step.inputs[0]), place(step.add), place(step), first, home.shape[0]),
-        *(math.prod(pixels), C, step.relu, step.pooled, step.number),
-    )
-    packed = step.geometry.packed if step.geometry else b""
-    return numbers + (packed + bytes(15 * 8) if step.kind == "conv" else bytes(18 * 8) + packed.ljust(15 * 8, b"\0"))
+    fields = {"kind": step.kind, "x": place(step.inputs[0]), "add": place(step.add), "y": place(step)}
+    fields |= {"first": first, "wide": home.shape[0], "pixels": math.prod(pixels), "channels": C}
+    fields |= {"relu": step.relu, "pooled": step.pooled, "a": step.a, "arrays": _arrays(step)}
+    if step.map:
+        fields["map"] = step.map
+    if step.geometry:
+        fields["conv" if step.kind == "conv" else "pool"] = step.geometry.packed
+    return fields
 
 
 def _arrays(step: Step) -> list:

@@ -11,6 +11,7 @@ from fastnet.backends.checks import FLOATS, check_gradient, check_joinable, chec
 from fastnet.backends.pointwise import PointwiseOps
 
 _F64 = np.dtype(np.float64)
+KERNELS = {name: number for number, name in enumerate(_native.ELEMENTWISE)}
 
 
 def _extents(shape) -> tuple[int, int, int]:
@@ -99,50 +100,50 @@ class NativePointwise(PointwiseOps):
 
     # ---------------------------------------------------------------- activations
 
-    def _map(self, op, kernel, x, *arguments):
-        """y = kernel(x), with x in the kernels' order."""
+    def _map(self, op, x, a=0.0):
+        """(x, y): y = op(x), with x in the kernels' order."""
         one_dtype(op, x=x)
         x = self._dense(x)
         y = self.empty(x.shape, x.dtype)
-        kernel(x.size, *arguments, x, y)
+        _native.map_forward(KERNELS[op], x.size, a, 0.0, x, y)
         return x, y
 
-    def _map_gradient(self, op, kernel, dy, saved, *arguments):
-        """dx = kernel(dy, saved): both (N, ...) of one shape."""
-        one_dtype(op, dy=dy, saved=saved)
-        check_shape(op, "dy", dy, saved.shape)
+    def _map_gradient(self, op, dy, saved, a=0.0):
+        """dx of op from dy and `saved`: both (N, ...) of one shape."""
+        one_dtype(f"{op}_backward", dy=dy, saved=saved)
+        check_shape(f"{op}_backward", "dy", dy, saved.shape)
         dx = self.empty(saved.shape, saved.dtype)
-        kernel(saved.size, *arguments, self._dense(dy), saved, dx)
+        _native.map_backward(KERNELS[op], saved.size, a, 0.0, self._dense(dy), saved, dx)
         return dx
 
     def relu(self, x):
-        _, y = self._map("relu", _native.relu, x)
+        _, y = self._map("relu", x)
         return y, y
 
     def relu_backward(self, dy, saved):
-        return self._map_gradient("relu_backward", _native.relu_backward, dy, saved)
+        return self._map_gradient("relu", dy, saved)
 
     def leaky_relu(self, x, slope=0.01):
-        x, y = self._map("leaky_relu", _native.leaky_relu, x, slope)
+        x, y = self._map("leaky_relu", x, slope)
         return y, (x, slope)
 
     def leaky_relu_backward(self, dy, saved):
         x, slope = saved
-        return self._map_gradient("leaky_relu_backward", _native.leaky_relu_backward, dy, x, slope)
+        return self._map_gradient("leaky_relu", dy, x, slope)
 
     def sigmoid(self, x):
-        _, y = self._map("sigmoid", _native.sigmoid, x)
+        _, y = self._map("sigmoid", x)
         return y, y
 
     def sigmoid_backward(self, dy, saved):
-        return self._map_gradient("sigmoid_backward", _native.sigmoid_backward, dy, saved)
+        return self._map_gradient("sigmoid", dy, saved)
 
     def tanh(self, x):
-        _, y = self._map("tanh", _native.tanh, x)
+        _, y = self._map("tanh", x)
         return y, y
 
     def tanh_backward(self, dy, saved):
-        return self._map_gradient("tanh_backward", _native.tanh_backward, dy, saved)
+        return self._map_gradient("tanh", dy, saved)
 
     # ---------------------------------------------------------------- random numbers
 
