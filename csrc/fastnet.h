@@ -1,7 +1,5 @@
-/* All that Cython and the ISA wrappers see of the C side: geometry, status, threads, memory, the kernel table.
- *
- * Activations are channels-last: pixel (n, h, w) holds its C channels side by side.  Weights are (K, C/groups, R, S)
- * in C order.  Pointers are to float or double, whichever the table was compiled for; none may be NULL unless noted.
+/* All that Cython and the files of isa/ see of the C side: geometry, threads, memory, settings, plans, and the
+ * kernel table, whose entries kernels.def declares.
  */
 #ifndef FASTNET_H
 #define FASTNET_H
@@ -23,17 +21,39 @@ typedef struct {
 } fn_pool;
 _Static_assert(sizeof(fn_pool) == 15 * 8, "Pool2dGeometry.packed is 15 integers of 64 bits");
 
-/* ---- threads.c, on pool.c: the only place that knows threads ---- */
+/* Batch norm of images x pixels x C elements, and the ReLU after it; gamma, beta: C elements, or NULL. */
+typedef struct {
+    int64_t images, pixels, C;
+    const double *mean, *inverse_std;
+    const void *gamma, *beta;
+    int relu;
+} fn_norm;
+
+/* What a convolution does to its sums before it stores them: y = max(sum*scale + shift + add, 0), each part if
+ * wanted. */
+typedef struct {
+    const void *scale, *shift; /* K elements each, or NULL; scale needs shift */
+    const void *add; /* laid out like the output, or NULL */
+    int relu;
+} fn_epilogue;
+
+/* Which of a window's equal maxima get its gradient: each an equal part, the first all of it, each all of it. */
+typedef enum { FN_TIES_SPLIT = 0, FN_TIES_FIRST = 1, FN_TIES_ALL = 2 } fn_ties;
+
+/* ---- threads.c, on thread_pool.c: the only place that knows threads ---- */
 
 typedef void (*fn_task)(void *context, int64_t task, int thread);
 
 /* Call body(context, i, thread) once for each i in [0, tasks), thread in [0, fn_threads()).  `work` is about how many
  * elementary operations all tasks have together: small work stays on the calling thread. */
 void fn_parallel(int64_t tasks, double work, fn_task body, void *context);
+/* How many threads fn_parallel may use; buffers per thread are sized by it. */
 int fn_threads(void);
-/* This many threads for the kernels that this thread runs from here on; returns how many before. */
-int fn_use_threads(int count); /* threads that fn_parallel may use; buffers per thread are sized by it */
-void fn_pin_threads(void); /* fix that number for this thread, until the next call; fn_table does */
+/* Set that number for the kernels that this thread calls from here on; returns the number before. */
+int fn_use_threads(int count);
+/* Set it to what fn_set_threads chose last; fn_table and fn_plan_run call it before a kernel. */
+void fn_pin_threads(void);
+/* Choose the number for the whole process. */
 void fn_set_threads(int count);
 const char *fn_threading(void); /* whose threads, in words */
 
@@ -49,21 +69,16 @@ void fn_free(void *block);                  /* NULL is fine */
 void fn_empty_cache(void);
 void fn_memory_stats(fn_memory *stats);
 void fn_reset_peak(void);
-void fn_lock_memory(int on); /* around a fork, so that the child finds the free lists whole */
-void fn_set_poison(int on); /* fill each block with NaN as it is handed out */
-int fn_set_guard(int on); /* put each block, full of NaN, between pages without access; 0, or -1 where that cannot be */
+/* Hold (1) or release (0) the allocator's lock around a fork, so that the child finds the free lists whole. */
+void fn_lock_memory(int on);
+/* Fill each block with NaN as it is handed out. */
+void fn_set_poison(int on);
+/* Put each block, full of NaN, between pages without access; returns 0, or -1 where the system has none. */
+int fn_set_guard(int on);
 
 /* ---- dispatch.c ---- */
 
 typedef struct fn_kernels fn_kernels;
-
-/* Batch norm of images x pixels x C numbers, and the ReLU after it; gamma, beta: C numbers, or NULL. */
-typedef struct {
-    int64_t images, pixels, C;
-    const double *mean, *inverse_std;
-    const void *gamma, *beta;
-    int relu;
-} fn_norm;
 
 const fn_kernels *fn_table(int dtype); /* 0: float32, 1: float64; called before each kernel, on its thread */
 const char *fn_isa(void);
@@ -71,24 +86,21 @@ int fn_set_isa(const char *name); /* 0, or -1 when unknown or beyond this CPU; N
 int fn_isa_supported(const char *name);
 const char *fn_compiler(void); /* that built this, with its version */
 
-/* What a convolution does to its sums before it stores them: y = max(sum*scale + shift + add, 0), each part if wanted. */
-typedef struct {
-    const void *scale, *shift; /* K numbers each, or NULL; scale needs shift */
-    const void *add; /* laid out like the output, or NULL */
-    int relu;
-} fn_epilogue;
+/* ---- settings.c ---- */
 
 /* How convolutions run: chosen by shape, or always direct, or Winograd wherever it applies. */
 typedef enum { FN_AUTO = 0, FN_DIRECT = 1, FN_WINOGRAD = 2 } fn_algorithm;
 fn_algorithm fn_conv_algorithm(void);
 void fn_set_conv_algorithm(fn_algorithm algorithm);
 
-/* Which of a window's equal maxima get its gradient: each an equal part, the first all of it, each all of it. */
-typedef enum { FN_TIES_SPLIT = 0, FN_TIES_FIRST = 1, FN_TIES_ALL = 2 } fn_ties;
+/* Convolutions note in which form they ran, for the profile.  `form` is a literal. */
+void fn_note(const char *form);
+int fn_notes(const char **forms, int most); /* how many since the last time, and which (some may be there twice) */
 
 /* ---- elementwise kernels: y = f(x), in place if wanted; dx = dy * f'(x), from x or from y ---- */
 
-/* a, b: parameters of f (a slope, a bound, ...), which most kernels ignore.  saved: x or y, whichever f' is cheaper in. */
+/* a, b: parameters of f (a slope, a bound, ...), which most kernels ignore.  saved: x or y, whichever f' is cheaper
+ * in. */
 typedef void (*fn_map_forward)(int64_t n, double a, double b, const void *x, void *y);
 typedef void (*fn_map_backward)(int64_t n, double a, double b, const void *dy, const void *saved, void *dx);
 
@@ -126,23 +138,21 @@ typedef struct {
     double a, b; /* FN_STEP_map: the kernel's; FN_STEP_moments: a is eps */
     fn_conv conv;
     fn_pool pool;
-    const void
-        *arrays[4]; /* conv: weight, shift, read by fn_plan_set; norms: mean, inverse_std (double), gamma, beta */
+    /* conv: weight, shift, read by fn_plan_set; norms: mean, inverse_std (double), gamma, beta */
+    const void *arrays[4];
     fn_fixed_conv fixed; /* made by fn_plan_set */
 } fn_step;
 
 typedef struct fn_plan fn_plan;
 
-/* x_image, y_image: bytes of an image of the input and the output.  `batch` images at most are in the arena at a time. */
+/* x_image, y_image: bytes of an image of the input and the output.  `batch` images at most are in the arena at a
+ * time. */
 fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count);
-fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step); /* its arrays must live as long, but a conv's */
+/* The step's arrays must live as long as the plan, except a convolution's, which are read at once. */
+fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step);
 void fn_plan_ready(fn_plan *plan); /* after all steps are set */
 fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y); /* from any number of threads */
 void fn_plan_free(fn_plan *plan);
-
-/* Convolutions note by which form they ran, for the profile.  `form` is a literal. */
-void fn_note(const char *form);
-int fn_notes(const char **forms, int most); /* how many since the last time, and which (some may be there twice) */
 
 /* ---- the kernel table: one for each instruction set and dtype, filled by kernels.h ---- */
 

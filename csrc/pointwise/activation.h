@@ -29,8 +29,8 @@ static void map(int64_t n, double a, double b, const void *in, const void *saved
         }                                                                  \
     }
 
-/* name_forward: y from x; name_backward: dx from dy and `saved`, which is x or y.  A cost is about how many operations an
- * element takes. */
+/* name_forward: y from x; name_backward: dx from dy and `saved`, which is x or y.  A cost is about how many
+ * operations an element takes. */
 #define MAP(name, y_cost, y_formula, dx_cost, dx_formula)                                                     \
     MAP_TASK(name##_forward, x, y_formula)                                                                    \
     MAP_TASK(name##_backward, dy, dx_formula)                                                                 \

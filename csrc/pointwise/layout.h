@@ -27,7 +27,8 @@ INLINE void transpose_quad(const REAL *from, int64_t from_step, REAL *to, int64_
     for (int i = 0; i < 4; i++) memcpy(to + i * to_step, row + i, sizeof(quad));
 }
 
-/* from and to: the tile's corner; plane: distance of channels in the channels-first one, pixel: of pixels in the other. */
+/* from and to: the tile's corner; plane: distance of channels in the channels-first one, pixel: of pixels in the
+ * other. */
 INLINE void transpose_tile(int to_last, int64_t channels, int64_t pixels, const REAL *restrict from, REAL *restrict to,
                            int64_t plane, int64_t pixel) {
     if (to_last)

@@ -1,5 +1,5 @@
-/* Optimiser updates in one pass over weights, gradient and state; settings are converted to REAL once.  Which product is
- * fused with which sum is said by multiply_add, so that all compilers give the same bits. */
+/* Optimiser updates in one pass over weights, gradient and state; settings are converted to REAL once.  Which
+ * product is fused with which sum is said by multiply_add, so that all compilers give the same bits. */
 typedef struct {
     int64_t n;
     REAL *w, *m, *v; /* m: velocity, Adam's means; v: means or sums of squares */

@@ -1,4 +1,5 @@
-/* Philox4x32-10 (Salmon et al. 2011): word i of a stream depends on (seed, i) alone.  Block b holds words 4b to 4b+3. */
+/* Philox4x32-10 (Salmon et al. 2011): word i of a stream depends on (seed, i) alone.  Block b holds words 4b to
+ * 4b+3. */
 typedef struct {
     int64_t n;
     uint64_t seed, offset, base; /* base: the offset rounded down to a group */
@@ -28,7 +29,8 @@ INLINE void uniform_group(uint64_t seed, uint64_t block, REAL *restrict u) {
         for (int j = 0; j < 4; j++) u[4 * i + j] = (REAL)(int32_t)(word[j][i] >> 8) * (REAL)0x1p-24;
 }
 
-/* Groups start at multiples of RANDOM_GROUP words of the stream, so only the first and the last may be needed in part. */
+/* Groups start at multiples of RANDOM_GROUP words of the stream, so only the first and the last may be needed in
+ * part. */
 static void random_task(void *context, int64_t task, int thread) {
     const random_job *job = context;
     uint64_t word = job->base + (uint64_t)task * RANDOM_BLOCK, end = job->offset + (uint64_t)job->n;

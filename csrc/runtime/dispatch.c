@@ -1,6 +1,8 @@
-/* Which kernel table: the best ISA that this CPU and operating system run, or the one that FASTNET_ISA names. */
+/* Chooses the kernel table: of the best instruction set that the CPU and the operating system run, or of a given
+ * one. */
 #include "fastnet.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -47,11 +49,11 @@ static const struct {
 #endif
     {"portable", always, {&fn_portable_f32, &fn_portable_f64}},
 };
-static const int isa_count = sizeof isas / sizeof isas[0];
-static int chosen = -1;
+enum { ISAS = sizeof isas / sizeof isas[0] };
+static _Atomic int chosen = ISAS - 1; /* portable, until fn_set_isa is called */
 
 static int find(const char *name) {
-    for (int i = 0; i < isa_count; i++)
+    for (int i = 0; i < ISAS; i++)
         if (!strcmp(isas[i].name, name) && isas[i].supported()) return i;
     return -1;
 }
@@ -67,15 +69,15 @@ int fn_set_isa(const char *name) {
     else
         while (!isas[i].supported()) i++;
     if (i < 0) return -1;
-    __atomic_store_n(&chosen, i, __ATOMIC_RELAXED);
+    atomic_store_explicit(&chosen, i, memory_order_relaxed);
     return 0;
 }
 
-const char *fn_isa(void) { return isas[chosen].name; }
+const char *fn_isa(void) { return isas[atomic_load_explicit(&chosen, memory_order_relaxed)].name; }
 
 const fn_kernels *fn_table(int dtype) {
     fn_pin_threads();
-    return isas[__atomic_load_n(&chosen, __ATOMIC_RELAXED)].tables[dtype];
+    return isas[atomic_load_explicit(&chosen, memory_order_relaxed)].tables[dtype];
 }
 
 const char *fn_compiler(void) {
@@ -84,28 +86,4 @@ const char *fn_compiler(void) {
 #else
     return "gcc " __VERSION__;
 #endif
-}
-
-static fn_algorithm conv_algorithm = FN_AUTO;
-
-fn_algorithm fn_conv_algorithm(void) { return __atomic_load_n(&conv_algorithm, __ATOMIC_RELAXED); }
-void fn_set_conv_algorithm(fn_algorithm algorithm) { __atomic_store_n(&conv_algorithm, algorithm, __ATOMIC_RELAXED); }
-
-static const char *notes[8];
-
-void fn_note(const char *form) {
-    for (int i = 0; i < 8; i++) {
-        const char *known = __atomic_load_n(&notes[i], __ATOMIC_RELAXED);
-        if (!known) __atomic_store_n(&notes[i], form, __ATOMIC_RELAXED);
-        if (!known || known == form) return;
-    }
-}
-
-int fn_notes(const char **forms, int most) {
-    int count = 0;
-    for (int i = 0; i < 8; i++) {
-        const char *form = __atomic_exchange_n(&notes[i], NULL, __ATOMIC_RELAXED);
-        if (form && count < most) forms[count++] = form;
-    }
-    return count;
 }

@@ -1,8 +1,10 @@
-/* Guarded blocks are mapped one by one, each between stretches of address space without access, and unmapped when freed.
+/* Guarded blocks are mapped one by one, each between stretches of address space without access, and unmapped when
+ * freed.
  *
- * They keep the allocator's promise of 64-byte alignment, so not every block can touch the pages on both sides: blocks lie
- * in turn at the end of their pages (less than 64 bytes are left behind them) and at the beginning.  What is left holds a
- * canary: NaN as float and as double, so that reading it shows, and looked at when the block is freed, so that writing does.
+ * They keep the allocator's promise of 64-byte alignment, so not every block can touch the pages on both sides:
+ * blocks lie in turn at the end of their pages (less than 64 bytes are left behind them) and at the beginning.  What
+ * is left holds a canary: NaN as float and as double, so that reading it shows, and looked at when the block is
+ * freed, so that writing does.
  */
 #define _DEFAULT_SOURCE
 #include "runtime/guard.h"

@@ -1,5 +1,5 @@
-/* Where large blocks come from: long regions of address space that are cut into chunks and grow together again, so that what
- * one step of a network has freed serves the next, whatever its size. */
+/* Where large blocks come from: long regions of address space that are cut into chunks and grow together again, so
+ * that what one step of a network has freed serves the next, whatever its size. */
 #ifndef FASTNET_HEAP_H
 #define FASTNET_HEAP_H
 

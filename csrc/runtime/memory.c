@@ -1,17 +1,17 @@
-/* A caching allocator: fresh pages cost more than arithmetic, so freed blocks are kept and handed out again.
+/* A caching allocator: fresh pages cost more than arithmetic, so freed blocks are kept and reused.
  *
- * Blocks are 64-byte aligned.  Small ones are rounded up to a size class, an eighth of a power of two (at most 12.5 % are
- * lost), and wait in the list of their class; large ones are chunks of heap.c's regions.  A block's header, one cache line
- * before it, says which.  In guard mode (tests), blocks are guard.c's.
+ * Blocks are 64-byte aligned.  Small ones are rounded up to a size class (classes lie an eighth of a power of two
+ * apart, so that at most 12.5 % are lost) and kept in a list of their class; large ones are chunks of heap.c's
+ * regions.  A block's header, one cache line before it, says which.  In guard mode (tests) blocks are guard.c's.
  */
+#define _GNU_SOURCE
 #include "runtime/guard.h"
 #include "runtime/heap.h"
+#include "runtime/lock.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#if !defined(_WIN32)
-#include <sched.h>
-#endif
 
 #define HEADER 64
 #define CLASSES 160
@@ -26,21 +26,12 @@ typedef struct block {
 
 static block *free_lists[CLASSES];
 static fn_memory stats;
-static int poison = 0, guard = 0;
-static char lock_flag = 0;
+static _Atomic int poison = 0;
+static int guard = 0;
+static fn_lock memory_lock = FN_LOCK_INIT;
 
-static void give_way(void) { /* the holder of the lock is not running */
-#if !defined(_WIN32)
-    sched_yield();
-#endif
-}
-
-static void lock(void) {
-    for (int spins = 0; __atomic_test_and_set(&lock_flag, __ATOMIC_ACQUIRE);)
-        if (spins < 100) spins++;
-        else give_way();
-}
-static void unlock(void) { __atomic_clear(&lock_flag, __ATOMIC_RELEASE); }
+static void lock(void) { fn_acquire(&memory_lock); }
+static void unlock(void) { fn_release(&memory_lock); }
 
 void fn_lock_memory(int on) {
     if (on) lock();
@@ -94,7 +85,7 @@ static block *large_block(size_t bytes) {
     return b;
 }
 
-/* The same; it may let the lock go meanwhile. */
+/* The same; the lock may be released meanwhile. */
 static block *small_block(size_t bytes) {
     size_t size;
     int class_index = class_of(bytes, &size);
@@ -132,7 +123,7 @@ void *fn_alloc(size_t bytes, fn_kind kind) {
     unlock();
     if (!b) return NULL;
     void *memory = (char *)b + HEADER;
-    if (__atomic_load_n(&poison, __ATOMIC_RELAXED))
+    if (atomic_load_explicit(&poison, memory_order_relaxed))
         memset(memory, 0xFF, b->size); /* all bits set: NaN as float and as double */
     return memory;
 }
@@ -189,7 +180,7 @@ void fn_reset_peak(void) {
     unlock();
 }
 
-void fn_set_poison(int on) { __atomic_store_n(&poison, on, __ATOMIC_RELAXED); }
+void fn_set_poison(int on) { atomic_store_explicit(&poison, on, memory_order_relaxed); }
 
 int fn_set_guard(int on) {
     lock();

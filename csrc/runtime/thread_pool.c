@@ -1,26 +1,28 @@
 /* A pool of POSIX threads that never waits for a thread that has nothing to do.
  *
- * OpenMP's regions end when every thread has come and gone.  On a machine that others use too, a thread that the system
- * does not run for some milliseconds then holds up every kernel: we measured training steps 20 to 40 times slower beside
- * one busy process.  Here tasks are claimed one by one, the caller claims them like anybody else, and it returns when all
- * claimed tasks are done.  A worker that comes late finds nothing to claim.
+ * An OpenMP region ends when every thread has entered and left it.  On a machine that others use too, a thread that the
+ * system does not schedule for some milliseconds then delays every kernel: training steps were measured 20 to 50 times
+ * slower beside one busy process.  Here threads claim tasks one by one, the caller too, and it returns when all claimed
+ * tasks are done; a worker that comes late finds nothing to claim.
  *
- * `ticket` holds the job's number in its upper half and the next unclaimed task in its lower half; both change in one
- * compare-and-swap.  A worker reads the job, then claims: if the swap succeeds, the task was unclaimed until now, so the
- * job is still running and what was read of it is true.  Before the next job is written the ticket is closed, so that no
- * claim on the old one can succeed any more.
+ * `ticket` holds the job's number in its upper half and the next unclaimed task in its lower half; one
+ * compare-and-swap changes both.  A worker reads the job, then claims a task: if the swap succeeds, the task was
+ * unclaimed until then, so the job still runs and what was read of it is valid.  Before the next job is written the
+ * ticket is closed, so that no claim on the old one can succeed any more.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "runtime/thread_pool.h"
+#include "runtime/lock.h"
+#include "runtime/subnormals.h"
 
-#ifdef FN_POOL
+#ifdef FN_THREAD_POOL
 
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 
-/* Looks at the ticket before sleeping: 50 to 100 microseconds, longer than Python takes from one kernel to the next. */
+/* Looks at the ticket before sleeping: 50 to 100 microseconds, longer than Python takes between two kernels. */
 enum { SPINS = 2000 };
 
 #define CLOSED UINT32_MAX /* as next task: none is left */
@@ -31,7 +33,7 @@ static _Atomic(void *) job_context;
 static _Atomic int64_t job_tasks, job_done;
 static _Atomic int job_threads, sleepers;
 static int workers; /* that have been started */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static fn_lock sleep_lock = FN_LOCK_INIT;
 static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
 
 static inline void pause_briefly(void) {
@@ -57,11 +59,11 @@ static void work_on(uint64_t job, int thread) {
 }
 
 static void sleep_until_not(uint64_t seen) {
-    pthread_mutex_lock(&mutex);
+    fn_acquire(&sleep_lock);
     atomic_fetch_add(&sleepers, 1);
-    while (atomic_load(&ticket) >> 32 == seen) pthread_cond_wait(&woken, &mutex);
+    while (atomic_load(&ticket) >> 32 == seen) pthread_cond_wait(&woken, &sleep_lock);
     atomic_fetch_sub(&sleepers, 1);
-    pthread_mutex_unlock(&mutex);
+    fn_release(&sleep_lock);
 }
 
 static void *worker(void *argument) {
@@ -77,7 +79,7 @@ static void *worker(void *argument) {
     return NULL;
 }
 
-/* Signals stay with the threads that Python knows. */
+/* Signals are left to the threads that Python knows. */
 static void start_workers(int count) {
     pthread_attr_t attributes;
     pthread_t thread;
@@ -91,7 +93,7 @@ static void start_workers(int count) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void fn_pool_run(int threads, int64_t tasks, fn_task body, void *context) {
+void fn_thread_pool_run(int threads, int64_t tasks, fn_task body, void *context) {
     if (workers < threads - 1) start_workers(threads - 1);
     uint64_t before = atomic_load(&ticket) >> 32, job = (uint32_t)(before + 1);
     atomic_store(&ticket, before << 32 | CLOSED);
@@ -102,9 +104,9 @@ void fn_pool_run(int threads, int64_t tasks, fn_task body, void *context) {
     atomic_store(&job_done, 0);
     atomic_store(&ticket, job << 32);
     if (atomic_load(&sleepers)) {
-        pthread_mutex_lock(&mutex);
+        fn_acquire(&sleep_lock);
         pthread_cond_broadcast(&woken);
-        pthread_mutex_unlock(&mutex);
+        fn_release(&sleep_lock);
     }
     work_on(job, 0);
     for (int spins = 0; atomic_load(&job_done) < tasks;)
@@ -113,5 +115,5 @@ void fn_pool_run(int threads, int64_t tasks, fn_task body, void *context) {
 }
 
 #else
-typedef int fn_no_pool;
+typedef int no_thread_pool;
 #endif

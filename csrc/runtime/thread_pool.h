@@ -9,11 +9,10 @@
 #endif
 
 #if defined(FN_POSIX) && !defined(_OPENMP)
-#define FN_POOL 1
-/* Call body(context, i, thread) for i in [0, tasks), tasks < 2^31, on the caller (thread 0) and up to threads - 1 others. */
-void fn_pool_run(int threads, int64_t tasks, fn_task body, void *context);
+#define FN_THREAD_POOL 1
+/* Call body(context, i, thread) for i in [0, tasks), tasks < 2^31, on the caller (thread 0) and up to threads - 1
+ * others. */
+void fn_thread_pool_run(int threads, int64_t tasks, fn_task body, void *context);
 #endif
-
-unsigned fn_flush_subnormals(void); /* threads.c */
 
 #endif
