@@ -40,7 +40,7 @@ typedef struct {
 /* Which of a window's equal maxima get its gradient: each an equal part, the first all of it, each all of it. */
 typedef enum { FN_TIES_SPLIT = 0, FN_TIES_FIRST = 1, FN_TIES_ALL = 2 } fn_ties;
 
-/* ---- threads.c, on thread_pool.c: the only place that knows threads ---- */
+/* ---- runtime/threads.c, on thread_pool.c: the only place that knows threads ---- */
 
 typedef void (*fn_task)(void *context, int64_t task, int thread);
 
@@ -57,7 +57,7 @@ void fn_pin_threads(void);
 void fn_set_threads(int count);
 const char *fn_threading(void); /* whose threads, in words */
 
-/* ---- memory.c: 64-byte-aligned blocks, kept for reuse ---- */
+/* ---- runtime/memory.c: 64-byte-aligned blocks, kept for reuse ---- */
 
 typedef enum { FN_ARRAY = 0, FN_SCRATCH = 1 } fn_kind;
 typedef struct {
@@ -76,7 +76,7 @@ void fn_set_poison(int on);
 /* Put each block, full of NaN, between pages without access; returns 0, or -1 where the system has none. */
 int fn_set_guard(int on);
 
-/* ---- dispatch.c ---- */
+/* ---- engine/dispatch.c ---- */
 
 typedef struct fn_kernels fn_kernels;
 
@@ -86,7 +86,7 @@ int fn_set_isa(const char *name); /* 0, or -1 when unknown or beyond this CPU; N
 int fn_isa_supported(const char *name);
 const char *fn_compiler(void); /* that built this, with its version */
 
-/* ---- settings.c ---- */
+/* ---- runtime/settings.c ---- */
 
 /* How convolutions run: chosen by shape, or always direct, or Winograd wherever it applies. */
 typedef enum { FN_AUTO = 0, FN_DIRECT = 1, FN_WINOGRAD = 2 } fn_algorithm;
@@ -111,7 +111,7 @@ enum {
 };
 extern const char *const fn_map_names[FN_MAPS];
 
-/* ---- plan.c: inference of whole networks; fastnet/backends/native_plan.py makes the steps ---- */
+/* ---- engine/plan.c: inference of whole networks; fastnet/backends/native_plan.py makes the steps ---- */
 
 /* A convolution whose weights are laid out once; csrc/conv/fixed.h. */
 typedef struct {

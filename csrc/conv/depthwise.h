@@ -31,12 +31,6 @@ INLINE vec of_group(const int group, const int c, vec x) {
     return shuffle(x, x, lane_numbers() / group * group + c);
 }
 
-/* Taps r of [0, taps) for which start + r*step lies in [0, size): [*from, *to). */
-INLINE void taps_inside(int64_t start, int64_t step, int64_t size, int64_t taps, int64_t *from, int64_t *to) {
-    *from = start >= 0 ? 0 : min64(taps, ceil_div(-start, step));
-    *to = start >= size ? *from : max64(*from, min64(taps, ceil_div(size - start, step)));
-}
-
 /* One input row, seen from a tile. */
 typedef struct {
     const REAL *row;
