@@ -1,8 +1,9 @@
-"""Imports go down only, layers never touch NumPy, and importing fastnet loads nothing heavy."""
+"""Imports and includes follow the floors of docs/design.md, layers never touch NumPy, importing loads nothing heavy."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,21 +13,27 @@ import pytest
 import fastnet
 
 ROOT = Path(fastnet.__file__).parent
-SETTINGS = {"threads"}  # it asks the kernels, when called, whether those are loaded
-# The floors from the ground up; a module may import from its own floor and from those below.
-FLOORS = [
-    {"geometry"},
-    SETTINGS,
-    {"backends"},
-    {"storage", "functional", "algorithms"},
-    {"layers", "initializers"},
-    {"models", "losses", "optim", "data", "regularizers"},
-    {"training"},
-    {"diagnose", "visualize", "search", "ensemble", "interop", "compat", "bench"},
-    {"config"},
-    {"cli", "__main__"},
-]
-LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+REPOSITORY = Path(__file__).parents[1]
+CSRC = REPOSITORY / "csrc"
+
+
+def floors() -> dict[str, int]:
+    """The level of each path in the table of docs/design.md: a row's number, from the ground up."""
+    text = (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[2] for line in text.split("## Floors")[1].split("\n## ")[0].splitlines() if line[:1] == "|"]
+    return {path: level for level, row in enumerate(rows[2:]) for path in re.findall(r"`([^`]+)`", row)}
+
+
+FLOORS = floors()
+
+
+def level(path: str) -> int:
+    """Of a file, by the longest path of the table that it lies under."""
+    homes = [home for home in FLOORS if path == home or (home.endswith("/") and path.startswith(home))]
+    assert homes, f"{path} is new: give it a floor in docs/design.md"
+    return FLOORS[max(homes, key=len)]
+
+
 HEAVY = ["matplotlib", "tqdm", "sklearn", "PIL", "safetensors", "torch", "scipy", "pandas", "hypothesis", "pytest"]
 OPTIONAL = {"matplotlib", "tqdm", "sklearn", "PIL", "safetensors", "torch", "scipy", "onnx", "onnxruntime", "cupy"}
 
@@ -36,8 +43,21 @@ def sources():
 
 
 def room_of(path):
-    relative = path.relative_to(ROOT)
-    return relative.parts[0].removesuffix(".py")
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def within(path):
+    """The path as the table has it."""
+    return "fastnet/" + path.relative_to(ROOT).as_posix()
+
+
+def file_of(name):
+    """The file of a module of fastnet, as a path; None if there is none of this name."""
+    base = ROOT.parent / name.replace(".", "/")
+    candidates = [base.with_suffix(".py"), base.with_suffix(".pyx"), base / "__init__.py"]
+    if name == "fastnet.backends._native":  # an installed package has no sources of it
+        return ROOT / "backends" / "_native.pyx"
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def is_type_checking(node):
@@ -59,10 +79,7 @@ def imports(tree, inside_functions):
             assert node.level == 0, f"line {node.lineno}: write imports in full"
             for alias in node.names:
                 submodule = f"{node.module}.{alias.name}"
-                is_module = (ROOT.parent / submodule.replace(".", "/")).is_dir() or (
-                    ROOT.parent / (submodule.replace(".", "/") + ".py")
-                ).is_file()
-                yield (submodule if is_module else node.module), node.lineno
+                yield (submodule if file_of(submodule) else node.module), node.lineno
         stack.extend(ast.iter_child_nodes(node))
 
 
@@ -70,24 +87,55 @@ def parsed(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def test_every_room_has_a_floor():
-    rooms = {room_of(path) for path in sources()} - {"__init__"}
-    assert rooms - set(LEVEL) == set(), "a new module or package: give it a floor"
+def no_circles(edges):
+    """Fail if a path along the edges comes back to its start."""
+    done = set()
+
+    def visit(node, path):
+        assert node not in path, f"a circle: {' -> '.join([*path[path.index(node) :], node])}"
+        if node not in done:
+            for other in sorted(edges.get(node, ())):
+                visit(other, [*path, node])
+            done.add(node)
+
+    for node in sorted(edges):
+        visit(node, [])
+
+
+# ---------------------------------------------------------------- Python
+
+
+def test_the_table_has_every_module_and_nothing_else():
+    for path in sources():
+        if path != ROOT / "__init__.py":
+            level(within(path))
+    missing = [path for path in FLOORS if path.startswith("fastnet/") and not (ROOT.parent / path).exists()]
+    assert [path for path in missing if not path.endswith(".pyx")] == []
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_go_down_only(path):
-    room = room_of(path)
-    if room == "__init__":  # the public names, loaded on first use
+    if path == ROOT / "__init__.py":  # the public names, loaded on first use
         top = [name for name, _ in imports(parsed(path), inside_functions=False) if name.startswith("fastnet")]
         assert top == []
         return
     wrong = []
-    for name, line in imports(parsed(path), inside_functions=room not in SETTINGS):
-        parts = name.split(".")
-        if parts[0] == "fastnet" and len(parts) > 1 and LEVEL[parts[1]] > LEVEL[room]:
-            wrong.append(f"line {line}: {room} imports {name}")
+    for name, line in imports(parsed(path), inside_functions=True):
+        home = file_of(name) if name.startswith("fastnet.") else None
+        if home and level(within(home)) > level(within(path)):
+            wrong.append(f"line {line}: {within(path)} imports {name}")
     assert wrong == []
+
+
+def test_imports_go_in_no_circles():
+    """Also within a floor, and also inside functions."""
+    edges = {}
+    for path in sources():
+        homes = (
+            file_of(name) for name, _ in imports(parsed(path), inside_functions=True) if name.startswith("fastnet.")
+        )
+        edges[within(path)] = {within(home) for home in homes if home}
+    no_circles(edges)
 
 
 @pytest.mark.parametrize("room", ["layers", "losses", "optim", "regularizers", "models"])
@@ -135,3 +183,62 @@ def test_importing_every_public_module_loads_nothing_heavy():
     modules = loaded_by("import fastnet\nfor name in fastnet.__all__:\n    getattr(fastnet, name)")
     assert modules & set(HEAVY) == set()
     assert "fastnet.layers" in modules
+
+
+# ---------------------------------------------------------------- C
+
+
+def c_files():
+    return {path.relative_to(REPOSITORY).as_posix(): path for path in sorted(CSRC.rglob("*.*")) if path.suffix != ".py"}
+
+
+def code_of(path):
+    return re.sub(r"/\*.*?\*/", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def includes_of(path):
+    return ["csrc/" + name for name in re.findall(r'#include "([^"]+)"', code_of(path))]
+
+
+needs_csrc = pytest.mark.skipif(not CSRC.is_dir(), reason="csrc/ is not beside the tests")
+
+
+@needs_csrc
+def test_the_table_has_every_file_of_csrc_and_nothing_else():
+    for path in c_files():
+        level(path)
+    assert [path for path in FLOORS if path.startswith("csrc/") and not (REPOSITORY / path).exists()] == []
+
+
+@needs_csrc
+def test_includes_go_down_only_and_in_no_circles():
+    edges = {path: includes_of(file) for path, file in c_files().items()}
+    assert sum(map(len, edges.values())) > 50
+    for path, others in edges.items():
+        for other in others:
+            assert (REPOSITORY / other).is_file(), f"{path} includes {other}: write includes as seen from csrc/"
+            assert level(other) <= level(path), f"{path} includes {other}"
+    no_circles(edges)
+
+
+@needs_csrc
+def test_kernels_are_included_floor_by_floor():
+    """They have no includes of their own: what stands before a header in kernels.h is what it can use."""
+    order = [path for path in includes_of(CSRC / "kernels.h") if path.endswith(".h")]
+    assert [level(path) for path in order] == sorted(map(level, order))
+    below = range(level("csrc/simd/"), level("csrc/isa/"))
+    assert sorted(order) == [path for path in c_files() if path.endswith(".h") and level(path) in below]
+
+
+@needs_csrc
+def test_functions_of_the_engine_call_down_only():
+    """A function fn_... is called from its own floor or from above."""
+    homes = {}
+    for path, file in c_files().items():
+        for name in re.findall(r"^[\w *]*?\b(fn_\w+)\([^;{]*\)\s*\{", code_of(file), flags=re.MULTILINE):
+            homes.setdefault(name, []).append(path)
+    assert len(homes) > 30
+    for path, file in c_files().items():
+        called = set(re.findall(r"\b(fn_\w+)\(", code_of(file))) if path != "csrc/fastnet.h" else set()
+        for name in called & set(homes):
+            assert min(map(level, homes[name])) <= level(path), f"{path} calls {name} of {homes[name]}"

@@ -16,8 +16,8 @@ from fastnet.backends.native_joined import NativeJoined
 from fastnet.backends.native_plan import NativePlan
 from fastnet.backends.native_pointwise import KERNELS, NativePointwise
 from fastnet.backends.reference import Ops
+from fastnet.cores import default_num_threads
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
-from fastnet.threads import default_num_threads
 
 _F32 = FLOATS[0]
 

@@ -3,7 +3,7 @@
 `simplify` turns nodes into steps: batch norms are folded into convolutions; ReLU, additions, and joining along channels
 become part of the step before them; linear layers are 1x1 convolutions on images of one pixel, and take images as they
 lie in memory, their weights in that order.  `arrange` gives each value its place in the arena: places are used again
-when the last reader is done.  `NativePlan` hands both to csrc/plan.c.
+when the last reader is done.  `NativePlan` hands both to csrc/engine/plan.c.
 """
 
 from __future__ import annotations
