@@ -133,10 +133,13 @@ static void gemm_execute(conv_job *job) {
                 (double)(job->N * job->P) * (double)job->Q * (double)job->K * (steps + 1) / LANES, conv_task, job);
 }
 
-/* Narrow has gemm's bits, and so may depend on the width of vectors. */
+/* Only narrow may depend on the width of vectors, since it has gemm's bits.  Groups that vectors are too narrow to take
+ * together are direct, too. */
 INLINE conv_form conv_choose(const conv_job *job) {
     if (job->group) return BY_DEPTHWISE;
-    return is_winograd(job) ? BY_WINOGRAD : is_small(job) ? BY_SMALL : is_narrow(job) ? BY_NARROW : BY_GEMM;
+    int of_group = job->C == GROUP && job->K == GROUP && job->in_pixel > job->C;
+    if (!of_group && is_winograd(job)) return BY_WINOGRAD;
+    return is_small(job) ? BY_SMALL : is_narrow(job) ? BY_NARROW : BY_GEMM;
 }
 
 /* Three steps, so that inference can keep what depends on the weights alone: measure says how large `prepared` and
