@@ -1,4 +1,4 @@
-/* whatever the compiler targets by default (on x86-64 SSE2, without FMA). */
+/* Whatever the compiler targets by default (on x86-64 SSE2, without FMA): for CPUs that the others do not fit. */
 #define ISA_NAME "portable"
 #define TABLE fn_portable_f32
 #define REAL float
