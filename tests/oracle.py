@@ -325,39 +325,6 @@ def svm_loss(scores, labels, margin=1.0):
     return math.fsum(total) / N, gradient
 
 
-# ---------------------------------------------------------------- optimisers: (new w, new state...), nothing in place
-
-
-def sgd(w, g, v, lr, momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0):
-    g = g + weight_decay * w
-    if v is None:
-        return w - lr * g, None
-    v = momentum * v + (1 - dampening) * g
-    return w - lr * (g + momentum * v if nesterov else v), v
-
-
-def adagrad(w, g, h, lr, eps=1e-7, weight_decay=0.0):
-    g = g + weight_decay * w
-    h = h + g**2
-    return w - lr * g / (np.sqrt(h) + eps), h
-
-
-def rmsprop(w, g, h, lr, decay_rate=0.99, eps=1e-8, weight_decay=0.0):
-    g = g + weight_decay * w
-    h = decay_rate * h + (1 - decay_rate) * g**2
-    return w - lr * g / (np.sqrt(h) + eps), h
-
-
-def adam(w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled=False):
-    if decoupled:
-        w = w * (1 - lr * weight_decay)
-    else:
-        g = g + weight_decay * w
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g**2
-    return w - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps), m, v
-
-
 # ---------------------------------------------------------------- Philox4x32-10, in Python's integers
 
 

@@ -1,13 +1,13 @@
-"""Optimiser updates of every backend, dtype and instruction set against their formulas."""
+"""Optimiser steps of every backend, dtype and instruction set: closed forms, sequences by hand, properties."""
 
 from __future__ import annotations
 
 import cases
 import numpy as np
-import oracle
+import oracle_optim
 import pytest
 
-# op, the oracle's function, how many arrays of state, settings
+# op and the oracle's function, number of state arrays, settings
 STEPS = [
     ("sgd", 0, {"lr": 0.1}),
     ("sgd", 0, {"lr": 0.1, "weight_decay": 0.3}),
@@ -45,12 +45,11 @@ def call(ops, step, w, g, state, t):
     assert result is None
 
 
-def expected_of(step, w, g, state, t):
+def expected_of(step, w, gradients, state, t=1):
+    """The weight and the state after all of `gradients`, of which the first is that of step `t`."""
     name, count, settings = step
-    arguments = [None] if name == "sgd" and count == 0 else [array.astype(np.longdouble) for array in state]
-    if name == "adam":
-        arguments.append(t)
-    new, *states = getattr(oracle, name)(w.astype(np.longdouble), g.astype(np.longdouble), *arguments, **settings)
+    given = None if count == 0 else state if name == "adam" else state[0]
+    new, *states = getattr(oracle_optim, name)(w, gradients, given, **settings, **({"t": t} if name == "adam" else {}))
     return new, states[:count]
 
 
@@ -60,7 +59,7 @@ def test_a_step(ops, dtype, step, shape):
     w, g, state = cases.normal(shape, dtype), cases.normal(shape, dtype, 1), state_for(step, shape, dtype)
     for t in (1, 2, 1000):
         kept = w.copy(), g.copy()
-        expected, states = expected_of(step, w, g, state, t)
+        expected, states = expected_of(step, w, [g], state, t)
         call(ops, step, w, g, state, t)
         np.testing.assert_array_equal(g, kept[1])
         moved = abs(expected - kept[0])
@@ -74,16 +73,74 @@ def test_a_step(ops, dtype, step, shape):
 
 
 @pytest.mark.parametrize("step", STEPS, ids=label)
-def test_many_steps_stay_close(ops, dtype, step):
-    """Thirty steps down w - target from zero state; adaptive rates magnify what rounding differs near the target."""
-    w, target = cases.normal((20, 3), dtype), cases.normal((20, 3), np.float64, 1)
+def test_thirty_steps_from_zero_state(ops, dtype, step):
+    w, gradients = cases.normal((20, 3), dtype), cases.normal((30, 20, 3), dtype, 1)
     state = [np.zeros_like(w) for _ in range(step[1])]
-    wide, wide_state = w.astype(np.longdouble), [array.astype(np.longdouble) for array in state]
-    for t in range(1, 31):
-        new, wide_state = expected_of(step, wide, wide - target, wide_state, t)
-        call(ops, step, w, (w - target).astype(dtype), state, t)
-        wide = new
-    np.testing.assert_allclose(w, wide.astype(np.float64), rtol=0, atol=20000 * np.finfo(dtype).eps)
+    expected, states = expected_of(step, w, list(gradients), [array.copy() for array in state])
+    for t, g in enumerate(gradients, 1):
+        call(ops, step, w, g, state, t)
+    for got, wanted in zip((w, *state), (expected, *states), strict=True):
+        np.testing.assert_allclose(got, wanted.astype(np.float64), rtol=0, atol=100 * np.finfo(dtype).eps)
+
+
+# op, settings, the first weight, gradients, the weight after each: worked out by hand, from zero state
+BY_HAND = [
+    ("sgd", {"lr": 0.5}, 0, [2, -4, 1], [-1, 1, 0.5]),
+    ("sgd", {"lr": 0.5, "weight_decay": 0.5}, 1, [0, 0, 1], [0.75, 0.5625, -0.078125]),
+    ("sgd", {"lr": 1, "momentum": 0.5}, 0, [1, 1, 1], [-1, -2.5, -4.25]),  # velocities 1, 1.5, 1.75
+    ("sgd", {"lr": 1, "momentum": 0.5, "dampening": 0.5}, 0, [4, 0, 8], [-2, -3, -7.5]),  # 2, 1, 4.5
+    ("sgd", {"lr": 1, "momentum": 0.5, "nesterov": True}, 0, [1, 1, 1], [-1.5, -3.25, -5.125]),  # 1, 1.5, 1.75
+    ("sgd", {"lr": 1, "momentum": 0.5, "weight_decay": 0.5}, 2, [1, 1], [0, -2]),  # 2, 1 + 1
+    ("adagrad", {"lr": 1}, 0, [3, 4, -12], [-1, -1.8, -1.8 + 12 / 13]),  # lengths 3, 5, 13
+    ("adagrad", {"lr": 1, "eps": 1}, 0, [3, 4], [-3 / 4, -3 / 4 - 4 / 6]),
+    ("adagrad", {"lr": 1, "weight_decay": 0.5}, 8, [-1, 0.5], [7, 6.2]),  # 3, 4: lengths 3, 5
+    ("rmsprop", {"lr": 1, "decay_rate": 0.75}, 0, [2, 1, -11], [-2, -3, -3 + 11 / 31**0.5]),  # mean squares 1, 1, 31
+    ("rmsprop", {"lr": 1, "decay_rate": 0.75, "eps": 1}, 0, [2, 1], [-1, -1.5]),
+    ("rmsprop", {"lr": 1, "decay_rate": 0.75, "weight_decay": 1}, 3, [-1, 0], [1, 0]),  # 2, 1
+    ("adam", {"lr": 1, "beta1": 0.5, "beta2": 0.75}, 0, [7, 7, 7], [-1, -2, -3]),
+    ("adam", {"lr": 1, "beta1": 0.5, "beta2": 0.5}, 0, [3, 0], [-1, -1 - 1 / 3**0.5]),  # means 3, 1; of squares 9, 3
+    ("adam", {"lr": 1, "beta1": 0.5, "beta2": 0.75, "eps": 1}, 0, [3, 3], [-3 / 4, -3 / 2]),
+    ("adam", {"lr": 0.1, "weight_decay": 0.5}, 1, [0, 0.05], [0.9, 0.8]),  # 0.5, 0.5
+    ("adam", {"lr": 0.1, "weight_decay": 0.5, "decoupled": True}, 1, [3, 3], [0.85, 0.7075]),  # 0.95 w - 0.1
+]
+
+
+@pytest.mark.parametrize("name, settings, start, gradients, weights", BY_HAND)
+def test_steps_worked_out_by_hand(ops, dtype, name, settings, start, gradients, weights):
+    step = (name, {"adam": 2}.get(name, int(name != "sgd" or "momentum" in settings)), settings)
+    w, state = np.full(3, start, dtype), [np.zeros(3, dtype) for _ in range(step[1])]
+    wide = [np.full(3, g, np.longdouble) for g in gradients]
+    close = {"rtol": 2e-7, "atol": 2e-7}  # the default eps is 1e-7 at most
+    for t, expected in enumerate(weights, 1):
+        call(ops, step, w, np.full(3, gradients[t - 1], dtype), state, t)
+        np.testing.assert_allclose(w, expected, **close)
+        by_oracle, _ = expected_of(step, np.full(3, start), wide[:t], [np.zeros(3)] * step[1])
+        np.testing.assert_allclose(by_oracle.astype(float), expected, **close)
+
+
+def test_the_first_step_of_adam_is_the_rate_whatever_the_gradient(ops, dtype):
+    g = cases.normal((100,), dtype) * np.logspace(-3, 3, 100).astype(dtype)
+    for settings in ({}, {"beta1": 0.5, "beta2": 0.3}, {"decoupled": True, "weight_decay": 0.9}):
+        w, m, v = (np.zeros(100, dtype) for _ in range(3))
+        ops.adam_step(w, g, m, v, 1, lr=0.25, eps=1e-30, **settings)
+        np.testing.assert_allclose(w, -0.25 * np.sign(g), rtol=1e-5)
+
+
+def test_steps_under_a_constant_gradient(ops, dtype):
+    """Adagrad slows down like 1/sqrt(t), Adam keeps the rate, momentum reaches lr*g*(1 - dampening)/(1 - momentum)."""
+    g = np.array([1e-2, 3.0, -40.0], dtype)
+    sgd, adagrad, rmsprop, adam = (np.zeros(3, dtype) for _ in range(4))
+    velocity, squares, mean_squares, m, v = (np.zeros(3, dtype) for _ in range(5))
+    for t in range(1, 101):
+        before = sgd.copy(), adagrad.copy(), rmsprop.copy(), adam.copy()
+        ops.sgd_step(sgd, g, velocity, 1.0, momentum=0.75, dampening=0.5)
+        ops.adagrad_step(adagrad, g, squares, 1.0, eps=1e-30)
+        ops.rmsprop_step(rmsprop, g, mean_squares, 1.0, decay_rate=0.75, eps=1e-30)
+        ops.adam_step(adam, g, m, v, t, 1.0, eps=1e-30)
+        steps = [old - new for old, new in zip(before, (sgd, adagrad, rmsprop, adam), strict=True)]
+        for got, size in zip(steps[1:], (t**-0.5, (1 - 0.75**t) ** -0.5, 1.0), strict=True):
+            np.testing.assert_allclose(got, size * np.sign(g), rtol=2e-4)
+    np.testing.assert_allclose(steps[0], g * 0.5 / 0.25, rtol=1e-3)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=label)
