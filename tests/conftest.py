@@ -40,7 +40,8 @@ def best_native():
 
 @pytest.fixture(params=["direct", "winograd"])
 def algorithm(request):
-    """Asked for after a backend's fixture: the test runs under each convolution algorithm."""
+    """Asked for after `native` or `best_native`: the test runs under each convolution algorithm."""
+    assert "ops" not in request.fixturenames, "the reference has one algorithm; ask for `native`"
     before = get_conv_algorithm()
     set_conv_algorithm(request.param)
     yield request.param

@@ -1,4 +1,7 @@
-"""Ops that do several things in one pass give what the single ops give: the same bits where no product is fused."""
+"""Fused kernels give what the single ops give: the same bits where no product is fused.
+
+The reference composes its fused ops of single ones, so test_fused_reference.py compares it with the oracle instead.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +37,15 @@ def convolution(case, dtype):
 
 
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
-def test_convolution_with_relu_and_a_gradient_that_is_added(ops, algorithm, dtype, case):
+def test_convolution_with_relu_and_a_gradient_that_is_added(native, algorithm, dtype, case):
     g, a, _, b = convolution(case, dtype)
-    y, saved = ops.conv2d(a["x"], a["w"], b, g, relu=True)
-    plain, plain_saved = ops.conv2d(a["x"], a["w"], b, g)
-    expected, positive = ops.relu(plain)
+    y, saved = native.conv2d(a["x"], a["w"], b, g, relu=True)
+    plain, plain_saved = native.conv2d(a["x"], a["w"], b, g)
+    expected, positive = native.relu(plain)
     same(y, expected)
     assert (y == 0).any() and (y > 0).any()
-    got = ops.conv2d_backward(a["dy"], saved, add=a["dadd"])
-    dx, dw, db = ops.conv2d_backward(ops.relu_backward(a["dy"], positive), plain_saved)
+    got = native.conv2d_backward(a["dy"], saved, add=a["dadd"])
+    dx, dw, db = native.conv2d_backward(native.relu_backward(a["dy"], positive), plain_saved)
     for one, other in zip(got, (dx + a["dadd"], dw, db), strict=True):
         same(one, other)
 
@@ -50,10 +53,10 @@ def test_convolution_with_relu_and_a_gradient_that_is_added(ops, algorithm, dtyp
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("added", [False, True])
-def test_scaled_convolution(ops, algorithm, dtype, case, relu, added):
+def test_scaled_convolution(native, algorithm, dtype, case, relu, added):
     g, a, scale, shift = convolution(case, dtype)
-    y = ops.conv2d_scaled(a["x"], a["w"], g, scale, shift, add=a["add"] if added else None, relu=relu)
-    plain = ops.conv2d(a["x"], a["w"], None, g)[0].astype(np.float64)
+    y = native.conv2d_scaled(a["x"], a["w"], g, scale, shift, add=a["add"] if added else None, relu=relu)
+    plain = native.conv2d(a["x"], a["w"], None, g)[0].astype(np.float64)
     expected = plain * scale[:, None, None] + shift[:, None, None] + (a["add"] if added else 0)
     bound = 8 * np.finfo(dtype).eps * (abs(plain * scale[:, None, None]) + abs(shift[:, None, None]) + 4)
     np.testing.assert_array_less(abs(y - (np.maximum(expected, 0) if relu else expected)), bound)
@@ -82,48 +85,51 @@ def test_wrong_shapes_of_what_is_added(ops):
 )
 @pytest.mark.parametrize("added", [False, True])
 @pytest.mark.parametrize("training", [False, True])
-def test_batch_norm_with_relu(ops, dtype, shape, added, training):
+def test_batch_norm_with_relu(native, dtype, shape, added, training):
     x, dy, add = (cases.normal(shape, dtype, seed) for seed in range(3))
     gamma, beta, mean = (cases.normal(shape[1:2], dtype, seed) for seed in range(3, 6))
     var = abs(cases.normal(shape[1:2], dtype, 6)) + dtype.type(0.1)
     running = mean.copy(), var.copy()
-    y, saved = ops.batch_norm_relu(x, gamma, beta, *running, training, add=add if added else None)
-    plain, plain_saved = ops.batch_norm(x, gamma, beta, mean, var, training)
+    y, saved = native.batch_norm_relu(x, gamma, beta, *running, training, add=add if added else None)
+    plain, plain_saved = native.batch_norm(x, gamma, beta, mean, var, training)
     same(running[0], mean)
-    expected, positive = ops.relu(plain + add if added else plain)
+    expected, positive = native.relu(plain + add if added else plain)
     same(y, expected)
-    *gradients, dadd = ops.batch_norm_relu_backward(dy, saved)
-    gated = ops.relu_backward(dy, positive)
-    for one, other in zip(gradients, ops.batch_norm_backward(gated, plain_saved), strict=True):
+    *gradients, dadd = native.batch_norm_relu_backward(dy, saved)
+    gated = native.relu_backward(dy, positive)
+    for one, other in zip(gradients, native.batch_norm_backward(gated, plain_saved), strict=True):
         same(one, other)
     same(dadd, gated) if added else None
     assert (dadd is None) == (not added)
-    assert ops.batch_norm_relu_backward(dy, saved, (True, False, False))[1:3] == (None, None)
+    assert native.batch_norm_relu_backward(dy, saved, (True, False, False))[1:3] == (None, None)
 
 
 @pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 1), (3, 1, 1), (17, 4, 8), (16, 16, 0)], ids=str)
-def test_max_pooling_with_relu(ops, dtype, window):
+def test_max_pooling_with_relu(native, dtype, window):
     size, stride, padding = window
     x = cases.normal((2, 5, 18, 33), dtype) - dtype.type(2)
     x[0, :, :9] -= 9  # windows without a positive number
     x[1, 0, 0, 0], x[1, 1, 3, 3] = np.nan, 50
     g = Pool2dGeometry.make(x.shape, size, stride, padding)
-    y, saved = ops.max_pool2d(x, g, relu=True)
-    plain, plain_saved = ops.max_pool2d(x, g)
-    expected, positive = ops.relu(plain)
+    y, saved = native.max_pool2d(x, g, relu=True)
+    plain, plain_saved = native.max_pool2d(x, g)
+    expected, positive = native.relu(plain)
     same(y, expected)
     dy = cases.normal(g.y_shape, dtype, 1)
-    same(ops.max_pool2d_backward(dy, saved), ops.max_pool2d_backward(ops.relu_backward(dy, positive), plain_saved))
+    same(
+        native.max_pool2d_backward(dy, saved),
+        native.max_pool2d_backward(native.relu_backward(dy, positive), plain_saved),
+    )
 
 
-def test_linear_with_relu(ops, dtype):
+def test_linear_with_relu(native, dtype):
     x, w, b, dy = (cases.normal(s, dtype, i) for i, s in enumerate([(9, 17), (21, 17), (21,), (9, 21)]))
-    y, saved = ops.linear(x, w, b, relu=True)
-    plain, plain_saved = ops.linear(x, w, b)
-    expected, positive = ops.relu(plain)
+    y, saved = native.linear(x, w, b, relu=True)
+    plain, plain_saved = native.linear(x, w, b)
+    expected, positive = native.relu(plain)
     same(y, expected)
-    expected = ops.linear_backward(ops.relu_backward(dy, positive), plain_saved)
-    for one, other in zip(ops.linear_backward(dy, saved), expected, strict=True):
+    expected = native.linear_backward(native.relu_backward(dy, positive), plain_saved)
+    for one, other in zip(native.linear_backward(dy, saved), expected, strict=True):
         same(one, other)
 
 
@@ -146,24 +152,24 @@ JOINED = [  # from 16 images on, in the native kernels, some at a time: every fo
 @pytest.mark.parametrize("case", JOINED, ids=str)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("relu, added", [(False, False), (True, False), (True, True)])
-def test_convolution_and_batch_norm(ops, algorithm, dtype, case, training, relu, added):
-    """The same bits as one after the other, which is what the contract's own method does with any ops."""
+def test_convolution_and_batch_norm(native, algorithm, dtype, case, training, relu, added):
+    """The same bits as one after the other, which is what the contract's method does with any backend."""
     g, a, gamma, beta = convolution(case, dtype)
     bias, start = cases.normal((g.K,), dtype, 9), cases.normal((g.K,), dtype, 10)
     add, results = a["add"] if added else None, []
-    for kind in (type(ops), backends.Ops):
+    for kind in (type(native), backends.Ops):
         running = [start.copy(), abs(start) + 1]
         statistics = (gamma, beta, *running, training, 0.1, 1e-5)
-        y, saved = kind.conv2d_batch_norm(ops, a["x"], a["w"], bias, g, statistics, add=add, relu=relu)
-        gradients = kind.conv2d_batch_norm_backward(ops, a["dy"], saved, add=a["dadd"])
+        y, saved = kind.conv2d_batch_norm(native, a["x"], a["w"], bias, g, statistics, add=add, relu=relu)
+        gradients = kind.conv2d_batch_norm_backward(native, a["dy"], saved, add=a["dadd"])
         results.append([y, *running, *gradients])
-        fewer = kind.conv2d_batch_norm_backward(ops, a["dy"], saved, (False, True, False, True, False))
+        fewer = kind.conv2d_batch_norm_backward(native, a["dy"], saved, (False, True, False, True, False))
         assert [got is None for got in fewer[:5]] == [True, False, True, False, True]
         same(fewer[1], gradients[1])
     db = [result.pop(5) for result in results]
     for one, other in zip(*results, strict=True):
         same(one, other)
-    if training and ops.name == "native":
+    if training:
         same(db[0], 0)
     bound = 100 * abs(a["dy"]).sum(axis=(0, 2, 3)) * (abs(gamma) + 1) * np.finfo(dtype).eps
     np.testing.assert_array_less(abs(db[0] - db[1]), bound)
@@ -177,27 +183,30 @@ POOLS = [  # window, stride, padding, ceil_mode, relu
 
 @pytest.mark.parametrize("case", JOINED, ids=str)
 @pytest.mark.parametrize("window", POOLS, ids=str)
-def test_convolution_and_max_pooling(ops, algorithm, dtype, case, window):
+def test_convolution_and_max_pooling(native, algorithm, dtype, case, window):
     """The same bits as one after the other; gradients may be summed up in another order."""
     g, a, _, bias = convolution(case, dtype)
     size, stride, padding, ceil_mode, relu = window
     pool = Pool2dGeometry.make(g.y_shape, min(size, *g.y_shape[2:]), stride, padding, ceil_mode)
     dy, results = cases.normal(pool.y_shape, dtype, 11), []
     a["x"][0], bias[0] = 0, 0  # maxima that are 0
-    for kind in (type(ops), backends.Ops):
-        y, saved = kind.conv2d_max_pool(ops, a["x"], a["w"], bias, g, pool, relu)
-        gradients = kind.conv2d_max_pool_backward(ops, dy, saved, add=a["dadd"])
+    for kind in (type(native), backends.Ops):
+        y, saved = kind.conv2d_max_pool(native, a["x"], a["w"], bias, g, pool, relu)
+        gradients = kind.conv2d_max_pool_backward(native, dy, saved, add=a["dadd"])
         results.append([y, *gradients])
         for needs in [(False, True, False), (True, False, True), (False, False, False)]:
-            fewer = kind.conv2d_max_pool_backward(ops, dy, saved, needs, add=a["dadd"])
+            fewer = kind.conv2d_max_pool_backward(native, dy, saved, needs, add=a["dadd"])
             assert [got is not None for got in fewer] == list(needs)
             for got, need, expected in zip(fewer, needs, gradients, strict=True):
                 same(got, expected) if need else None
     (y, *got), (expected, *apart) = results
     same(y, expected)
-    largest = ops.max_pool2d(ops.conv2d(a["x"], a["w"], bias, g)[0], pool, relu)[1]
-    between, convolved = ops.max_pool2d_backward(abs(dy), largest), ops.conv2d(abs(a["x"]), abs(a["w"]), None, g)[1]
-    sizes = ops.conv2d_backward(between, convolved, (True, True, False))
+    largest = native.max_pool2d(native.conv2d(a["x"], a["w"], bias, g)[0], pool, relu)[1]
+    between, convolved = (
+        native.max_pool2d_backward(abs(dy), largest),
+        native.conv2d(abs(a["x"]), abs(a["w"]), None, g)[1],
+    )
+    sizes = native.conv2d_backward(between, convolved, (True, True, False))
     for one, other, size in zip(got, apart, (abs(sizes[0]) + abs(a["dadd"]), sizes[1]), strict=False):
         bound = 8 * np.finfo(dtype).eps * abs(size) + np.finfo(dtype).tiny
         np.testing.assert_array_less(abs(one.astype(np.float64) - other), bound)
@@ -227,18 +236,18 @@ def patches(case):
 
 
 @pytest.mark.parametrize("case", PATCHES, ids=str)
-def test_gradients_from_pooled_ones_are_exact_on_whole_numbers(ops, dtype, case):
+def test_gradients_from_pooled_ones_are_exact_on_whole_numbers(native, dtype, case):
     g, pool = patches(case)
     x, w, dy = (cases.integers(size, dtype, i, -4, 4) for i, size in enumerate((g.x_shape, g.w_shape, pool.y_shape)))
     add = cases.integers(g.x_shape, dtype, 3, -4, 4)
     for relu in False, True:
-        y, saved = ops.conv2d_max_pool(x, w, None, g, pool, relu)
-        expected, apart = backends.Ops.conv2d_max_pool(ops, x, w, None, g, pool, relu)
+        y, saved = native.conv2d_max_pool(x, w, None, g, pool, relu)
+        expected, apart = backends.Ops.conv2d_max_pool(native, x, w, None, g, pool, relu)
         same(y, expected)
-        got = ops.conv2d_max_pool_backward(dy, saved, add=add)
-        for one, other in zip(got, backends.Ops.conv2d_max_pool_backward(ops, dy, apart, add=add), strict=True):
+        got = native.conv2d_max_pool_backward(dy, saved, add=add)
+        for one, other in zip(got, backends.Ops.conv2d_max_pool_backward(native, dy, apart, add=add), strict=True):
             same(one, other)
-        same(ops.conv2d_max_pool_backward(dy, saved, (True, False, False))[0], got[0] - add)
+        same(native.conv2d_max_pool_backward(dy, saved, (True, False, False))[0], got[0] - add)
 
 
 @pytest.mark.parametrize("case", PATCHES, ids=str)
@@ -277,18 +286,18 @@ def test_what_is_not_finite_stays_in_its_patch():
     assert set(np.argwhere(~np.isfinite(dw))[:, 0]) == {3} and not np.isfinite(db[3])
 
 
-def test_convolution_and_max_pooling_with_large_windows_and_no_bias(ops):
+def test_convolution_and_max_pooling_with_large_windows_and_no_bias(native):
     """Windows of 256 pixels: the index has 32 bits."""
     shape, w_shape = (16, 4, 20, 20), (5, 4, 3, 3)
     g = Conv2dGeometry.make(shape, w_shape, padding=1)
     pool = Pool2dGeometry.make(g.y_shape, 16, 4)
     x, w, dy = (cases.integers(size, np.float64, seed) for seed, size in enumerate((shape, w_shape, pool.y_shape)))
     (y, saved), (expected, expected_saved) = (
-        kind.conv2d_max_pool(ops, x, w, None, g, pool, True) for kind in (type(ops), backends.Ops)
+        kind.conv2d_max_pool(native, x, w, None, g, pool, True) for kind in (type(native), backends.Ops)
     )
     same(y, expected)
-    got = type(ops).conv2d_max_pool_backward(ops, dy, saved)
-    for one, other in zip(got, backends.Ops.conv2d_max_pool_backward(ops, dy, expected_saved), strict=True):
+    got = type(native).conv2d_max_pool_backward(native, dy, saved)
+    for one, other in zip(got, backends.Ops.conv2d_max_pool_backward(native, dy, expected_saved), strict=True):
         same(one, other)
 
 
