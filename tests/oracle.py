@@ -1,7 +1,7 @@
-"""A third, independent implementation: float64 loops over output pixels, sharing no code with fastnet.
+"""A third, independent implementation in float64 that shares no code with fastnet.
 
-The reference backend pads arrays and slices them; this oracle never pads: it walks over output positions and asks, for
-each tap, which input pixel it meets and whether that exists.  Sums that must not lose digits use math.fsum.
+The reference backend pads arrays and slices them; this oracle never pads: it asks, for each output position and tap,
+which input pixel they meet and whether that exists, and gathers those.  Sums that must not lose digits use math.fsum.
 Paddings are (top, bottom, left, right); kernels, strides and dilations are pairs.
 """
 
@@ -41,15 +41,19 @@ def taps(size, kernel, stride, before, dilation, position):
 
 
 def _meetings(shape, kernel, stride, padding, dilation, outputs):
-    """(p, q, r, s, h, w): output position, kernel tap and input pixel, wherever they meet."""
-    (H, W), (R, S), (P, Q) = shape, kernel, outputs
-    for p in range(P):
-        rows = list(taps(H, R, stride[0], padding[0], dilation[0], p))
-        for q in range(Q):
-            columns = list(taps(W, S, stride[1], padding[2], dilation[1], q))
-            for r, h in rows:
-                for s, w in columns:
-                    yield p, q, r, s, h, w
+    """(r, s, outputs, pixels) of each kernel tap: index arrays of the output positions at which it meets a pixel."""
+
+    def axis(i, before):
+        for tap in range(kernel[i]):
+            met = [(p, dict(taps(shape[i], kernel[i], stride[i], before, dilation[i], p))) for p in range(outputs[i])]
+            pairs = [(p, pixels[tap]) for p, pixels in met if tap in pixels]
+            yield tap, [p for p, _ in pairs], [pixel for _, pixel in pairs]
+
+    columns = list(axis(1, padding[2]))
+    for r, ps, hs in axis(0, padding[0]):
+        for s, qs, ws in columns:
+            if ps and qs:
+                yield r, s, np.ix_(ps, qs), np.ix_(hs, ws)
 
 
 # ---------------------------------------------------------------- convolution
@@ -62,65 +66,62 @@ def _conv_outputs(x_shape, w_shape, stride, padding, dilation):
     return P, Q
 
 
-def conv2d(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1):
+def _groups(x, w, groups):
+    """x and w in float64, with an axis of their own for the groups: (N, G, C/G, H, W) and (G, K/G, C/G, R, S)."""
     x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
-    N, K = x.shape[0], w.shape[0]
+    return (
+        x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:]),
+        w.reshape(groups, w.shape[0] // groups, *w.shape[1:]),
+    )
+
+
+def conv2d(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1):
     outputs = _conv_outputs(x.shape, w.shape, stride, padding, dilation)
-    xg = x.reshape(N, groups, x.shape[1] // groups, *x.shape[2:])
-    wg = w.reshape(groups, K // groups, *w.shape[1:])
-    y = np.zeros((N, groups, K // groups, *outputs))
-    for p, q, r, s, h, v in _meetings(x.shape[2:], w.shape[2:], stride, padding, dilation, outputs):
-        if groups < 3:
-            for g in range(groups):
-                y[:, g, :, p, q] += xg[:, g, :, h, v] @ wg[g, :, :, r, s].T
-        else:
-            y[..., p, q] += (xg[:, :, None, :, h, v] * wg[None, :, :, :, r, s]).sum(axis=-1)
-    y = y.reshape(N, K, *outputs)
+    xg, wg = _groups(x, w, groups)
+    y = np.zeros((*xg.shape[:2], wg.shape[1], *outputs))
+    for r, s, at, seen in _meetings(x.shape[2:], w.shape[2:], stride, padding, dilation, outputs):
+        y[:, :, :, *at] += _contract("ngcpq,gkc->ngkpq", xg[:, :, :, *seen], wg[..., r, s])
+    y = y.reshape(x.shape[0], w.shape[0], *outputs)
     if b is not None:
-        y += np.asarray(b, np.float64).reshape(1, K, 1, 1)
+        y += np.asarray(b, np.float64).reshape(1, -1, 1, 1)
     return y
 
 
 def conv2d_backward(dy, x, w, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1):
     """(dx, dw, db)."""
-    dy, x, w = (np.asarray(array, np.float64) for array in (dy, x, w))
-    N, C, K = x.shape[0], x.shape[1], w.shape[0]
-    outputs = dy.shape[2:]
-    xg = x.reshape(N, groups, C // groups, *x.shape[2:])
-    wg = w.reshape(groups, K // groups, *w.shape[1:])
-    dyg = dy.reshape(N, groups, K // groups, *outputs)
+    xg, wg = _groups(x, w, groups)
+    dy = np.asarray(dy, np.float64)
+    dyg = dy.reshape(xg.shape[0], groups, wg.shape[1], *dy.shape[2:])
     dx, dw = np.zeros_like(xg), np.zeros_like(wg)
-    for p, q, r, s, h, v in _meetings(x.shape[2:], w.shape[2:], stride, padding, dilation, outputs):
-        if groups < 3:
-            for g in range(groups):
-                dx[:, g, :, h, v] += dyg[:, g, :, p, q] @ wg[g, :, :, r, s]
-                dw[g, :, :, r, s] += dyg[:, g, :, p, q].T @ xg[:, g, :, h, v]
-        else:
-            dx[..., h, v] += (dyg[:, :, :, None, p, q] * wg[None, :, :, :, r, s]).sum(axis=2)
-            dw[..., r, s] += (dyg[:, :, :, None, p, q] * xg[:, :, None, :, h, v]).sum(axis=0)
-    db = np.array([math.fsum(dy[:, k].ravel()) for k in range(K)])
+    for r, s, at, seen in _meetings(x.shape[2:], w.shape[2:], stride, padding, dilation, dy.shape[2:]):
+        part = dyg[:, :, :, *at]  # a tap meets each pixel once at most
+        dx[:, :, :, *seen] += _contract("ngkpq,gkc->ngcpq", part, wg[..., r, s])
+        dw[..., r, s] = _contract("ngkpq,ngcpq->gkc", part, xg[:, :, :, *seen])
+    db = np.array([math.fsum(dy[:, k].ravel()) for k in range(dy.shape[1])])
     return dx.reshape(x.shape), dw.reshape(w.shape), db
 
 
+def _contract(subscripts, a, b):
+    return np.einsum(subscripts, a, b, optimize=True)
+
+
 def im2col(x, kernel, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1)):
-    N, C, H, W = x.shape
+    N, C = x.shape[:2]
     R, S = kernel
-    P, Q = _conv_outputs(x.shape, (1, C, R, S), stride, padding, dilation)
-    columns = np.zeros((N, C * R * S, P * Q))
-    for p, q, r, s, h, v in _meetings((H, W), kernel, stride, padding, dilation, (P, Q)):
-        for c in range(C):
-            columns[:, (c * R + r) * S + s, p * Q + q] = x[:, c, h, v]
-    return columns
+    outputs = _conv_outputs(x.shape, (1, C, R, S), stride, padding, dilation)
+    columns = np.zeros((N, C, R, S, *outputs))
+    for r, s, at, seen in _meetings(x.shape[2:], kernel, stride, padding, dilation, outputs):
+        columns[:, :, r, s][:, :, *at] = x[:, :, *seen]
+    return columns.reshape(N, C * R * S, math.prod(outputs))
 
 
 def col2im(columns, x_shape, kernel, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1)):
-    N, C, H, W = x_shape
+    N, C = x_shape[:2]
     R, S = kernel
-    P, Q = _conv_outputs(x_shape, (1, C, R, S), stride, padding, dilation)
-    x = np.zeros(x_shape)
-    for p, q, r, s, h, v in _meetings((H, W), kernel, stride, padding, dilation, (P, Q)):
-        for c in range(C):
-            x[:, c, h, v] += columns[:, (c * R + r) * S + s, p * Q + q]
+    outputs = _conv_outputs(x_shape, (1, C, R, S), stride, padding, dilation)
+    columns, x = columns.reshape(N, C, R, S, *outputs), np.zeros(x_shape)
+    for r, s, at, seen in _meetings(x_shape[2:], kernel, stride, padding, dilation, outputs):
+        x[:, :, *seen] += columns[:, :, r, s][:, :, *at]
     return x
 
 
@@ -128,15 +129,17 @@ def col2im(columns, x_shape, kernel, stride=(1, 1), padding=(0, 0, 0, 0), dilati
 
 
 def _windows(x_shape, kernel, stride, padding, ceil_mode):
-    """(p, q, [pixels of window (p, q), rows first])."""
-    H, W = x_shape[2:]
-    P = pooled_size(H, kernel[0], stride[0], padding[0], padding[1], ceil_mode)
-    Q = pooled_size(W, kernel[1], stride[1], padding[2], padding[3], ceil_mode)
-    for p in range(P):
-        rows = [h for _, h in taps(H, kernel[0], stride[0], padding[0], 1, p)]
-        for q in range(Q):
-            columns = [w for _, w in taps(W, kernel[1], stride[1], padding[2], 1, q)]
-            yield p, q, [(h, w) for h in rows for w in columns]
+    """(h, w, real), each (P, Q, pixels of a window, rows first); not `real`: the window reaches out of the input."""
+    axes = []
+    for i, outputs in enumerate(pool_shape(x_shape, kernel, stride, padding, ceil_mode)[2:]):
+        pixels, real = np.zeros((outputs, kernel[i]), int), np.zeros((outputs, kernel[i]), bool)
+        for p in range(outputs):
+            for tap, pixel in taps(x_shape[2 + i], kernel[i], stride[i], padding[2 * i], 1, p):
+                pixels[p, tap], real[p, tap] = pixel, True
+        axes.append((pixels, real))
+    (h, rows), (w, columns) = axes
+    both = np.broadcast_arrays(h[:, None, :, None], w[None, :, None, :], rows[:, None, :, None] & columns[:, None, :])
+    return [array.reshape(len(h), len(w), -1) for array in both]
 
 
 def pool_shape(x_shape, kernel, stride, padding, ceil_mode):
@@ -147,73 +150,68 @@ def pool_shape(x_shape, kernel, stride, padding, ceil_mode):
     )
 
 
+def _largest(x, h, w, real):
+    """Which pixels of each window are its maximum, (N, C, P, Q, pixels): those that are NaN, if any is."""
+    values = x[:, :, h, w]
+    nans = np.isnan(values) & real
+    most = np.where(real, values, -np.inf).max(axis=-1, keepdims=True)
+    return np.where(nans.any(axis=-1, keepdims=True), nans, real & (values == most))
+
+
+def _scatter(shares, h, w, x_shape):
+    """An array of x_shape, the sum of `shares` (N, C, P, Q, pixels) at the pixels (h, w)."""
+    x = np.zeros(x_shape)
+    n, c = np.ogrid[: x_shape[0], : x_shape[1]]
+    np.add.at(x, (n[..., None, None, None], c[..., None, None, None], h, w), shares)
+    return x
+
+
 def max_pool2d(x, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False):
     """(y, winners): winners[n, c, p, q] is the pixel (h, w) that won; NaN wins, then the first of equals."""
-    y = np.empty(pool_shape(x.shape, kernel, stride, padding, ceil_mode))
-    winners = np.empty((*y.shape, 2), int)
-    for p, q, pixels in _windows(x.shape, kernel, stride, padding, ceil_mode):
-        for n, c in np.ndindex(*x.shape[:2]):
-            best = pixels[0]
-            for pixel in pixels[1:]:
-                held, value = x[n, c, best[0], best[1]], x[n, c, pixel[0], pixel[1]]
-                if not math.isnan(held) and (math.isnan(value) or value > held):
-                    best = pixel
-            y[n, c, p, q], winners[n, c, p, q] = x[n, c, best[0], best[1]], best
-    return y, winners
+    h, w, real = _windows(x.shape, kernel, stride, padding, ceil_mode)
+    first = _largest(x, h, w, real).argmax(axis=-1)[..., None]
+    y = np.take_along_axis(x[:, :, h, w], first, -1)[..., 0].astype(np.float64)
+    winners = [np.take_along_axis(np.broadcast_to(at, (*y.shape, h.shape[-1])), first, -1) for at in (h, w)]
+    return y, np.concatenate(winners, axis=-1)
 
 
 def max_pool2d_backward(dy, winners, x_shape):
-    dx = np.zeros(x_shape)
-    for n, c, p, q in np.ndindex(dy.shape):
-        h, w = winners[n, c, p, q]
-        dx[n, c, h, w] += float(dy[n, c, p, q])
-    return dx
+    return _scatter(np.asarray(dy, np.float64)[..., None], winners[..., :1], winners[..., 1:], x_shape)
 
 
 def tied_max_pool2d_backward(dy, x, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False, ties="first"):
     """A window's gradient in equal parts to its maxima, to the first of them, or whole to each; NaN is equal to NaN."""
-    dx = np.zeros(x.shape)
-    for p, q, pixels in _windows(x.shape, kernel, stride, padding, ceil_mode):
-        for n, c in np.ndindex(*x.shape[:2]):
-            values = [float(x[n, c, h, w]) for h, w in pixels]
-            nans = [math.isnan(value) for value in values]
-            most = [pixel for pixel, nan in zip(pixels, nans, strict=True) if nan]
-            if not most:
-                most = [pixel for pixel, value in zip(pixels, values, strict=True) if value == max(values)]
-            gradient = float(dy[n, c, p, q])
-            for h, w in most[:1] if ties == "first" else most:
-                dx[n, c, h, w] += gradient / len(most) if ties == "split" else gradient
-    return dx
+    h, w, real = _windows(x.shape, kernel, stride, padding, ceil_mode)
+    chosen, shares = _largest(x, h, w, real), np.asarray(dy, np.float64)[..., None]
+    if ties == "first":
+        chosen &= np.cumsum(chosen, axis=-1) == 1
+    elif ties == "split":
+        shares = shares / chosen.sum(axis=-1, keepdims=True)
+    return _scatter(chosen * shares, h, w, x.shape)
 
 
-def _avg_divisor(p, q, pixels, x_shape, kernel, stride, padding, count_include_pad):
-    """Pixels that count: the real ones, or all of the window that lies in the input with its padding."""
+def _divisors(x_shape, kernel, stride, padding, real, count_include_pad):
+    """(P, Q) counts of pixels: the real ones, or all of a window that lie in the input with its padding."""
     if not count_include_pad:
-        return len(pixels)
+        return real.sum(axis=-1)
     counts = []
-    for i, position in enumerate((p, q)):
-        before, after = padding[2 * i], padding[2 * i + 1]
-        start = position * stride[i] - before
-        counts.append(sum(-before <= start + t < x_shape[2 + i] + after for t in range(kernel[i])))
-    return counts[0] * counts[1]
+    for i in (0, 1):
+        starts = np.arange(real.shape[i])[:, None] * stride[i] - padding[2 * i]
+        at = starts + np.arange(kernel[i])
+        counts.append(((at >= -padding[2 * i]) & (at < x_shape[2 + i] + padding[2 * i + 1])).sum(axis=1))
+    return np.outer(*counts)
 
 
 def avg_pool2d(x, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False, count_include_pad=True):
-    x = np.asarray(x, np.float64)
-    y = np.empty(pool_shape(x.shape, kernel, stride, padding, ceil_mode))
-    for p, q, pixels in _windows(x.shape, kernel, stride, padding, ceil_mode):
-        divisor = _avg_divisor(p, q, pixels, x.shape, kernel, stride, padding, count_include_pad)
-        y[:, :, p, q] = sum(x[:, :, h, w] for h, w in pixels) / divisor
-    return y
+    h, w, real = _windows(x.shape, kernel, stride, padding, ceil_mode)
+    sums = (np.asarray(x, np.float64)[:, :, h, w] * real).sum(axis=-1)
+    return sums / _divisors(x.shape, kernel, stride, padding, real, count_include_pad)
 
 
 def avg_pool2d_backward(dy, x_shape, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False, count_include_pad=True):
-    dy, dx = np.asarray(dy, np.float64), np.zeros(x_shape)
-    for p, q, pixels in _windows(x_shape, kernel, stride, padding, ceil_mode):
-        divisor = _avg_divisor(p, q, pixels, x_shape, kernel, stride, padding, count_include_pad)
-        for h, w in pixels:
-            dx[:, :, h, w] += dy[:, :, p, q] / divisor
-    return dx
+    h, w, real = _windows(x_shape, kernel, stride, padding, ceil_mode)
+    shares = np.asarray(dy, np.float64) / _divisors(x_shape, kernel, stride, padding, real, count_include_pad)
+    return _scatter(shares[..., None] * real, h, w, x_shape)
 
 
 def global_avg_pool2d(x):
