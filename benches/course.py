@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import im2col_layers
@@ -126,9 +126,10 @@ def compare(case, images, rounds):
 def table(quick: bool) -> bool:
     """Print the comparison; whether all figures are reached."""
     images, rounds = (1, 2) if quick else (5, 60)
+    cases = [replace(case, x_shape=(10, *case.x_shape[1:])) for case in CASES] if quick else CASES
     ratios = []
     print(f"{'ms, float64':<36} {'':<9} {'loops':>9} {'im2col':>9} {'fastnet':>9} {'loops':>9} {'im2col':>8}")
-    for case in CASES:
+    for case in cases:
         verify(case, images)
         for way, times in zip(("forward", "backward"), compare(case, images, rounds), strict=True):
             loops, im2col, fast = times
@@ -142,6 +143,7 @@ def table(quick: bool) -> bool:
 # ---------------------------------------------------------------- the training cell
 
 TRAIN, BATCH, ACCURACY_BATCH = 49_000, 50, 100
+QUICK, QUICK_BATCH = 100, 10
 
 
 class ThreeLayerConvNet:
@@ -186,30 +188,30 @@ class ThreeLayerConvNet:
 class Training:
     """The cell with one model: iterations, and batches of its accuracy checks."""
 
-    def __init__(self, model, images):
-        self.model, self.images = model, images
+    def __init__(self, model, images, batch):
+        self.model, self.images, self.batch = model, images, batch
         self.labels = np.random.default_rng(1).integers(0, 10, len(images))
         self.rng, self.configs = np.random.default_rng(2), {name: {} for name in self.model.params}
 
     def iteration(self) -> float:
-        batch = self.rng.choice(len(self.images), BATCH)
+        batch = self.rng.choice(len(self.images), self.batch)
         loss, grads = self.model.loss(self.images[batch], self.labels[batch])
         for name, w in self.model.params.items():
             self.model.params[name], self.configs[name] = optim.adam(w, grads[name], self.configs[name])
         return loss
 
     def accuracy_batch(self):
-        return self.model.loss(self.images[self.rng.choice(len(self.images), ACCURACY_BATCH)])
+        return self.model.loss(self.images[self.rng.choice(len(self.images), ACCURACY_BATCH // BATCH * self.batch)])
 
 
-def own_iteration(images):
+def own_iteration(images, size):
     """One iteration of the same network in fastnet's layers, with its optimiser, in float32."""
     model = fn.models.create("three_layer_convnet", 10, (3, 32, 32), hidden=500)
     optimizer, rng = fn.optim.Adam(1e-3), np.random.default_rng(2)
     labels = np.random.default_rng(1).integers(0, 10, len(images))
 
     def iteration():
-        batch = rng.choice(len(images), BATCH)
+        batch = rng.choice(len(images), size)
         scores, backward = model.forward(images[batch], training=True)
         _, dscores = fn.losses.softmax_cross_entropy(scores, labels[batch])
         backward(dscores, input_gradient=False)
@@ -218,14 +220,14 @@ def own_iteration(images):
     return iteration
 
 
-def train(iterations: int, count: int) -> bool:
+def train(iterations: int, count: int = TRAIN, batch: int = BATCH) -> bool:
     """Print the time of the training cell on both sides, with `count` images; whether the figure is reached."""
     images = np.random.default_rng(0).standard_normal((count, 3, 32, 32))
     own_model = fn.models.create("three_layer_convnet", 10, (3, 32, 32), hidden=500)
     sides = {
-        "im2col": Training(ThreeLayerConvNet(IM2COL), images),
-        "fastnet": Training(ThreeLayerConvNet(FASTNET), images),
-        "fastnet's model": Training(compat.as_course_model(own_model, reg=1e-3), images),
+        "im2col": Training(ThreeLayerConvNet(IM2COL), images, batch),
+        "fastnet": Training(ThreeLayerConvNet(FASTNET), images, batch),
+        "fastnet's model": Training(compat.as_course_model(own_model, reg=1e-3), images, batch),
     }
     losses = [[side.iteration() for _ in range(3)] for side in sides.values()]
     if rel_error(*np.array(losses[:2])) > 1e-6:
@@ -236,7 +238,7 @@ def train(iterations: int, count: int) -> bool:
             steps[name].append(seconds(side.iteration))
             if i % 4 == 0:
                 checks[name].append(seconds(side.accuracy_batch))
-    own = own_iteration(images.astype(np.float32))
+    own = own_iteration(images.astype(np.float32), batch)
     own()
     own_step = np.median([seconds(own) for _ in range(iterations)])
     # 980 iterations; accuracy on 1,000 images each of training and validation at both ends; then on all 49,000
@@ -265,7 +267,8 @@ def main() -> int:
     print(
         f"NumPy {np.__version__}; fastnet {fn.__version__}, {backends.current().name}, {fn.get_num_threads()} threads"
     )
-    reached = train(args.iterations, 200 if args.quick else TRAIN) if args.train else table(args.quick)
+    few = (QUICK, QUICK_BATCH) if args.quick else ()
+    reached = train(args.iterations, *few) if args.train else table(args.quick)
     return 0 if reached or args.quick else 1
 
 
