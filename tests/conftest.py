@@ -11,7 +11,7 @@ from isas import ISAS, kernels
 
 from fastnet import backends
 from fastnet.algorithms import get_conv_algorithm, set_conv_algorithm
-from fastnet.threads import get_num_threads, set_num_threads
+from fastnet.threads import default_num_threads, get_num_threads, set_num_threads
 
 
 @pytest.fixture(params=["reference", *ISAS])
@@ -71,6 +71,20 @@ def data_folder():
     if not folder.is_dir():
         pytest.skip("no real data here: set FASTNET_TEST_DATA to a folder with mnist/, cifar10/ and weights/")
     return folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Plain ``pytest`` uses every core if pytest-xdist is there; with files, ``-s``, ``--pdb`` or ``-n`` it does not.
+
+    Workers take runs of neighbouring tests, so that what tests cache for each other is mostly made once.
+    """
+    option, everything = config.option, config.args_source == config.ArgsSource.TESTPATHS
+    debugging = option.capture == "no" or option.usepdb or option.collectonly
+    if getattr(option, "numprocesses", 0) is not None or not everything or debugging:
+        return
+    if "PYTEST_XDIST_WORKER" not in os.environ and (workers := min(default_num_threads(), 8)) > 1:
+        option.numprocesses, option.dist = workers, "worksteal"
 
 
 def pytest_report_header():
