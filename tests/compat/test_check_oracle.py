@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import oracle
 import pytest
+from gradients import check_gradients
 
 from fastnet.compat.check import oracle as kit
 from fastnet.compat.check.compare import rel_error
@@ -19,28 +20,6 @@ rng = np.random.default_rng(0)
 
 def normal(*shape):
     return rng.normal(size=shape)
-
-
-def numeric(f, x, dout, h=1e-5):
-    """Central differences of sum(f(x) * dout)."""
-    gradient = np.zeros(x.shape)
-    for at in np.ndindex(x.shape):
-        shifted = [x.copy(), x.copy()]
-        shifted[0][at] += h
-        shifted[1][at] -= h
-        high, low = (np.sum(f(array) * dout) for array in shifted)
-        gradient[at] = (high - low) / (2 * h)
-    return gradient
-
-
-def check_gradients(forward, arrays, gradients, dout):
-    """The gradient of each array, the others held still."""
-    for i, gradient in enumerate(gradients):
-
-        def f(array, i=i):
-            return forward(*arrays[:i], array, *arrays[i + 1 :])
-
-        np.testing.assert_allclose(gradient, numeric(f, arrays[i], dout), rtol=1e-6, atol=1e-8)
 
 
 def test_affine_and_relu():

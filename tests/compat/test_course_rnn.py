@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from gradients import check_gradients
 
 from fastnet.compat.cs231n import rnn_layers
 from fastnet.compat.cs231n.captioning_solver import CaptioningSolver
 from fastnet.compat.cs231n.classifiers.rnn import CaptioningRNN
 from fastnet.compat.cs231n.coco_utils import decode_captions, sample_coco_minibatch
-from fastnet.compat.cs231n.gradient_check import eval_numerical_gradient, eval_numerical_gradient_array
+from fastnet.compat.cs231n.gradient_check import eval_numerical_gradient
 
 RNG = np.random.default_rng(10)
 normal = RNG.standard_normal
@@ -17,13 +18,6 @@ normal = RNG.standard_normal
 
 def line(start, end, *shape):
     return np.linspace(start, end, int(np.prod(shape))).reshape(shape)
-
-
-def check(gradients, forward, arrays, dout):
-    """Analytic gradients against central differences of ``sum(forward(*arrays) * dout)``."""
-    for position, (array, gradient) in enumerate(zip(arrays, gradients, strict=True)):
-        numerical = eval_numerical_gradient_array(lambda _: forward(*arrays), array, dout)
-        np.testing.assert_allclose(gradient, numerical, atol=1e-8, err_msg=f"gradient {position}")
 
 
 # ---------------------------------------------------------------- layers
@@ -57,7 +51,7 @@ def test_rnn_step_gradients():
     next_h, cache = rnn_layers.rnn_step_forward(*arrays)
     dnext_h = normal(next_h.shape)
     gradients = rnn_layers.rnn_step_backward(dnext_h, cache)
-    check(gradients, lambda *a: rnn_layers.rnn_step_forward(*a)[0], arrays, dnext_h)
+    check_gradients(lambda *a: rnn_layers.rnn_step_forward(*a)[0], arrays, gradients, dnext_h)
 
 
 def test_lstm_step_gradients():
@@ -65,7 +59,12 @@ def test_lstm_step_gradients():
     next_h, next_c, cache = rnn_layers.lstm_step_forward(*arrays)
     dnext_h, dnext_c = normal(next_h.shape), normal(next_c.shape)
     gradients = rnn_layers.lstm_step_backward(dnext_h, dnext_c, cache)
-    check(gradients, lambda *a: np.stack(rnn_layers.lstm_step_forward(*a)[:2]), arrays, np.stack([dnext_h, dnext_c]))
+    check_gradients(
+        lambda *a: np.stack(rnn_layers.lstm_step_forward(*a)[:2]),
+        arrays,
+        gradients,
+        np.stack([dnext_h, dnext_c]),
+    )
 
 
 @pytest.mark.parametrize("cell, width", [("rnn", 1), ("lstm", 4)])
@@ -75,7 +74,7 @@ def test_gradients_through_time(cell, width):
     h, cache = forward(*arrays)
     dh = normal(h.shape)
     assert h.shape == (2, 4, 5)
-    check(backward(dh, cache), lambda *a: forward(*a)[0], arrays, dh)
+    check_gradients(lambda *a: forward(*a)[0], arrays, backward(dh, cache), dh)
 
 
 def test_sigmoid_does_not_overflow():
@@ -94,7 +93,7 @@ def test_word_embedding():
     out, cache = rnn_layers.word_embedding_forward(repeated, W)
     dout = normal(out.shape)
     dW = rnn_layers.word_embedding_backward(dout, cache)
-    check([dW], lambda W: rnn_layers.word_embedding_forward(repeated, W)[0], [W.copy()], dout)
+    check_gradients(lambda W: rnn_layers.word_embedding_forward(repeated, W)[0], [W.copy()], [dW], dout)
 
 
 def test_temporal_affine():
@@ -103,7 +102,7 @@ def test_temporal_affine():
     np.testing.assert_allclose(out[1, 2], arrays[0][1, 2] @ arrays[1] + arrays[2])
     dout = normal(out.shape)
     gradients = rnn_layers.temporal_affine_backward(dout, cache)
-    check(gradients, lambda *a: rnn_layers.temporal_affine_forward(*a)[0], arrays, dout)
+    check_gradients(lambda *a: rnn_layers.temporal_affine_forward(*a)[0], arrays, gradients, dout)
 
 
 @pytest.mark.parametrize("N, T, p, expected", [(100, 1, 1.0, 2.3), (100, 10, 1.0, 23), (5000, 10, 0.1, 2.3)])

@@ -80,24 +80,24 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_training(name, check_gradients, spread):
+def test_training(name, check_layer, spread):
     make, shape = CASES[name]
-    check_gradients(make(), spread(shape, step=0.02), training=True)
+    check_layer(make(), spread(shape, step=0.02), training=True)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "norm" in name or "dropout" in name or name == "nested"])
-def test_inference(name, check_gradients, spread):
+def test_inference(name, check_layer, spread):
     make, shape = CASES[name]
     layer = make()
     layer.build(shape[1:], seed=1, dtype="float64")
     for _ in range(3):  # running statistics that are neither 0 nor 1
         layer.forward(spread(shape, seed=4, step=0.02), training=True)
-    check_gradients(layer, spread(shape, step=0.02), training=False)
+    check_layer(layer, spread(shape, step=0.02), training=False)
 
 
-def test_frozen_batch_norm(check_gradients, spread):
+def test_frozen_batch_norm(check_layer, spread):
     layer = Sequential(Conv2d(3, 1), BatchNorm2d())
     layer.build((2, 4, 4), dtype="float64")
     layer.forward(spread((3, 2, 4, 4), step=0.02), training=True)
     layer.freeze("1")
-    check_gradients(layer, spread((3, 2, 4, 4), seed=1, step=0.02), training=True)
+    check_layer(layer, spread((3, 2, 4, 4), seed=1, step=0.02), training=True)
