@@ -8,9 +8,10 @@ import struct
 import numpy as np
 import oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry, pair
 
 small = st.integers(1, 9)
@@ -33,7 +34,7 @@ def four(padding):
 # ---------------------------------------------------------------- arithmetic
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.tuples(st.integers(0, 3), small, st.integers(1, 14), st.integers(1, 14)), small, pairs, pairs, sides, pairs)
 def test_convolution_sizes_equal_counting(x_shape, K, kernel, stride, padding, dilation):
     (R, S), stride_pair, four_sides, dilation_pair = two(kernel), two(stride), four(padding), two(dilation)
@@ -53,7 +54,7 @@ def test_convolution_sizes_equal_counting(x_shape, K, kernel, stride, padding, d
     assert struct.unpack("=18q", g.packed) == tuple(numbers)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(1, 14), st.integers(1, 14)),
     pairs,
@@ -80,7 +81,7 @@ def test_pooling_sizes_equal_counting(x_shape, kernel, stride, padding, ceil_mod
         assert list(oracle.taps(x_shape[3], S, step[1], four_sides[2], 1, q))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.integers(1, 40), st.integers(1, 40), st.integers(1, 7), st.integers(1, 7), st.integers(1, 9), st.integers(1, 3)
 )

@@ -8,17 +8,17 @@ each op instead of a few fixed ones.
 from __future__ import annotations
 
 import math
-import os
 
 import cases
 import numpy as np
 import pytest
 from guarded import guarded
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from isas import kernels
 
 import fastnet as fn
+from examples import examples
 from fastnet import backends
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
@@ -32,16 +32,10 @@ VARIANTS = [(isa, threads, threads % 2 == 0) for isa in FUSED for threads in (2,
 VARIANTS += [("portable", 1, True), ("portable", 3, False)]  # rounds otherwise, always in the same way
 TOLERANCE = {np.float32: 1e-3, np.float64: 1e-9}
 
-EXAMPLES = int(os.environ.get("FASTNET_EXAMPLES", 0))
 dtypes = st.sampled_from([np.float32, np.float64])
 layouts = st.sampled_from(["channels-last", "c-order"])
 channels = st.one_of(st.integers(1, 9), st.integers(10, 70))
 sizes = st.integers(1, 14)
-
-
-def examples(count):
-    """Fixed cases, so that a suite that passed passes again."""
-    return settings(max_examples=EXAMPLES or count, derandomize=not EXAMPLES, deadline=None, database=None)
 
 
 def zip_names(names, arrays):
