@@ -1,4 +1,4 @@
-"""Shapes for tests and benches, and arrays that lie in memory in every awkward way."""
+"""Shapes at which kernels have broken, and arrays with every awkward memory layout."""
 
 from __future__ import annotations
 
@@ -70,30 +70,7 @@ class Pool:
         return (text + "-ceil" * self.ceil_mode).replace(" ", "")
 
 
-# ---------------------------------------------------------------- shapes that benches measure
-
-BENCH_CONV = [
-    Conv(64, 3, 32, 32, 32, 3, 3, 1, 1),
-    Conv(128, 64, 32, 32, 64, 3, 3, 1, 1),
-    Conv(128, 128, 16, 16, 128, 3, 3, 1, 1),
-    Conv(128, 256, 8, 8, 256, 3, 3, 1, 1),
-    Conv(100, 3, 31, 31, 25, 3, 3, 2, 1),
-    Conv(128, 3, 32, 32, 32, 7, 7, 1, 3),
-    Conv(32, 64, 56, 56, 64, 3, 3, 1, 1),
-    Conv(8, 64, 112, 112, 64, 3, 3, 1, 1),
-    Conv(128, 64, 16, 16, 128, 1, 1, 1, 0),
-    Conv(16, 3, 224, 224, 64, 7, 7, 2, 3),
-    Conv(16, 256, 14, 14, 256, 3, 3, 1, 1),
-]
-BENCH_POOL = [
-    Pool(128, 64, 32, 32, 2),
-    Pool(100, 3, 32, 32, 2),
-    Pool(128, 64, 32, 32, 3, 2, 1),
-]
-BENCH_NORM = [(128, 64, 32, 32), (128, 256, 8, 8)]
-BENCH_GEMM = [(128, 512, 10), (128, 3136, 512), (512, 512, 512)]  # M, K, N
-
-# ---------------------------------------------------------------- small shapes at which kernels have broken
+# ---------------------------------------------------------------- shapes
 
 CONV = [
     # one pixel, one channel, one filter
@@ -107,13 +84,13 @@ CONV = [
     Conv(2, 3, 9, 8, 5, 2, 2, stride=3),
     Conv(2, 3, 7, 7, 4, 1, 1, stride=4),
     Conv(2, 2, 5, 6, 3, 3, 3, stride=9, padding=1),
-    # pixels that no window meets: their gradient is 0
+    # pixels that no window covers: their gradient is 0
     Conv(2, 4, 8, 8, 3, 3, 3, stride=3),
     Conv(1, 3, 10, 11, 5, 5, 5, stride=3),
     # dilation
     Conv(2, 3, 9, 9, 5, 3, 3, dilation=2),
     Conv(2, 3, 11, 9, 4, 3, 2, stride=2, padding=(2, 1), dilation=(3, 2)),
-    # padding on four sides; larger than the kernel
+    # padding that differs on four sides; larger than the kernel
     Conv(2, 3, 6, 7, 4, 3, 3, padding=(0, 1, 2, 3)),
     Conv(2, 3, 6, 7, 4, 3, 3, stride=(2, 1), padding=(3, 0, 0, 1)),
     Conv(1, 3, 4, 4, 5, 2, 2, padding=3),
@@ -154,7 +131,7 @@ CONV = [
     Conv(2, 3, 19, 1, 5, 7, 1, padding=(3, 0)),
     Conv(9, 8, 4, 4, 12, 3, 3, padding=1),
     Conv(20, 3, 5, 5, 4, 3, 3, stride=2, padding=1),
-    # strided with few channels: several bands of rows, each way of leaving the image, gaps between windows
+    # strided with few channels: several bands of rows, windows that reach out on each side, gaps between windows
     Conv(2, 3, 71, 9, 8, 3, 3, stride=2, padding=1),
     Conv(1, 1, 130, 6, 17, 7, 2, stride=(1, 2), padding=(3, 1)),
     Conv(2, 4, 40, 7, 9, 3, 4, stride=(3, 2), padding=(0, 4, 5, 0), dilation=(5, 1)),
@@ -292,7 +269,7 @@ HOSTILE = {
 
 
 def hostile(x):
-    """(name, array equal to x that lies in memory in an awkward way), for every way."""
+    """(name, array equal to x with an awkward memory layout), for each layout."""
     for name, make in HOSTILE.items():
         yield name, make(x)
 
@@ -307,7 +284,7 @@ def broadcast(shape, dtype, seed=0):
 
 
 def integers(shape, dtype, seed=0, low=-4, high=4):
-    """Whole numbers: their sums of products are exact in float32 as long as they stay below 2**24."""
+    """Integers: their sums of products are exact in float32 as long as they stay below 2**24."""
     return np.random.default_rng(seed).integers(low, high + 1, shape).astype(dtype)
 
 

@@ -83,7 +83,7 @@ def run(ops, case, arrays, needs=(True, True, True)):
 
 
 @pytest.mark.parametrize("case", cases.CONV + WIDE, ids=str)
-def test_whole_numbers_are_exact(ops, dtype, case):
+def test_integers_are_exact(ops, dtype, case):
     arrays, answers, _ = problem(case, "integers", dtype)
     for name, got, expected in zip(("y", "dx", "dw", "db"), run(ops, case, arrays), answers, strict=True):
         assert got.dtype == dtype and got.shape == expected.shape
@@ -93,7 +93,6 @@ def test_whole_numbers_are_exact(ops, dtype, case):
 @pytest.mark.parametrize("case", cases.CONV + WIDE, ids=str)
 def test_error_stays_within_the_bound_of_a_sum(ops, dtype, case):
     arrays, answers, sizes = problem(case, "normal", dtype)
-    # measured: 4.5 u sum |a||b| at most (4.3 with FMA), over some 10^5 sums; in float64 the oracle rounds as well
     # measured over some 10^5 sums: at most 4.5 u sum |a||b|, 4.3 with FMA; in float64 the oracle rounds as well
     factor = 6 if dtype == np.float32 else 8
     for name, got, expected, size in zip(["y", "dx", "dw", "db"], run(ops, case, arrays), answers, sizes, strict=True):
@@ -112,14 +111,28 @@ def test_winograd_stays_close_for_every_shape(native, dtype, case, name):
         assert np.linalg.norm(got - expected) <= limit * np.linalg.norm(expected), part
 
 
-@pytest.mark.parametrize("case", cases.BENCH_CONV, ids=str)
-def test_shapes_of_the_benches(best_native, case):
-    """One image of each, whole numbers, against the reference backend (which small cases hold to the oracle)."""
-    small = cases.Conv(1, case.C, case.H, case.W, case.K, case.R, case.S, case.stride, case.padding)
-    x, w, b = (cases.integers(s, np.float32, i, -2, 2) for i, s in enumerate((small.x_shape, small.w_shape, (case.K,))))
+LAYERS = [  # one image of layers as networks have them
+    cases.Conv(1, 3, 32, 32, 32, 3, 3, 1, 1),
+    cases.Conv(1, 64, 32, 32, 64, 3, 3, 1, 1),
+    cases.Conv(1, 128, 16, 16, 128, 3, 3, 1, 1),
+    cases.Conv(1, 256, 8, 8, 256, 3, 3, 1, 1),
+    cases.Conv(1, 3, 31, 31, 25, 3, 3, 2, 1),
+    cases.Conv(1, 3, 32, 32, 32, 7, 7, 1, 3),
+    cases.Conv(1, 64, 56, 56, 64, 3, 3, 1, 1),
+    cases.Conv(1, 64, 112, 112, 64, 3, 3, 1, 1),
+    cases.Conv(1, 64, 16, 16, 128, 1, 1, 1, 0),
+    cases.Conv(1, 3, 224, 224, 64, 7, 7, 2, 3),
+    cases.Conv(1, 256, 14, 14, 256, 3, 3, 1, 1),
+]
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=str)
+def test_layers_of_networks_are_exact_on_integers(best_native, case):
+    """Against the reference backend, which small cases hold to the oracle."""
+    x, w, b = (cases.integers(s, np.float32, i, -2, 2) for i, s in enumerate((case.x_shape, case.w_shape, (case.K,))))
     geometry = Conv2dGeometry.make(x.shape, w.shape, case.stride, case.padding)
     dy = cases.integers(geometry.y_shape, np.float32, 3, -1, 1)
-    for got, expected in zip(run(best_native, small, (x, w, b, dy)), run(Ops(), small, (x, w, b, dy)), strict=True):
+    for got, expected in zip(run(best_native, case, (x, w, b, dy)), run(Ops(), case, (x, w, b, dy)), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
