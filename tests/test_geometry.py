@@ -10,8 +10,8 @@ import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from randomized import examples
 
-from examples import examples
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry, pair
 
 small = st.integers(1, 9)

@@ -1,8 +1,7 @@
-"""Any op on arrays of any size: right, the same bits however it runs, and no look outside its arrays.
+"""Ops on arrays of random sizes: right, the same bits however they run, and no access outside their arrays.
 
-Every array that a kernel sees lies between pages that nobody may touch; one that reads or writes beyond dies with a
-segmentation fault.  ``FASTNET_EXAMPLES=5000 pytest tests/backends/test_properties.py`` looks at 5000 random cases of
-each op instead of a few fixed ones.
+``FASTNET_EXAMPLES=5000 pytest tests/backends/test_properties.py`` tries 5000 random cases of each property instead of a
+few fixed ones.
 """
 
 from __future__ import annotations
@@ -16,21 +15,15 @@ from guarded import guarded
 from hypothesis import given
 from hypothesis import strategies as st
 from isas import kernels
+from proof import check, placed
+from randomized import examples
 
 import fastnet as fn
-from examples import examples
 from fastnet import backends
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
 if backends.NativeOps is None:
     pytest.skip(f"the extension was not built: {backends.why_not_native}", allow_module_level=True)
-from fastnet.backends import _native
-
-FUSED = [isa for isa in ("avx512", "avx2", "neon") if _native.isa_supported(isa)]
-# instruction set, threads, whether inputs lie at the end of their pages
-VARIANTS = [(isa, threads, threads % 2 == 0) for isa in FUSED for threads in (2, 1, 3, 7)]
-VARIANTS += [("portable", 1, True), ("portable", 3, False)]  # rounds otherwise, always in the same way
-TOLERANCE = {np.float32: 1e-3, np.float64: 1e-9}
 
 dtypes = st.sampled_from([np.float32, np.float64])
 layouts = st.sampled_from(["channels-last", "c-order"])
@@ -40,41 +33,6 @@ sizes = st.integers(1, 14)
 
 def zip_names(names, arrays):
     return dict(zip(names, arrays, strict=True))
-
-
-def placed(array, layout, at_end):
-    """A guarded copy; of four axes, in the layout."""
-    if array.ndim == 4 and layout == "channels-last":
-        return guarded(np.moveaxis(np.moveaxis(array, 1, 3).copy(), 3, 1), at_end)
-    return guarded(np.ascontiguousarray(array), at_end)
-
-
-def check(compute, arrays, layout="c-order", algorithm="auto"):
-    """``compute(ops, *arrays)`` gives named arrays: near the reference's in float64, the same bits in each variant.
-
-    Not near: names that begin with "~", whose ReLU may stand on either side of 0.
-    """
-    double = [array.astype(np.float64) if array.dtype.kind == "f" else array.copy() for array in arrays]
-    expected = compute(backends.Ops(), *double)
-    tolerance = TOLERANCE[next(array.dtype.type for array in arrays if array.dtype.kind == "f")]
-    first, before = {}, _native.threads()
-    try:
-        for isa, threads, at_end in VARIANTS:
-            _native.set_threads(threads)
-            with kernels(isa, algorithm) as ops:
-                got = compute(ops, *(placed(array, layout, at_end) for array in arrays))
-                bits = {name: array.tobytes() for name, array in got.items()}
-            known = first.setdefault(isa in FUSED, bits)
-            assert [name for name in bits if bits[name] != known[name]] == [], f"{isa}, {threads} threads"
-            for name, array in got.items():
-                scale = max(1.0, abs(expected[name]).max(initial=0))
-                assert array.shape == expected[name].shape, name
-                far = abs(array - expected[name]) > tolerance * scale
-                assert not far.any() or name[0] == "~", f"{name}, {isa}"
-                assert not np.isnan(array).any(), f"{name}, {isa}"
-    finally:
-        _native.set_threads(before)
-    return first
 
 
 @st.composite
