@@ -8,6 +8,7 @@ Paddings are (top, bottom, left, right); kernels, strides and dilations are pair
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -341,11 +342,14 @@ def philox4x32(counter, key, rounds=10):
     return c
 
 
+@lru_cache(maxsize=256)
 def uniform(seed, offset, count):
     """Number i of stream `seed`: the upper 24 bits of word i % 4 of counter i // 4, over 2**24."""
-    numbers = []
-    for i in range(offset, offset + count):
-        block = i // 4
-        word = philox4x32([block & 0xFFFFFFFF, block >> 32, 0, 0], [seed & 0xFFFFFFFF, seed >> 32])[i % 4]
-        numbers.append((word >> 8) / 2**24)
-    return np.array(numbers)
+    first, last = offset // 4, (offset + count - 1) // 4
+    blocks = [
+        philox4x32([block & 0xFFFFFFFF, block >> 32, 0, 0], [seed & 0xFFFFFFFF, seed >> 32])
+        for block in range(first, last + 1)
+    ]
+    numbers = np.array([(word >> 8) / 2**24 for words in blocks for word in words])[offset - 4 * first :][:count]
+    numbers.flags.writeable = False
+    return numbers
