@@ -3,14 +3,11 @@
 import io
 import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fastnet.data import npz, read_npz
-
-SHARED = Path(os.environ.get("FASTNET_TEST_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
 
 
 class Evil:
@@ -86,9 +83,11 @@ def test_npz_errors(tmp_path):
         npz(tmp_path / "c.npz")
 
 
-@pytest.mark.skipif(not (SHARED / "cifar10" / "cifar10_png4000.npz").is_file(), reason="CIFAR-10 is not here")
-def test_real_npz():
-    data = npz(SHARED / "cifar10" / "cifar10_png4000.npz", test=1000)
+@pytest.mark.data
+def test_real_npz(data_folder):
+    if not (data_folder / "cifar10" / "cifar10_png4000.npz").is_file():
+        pytest.skip("CIFAR-10 is not here")
+    data = npz(data_folder / "cifar10" / "cifar10_png4000.npz", test=1000)
     assert data.X_train.shape == (3000, 3, 32, 32) and len(data.classes) == 10
 
 

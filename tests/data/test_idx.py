@@ -1,16 +1,12 @@
 """idx files and MNIST: good, damaged, hostile."""
 
 import gzip
-import os
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fastnet.data import Standardize, mnist, read_idx
-
-SHARED = Path(os.environ.get("FASTNET_TEST_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
 
 
 def idx(array, code=0x08, shape=None):
@@ -99,9 +95,11 @@ def test_mnist_errors(tmp_path):
         mnist(tmp_path)
 
 
-@pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason="MNIST is not here")
-def test_real_mnist():
-    data = mnist(SHARED / "mnist")
+@pytest.mark.data
+def test_real_mnist(data_folder):
+    if not (data_folder / "mnist").is_dir():
+        pytest.skip("MNIST is not here")
+    data = mnist(data_folder / "mnist")
     assert data.X_train.shape == (60000, 1, 28, 28) and data.X_test.shape == (10000, 1, 28, 28)
     assert data.y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     prep = Standardize.fit(data.X_train)
