@@ -314,6 +314,7 @@ def test_storages_that_lie(tmp_path):
         "found nothing": Storage("../../etc/passwd", "FloatStorage", 24),
         "views of others": Storage("0", "FloatStorage", 24, view=(("x", 0, 2),)),
         "no storage": Storage("0", "FloatStorage", 24, view=(None, None)),
+        "a storage without type or key": Storage(7, "FloatStorage", 24),
         "a tensor without a storage": 5,
     }
     for message, storage in cases.items():
