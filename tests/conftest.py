@@ -16,7 +16,7 @@ from fastnet.threads import default_num_threads, get_num_threads, set_num_thread
 
 @pytest.fixture(params=["reference", *ISAS])
 def ops(request):
-    """Ops (the reference), then NativeOps under each instruction set, guarded; convolutions are direct."""
+    """Ops (the reference), then NativeOps with each instruction set, in guard mode; convolutions are direct."""
     if request.param == "reference":
         yield backends.Ops()
     else:
@@ -26,21 +26,21 @@ def ops(request):
 
 @pytest.fixture(params=ISAS)
 def native(request):
-    """NativeOps under each instruction set of this CPU, guarded; convolutions are direct."""
+    """NativeOps with each instruction set of this CPU, in guard mode; convolutions are direct."""
     with kernels(request.param) as native_ops:
         yield native_ops
 
 
 @pytest.fixture
 def best_native():
-    """NativeOps under the instruction set that is in use, guarded; convolutions are direct."""
+    """NativeOps with the instruction set in use, in guard mode; convolutions are direct."""
     with kernels() as native_ops:
         yield native_ops
 
 
 @pytest.fixture(params=["direct", "winograd"])
 def algorithm(request):
-    """Asked for after `native` or `best_native`: the test runs under each convolution algorithm."""
+    """Each convolution algorithm; tests ask for it after `native` or `best_native`."""
     assert "ops" not in request.fixturenames, "the reference has one algorithm; ask for `native`"
     before = get_conv_algorithm()
     set_conv_algorithm(request.param)
@@ -88,7 +88,7 @@ def pytest_cmdline_main(config):
 
 
 def pytest_report_header():
-    """Which fastnet is tested: the source tree beside the tests may hide the installed one."""
+    """Say which fastnet is tested: the source tree beside the tests may hide the installed one."""
     native = (
         f"native kernels, {backends.native._native.isa()}"
         if backends.NativeOps

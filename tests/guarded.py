@@ -1,4 +1,4 @@
-"""Input arrays between pages that nobody may touch (POSIX): what reads or writes outside them dies."""
+"""Input arrays between pages without access (POSIX): reading or writing outside them is a segmentation fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiled kernels under a chosen instruction set and algorithm, for the length of a test."""
+"""The compiled kernels with a chosen instruction set and convolution algorithm, for the length of a test."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ else:
 
 @contextlib.contextmanager
 def kernels(isa=None, algorithm="direct", guard=True):
-    """NativeOps under an instruction set (default: the one in use); each block handed out is full of NaN at first.
+    """NativeOps with an instruction set (default: the one in use); each new block is filled with NaN.
 
-    With `guard`, where the system can, blocks also lie between pages that nobody may touch.
+    With `guard`, where the system supports it, blocks also lie between pages without access.
     """
     if backends.NativeOps is None:
         pytest.skip(f"the extension was not built: {backends.why_not_native}")

@@ -15,21 +15,21 @@ from fastnet.geometry import Conv2dGeometry
 
 UNIT = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}
 
-# Larger than the blocks in which kernels cut rows, channels, filters and the depth of their products.
+# Larger than the blocks into which kernels cut rows, channels, filters and the reduction.
 WIDE = [
     cases.Conv(2, 3, 33, 31, 17, 3, 3, 1, 1),
     cases.Conv(1, 5, 40, 37, 70, 5, 5, 2, 2),
     cases.Conv(1, 300, 4, 5, 40, 3, 3, 1, 1),
     cases.Conv(2, 20, 3, 3, 530, 1, 1),
     cases.Conv(17, 6, 9, 8, 7, 3, 3, 1, 1),
-    # input gradients by sums of runs: of one vector, two and more; spans, edges, pixels without a whole window, gaps
+    # input gradients by scatter: runs of one vector, of two and more; edges, pixels without a whole window, gaps
     cases.Conv(2, 1, 30, 101, 6, 5, 5, 1, 2),
     cases.Conv(1, 3, 12, 60, 33, 7, 7, 1, 3),
     cases.Conv(2, 8, 9, 13, 20, 5, 5, 2, 2),
     cases.Conv(1, 2, 9, 4, 5, 4, 7, 1, 5),
     cases.Conv(2, 3, 23, 27, 9, 2, 3, (3, 4), 1, (2, 1)),
     cases.Conv(1, 3, 53, 55, 24, 11, 11, 4, 2),
-    # vectors along channels: every form that is compiled, and those that none fits
+    # depthwise and small groups, vectorised along channels: each compiled form, and shapes that none fits
     cases.Conv(1, 40, 17, 15, 40, 3, 3, 1, 1, 1, 40),
     cases.Conv(2, 20, 11, 12, 20, 3, 3, 2, 1, 1, 20),
     cases.Conv(1, 36, 13, 19, 36, 5, 5, 1, 2, 1, 36),
@@ -42,7 +42,7 @@ WIDE = [
     cases.Conv(1, 28, 12, 19, 28, 3, 3, 2, 1, 1, 7),
     cases.Conv(1, 20, 9, 10, 20, 5, 5, 1, 2, 1, 5),
     cases.Conv(2, 8, 6, 5, 8, 3, 2, (1, 2), 1, 1, 2),
-    # input gradients that fall apart into 3x3 pieces, with taps that do not lie side by side
+    # strided input gradients whose phases are 3x3 kernels, with taps that are not neighbours
     cases.Conv(1, 17, 12, 11, 18, 5, 5, 2, 2),
     cases.Conv(1, 16, 15, 16, 17, 6, 5, 2, 2),
     cases.Conv(1, 16, 13, 14, 16, 7, 7, (2, 1), 3),
@@ -102,7 +102,7 @@ def test_error_stays_within_the_bound_of_a_sum(ops, dtype, case):
 @pytest.mark.parametrize("name", ["auto", "winograd"])
 @pytest.mark.parametrize("case", [c for c in cases.CONV + WIDE if c.N], ids=str)
 def test_winograd_stays_close_for_every_shape(native, dtype, case, name):
-    """Where it applies (3x3 at stride 1, which input gradients of other shapes are made of too) and where not."""
+    """Where Winograd applies (3x3 and 5x5 at stride 1, and the phases of strided input gradients) and where not."""
     set_conv_algorithm(name)  # the fixture undoes it
     arrays, answers, _ = problem(case, "normal", dtype)
     limit = {4: 3e-6, 8: 6e-15}[dtype.itemsize]
@@ -146,7 +146,7 @@ def test_without_bias(ops, dtype):
 @pytest.mark.parametrize(
     "case", [cases.Conv(2, 3, 5, 6, 7, 3, 3, 2, 1), cases.Conv(2, 6, 5, 6, 6, 3, 3, 1, 1, 1, 6)], ids=str
 )
-def test_only_the_gradients_that_are_needed(ops, case):
+def test_only_the_needed_gradients_are_computed(ops, case):
     arrays, answers, _ = problem(case, "integers", np.dtype(np.float32))
     for needs in np.ndindex(2, 2, 2):
         gradients = run(ops, case, arrays, tuple(map(bool, needs)))[1:]
@@ -198,7 +198,7 @@ def test_pixels_that_no_window_meets_do_not_matter(ops, dtype, groups, size):
 @pytest.mark.parametrize("which", ["x", "w", "b", "dy"])
 @pytest.mark.parametrize("how", cases.HOSTILE)
 def test_hostile_arrays(ops, how, which, groups):
-    """The right answer, or (for foreign byte order) an exception that says so; inputs unchanged."""
+    """The right result, or for foreign byte order an error that says so; inputs stay unchanged."""
     case = cases.Conv(2, 8, 5, 6, 8, 3, 3, 2, 1, 1, groups)
     arrays, answers, _ = problem(case, "integers", np.dtype(np.float32))
     names = ["x", "w", "b", "dy"]

@@ -37,7 +37,7 @@ def convolution(case, dtype):
 
 
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
-def test_convolution_with_relu_and_a_gradient_that_is_added(native, algorithm, dtype, case):
+def test_convolution_with_relu_and_an_accumulated_gradient(native, algorithm, dtype, case):
     g, a, _, b = convolution(case, dtype)
     y, saved = native.conv2d(a["x"], a["w"], b, g, relu=True)
     plain, plain_saved = native.conv2d(a["x"], a["w"], b, g)
@@ -70,7 +70,7 @@ def test_nan_goes_through_relu(ops, dtype):
     assert np.isnan(ops.conv2d(a["x"], a["w"], shift, g, relu=True)[0]).any()
 
 
-def test_wrong_shapes_of_what_is_added(ops):
+def test_wrong_shapes_of_a_sum_are_refused(ops):
     g, a, scale, shift = convolution(CONVOLUTIONS[0], np.dtype(np.float32))
     with pytest.raises(ValueError, match="conv2d: add"):
         ops.conv2d_scaled(a["x"], a["w"], g, scale, shift, add=a["add"][:, :, 1:])
@@ -108,7 +108,7 @@ def test_batch_norm_with_relu(native, dtype, shape, added, training):
 def test_max_pooling_with_relu(native, dtype, window):
     size, stride, padding = window
     x = cases.normal((2, 5, 18, 33), dtype) - dtype.type(2)
-    x[0, :, :9] -= 9  # windows without a positive number
+    x[0, :, :9] -= 9  # windows without a positive element
     x[1, 0, 0, 0], x[1, 1, 3, 3] = np.nan, 50
     g = Pool2dGeometry.make(x.shape, size, stride, padding)
     y, saved = native.max_pool2d(x, g, relu=True)
@@ -133,7 +133,8 @@ def test_linear_with_relu(native, dtype):
         same(one, other)
 
 
-JOINED = [  # from 16 images on, in the native kernels, some at a time: every form of each of the three convolutions
+# from 16 images on the kernels run some images at a time: each algorithm of forward, input and weight gradient
+FUSABLE = [
     ((17, 8, 9, 8), 12, 3, 1, 1, 1),
     ((33, 24, 6, 7), 20, 3, 1, 1, 1),
     ((16, 9, 8, 8), 10, 5, 1, 2, 1),
@@ -149,11 +150,11 @@ JOINED = [  # from 16 images on, in the native kernels, some at a time: every fo
 ]
 
 
-@pytest.mark.parametrize("case", JOINED, ids=str)
+@pytest.mark.parametrize("case", FUSABLE, ids=str)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("relu, added", [(False, False), (True, False), (True, True)])
 def test_convolution_and_batch_norm(native, algorithm, dtype, case, training, relu, added):
-    """The same bits as one after the other, which is what the contract's method does with any backend."""
+    """The same bits as the composition, which the contract's own method runs with any backend."""
     g, a, gamma, beta = convolution(case, dtype)
     bias, start = cases.normal((g.K,), dtype, 9), cases.normal((g.K,), dtype, 10)
     add, results = a["add"] if added else None, []
@@ -181,10 +182,10 @@ POOLS = [  # window, stride, padding, ceil_mode, relu
 ]
 
 
-@pytest.mark.parametrize("case", JOINED, ids=str)
+@pytest.mark.parametrize("case", FUSABLE, ids=str)
 @pytest.mark.parametrize("window", POOLS, ids=str)
 def test_convolution_and_max_pooling(native, algorithm, dtype, case, window):
-    """The same bits as one after the other; gradients may be summed up in another order."""
+    """The same bits as the composition; gradients may be accumulated in another order."""
     g, a, _, bias = convolution(case, dtype)
     size, stride, padding, ceil_mode, relu = window
     pool = Pool2dGeometry.make(g.y_shape, min(size, *g.y_shape[2:]), stride, padding, ceil_mode)
@@ -236,7 +237,7 @@ def patches(case):
 
 
 @pytest.mark.parametrize("case", PATCHES, ids=str)
-def test_gradients_from_pooled_ones_are_exact_on_whole_numbers(native, dtype, case):
+def test_gradients_from_maxima_alone_are_exact_on_integers(native, dtype, case):
     g, pool = patches(case)
     x, w, dy = (cases.integers(size, dtype, i, -4, 4) for i, size in enumerate((g.x_shape, g.w_shape, pool.y_shape)))
     add = cases.integers(g.x_shape, dtype, 3, -4, 4)
@@ -251,8 +252,8 @@ def test_gradients_from_pooled_ones_are_exact_on_whole_numbers(native, dtype, ca
 
 
 @pytest.mark.parametrize("case", PATCHES, ids=str)
-def test_gradients_from_pooled_ones_have_the_same_bits_everywhere(threads, case):
-    """Instruction sets with FMA, numbers of threads; for the input gradient, splits of the batch too."""
+def test_gradients_from_maxima_alone_have_the_same_bits_in_each_variant(threads, case):
+    """On instruction sets with FMA and any number of threads; the input gradient for any split of the batch too."""
     g, pool = patches(case)
     x, w, dy = (
         cases.normal(size, np.dtype(np.float32), i) for i, size in enumerate((g.x_shape, g.w_shape, pool.y_shape))
@@ -272,8 +273,8 @@ def test_gradients_from_pooled_ones_have_the_same_bits_everywhere(threads, case)
                 same(ops.conv2d_max_pool_backward(dy[first : first + 3], saved)[0], expected[0][first : first + 3])
 
 
-def test_what_is_not_finite_stays_in_its_patch():
-    """An infinite gradient reaches the pixels that its maximum saw, and no others, and the weights of its filter."""
+def test_an_infinite_gradient_stays_in_its_patch():
+    """It reaches the pixels under its maximum's kernel and the weights of its filter, and no others."""
     g, pool = patches(((4, 6, 14, 14), 16, 5, 1, 0, 1, (2,)))
     x, w, dy = (
         cases.normal(size, np.dtype(np.float32), i) for i, size in enumerate((g.x_shape, g.w_shape, pool.y_shape))
@@ -301,8 +302,8 @@ def test_convolution_and_max_pooling_with_large_windows_and_no_bias(native):
         same(one, other)
 
 
-def test_convolution_and_max_pooling_say_what_is_wrong(ops):
-    g, a, _, bias = convolution(JOINED[0], np.float32)
+def test_convolution_and_max_pooling_refuse_wrong_arguments(ops):
+    g, a, _, bias = convolution(FUSABLE[0], np.float32)
     pool = Pool2dGeometry.make(g.y_shape, 2)
     with pytest.raises(ValueError, match="conv2d_max_pool: .* output, .17, 12, 9, 8., and is of .17, 12, 8, 8."):
         ops.conv2d_max_pool(a["x"], a["w"], bias, g, Pool2dGeometry.make((17, 12, 8, 8), 2))
@@ -313,8 +314,8 @@ def test_convolution_and_max_pooling_say_what_is_wrong(ops):
         ops.conv2d_max_pool_backward(cases.normal(pool.y_shape, np.float32), saved, add=a["dadd"][:3])
 
 
-def test_convolution_and_batch_norm_say_what_is_wrong(ops):
-    g, a, gamma, beta = convolution(JOINED[0], np.float32)
+def test_convolution_and_batch_norm_refuse_wrong_arguments(ops):
+    g, a, gamma, beta = convolution(FUSABLE[0], np.float32)
     statistics = (gamma, beta, None, None, True, 0.1, 1e-5)
     with pytest.raises(ValueError, match="add"):
         ops.conv2d_batch_norm(a["x"], a["w"], None, g, statistics, add=a["add"][:, :3], relu=True)

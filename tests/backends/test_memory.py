@@ -1,4 +1,4 @@
-"""The caching allocator: bounded scratch, blocks that come back, arrays that live as long as somebody holds them."""
+"""The caching allocator: bounded scratch, blocks that are reused, arrays that live as long as a reference to them."""
 
 from __future__ import annotations
 

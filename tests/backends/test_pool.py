@@ -20,7 +20,7 @@ def make(case, **more):
 
 
 def ties(shape, dtype):
-    """Few different whole numbers, so that most windows hold equal ones; -0.0 among them."""
+    """Few different integers, so that most windows hold ties; -0.0 among them."""
     x = cases.integers(shape, dtype, 0, -2, 1)
     x[(x == 0) & (np.random.default_rng(1).random(shape) < 0.5)] = -0.0
     return x
@@ -49,7 +49,7 @@ def test_avg_pool(ops, dtype, case, include):
     expected = oracle.avg_pool2d(x, *arguments, include)
     size = oracle.avg_pool2d(abs(x), *arguments, include)
     assert y.dtype == dtype and y.shape == expected.shape
-    # the sum of whole numbers is exact: one rounding of the divisor's inverse, one of the product
+    # a sum of integers is exact: one rounding of the divisor's inverse, one of the product
     assert (abs(y - expected) <= 3 * UNIT[dtype] * size).all()
     dy = cases.integers(y.shape, dtype, 1)
     dx = ops.avg_pool2d_backward(dy, saved)

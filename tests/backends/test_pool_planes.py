@@ -21,7 +21,7 @@ def make(case):
 
 
 def few_values(shape, dtype, low=-2, high=1):
-    """Few different whole numbers, so that most windows hold equal ones; -0.0 among them."""
+    """Few different integers, so that most windows hold ties; -0.0 among them."""
     x = cases.integers(shape, dtype, 0, low, high)
     x[(x == 0) & (np.random.default_rng(1).random(shape) < 0.5)] = -0.0
     return x

@@ -71,7 +71,7 @@ def test_convolution(g, dtype, layout, algorithm, bias):
 @examples(40)
 @given(convolutions(), dtypes, layouts, st.sampled_from(["auto", "direct", "winograd"]))
 def test_what_is_fused_with_a_convolution(g, dtype, layout, algorithm):
-    """Whole numbers, and a bias with halves, so that no sum is near 0."""
+    """On integers, and a bias with halves, so that no sum is near 0."""
 
     def compute(ops, x, w, b, dy, dx, scale, y):
         rectified, saved = ops.conv2d(x, w, b, g, relu=True)
