@@ -9,10 +9,17 @@ weights (None for an array that was not given).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.backends import current
+from fastnet.backends.checks import check_ties
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry, pair
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "avg_pool2d",
@@ -25,6 +32,7 @@ __all__ = [
     "im2col",
     "leaky_relu",
     "linear",
+    "matmul",
     "max_pool2d",
     "relu",
     "sigmoid",
@@ -32,12 +40,12 @@ __all__ = [
 ]
 
 
-def _arrays(op: str, **given) -> list:
-    """The backend's arrays of one dtype; None stays None."""
+def _arrays(op: str, enter: Callable | None = None, **given) -> list:
+    """The backend's arrays of one dtype; None stays None.  ``enter(name, array, dtype)`` chooses their memory order."""
     strong, found = [], {}
     for name, value in given.items():
         if value is None:
-            if name in ("x", "weight", "columns"):
+            if name in ("x", "weight", "columns", "a", "b", "dy"):
                 raise TypeError(f"{op}: {name} must be an array of real numbers, got None")
             found[name] = None
             continue
@@ -52,7 +60,8 @@ def _arrays(op: str, **given) -> list:
     if any(other != dtype for other in strong):
         listing = ", ".join(f"{name} {array.dtype}" for name, array in found.items() if array is not None)
         raise TypeError(f"{op}: float32 and float64 arrays may not be mixed, got {listing}; cast with .astype(...)")
-    return [None if array is None else _enter(name, array, dtype) for name, array in found.items()]
+    enter = enter or _enter
+    return [None if array is None else enter(name, array, dtype) for name, array in found.items()]
 
 
 def _enter(name: str, array, dtype):
@@ -61,8 +70,12 @@ def _enter(name: str, array, dtype):
     return ops.xp.asarray(array, dtype, order="C") if name == "weight" else ops.asarray(array, dtype)
 
 
-def _gradient(op: str, dy, y):
-    dy = current().asarray(dy, y.dtype)
+def _enter_contiguous(name: str, array, dtype):
+    return current().contiguous(array, dtype)
+
+
+def _gradient(op: str, dy, y, enter: Callable | None = None):
+    dy = (enter or _enter)("dy", dy, y.dtype)
     if tuple(dy.shape) != tuple(y.shape):
         raise ValueError(f"{op}: dy must have the output's shape {tuple(y.shape)}, got {tuple(dy.shape)}")
     return dy
@@ -130,6 +143,36 @@ def col2im(columns, x_shape, kernel_size, stride=1, padding=0, dilation=1):
     return current().col2im(columns, _patches(x_shape, kernel_size, stride, padding, dilation))
 
 
+def matmul(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, Callable[[ArrayLike], tuple[np.ndarray, np.ndarray]]]:
+    """The matrix product ``y = a @ b``.
+
+    Parameters
+    ----------
+    a : array, (M, D)
+    b : array, (D, L)
+
+    Returns
+    -------
+    y : array, (M, L)
+    backward : function
+        ``da, db = backward(dy)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not real numbers, or float32 mixed with float64; shapes that do not fit.
+    """
+    ops = current()
+    a, b = _arrays("matmul", a=a, b=b)
+    y = ops.matmul(a, b)
+
+    def backward(dy):
+        dy = _gradient("matmul", dy, y)
+        return ops.matmul(dy, b, transpose_b=True), ops.matmul(a, dy, transpose_a=True)
+
+    return y, backward
+
+
 def linear(x, w, b=None):
     """``y = x @ w.T + b`` with x (N, in), w (out, in), b (out,); ``dx, dw, db = backward(dy)``."""
     ops = current()
@@ -138,16 +181,43 @@ def linear(x, w, b=None):
     return y, lambda dy: ops.linear_backward(_gradient("linear", dy, y), saved, (True, True, b is not None))
 
 
-def max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False):
-    """The largest value of each window, (N, C, H, W) to (N, C, P, Q); `stride` is `kernel_size` by default.
+def max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, ties: str | None = None):
+    """The largest value of each window.  NaN wins; padding never does.
 
-    NaN wins; the first of equals gets the gradient; padding never wins.
+    Parameters
+    ----------
+    x : array, (N, C, H, W)
+    kernel_size : int or pair
+    stride : int or pair, default `kernel_size`
+    padding : int, pair, (top, bottom, left, right), "same" or "valid"
+    ceil_mode : bool
+        Round the output size up.
+    ties : "first", "split" or "all", optional
+        Which of a window's equal maxima receive its gradient: the first, row by row; all of them, in equal parts; or
+        all of them, each the whole.  NaN is equal to NaN.  By default the first.
+        With this argument, x is read in C order and y and dx are in C order: the fast choice for arrays of other
+        libraries, where the default is made for channels-last results of convolutions.
+
+    Returns
+    -------
+    y : array, (N, C, P, Q)
+    backward : function
+        ``dx = backward(dy)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments that do not fit together; the message says which, what was given and what was expected.
     """
     ops = current()
-    (x,) = _arrays("max_pool2d", x=x)
+    (x,) = _arrays("max_pool2d", None if ties is None else _enter_contiguous, x=x)
     geometry = Pool2dGeometry.make(x.shape, kernel_size, stride, padding, ceil_mode, op="max_pool2d")
-    y, saved = ops.max_pool2d(x, geometry)
-    return y, lambda dy: ops.max_pool2d_backward(_gradient("max_pool2d", dy, y), saved)
+    if ties is None:
+        y, saved = ops.max_pool2d(x, geometry)
+        return y, lambda dy: ops.max_pool2d_backward(_gradient("max_pool2d", dy, y), saved)
+    check_ties("max_pool2d", ties)
+    y, saved = ops.max_pool2d_planes(x, geometry, ties)
+    return y, lambda dy: ops.max_pool2d_planes_backward(_gradient("max_pool2d", dy, y, _enter_contiguous), saved)
 
 
 def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastnet
 from fastnet import functional as F
 
 RANDOM = np.random.default_rng(0)
@@ -16,7 +17,11 @@ OPS = {
     "conv2d": (lambda x, w, b: F.conv2d(x, w, b, stride=(1, 2), padding=1, dilation=1, groups=2), (X, W, B)),
     "conv2d same": (lambda x, w: F.conv2d(x, w, None, 2, "same", 2, 2), (X, W)),
     "linear": (F.linear, (Z, V, C)),
+    "matmul": (F.matmul, (Z, RANDOM.normal(size=(7, 4)))),
     "max_pool2d": (lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True), (X,)),
+    "max_pool2d first": (lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True, ties="first"), (X,)),
+    "max_pool2d split": (lambda x: F.max_pool2d(x, (2, 3), 1, ties="split"), (X,)),
+    "max_pool2d all": (lambda x: F.max_pool2d(x, 2, ties="all"), (X,)),
     "avg_pool2d": (lambda x: F.avg_pool2d(x, (2, 3), 2, 1, count_include_pad=False), (X,)),
     "global_avg_pool2d": (F.global_avg_pool2d, (X,)),
     "batch_norm": (lambda x, g, b: F.batch_norm(x, g, b, training=True), (X, GAMMA, BETA)),
@@ -129,6 +134,23 @@ def test_known_values():
     np.testing.assert_array_equal(F.dropout(X, training=False)[0], X)
 
 
+@pytest.mark.parametrize(
+    ("ties", "shares"),
+    [(None, [1, 0, 0, 0]), ("first", [1, 0, 0, 0]), ("split", [1 / 3, 0, 1 / 3, 1 / 3]), ("all", [1, 0, 1, 1])],
+)
+def test_equal_maxima_share_a_gradient_by_the_rule_for_ties(ties, shares):
+    y, backward = F.max_pool2d(np.array([[[[2.0, 1.0], [2.0, 2.0]]]]), 2, ties=ties)
+    assert y.item() == 2
+    np.testing.assert_allclose(backward([[[[1.0]]]]).ravel(), shares)
+
+
+def test_max_pooling_with_a_rule_for_ties_reads_and_writes_c_order():
+    for x in (X, fastnet.layout.channels_last(X)):
+        y, backward = F.max_pool2d(x, 2, ties="split")
+        assert y.flags.c_contiguous and backward(y).flags.c_contiguous
+        np.testing.assert_array_equal(y, F.max_pool2d(X, 2)[0])
+
+
 def test_batch_norm_moves_statistics_in_place():
     mean, var = np.zeros(4), np.ones(4)
     F.batch_norm(X, running_mean=mean, running_var=var, training=True, momentum=0.25)
@@ -153,6 +175,14 @@ def test_batch_norm_moves_statistics_in_place():
         (lambda: F.conv2d(X, W, B[:2], groups=2), ValueError, r"bias must have shape \(6,\)"),
         (lambda: F.linear(Z, V[:, :3]), ValueError, "linear: "),
         (lambda: F.max_pool2d(X, 9), ValueError, "max_pool2d: kernel 9x9 is larger"),
+        (lambda: F.max_pool2d(X, 9, ties="all"), ValueError, "max_pool2d: kernel 9x9 is larger"),
+        (lambda: F.max_pool2d(X, 2, ties="last"), ValueError, "max_pool2d: ties must be one of .*, got 'last'"),
+        (lambda: F.max_pool2d(X, 2, ties="all")[1](X), ValueError, "max_pool2d: dy must have the output's shape"),
+        (lambda: F.matmul(Z, V), ValueError, r"matmul: shapes \(5, 7\) and \(3, 7\) do not fit"),
+        (lambda: F.matmul(X, Z), ValueError, "matmul: shapes"),
+        (lambda: F.matmul(Z, V.astype("f")), TypeError, "may not be mixed, got a float64, b float32"),
+        (lambda: F.matmul(Z, None), TypeError, "matmul: b must be an array of real numbers, got None"),
+        (lambda: F.matmul(Z, V.T)[1](Z), ValueError, r"matmul: dy must have the output's shape \(5, 3\)"),
         (lambda: F.avg_pool2d(X, 2, 0), ValueError, "avg_pool2d: stride"),
         (lambda: F.im2col(X[0], 3), ValueError, r"im2col: x must have shape \(N, C, H, W\)"),
         (lambda: F.col2im(np.ones((2, 3, 4)), X.shape, 3), ValueError, r"columns must have shape \(2, 36, 12\)"),

@@ -21,7 +21,9 @@ def test_every_public_name_is_there():
         fastnet.Conv3d  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["layers", "models", "functional", "initializers", "interop", "storage"])
+@pytest.mark.parametrize(
+    "name", ["layers", "models", "functional", "gradients", "initializers", "interop", "layout", "storage"]
+)
 def test_every_name_that_a_module_lists_is_there(name):
     module = importlib.import_module(f"fastnet.{name}")
     assert len(set(module.__all__)) == len(module.__all__)

@@ -7,6 +7,7 @@ from fastnet.data.embedded import digits
 from fastnet.data.folder import image_folder
 from fastnet.data.idx import mnist, read_idx
 from fastnet.data.loader import Loader
+from fastnet.data.pickles import load_plain_pickle
 from fastnet.data.preprocess import Standardize
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "npz",
     "image_folder",
     "hold_out",
+    "load_plain_pickle",
     "read_idx",
     "read_npz",
 ]
