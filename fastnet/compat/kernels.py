@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastnet.backends import current
-from fastnet.backends.checks import check_shape, check_ties
-from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet import functional, gradients
+from fastnet.geometry import Conv2dGeometry
+from fastnet.layout import channels_last, contiguous
 
 __all__ = [
     "Saved",
@@ -43,9 +43,9 @@ class Saved(NamedTuple):
     @classmethod
     def of(cls, x, w_shape, stride=1, pad=0, dtype=None) -> Saved:
         """For callers that have only kept x: as if the forward pass had just run, in `dtype` (default: x's)."""
-        ops, x = current(), np.asarray(x)
+        x = np.asarray(x)
         geometry = Conv2dGeometry.make(x.shape, w_shape, stride, pad)
-        image = ops.asarray(x, dtype or promoted("conv", x=x))
+        image = channels_last(x, dtype or promoted("conv", x=x))
         return cls(image.copy("K") if np.may_share_memory(image, x) else image, geometry)
 
 
@@ -93,16 +93,16 @@ def conv_forward(x, w, b=None, stride=1, pad=0):
     TypeError, ValueError
         Arguments that do not fit together; the message says which.
     """
-    ops, x, w = current(), np.asarray(x), np.asarray(w)
+    x, w = np.asarray(x), np.asarray(w)
     given = {"x": x, "w": w}
     if b is not None:
         given["b"] = b = np.asarray(b)
         b = b.reshape(-1)
     dtype = promoted("conv", **given)
     saved = Saved.of(x, w.shape, stride, pad, dtype)
-    weights, bias = ops.contiguous(w, dtype), None if b is None else ops.contiguous(b, dtype)
-    y, _ = ops.conv2d(saved.image, weights, bias, saved.geometry)
-    return ops.contiguous(y), saved
+    bias = None if b is None else np.asarray(b, dtype)
+    y, _ = functional.conv2d(saved.image, np.asarray(w, dtype), bias, stride, pad)
+    return contiguous(y), saved
 
 
 def conv_backward(dy, saved, w, needs=(True, True, True)):
@@ -122,13 +122,13 @@ def conv_backward(dy, saved, w, needs=(True, True, True)):
     dx, dw, db : ndarrays (N, C, H, W), (K, C, R, S), (K,), C order, of the promoted dtype of dy, x and w
         None where `needs` is False.
     """
-    ops, dy, w = current(), np.asarray(dy), np.asarray(w)
-    dtype = promoted("conv_backward", dy=dy, x=saved.image, w=w)
-    if w.shape != saved.geometry.w_shape:
-        raise ValueError(f"conv_backward: w must have the forward pass's shape {saved.geometry.w_shape}, got {w.shape}")
-    image, weights = ops.asarray(saved.image, dtype), ops.contiguous(w, dtype)
-    dx, dw, db = ops.conv2d_backward(ops.asarray(dy, dtype), (image, weights, saved.geometry, None), needs)
-    return None if dx is None else ops.contiguous(dx), dw, db
+    (image, g), dy, w = saved, np.asarray(dy), np.asarray(w)
+    dtype = promoted("conv_backward", dy=dy, x=image, w=w)
+    if w.shape != g.w_shape:
+        raise ValueError(f"conv_backward: w must have the forward pass's shape {g.w_shape}, got {w.shape}")
+    image, dy = channels_last(image, dtype), channels_last(dy, dtype)
+    dx, dw, db = gradients.conv2d(dy, image, np.asarray(w, dtype), g.stride, g.padding, needs=needs)
+    return None if dx is None else contiguous(dx), dw, db
 
 
 # ---------------------------------------------------------------- pooling
@@ -147,10 +147,9 @@ def max_pool_forward(x, kernel, stride=None):
     -------
     y : ndarray, (N, C, P, Q), C order
     """
-    ops, x = current(), np.asarray(x)
-    geometry = Pool2dGeometry.make(x.shape, kernel, stride, op="max_pool")
-    y, _ = ops.max_pool2d_planes(ops.contiguous(x, promoted("max_pool", x=x)), geometry)
-    return ops.contiguous(y)
+    x = np.asarray(x)
+    y, _ = functional.max_pool2d(contiguous(x, promoted("max_pool", x=x)), kernel, stride, ties="first")
+    return contiguous(y)
 
 
 def max_pool_backward(dy, x, kernel, stride=None, ties="split"):
@@ -171,13 +170,9 @@ def max_pool_backward(dy, x, kernel, stride=None, ties="split"):
     -------
     dx : ndarray, (N, C, H, W), C order, of the promoted dtype of dy and x
     """
-    ops, dy, x = current(), np.asarray(dy), np.asarray(x)
-    geometry = Pool2dGeometry.make(x.shape, kernel, stride, op="max_pool_backward")
+    dy, x = np.asarray(dy), np.asarray(x)
     dtype = promoted("max_pool_backward", dy=dy, x=x)
-    check_ties("max_pool_backward", ties)
-    check_shape("max_pool_backward", "dy", dy, geometry.y_shape)
-    saved = ops.contiguous(x, dtype), geometry, ties
-    return ops.contiguous(ops.max_pool2d_planes_backward(ops.contiguous(dy, dtype), saved))
+    return contiguous(gradients.max_pool2d(contiguous(dy, dtype), contiguous(x, dtype), kernel, stride, ties=ties))
 
 
 def avg_pool_forward(x, kernel, stride=None):
@@ -193,9 +188,9 @@ def avg_pool_forward(x, kernel, stride=None):
     -------
     y : ndarray, (N, C, P, Q), C order
     """
-    ops, x = current(), np.asarray(x)
-    geometry = Pool2dGeometry.make(x.shape, kernel, stride, op="avg_pool")
-    return ops.contiguous(ops.avg_pool2d(ops.asarray(x, promoted("avg_pool", x=x)), geometry)[0])
+    x = np.asarray(x)
+    y, _ = functional.avg_pool2d(channels_last(x, promoted("avg_pool", x=x)), kernel, stride)
+    return contiguous(y)
 
 
 def avg_pool_backward(dy, x_shape, kernel, stride=None):
@@ -212,7 +207,6 @@ def avg_pool_backward(dy, x_shape, kernel, stride=None):
     -------
     dx : ndarray, (N, C, H, W), C order
     """
-    ops, dy = current(), np.asarray(dy)
-    geometry = Pool2dGeometry.make(x_shape, kernel, stride, op="avg_pool_backward")
-    dtype = promoted("avg_pool_backward", dy=dy)
-    return ops.contiguous(ops.avg_pool2d_backward(ops.asarray(dy, dtype), (geometry, dtype)))
+    dy = np.asarray(dy)
+    dy = channels_last(dy, promoted("avg_pool_backward", dy=dy))
+    return contiguous(gradients.avg_pool2d(dy, x_shape, kernel, stride))

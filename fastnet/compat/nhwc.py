@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.backends import current
+from fastnet import functional, gradients
 from fastnet.compat import kernels
-from fastnet.geometry import Conv2dGeometry
+from fastnet.layout import channels_last
 
 __all__ = [
     "avg_pool_backward",
@@ -56,20 +56,18 @@ def conv_forward(x, w, b, stride=1, pad=0):
     -------
     y : ndarray, (N, P, Q, K)
     """
-    ops, x, w, b = current(), _first(x, "x"), _filters(w), np.asarray(b).reshape(-1)
+    x, w, b = _first(x, "x"), _filters(w), np.asarray(b).reshape(-1)
     dtype = kernels.promoted("conv", x=x, w=w, b=b)
-    geometry = Conv2dGeometry.make(x.shape, w.shape, stride, pad, bias_shape=b.shape)
-    y, _ = ops.conv2d(ops.asarray(x, dtype), np.ascontiguousarray(w, dtype), ops.asarray(b, dtype), geometry)
+    y, _ = functional.conv2d(channels_last(x, dtype), np.asarray(w, dtype), np.asarray(b, dtype), stride, pad)
     return _last(y)
 
 
 def conv_backward(dy, x, w, stride=1, pad=0):
     """The gradients of :func:`conv_forward`: dx (N, H, W, C), dw (R, S, C, K), db (K,), for dy (N, P, Q, K)."""
-    ops, dy, x, w = current(), _first(dy, "dy"), _first(x, "x"), _filters(w)
+    dy, x, w = _first(dy, "dy"), _first(x, "x"), _filters(w)
     dtype = kernels.promoted("conv_backward", dy=dy, x=x, w=w)
-    geometry = Conv2dGeometry.make(x.shape, w.shape, stride, pad)
-    saved = ops.asarray(x, dtype), np.ascontiguousarray(w, dtype), geometry, None
-    dx, dw, db = ops.conv2d_backward(ops.asarray(dy, dtype), saved)
+    dy, x, w = channels_last(dy, dtype), channels_last(x, dtype), np.asarray(w, dtype)
+    dx, dw, db = gradients.conv2d(dy, x, w, stride, pad)
     return _last(dx), np.ascontiguousarray(dw.transpose(2, 3, 1, 0)), db
 
 

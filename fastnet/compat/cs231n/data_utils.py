@@ -9,8 +9,7 @@ import numpy as np
 
 from fastnet.compat.cs231n.saved import read_boxed_member
 from fastnet.compat.cs231n.tiny_imagenet import load_tiny_imagenet
-from fastnet.data.archive import read_npz
-from fastnet.data.pickles import load_plain_pickle
+from fastnet.data import load_plain_pickle, read_npz
 
 __all__ = [
     "get_CIFAR10_data",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastnet.data.pickles import load_plain_pickle
+from fastnet.data import load_plain_pickle
 from fastnet.storage import atomic_write
 
 __all__ = ["load_params", "read_boxed", "read_boxed_member", "save_params"]
