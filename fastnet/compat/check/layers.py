@@ -79,33 +79,10 @@ def _dropout(seed, mode, keep):
 _DROPOUT = [_dropout(5, "test", 0.3), _dropout(6, "train", 0.3), _dropout(7, "train", 0.75)]
 
 
-def _dropout_rates(returned, args, g):
-    """The fraction of zeros, and what the others were multiplied by."""
-    out = returned[0]
-    if np.shape(out) != g.x.shape or np.asarray(out).dtype.kind not in "fiu":
-        return out, out
-    out = np.asarray(out)
-    kept = out != 0
-    return np.mean(~kept), np.mean(out[kept] / g.x[kept]) if kept.any() else 0.0
-
-
-def _dropout_arguments(g, forward):
-    """Ones go forward, so that what comes out is the mask."""
-    returned = forward(np.ones(g.x.shape), dict(g.dropout_param))
-    if returned is None:
-        g.mask = (np.random.default_rng(8).random(g.x.shape) < g.keep) / g.keep
-        return g.dout, (dict(g.dropout_param), g.mask if g.dropout_param["mode"] == "train" else None)
-    g.mask = returned[0]
-    return g.dout, returned[1]
-
-
 def _dropout_rest(returned, args, g):
     if np.shape(returned[0]) != g.dout.shape:
         return returned
     return (returned[0] - g.dout * (g.mask if g.dropout_param["mode"] == "train" else 1.0),)
-
-
-DROPOUT = [_dropout(5, "test", 0.3), _dropout(6, "train", 0.3), _dropout(7, "train", 0.75)]
 
 
 def _dropout_rates(returned, args, g):
@@ -126,10 +103,6 @@ def _dropout_arguments(g, forward):
         return g.dout, (dict(g.dropout_param), g.mask)
     g.mask = returned[0]
     return g.dout, returned[1]
-
-
-def _dropout_difference(returned, args):
-    return (returned[0],)
 
 
 DROPOUT = [
