@@ -1,6 +1,6 @@
-"""Course assignments on fastnet, untouched: an import hook, the course's API, adapters for its siblings.
+"""Run course assignments on fastnet without editing them: an import hook, CS231n's API, adapters for other courses.
 
-Names are looked up in their modules on first use, like those of fastnet itself.
+Names are imported from their modules on first use, as in fastnet itself.
 """
 
 from __future__ import annotations

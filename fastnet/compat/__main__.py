@@ -1,4 +1,4 @@
-"""``python -m fastnet.compat run script.py``: Python with the hook installed, for scripts that stay as they are."""
+"""``python -m fastnet.compat run script.py``: run an unmodified script with the import hook installed."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _EPILOG = """examples:
 
 
 def main(argv: list[str]) -> None:
-    """Run a command line; ends as the script does."""
+    """Run a command line; exit as the script does."""
     if argv[:1] == ["check"]:
         from fastnet.compat.check import command
 
         sys.exit(command.main(argv[1:]))
     parser = argparse.ArgumentParser(
         prog="python -m fastnet.compat",
-        description="Run a script of a course's assignment on fastnet, as `python script.py` would.",
+        description="Run a script from a course assignment on fastnet, as `python script.py` would run it.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("command", choices=["run"])
     hook.add_options(parser)
-    parser.add_argument("-m", dest="module", action="store_true", help="a module's name follows, as after `python -m`")
-    parser.add_argument("script", help="a file, or with -m a module")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
+    parser.add_argument("-m", dest="module", action="store_true", help="run a module by name, like `python -m`")
+    parser.add_argument("script", help="a file, or a module with -m")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's own arguments")
     args = parser.parse_args(argv)
     try:
         hook.install(args.package or hook.PACKAGES, args.level)
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> None:
         _end_as_alone(lambda: runpy.run_module(args.script, run_name="__main__", alter_sys=True))
     else:
         if not os.path.isfile(args.script):
-            parser.error(f"no file {args.script}")
+            parser.error(f"no such file: {args.script}")
         sys.argv = [args.script, *args.arguments]
         _end_as_alone(lambda: run_script(args.script))
 
@@ -66,7 +66,7 @@ def run_script(path: str) -> None:
 
 
 def _end_as_alone(run) -> None:
-    """Show an exception that nobody caught with the script's part of the traceback only."""
+    """Report an uncaught exception with only the script's own frames in its traceback."""
     try:
         run()
     except Exception as error:

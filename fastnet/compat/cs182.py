@@ -1,11 +1,11 @@
 """Berkeley CS182, homework 1: the package `deeplearning`, which has CS231n's API of 2016 and 2017.
 
-The notebooks run on fastnet's kernels as CS231n's do, the folder untouched: ``fastnet.compat.install("deeplearning")``
-before the first import, or any other way in; kernels and ``python -m fastnet.compat run`` serve both packages unasked.
+Its notebooks run on fastnet's kernels without edits, like CS231n's: call ``fastnet.compat.install("deeplearning")``
+before the first import.  The Jupyter kernel and ``python -m fastnet.compat run`` serve both packages by default.
 
-This module is the reference for that year, whatever :func:`fastnet.compat.cs231n.set_year` says: dropout's p is the
-probability to drop, ``FullyConnectedNet(dropout=0, use_batchnorm=False)``, strides must divide, and the Solver has
-``record_histories_as_npz``.  What is not here is CS231n's: ``fastnet.compat.cs231n``.
+This module is the reference implementation for those years, independent of :func:`fastnet.compat.cs231n.set_year`:
+dropout's p is the probability of dropping an element, ``FullyConnectedNet(dropout=0, use_batchnorm=False)``, strides
+must divide evenly, and the Solver has ``record_histories_as_npz``.  Everything else is in ``fastnet.compat.cs231n``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fastnet.compat.cs231n.fast_layers import (
     max_pool_backward_fast,
     max_pool_forward_fast,
 )
-from fastnet.compat.cs231n.layers import *  # noqa: F403  the others are the same
+from fastnet.compat.cs231n.layers import *  # noqa: F403  all the others are unchanged
 from fastnet.compat.cs231n.solver import Solver
 
 _LATER = [name for name in layers.__all__ if name.startswith(("layernorm", "spatial_groupnorm"))]
@@ -46,7 +46,7 @@ __all__ = [
 
 @contextlib.contextmanager
 def _then() -> Iterator[None]:
-    """In 2017."""
+    """Follow the conventions of 2017."""
     before = get_year()
     set_year(2017)
     try:
@@ -56,7 +56,7 @@ def _then() -> Iterator[None]:
 
 
 def dropout_forward(x, dropout_param):
-    """As :func:`fastnet.compat.cs231n.layers.dropout_forward`, with p the probability to drop a number."""
+    """As :func:`fastnet.compat.cs231n.layers.dropout_forward`, where p is the probability of dropping an element."""
     with _then():
         return layers.dropout_forward(x, dropout_param)
 
@@ -67,7 +67,7 @@ def conv_forward_strides(x, w, b, conv_param):
     Raises
     ------
     AssertionError
-        H + 2*pad - HH or W + 2*pad - WW is not a multiple of the stride.
+        If H + 2*pad - HH or W + 2*pad - WW is not a multiple of the stride.
     """
     (_, _, H, W), (_, _, HH, WW) = np.shape(x), np.shape(w)
     stride, pad = conv_param["stride"], conv_param["pad"]
@@ -85,10 +85,10 @@ class FullyConnectedNet(fc_net.FullyConnectedNet):
     Parameters
     ----------
     dropout : float
-        The probability to drop a number; 0 is no dropout.
+        The probability of dropping an element; 0 disables dropout.
     use_batchnorm : bool
     hidden_dims, input_dim, num_classes, reg, weight_scale, dtype, seed
-        As there.
+        As in the base class.
     """
 
     def __init__(

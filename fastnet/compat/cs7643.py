@@ -1,4 +1,4 @@
-"""Georgia Tech CS 7643, assignment 2: the modules Conv2D and MaxPooling, images (N, C, H, W).
+"""Georgia Tech CS 7643, assignment 2: the modules Conv2D and MaxPooling, for images (N, C, H, W).
 
 ::
 
@@ -15,7 +15,7 @@ __all__ = ["Conv2D", "MaxPooling"]
 
 
 class Conv2D:
-    """Convolution; `backward` returns nothing and leaves the gradients in ``dx``, ``dw`` and ``db``.
+    """Convolution; `backward` returns nothing and stores the gradients in ``dx``, ``dw`` and ``db``.
 
     Parameters
     ----------
@@ -25,10 +25,10 @@ class Conv2D:
     Attributes
     ----------
     weight : array, (out_channels, in_channels, kernel_size, kernel_size)
-        1e-3 times normal numbers of ``np.random.seed(1024)``, which the constructor calls, as in the course.
+        Normally distributed with standard deviation 1e-3, drawn after ``np.random.seed(1024)``, as in the course.
     bias : array, (out_channels,)
     cache
-        What backward needs of the last forward pass.
+        What backward needs from the last forward pass.
     """
 
     def __init__(self, in_channels, out_channels, kernel_size=3, stride=1, padding=0):
@@ -45,14 +45,14 @@ class Conv2D:
         return out
 
     def backward(self, dout):
-        """Gradients for the output's gradient `dout`."""
+        """Compute the gradients from `dout`, the gradient of the output."""
         if self.cache is None:
-            raise ValueError("Conv2D: backward needs a call of forward before it")
+            raise ValueError("Conv2D: call forward before backward")
         self.dx, self.dw, self.db = kernels.conv_backward(dout, self.cache, self.weight)
 
 
 class MaxPooling:
-    """Max pooling; `backward` leaves the gradient in ``dx``; the first of equals, rows first, gets it.
+    """Max pooling; `backward` stores the gradient in ``dx``.  The first of equal maxima, row by row, receives it.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class MaxPooling:
         return out
 
     def backward(self, dout):
-        """The gradient for the output's gradient `dout`."""
+        """Compute the gradient from `dout`, the gradient of the output."""
         if self.cache is None:
-            raise ValueError("MaxPooling: backward needs a call of forward before it")
+            raise ValueError("MaxPooling: call forward before backward")
         self.dx = kernels.max_pool_backward(dout, self.cache[0], self.kernel_size, self.stride, ties="first")

@@ -1,6 +1,6 @@
 """USC CSCI 566, assignment 1: the convolutional layers of ``lib/cnn/layer_utils.py``.
 
-Images are (N, H, W, C).  The layers fit into the assignment's ``sequential``::
+Images are (N, H, W, C).  The layers can be used in the assignment's ``sequential``::
 
     from fastnet.compat.csci566 import ConvLayer2D, MaxPoolingLayer
 """
@@ -23,7 +23,7 @@ def _images(img, what: str) -> np.ndarray:
 
 def _remembered(meta, name: str) -> np.ndarray:
     if meta is None:
-        raise ValueError(f"{name}: backward needs a call of forward before it")
+        raise ValueError(f"{name}: call forward before backward")
     return meta
 
 
@@ -35,14 +35,14 @@ class ConvLayer2D:
     input_channels, kernel_size, number_filters : int
     stride, padding : int
     init_scale : float
-        Standard deviation of the first weights, from ``np.random``.
+        Standard deviation of the initial weights, which are drawn from ``np.random``.
     name : str
 
     Attributes
     ----------
     params, grads : dict of arrays
     meta : array or None
-        The last forward pass's images, until backward takes them.
+        The images of the last forward pass; backward resets it to None.
     """
 
     def __init__(self, input_channels, kernel_size, number_filters, stride=1, padding=0, init_scale=0.02, name="conv"):
@@ -55,7 +55,7 @@ class ConvLayer2D:
         self.meta = None
 
     def get_output_size(self, input_size):
-        """The output's shape, a list of 4, for images of shape `input_size` (N, H, W, C)."""
+        """The shape of the output, as a list, for images of shape `input_size` (N, H, W, C)."""
         N, H, W, _ = input_size
         P, Q = (1 + (size + 2 * self.padding - self.kernel_size) // self.stride for size in (H, W))
         return [N, P, Q, self.number_filters]
@@ -68,7 +68,7 @@ class ConvLayer2D:
         return output
 
     def backward(self, dprev):
-        """The images' gradient for the output's gradient `dprev`; those of the parameters are put into ``grads``."""
+        """Return the images' gradient for `dprev`, the output's gradient; store the parameters' ones in ``grads``."""
         img, w = _remembered(self.meta, self.name), self.params[self.w_name]
         dimg, self.grads[self.w_name], self.grads[self.b_name] = nhwc.conv_backward(
             dprev, img, w, self.stride, self.padding
@@ -78,7 +78,7 @@ class ConvLayer2D:
 
 
 class MaxPoolingLayer:
-    """Max pooling over windows of pool_size x pool_size; the first of equals, rows first, gets the gradient.
+    """Max pooling over windows of pool_size x pool_size; the first of equal maxima, row by row, gets the gradient.
 
     Parameters
     ----------
@@ -96,6 +96,6 @@ class MaxPoolingLayer:
         return nhwc.max_pool_forward(self.meta, self.pool_size, self.stride)
 
     def backward(self, dprev):
-        """The images' gradient for the output's gradient `dprev`."""
+        """Return the images' gradient for `dprev`, the output's gradient."""
         img = _remembered(self.meta, self.name)
         return nhwc.max_pool_backward(dprev, img, self.pool_size, self.stride, ties="first")

@@ -1,13 +1,13 @@
 """deeplearning.ai "Convolutional Neural Networks", week 1: the functions of "Convolution model - Step by Step".
 
 Images are (m, n_H, n_W, n_C), filters (f, f, n_C_prev, n_C), biases (1, 1, 1, n_C).  Students write these functions in
-the notebook; here they are a reference to compare with, and the way to run its later cells at speed::
+the notebook; these serve as a reference, and make its later cells run fast::
 
     from fastnet.compat.deeplearning_ai import conv_forward, conv_backward, pool_forward, pool_backward
 
-The bias is added once to each output, as the assignment has it now; in the notebook of 2017, which adds it to each
-product before they are summed, outputs differ from these by (f*f*n_C_prev - 1) * b.  In max pooling every maximum of a
-window gets the whole gradient.
+The bias is added once to each output, as in the current assignment.  The notebook of 2017 adds it to each product
+before they are summed, so its outputs differ by (f*f*n_C_prev - 1) * b.  In max pooling, each of a window's equal
+maxima receives the whole gradient.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = [
 
 
 def zero_pad(X, pad):
-    """Zeros around the images X (m, n_H, n_W, n_C), `pad` of them on each side."""
+    """Pad the images X (m, n_H, n_W, n_C) with `pad` zeros on each side."""
     return np.pad(X, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
 
 
 def conv_single_step(a_slice_prev, W, b):
-    """One output: the sum of a_slice_prev * W, (f, f, n_C_prev) both, plus the number b (1, 1, 1)."""
+    """One output: the sum of a_slice_prev * W, both (f, f, n_C_prev), plus the scalar b (1, 1, 1)."""
     return np.sum(np.multiply(a_slice_prev, W)) + np.asarray(b).item()
 
 
@@ -105,5 +105,5 @@ def create_mask_from_window(x):
 
 
 def distribute_value(dz, shape):
-    """The number dz in equal parts over an array of `shape` (n_H, n_W)."""
+    """Distribute the scalar dz equally over an array of `shape` (n_H, n_W)."""
     return np.full(shape, dz / (shape[0] * shape[1]))

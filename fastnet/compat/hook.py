@@ -1,11 +1,11 @@
-"""The import hook: a course's given modules come from fastnet, whatever lies in the assignment's folder.
+"""The import hook: modules that a course hands out are imported from fastnet instead of the assignment's folder.
 
 >>> import fastnet.compat
 >>> fastnet.compat.install()  # before the first import of cs231n
 >>> fastnet.compat.uninstall()
 
-Served are `im2col_cython` (the extension that has to be built, level 1) and `fast_layers` (level 2), for each package
-that was named, wherever it is nested.  Files that students write are never served.
+It replaces `im2col_cython` (the extension that has to be built, level 1) and `fast_layers` (level 2) in each named
+package, however deeply it is nested.  Files that students write are never replaced.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from fastnet.compat import standins
 
 __all__ = ["LEVELS", "PACKAGES", "install", "uninstall"]
 
-LEVELS = {"im2col_cython": 1, "fast_layers": 2}  # a given module, and the level from which on it is served
-PACKAGES = ("cs231n", "deeplearning")  # what notebooks and scripts get without asking
+LEVELS = {"im2col_cython": 1, "fast_layers": 2}  # the lowest level at which a module is replaced
+PACKAGES = ("cs231n", "deeplearning")  # the default of notebooks and scripts
 _SOURCE = "fastnet.compat.cs231n"
 
 
 def install(package: str | Iterable[str] = "cs231n", level: int = 2) -> None:
-    """Serve a course's given modules with fastnet's kernels, and missing old libraries with stand-ins.
+    """Replace a course's own modules with fastnet's, and missing old libraries with stand-ins.
 
-    Call it before the first import of the package, as star imports copy names.  Later it still works: the given modules
-    are imported anew, and names of modules that hold their functions (in the package, the notebook, the script) are set
-    to fastnet's; a warning says where, and what to run again.
+    Call it before the first import of the package, since star imports copy names.  A later call works too: the modules
+    are imported again, and every name in the package, notebook or script that refers to one of their functions is
+    rebound to fastnet's.  A warning lists where, and what to run again.
 
     Parameters
     ----------
     package : str or several
-        Packages as they are imported: "cs231n" also serves ``assignment2.cs231n``.
+        Packages by the name under which they are imported; "cs231n" includes ``assignment2.cs231n``.
     level : 1 or 2
-        1 serves ``im2col_cython`` alone, under the course's own ``fast_layers``; 2 serves both.
+        1 replaces only ``im2col_cython``, which the course's own ``fast_layers`` then calls; 2 replaces both.
 
     Raises
     ------
     TypeError, ValueError
-        Not the name of a package, or no such level.  Nothing has been installed then.
+        If `package` is not the name of a package, or there is no such level.  Nothing has been installed then.
 
     See Also
     --------
-    fastnet.compat.standins : ``future``, ``six.moves``, ``scipy.misc`` and others, where they are missing.
+    fastnet.compat.standins : replacements for ``future``, ``six.moves``, ``scipy.misc`` and others if they are missing.
     """
     packages = _checked(package)
     if level not in (1, 2):
@@ -55,26 +55,26 @@ def install(package: str | Iterable[str] = "cs231n", level: int = 2) -> None:
     _finder.levels.update(dict.fromkeys(packages, level))
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
-    sys.meta_path.insert(0, _finder)  # before the finder of files, and so before stale .so files
+    sys.meta_path.insert(0, _finder)  # before the file finder, hence before stale .so files
     standins.install()
     _refresh(packages)
 
 
 def uninstall() -> None:
-    """Take the hook and the stand-ins out; given modules that are loaded are imported anew, from their folder.
+    """Remove the hook and the stand-ins; replaced modules that are loaded are imported again from their folder.
 
-    Where one cannot be imported, a warning says why, and names that hold fastnet's functions keep them.
+    If one cannot be imported, a warning gives the reason, and names bound to fastnet's functions stay so.
     """
     packages = list(_finder.levels)
     _finder.levels.clear()
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
-    _refresh(packages)  # while there are stand-ins: the folder's own modules may import them
+    _refresh(packages)  # before the stand-ins go: the course's own modules may import them
     standins.uninstall()
 
 
 def add_options(parser) -> None:
-    """Add the arguments of :func:`install` to a command's parser; `package` is None where none was given."""
+    """Add the arguments of :func:`install` to a command's parser; `package` defaults to None."""
     parser.add_argument(
         "--package", action="append", metavar="NAME", help=f"a course's package (default: {' and '.join(PACKAGES)})"
     )
@@ -89,7 +89,7 @@ def _checked(package) -> list[str]:
         if not isinstance(name, str):
             raise TypeError(f"install: package must be a string or several, got {name!r}")
         if not all(part.isidentifier() for part in name.split(".")):
-            raise ValueError(f"install: {name!r} is not a package as it is imported; expected a name such as 'cs231n'")
+            raise ValueError(f"install: {name!r} is not a package name; expected a name such as 'cs231n'")
     return names
 
 
@@ -97,13 +97,13 @@ def _checked(package) -> list[str]:
 
 
 class _Finder:
-    """Comes first in ``sys.meta_path``."""
+    """Takes precedence over all other finders as the first entry of ``sys.meta_path``."""
 
     def __init__(self):
         self.levels: dict[str, int] = {}
 
     def level(self, package: str) -> int:
-        """What is served of a package, given by its full name; 0: nothing."""
+        """The level at which a package, given by its full name, is served; 0 if it is not."""
         if package.split(".")[0] == "fastnet":
             return 0
         return max((level for name, level in self.levels.items() if _is(package, name)), default=0)
@@ -116,12 +116,12 @@ class _Finder:
         if not self.serves(fullname):
             return None
         source = f"{_SOURCE}.{fullname.rpartition('.')[2]}"
-        origin = importlib.util.find_spec(source).origin  # a __file__, so that people see where the functions come from
+        origin = importlib.util.find_spec(source).origin  # becomes __file__, which shows where the functions come from
         return importlib.util.spec_from_file_location(fullname, origin, loader=_Loader(source))
 
 
 class _Loader:
-    """A module of its own for each package, with the names of fastnet's: one module object can't have two names."""
+    """Makes a separate module for each package, with the names of fastnet's: a module object has only one name."""
 
     def __init__(self, source: str):
         self.source = source
@@ -131,7 +131,7 @@ class _Loader:
 
     def exec_module(self, module):
         source = importlib.import_module(self.source)
-        vars(module).update({name: getattr(source, name) for name in source.__all__})  # a star import gets no others
+        vars(module).update({name: getattr(source, name) for name in source.__all__})  # those of a star import
         module.__doc__ = source.__doc__
 
 
@@ -146,7 +146,7 @@ _finder = _Finder()
 
 
 def _refresh(packages: Iterable[str]) -> None:
-    """Bring what is loaded of the packages in line with what the finder serves now."""
+    """Bring the loaded modules of these packages in line with what the finder serves now."""
     loaded = {fullname.rpartition(".")[0] for fullname in sys.modules if fullname.rpartition(".")[2] in LEVELS}
     for package in sorted(loaded):
         if package.split(".")[0] != "fastnet" and any(_is(package, name) for name in packages):
@@ -155,22 +155,22 @@ def _refresh(packages: Iterable[str]) -> None:
             if places and _finder.level(package):
                 warnings.warn(
                     f"fastnet: {' and '.join(stale)} had been imported before the hook was installed. Their functions "
-                    f"were replaced in {', '.join(places)}; run cells again whose results go on to a backward pass. "
-                    "Where other objects hold the old functions, restart the kernel and install the hook before the "
-                    f"first import of {package}.",
+                    f"were replaced in {', '.join(places)}; rerun the cells whose results are used in a backward pass. "
+                    "If other objects still refer to the old functions, restart the kernel and install the hook before "
+                    f"the first import of {package}.",
                     stacklevel=3,
                 )
 
 
 def _stale(package: str) -> list[str]:
-    """Loaded modules that come from elsewhere than they should."""
+    """Loaded modules whose source is no longer the one that the finder would choose."""
     modules = {name: sys.modules.get(f"{package}.{name}") for name in LEVELS}
     stale = {
         name for name, module in modules.items() if module and _is_ours(module) != _finder.serves(f"{package}.{name}")
     }
     extension_changes = "im2col_cython" in stale or (not modules["im2col_cython"] and _finder.level(package))
     if modules["fast_layers"] and not _finder.serves(f"{package}.fast_layers") and extension_changes:
-        stale.add("fast_layers")  # the course's took its Cython functions from elsewhere, or failed to
+        stale.add("fast_layers")  # the course's imported the other Cython functions, or failed to
     return [f"{package}.{name}" for name in LEVELS if name in stale]
 
 
@@ -179,7 +179,7 @@ def _is_ours(module) -> bool:
 
 
 def _replace(fullnames: list[str]) -> list[str]:
-    """Import modules anew, and point to the new functions from wherever the old ones were; the places' names."""
+    """Import modules again, rebind all names of the old functions to the new ones, and return the modules affected."""
     old = {fullname: sys.modules.pop(fullname) for fullname in fullnames}
     for fullname in fullnames:
         package, _, name = fullname.rpartition(".")
@@ -188,11 +188,11 @@ def _replace(fullnames: list[str]) -> list[str]:
     for fullname, module in old.items():
         try:
             new = importlib.import_module(fullname)
-        except Exception as error:  # the folder's own may be Python 2, or need what is not there
-            if not fullname.endswith(".im2col_cython"):  # which often was never built
+        except Exception as error:  # the course's own may be Python 2, or lack a dependency
+            if not fullname.endswith(".im2col_cython"):  # which was often never built
                 warnings.warn(
                     f"fastnet: {fullname} cannot be imported from its folder ({type(error).__name__}: {error}); names "
-                    "that hold its functions keep those that they have. To be rid of these, restart the kernel.",
+                    "bound to its functions still refer to fastnet's. Restart the kernel to get rid of these.",
                     stacklevel=4,
                 )
             continue
@@ -204,7 +204,7 @@ def _replace(fullnames: list[str]) -> list[str]:
 
 
 def _is_defined_in(value, fullname: str) -> bool:
-    """Whether a function is a module's own, not imported; compiled ones may know the last part of its name only."""
+    """Whether a module defines a function itself; compiled functions may know only the last part of its name."""
     home = getattr(value, "__module__", None) or ""
     return home == fullname or home == fullname.rpartition(".")[2] or home.startswith("fastnet.compat.")
 

@@ -1,7 +1,7 @@
-"""fastnet's models in the course's Solver, and the course's models in fastnet's.
+"""Train fastnet's models with the course's Solver, and the course's models with fastnet's.
 
-A course model has ``params``, a dict of arrays, and ``loss(X, y=None)``, which returns scores without labels and (loss,
-dict of gradients) with them.
+A course model has ``params``, a dict of arrays, and ``loss(X, y=None)``, which returns the scores if there are no
+labels, and otherwise (loss, dict of gradients).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["as_course_model", "from_course_model"]
 
 
 class _Params(MutableMapping):
-    """Parameters as a dict of their arrays: who changes an array or puts another in its place, changes the model."""
+    """Parameters as a dict of their arrays; changing or replacing an array changes the model."""
 
     def __init__(self, parameters: dict[str, Parameter]):
         self._parameters = parameters
@@ -60,7 +60,9 @@ class _CourseModel:
     @params.setter
     def params(self, values):
         if not values:
-            warnings.warn("params = {}: the model keeps its weights (no validation image was right?)", stacklevel=2)
+            warnings.warn(
+                "params = {}: the model keeps its weights (was no validation image classified correctly?)", stacklevel=2
+            )
             return
         if set(values) != set(self._params):
             raise KeyError(f"params must be a dict of {sorted(self._params)}, got {sorted(values)}")
@@ -81,29 +83,31 @@ class _CourseModel:
 
 
 def as_course_model(model: Layer, loss: str | Callable = "softmax", reg: float = 0.0):
-    """A fastnet model as the course's Solver wants it.
+    """A fastnet model in the form that the course's Solver expects.
 
     Parameters
     ----------
     model : Layer
-        Built.  Batches are cast to its dtype.
+        Built already.  Batches are cast to its dtype.
     loss : "softmax", "svm" or function ``(scores, labels) -> (loss, dscores)``
     reg : float
-        Adds ``reg / 2 * sum(W**2)`` to the loss, for weights (not for biases or batch norms).
+        Adds ``reg / 2 * sum(W**2)`` to the loss for all weights, but not for biases and batch norms.
 
     Returns
     -------
     object
-        ``.model`` is `model`.  ``.params`` is a mapping of the trainable parameters' names to their arrays, the
-        model's own: what a Solver assigns or changes in place is in the model at once, and so is the dict of best
-        weights that it assigns in the end.  (Running statistics of batch norms are no parameters here either.)
-        ``.loss(X)`` returns scores, with ``training=False``; ``.loss(X, y)`` the loss and gradients, with
-        ``training=True``.
+        ``.model`` is `model`.  ``.params`` maps the names of the trainable parameters to the model's own arrays:
+        whatever a Solver assigns or changes in place, including the dict of best weights at the end, takes effect in
+        the model immediately.  (Running statistics of batch norms are not parameters here either.)
+        ``.loss(X)`` returns the scores in inference mode; ``.loss(X, y)`` returns the loss and the gradients in
+        training mode.
 
     Raises
     ------
-    TypeError, RuntimeError
-        No layer; a model that is not built.
+    TypeError
+        If `model` is not a layer.
+    RuntimeError
+        If `model` is not built.
     """
     if not isinstance(model, Layer):
         raise TypeError(
@@ -128,7 +132,7 @@ class _CourseLayer(Layer):
 
     def setup(self, shape, rng, dtype):
         if dtype != self.dtype:
-            raise ValueError(f"from_course_model: the course's model is {self.dtype}, it cannot be built as {dtype}")
+            raise ValueError(f"from_course_model: the course's model is {self.dtype}; it cannot be built as {dtype}")
         return self._scores(np.zeros((1, *shape), dtype)).shape[1:]
 
     def _scores(self, x):
@@ -136,7 +140,7 @@ class _CourseLayer(Layer):
         return self.course_model.loss(np.ascontiguousarray(x))
 
     def _meet(self):
-        """The parameters and the course model's arrays are the same; arrays that somebody put there are taken over."""
+        """Copy arrays that were assigned to the course model's params into the parameters, and share those again."""
         for name, parameter in self.own.items():
             value = self.course_model.params[name]
             if value is not parameter.value:
@@ -155,10 +159,10 @@ class _CourseLayer(Layer):
 
         def backward(dy, input_gradient=True):
             if input_gradient:
-                raise RuntimeError("a course model gives no gradient of its input: it can only be the whole model")
+                raise RuntimeError("a course model computes no input gradient: it can only be the whole model")
             if call.grads is None:
                 raise RuntimeError(
-                    "a course model computes its gradients together with its loss: give the Solver loss=model.loss"
+                    "a course model computes its gradients together with its loss: pass loss=model.loss to the Solver"
                 )
             for name, parameter in self.own.items():
                 if parameter.trainable:
@@ -169,8 +173,8 @@ class _CourseLayer(Layer):
     def loss(self, scores, labels):
         """(loss, dscores) for a Solver.
 
-        For the scores of the last training batch: the course model's own loss, with its regularisation; the gradients
-        are kept for ``backward``, so that dscores says nothing (zeros).  For other scores: the loss of the data alone.
+        For the scores of the last training batch, this is the course model's own loss, including its regularisation;
+        its gradients are kept for ``backward``, and dscores is all zeros.  For other scores it is the data loss alone.
         """
         call, self._call = self._call, None
         if call is None or scores is not call.scores:
@@ -180,7 +184,7 @@ class _CourseLayer(Layer):
 
 
 class _Call:
-    """A training batch on its way: its images, its scores, and its gradients once the loss is known."""
+    """A training batch between forward and backward: its images, its scores, and its gradients after the loss."""
 
     def __init__(self, x, scores):
         self.x, self.scores, self.grads = x, scores, None
@@ -195,27 +199,27 @@ def from_course_model(course_model, loss: str | Callable = "softmax") -> Layer:
     Parameters
     ----------
     course_model : object
-        All its parameters get one dtype, which batches are cast to; regularisation is its own.
+        All its parameters are converted to one dtype, to which batches are cast; it applies its own regularisation.
     loss : "softmax", "svm" or function ``(scores, labels) -> (loss, dscores)``
-        What the course model computes of its scores; used for the validation loss.
+        The loss that the course model computes from its scores; used for the validation loss.
 
     Returns
     -------
     Layer
-        Its parameters are the arrays in ``course_model.params``: who trains one has trained the other.
-        Give ``loss=model.loss`` to the Solver, since a course model computes gradients with its loss.  A training
-        step asks the course model twice, without labels for the scores and with them for the gradients; the training
-        accuracy is therefore that of its test mode.  What it keeps beside `params` (running means, random streams) is
-        not in ``state_dict()`` or checkpoints.
+        Its parameters are the arrays in ``course_model.params``, so training one trains the other.  Pass
+        ``loss=model.loss`` to the Solver, since a course model computes gradients together with its loss.  A training
+        step calls the course model twice, without labels for the scores and with labels for the gradients; the
+        training accuracy is therefore that of its test mode.  State that it keeps outside `params` (running means,
+        random streams) is not part of ``state_dict()`` or of checkpoints.
 
     Raises
     ------
     TypeError
-        No such `params` and `loss`.
+        If the model has no `params` or no `loss`.
     """
     if not getattr(course_model, "params", None) or not callable(getattr(course_model, "loss", None)):
         raise TypeError(
-            "from_course_model: a course model has params, a dict that is not empty, and loss(X, y=None); "
-            f"{type(course_model).__name__} has not"
+            "from_course_model: a course model has params, a non-empty dict, and loss(X, y=None); "
+            f"{type(course_model).__name__} does not"
         )
     return _CourseLayer(course_model, loss)

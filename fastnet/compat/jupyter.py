@@ -1,7 +1,7 @@
-"""The Jupyter kernel "Python (fastnet)": IPython's kernel with the hook installed, so that notebooks stay as they are.
+"""The Jupyter kernel "Python (fastnet)": IPython's kernel with the import hook installed, for unmodified notebooks.
 
-A kernelspec is a folder ``kernels/<name>`` in one of Jupyter's data folders, whose ``kernel.json`` has the command that
-starts the kernel; here ``python -m fastnet.compat.jupyter``.
+A kernelspec is a folder ``kernels/<name>`` in one of Jupyter's data folders; its ``kernel.json`` holds the command that
+starts the kernel, here ``python -m fastnet.compat.jupyter``.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def install_kernel(
     Parameters
     ----------
     name : str
-        The folder's name, which ``jupyter --kernel`` takes: letters, digits, ``.``, ``_`` and ``-``.
+        The name of the folder, as in ``jupyter --kernel``: letters, digits, ``.``, ``_`` and ``-``.
     display_name : str
-        What Jupyter's menus show.
+        The name in Jupyter's menus.
     prefix : path, optional
-        Write to ``prefix/share/jupyter`` (with ``sys.prefix``: for this environment), not to the user's data folder.
+        Write to ``prefix/share/jupyter`` instead of the user's data folder; ``sys.prefix`` is this environment's.
     package, level
         For :func:`fastnet.compat.install`, when the kernel starts.
 
@@ -53,17 +53,17 @@ def install_kernel(
     Raises
     ------
     ImportError
-        ipykernel is not installed in this Python.
+        If ipykernel is not installed in this Python.
     ValueError
-        A name that cannot be, or one that another kernel has.
+        If the name is invalid or belongs to another kernel.
     RuntimeError
-        A kernel would not find this fastnet: it is imported from the working folder, and not installed.
+        If a kernel would not find this fastnet, because it is imported from the working folder and not installed.
     """
     if importlib.util.find_spec("ipykernel") is None:
         raise ImportError(f"a kernel needs ipykernel in its Python: {sys.executable} -m pip install ipykernel")
     folder = _folder(name, prefix)
     if folder.exists() and not _is_ours(folder):
-        raise ValueError(f"{folder} is another kernel's; choose a different --name, or remove that one first")
+        raise ValueError(f"{folder} is another kernel's; choose a different --name, or remove that kernel first")
     _check_that_it_starts()
     from ipykernel.kernelspec import get_kernel_dict
 
@@ -82,22 +82,22 @@ def remove_kernel(name: str = "fastnet", prefix: str | os.PathLike | None = None
     Raises
     ------
     FileNotFoundError
-        There is none.
+        If there is no such kernelspec.
     ValueError
-        It is another kernel's.
+        If it belongs to another kernel.
     """
     folder = _folder(name, prefix)
     if not folder.exists():
         raise FileNotFoundError(f"there is no kernel {name!r} in {folder.parent}")
     if not _is_ours(folder):
-        raise ValueError(f"{folder} is another kernel's, and stays")
+        raise ValueError(f"{folder} is another kernel's, and was not removed")
     shutil.rmtree(folder)
     return folder
 
 
 def _folder(name: str, prefix) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or set(name) == {"."}:
-        raise ValueError(f"a kernel's name has letters, digits, '.', '_' and '-' only, got {name!r}")
+        raise ValueError(f"a kernel's name may only have letters, digits, '.', '_' and '-', got {name!r}")
     return (Path(prefix, "share", "jupyter") if prefix else _data_folder()) / "kernels" / name.lower()
 
 
@@ -105,7 +105,7 @@ def _data_folder() -> Path:
     try:
         from jupyter_core.paths import jupyter_data_dir
     except ImportError as error:
-        raise ImportError("Jupyter is not installed in this Python; with --prefix DIR the kernel goes there") from error
+        raise ImportError("Jupyter is not installed in this Python; choose a folder with --prefix DIR") from error
     return Path(jupyter_data_dir())
 
 
@@ -117,7 +117,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _check_that_it_starts() -> None:
-    """Ask a new Python, which does not look into the working folder, for this module."""
+    """Check that a new Python, which does not search the working folder, finds this module."""
     command = [sys.executable, "-P", "-c", f"import importlib.util as u; print(u.find_spec({__name__!r}).origin)"]
     found = subprocess.run(command, capture_output=True, text=True).stdout.strip()
     if not found or not os.path.samefile(found, __file__):
@@ -129,12 +129,12 @@ def _check_that_it_starts() -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Start a kernel; arguments that are not the hook's are IPython's."""
+    """Start a kernel; arguments other than the hook's are passed to IPython."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     hook.add_options(parser)
     args, rest = parser.parse_known_args(argv)
     if sys.path[0] == "" or Path(sys.path[0]) == Path.cwd():
-        del sys.path[0]  # so that no file of the notebook's folder hides a library; the shell puts it further back
+        del sys.path[0]  # so that no file there shadows a library; the shell appends it later
     hook.install(args.package or hook.PACKAGES, args.level)
     from ipykernel.kernelapp import IPKernelApp
 

@@ -1,15 +1,15 @@
-"""Convolution and pooling behind plain NumPy arrays: what every course adapter calls.
+"""Convolution and pooling on plain NumPy arrays, shared by all course adapters.
 
-Arrays may be anything that NumPy takes: lists, integers, strided, Fortran-ordered, read-only.  They are promoted as
-NumPy promotes: x in float64 with w in float32 gives float64; integers alone become float64, float16 float32.  Results
-are new C-contiguous arrays, and nothing is remembered between calls but what a call returns.
+Arrays may be anything that NumPy accepts: lists, integers, strided, Fortran-ordered, read-only.  They are promoted by
+NumPy's rules: x in float64 with w in float32 gives float64; integers alone become float64, and float16 becomes float32.
+Results are new C-contiguous arrays.  No state is kept between calls.
 
-Convolutions return ``(y, saved)``.  `saved` holds a copy of x, so that whoever changes x in place afterwards still gets
-the gradients of the call; the weights are given again, as courses keep them by reference.  Pooling keeps nothing.
+Convolutions return ``(y, saved)``.  `saved` holds a copy of x, so the gradients are those of the call even if x is
+changed in place afterwards; the weights are passed again, since courses keep them by reference.  Pooling saves nothing.
 
-Arguments beyond the arrays are those of :class:`~fastnet.geometry.Conv2dGeometry` and
-:class:`~fastnet.geometry.Pool2dGeometry`: an int, a pair, or (top, bottom, left, right) for padding.  Sizes need not
-divide: rows and columns that no window reaches are left out, and their gradient is 0.
+Further arguments are those of :class:`~fastnet.geometry.Conv2dGeometry` and :class:`~fastnet.geometry.Pool2dGeometry`:
+an int, a pair, or (top, bottom, left, right) for padding.  Strides need not divide evenly: rows and columns that no
+window reaches are ignored, and their gradient is 0.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ __all__ = [
 
 
 class Saved(NamedTuple):
-    """What a convolution's backward pass needs: a copy of x in the backend's memory order, and the geometry."""
+    """What a convolution's backward pass needs: a channels-last copy of x, and the geometry."""
 
     image: np.ndarray
     geometry: Conv2dGeometry
 
     @classmethod
     def of(cls, x, w_shape, stride=1, pad=0, dtype=None) -> Saved:
-        """For callers that have only kept x: as if the forward pass had just run, in `dtype` (default: x's)."""
+        """What the forward pass would have saved in `dtype` (default: x's), for callers that kept only x."""
         x = np.asarray(x)
         geometry = Conv2dGeometry.make(x.shape, w_shape, stride, pad)
         image = channels_last(x, dtype or promoted("conv", x=x))
@@ -50,12 +50,12 @@ class Saved(NamedTuple):
 
 
 def promoted(op: str, **arrays) -> np.dtype:
-    """The dtype in which arrays are computed together: NumPy's promotion, but float32 or float64.
+    """The dtype to which NumPy promotes these arrays, restricted to float32 and float64.
 
     Raises
     ------
     TypeError
-        An array of complex numbers, of more than 64 bits, or of something else.
+        If an array does not hold real numbers of at most 64 bits.
     """
     dtype = np.result_type(*(array.dtype for array in arrays.values()))
     if dtype.kind in "biu":
@@ -78,7 +78,7 @@ def conv_forward(x, w, b=None, stride=1, pad=0):
     ----------
     x : array, (N, C, H, W)
     w : array, (K, C, R, S)
-    b : array of K numbers in any shape, optional
+    b : array of K elements in any shape, optional
     stride : int or pair
     pad : int, pair or (top, bottom, left, right)
 
@@ -91,7 +91,7 @@ def conv_forward(x, w, b=None, stride=1, pad=0):
     Raises
     ------
     TypeError, ValueError
-        Arguments that do not fit together; the message says which.
+        If arguments do not fit together; the message says which.
     """
     x, w = np.asarray(x), np.asarray(w)
     given = {"x": x, "w": w}
@@ -115,7 +115,7 @@ def conv_backward(dy, saved, w, needs=(True, True, True)):
         From the forward call.
     w : array, (K, C, R, S)
     needs : three bools
-        Which of the gradients anybody wants.
+        Which of the three gradients to compute.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def conv_backward(dy, saved, w, needs=(True, True, True)):
 
 
 def max_pool_forward(x, kernel, stride=None):
-    """The largest value of each window; NaN where it holds one.
+    """The maximum of each window; NaN if the window contains one.
 
     Parameters
     ----------
@@ -159,12 +159,12 @@ def max_pool_backward(dy, x, kernel, stride=None, ties="split"):
     ----------
     dy : array, (N, C, P, Q)
     x : array, (N, C, H, W)
-        As in the forward call; it is read again.
+        As in the forward call.
     kernel, stride
         As in the forward call.
     ties : "split", "first" or "all"
-        What equal maxima of a window get: equal parts of its gradient; all of it the first of them, rows first; or
-        all of it each of them.  NaN is equal to NaN.
+        Which of a window's equal maxima receive its gradient: all, in equal parts; only the first, row by row; or
+        all, each the whole gradient.  NaN equals NaN.
 
     Returns
     -------
@@ -194,7 +194,7 @@ def avg_pool_forward(x, kernel, stride=None):
 
 
 def avg_pool_backward(dy, x_shape, kernel, stride=None):
-    """The gradient of :func:`avg_pool_forward`: an equal part to each pixel of a window.
+    """The gradient of :func:`avg_pool_forward`: each pixel of a window receives an equal part.
 
     Parameters
     ----------

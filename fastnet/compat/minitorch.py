@@ -1,15 +1,15 @@
 """Cornell Tech "Machine Learning Engineering", minitorch module 4: convolution on flat storage, and pooling.
 
-The course's ``tensor_conv1d`` and ``tensor_conv2d`` are module globals, which its autograd functions call; students
-write them.  To run a finished project on these kernels, forward and backward::
+Students write ``tensor_conv1d`` and ``tensor_conv2d``, module globals that the project's autograd functions call.  To
+run a finished project on these kernels, forward and backward::
 
     import minitorch.fast_conv, fastnet.compat.minitorch as fast
 
     minitorch.fast_conv.tensor_conv1d = fast.tensor_conv1d
     minitorch.fast_conv.tensor_conv2d = fast.tensor_conv2d
 
-Outputs have a size of their own: the kernel's first tap (or its last, in reverse) stands at the output's position, and
-what it reaches outside the input counts as zero.  Pooling is written for NumPy arrays.
+The size of the output is given separately: the kernel's first tap (in reverse, its last) is aligned with the output's
+position, and pixels outside the input count as zero.  Pooling takes NumPy arrays.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ def tensor_conv1d(
     Parameters
     ----------
     out, input, weight : flat contiguous arrays
-        Storages.
+        The storages.
     out_shape, input_shape, weight_shape : (N, K, P), (N, C, W) and (K, C, R)
     out_strides, input_strides, weight_strides : three ints each
         In elements.
     out_size : int
-        The number of outputs.
+        The number of output elements.
     reverse : bool
-        Whether the kernel is anchored right.
+        Whether the kernel is anchored at its right end.
     """
     arguments = (
         (out, out_shape, out_strides),
@@ -88,7 +88,7 @@ def tensor_conv2d(
     weight_strides,
     reverse,
 ):
-    """As :func:`tensor_conv1d` for images (N, K, P, Q), (N, C, H, W), (K, C, R, S); reverse anchors bottom right."""
+    """As :func:`tensor_conv1d` for images (N, K, P, Q), (N, C, H, W), (K, C, R, S); reverse anchors it bottom right."""
     arguments = (
         (out, out_shape, out_strides),
         (input, input_shape, input_strides),
@@ -119,7 +119,7 @@ def _convolve(out, input, weight, reverse) -> None:
 
 
 def tile(input, kernel):
-    """Images cut into tiles.
+    """Cut images into tiles.
 
     Parameters
     ----------
@@ -151,10 +151,10 @@ def avgpool2d_backward(grad_output, input, kernel):
 
 
 def maxpool2d(input, kernel):
-    """The largest value of each tile, (N, C, H // R, W // S)."""
+    """The maximum of each tile, (N, C, H // R, W // S)."""
     return kernels.max_pool_forward(input, tuple(kernel))
 
 
 def maxpool2d_backward(grad_output, input, kernel):
-    """The gradient of :func:`maxpool2d`: each of a tile's equal maxima has all of it, as in the course's argmax."""
+    """The gradient of :func:`maxpool2d`; each of a tile's equal maxima receives all of it, as in the course."""
     return kernels.max_pool_backward(grad_output, input, tuple(kernel), ties="all")

@@ -1,8 +1,8 @@
-"""CMU 11-785 "Introduction to Deep Learning", homework 2 part 1: the layers of ``mytorch.nn``, images (N, C, H, W).
+"""CMU 11-785 "Introduction to Deep Learning", homework 2 part 1: the layers of ``mytorch.nn``, for images (N, C, H, W).
 
-Layers have the names and attributes of the homework: ``W``, ``b``, and ``dLdW``, ``dLdb``, which add up over calls of
-backward.  A strided layer holds the layers that the homework builds it from, with the parameters, and computes only the
-outputs that the downsampling keeps.  ::
+Layers have the names and attributes of the homework: ``W``, ``b``, and ``dLdW``, ``dLdb``, which accumulate over calls
+of backward.  A strided layer contains the layers from which the homework builds it, including their parameters, but
+computes only those outputs that the downsampling keeps::
 
     from fastnet.compat.mytorch import Conv2d, MaxPool2d, Flatten
 """
@@ -55,7 +55,7 @@ class _Upsample:
         return Z
 
     def backward(self, dLdZ):
-        """dLdA: the gradients of A's elements."""
+        """dLdA, the gradient with respect to A."""
         return np.ascontiguousarray(np.asarray(dLdZ)[_steps(self.upsampling_factor, self._axes)])
 
 
@@ -72,7 +72,7 @@ class _Downsample:
         return np.ascontiguousarray(A[_steps(self.downsampling_factor, self._axes)])
 
     def backward(self, dLdZ):
-        """dLdA: zero where an element was left out."""
+        """dLdA, which is zero where an element was dropped."""
         dLdZ = np.asarray(dLdZ)
         dLdA = np.zeros(self._shape, kernels.promoted(type(self).__name__, dLdZ=dLdZ))
         dLdA[_steps(self.downsampling_factor, self._axes)] = dLdZ
@@ -80,21 +80,21 @@ class _Downsample:
 
 
 class Upsample1d(_Upsample):
-    """Zeros between the elements of (N, C, W)."""
+    """Insert zeros between the elements of (N, C, W)."""
 
 
 class Downsample1d(_Downsample):
-    """Every k-th element of (N, C, W)."""
+    """Keep every k-th element of (N, C, W)."""
 
 
 class Upsample2d(_Upsample):
-    """Zeros between the pixels of (N, C, H, W)."""
+    """Insert zeros between the pixels of (N, C, H, W)."""
 
     _axes = 2
 
 
 class Downsample2d(_Downsample):
-    """Every k-th row and column of (N, C, H, W)."""
+    """Keep every k-th row and column of (N, C, H, W)."""
 
     _axes = 2
 
@@ -103,15 +103,15 @@ class Downsample2d(_Downsample):
 
 
 class _ConvStride1:
-    """What convolutions at stride 1 have in common.
+    """The base of convolutions at stride 1.
 
     Parameters
     ----------
     in_channels, out_channels, kernel_size : int
     weight_init_fn : function, optional
-        ``W = weight_init_fn(out_channels, in_channels, kernel_size, ...)``; normal numbers of ``np.random`` by default.
+        ``W = weight_init_fn(out_channels, in_channels, kernel_size, ...)``; default: standard normal, ``np.random``.
     bias_init_fn : function, optional
-        ``b = bias_init_fn(out_channels)``; zeros by default.
+        ``b = bias_init_fn(out_channels)``; default: zeros.
     """
 
     _axes, _saved = 1, None
@@ -130,7 +130,7 @@ class _ConvStride1:
     def backward(self, dLdZ):
         """dLdA; adds to ``dLdW`` and ``dLdb``."""
         if self._saved is None:
-            raise ValueError(f"{type(self).__name__}: backward needs a call of forward before it")
+            raise ValueError(f"{type(self).__name__}: call forward before backward")
         dLdZ = np.asarray(dLdZ)
         dLdA, dLdW, dLdb = kernels.conv_backward(self._images(dLdZ), self._saved, self._images(self.W))
         self.dLdW += dLdW.reshape(self.dLdW.shape)
@@ -139,7 +139,7 @@ class _ConvStride1:
 
     def _forward(self, A, stride, pad):
         self.A = np.asarray(A)
-        lone = 2 - self._axes  # a signal is an image of one row
+        lone = 2 - self._axes  # a 1-d signal is an image with one row
         strides, pads = (1,) * lone + (stride,) * self._axes, (0,) * lone + (pad,) * self._axes
         Z, self._saved = kernels.conv_forward(self._images(self.A), self._images(self.W), self.b, strides, pads)
         return self._back(Z)
@@ -165,7 +165,7 @@ class Conv2d_stride1(_ConvStride1):
 
 
 class _Conv:
-    """A strided convolution; ``conv1d_stride1`` or ``conv2d_stride1`` holds its parameters and their gradients.
+    """A strided convolution; ``conv1d_stride1`` or ``conv2d_stride1`` holds the parameters and their gradients.
 
     Parameters
     ----------
@@ -241,12 +241,12 @@ class _MaxPool:
         self.kernel, self._stride = kernel, stride
 
     def forward(self, A):
-        """The largest value of each window of A (N, C, H, W)."""
+        """The maximum of each window of A (N, C, H, W)."""
         self._A = np.array(A)
         return kernels.max_pool_forward(self._A, self.kernel, self._stride)
 
     def backward(self, dLdZ):
-        """dLdA: the first of equal maxima, rows first, has the window's gradient."""
+        """dLdA; the first of a window's equal maxima, row by row, receives its gradient."""
         return kernels.max_pool_backward(dLdZ, self._A, self.kernel, self._stride, ties="first")
 
 
@@ -260,7 +260,7 @@ class _MeanPool:
         return kernels.avg_pool_forward(A, self.kernel, self._stride)
 
     def backward(self, dLdZ):
-        """dLdA: equal parts of each window's gradient."""
+        """dLdA; each pixel of a window receives an equal part of its gradient."""
         return kernels.avg_pool_backward(dLdZ, self._shape, self.kernel, self._stride)
 
 
@@ -299,7 +299,7 @@ class Flatten:
     """(N, C, H, W) or (N, C, W) to (N, C*H*W)."""
 
     def forward(self, A):
-        """A with its axes but the first in one."""
+        """A with all axes but the first merged."""
         A = np.asarray(A)
         self._shape = A.shape
         return A.reshape(len(A), -1)

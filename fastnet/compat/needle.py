@@ -1,13 +1,13 @@
 """CMU 10-414/714 "Deep Learning Systems": needle's CPU backend, homework 3 and 4, without a C++ compiler.
 
-The module has the names of the extension ``needle.backend_ndarray.ndarray_backend_cpu``, which students write in C++:
-flat float32 arrays, strides and offsets counted in elements, results written into `out`.  To run the homework on it,
-put this before the first import of needle, into a notebook's first cell or into ``tests/conftest.py``::
+This module stands in for the extension ``needle.backend_ndarray.ndarray_backend_cpu``, which students write in C++:
+flat float32 arrays, strides and offsets counted in elements, results written to `out`.  To run the homework on it, add
+this before the first import of needle, in a notebook's first cell or in ``tests/conftest.py``::
 
     import fastnet.compat.needle
     fastnet.compat.needle.install()
 
-What the extension leaves unchecked raises ValueError here: views that reach outside their array, sizes that do not fit.
+What the extension leaves unchecked raises ValueError here: views that exceed their array, sizes that do not match.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ def install(package: str = "needle") -> None:
     Raises
     ------
     ImportError
-        `package` has been imported with another backend: its arrays would not fit.
+        If `package` has been imported with another backend, whose arrays are incompatible.
     """
     name, module = f"{package}.backend_ndarray.ndarray_backend_cpu", sys.modules[__name__]
     if f"{package}.backend_ndarray" in sys.modules and sys.modules.get(name) is not module:
         raise ImportError(
-            f"{package} is imported already; call fastnet.compat.needle.install() before it, in a fresh Python"
+            f"{package} is already imported; restart Python and call fastnet.compat.needle.install() first"
         )
     sys.modules[name] = module
 
 
 class Array:
-    """`size` float32 numbers, not initialised."""
+    """`size` float32 elements, uninitialised."""
 
     __slots__ = ("_data",)
 
@@ -56,7 +56,7 @@ class Array:
         return self._data.size
 
     def ptr(self) -> int:
-        """The address of the first number."""
+        """The address of the first element."""
         return self._data.ctypes.data
 
 
@@ -66,8 +66,7 @@ def _view(op: str, array: Array, shape, strides, offset) -> np.ndarray:
         return np.ndarray(shape, np.float32, array._data, int(offset) * _ITEM, [_ITEM * stride for stride in strides])
     except ValueError:
         raise ValueError(
-            f"{op}: shape {shape} with strides {strides} and offset {offset} does not lie within an array of "
-            f"{array.size} elements"
+            f"{op}: shape {shape} with strides {strides} and offset {offset} exceeds an array of {array.size} elements"
         ) from None
 
 
@@ -83,16 +82,16 @@ def _matrix(op: str, name: str, array: Array, shape) -> np.ndarray:
     return array._data.reshape(shape)
 
 
-# ---------------------------------------------------------------- in and out
+# ---------------------------------------------------------------- copies
 
 
 def to_numpy(a, shape, strides, offset):
-    """The view of `a` as a new NumPy array."""
+    """Copy a view of `a` to a new NumPy array."""
     return _view("to_numpy", a, shape, strides, offset).copy()
 
 
 def from_numpy(a, out):
-    """The elements of a NumPy array, in C order, into `out`."""
+    """Copy a NumPy array, in C order, to `out`."""
     a = np.asarray(a)
     if a.size != out.size:
         raise ValueError(f"from_numpy: out must have the array's {a.size} elements, got {out.size}")
@@ -100,22 +99,22 @@ def from_numpy(a, out):
 
 
 def fill(out, val):
-    """`val` everywhere."""
+    """Set all elements to `val`."""
     out._data.fill(val)
 
 
 def compact(a, out, shape, strides, offset):
-    """A view of `a`, strides and offset being those of `a`, into the compact array `out`."""
+    """Copy a view of `a`, given by strides and offset, to the compact array `out`."""
     _matrix("compact", "out", out, tuple(shape))[...] = _view("compact", a, shape, strides, offset)
 
 
 def ewise_setitem(a, out, shape, strides, offset):
-    """The compact array `a` into a view of `out`, strides and offset being those of `out`."""
+    """Copy the compact array `a` to a view of `out`, given by strides and offset."""
     _view("ewise_setitem", out, shape, strides, offset)[...] = _matrix("ewise_setitem", "a", a, tuple(shape))
 
 
 def scalar_setitem(size, val, out, shape, strides, offset):
-    """`val` into a view of `out`, which has `size` elements."""
+    """Set a view of `out`, which has `size` elements, to `val`."""
     view = _view("scalar_setitem", out, shape, strides, offset)
     if view.size != size:
         raise ValueError(f"scalar_setitem: size must be that of shape {tuple(shape)}, {view.size}, got {size}")
@@ -126,7 +125,7 @@ def scalar_setitem(size, val, out, shape, strides, offset):
 
 
 def _ewise(op: str, ufunc):
-    """(a, b, out): ``out = ufunc(a, b)``; infinities and NaN come without a warning, as in C."""
+    """(a, b, out): ``out = ufunc(a, b)``; infinities and NaN raise no warning, as in C."""
     op = f"ewise_{op}"
 
     def function(a, b, out):
@@ -178,13 +177,13 @@ ewise_log, ewise_exp, ewise_tanh = _unary("log", np.log), _unary("exp", np.exp),
 
 
 def matmul(a, b, out, m, n, p):
-    """The matrices a (m, n) and b (n, p) into out (m, p)."""
+    """Multiply the matrices a (m, n) and b (n, p); store the result in out (m, p)."""
     a, b = _matrix("matmul", "a", a, (m, n)), _matrix("matmul", "b", b, (n, p))
     _matrix("matmul", "out", out, (m, p))[...], _ = _matmul(a, b)
 
 
 def matmul_tiled(a, b, out, m, n, p):
-    """As :func:`matmul`, of matrices in tiles: a (m/8, n/8, 8, 8), b (n/8, p/8, 8, 8), out (m/8, p/8, 8, 8)."""
+    """As :func:`matmul` for tiled matrices: a (m/8, n/8, 8, 8), b (n/8, p/8, 8, 8), out (m/8, p/8, 8, 8)."""
     T = __tile_size__
     if m % T or n % T or p % T:
         raise ValueError(f"matmul_tiled: m, n and p must be multiples of {T}, got {m}, {n} and {p}")
@@ -196,10 +195,10 @@ def matmul_tiled(a, b, out, m, n, p):
 
 
 def reduce_max(a, out, reduce_size):
-    """The largest of each `reduce_size` neighbours."""
+    """The maximum of every `reduce_size` consecutive elements."""
     np.max(_matrix("reduce_max", "a", a, (out.size, reduce_size)), axis=1, out=out._data)
 
 
 def reduce_sum(a, out, reduce_size):
-    """The sum of each `reduce_size` neighbours."""
+    """The sum of every `reduce_size` consecutive elements."""
     np.sum(_matrix("reduce_sum", "a", a, (out.size, reduce_size)), axis=1, out=out._data)

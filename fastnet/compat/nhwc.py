@@ -1,6 +1,6 @@
-"""The kernels for courses that keep channels last: images (N, H, W, C), weights (R, S, C, K).
+"""Convolution and pooling for courses with channels-last arrays: images (N, H, W, C), weights (R, S, C, K).
 
-Channels-last is how the backend keeps images anyway, so nothing is transposed here but the weights.  dtypes as in
+fastnet's own memory order is channels-last too, so convolutions transpose only the weights.  dtypes follow the rules of
 :mod:`fastnet.compat.kernels`; results are new C-contiguous arrays.
 """
 
@@ -49,7 +49,7 @@ def conv_forward(x, w, b, stride=1, pad=0):
     ----------
     x : array, (N, H, W, C)
     w : array, (R, S, C, K)
-    b : array of K numbers in any shape
+    b : array of K elements in any shape
     stride, pad : int or pair
 
     Returns
@@ -72,7 +72,7 @@ def conv_backward(dy, x, w, stride=1, pad=0):
 
 
 def max_pool_forward(x, kernel, stride):
-    """The largest value of each window of x (N, H, W, C)."""
+    """The maximum of each window of x (N, H, W, C)."""
     return _last(kernels.max_pool_forward(_first(x, "x"), kernel, stride))
 
 

@@ -1,10 +1,10 @@
-"""Shims in an assignment's folder, for places where no hook can run, and the way back, byte for byte.
+"""Shims in an assignment's folder, where the import hook cannot be used; ``unpatch`` restores it byte for byte.
 
-A patched package keeps its own files in the folder ``.fastnet-originals`` beside them, with a manifest: the SHA-256 of
-each file that was saved, and the text of each shim. Order makes it safe to be interrupted anywhere: files are copied,
-then the manifest is written, then files are replaced, each at once; on the way back each is restored at once, and the
-manifest goes before the copies do. A file that is neither what was saved nor what was written is somebody's work, and
-stays.
+A patched package keeps its original files in the folder ``.fastnet-originals``, with a manifest: the SHA-256 of each
+saved file, and the text of each shim.  The order of the steps makes an interruption harmless.  Patching copies the
+files, writes the manifest, and then replaces each file atomically; unpatching restores each file atomically, and
+removes the manifest before the copies.  A file that matches neither the saved nor the written version has been edited
+by someone, and is left alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["STORE", "Outcome", "describe", "find_packages", "patch", "unpatch"]
 
 STORE = ".fastnet-originals"
 _MANIFEST, _PASSING = "manifest.json", "passing"
-_SHIM = '''"""fastnet's `{name}`, written by `fastnet course patch`; the course's own lies in {store}.
+_SHIM = '''"""fastnet's `{name}`, written by `fastnet course patch`; the course's original is in {store}.
 
 Before you hand in: `fastnet course unpatch DIR` restores the folder.
 """
@@ -42,19 +42,19 @@ _MARK = "written by `fastnet course patch`"
 
 
 class Outcome(NamedTuple):
-    """What happened in a package: files that were changed, and files that were left, as somebody had changed them."""
+    """What happened to a package: files that were changed, and files that were left because someone had edited them."""
 
     changed: list[str]
     left: list[str]
 
 
 def find_packages(folder: str | os.PathLike, names: Iterable[str] = PACKAGES) -> list[Path]:
-    """Folders in `folder`, itself included, that have a course package's name and its `fast_layers.py`.
+    """The folders below `folder`, itself included, that have a course package's name and its `fast_layers.py`.
 
     Raises
     ------
     NotADirectoryError
-        No such folder.
+        If `folder` is not a folder.
     """
     if not Path(folder).is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
@@ -68,25 +68,25 @@ def find_packages(folder: str | os.PathLike, names: Iterable[str] = PACKAGES) ->
     return found
 
 
-# ---------------------------------------------------------------- there
+# ---------------------------------------------------------------- patching
 
 
 def patch(package: Path, level: int = 2) -> Outcome:
-    """Put shims in place of a package's given files; a second time it does nothing, after an interruption the rest.
+    """Replace a package's files with shims; do nothing if that was done before, or the rest after an interruption.
 
     Parameters
     ----------
     package : path
         The folder that holds `fast_layers.py`.
     level : 1 or 2
-        1: `im2col_cython` alone; 2: `fast_layers` too.
+        1: only `im2col_cython`; 2: also `fast_layers`.
 
     Raises
     ------
     ValueError
-        The package is patched at another level, has links in place of files, or lost its manifest.
+        If the package is patched at another level, has links in place of files, or has lost its manifest.
     OSError
-        The folder cannot be written.
+        If the folder cannot be written.
     """
     manifest = _read(package)
     if manifest is None:
@@ -98,7 +98,7 @@ def patch(package: Path, level: int = 2) -> Outcome:
     for name, text in manifest["written"].items():
         now = _digest(package / name)
         if now == manifest["saved"].get(name):
-            atomic_write(passing, lambda file, text=text: file.write(text.encode()))  # not where halves would stay
+            atomic_write(passing, lambda file, text=text: file.write(text.encode()))  # may leave a partial file
             os.replace(passing, package / name)
             outcome.changed.append(name)
         elif now != _digest_of(text):
@@ -111,13 +111,13 @@ def patch(package: Path, level: int = 2) -> Outcome:
 
 
 def _save(package: Path, level: int) -> dict:
-    """Copy what will be replaced, then write down what that is."""
+    """Copy what will be replaced, then record it in a manifest."""
     shims = {f"{name}.py": _SHIM.format(name=name, store=STORE) for name, first in LEVELS.items() if level >= first}
     present = [name for name in shims if os.path.lexists(package / name)]
     present += [str(path.relative_to(package)) for path in (*_compiled(package), *_caches(package, shims))]
     links = [name for name in present if (package / name).is_symlink()]
     if links:
-        raise ValueError(f"{package}: {', '.join(links)} is a link; patch the folder that it points into")
+        raise ValueError(f"{package}: {', '.join(links)} is a link; patch the folder that it points to")
     store = package / STORE
     _discard_copies(package)
     for name in present:
@@ -139,18 +139,18 @@ def _save(package: Path, level: int) -> dict:
 
 
 def _discard_copies(package: Path) -> None:
-    """Remove what was left by an interruption before the manifest came, or after it went: copies of what is there."""
+    """Remove the copies that an interruption left before the manifest was written, or after it was removed."""
     store = package / STORE
     for path in sorted(store.rglob("*")):
         is_passing = path.name.endswith((".tmp", ".pyc")) or path.name == _PASSING
         if path.is_file() and not is_passing and _digest(path) != _digest(package / path.relative_to(store)):
-            raise ValueError(f"{path} is no copy of a file in {package}, and no manifest says why; move it away first")
+            raise ValueError(f"{path} is not a copy of a file in {package}, and has no manifest; move it away first")
     if store.exists():
         shutil.rmtree(store)
 
 
 def _compiled(package: Path) -> Iterator[Path]:
-    """Builds of the extension, for any Python: an import would prefer them to a shim."""
+    """Builds of the extension for any Python; an import would prefer them to a shim."""
     yield from (path for ending in ("so", "pyd") for path in sorted(package.glob(f"im2col_cython*.{ending}")))
 
 
@@ -158,20 +158,20 @@ def _caches(package: Path, shims: Iterable[str]) -> Iterator[Path]:
     yield from (path for shim in shims for path in sorted(package.glob(f"__pycache__/{Path(shim).stem}.*.pyc")))
 
 
-# ---------------------------------------------------------------- and back
+# ---------------------------------------------------------------- unpatching
 
 
 def unpatch(package: Path) -> Outcome:
-    """Restore a package as it was before :func:`patch`, and remove what that left; otherwise it does nothing.
+    """Restore a package as it was before :func:`patch`; do nothing if it is not patched.
 
-    Files that were changed since are left, with their originals still in the folder ``.fastnet-originals``.
+    Files that were edited since are left alone; their originals stay in the folder ``.fastnet-originals``.
 
     Raises
     ------
     ValueError
-        The manifest or the originals are lost or damaged.
+        If the manifest or the originals are missing or damaged.
     OSError
-        The folder cannot be written.
+        If the folder cannot be written.
     """
     outcome, manifest, store = Outcome([], []), _read(package), package / STORE
     if manifest is None:
@@ -195,7 +195,7 @@ def unpatch(package: Path) -> Outcome:
                 (package / name).unlink()
             else:
                 (package / name).parent.mkdir(exist_ok=True)
-                shutil.copy2(store / name, store / _PASSING)  # the copy stays until all is done
+                shutil.copy2(store / name, store / _PASSING)  # keep the copy until everything is restored
                 os.replace(store / _PASSING, package / name)
     if outcome.left:
         return outcome
@@ -206,28 +206,28 @@ def unpatch(package: Path) -> Outcome:
     return outcome
 
 
-# ---------------------------------------------------------------- what is there
+# ---------------------------------------------------------------- status
 
 
 def describe(package: Path) -> list[str]:
-    """The state of a package, in lines for people."""
+    """The state of a package, as lines of text."""
     manifest = _read(package)
     if manifest is None:
-        lines = ["as the course gave it, no shims"]
+        lines = ["original files, no shims"]
         if _shims_in(package):
-            lines = [f"shims without originals: {', '.join(_shims_in(package))}; take these from the course's files"]
+            lines = [f"shims without originals: {', '.join(_shims_in(package))}; restore these from the course's files"]
         elif (package / STORE).exists():
-            lines = ["a patch was interrupted before it changed anything; patch or unpatch goes on from there"]
+            lines = ["a patch was interrupted before it changed anything; run patch or unpatch to continue"]
     else:
         lines = [f"patched at level {manifest['level']}"]
         for name, text in manifest["written"].items():
             now = _digest(package / name)
             if now == manifest["saved"].get(name):
-                lines.append(f"{name}: as the course gave it; patch or unpatch goes on from there")
+                lines.append(f"{name}: the original; run patch or unpatch to continue")
             elif now is None:
-                lines.append(f"{name}: removed since; unpatch restores it")
+                lines.append(f"{name}: removed after the patch; unpatch restores it")
             elif now != _digest_of(text):
-                lines.append(f"{name}: changed since; unpatch will not overwrite it")
+                lines.append(f"{name}: changed after the patch; unpatch will not overwrite it")
     endings = tuple(importlib.machinery.EXTENSION_SUFFIXES)
     for path in _compiled(package):
         fits = path.name.removeprefix("im2col_cython") in endings
@@ -246,12 +246,12 @@ def _read(package: Path) -> dict | None:
     except (ValueError, AttributeError):
         is_whole, names = False, []
     if not is_whole or not all(isinstance(value, str) and _is_inside(name) for name, value in names):
-        raise ValueError(f"{path} is damaged; the originals lie beside it, move them back by hand")
+        raise ValueError(f"{path} is damaged; the originals are beside it, move them back by hand")
     return manifest
 
 
 def _is_inside(name: str) -> bool:
-    """A manifest may have come with somebody's folder: only names that :func:`patch` writes are believed."""
+    """Whether :func:`patch` writes files of this name; a manifest may be forged, and must not reach other files."""
     path = PurePosixPath(name)
     return path.parent.as_posix() in (".", "__pycache__") and path.name.startswith(tuple(LEVELS))
 
@@ -265,8 +265,8 @@ def _check_no_shims(package: Path) -> None:
     if shims := _shims_in(package):
         source = package / STORE if (package / STORE).exists() else "the course's files"
         raise ValueError(
-            f"{package}: {', '.join(shims)} is fastnet's already, but no manifest says what was there; put the "
-            f"originals back by hand, from {source}"
+            f"{package}: {', '.join(shims)} is already fastnet's, but there is no manifest of the originals; restore "
+            f"them by hand, from {source}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Reading and resizing pictures as ``scipy.misc`` did before it lost these functions; Pillow does the work."""
+"""Read and resize pictures like the functions that ``scipy.misc`` used to have, with Pillow."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def imread(name, flatten=False, mode=None):
     ----------
     name : path or file
     flatten : bool
-        One layer of grey, float32.
+        Convert to a single grey channel in float32.
     mode : str, optional
-        Pillow's name of the colours to convert to, such as "RGB" or "L".
+        The Pillow mode to convert to, such as "RGB" or "L".
 
     Returns
     -------
@@ -33,7 +33,7 @@ def imread(name, flatten=False, mode=None):
     Raises
     ------
     ImportError
-        Pillow is not installed.
+        If Pillow is not installed.
     """
     with _pillow("imread").open(name) as image:
         if mode is not None and mode != image.mode:
@@ -52,24 +52,24 @@ def imresize(arr, size, interp="bilinear", mode=None):
 
     Parameters
     ----------
-    arr : array, (H, W), (H, W, 3), (H, W, 4), or one of these with colours first
-        What is not uint8 is first stretched to 0..255, its smallest value to 0 and its largest to 255.
+    arr : array, (H, W), (H, W, 3), (H, W, 4), or one of these with channels first
+        Unless uint8, values are scaled first: the smallest to 0 and the largest to 255.
     size : int, float or (height, width)
         An int is a percentage, a float a fraction.
     interp : "nearest", "lanczos", "bilinear", "bicubic" or "cubic"
     mode : str, optional
-        Pillow's name of the colours of `arr`, such as "RGB" or "L".
+        The Pillow mode of `arr`, such as "RGB" or "L".
 
     Returns
     -------
-    ndarray, uint8, colours last
+    ndarray, uint8, channels last
 
     Raises
     ------
     ImportError
-        Pillow is not installed.
+        If Pillow is not installed.
     ValueError
-        Another shape or another `interp`.
+        If the shape or `interp` is none of the above.
     """
     Image = _pillow("imresize")
     filters = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "cubic": 3}
@@ -79,7 +79,7 @@ def imresize(arr, size, interp="bilinear", mode=None):
     if arr.ndim == 3 and arr.shape[2] not in (3, 4) and arr.shape[0] in (3, 4):
         arr = arr.transpose(1, 2, 0)
     if arr.ndim != 2 and (arr.ndim != 3 or arr.shape[2] not in (3, 4)):
-        raise ValueError(f"imresize: a picture is (H, W), (H, W, 3) or (H, W, 4), got shape {arr.shape}")
+        raise ValueError(f"imresize: arr must have shape (H, W), (H, W, 3) or (H, W, 4), got {arr.shape}")
     if arr.dtype != np.uint8:
         low, high = float(arr.min()), float(arr.max())
         arr = ((arr - low) * (255.0 / ((high - low) or 1.0)) + 0.5).clip(0, 255).astype(np.uint8)

@@ -1,9 +1,9 @@
-"""Stand-ins for libraries that old assignments import and new Pythons lack, for as much as the course uses of them.
+"""Stand-ins for libraries that old assignments import and new Pythons lack, as far as the course uses them.
 
 `future`, `past.builtins`, `six.moves`, `scipy.misc.imread` and `imresize`, `imageio.imread`, `imp`, `google.colab`.
-They are served by a finder that comes last, so that what is installed wins; a `scipy.misc` without `imread` is
-completed. Only notebooks, scripts and modules in folders get them: an installed library that asks whether there is a
-scipy must hear the truth.
+The finder that serves them comes last, so installed libraries take precedence; a `scipy.misc` without `imread` is
+completed.  Only notebooks, scripts and modules in ordinary folders see the stand-ins: an installed library that tests
+for scipy must not find one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["install", "missing", "uninstall"]
 
 
 def install() -> None:
-    """Serve stand-ins for what is missing, when it is imported."""
+    """Serve stand-ins for missing libraries as they are imported."""
     for finder in (_first, _last):
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
@@ -30,7 +30,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Serve no more, and forget what was served; names that were imported from stand-ins keep their values."""
+    """Stop serving stand-ins and unload them; names that were imported from them keep their values."""
     for finder in (_first, _last):
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
@@ -46,7 +46,7 @@ def uninstall() -> None:
 
 
 def missing() -> list[str]:
-    """Which of the libraries this Python lacks."""
+    """The names of those libraries that this Python lacks."""
     libraries = ("future", "google.colab", "imageio", "imp", "past", "scipy", "six")
     return [name for name in libraries if not _is_there(name)]
 
@@ -54,12 +54,12 @@ def missing() -> list[str]:
 def _is_there(name: str) -> bool:
     try:
         spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # its parent
+    except ModuleNotFoundError:  # for its parent package
         return False
     return bool(spec) and not isinstance(spec.loader, _Loader)
 
 
-# ---------------------------------------------------------------- what each stand-in holds
+# ---------------------------------------------------------------- contents of the stand-ins
 
 
 def _past_builtins():
@@ -87,7 +87,7 @@ def _dict_methods():
 
 
 def _old_div(a, b):
-    """a / b as in Python 2: whole numbers give whole numbers."""
+    """a / b as in Python 2: integers are divided with floor division."""
     return a // b if isinstance(a, int) and isinstance(b, int) else a / b
 
 
@@ -132,7 +132,7 @@ class _Files:
 
     @staticmethod
     def download(filename):
-        print(f"This is not Colab: {filename} is on this computer already.")
+        print(f"This is not Colab: {filename} is already on this computer.")
 
     @staticmethod
     def upload(*args, **options):
@@ -166,19 +166,19 @@ _MODULES = {
 
 
 class _Last:
-    """Comes last in ``sys.meta_path``: whatever is installed has been found before."""
+    """The last entry of ``sys.meta_path``, so that installed libraries are found first."""
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname not in _MODULES or (target is None and _asked_by_library()):
             return None
         is_package = any(name.startswith(f"{fullname}.") for name in _MODULES)
         spec = importlib.util.spec_from_loader(fullname, _Loader(), origin=__file__, is_package=is_package)
-        spec.has_location = True  # a __file__, so that people see what they got
+        spec.has_location = True  # gives it a __file__, which shows where it comes from
         return spec
 
 
 class _First:
-    """Comes first, for the scipy.misc that is there and has lost its functions."""
+    """The first entry, which completes an installed scipy.misc that has lost its functions."""
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "scipy.misc":
@@ -202,7 +202,7 @@ class _Loader:
 
 
 class _Completing:
-    """Another's loader, after which a module has the names that it lacks."""
+    """Wraps another loader, and adds the missing names to the module that it loads."""
 
     def __init__(self, loader):
         self.loader = loader
@@ -224,15 +224,15 @@ def _complete(module) -> None:
 
 
 def _missing(module: str, name: str):
-    """A module's __getattr__: its submodules, on first use."""
+    """A module's __getattr__: imports its submodules on first use."""
     if f"{module}.{name}" in _MODULES:
         return importlib.import_module(f"{module}.{name}")
     distribution = {"imp": "python < 3.12", "past": "future"}.get(module.split(".")[0], module.split(".")[0])
-    raise AttributeError(f"fastnet's stand-in for {module} has no {name!r}; what has it is {distribution}")
+    raise AttributeError(f"fastnet's stand-in for {module} has no {name!r}; it is in {distribution}")
 
 
 def _asked_by_library() -> bool:
-    """Whether the import that is under way stands in an installed library, or in fastnet."""
+    """Whether the current import statement is in an installed library or in fastnet."""
     frame = sys._getframe(1)
     while frame and (_name(frame) == __name__ or _name(frame).split(".")[0] in _MACHINERY):
         frame = frame.f_back

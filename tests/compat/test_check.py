@@ -43,7 +43,7 @@ def test_a_child_that_starts_afresh_needs_functions_that_it_can_import(monkeypat
     monkeypatch.setattr(runner, "_METHOD", "spawn")
     assert check.relu_forward(layers.relu_forward, limit=GENEROUS, timeout=GENEROUS).passed
     assert check.run(layers, ["batchnorm_backward"], limit=GENEROUS, timeout=GENEROUS).passed
-    with pytest.raises(TypeError, match=r"write it into a file and check that"):
+    with pytest.raises(TypeError, match=r"write it to a file and check that"):
         check.relu_forward(lambda x: (np.maximum(x, 0), x))
 
 
@@ -63,7 +63,7 @@ def test_one_function_alone():
     alone = check.batchnorm_backward(work["batchnorm_backward"], limit=GENEROUS)
     assert alone.verdict == "unchecked" and "forward=" in alone.words
     assert check.batchnorm_backward(work["batchnorm_backward"], work["batchnorm_forward"], limit=GENEROUS).passed
-    with pytest.raises(TypeError, match="give the function itself, got tuple"):
+    with pytest.raises(TypeError, match="pass the function itself, got tuple"):
         check.relu_forward((1, 2))
 
 
@@ -117,7 +117,7 @@ def test_a_folder(tmp_path):
         report = check.run(given, limit=GENEROUS)
         assert [result.name for result in report] == ["relu_forward"] and report.passed
     assert sys.path == path and not any(name.startswith("course_like") for name in sys.modules)
-    with pytest.raises(FileNotFoundError, match="no file or folder"):
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
         check.run(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="give the folder that holds layers.py"):
         check.run(tmp_path)

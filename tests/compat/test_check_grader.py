@@ -157,7 +157,7 @@ def test_slow():
 
     result = check.relu_forward(relu_forward, limit=0.01)
     assert result.verdict == "slow" and result.score == 0.5 and result.seconds >= 0.05
-    assert re.search(r"right, but slow: 0\.\d+ s, of at most 0\.01 s on this machine", result.words)
+    assert re.search(r"right, but slow: 0\.\d+ s, expected at most 0\.01 s on this machine", result.words)
 
 
 def test_limits_are_multiples_of_what_loops_take():
@@ -176,7 +176,7 @@ def test_changing_an_argument():
 
     result = check.relu_backward(relu_backward, limit=GENEROUS)
     assert result.verdict == "changes" and result.score == 0.75
-    assert result.words == "right, but it changes dout in place, which others may still need"
+    assert result.words == "right, but it changes dout in place, which its caller may still need"
     assert check.sgd(solutions()["sgd"], limit=GENEROUS).passed  # sgd may
 
 

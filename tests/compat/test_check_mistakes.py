@@ -128,7 +128,7 @@ MISTAKES = [
         "x.transpose(0, 2, 3, 1).reshape(-1, C)",
         "x.reshape(-1, C)",
         "spatial_batchnorm_forward",
-        r"wrong out: .* numbers are wrong, the first at \[0, 0, 0, 0\]",
+        r"wrong out: .* elements are wrong, the first at \[0, 0, 0, 0\]",
     ),
     (
         "spatial_groupnorm_forward",
@@ -156,7 +156,7 @@ MISTAKES = [
     ("svm_loss", "margins.sum() / N", "margins.sum()", "svm_loss", "wrong loss: it is the sum over examples"),
     ("softmax_loss", "dx[np.arange(N), y] -= 1", "pass", "softmax_loss", "wrong dx: the 1 of the right class"),
     ("softmax_loss", "dx / N", "dx", "softmax_loss", "wrong dx: it is the sum over examples, not the mean"),
-    ("softmax_loss", "- x.max(axis=1, keepdims=True)", "", "softmax_loss", "NaN.*subtract the largest first"),
+    ("softmax_loss", "- x.max(axis=1, keepdims=True)", "", "softmax_loss", "NaN.*subtract the maximum first"),
     ("svm_loss_naive", "+ 2 * reg * W", "", "svm_loss_naive", "wrong dW: the regularisation is missing"),
     ("svm_loss_naive", "dW[:, y[i]] -= X[i]", "pass", "svm_loss_naive", "wrong dW: the right class gets no gradient"),
     ("svm_loss_vectorized", "+ reg *", "+ 0.5 * reg *", "svm_loss_vectorized", "wrong loss: .* factor 0.5.*l2=0.5"),
@@ -200,7 +200,7 @@ MISTAKES = [
     # what any function may do
     ("relu_forward", "np.maximum(0, x)", "None", "relu_forward", "wrong out: it is None: not written yet"),
     ("relu_forward", "np.maximum(0, x)", "np.zeros_like(x)", "relu_forward", "wrong out: it is all zeros"),
-    ("relu_forward", "np.maximum(0, x)", "np.maximum(0, x).tolist()", "relu_forward", "wrong out: it is of type list"),
+    ("relu_forward", "np.maximum(0, x)", "np.maximum(0, x).tolist()", "relu_forward", "wrong out: it has type list"),
     ("relu_forward", "return out, x", "return out", "relu_forward", r"it returns one ndarray, expected \(out, cache\)"),
     (
         "relu_forward",
@@ -209,7 +209,7 @@ MISTAKES = [
         "relu_forward",
         "wrong out: .* wrong|dtype float32",
     ),
-    ("affine_forward", " + b", " + np.nan", "affine_forward", "wrong out: it is NaN in 6 of 6 places"),
+    ("affine_forward", " + b", " + np.nan", "affine_forward", "wrong out: it is NaN in 6 of 6 elements"),
     ("affine_forward", "x.reshape(x.shape[0], -1)", "x", "affine_forward", r"raises ValueError: shapes \(2,4,5,6\)"),
     ("affine_forward", "out = x", "out = y", "affine_forward", "raises NameError"),
     ("affine_forward", "out = x", "raise SystemExit(3)\n    out = x", "affine_forward", "raises SystemExit: 3"),

@@ -182,9 +182,9 @@ def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match="must be a fastnet layer such as Sequential, got int"):
         compat.as_course_model(3)
     for params in ({}, None):
-        with pytest.raises(TypeError, match="has params, a dict that is not empty, and loss"):
+        with pytest.raises(TypeError, match="has params, a non-empty dict, and loss"):
             compat.from_course_model(type("Net", (), {"params": params, "loss": lambda X, y=None: X})())
-    with pytest.raises(TypeError, match="type has not"):
+    with pytest.raises(TypeError, match="type does not"):
         compat.from_course_model(type("Net", (), {"params": {"W": 1}}))
 
 
@@ -282,7 +282,7 @@ def test_only_the_scores_of_the_last_training_batch_have_the_course_models_own_l
     assert with_penalty > of_data + 0.01
     scores, backward = model.forward(X, training=True)
     assert model.loss(scores.copy(), y)[0] == of_data
-    with pytest.raises(RuntimeError, match="give the Solver loss=model.loss"):
+    with pytest.raises(RuntimeError, match="pass loss=model.loss to the Solver"):
         backward(scores, input_gradient=False)
     scores, backward = model.forward(X, training=True)
     assert model.loss(scores, y)[0] == with_penalty and model.loss(scores, y)[0] == of_data
@@ -311,10 +311,10 @@ def test_arrays_that_are_put_into_a_course_model_are_taken_over():
 def test_what_a_course_model_cannot_do_is_said():
     data = make_data()
     pair = data["X_train"], data["y_train"]
-    with pytest.raises(RuntimeError, match="give the Solver loss=model.loss"):
+    with pytest.raises(RuntimeError, match="pass loss=model.loss to the Solver"):
         fn.Solver(compat.from_course_model(course_net()), pair, verbose=False).train()
     model = fn.Sequential(fn.ReLU(), fn.Conv2d(3, 1), compat.from_course_model(course_net(np.float32)))
     with pytest.raises(RuntimeError, match="it can only be the whole model"):
         fn.Solver(model, pair, loss=model[2].loss, verbose=False).train()
-    with pytest.raises(ValueError, match="the course's model is float64, it cannot be built as float32"):
+    with pytest.raises(ValueError, match="the course's model is float64; it cannot be built as float32"):
         compat.from_course_model(course_net()).build(SHAPE, dtype="float32")

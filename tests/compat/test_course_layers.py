@@ -274,7 +274,7 @@ def test_dropout_to_2017_drops_with_probability_p(year):
     assert abs((out == 0).mean() - 0.25) < 0.01 and set(np.unique(out)) == {0.0, 1 / 0.75}
     out, _ = layers.dropout_forward(np.ones((2, 2)), {"p": 0, "mode": "train"})
     assert (out == 1).all()
-    with pytest.raises(ValueError, match=r"probability to drop, in \[0, 1\), got 1"):
+    with pytest.raises(ValueError, match=r"probability of dropping an element, in \[0, 1\), got 1"):
         layers.dropout_forward(np.ones((2, 2)), {"p": 1, "mode": "train"})
 
 
@@ -289,7 +289,7 @@ def test_dropout_keeps_the_dtype_and_refuses_nonsense():
     assert layers.dropout_forward(x, {"p": 0.5, "mode": "train"})[0].dtype == np.float32
     with pytest.raises(ValueError, match="mode must be 'train' or 'test', got 'eval'"):
         layers.dropout_forward(x, {"p": 0.5, "mode": "eval"})
-    with pytest.raises(ValueError, match=r"probability to keep, in \(0, 1\], got 0"):
+    with pytest.raises(ValueError, match=r"probability of keeping an element, in \(0, 1\], got 0"):
         layers.dropout_forward(x, {"p": 0, "mode": "train"})
 
 

@@ -44,7 +44,7 @@ def test_numerical_gradient_of_a_function_that_returns_its_own_array():
 
 
 def test_numerical_gradients_refuse_integers():
-    with pytest.raises(TypeError, match=r"floating-point array, got int64; give x.astype\(float\)"):
+    with pytest.raises(TypeError, match=r"floating-point array, got int64; pass x.astype\(float\)"):
         gradient_check.eval_numerical_gradient(np.sum, np.arange(3), verbose=False)
 
 
@@ -242,7 +242,7 @@ def test_models_are_read_if_they_are_data(tmp_path, capsys):
     models = data_utils.load_models(tmp_path)
     assert list(models) == ["plain"] and np.array_equal(models["plain"]["W1"], weights)
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 2 and printed[0].startswith("hostile is left out:") and "run" not in printed
+    assert len(printed) == 2 and printed[0].startswith("hostile is skipped:") and "run" not in printed
 
 
 def test_imagenet_val(tmp_path, monkeypatch):

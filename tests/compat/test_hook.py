@@ -109,9 +109,9 @@ def test_after_the_first_import(folder, notebook, capsys):
 def test_a_cache_from_before_the_install_is_refused_in_words(folder, notebook):
     forward, _, backward = assignment.CONV.partition("naive, fast =")
     notebook.run(assignment.IMPORTS, forward)
-    with pytest.warns(UserWarning, match="run cells again whose results go on to a backward pass"):
+    with pytest.warns(UserWarning, match="rerun the cells whose results are used in a backward pass"):
         compat.install()
-    with pytest.raises(TypeError, match="come in pairs"):
+    with pytest.raises(TypeError, match="functions in pairs"):
         notebook.run("naive, fast =" + backward)
 
 
@@ -246,7 +246,7 @@ def test_reloading(folder, notebook):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"package": "assignment2/cs231n"}, ValueError, "'assignment2/cs231n' is not a package as it is imported"),
+        ({"package": "assignment2/cs231n"}, ValueError, "'assignment2/cs231n' is not a package name"),
         ({"package": ""}, ValueError, "not a package"),
         ({"package": ["cs231n", 3]}, TypeError, "must be a string or several, got 3"),
         ({"package": 3}, TypeError, "must be a string or several, got 3"),

@@ -131,7 +131,7 @@ def test_a_view_outside_its_array_is_refused(shape, strides, offset):
         lambda: needle.ewise_setitem(big, a, shape, strides, offset),
         lambda: needle.scalar_setitem(big.size, 1.0, a, shape, strides, offset),
     ):
-        with pytest.raises(ValueError, match="does not lie within an array of 24 elements"):
+        with pytest.raises(ValueError, match="exceeds an array of 24 elements"):
             call()
 
 
@@ -275,5 +275,5 @@ def test_install_serves_the_extension(monkeypatch, tmp_path):
 def test_install_after_the_import_is_refused(monkeypatch):
     for name in ("old_needle", "old_needle.backend_ndarray"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    with pytest.raises(ImportError, match="before it"):
+    with pytest.raises(ImportError, match="is already imported; restart Python"):
         needle.install("old_needle")

@@ -118,7 +118,7 @@ def test_a_file_that_was_changed_since_is_never_overwritten(folder, capsys, name
     patch.patch(package)
     (package / name).write_bytes(b"work of a night")
     assert main(["course", "status", str(folder)]) == 0
-    assert name == SO or f"{name}: changed since" in capsys.readouterr().out
+    assert name == SO or f"{name}: changed after the patch" in capsys.readouterr().out
     assert patch.patch(package).left == ([] if name == SO else [name])
     for _ in range(2):
         assert main(["course", "unpatch", str(folder)]) == 1
@@ -213,11 +213,11 @@ def test_lost_and_damaged_manifests(folder, capsys):
     for damaged in ("{", "[]", json.dumps({"level": 2}), text.replace('"fast_layers.py"', '"../../fast_layers.py"')):
         manifest.write_text(damaged)
         assert main(["course", "unpatch", str(folder)]) == 2
-        assert "manifest.json is damaged; the originals lie beside it" in capsys.readouterr().err
+        assert "manifest.json is damaged; the originals are beside it" in capsys.readouterr().err
     manifest.unlink()
     for action in ("patch", "unpatch"):
         assert main(["course", action, str(folder)]) == 2
-        assert "fastnet's already, but no manifest says what was there" in capsys.readouterr().err
+        assert "already fastnet's, but there is no manifest of the originals" in capsys.readouterr().err
     assert (package / patch.STORE / "fast_layers.py").read_bytes() == given
     manifest.write_text(text)
     (package / patch.STORE / "fast_layers.py").write_bytes(b"")
@@ -236,7 +236,7 @@ def test_a_store_without_a_manifest_is_kept_if_it_holds_more_than_copies(folder,
     before = everything(folder)
     for action in ("patch", "unpatch"):
         assert main(["course", action, str(folder)]) == 2
-        assert "is no copy of a file in" in capsys.readouterr().err
+        assert "is not a copy of a file in" in capsys.readouterr().err
     assert everything(folder) == before
 
 
@@ -280,7 +280,7 @@ def test_which_packages_are_found(tmp_path, capsys):
 def test_status(folder, capsys):
     assert main(["course", "status", str(folder)]) == 0
     printed = capsys.readouterr().out
-    assert str(folder / "cs231n") in printed and "as the course gave it, no shims" in printed
+    assert str(folder / "cs231n") in printed and "original files, no shims" in printed
     assert f"{SO}: built for this Python" in printed and f"{STALE}: built for another Python" in printed
     assert "stands in for:" in printed and "future" in printed
     patch.patch(folder / "cs231n")

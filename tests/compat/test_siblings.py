@@ -142,7 +142,7 @@ def test_csci566_convolution(stride, pad, kernel):
     np.testing.assert_array_equal(layer.backward(last(dy)), last(dx))
     np.testing.assert_array_equal(layer.grads["conv1_w"], filters_last(dw))
     np.testing.assert_array_equal(layer.grads["conv1_b"], db)
-    with pytest.raises(ValueError, match="forward before it"):
+    with pytest.raises(ValueError, match="call forward before backward"):
         layer.backward(last(dy))
 
 
@@ -183,7 +183,7 @@ def test_cs7643_convolution(stride, pad, kernel):
 def test_cs7643_pooling():
     x, y, dy = pool_case(3, 2)
     layer = cs7643.MaxPooling(3, 2)
-    with pytest.raises(ValueError, match="forward before it"):
+    with pytest.raises(ValueError, match="call forward before backward"):
         layer.backward(dy)
     np.testing.assert_array_equal(layer.forward(x), y)
     before = x.copy()
@@ -228,7 +228,7 @@ def test_mytorch_conv1d(stride, pad, kernel):
 
 def test_mytorch_backward_needs_a_forward():
     for layer in (mytorch.Conv1d_stride1(3, 4, 3), mytorch.Conv2d_stride1(3, 4, 3)):
-        with pytest.raises(ValueError, match="stride1: backward needs a call of forward before it"):
+        with pytest.raises(ValueError, match="stride1: call forward before backward"):
             layer.backward(np.ones((2, 4, 6)))
 
 

@@ -1,16 +1,16 @@
-"""Check a student's functions: right or not, how wrong, the likely cause, fast enough or not.
+"""Check a student's functions: correctness, size of the error, likely cause, and speed.
 
 >>> from fastnet.compat import check
 >>> check.conv_forward(conv_forward_naive)            # a function, in a notebook
 >>> check.run("assignment2/cs231n/layers.py")         # all functions of a file, a folder or a module
 >>> check.run("cs231n").save("results/results.json")  # for Gradescope
 
-Each function is compared with plain float64 loops or formulae that share no code with fastnet's kernels, on several
-shapes of the course.  It runs in a process of its own, so that an endless loop, a crash or ``sys.exit`` ends nothing
-else, and the caller's random numbers stay where they are.  Time limits are multiples of what the loops take on the same
+Each function is compared with plain float64 loops or formulas that share no code with fastnet's kernels, on several of
+the course's shapes.  It runs in a separate process, so an endless loop, a crash or ``sys.exit`` affects nothing else,
+and the caller's random state does not change.  Time limits are multiples of the time that the loops take on the same
 machine.
 
-This finds mistakes, not malice: the process may do whatever its user may.
+The checks detect mistakes, not malice: the process has all permissions of its user.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ def run(
     module : path, module or dict
         A file or an assignment's folder is imported only in the processes that run its functions.
     names : sequence of str, optional
-        Functions that must be there, such as "conv_forward_naive" or "KNearestNeighbor.predict_labels"; default: all
-        known ones that are.
+        Required functions, such as "conv_forward_naive" or "KNearestNeighbor.predict_labels"; default: all known
+        functions that the module has.
     points : dict of str to float, optional
-        What a function is worth; default 1.
+        The points for each function; default 1.
     drop_p : bool
-        Whether dropout's p is the probability to drop (2016, 2017, CS182) or to keep (since 2018).
+        Whether dropout's p is the probability of dropping (2016, 2017, CS182) or of keeping an element (since 2018).
     l2 : float
         The factor of reg * sum(W * W) in losses of linear classifiers: 1, or 0.5 in 2015 and 2016.
     limit : float, optional
-        Seconds beyond which a function is slow; default: a multiple of what plain loops take on this machine.
+        Seconds above which a function counts as slow; default: a multiple of the time of plain loops on this machine.
     timeout : float, optional
-        Seconds after which a call is stopped; default: 10, or three times the limit.
+        Seconds after which a call is stopped; default: 10 or three times the limit, whichever is larger.
 
     Returns
     -------
@@ -64,9 +64,11 @@ def run(
     Raises
     ------
     ValueError
-        A name that there is no check for.
-    FileNotFoundError, TypeError
-        No such file; something else than a path, module or dict.
+        If there is no check for one of `names` or `points`.
+    FileNotFoundError
+        If `module` is a path and there is no such file.
+    TypeError
+        If `module` is not a path, module or dict.
     """
     unknown = sorted({*(names or ()), *(points or {})} - set(FUNCTIONS))
     if unknown:
@@ -111,7 +113,7 @@ def _checker(task) -> Callable[..., Result]:
         timeout: float | None = None,
     ) -> Result:
         if not callable(function):
-            raise TypeError(f"check.{task.name}: give the function itself, got {type(function).__name__}")
+            raise TypeError(f"check.{task.name}: pass the function itself, got {type(function).__name__}")
         name = getattr(function, "__name__", "")
         name = name if name in task.functions else next(iter(task.functions))
         functions = {name: function} | ({} if forward is None else {forward_name(name): forward})
@@ -125,7 +127,7 @@ def _checker(task) -> Callable[..., Result]:
     function : callable
         Returns {task.returns}.
     forward : callable, optional
-        For a backward function: the forward function that makes its cache; default: the cache that the course
+        For a backward function, the forward function that creates its cache; default: the cache that the course
         describes.
     drop_p, l2, limit, timeout
         As for :func:`run`.

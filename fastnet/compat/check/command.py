@@ -9,29 +9,29 @@ from fastnet.compat import check
 
 __all__ = ["main"]
 
-_EPILOG = """exit status: 0 when every function is right, 1 when one is not, 2 for a mistake on the command line
+_EPILOG = """exit status: 0 if every function is right, 1 if one is not, 2 for a usage error
 
 examples:
   python -m fastnet.compat check assignment2/cs231n                    the functions of a folder that students write
   python -m fastnet.compat check cs231n/layers.py --names conv_forward_naive,conv_backward_naive
-  python -m fastnet.compat check deeplearning/layers.py --drop-p       CS182, CS231n in 2016 and 2017: p is dropped
+  python -m fastnet.compat check deeplearning/layers.py --drop-p       for CS182, and CS231n in 2016 and 2017
   python -m fastnet.compat check cs231n --json /autograder/results/results.json
 """
 
 
 def main(argv: list[str]) -> int:
-    """Run a command line; the exit status."""
+    """Run a command line and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m fastnet.compat check",
-        description="Check a student's functions: right or not, how wrong, the likely cause, fast enough or not.",
+        description="Check a student's functions: correctness, size of the error, likely cause, and speed.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("path", help="a file such as cs231n/layers.py, or the folder that holds layers.py")
-    parser.add_argument("--names", help="functions that must be there, with commas (default: all that are)")
+    parser.add_argument("--names", help="required functions, separated by commas (default: all known ones)")
     parser.add_argument("--json", metavar="FILE", help="write Gradescope's results.json")
-    parser.add_argument("--drop-p", action="store_true", help="dropout's p is the probability to drop, not to keep")
+    parser.add_argument("--drop-p", action="store_true", help="dropout's p is the probability of dropping")
     parser.add_argument("--l2", type=float, default=1.0, help="factor of reg * sum(W * W); 0.5 in 2015 and 2016")
     parser.add_argument("--timeout", type=float, help="seconds after which a call is stopped (default: 10, or more)")
     args = parser.parse_args(argv)

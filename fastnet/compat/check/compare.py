@@ -1,4 +1,4 @@
-"""A student's numbers against the right ones: how wrong, where, and the likely cause."""
+"""Compare a student's results with the right ones: the size of the error, its position, and the likely cause."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Case", "explain", "rel_error", "wrong"]
 
 
 class Case(NamedTuple):
-    """One output of one example: the example, what is right, what came (None: no numbers), and its type's name."""
+    """One output of one example: the example, the right value, the student's (None if not numeric), and its type."""
 
     g: object
     right: np.ndarray
@@ -23,9 +23,9 @@ class Case(NamedTuple):
 
 
 def rel_error(x, y) -> float:
-    """The course's largest |x - y| / max(1e-8, |x| + |y|); numbers below a millionth of the largest count as that.
+    """The course's relative error, the maximum of |x - y| / max(1e-8, |x| + |y|), infinite if only one is finite.
 
-    Infinite where only one of them is finite.
+    The denominator is at least a millionth of the largest |y|.
     """
     return float(np.max(_errors(x, y), initial=0.0))
 
@@ -40,25 +40,25 @@ def _errors(x, y) -> np.ndarray:
 
 
 def wrong(case: Case, tolerance: float) -> str:
-    """What is wrong with an output, "" if nothing is."""
+    """What is wrong with an output; "" if nothing is."""
     right, got = case.right, case.got
     if got is None:
         what = "an ndarray of real numbers" if right.ndim else "a number"
         return (
-            "it is None: not written yet?" if case.type == "NoneType" else f"it is of type {case.type}, expected {what}"
+            "it is None: not written yet?" if case.type == "NoneType" else f"it has type {case.type}, expected {what}"
         )
     if got.shape != right.shape:
         return f"it has shape {got.shape}, expected {right.shape}"
     if right.ndim and case.type != "ndarray":
-        return f"it is of type {case.type}, expected an ndarray"
+        return f"it has type {case.type}, expected an ndarray"
     bad = ~np.isfinite(got) if got.dtype.kind == "f" else np.zeros(got.shape, bool)
     if bad.any():
         what = "NaN" if np.isnan(got).any() else "infinite"
-        return f"it is {what}" if not got.ndim else f"it is {what} in {int(bad.sum())} of {got.size} places"
+        return f"it is {what}" if not got.ndim else f"it is {what} in {int(bad.sum())} of {got.size} elements"
     if rel_error(got, right) > tolerance:
         return _where(got, right, tolerance)
     if right.ndim and right.dtype == np.float64 and got.dtype != np.float64:
-        return f"it has dtype {got.dtype}, expected float64 as its inputs have"
+        return f"it has dtype {got.dtype}, expected float64 like its inputs"
     return ""
 
 
@@ -69,13 +69,13 @@ def _where(got, right, tolerance: float) -> str:
     at = tuple(int(i[0]) for i in np.nonzero(off))
     border = right.ndim == 4 and min(right.shape[2:]) > 2 and not off[:, :, 1:-1, 1:-1].any()
     return (
-        f"{int(off.sum())} of {off.size} numbers are wrong{', all at the border' if border else ''}, "
+        f"{int(off.sum())} of {off.size} elements are wrong{', all at the border' if border else ''}, "
         f"the first at {list(at)}: {got[at]:.6g}, expected {right[at]:.6g}"
     )
 
 
 def explain(task: Task, output: str, cases: Sequence[Case]) -> str:
-    """The sentence whose mistake explains all of these wrong answers; "" if there is none."""
+    """The description of the mistake that explains all of these wrong answers; "" if there is none."""
     if any(case.got is None for case in cases):
         return ""
     mistakes = [
@@ -93,7 +93,7 @@ def explain(task: Task, output: str, cases: Sequence[Case]) -> str:
 
 
 def _equals(case: Case, mistake, tolerance: float) -> bool:
-    """Whether the answer is this mistake; one that gives the right answer here explains nothing."""
+    """Whether the answer equals this mistake's result, unless that happens to be right in this example."""
     mistake = np.asarray(mistake, np.float64)
     if mistake.shape != case.got.shape:
         return False

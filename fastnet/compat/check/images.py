@@ -38,7 +38,7 @@ def _conv_gradients(g):
 
 
 def _named(name):
-    """The course's names of a function: the naive one, and the fast ones."""
+    """The course's names for a function, naive and fast, with their time limits."""
     return {f"{name}_naive": LOOPS, f"{name}_fast": FAST, f"{name}_im2col": FAST, f"{name}_strides": FAST}
 
 

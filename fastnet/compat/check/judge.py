@@ -1,4 +1,4 @@
-"""From a student's answers to a verdict."""
+"""Turn a student's answers into a verdict."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from fastnet.compat.check.tasks import FUNCTIONS, TASKS
 
 __all__ = ["check"]
 
-SLOW, CHANGES = 0.5, 0.75  # of the points, for what is right otherwise
-_LEAST = {True: 0.1, False: 0.005}  # seconds that nothing needs to be faster than: functions with loops, without
+SLOW, CHANGES = 0.5, 0.75  # the share of the points for otherwise right functions
+_LEAST = {True: 0.1, False: 0.005}  # minimum time limits in seconds, with and without loops
 _TIMEOUT = 10.0
 
 
 class _Reference(NamedTuple):
-    """The oracle's examples and outputs, and the seconds that the last example takes it here."""
+    """The oracle's examples and outputs, and its time for the last example on this machine, in seconds."""
 
     examples: list
     rights: list[list[np.ndarray]]
@@ -44,14 +44,14 @@ def _reference(task_name: str, options: Options) -> _Reference:
 
 
 def check(source: Source, name: str, points: float, options: Options, limit: float | None, timeout: float | None):
-    """The result of the function `name`, which is there.
+    """The result of the function `name`, which must exist.
 
     Parameters
     ----------
     limit : float, optional
-        Seconds beyond which it is slow; default: a multiple of what plain loops take here.
+        Seconds above which it counts as slow; default: a multiple of the time of plain loops on this machine.
     timeout : float, optional
-        Seconds after which it is stopped; default: 10, or three times the limit.
+        Seconds after which it is stopped; default: 10 or three times the limit, whichever is larger.
     """
     task = FUNCTIONS[name]
     reference = _reference(task.name, options)
@@ -83,7 +83,7 @@ def check(source: Source, name: str, points: float, options: Options, limit: flo
 
 
 def _outputs(task, reference: _Reference, answers: Sequence[Answer]) -> dict[str, list[Case]]:
-    """What was returned for each output, example by example."""
+    """The returned values of each output, by example."""
     return {
         output: [
             Case(g, rights[i], answer.outputs[i], answer.meta["types"][i])
@@ -99,14 +99,14 @@ def _comparable(case: Case) -> bool:
 
 
 def _sentence(task, output: str, cases: Sequence[Case]) -> str:
-    """What is wrong with an output, "" if nothing is."""
+    """What is wrong with an output; "" if nothing is."""
     failing = [case for case in cases if wrong(case, task.tolerance)]
     if not failing:
         return ""
     cause, first = explain(task, output, failing), wrong(failing[0], task.tolerance)
     sentence = cause or first
     if first.startswith(("it is NaN", "it is infinite")) and not cause:
-        sentence += " (a logarithm or division of 0? an exp of large numbers: subtract the largest first?)"
+        sentence += " (log(0) or a division by 0? exp of a large number: subtract the maximum first?)"
     if len(failing) < len(cases):
         example = next(i for i, case in enumerate(cases) if case is failing[0])
         sentence += f" (not in all examples; first in {task.examples[example].label})"
@@ -114,7 +114,7 @@ def _sentence(task, output: str, cases: Sequence[Case]) -> str:
 
 
 def _wrong(task, sentences: Sequence[str]) -> str:
-    """Outputs with the same fault in one sentence."""
+    """All faults in words; outputs with the same fault are listed together."""
     together: dict[str, list[str]] = {}
     for output, sentence in zip(task.outputs, sentences, strict=True):
         if sentence:
@@ -123,7 +123,7 @@ def _wrong(task, sentences: Sequence[str]) -> str:
 
 
 def _stopped(task, answer: Answer, label: str) -> tuple[str, str]:
-    """Verdict and words for an example that gave no outputs."""
+    """Verdict and description for an example without outputs."""
     meta = answer.meta
     if answer.kind == "structure":
         return "wrong", f"it returns {meta['got']}, expected ({task.returns}) ({label})"
@@ -137,14 +137,14 @@ def _stopped(task, answer: Answer, label: str) -> tuple[str, str]:
 
 
 def _right(task, answers: Sequence[Answer], seconds: float, limit: float, factor: float) -> tuple[str, str, float]:
-    """(verdict, words, part of the points) for right outputs."""
+    """(verdict, description, share of the points) for right outputs."""
     verdict, words, credit = "right", [], 1.0
     changed = sorted({name for answer in answers for name in answer.meta["changed"]})
     if changed:
         verdict, credit = "changes", credit * CHANGES
-        words.append(f"it changes {', '.join(changed)} in place, which others may still need")
+        words.append(f"it changes {', '.join(changed)} in place, which its caller may still need")
     if seconds > limit:
         verdict, credit = "slow", credit * SLOW
-        loops = ": is there a loop left?" if factor <= VECTORIZED else ""
-        words.append(f"slow: {seconds:.2g} s, of at most {limit:.2g} s on this machine{loops}")
+        loops = ": is there still a loop?" if factor <= VECTORIZED else ""
+        words.append(f"slow: {seconds:.2g} s, expected at most {limit:.2g} s on this machine{loops}")
     return verdict, ", but ".join(["right", *words]), credit

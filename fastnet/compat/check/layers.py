@@ -1,4 +1,4 @@
-"""Tasks: layers on vectors and every normalisation."""
+"""Tasks: fully connected layers, ReLU, dropout, and all normalisations."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _dropout_rest(returned, args, g):
 
 
 def _dropout_rates(returned, args, g):
-    """The fraction of zeros, and what the others were multiplied by."""
+    """The fraction of zeros, and the factor of the other elements."""
     out = returned[0]
     if np.shape(out) != g.x.shape or np.asarray(out).dtype.kind not in "fiu":
         return out, out
@@ -97,7 +97,7 @@ def _dropout_rates(returned, args, g):
 
 def _dropout_arguments(g, forward):
     returned = forward(np.ones(g.x.shape), dict(g.dropout_param))
-    if returned is None:  # the course's cache, with a mask that holds the division by the probability
+    if returned is None:  # the course's cache, whose mask includes the division by p
         keep = np.random.default_rng(8).random(g.x.shape) < g.keep
         g.mask = keep / g.keep if g.dropout_param["mode"] == "train" else None
         return g.dout, (dict(g.dropout_param), g.mask)
@@ -133,7 +133,7 @@ DROPOUT = [
 
 
 def _bn(seed, x, mode, **settings):
-    """Batch normalisation's arrays; with settings there are running statistics, too."""
+    """Batch normalisation's arrays, including running statistics if there are settings."""
     C = x[1]
     label = ", ".join([f"x {x}, {mode}", *(f"{name} {value}" for name, value in settings.items())])
 

@@ -35,7 +35,7 @@ def _loss(name, right, loss, dx):
 
 
 def _linear(seed, N, D, C, offset=0.0):
-    """`offset` is added to all scores."""
+    """A linear classifier's arrays, with `offset` added to all scores."""
     label = f"X {N, D}, W {D, C}" + (f", all scores near {offset:g}" if offset else "")
 
     def more(g, rng, options):
@@ -66,7 +66,7 @@ def _linear_loss(name, right, sentences):
 
 
 def _rule(name, right, names, state, outputs, examples):
-    """A rule whose config calls the oracle's numbers `names`; `state` are those that it writes back."""
+    """A task for a rule; `names` maps the oracle's arguments to config's keys, and `state` lists those written back."""
 
     def arguments(g, forward):
         return g.w, g.dw, {names[key]: np.copy(value)[()] for key, value in g.numbers.items() if key not in g.absent}
@@ -85,12 +85,12 @@ def _rule(name, right, names, state, outputs, examples):
 
 
 def _step(seed, state, **numbers):
-    """An update of w (4, 5); `state` names arrays that are random, or absent from config and so zero."""
+    """An update of w (4, 5); `state` says for each array whether it is random, or absent from config and thus zero."""
     given = [key for key, there in state.items() if there]
 
     def more(g, rng, options):
         arrays = {key: rng.uniform(0.1, 1, (4, 5)) if there else np.zeros((4, 5)) for key, there in state.items()}
-        # a config without state has no count of steps either
+        # a config without state has no step count either
         absent = [] if given or not state else [*state, *(["t"] if "t" in numbers else [])]
         return {"numbers": {**numbers, **arrays}, "absent": absent}
 
@@ -141,7 +141,7 @@ RULES = [
 def _points(seed, trains, tests, D):
     shapes = {"X": (trains, D), "tests": (tests, D)}
     return example(
-        f"{tests} tests, {trains} training examples, {D} numbers each",
+        f"{tests} test and {trains} training examples with {D} features",
         seed,
         shapes,
         lambda g, rng, _: {"y": rng.integers(0, 5, trains)},

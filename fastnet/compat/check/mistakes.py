@@ -1,7 +1,7 @@
-"""What goes wrong: for each output of each task, sentences, and what a function that deserves them would return.
+"""Typical mistakes: for each output of each task, descriptions, and the results that such mistakes produce.
 
-A wrong answer is compared with these; the sentence of the one that it equals is the likely cause.  Each function takes
-the example `g` (:mod:`fastnet.compat.check.tasks`).  Those of normalisations are in
+A wrong answer is compared with these results; the description of the matching one is the likely cause.  Each function
+takes the example `g` (:mod:`fastnet.compat.check.tasks`).  The mistakes in normalisations are in
 :mod:`fastnet.compat.check.norm_mistakes`.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnet.compat.check import oracle as o
 
-# ---------------------------------------------------------------- any output: from the right answer and the example
+# ---------------------------------------------------------------- any output: functions of the right answer and g
 
 
 def _count(g) -> int:
@@ -26,7 +26,7 @@ ANY = {
     "it is twice as large as it should be": lambda right, g: 2 * right,
     "it is half as large as it should be": lambda right, g: right / 2,
     "it is transposed": lambda right, g: right.T,
-    "it has further axes of length 1": lambda right, g: right.reshape((*right.shape, 1)),
+    "it has an extra axis of length 1": lambda right, g: right.reshape((*right.shape, 1)),
     "it is one row: summed with keepdims": lambda right, g: right.reshape((1, *right.shape)),
 }
 
@@ -49,7 +49,7 @@ def _flip(w):
 
 
 def _overwritten_dx(g):
-    """Each window replaces what earlier ones left."""
+    """dx where each window overwrites the contributions of earlier ones."""
     stride, pad = g.conv_param["stride"], g.conv_param["pad"]
     wide = np.zeros(o.padded(g.x, pad).shape)
     for n, k, p, q in np.ndindex(g.dout.shape):
@@ -59,12 +59,12 @@ def _overwritten_dx(g):
 
 
 def _dw_of(g, images):
-    """dw from some of the images alone."""
+    """dw of only some of the images."""
     return o.conv_backward(g.dout[images], g.x[images], g.w, g.conv_param["stride"], g.conv_param["pad"])[1]
 
 
 def _last_dw(g):
-    """dw from the last window of the last image."""
+    """dw of only the last window of the last image."""
     alone = np.zeros(g.dout.shape)
     alone[-1, :, -1, -1] = g.dout[-1, :, -1, -1]
     return o.conv_backward(alone, g.x, g.w, g.conv_param["stride"], g.conv_param["pad"])[1]
@@ -107,7 +107,7 @@ def _pooled(g, choose, **changes):
 
 
 def _pool_back(g, share, add=True):
-    """The gradient where each window's pixels get ``share(window)`` of it."""
+    """The gradient if each window's pixels receive ``share(window)`` of it."""
     (R, S), stride, dx = _kernel(g), g.pool_param["stride"], np.zeros(g.x.shape)
     for n, c, p, q in np.ndindex(g.dout.shape):
         at = n, c, slice(p * stride, p * stride + R), slice(q * stride, q * stride + S)
@@ -149,7 +149,7 @@ RELU_BACKWARD = {
 
 
 def _svm_dx(g, own):
-    """The gradient with its entries of the right class replaced."""
+    """The gradient with the entries of the right class replaced."""
     _, dx = o.svm_loss(g.x, g.y)
     dx[np.arange(len(dx)), g.y] = own
     return dx
@@ -181,7 +181,7 @@ SOFTMAX_DX = {
 
 
 def linear(loss, of_loss, of_gradient):
-    """(loss, dW) of a linear classifier: the sentences of its scores' loss and gradient, and regularisation's."""
+    """The mistakes in loss and dW of a linear classifier: those of its scores' loss, and those of regularisation."""
 
     def of(g, l2):
         return o.linear_loss(loss, g.W, g.X, g.y, g.reg, l2)
@@ -217,7 +217,7 @@ def linear(loss, of_loss, of_gradient):
 
 
 class _Scores:
-    """A linear classifier's example as the example of a loss of scores."""
+    """Turns a linear classifier's example into one for a loss of scores."""
 
     def __init__(self, g):
         self.x, self.y = g.X @ g.W, g.y
@@ -227,7 +227,7 @@ class _Scores:
 
 
 def _rule(rule, which, **changes):
-    """What a rule makes of the example with some numbers changed."""
+    """The result of a rule with some arguments changed."""
     return lambda g: rule(g.w, g.dw, **{**g.numbers, **{key: change(g) for key, change in changes.items()}})[which]
 
 

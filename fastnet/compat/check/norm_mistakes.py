@@ -1,7 +1,7 @@
-"""What goes wrong in normalisations: the part of :mod:`fastnet.compat.check.mistakes` about means and variances.
+"""Typical mistakes in normalisations, as in :mod:`fastnet.compat.check.mistakes`.
 
-Layer, group and spatial batch normalisation are the same arithmetic on another view of x: `view(g, array)` gives a
-matrix, `axis` is the one that is averaged over, `back(g, matrix)` returns to x's shape.
+Layer, group and spatial batch normalisation are the same arithmetic on different views of x: `view(g, array)` is a
+matrix, `axis` the axis of its means, and `back(g, matrix)` has x's shape again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fastnet.compat.check import oracle as o
 
 
 def _channels(g, gamma):
-    """gamma or beta so that it fits x."""
+    """gamma or beta in a shape that broadcasts with x."""
     return gamma[:, None, None] if g.x.ndim == 4 and np.ndim(gamma) == 1 else gamma
 
 
@@ -21,14 +21,14 @@ def _eps(g):
 
 
 def _hat(x, axis, eps, ddof=0, root=True, outside=False, centred=True):
-    """x normalised over `axis`, wrongly if asked."""
+    """x normalised over `axis`, with the mistakes that the other arguments select."""
     var = x.var(axis=axis, keepdims=True, ddof=ddof)
     std = np.sqrt(var) + eps if outside else np.sqrt(var + eps) if root else var + eps
     return (x - x.mean(axis=axis, keepdims=True) * centred) / std
 
 
 def _forward(view, axis, back, right):
-    """Sentences for `out`; `right(g, gamma, beta)` is the right one."""
+    """Mistakes in `out`; `right(g, gamma, beta)` is the right result."""
 
     def wrong(**how):
         def out(g):
@@ -54,12 +54,12 @@ def _forward(view, axis, back, right):
 
 
 def _other_axis(sentence, hat):
-    """A sentence for `out` when `hat(g)`, in x's shape, was normalised over other axes."""
+    """The mistake that `out` is computed from `hat(g)`, which is x normalised over other axes."""
     return {sentence: lambda g: _channels(g, g.gamma) * hat(g) + _channels(g, g.beta)}
 
 
 def _dx(view, axis, back):
-    """Sentences for `dx`."""
+    """Mistakes in `dx`."""
 
     def mean(array):
         return array.mean(axis=axis, keepdims=True)
@@ -81,7 +81,7 @@ def _dx(view, axis, back):
 
 
 def _sums(g, array):
-    """Summed as the gradients of gamma and beta are."""
+    """Sum over the same axes as the gradients of gamma and beta."""
     return array.sum(axis=0) if g.x.ndim == 2 else array.sum(axis=(0, 2, 3), keepdims=g.gamma.ndim == 4)
 
 
@@ -98,7 +98,7 @@ def _batchnorm(g):
 
 
 def _bn(g, which=0, gamma=None, beta=None, **changes):
-    """The right answer for other parameters."""
+    """The right result for other parameters."""
     scale, shift = g.gamma if gamma is None else gamma, g.beta if beta is None else beta
     return _batchnorm(g)(g.x, scale, shift, {**g.bn_param, **changes})[which]
 

@@ -1,7 +1,7 @@
-"""What is right: the course's functions in plain float64 NumPy, sharing no code with fastnet's kernels.
+"""The expected results: the course's functions in plain float64 NumPy, sharing no code with fastnet's kernels.
 
-Convolution, pooling, losses and distances are the loops that an assignment describes, so their time on a machine is
-also what a straightforward solution takes there.
+Convolution, pooling, losses and distances are the loops that an assignment describes, so they take as long as a
+straightforward solution on the same machine.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def groupnorm_backward(dout, x, gamma, G, eps=1e-5):
 
 
 def _windows(out_shape, kernel, stride):
-    """(n, k, p, q) and the rows and columns of the window there, for every output."""
+    """Yield (n, k, p, q) and the rows and columns of its window, for every output."""
     for n, k, p, q in np.ndindex(*out_shape):
         yield (n, k, p, q), slice(p * stride, p * stride + kernel[0]), slice(q * stride, q * stride + kernel[1])
 
@@ -132,7 +132,7 @@ def conv(x, w, b, stride, pad):
 
 
 def conv_backward(dout, x, w, stride, pad):
-    """(dx with its padding, dw, db)."""
+    """(dx including the padding, dw, db)."""
     wide, dw, db = padded(x, pad), np.zeros(w.shape), np.zeros(len(w))
     dwide = np.zeros(wide.shape)
     for (n, k, p, q), h, v in _windows(dout.shape, w.shape[2:], stride):
@@ -143,7 +143,7 @@ def conv_backward(dout, x, w, stride, pad):
 
 
 def cut(dwide, pad):
-    """Without the padding."""
+    """Remove the padding."""
     return dwide[:, :, pad : dwide.shape[2] - pad, pad : dwide.shape[3] - pad]
 
 
@@ -187,7 +187,7 @@ def softmax(x):
 
 
 def softmax_loss(x, y):
-    """The mean over examples of -log softmax(x)_y, and its gradient."""
+    """The mean of -log softmax(x)_y over examples, and its gradient."""
     loss, dx = 0.0, np.zeros(x.shape)
     for i in range(len(x)):
         shifted = x[i] - x[i].max()
@@ -198,7 +198,7 @@ def softmax_loss(x, y):
 
 
 def linear_loss(loss, W, X, y, reg, l2=1.0):
-    """A loss of scores X W plus l2 * reg * sum of W squared, and W's gradient: example by example, class by class."""
+    """The loss of scores X W plus l2 * reg * sum(W * W), and W's gradient, in loops over examples and classes."""
     scores = np.zeros((len(X), W.shape[1]))
     for i, j in np.ndindex(scores.shape):
         scores[i, j] = np.sum(X[i] * W[:, j])
@@ -209,7 +209,7 @@ def linear_loss(loss, W, X, y, reg, l2=1.0):
     return value + l2 * reg * np.sum(W * W), dW + 2 * l2 * reg * W
 
 
-# ---------------------------------------------------------------- update rules, each (next_w, state ...)
+# ---------------------------------------------------------------- update rules, which return (next_w, *state)
 
 
 def sgd(w, dw, lr):
@@ -235,7 +235,7 @@ def adam(w, dw, lr, beta1, beta2, eps, m, v, t):
 
 
 def distances(train, test):
-    """Euclidean distances, (tests, trains)."""
+    """Euclidean distances, (test examples, training examples)."""
     out = np.zeros((len(test), len(train)))
     for i, j in np.ndindex(out.shape):
         out[i, j] = np.sqrt(np.sum((test[i] - train[j]) ** 2))
@@ -243,7 +243,7 @@ def distances(train, test):
 
 
 def vote(dists, y, k):
-    """The commonest label of the k nearest; of equally common ones the smallest."""
+    """The most common label of the k nearest; the smallest in case of a tie."""
     labels = np.zeros(len(dists), int)
     for i, row in enumerate(dists):
         near = y[np.argsort(row, kind="stable")[:k]].tolist()

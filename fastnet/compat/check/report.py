@@ -1,4 +1,4 @@
-"""What a check found, for people and for Gradescope."""
+"""The results of checks, as a table and for Gradescope."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Report", "Result"]
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """What a function got.
+    """The result of checking a function.
 
     Attributes
     ----------
@@ -24,15 +24,15 @@ class Result:
         "right", "slow" or "changes" (right, but too slow, or changes its arguments), "wrong", "raises", "timeout",
         "crash", "unchecked" or "missing".
     words : str
-        The verdict in a sentence, with the likely cause.
+        A description of the verdict, with the likely cause.
     error : float or None
         The largest relative error.
     seconds, limit : float or None
-        The time of the largest example, and how long it may take on this machine.
+        The time for the largest example, and the time limit on this machine.
     score, points : float
-        Parts of `points` are given for parts that are right.
+        `score` is the share of `points` for those outputs that are right.
     details : str
-        The traceback, and the end of what the function printed.
+        The traceback, and the end of the function's printed output.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Report(Sequence[Result]):
 
     @property
     def points(self) -> float:
-        """The most that `score` can be."""
+        """The maximum of `score`."""
         return sum(result.points for result in self._results)
 
     def __str__(self) -> str:
@@ -129,6 +129,6 @@ class Report(Sequence[Result]):
         return {"score": round(self.score, 4), "visibility": "visible", "tests": tests}
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write Gradescope's ``results.json``, whole or not at all."""
+        """Write Gradescope's ``results.json`` atomically."""
         data = json.dumps(self.gradescope(), indent=2).encode()
         atomic_write(path, lambda file: file.write(data))

@@ -1,7 +1,7 @@
-"""A student's function in a process of its own: it may loop for ever, crash or exit.
+"""Run a student's function in a separate process, where it may loop forever, crash or exit.
 
-What comes back is JSON and plain arrays, never a pickle.  The child is a fork where that is safe (Linux), so that
-functions of a notebook need not be importable; elsewhere it is a fresh interpreter, and they must be.
+Results are returned as JSON and plain arrays, never as pickles.  The child process is forked where that is safe
+(Linux), so functions in a notebook need not be importable; elsewhere it is a fresh interpreter, and they must be.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = ["Answer", "Answers", "names_in", "run"]
 
 _METHOD = "fork" if sys.platform == "linux" else "spawn"
 _HERE = os.path.dirname(__file__)
-_IMPORT = 60.0  # seconds that a module may take to import
-_LOG, _LINES = 2000, 10  # bytes and lines of what was printed that are kept
-_FILE = 50 << 20  # bytes that a file written by the child may have: an endless loop may print
+_IMPORT = 60.0  # time limit for importing a module, in seconds
+_LOG, _LINES = 2000, 10  # how much printed output to keep, in bytes and lines
+_FILE = 50 << 20  # maximum size of files that the child writes, in bytes: an endless loop may print
 
 
 class Answer(NamedTuple):
-    """What became of one example.
+    """The outcome of one example.
 
-    `kind` is "returned", "structure", "raised", "unchecked", "timeout" or "crash"; `meta` says more, and whether it is
-    the `last`, because the process has ended.  `outputs` are arrays, None where something else than numbers came.
+    `kind` is "returned", "structure", "raised", "unchecked", "timeout" or "crash"; `meta` has details, and `last` if
+    the process has ended.  `outputs` are arrays, or None for values that are not numeric.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Answer(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """An answer for each example, up to the first that ended the process, and the end of what it printed."""
+    """An answer for each example, up to the first that ended the process, and the end of the printed output."""
 
     answers: list[Answer]
     printed: str
@@ -59,24 +59,24 @@ class Answers(NamedTuple):
 
 
 def _serve(connection, log: str, function, *args) -> None:
-    """Send what the generator ``function(*args)`` yields."""
+    """Send the answers that the generator ``function(*args)`` yields."""
     if hasattr(os, "setsid"):
         import resource
 
-        os.setsid()  # so that whatever it starts ends with it
+        os.setsid()  # so that its own child processes are killed with it
         resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-    file = open(log, "w", encoding="utf-8", errors="replace")  # noqa: SIM115  open as long as the process lives
+    file = open(log, "w", encoding="utf-8", errors="replace")  # noqa: SIM115  open until the process ends
     for descriptor in (1, 2):
         os.dup2(file.fileno(), descriptor)
     sys.stdout = sys.stderr = file
     faulthandler.enable(file)
-    warnings.simplefilter("default")  # the caller's filters may turn them into errors, or keep them
+    warnings.simplefilter("default")  # the caller's filters might raise or suppress them
     warnings.showwarning = lambda *warning, **_: print(warnings.formatwarning(*warning[:4]), end="")
     try:
         for answer in function(*args):
             file.flush()
             connection.send_bytes(_encode(answer))
-    except BaseException as error:  # SystemExit and KeyboardInterrupt of a student's too
+    except BaseException as error:  # includes SystemExit and KeyboardInterrupt
         connection.send_bytes(_encode(_raised(error, last=True)))
     with contextlib.suppress(OSError):
         file.flush()
@@ -123,7 +123,7 @@ def _array(value: Any) -> np.ndarray | None:
 
 
 def _examples(source: Source, name: str, options: Options, limit: float) -> Iterator[Answer]:
-    """Run every example; the last one up to three times while it comes near `limit` seconds: others use the machine."""
+    """Run every example; repeat the last one up to twice if it takes about `limit` seconds: others use the machine."""
     functions, task = source.load(), FUNCTIONS[name]
     yield Answer("loaded", {})
     for i, example in enumerate(task.examples):
@@ -173,7 +173,7 @@ def _example(functions, task: Task, name: str, example, options: Options) -> Ans
     changed = [key for key in changed if key not in task.may_change]
     try:
         outputs = task.results(tuple(returned) if count > 1 else (returned,), args, g)
-    except (TypeError, AttributeError, ValueError):  # a config that is no dict, say
+    except (TypeError, AttributeError, ValueError):  # such as a config that is not a dict
         return Answer("structure", {"got": f"({', '.join(type(part).__name__ for part in returned)})"})
     meta = {"seconds": seconds, "changed": changed, "types": list(map(_type, outputs))}
     return Answer("returned", meta, list(map(_array, outputs)))
@@ -193,7 +193,7 @@ def run(source: Source, name: str, options: Options, limit: float, timeout: floa
     Raises
     ------
     TypeError
-        Where the child is no fork: a function that cannot be imported.
+        If a function cannot be imported, where the child process is not forked.
     """
     if source.functions is not None:
         needed = {root for root in (name.partition(".")[0], forward_name(name)) if root in source.functions}
@@ -206,7 +206,7 @@ def run(source: Source, name: str, options: Options, limit: float, timeout: floa
 
 
 def names_in(source: Source) -> Answers:
-    """One answer of kind "names": the functions that there are; or why the module cannot be imported."""
+    """One answer of kind "names" with the available functions, or the reason why the module cannot be imported."""
     return _collect(1, _IMPORT, _names, source) if source.path else Answers(list(_names(source)), "")
 
 
@@ -217,13 +217,13 @@ def _check_importable(function) -> None:
         found = getattr(found, part, None)
     if found is not function:
         raise TypeError(
-            f"{'.'.join(path) or function!r} cannot be imported in another process, as checks on {sys.platform} need: "
-            "write it into a file and check that, for example check.run('cs231n/layers.py')"
+            f"{'.'.join(path) or function!r} cannot be imported in another process, which checks on {sys.platform} "
+            "require: write it to a file and check that, for example check.run('cs231n/layers.py')"
         )
 
 
 def _collect(count: int, timeout: float, function, *args) -> Answers:
-    """`count` answers, of which the first one comes after the import."""
+    """Collect up to `count` answers, of which the first follows the import."""
     context = multiprocessing.get_context(_METHOD)
     receiver, sender = context.Pipe(duplex=False)
     handle, log = tempfile.mkstemp(prefix="fastnet-check-", suffix=".log")
@@ -232,7 +232,7 @@ def _collect(count: int, timeout: float, function, *args) -> Answers:
     answers: list[Answer] = []
     try:
         with warnings.catch_warnings():
-            # the child of a process with threads: what it needs of them has handlers for a fork
+            # Python warns of forks in processes with threads; those that the child uses have fork handlers
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
         sender.close()
@@ -270,12 +270,12 @@ def _how(code: int | None) -> str:
 
 
 def _end(process) -> None:
-    """Kill the child and whatever it has started."""
+    """Kill the child and all its own child processes."""
     if process.pid is None:
         return
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getpgid(process.pid) == process.pid:  # not before its setsid: the group would be ours
+            if os.getpgid(process.pid) == process.pid:  # before its setsid, the group is still ours
                 os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.join()

@@ -1,4 +1,4 @@
-"""Where a student's functions come from: a dict, a module, or a file that only the child process imports."""
+"""The sources of a student's functions: a dict, a module, or a file that only the child process imports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastnet.compat import standins
 
 __all__ = ["Source", "sources"]
 
-# The files of an assignment in which students write functions that there are checks for.
+# The files of an assignment in which students write functions that can be checked.
 _FILES = (
     "classifiers/k_nearest_neighbor.py",
     "classifiers/linear_svm.py",
@@ -31,10 +31,10 @@ class Source(NamedTuple):
     path: str | None
 
     def load(self) -> Mapping[str, Any]:
-        """The functions by name; imports the path, with its package, whose relative imports work."""
+        """The functions by name; a path is imported as part of its package, so that relative imports work."""
         if self.path is None:
             return self.functions
-        standins.install()  # for what old assignments import
+        standins.install()  # for imports of old assignments
         file = Path(self.path).resolve()
         folder, parts = file.parent, [file.stem]
         while (folder / "__init__.py").is_file():
@@ -50,22 +50,22 @@ def sources(given: Any) -> list[Source]:
     Raises
     ------
     FileNotFoundError
-        A path where there is nothing, or a folder without an assignment's files.
+        If the path does not exist, or is a folder without an assignment's files.
     TypeError
-        Something else than a path, a module or a dict.
+        If `given` is not a path, a module or a dict.
     """
     if isinstance(given, ModuleType):
         return [Source(vars(given), None)]
     if isinstance(given, Mapping):
         return [Source(dict(given), None)]
     if not isinstance(given, (str, os.PathLike)):
-        raise TypeError(f"give a module, a dict of functions or a path, got {type(given).__name__}")
+        raise TypeError(f"expected a module, a dict of functions or a path, got {type(given).__name__}")
     path = Path(given)
     if path.is_file():
         return [Source(None, os.fspath(path))]
     if not path.is_dir():
-        raise FileNotFoundError(f"no file or folder {path}")
+        raise FileNotFoundError(f"no such file or folder: {path}")
     found = [path / name for name in _FILES if (path / name).is_file()]
     if not found:
-        raise FileNotFoundError(f"{path} has none of {', '.join(_FILES)}; give the folder that holds layers.py")
+        raise FileNotFoundError(f"{path} has none of {', '.join(_FILES)}; expected the folder that holds layers.py")
     return [Source(None, os.fspath(file)) for file in found]

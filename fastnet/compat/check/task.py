@@ -1,7 +1,6 @@
-"""A task: a function of the course, its examples, how it is called, and what is right.
+"""A task: a function of the course, its examples, its arguments, and its expected results.
 
-An example's arrays come from a seed, so that the process that runs the student's function makes the same ones by
-itself.
+An example's arrays are drawn from a seed, so that the process that runs the student's function can recreate them.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ import numpy as np
 
 __all__ = ["FAST", "LOOPS", "VECTORIZED", "Example", "Options", "Task", "Unchecked", "cache", "example", "first"]
 
-LOOPS, VECTORIZED, FAST = 10.0, 0.4, 0.2  # how long a function may take, as a multiple of plain loops' time
+LOOPS, VECTORIZED, FAST = 10.0, 0.4, 0.2  # time limits, as multiples of the time of plain loops
 
 
 class Options(NamedTuple):
-    """What differs between years; see :func:`fastnet.compat.check.run`."""
+    """Differences between years; see :func:`fastnet.compat.check.run`."""
 
     drop_p: bool = False
     l2: float = 1.0
 
 
 class Unchecked(Exception):
-    """A backward pass cannot be checked, because there is no forward pass that makes its cache."""
+    """Raised if a backward pass cannot be checked because no forward pass creates its cache."""
 
 
 class Example(NamedTuple):
-    """``make(options)`` gives the arrays, always the same and always new ones."""
+    """``make(options)`` returns new arrays, always with the same values."""
 
     label: str
     make: Callable[[Options], SimpleNamespace]
@@ -46,20 +45,20 @@ class Task(NamedTuple):
     examples : list of Example
         The last one is large enough to be timed.
     returns : str
-        What it returns; more than one thing is a tuple.
+        The names of the returned values, which are a tuple if there are several.
     outputs : dict of str to dict
-        What is compared, and the sentences of :mod:`fastnet.compat.check.mistakes` for each.
+        The outputs that are compared, each with its mistakes from :mod:`fastnet.compat.check.mistakes`.
     right : function
-        ``right(g)``: the outputs of example `g`, by the oracle.
+        ``right(g)`` returns the oracle's outputs for example `g`.
     arguments : function
-        ``arguments(g, forward)``: those of the function; ``forward(*args)`` is what the student's forward function
-        returns, or None where there is none.
+        ``arguments(g, forward)`` returns the function's arguments; ``forward(*args)`` is the result of the student's
+        forward function, or None if there is none.
     results : function
-        ``results(returned, args, g)``: the outputs; `returned` is a tuple.
+        ``results(returned, args, g)`` returns the outputs; `returned` is a tuple.
     target : function, optional
-        ``target(cls, method, g)``: what to call, where it is a class's method.
+        ``target(cls, method, g)`` returns the bound method to call, if the function is a method.
     may_change : tuple of str
-        Arrays that it may change in place.
+        Arrays that the function may change in place.
     tolerance : float
     """
 
@@ -77,7 +76,7 @@ class Task(NamedTuple):
 
 
 def example(label: str, seed: int, shapes: Mapping[str, tuple], more: Callable | None = None, **fixed: Any) -> Example:
-    """Normal random arrays of these shapes; dicts and numbers in `fixed`; what ``more(g, rng, options)`` adds."""
+    """An example of normally distributed arrays with these shapes, `fixed` values, and those of ``more``."""
 
     def make(options: Options) -> SimpleNamespace:
         rng = np.random.default_rng(seed)
@@ -90,15 +89,15 @@ def example(label: str, seed: int, shapes: Mapping[str, tuple], more: Callable |
 
 
 def first(count: int) -> Callable:
-    """`results` of a function whose first things returned are compared, and the rest, a cache, is its own affair."""
+    """The `results` function that compares only the first `count` returned values; the rest is a cache."""
     return lambda returned, args, g: returned[:count]
 
 
 def cache(forward: Callable, args: tuple, given: Any = None) -> Any:
-    """The cache that the student's own forward function makes; without one `given`, what the course says it holds."""
+    """The cache that the student's own forward function returns; if there is none, `given`, as the course has it."""
     returned = forward(*args)
     if returned is not None:
         return returned[1]
     if given is None:
-        raise Unchecked("it needs the cache of your forward function: give that too (forward=...)")
+        raise Unchecked("it needs the cache of your forward function: pass that too (forward=...)")
     return given

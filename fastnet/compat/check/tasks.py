@@ -1,4 +1,4 @@
-"""All tasks, and which of them a module of a student's has."""
+"""All tasks, and how to find their functions in a student's module."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FUNCTIONS: dict[str, Task] = {name: task for task in TASKS.values() for name in 
 
 
 def look_up(functions: Mapping[str, Any], name: str) -> Any:
-    """The function, or for the name of a method its class; None where there is none."""
+    """The function, or the class if `name` is a method's; None if it does not exist."""
     found = functions.get(name.partition(".")[0])
     method = name.partition(".")[2]
     return found if not method or hasattr(found, method) else None
 
 
 def forward_name(name: str) -> str:
-    """The function that makes the cache which the backward function `name` takes."""
+    """The name of the forward function that returns the cache of the backward function `name`."""
     return name.replace("backward_alt", "backward").replace("backward", "forward")

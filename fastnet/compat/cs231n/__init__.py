@@ -1,7 +1,7 @@
-"""The course CS231n's API, module by module under the course's names: a reference to compare with.
+"""A reference implementation of CS231n's API, module by module under the course's names.
 
-For teachers, autograders and comparisons; nothing here is put in place of a file that students are to write.  Functions
-called naive are loops that can be read; ``conv_*_fast`` and ``max_pool_*_fast`` run on fastnet's kernels.
+It is meant for teachers, autograders and comparisons, and never replaces a file that students write.  Functions called
+naive are readable loops; ``conv_*_fast`` and ``max_pool_*_fast`` run on fastnet's kernels.
 """
 
 from __future__ import annotations

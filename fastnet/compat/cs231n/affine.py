@@ -8,7 +8,7 @@ __all__ = ["affine_backward", "affine_forward", "relu_backward", "relu_forward"]
 
 
 def affine_forward(x, w, b):
-    """``out = x @ w + b``, each example as one row.
+    """``out = x @ w + b``, with each example flattened to a row.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def affine_backward(dout, cache):
 
 
 def relu_forward(x):
-    """``max(0, x)`` of any shape; the cache is x."""
+    """``max(0, x)`` for x of any shape; the cache is x."""
     return np.maximum(x, 0), x
 
 

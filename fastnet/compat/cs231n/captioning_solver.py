@@ -1,4 +1,4 @@
-"""The Solver of assignment 3: trains a CaptioningRNN; there is no accuracy to check."""
+"""The Solver of assignment 3, which trains a CaptioningRNN and measures no accuracy."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class CaptioningSolver(Solver):
         return self.model.loss(features, captions)
 
     def check_accuracy(self, X, y, num_samples=None, batch_size=100):
-        """0.0: captions are neither right nor wrong."""
+        """Always 0.0: captions have no accuracy."""
         return 0.0
 
     def train(self):
-        """Train; the model keeps the weights of the last iteration."""
+        """Train the model, which keeps the weights of the last iteration."""
         iterations_per_epoch = max(self._num_train() // self.batch_size, 1)
         num_iterations = self.num_epochs * iterations_per_epoch
         for t in range(num_iterations):

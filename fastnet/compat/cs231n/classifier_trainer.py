@@ -1,4 +1,4 @@
-"""The trainer of 2015: for a model that is a dict of arrays, and a function that has its loss."""
+"""The trainer of 2015, for a model that is a dict of arrays and a function that computes its loss."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["ClassifierTrainer"]
 
 
 class ClassifierTrainer:
-    """Stochastic gradient descent on a dict of arrays, in place.
+    """Stochastic gradient descent on a dict of arrays, which it updates in place.
 
     Attributes
     ----------
     step_cache : dict
-        The state of the update rule for each array: a velocity, or a mean of squares.
+        The update rule's state for each array: a velocity, or a mean of squares.
     """
 
     def __init__(self):
@@ -43,28 +43,28 @@ class ClassifierTrainer:
         Parameters
         ----------
         X, y, X_val, y_val : arrays
-            The validation data is one batch.
+            The validation data is evaluated as one batch.
         model : dict of arrays
             Changed in place.
         loss_function : function
-            ``loss_function(X, model)`` returns scores, ``loss_function(X, model, y, reg)`` (loss, grads).
+            ``loss_function(X, model)`` returns the scores, ``loss_function(X, model, y, reg)`` (loss, grads).
         update : "sgd", "momentum" or "rmsprop"
         sample_batches : bool
-            Batches are ``np.random.choice(N, batch_size)``; otherwise each step takes all of X.
+            Draw batches with ``np.random.choice(N, batch_size)``; otherwise each step uses all of X.
         acc_frequency : int, optional
-            Accuracies are measured every so many iterations too, not only at the first and at the end of each epoch.
+            Also measure accuracies every `acc_frequency` iterations, besides the first and the end of each epoch.
         reg, learning_rate, momentum, learning_rate_decay, num_epochs, batch_size, verbose
 
         Returns
         -------
         best_model : dict
-            The weights that did best on the validation data.
+            The weights with the best validation accuracy.
         loss_history, train_acc_history, val_acc_history : lists
 
         Raises
         ------
         ValueError
-            Another update.
+            If `update` is none of these.
         """
         if update not in ("sgd", "momentum", "rmsprop"):
             raise ValueError(f'Unrecognized update type "{update}"')
@@ -100,7 +100,7 @@ class ClassifierTrainer:
         return best_model, loss_history, train_acc_history, val_acc_history
 
     def _change(self, name, grad, learning_rate, momentum, update):
-        """What is added to an array."""
+        """The update to add to an array."""
         if update == "sgd":
             return -learning_rate * grad
         before = self.step_cache.get(name, np.zeros_like(grad))

@@ -1,4 +1,4 @@
-"""Captions of images as rows of word numbers."""
+"""Image captions as rows of word indices."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["decode_captions", "sample_coco_minibatch"]
 
 
 def sample_coco_minibatch(data, batch_size=100, split="train"):
-    """Random captions with their images' features; draws ``np.random.choice(number of captions, batch_size)``.
+    """Random captions with their images' features, drawn by ``np.random.choice(number of captions, batch_size)``.
 
     Parameters
     ----------
     data : dict
-        Of each split: ``<split>_captions`` (M, T) word numbers, ``<split>_image_idxs`` (M,) the image of each caption,
-        ``<split>_features`` (images, D) and ``<split>_urls`` (images,).
+        For each split: ``<split>_captions`` (M, T), word indices; ``<split>_image_idxs`` (M,), each caption's image;
+        ``<split>_features`` (images, D); and ``<split>_urls`` (images,).
     batch_size : int
     split : "train" or "val"
 
@@ -30,7 +30,7 @@ def sample_coco_minibatch(data, batch_size=100, split="train"):
 
 
 def decode_captions(captions, idx_to_word):
-    """Captions (N, T), or one (T,), as text: without <NULL>, up to and with <END>; a list of str, or one str."""
+    """Decode captions (N, T) to a list of str, or one (T,) to a str: without <NULL>, up to and including <END>."""
     rows = np.atleast_2d(captions)
     decoded = []
     for row in rows:

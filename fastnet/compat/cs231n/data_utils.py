@@ -1,4 +1,4 @@
-"""Data sets as the assignments read them.  Pickles are read by a machine that knows data only and runs no code."""
+"""The data sets of the assignments.  Pickles are read by a restricted reader that runs no code."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ DATASETS = Path("cs231n", "datasets")  # beside the notebook
 
 
 def load_pickle(f):
-    """What a binary file holds, if it is plain containers, text, numbers and arrays; text of Python 2 comes as bytes.
+    """Load a pickle of plain containers, text, numbers and arrays from a binary file; Python 2's str becomes bytes.
 
     Raises
     ------
     ValueError
-        A damaged pickle, or one that asks for anything else.
+        If the pickle is damaged or contains anything else.
     """
     return load_plain_pickle(f.read(), getattr(f, "name", "pickle"))
 
@@ -51,12 +51,12 @@ def load_CIFAR10(ROOT):
     Returns
     -------
     Xtr, Ytr, Xte, Yte : arrays
-        Images (N, 32, 32, 3) in float64 and labels (N,): the five training batches, and the test batch.
+        Images (N, 32, 32, 3) in float64 and labels (N,), from the five training batches and the test batch.
 
     Raises
     ------
     FileNotFoundError
-        A batch is missing.
+        If a batch is missing.
     """
     if not Path(ROOT, "test_batch").is_file():
         raise FileNotFoundError(
@@ -75,17 +75,17 @@ def get_CIFAR10_data(
     subtract_mean=True,
     cifar10_dir=DATASETS / "cifar-10-batches-py",
 ):
-    """CIFAR-10 cut in three, ready for a net.
+    """CIFAR-10, split for training, validation and test, ready for a network.
 
     Parameters
     ----------
     num_training, num_validation : int
-        How many of the training images; the validation images are those that follow.
+        How many of the training images to use; the validation images follow the training images.
     num_test : int
     subtract_mean : bool
-        Subtract the mean training image from all.
+        Subtract the mean training image from all images.
     cifar10_dir : path
-        By default cs231n/datasets/cifar-10-batches-py under the current folder, the assignment's.
+        Default: cs231n/datasets/cifar-10-batches-py in the current folder, which is the assignment's.
 
     Returns
     -------
@@ -107,10 +107,10 @@ def get_CIFAR10_data(
 
 
 def load_models(models_dir):
-    """Models that were pickled as ``{"model": ...}``, by the names of their files.
+    """Models that were pickled as ``{"model": ...}``, by file name.
 
-    Only models that are themselves plain (dicts of arrays, as those of 2015) can be: an object of a class would need
-    the file's code to run.  Files that cannot be read are left out, with a printed line.
+    Only plain models (dicts of arrays, like those of 2015) can be loaded: instances of classes would require running
+    code from the file.  Files that cannot be read are skipped, with a printed message.
     """
     models = {}
     for path in sorted(Path(models_dir).iterdir()):
@@ -118,12 +118,12 @@ def load_models(models_dir):
             with open(path, "rb") as file:
                 models[path.name] = load_pickle(file)["model"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            print(f"{path.name} is left out: {error}")
+            print(f"{path.name} is skipped: {error}")
     return models
 
 
 def load_imagenet_val(num=None):
-    """Some validation images of ImageNet, from cs231n/datasets/imagenet_val_25.npz under the current folder.
+    """Some validation images of ImageNet, from cs231n/datasets/imagenet_val_25.npz in the current folder.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def load_imagenet_val(num=None):
     """
     path = DATASETS / "imagenet_val_25.npz"
     if not path.is_file():
-        raise FileNotFoundError(f"no {path}: the assignment's datasets folder has a script that gets it")
+        raise FileNotFoundError(f"no {path}: the assignment's datasets folder has a script that downloads it")
     arrays = read_npz(path, ["X", "y"])
     names = read_boxed_member(path, "label_map")
     decoded = {int(key): name.decode() if isinstance(name, bytes) else name for key, name in names.items()}

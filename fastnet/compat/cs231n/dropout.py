@@ -10,17 +10,17 @@ __all__ = ["dropout_backward", "dropout_forward"]
 
 
 def dropout_forward(x, dropout_param):
-    """Set random numbers of x to 0 and divide the others by the probability to keep one; nothing in mode "test".
+    """Zero random elements of x and divide the others by the probability of keeping one; the identity in mode "test".
 
     Parameters
     ----------
     x : array of any shape
     dropout_param : dict
         p : float
-            The probability to keep a number; to 2017 to drop it (:func:`~fastnet.compat.cs231n.set_year`).
+            The probability of keeping an element; up to 2017, of dropping it (:func:`~fastnet.compat.cs231n.set_year`).
         mode : "train" or "test"
         seed : int, optional
-            For ``np.random.seed`` before the mask is drawn, so that the mask is always the same.
+            Passed to ``np.random.seed`` before the mask is drawn, so that every call draws the same mask.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def dropout_forward(x, dropout_param):
     Raises
     ------
     ValueError
-        Another mode, or a p with which nothing is kept.
+        If the mode is neither of these, or p is outside its range.
     """
     mode, p, mask = dropout_param["mode"], dropout_param["p"], None
     if "seed" in dropout_param:
@@ -39,8 +39,8 @@ def dropout_forward(x, dropout_param):
     if mode == "train":
         keep = p if p_is_kept() else 1 - p
         if not 0 < keep <= 1:
-            meaning = "keep, in (0, 1]" if p_is_kept() else "drop, in [0, 1)"
-            raise ValueError(f"dropout_forward: p must be the probability to {meaning}, got {p!r}")
+            meaning = "keeping an element, in (0, 1]" if p_is_kept() else "dropping an element, in [0, 1)"
+            raise ValueError(f"dropout_forward: p must be the probability of {meaning}, got {p!r}")
         mask = (np.random.rand(*x.shape) < keep) / keep
         out = x * mask
     elif mode == "test":
@@ -51,6 +51,6 @@ def dropout_forward(x, dropout_param):
 
 
 def dropout_backward(dout, cache):
-    """The gradient of :func:`dropout_forward`: dout under the same mask, or dout itself in mode "test"."""
+    """The gradient of :func:`dropout_forward`: dout times the mask, or dout itself in mode "test"."""
     dropout_param, mask = cache
     return dout * mask if dropout_param["mode"] == "train" else dout

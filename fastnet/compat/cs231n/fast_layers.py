@@ -1,9 +1,9 @@
 """``cs231n.fast_layers`` on fastnet's kernels: the same names, arguments, caches and results, in the promoted dtype.
 
-What differs from the starter code is what is broken there: pooling windows that do not tile the image or are not
-square work, arrays may lie in memory in any order, results are C-contiguous.  Caches keep x and w by reference, like
-the starter code's; the columns of the im2col method stand in their place in the cache, but are only made if somebody
-looks (``np.asarray(x_cols)``).  A cache goes to the backward function of the same name.
+It differs from the starter code only where that is broken: pooling windows need not be square or tile the image,
+arrays may have any memory order, and results are C-contiguous.  Caches keep x and w by reference, like the starter
+code's.  They also contain the columns of the im2col method, but these are computed only on demand
+(``np.asarray(x_cols)``).  Pass a cache to the backward function of the same name.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ __all__ = [  # what a star import of the starter code's module gives
 
 @dataclass(frozen=True, eq=False)
 class ConvColumns:
-    """The patches that a convolution met as columns, (C*HH*WW, N*P*Q), on demand."""
+    """The patches of a convolution's input as columns, (C*HH*WW, N*P*Q), computed on demand."""
 
     saved: kernels.Saved
-    images_first: bool  # columns run over images, then positions; else over positions, then images
+    images_first: bool  # columns are ordered by image, then position; otherwise by position, then image
 
     def __array__(self, dtype=None, copy=None):
         g = self.saved.geometry
@@ -83,19 +83,19 @@ def _conv_backward(dout, cache):
     x_cols = cache[-1]
     if not isinstance(x_cols, ConvColumns):
         raise TypeError(
-            "the cache must be the one of conv_forward_fast, (x, w, b, conv_param, x_cols), got one that ends with "
-            f"{type(x_cols).__name__}: forward and backward functions come in pairs, naive with naive, fast with fast"
+            "the cache must come from conv_forward_fast, (x, w, b, conv_param, x_cols), got one that ends with "
+            f"{type(x_cols).__name__}: use forward and backward functions in pairs, naive with naive, fast with fast"
         )
     return kernels.conv_backward(dout, x_cols.saved, cache[1])
 
 
 def conv_forward_im2col(x, w, b, conv_param):
-    """:func:`conv_forward_strides` for strides that divide.
+    """:func:`conv_forward_strides` for strides that divide evenly.
 
     Raises
     ------
     AssertionError
-        H + 2*pad - HH or W + 2*pad - WW is not a multiple of the stride.
+        If H + 2*pad - HH or W + 2*pad - WW is not a multiple of the stride.
     """
     (_, _, H, W), (_, _, HH, WW) = np.shape(x), np.shape(w)
     stride, pad = conv_param["stride"], conv_param["pad"]
@@ -139,7 +139,7 @@ conv_backward_fast = conv_backward_strides
 
 
 def conv_forward_pytorch(x, w, b, conv_param):
-    """:func:`conv_forward_strides` by PyTorch, as the starter code of 2019 has it for comparison."""
+    """:func:`conv_forward_strides` computed by PyTorch; the starter code of 2019 has it for comparison."""
     torch = _torch()
     dtype = kernels.promoted("conv_forward_pytorch", x=np.asarray(x), w=np.asarray(w), b=np.asarray(b))
     leaves = [torch.from_numpy(np.array(array, dtype, order="C")).requires_grad_() for array in (x, w, b)]
@@ -172,7 +172,7 @@ def _windows(pool_param):
 
 
 def max_pool_forward_fast(x, pool_param):
-    """Max pooling: by :func:`max_pool_forward_reshape` where it applies, else by :func:`max_pool_forward_im2col`.
+    """Max pooling, by :func:`max_pool_forward_reshape` where it applies, otherwise :func:`max_pool_forward_im2col`.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def max_pool_backward_fast(dout, cache):
     Raises
     ------
     ValueError
-        The cache names another method than "reshape" and "im2col".
+        If the cache names a method other than "reshape" and "im2col".
     """
     method, method_cache = cache
     if method == "reshape":
@@ -211,19 +211,18 @@ def max_pool_backward_fast(dout, cache):
 
 
 def max_pool_forward_reshape(x, pool_param):
-    """Max pooling by square windows that tile the image.
+    """Max pooling over square windows that tile the image.
 
     Returns
     -------
     out : ndarray, (N, C, H / pool_height, W / pool_width)
     cache : (x, x_reshaped, out)
-        x_reshaped is (N, C, H / pool_height, pool_height, W / pool_width, pool_width), a view of x where there can
-        be one.
+        x_reshaped is (N, C, H / pool_height, pool_height, W / pool_width, pool_width), a view of x if possible.
 
     Raises
     ------
     AssertionError
-        Windows that are not square, overlap, leave gaps or do not tile the image.
+        If the windows are not square, or do not tile the image.
     """
     (height, width), stride = _windows(pool_param)
     x = np.asarray(x)
@@ -243,7 +242,7 @@ def max_pool_backward_reshape(dout, cache):
 
 @dataclass(frozen=True, eq=False)
 class PoolColumns:
-    """The windows of x as columns, (pool_height*pool_width, P*Q*N*C), or the row of each one's maximum, on demand."""
+    """The windows of x as columns, (pool_height*pool_width, P*Q*N*C), or their argmax, computed on demand."""
 
     x: np.ndarray
     pool_param: dict
@@ -259,7 +258,7 @@ class PoolColumns:
 
 
 def max_pool_forward_im2col(x, pool_param):
-    """Max pooling by windows of any shape and stride.
+    """Max pooling over windows of any shape and stride.
 
     Returns
     -------
@@ -272,6 +271,6 @@ def max_pool_forward_im2col(x, pool_param):
 
 
 def max_pool_backward_im2col(dout, cache):
-    """The gradient of :func:`max_pool_forward_im2col`; the first of a window's equal maxima, rows first, gets it."""
+    """The gradient of :func:`max_pool_forward_im2col`; a window's first maximum, row by row, receives it."""
     x, _, _, pool_param = cache
     return kernels.max_pool_backward(dout, x, *_windows(pool_param), ties="first")

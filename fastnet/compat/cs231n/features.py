@@ -1,4 +1,4 @@
-"""Hand-made features of images: histograms of gradients and of hues."""
+"""Hand-crafted image features: histograms of gradients and of hues."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def extract_features(imgs, feature_fns, verbose=False):
     ----------
     imgs : array, (N, H, W, C)
     feature_fns : list of functions
-        Each takes one image, without axes of length 1, and returns a vector.
+        Each takes an image, with axes of length 1 removed, and returns a vector.
     verbose : bool
-        Print a line for each thousand images.
+        Print progress after every thousand images.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def extract_features(imgs, feature_fns, verbose=False):
 
 
 def rgb2gray(rgb):
-    """(..., 3) to (...): 0.299 R + 0.587 G + 0.144 B, the course's weights (the usual one of blue is 0.114)."""
+    """(..., 3) to (...): 0.299 R + 0.587 G + 0.144 B, with the course's weights (blue's is usually 0.114)."""
     return np.dot(rgb[..., :3], [0.299, 0.587, 0.144])
 
 
@@ -40,9 +40,9 @@ def hog_feature(im):
     """Histograms of oriented gradients: nine directions in cells of 8x8 pixels (Dalal & Triggs 2005, without blocks).
 
     Gradients are differences to the next pixel.  The direction of (gx, gy) is ``atan2(gy, gx) + 90`` degrees; those
-    above 0 and below 180 are counted, in bins of 20 degrees, by their length.  A cell's entry is the mean over its
-    64 pixels, as the course's ``uniform_filter`` gives it at the middle of the cell; pixels beyond the last whole cell
-    are left out.
+    between 0 and 180 are counted in bins of 20 degrees, weighted by their length.  A cell's entry is the mean over its
+    64 pixels, like the value of the course's ``uniform_filter`` at the cell's center; pixels beyond the last complete
+    cell are ignored.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def hog_feature(im):
     Returns
     -------
     array, (W // 8 * (H // 8) * 9,)
-        Columns of cells first, then rows, then directions.
+        Ordered by column of cells, then row, then direction.
     """
     image = rgb2gray(im) if np.ndim(im) == 3 else np.atleast_2d(im)
     image = image.astype(float)
@@ -69,7 +69,7 @@ def hog_feature(im):
 
 
 def _hue(rgb):
-    """The hue in [0, 1) of colours (..., 3); 0 for grey."""
+    """The hue, in [0, 1), of colors (..., 3); 0 for grey."""
     high, low = rgb.max(axis=-1), rgb.min(axis=-1)
     span = np.where(high > low, high - low, 1)
     r, g, b = np.moveaxis((high[..., None] - rgb) / span[..., None], -1, 0)
@@ -83,12 +83,12 @@ def color_histogram_hsv(im, nbin=10, xmin=0, xmax=255, normalized=True):
     Parameters
     ----------
     im : array, (H, W, 3)
-        From 0 to `xmax`.
+        With values from 0 to `xmax`.
     nbin : int
     xmin, xmax : float
-        The ends of the scale; hues lie in [0, xmax].
+        The ends of the scale; hues are in [0, xmax].
     normalized : bool
-        Fractions of the pixels; else counts times the width of a bin, as in the course.
+        Return fractions of the pixels; otherwise counts times the width of a bin, as in the course.
 
     Returns
     -------

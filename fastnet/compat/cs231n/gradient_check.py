@@ -1,6 +1,6 @@
-"""Numerical gradients by central differences, ``(f(x + h) - f(x - h)) / 2h`` for one number of x after the other.
+"""Numerical gradients by central differences, ``(f(x + h) - f(x - h)) / 2h``, one element of x at a time.
 
-x is changed in place while f is called, and put back: give it in float64, and an f that reads it again each time.
+x is changed in place for the calls of f, and then restored.  x should be float64, and f must read it at each call.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = [
 
 
 def _slope(f, x, index, h):
-    """(f(x + h) - f(x - h)) / 2h at one number of x, which is put back."""
+    """(f(x + h) - f(x - h)) / 2h for one element of x, which is restored."""
     if x.dtype.kind != "f":
-        raise TypeError(f"numerical gradient: x must be a floating-point array, got {x.dtype}; give x.astype(float)")
+        raise TypeError(f"numerical gradient: x must be a floating-point array, got {x.dtype}; pass x.astype(float)")
     before = x[index]
     x[index] = before + h
     above = f(x)
@@ -32,7 +32,7 @@ def _slope(f, x, index, h):
 
 
 def eval_numerical_gradient(f, x, verbose=True, h=0.00001):
-    """The gradient, of x's shape and dtype, of a function of x that returns a number; `verbose` prints each slope."""
+    """The gradient, of x's shape and dtype, of a scalar function of x; `verbose` prints each slope."""
     grad = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         grad[index] = _slope(f, x, index, h)
@@ -42,7 +42,7 @@ def eval_numerical_gradient(f, x, verbose=True, h=0.00001):
 
 
 def eval_numerical_gradient_array(f, x, df, h=1e-5):
-    """The gradient of ``sum(f(x) * df)``, of x's shape, for a function that returns an array of df's shape."""
+    """The gradient of ``sum(f(x) * df)``, of x's shape, for a function f that returns an array of df's shape."""
     grad = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         grad[index] = np.sum(_slope(lambda x: np.array(f(x)), x, index, h) * df)  # a copy: f may return its buffer
@@ -50,7 +50,7 @@ def eval_numerical_gradient_array(f, x, df, h=1e-5):
 
 
 def eval_numerical_gradient_blobs(f, inputs, output, h=1e-5):
-    """Gradients for functions of blobs, which have an array `vals` and one of its shape `diffs`.
+    """Gradients for functions of blobs, which have an array `vals` and an array `diffs` of the same shape.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ def eval_numerical_gradient_blobs(f, inputs, output, h=1e-5):
         ``f(*inputs, output)`` writes output.vals.
     inputs : sequence of blobs
     output : blob
-        output.diffs is the gradient that comes from above.
+        output.diffs is the upstream gradient.
 
     Returns
     -------
     list of arrays
-        Of the shapes of the inputs' diffs.
+        With the shapes of the inputs' diffs.
     """
 
     def values(_):
@@ -74,12 +74,12 @@ def eval_numerical_gradient_blobs(f, inputs, output, h=1e-5):
 
 
 def eval_numerical_gradient_net(net, inputs, output, h=1e-5):
-    """:func:`eval_numerical_gradient_blobs` of ``net.forward()``, which reads the inputs and writes the output."""
+    """:func:`eval_numerical_gradient_blobs` for ``net.forward()``, which reads the inputs and writes the output."""
     return eval_numerical_gradient_blobs(lambda *_: net.forward(), inputs, output, h=h)
 
 
 def grad_check_sparse(f, x, analytic_grad, num_checks=10, h=1e-5):
-    """Print both slopes and their relative error at `num_checks` places, which ``random.randrange`` chooses."""
+    """Print both slopes and their relative error for `num_checks` elements chosen by ``random.randrange``."""
     for _ in range(num_checks):
         index = tuple(randrange(size) for size in x.shape)
         numerical, analytic = _slope(f, x, index, h), analytic_grad[index]

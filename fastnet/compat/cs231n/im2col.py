@@ -1,8 +1,8 @@
 """``cs231n.im2col``: patches of images as columns of a matrix, and back.
 
-Column ``(p*Q + q)*N + n`` is the patch of image n at output position (p, q), and its row
-``(c*field_height + r)*field_width + s`` the pixel (r, s) of channel c.  Fields need not be square, nor need strides
-divide: rows and columns of pixels that no field reaches are left out, and :func:`col2im` leaves 0 there.
+Column ``(p*Q + q)*N + n`` is the patch of image n at output position (p, q); its row
+``(c*field_height + r)*field_width + s`` is pixel (r, s) of channel c.  Fields need not be square, and strides need not
+divide evenly: rows and columns of pixels that no field reaches are ignored, and :func:`col2im` leaves 0 there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def fields(x_shape, field_height, field_width, padding, stride) -> Conv2dGeometry:
-    """The geometry of the fields of images (N, C, H, W); it checks the arguments."""
+    """Check the arguments, and return the geometry of the fields of images (N, C, H, W)."""
     return Conv2dGeometry.make(x_shape, (1, x_shape[1], field_height, field_width), stride, padding)
 
 
@@ -39,7 +39,7 @@ def _inside(g: Conv2dGeometry) -> tuple[slice, slice]:
 
 
 def _under_tap(g: Conv2dGeometry, r: int, s: int) -> tuple[slice, slice]:
-    """The padded pixels that field position (r, s) meets, over all fields."""
+    """The padded pixels at position (r, s) of all fields."""
     down, right = g.stride
     return slice(r, r + (g.P - 1) * down + 1, down), slice(s, s + (g.Q - 1) * right + 1, right)
 
@@ -55,15 +55,15 @@ def gather(x: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
 
 
 def scatter(patches: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-    """The adjoint: patches (C, R, S, N, P, Q) added up at their pixels, (N, C, H, W), C order."""
+    """The adjoint of :func:`gather`: accumulate patches (C, R, S, N, P, Q) at their pixels, (N, C, H, W), C order."""
     x = np.zeros((g.N, g.C, *_padded_shape(g)), patches.dtype)
-    for c, r, s in np.ndindex(g.C, g.R, g.S):  # a channel at a time stays in the cache
+    for c, r, s in np.ndindex(g.C, g.R, g.S):  # one channel at a time, so that it stays in cache
         x[:, c, *_under_tap(g, r, s)] += patches[c, r, s]
     return np.ascontiguousarray(x[:, :, *_inside(g)])
 
 
 def get_im2col_indices(x_shape, field_height, field_width, padding=1, stride=1):
-    """Index arrays with which ``x_padded[:, k, i, j]`` is (N, C*field_height*field_width, P*Q).
+    """Index arrays such that ``x_padded[:, k, i, j]`` has shape (N, C*field_height*field_width, P*Q).
 
     Returns
     -------
@@ -84,30 +84,30 @@ def im2col_indices(x, field_height, field_width, padding=1, stride=1):
 
 
 def col2im_indices(cols, x_shape, field_height=3, field_width=3, padding=1, stride=1):
-    """Columns (C*field_height*field_width, P*Q*N) added up at their pixels, (N, C, H, W)."""
+    """Accumulate columns (C*field_height*field_width, P*Q*N) at their pixels, (N, C, H, W)."""
     g = fields(x_shape, field_height, field_width, padding, stride)
     patches = np.asarray(cols).reshape(g.C, g.R, g.S, g.P, g.Q, g.N)
     return scatter(patches.transpose(0, 1, 2, 5, 3, 4), g)
 
 
-# ---------------------------------------------------------------- names that the starter code of 2025 has besides
+# ---------------------------------------------------------------- additional names of the starter code of 2025
 
 
 def get_num_fields(x_shape, field_height, field_width, padding, stride) -> tuple[int, int]:
-    """(P, Q), how many fields fit below and beside each other."""
+    """(P, Q), the number of fields vertically and horizontally."""
     g = fields(x_shape, field_height, field_width, padding, stride)
     return g.P, g.Q
 
 
 def field_coords(H, W, field_height, field_width, padding, stride) -> Iterator[tuple[int, int, int, int]]:
-    """(y0, y1, x0, x1) of each field in padded pixels, row by row; the ends are exclusive."""
+    """Yield (y0, y1, x0, x1) of each field in padded pixels, row by row; y1 and x1 are exclusive."""
     P, Q = get_num_fields((1, 1, H, W), field_height, field_width, padding, stride)
     for p, q in np.ndindex(P, Q):
         yield p * stride, p * stride + field_height, q * stride, q * stride + field_width
 
 
 def im2col_naive(x, field_height=3, field_width=3, padding=1, stride=1):
-    """:func:`im2col_indices`, a column at a time."""
+    """:func:`im2col_indices`, computed one column at a time."""
     x = np.asarray(x)
     N, C, H, W = x.shape
     P, Q = get_num_fields(x.shape, field_height, field_width, padding, stride)
@@ -120,5 +120,5 @@ def im2col_naive(x, field_height=3, field_width=3, padding=1, stride=1):
 
 
 def col2im(cols, x_shape, field_height=3, field_width=3, padding=1, stride=1):
-    """:func:`col2im_indices`."""
+    """Another name of :func:`col2im_indices`."""
     return col2im_indices(cols, x_shape, field_height, field_width, padding, stride)

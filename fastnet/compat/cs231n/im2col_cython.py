@@ -1,6 +1,6 @@
-"""``cs231n.im2col_cython``: the extension module that students have to build, without building it.
+"""``cs231n.im2col_cython``, in place of the extension module that students would have to build.
 
-The three functions take arrays of any memory order and dtype, fields that are not square, strides that do not divide.
+Arrays may have any memory order and dtype, fields need not be square, and strides need not divide evenly.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def im2col_cython(x, field_height, field_width, padding, stride):
 
 
 def col2im_cython(cols, N, C, H, W, field_height, field_width, padding, stride):
-    """Columns as :func:`im2col_cython` makes them, added up at their pixels: (N, C, H, W), of cols' dtype."""
+    """Accumulate columns from :func:`im2col_cython` at their pixels: (N, C, H, W), of cols' dtype."""
     return col2im_indices(cols, (N, C, H, W), field_height, field_width, padding, stride)
 
 
 def col2im_6d_cython(cols, N, C, H, W, HH, WW, pad, stride):
-    """Patches (C, HH, WW, N, P, Q) added up at their pixels: (N, C, H, W), of cols' dtype."""
+    """Accumulate patches (C, HH, WW, N, P, Q) at their pixels: (N, C, H, W), of cols' dtype."""
     cols, g = np.asarray(cols), fields((N, C, H, W), HH, WW, pad, stride)
     expected = g.C, g.R, g.S, g.N, g.P, g.Q
     if cols.shape != expected:

@@ -1,6 +1,6 @@
-"""Layers that usually stand together ("sandwich" layers), on the fast convolution and pooling.
+"""Combinations of layers that often occur together ("sandwich" layers), with the fast convolution and pooling.
 
-Each pair calls the layers of its name in order; the cache of ``name_forward`` is the tuple of their caches.
+Each pair of functions calls the layers in its name in order; the cache of ``name_forward`` is the tuple of theirs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The layers of assignments 1 and 2, as ``cs231n.layers`` has them.
+"""``cs231n.layers``: the layers of assignments 1 and 2.
 
-``name_forward`` returns (out, cache), and ``name_backward(dout, cache)`` the gradients of its arrays.
+``name_forward`` returns (out, cache), and ``name_backward(dout, cache)`` returns the gradients of its arrays.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The losses of the nets: the mean over a batch, and its gradient with respect to the scores."""
+"""The losses of the networks: the mean over a batch, and its gradient with respect to the scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def svm_loss(x, y):
     x : array, (N, C)
         Scores.
     y : array of int, (N,)
-        The right classes.
+        The correct classes.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def svm_loss(x, y):
 
 
 def softmax_loss(x, y):
-    """The cross-entropy, the mean of ``-log softmax(x)[y]``; arguments and results as in :func:`svm_loss`."""
+    """The cross-entropy loss, the mean of ``-log softmax(x)[y]``; arguments and results as in :func:`svm_loss`."""
     N, rows = len(x), np.arange(len(x))
     shifted = x - x.max(axis=1, keepdims=True)  # so that exp cannot overflow
     log_p = shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Convolution and max pooling in plain loops, one window at a time: the slow side of every comparison."""
+"""Convolution and max pooling as plain loops over windows: the slow baseline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = [
 
 
 def conv_forward_naive(x, w, b, conv_param):
-    """Each filter at each place: ``out[n, f, p, q] = sum(window * w[f]) + b[f]``.
+    """Apply each filter to each window: ``out[n, f, p, q] = sum(window * w[f]) + b[f]``.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def conv_forward_naive(x, w, b, conv_param):
     b : array, (F,)
     conv_param : dict
         stride, pad : int
-            Pixels between neighbouring windows, and of zeros around x.
+            The distance of neighbouring windows, and the number of zeros around x, in pixels.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def conv_forward_naive(x, w, b, conv_param):
     Raises
     ------
     TypeError, ValueError
-        Shapes, a stride or a pad that do not fit together.
+        If shapes, stride and pad do not fit together.
     """
     stride, pad = conv_param["stride"], conv_param["pad"]
     sizes = Conv2dGeometry.make(x.shape, w.shape, stride, pad, bias_shape=np.shape(b))
@@ -53,7 +53,7 @@ def conv_forward_naive(x, w, b, conv_param):
 
 
 def conv_backward_naive(dout, cache):
-    """Gradients dx (N, C, H, W), dw (F, C, HH, WW), db (F,): each output's dout goes back to what made it."""
+    """Gradients dx (N, C, H, W), dw (F, C, HH, WW), db (F,) of :func:`conv_forward_naive`."""
     x, w, b, conv_param = cache
     stride, pad = conv_param["stride"], conv_param["pad"]
     (N, F, P, Q), (HH, WW) = dout.shape, w.shape[2:]
@@ -72,7 +72,7 @@ def conv_backward_naive(dout, cache):
 
 
 def max_pool_forward_naive(x, pool_param):
-    """The largest number of each window.
+    """The maximum of each window.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def max_pool_forward_naive(x, pool_param):
 
 
 def max_pool_backward_naive(dout, cache):
-    """The gradient dx (N, C, H, W): each dout goes to the largest number of its window, the first of equals."""
+    """The gradient dx (N, C, H, W): each element of dout is added to its window's maximum, the first of equals."""
     x, pool_param = cache
     stride, R, S = pool_param["stride"], pool_param["pool_height"], pool_param["pool_width"]
     N, C, P, Q = dout.shape

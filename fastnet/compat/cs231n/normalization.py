@@ -1,7 +1,7 @@
 """Batch, layer, and group normalisation, of vectors and of images.
 
-All return ``gamma * xhat + beta`` of ``xhat = (x - mean) / sqrt(var + eps)``, with the biased variance; they differ in
-the axes that mean and variance are taken over.  Ioffe & Szegedy 2015 (arXiv:1502.03167), Ba, Kiros & Hinton 2016
+All return ``gamma * xhat + beta`` with ``xhat = (x - mean) / sqrt(var + eps)`` and the biased variance; they differ in
+the axes over which mean and variance are computed.  Ioffe & Szegedy 2015 (arXiv:1502.03167), Ba, Kiros & Hinton 2016
 (arXiv:1607.06450), Wu & He 2018 (arXiv:1803.08494).
 """
 
@@ -30,7 +30,7 @@ def _moments(x, axis, eps):
 
 
 def _normalized_backward(dxhat, xhat, inverse, axis):
-    """dx = (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat)) / std: the whole graph of xhat(x), simplified."""
+    """dx = (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat)) / std, the simplified gradient of xhat(x)."""
     along_mean = dxhat.mean(axis=axis, keepdims=True)
     along_xhat = np.mean(dxhat * xhat, axis=axis, keepdims=True)
     return inverse * (dxhat - along_mean - xhat * along_xhat)
@@ -40,7 +40,7 @@ def _normalized_backward(dxhat, xhat, inverse, axis):
 
 
 def batchnorm_forward(x, gamma, beta, bn_param):
-    """Normalise each column by the batch's moments (mode "train") or by the running ones (mode "test").
+    """Normalise each column with the batch's moments (mode "train") or the running ones (mode "test").
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def batchnorm_forward(x, gamma, beta, bn_param):
         momentum : float, default 0.9
             The weight of the *old* value in ``running = momentum * running + (1 - momentum) * batch``.
         running_mean, running_var : array, (D,)
-            Made of zeros in x's dtype if they are not there; written back in both modes.
+            Zeros in x's dtype if absent; written back in both modes.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def batchnorm_forward(x, gamma, beta, bn_param):
     Raises
     ------
     ValueError
-        Another mode, or none.
+        If the mode is missing or neither of these.
     """
     mode, eps, momentum = bn_param.get("mode"), bn_param.get("eps", 1e-5), bn_param.get("momentum", 0.9)
     running_mean = bn_param.get("running_mean", np.zeros(x.shape[1], x.dtype))
@@ -84,7 +84,7 @@ def batchnorm_forward(x, gamma, beta, bn_param):
 
 
 def batchnorm_backward(dout, cache):
-    """Gradients dx (N, D), dgamma (D,), dbeta (D,) in mode "train", back through the graph node by node.
+    """Gradients dx (N, D), dgamma (D,), dbeta (D,) in mode "train", by backpropagation node by node through the graph.
 
     ``centred = x - mean; variance = mean(centred**2); inverse = (variance + eps)**-0.5; xhat = centred * inverse``
     """
@@ -99,7 +99,7 @@ def batchnorm_backward(dout, cache):
 
 
 def batchnorm_backward_alt(dout, cache):
-    """What :func:`batchnorm_backward` returns, from the same cache, by the simplified formula."""
+    """The result of :func:`batchnorm_backward`, from the same cache, by the simplified formula."""
     centred, inverse, gamma = cache
     xhat = centred * inverse
     return _normalized_backward(dout * gamma, xhat, inverse, 0), np.sum(dout * xhat, axis=0), dout.sum(axis=0)
@@ -132,7 +132,7 @@ def spatial_batchnorm_backward(dout, cache):
 
 
 def layernorm_forward(x, gamma, beta, ln_param):
-    """Normalise each row, (N, D), by its own moments, in training and test alike.
+    """Normalise each row of x (N, D) by its own moments, both in training and at test time.
 
     `ln_param` may hold eps, 1e-5 by default.  Returns ``(out, cache)``.
     """
@@ -148,7 +148,7 @@ def layernorm_backward(dout, cache):
 
 
 def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
-    """Normalise each of G groups of neighbouring channels of each image by its own moments.
+    """Normalise each of the G groups of consecutive channels in each image by its own moments.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
     Raises
     ------
     ValueError
-        G does not divide C.
+        If G does not divide C.
     """
     N, C = x.shape[:2]
     if C % G:

@@ -1,6 +1,6 @@
 """Update rules: ``next_w, config = rule(w, dw, config)``.
 
-`config` holds a rule's settings and its state; what is missing gets its default, and None is an empty one.
+`config` is a dict of a rule's settings and state; missing entries are set to their defaults, and None means empty.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def sgd_momentum(w, dw, config=None):
 
 
 def rmsprop(w, dw, config=None):
-    """Divides by a running root mean square of the gradient (Tieleman & Hinton 2012).
+    """Divide the gradient by a running root mean square (Tieleman & Hinton 2012).
 
     ``cache = decay_rate * cache + (1 - decay_rate) * dw**2``
     ``next_w = w - learning_rate * dw / (sqrt(cache) + epsilon)``
@@ -49,7 +49,7 @@ def rmsprop(w, dw, config=None):
 
 
 def adam(w, dw, config=None):
-    """Adam with bias correction; t is raised before it is used (Kingma & Ba 2015, arXiv:1412.6980).
+    """Adam with bias correction; t is incremented before it is used (Kingma & Ba 2015, arXiv:1412.6980).
 
     ``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2; t = t + 1``
     ``next_w = w - learning_rate * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon)``

@@ -1,6 +1,6 @@
 """The recurrent layers of assignment 3 (2016 to 2024): vanilla RNN, LSTM, word embedding, and layers over time.
 
-Sequences are (N, T, D): N of them, T steps, D numbers a step.
+Sequences have shape (N, T, D): N sequences of T steps with D elements each.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def rnn_step_backward(dnext_h, cache):
 
 
 def rnn_forward(x, h0, Wx, Wh, b):
-    """:func:`rnn_step_forward` at each step of x (N, T, D), from h0 (N, H); ``(h (N, T, H), cache)``."""
+    """Apply :func:`rnn_step_forward` to each step of x (N, T, D), from h0 (N, H); ``(h (N, T, H), cache)``."""
     states, caches, h = [], [], h0
     for t in range(x.shape[1]):
         h, cache = rnn_step_forward(x[:, t], h, Wx, Wh, b)
@@ -66,7 +66,7 @@ def rnn_forward(x, h0, Wx, Wh, b):
 def rnn_backward(dh, cache):
     """Gradients dx (N, T, D), dh0 (N, H), dWx, dWh, db of :func:`rnn_forward`.
 
-    dh (N, T, H) is what comes to each state from above; what comes from later states is added here.
+    dh (N, T, H) is the upstream gradient of each state, without the contributions of later states, which are added.
     """
     steps, dprev_h, dweights = [], 0, [0, 0, 0]
     for t in reversed(range(len(cache))):
@@ -119,7 +119,7 @@ def lstm_step_backward(dnext_h, dnext_c, cache):
 
 
 def lstm_forward(x, h0, Wx, Wh, b):
-    """:func:`lstm_step_forward` at each step of x (N, T, D), from h0 (N, H) and a cell of zeros; ``(h, cache)``."""
+    """Apply :func:`lstm_step_forward` to each step of x (N, T, D), from h0 (N, H) and a zero cell; ``(h, cache)``."""
     states, caches, h, c = [], [], h0, np.zeros_like(h0)
     for t in range(x.shape[1]):
         h, c, cache = lstm_step_forward(x[:, t], h, c, Wx, Wh, b)
@@ -142,19 +142,19 @@ def lstm_backward(dh, cache):
 
 
 def word_embedding_forward(x, W):
-    """The vector of each word: ``W[x]``, (N, T) numbers into (V, D) to (N, T, D)."""
+    """The vector of each word, ``W[x]``: indices x (N, T) into W (V, D) give (N, T, D)."""
     return W[x], (x, W)
 
 
 def word_embedding_backward(dout, cache):
-    """The gradient dW (V, D): a word's row gets the sum of dout (N, T, D) at all its places."""
+    """The gradient dW (V, D): a word's row is the sum of dout (N, T, D) over its occurrences."""
     x, W = cache
     dW = np.zeros_like(W)
     np.add.at(dW, x, dout)
     return dW
 
 
-# ---------------------------------------------------------------- at each step alike
+# ---------------------------------------------------------------- applied at each step
 
 
 def temporal_affine_forward(x, w, b):
@@ -170,18 +170,18 @@ def temporal_affine_backward(dout, cache):
 
 
 def temporal_softmax_loss(x, y, mask, verbose=False):
-    """Cross-entropy over a vocabulary, summed over the steps that count, averaged over the sequences.
+    """Cross-entropy over a vocabulary, summed over the steps in the mask, averaged over the sequences.
 
     Parameters
     ----------
     x : array, (N, T, V)
         Scores.
     y : array of int, (N, T)
-        The right words.
+        The correct words.
     mask : array of bool, (N, T)
-        The steps that count.
+        True for the steps that count.
     verbose : bool
-        Print the shape of the gradient as it is computed, (N*T, V).
+        Print the shape of the flattened gradient, (N*T, V).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Files in which the course keeps objects, ``np.save`` of a dict: read without running what is in them."""
+"""The course's files of objects, such as ``np.save`` of a dict, read without running any code in them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fastnet.storage import atomic_write
 
 __all__ = ["load_params", "read_boxed", "read_boxed_member", "save_params"]
 
-FOLDER = Path("cs231n", "saved")  # beside the notebook, where the course's own code writes too
+FOLDER = Path("cs231n", "saved")  # beside the notebook, like the course's own code
 
 
 def save_params(fname, params):
-    """Write a dict of arrays to cs231n/saved/<fname> with ``np.save``, atomically, and say so."""
+    """Write a dict of arrays to cs231n/saved/<fname> with ``np.save``, atomically, and print a message."""
     path = FOLDER / fname
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, lambda file: np.save(file, params))
@@ -25,12 +25,12 @@ def save_params(fname, params):
 
 
 def load_params(fname):
-    """The dict of arrays that :func:`save_params` wrote, or None where there is no such file; prints which it is.
+    """The dict of arrays that :func:`save_params` wrote, or None if there is no such file; prints which it is.
 
     Raises
     ------
     ValueError
-        The file holds anything else.
+        If the file holds anything else.
     """
     path = FOLDER / fname
     if not path.exists():
@@ -44,14 +44,14 @@ def load_params(fname):
 
 
 def read_boxed(data, where):
-    """The object in a .npy file that ``np.save(file, object)`` wrote, if it is made of plain containers and arrays.
+    """The object in a .npy file written by ``np.save(file, object)``, if it consists of plain containers and arrays.
 
-    Keys of dicts come back as text.
+    Keys of dicts are returned as str.
 
     Raises
     ------
     ValueError
-        Not such a file, or an object that would need code to be made.
+        If it is not such a file, or holds an object that could only be created by running code.
     """
     file = io.BytesIO(data)
     try:
@@ -66,7 +66,7 @@ def read_boxed(data, where):
 
 
 def read_boxed_member(path, name):
-    """:func:`read_boxed` of one array of an .npz file."""
+    """:func:`read_boxed` for one member of an .npz file."""
     try:
         with zipfile.ZipFile(path) as archive:
             data = archive.read(f"{name}.npy")

@@ -1,4 +1,4 @@
-"""The course's Solver: mini-batches, an update rule, accuracies on the way, the best weights at the end."""
+"""The course's Solver: mini-batches, an update rule, accuracy checks, and the best weights at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Solver:
     """Trains a model by stochastic gradient descent.
 
     It draws from NumPy's global random stream exactly as the course's does: ``np.random.choice(num_train, batch_size)``
-    at each step, and ``np.random.choice(N, num_samples)`` at a check of accuracy on fewer than all N examples.
+    at each step, and ``np.random.choice(N, num_samples)`` for an accuracy check on fewer than all N examples.
 
     Parameters
     ----------
@@ -30,17 +30,17 @@ class Solver:
     update_rule : str
         A name in ``fastnet.compat.cs231n.optim``; 'sgd' by default.
     optim_config : dict
-        The rule's settings; each parameter has a copy of its own.
+        The rule's settings; each parameter has its own copy.
     lr_decay : float
-        Each epoch multiplies the learning rate by it; 1.0.
+        Factor of the learning rate after each epoch; default 1.0.
     batch_size, num_epochs : int
-        100 and 10.
+        Default 100 and 10.
     num_train_samples, num_val_samples : int or None
-        How many examples accuracies are measured on; 1000, and None for all.
+        The number of examples in accuracy checks, or None for all; default 1000 and None.
     checkpoint_name : str or None
-        Write ``<checkpoint_name>_epoch_<epoch>.pkl`` at each check.
+        Write ``<checkpoint_name>_epoch_<epoch>.pkl`` at each accuracy check.
     print_every : int
-        Iterations between lines about the loss; 10.
+        Print the loss every `print_every` iterations; default 10.
     verbose : bool
 
     Attributes
@@ -50,7 +50,7 @@ class Solver:
     Raises
     ------
     ValueError
-        Unknown arguments, or an unknown rule.
+        If arguments or the update rule are unknown.
     """
 
     defaults = {
@@ -83,7 +83,7 @@ class Solver:
         self.X_val, self.y_val = data["X_val"], data["y_val"]
 
     def _reset(self):
-        """Forget what training has found out; the model stays as it is."""
+        """Reset all results of training; the model stays unchanged."""
         self.epoch = self.best_val_acc = 0
         self.best_params = {}
         self.loss_history, self.train_acc_history, self.val_acc_history = [], [], []
@@ -109,7 +109,7 @@ class Solver:
     def _save_checkpoint(self):
         """Pickle the model, the settings and the histories, if there is a `checkpoint_name`.
 
-        A pickle can run code when it is read: read back only files that you wrote.
+        Loading a pickle can run code: load only files that you wrote yourself.
         """
         if self.checkpoint_name is None:
             return
@@ -133,7 +133,7 @@ class Solver:
         atomic_write(filename, lambda file: np.savez(file, **histories))
 
     def check_accuracy(self, X, y, num_samples=None, batch_size=100):
-        """The fraction of right answers on X (N, ...), y (N,), or on `num_samples` of them, drawn with replacement."""
+        """The accuracy on X (N, ...), y (N,), or on `num_samples` of them, drawn with replacement."""
         if num_samples is not None and len(X) > num_samples:
             sample = np.random.choice(len(X), num_samples)
             X, y = X[sample], y[sample]
@@ -152,7 +152,7 @@ class Solver:
             config["learning_rate"] *= self.lr_decay
 
     def _check(self):
-        """Measure both accuracies, write a checkpoint, keep the weights if they are the best so far."""
+        """Measure both accuracies, write a checkpoint, and keep the weights if they are the best so far."""
         train_acc = self.check_accuracy(self.X_train, self.y_train, num_samples=self.num_train_samples)
         val_acc = self.check_accuracy(self.X_val, self.y_val, num_samples=self.num_val_samples)
         self.train_acc_history.append(train_acc)
@@ -165,7 +165,7 @@ class Solver:
             self.best_params = {name: w.copy() for name, w in self.model.params.items()}
 
     def train(self):
-        """Train; then the model gets the weights that did best on the validation data, {} if none got any right."""
+        """Train, then set the model's params to those with the best validation accuracy, or {} if that was always 0."""
         iterations_per_epoch = max(self._num_train() // self.batch_size, 1)
         num_iterations = self.num_epochs * iterations_per_epoch
         for t in range(num_iterations):

@@ -10,7 +10,7 @@ __all__ = ["load_tiny_imagenet"]
 
 
 def _image(path, dtype):
-    """(3, 64, 64); grey images have three equal channels."""
+    """An image as (3, 64, 64); grey images get three equal channels."""
     try:
         from PIL import Image
     except ImportError:
@@ -29,22 +29,22 @@ def _fields(path):
 
 
 def load_tiny_imagenet(path, dtype=np.float32, subtract_mean=True):
-    """Tiny ImageNet, or a set with the same folders, from `path`.
+    """Tiny ImageNet, or a data set with the same folders, from `path`.
 
     Parameters
     ----------
     path : path
         Holds wnids.txt, words.txt, train/<wnid>/images, val and test.
     dtype : dtype
-        Of the images.
+        The dtype of the images.
     subtract_mean : bool
-        Subtract the mean training image from all.
+        Subtract the mean training image from all images.
 
     Returns
     -------
     dict
         class_names : list of lists of str; X_train, X_val, X_test (N, 3, 64, 64); y_train, y_val (N,); y_test (N,), or
-        None where the labels are not there; mean_image (3, 64, 64).
+        None if there are no labels; mean_image (3, 64, 64).
     """
     path = Path(path)
     wnids = path.joinpath("wnids.txt").read_text().split()

@@ -1,4 +1,4 @@
-"""Many small images as one picture."""
+"""Arrange many small images in one picture."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["vis_grid", "vis_nn", "visualize_grid"]
 
 
 def _stretched(image, top=1.0):
-    """`image` with its smallest number at 0 and its largest at `top`; zeros where all are equal."""
+    """Scale an image so that its minimum becomes 0 and its maximum `top`; zeros if all pixels are equal."""
     low, high = np.min(image), np.max(image)
     return top * (image - low) / (high - low) if high > low else np.zeros_like(image, dtype=float)
 
 
 def _tiled(images, columns, rows, background, border):
-    """A table of images (N, H, W, C), row by row; `border` pixels of `background` follow each, right and below."""
+    """A grid of images (N, H, W, C), row by row, each with `border` pixels of `background` on its right and below."""
     _, H, W, C = images.shape
     picture = np.full((rows * (H + border), columns * (W + border), C), float(background))
     for position, image in enumerate(images):
@@ -26,14 +26,14 @@ def _tiled(images, columns, rows, background, border):
 
 
 def visualize_grid(Xs, ubound=255.0, padding=1):
-    """A square grid of images, each stretched to [0, ubound], with black lines between them.
+    """A square grid of images, each scaled to [0, ubound], with black lines between them.
 
     Parameters
     ----------
     Xs : array, (N, H, W, C)
     ubound : float
     padding : int
-        Pixels between images.
+        The number of pixels between images.
 
     Returns
     -------
@@ -47,12 +47,12 @@ def visualize_grid(Xs, ubound=255.0, padding=1):
 
 
 def vis_grid(Xs):
-    """A square grid of images (N, H, W, C), stretched together to [0, 1]; a dark pixel follows each."""
+    """A square grid of images (N, H, W, C), jointly scaled to [0, 1], each with a dark line right and below."""
     side = ceil(sqrt(len(Xs)))
     return _stretched(_tiled(Xs, side, side, np.min(Xs), 1))
 
 
 def vis_nn(rows):
-    """A table of images (H, W, C), given as a list of rows, stretched together to [0, 1]; a pixel follows each."""
+    """A grid of images (H, W, C), given as a list of rows, jointly scaled to [0, 1], with lines between them."""
     images = np.stack([image for row in rows for image in row])
     return _stretched(_tiled(images, len(rows[0]), len(rows), 1, 1))

@@ -1,6 +1,6 @@
-"""The course's year, for the few names that changed their meaning and kept their spelling.
+"""The course's year, for the few names whose meaning changed.
 
-Everything else is the same from 2016 on, and old keyword arguments are understood in every year.
+Everything else is the same since 2016; old keyword arguments are accepted in every year.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ _year = LAST
 
 
 def set_year(year: int) -> None:
-    """Follow the conventions of `year`, for the whole process; 2026 at the start.
+    """Follow the conventions of `year` in the whole process; the default is 2026.
 
-    To 2017 (and in Berkeley's CS182) the `p` of dropout is the probability to *drop* a number, and so is
-    ``FullyConnectedNet(dropout=...)``; from 2018 on it is the probability to *keep* it.  A net follows the year in
-    which it is made and called: set the year first.
+    Up to 2017 (and in Berkeley's CS182), the `p` of dropout is the probability of *dropping* an element, and so is
+    ``FullyConnectedNet(dropout=...)``; since 2018 it is the probability of *keeping* it.  A network reads the year when
+    it is created and when it is called, so set the year first.
 
     Raises
     ------
     TypeError, ValueError
-        Not a year from 2015 to 2026.
+        If `year` is not an integer from 2015 to 2026.
     """
     global _year
     try:
@@ -36,10 +36,10 @@ def set_year(year: int) -> None:
 
 
 def get_year() -> int:
-    """The year that :func:`set_year` was given last."""
+    """The year set by :func:`set_year`."""
     return _year
 
 
 def p_is_kept() -> bool:
-    """Whether dropout's p is the probability to keep a number (else to drop it)."""
+    """Whether dropout's p is the probability of keeping an element, rather than of dropping it."""
     return _year >= 2018

@@ -1,4 +1,4 @@
-"""Classifiers of all assignments; those of assignment 1 stand here too, as in the course."""
+"""The classifiers of all assignments; those of assignment 1 can be imported from here, as in the course."""
 
 from __future__ import annotations
 

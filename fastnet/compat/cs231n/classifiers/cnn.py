@@ -1,4 +1,4 @@
-"""The convolutional net of assignment 2."""
+"""The convolutional network of assignment 2."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class ThreeLayerConvNet:
     Parameters
     ----------
     input_dim : tuple
-        (C, H, W); the convolution keeps H and W.
+        (C, H, W); the convolution preserves H and W.
     num_filters, filter_size, hidden_dim, num_classes : int
         `filter_size` is odd.
     weight_scale : float
-        Standard deviation of the first weights, drawn by ``np.random.randn`` in order; biases start at 0.
+        Standard deviation of the initial weights, drawn by ``np.random.randn`` in order; biases start at 0.
     reg : float
     dtype : dtype
-        Of the parameters.  X is not cast, so that X in float64 makes everything float64, as in the course.
+        The dtype of the parameters.  X is not cast, so X in float64 makes everything float64, as in the course.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The convolutional net of 2015: functions of a dict of arrays, for ClassifierTrainer."""
+"""The convolutional network of 2015, as functions of a dict of arrays, for ClassifierTrainer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["init_two_layer_convnet", "two_layer_convnet"]
 def init_two_layer_convnet(
     weight_scale=1e-3, bias_scale=0, input_shape=(3, 32, 32), num_classes=10, num_filters=32, filter_size=5
 ):
-    """The weights of :func:`two_layer_convnet`, drawn by ``np.random.randn``: dict of W1, b1, W2, b2.
+    """The initial weights of :func:`two_layer_convnet`, a dict of W1, b1, W2, b2, drawn by ``np.random.randn``.
 
     Raises
     ------
     ValueError
-        An even `filter_size`: the convolution keeps the size of the image.
+        If `filter_size` is even: the convolution must preserve the size of the image.
     """
     if filter_size % 2 != 1:
         raise ValueError(f"init_two_layer_convnet: filter_size must be odd, got {filter_size}")

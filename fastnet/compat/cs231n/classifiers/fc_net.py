@@ -1,4 +1,4 @@
-"""Fully connected nets of assignments 1 and 2, for a Solver to train."""
+"""The fully connected networks of assignments 1 and 2, to be trained by a Solver."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ NORMALIZATIONS = {
 
 
 class _Saved:
-    """What both nets can do with files."""
+    """Saves and loads the parameters of both networks."""
 
     def save(self, fname):
         """Write the parameters to cs231n/saved/<fname>."""
         save_params(fname, self.params)
 
     def load(self, fname):
-        """Read what :meth:`save` wrote; whether the file was there."""
+        """Read the parameters that :meth:`save` wrote; return whether the file exists."""
         params = load_params(fname)
         if params is None:
             return False
@@ -52,7 +52,7 @@ class TwoLayerNet(_Saved):
     ----------
     input_dim, hidden_dim, num_classes : int
     weight_scale : float
-        Standard deviation of the first weights, drawn by ``np.random.randn``, W1 first; biases start at 0.
+        Standard deviation of the initial weights, drawn by ``np.random.randn``, W1 first; biases start at 0.
     reg : float
 
     Attributes
@@ -90,23 +90,23 @@ class FullyConnectedNet(_Saved):
     Parameters
     ----------
     hidden_dims : list of int
-        Of the L - 1 hidden layers.
+        The sizes of the L - 1 hidden layers.
     input_dim, num_classes : int
     dropout_keep_ratio : float
-        The probability to keep a number; 1 is no dropout.
+        The probability of keeping an element; 1 disables dropout.
     normalization : None, "batchnorm" or "layernorm"
     reg : float
     weight_scale : float
-        Standard deviation of the first weights, drawn by ``np.random.randn`` in order; biases start at 0.
+        Standard deviation of the initial weights, drawn by ``np.random.randn`` in order; biases start at 0.
     dtype : dtype
-        Of the parameters; X is cast to it.
+        The dtype of the parameters; X is cast to it.
     seed : int, optional
         Makes dropout draw the same masks each time.
     dropout : float, optional
-        The older name: the probability to keep (2018 to 2020) or to drop (to 2017); see
+        The older argument: the probability of keeping (2018 to 2020) or dropping (up to 2017) an element; see
         :func:`~fastnet.compat.cs231n.set_year`.
     use_batchnorm : bool
-        The older name of ``normalization="batchnorm"``.
+        The older form of ``normalization="batchnorm"``.
 
     Attributes
     ----------
@@ -116,12 +116,12 @@ class FullyConnectedNet(_Saved):
         L.
     dropout_param : dict
     bn_params : list of dict
-        One for each normalisation.
+        One for each normalisation layer.
 
     Raises
     ------
     ValueError
-        Another normalisation.
+        If `normalization` is none of these.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class FullyConnectedNet(_Saved):
     def loss(self, X, y=None):
         """Scores (N, num_classes) for X (N, d1, ..., dk); with labels y (N,), (loss, dict of gradients).
 
-        With labels, batch normalisation and dropout are in mode "train", without in mode "test".
+        With labels, batch normalisation and dropout are in mode "train", without labels in mode "test".
         """
         for param in (self.dropout_param, *self.bn_params):
             if "mode" in param:

@@ -1,4 +1,4 @@
-"""k nearest neighbours, with distances in two loops, one, and none."""
+"""k nearest neighbours, with distances computed in two loops, one loop, or none."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ __all__ = ["KNearestNeighbor"]
 
 
 class KNearestNeighbor:
-    """Remembers the training data; an example gets the label that most of its nearest neighbours have."""
+    """Stores the training data; the prediction is the most common label of the nearest neighbours."""
 
     def train(self, X, y):
-        """Keep X (N, D) and y (N,)."""
+        """Store X (N, D) and y (N,)."""
         self.X_train, self.y_train = X, y
 
     def predict(self, X, k=1, num_loops=0):
-        """Labels (M,) for X (M, D), by the `k` nearest; `num_loops` (0, 1, 2) says how distances are computed.
+        """Labels (M,) for X (M, D), from the `k` nearest; `num_loops` chooses how distances are computed.
 
         Raises
         ------
         ValueError
-            Another number of loops.
+            If `num_loops` is not 0, 1 or 2.
         """
         distances = {
             0: self.compute_distances_no_loops,
@@ -32,7 +32,7 @@ class KNearestNeighbor:
         return self.predict_labels(distances[num_loops](X), k=k)
 
     def compute_distances_two_loops(self, X):
-        """Euclidean distances (M, N) of X (M, D) to the training data, one by one."""
+        """Euclidean distances (M, N) of X (M, D) to the training data, computed one by one."""
         distances = np.zeros((len(X), len(self.X_train)))
         for i in range(len(X)):
             for j in range(len(self.X_train)):
@@ -47,11 +47,11 @@ class KNearestNeighbor:
         return distances
 
     def compute_distances_no_loops(self, X):
-        """The same at once: ``|a - b|**2 = |a|**2 - 2 a.b + |b|**2``."""
+        """The same, all at once: ``|a - b|**2 = |a|**2 - 2 a.b + |b|**2``."""
         squares = np.sum(X**2, axis=1)[:, None] - 2 * X @ self.X_train.T + np.sum(self.X_train**2, axis=1)
-        return np.sqrt(np.maximum(squares, 0))  # rounding may leave less than 0
+        return np.sqrt(np.maximum(squares, 0))  # may be negative by rounding
 
     def predict_labels(self, dists, k=1):
-        """The label that most of the `k` nearest have, the smallest of equals; dists is (M, N), the result (M,)."""
+        """The most common label (M,) of the `k` nearest by dists (M, N); the smallest in case of a tie."""
         nearest = self.y_train[np.argsort(dists, axis=1, kind="stable")[:, :k]]
         return np.array([np.bincount(labels).argmax() for labels in nearest], dtype=float)

@@ -12,7 +12,7 @@ __all__ = ["LinearClassifier", "LinearSVM", "Softmax"]
 
 
 class LinearClassifier:
-    """The base: a subclass gives the loss.
+    """The base class; subclasses define the loss.
 
     Attributes
     ----------
@@ -23,9 +23,9 @@ class LinearClassifier:
         self.W = None
 
     def train(self, X, y, learning_rate=1e-3, reg=1e-5, num_iters=100, batch_size=200, verbose=False):
-        """Train on X (N, D), y (N,) in 0..C-1; the loss at each iteration is returned.
+        """Train on X (N, D), y (N,) in 0..C-1; return the loss at each iteration.
 
-        W starts as ``0.001 * np.random.randn(D, C)``, where there is none yet; each batch is
+        Unless W exists, it is initialised to ``0.001 * np.random.randn(D, C)``; each batch is
         ``np.random.choice(N, batch_size)``.  `verbose` prints the loss every 100 iterations.
         """
         if self.W is None:
@@ -41,7 +41,7 @@ class LinearClassifier:
         return loss_history
 
     def predict(self, X):
-        """The class of the highest score, (N,), for X (N, D)."""
+        """The class with the highest score, (N,), for X (N, D)."""
         return np.argmax(X @ self.W, axis=1)
 
     def loss(self, X_batch, y_batch, reg):
@@ -53,7 +53,7 @@ class LinearClassifier:
         save_params(fname, {"W": self.W})
 
     def load(self, fname):
-        """Read what :meth:`save` wrote; whether the file was there."""
+        """Read what :meth:`save` wrote; return whether the file exists."""
         params = load_params(fname)
         if params is None:
             return False
@@ -62,7 +62,7 @@ class LinearClassifier:
 
 
 class LinearSVM(LinearClassifier):
-    """With the multiclass hinge loss."""
+    """A linear classifier with the multiclass hinge loss."""
 
     def loss(self, X_batch, y_batch, reg):
         """(loss, gradient of W); see :func:`~fastnet.compat.cs231n.classifiers.linear_svm.svm_loss_naive`."""
@@ -70,7 +70,7 @@ class LinearSVM(LinearClassifier):
 
 
 class Softmax(LinearClassifier):
-    """With the cross-entropy loss."""
+    """A linear classifier with the cross-entropy loss."""
 
     def loss(self, X_batch, y_batch, reg):
         """(loss, gradient of W); see :func:`~fastnet.compat.cs231n.classifiers.softmax.softmax_loss_naive`."""

@@ -1,6 +1,6 @@
 """The multiclass hinge loss of a linear classifier.
 
-With s = X @ W it is the mean of ``sum over j != y of max(0, s[j] - s[y] + 1)``, plus ``reg * sum(W**2)``.
+With s = X @ W, it is the mean of ``sum over j != y of max(0, s[j] - s[y] + 1)``, plus ``reg * sum(W**2)``.
 """
 
 from __future__ import annotations
@@ -40,6 +40,6 @@ def svm_loss_naive(W, X, y, reg):
 
 
 def svm_loss_vectorized(W, X, y, reg):
-    """What :func:`svm_loss_naive` returns, without loops."""
+    """The result of :func:`svm_loss_naive`, computed without loops."""
     loss, dscores = svm_loss(X @ W, y)
     return loss + reg * np.sum(W * W), X.T @ dscores + 2 * reg * W

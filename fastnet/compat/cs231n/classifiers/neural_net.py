@@ -1,4 +1,4 @@
-"""The two-layer net of assignment 1 to 2020, which trains itself."""
+"""The two-layer network of assignment 1 up to 2020, with its own training loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TwoLayerNet:
     ----------
     input_size, hidden_size, output_size : int
     std : float
-        Of the first weights, drawn by ``np.random.randn``, W1 first; biases start at 0.
+        Standard deviation of the initial weights, drawn by ``np.random.randn``, W1 first; biases start at 0.
 
     Attributes
     ----------
@@ -60,15 +60,15 @@ class TwoLayerNet:
     ):
         """Train by plain gradient descent on batches ``np.random.choice(N, batch_size)``.
 
-        Each epoch ends with a look at the accuracy on the batch and on the validation data, and multiplies the
-        learning rate by `learning_rate_decay`.  `verbose` prints the loss every 100 iterations.
+        After each epoch, the accuracies on the batch and on the validation data are measured, and the learning rate is
+        multiplied by `learning_rate_decay`.  `verbose` prints the loss every 100 iterations.
 
         Returns
         -------
         dict
             loss_history, train_acc_history, val_acc_history.
         """
-        iterations_per_epoch = max(len(X) / batch_size, 1)  # a fraction, as in the course: epochs end where it divides
+        iterations_per_epoch = max(len(X) / batch_size, 1)  # may be a fraction, as in the course
         histories = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
         for it in range(num_iters):
             batch = np.random.choice(len(X), batch_size)
@@ -86,5 +86,5 @@ class TwoLayerNet:
         return histories
 
     def predict(self, X):
-        """The class of the highest score, (N,), for X (N, D)."""
+        """The class with the highest score, (N,), for X (N, D)."""
         return np.argmax(self.loss(X), axis=1)

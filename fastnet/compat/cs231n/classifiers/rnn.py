@@ -1,4 +1,4 @@
-"""Image captioning with a recurrent net (assignment 3, 2016 to 2024)."""
+"""Image captioning with a recurrent network (assignment 3, 2016 to 2024)."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = ["CaptioningRNN"]
 
 
 class CaptioningRNN:
-    """Features of an image make the first hidden state; each word and the state before make the next word.
+    """The initial hidden state is computed from an image's features; each state and word predict the next word.
 
     Parameters
     ----------
     word_to_idx : dict of str to int
-        The vocabulary, V words; holds "<NULL>", which fills captions up, and for `sample` "<START>" and "<END>".
+        The vocabulary, V words, including "<NULL>", which pads captions, and for `sample` "<START>" and "<END>".
     input_dim, wordvec_dim, hidden_dim : int
-        D of features, W of words, H of states.
+        The sizes of features (D), word vectors (W) and states (H).
     cell_type : "rnn" or "lstm"
     dtype : dtype
-        Of the parameters.
+        The dtype of the parameters.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class CaptioningRNN:
     Raises
     ------
     ValueError
-        Another type of cell.
+        If `cell_type` is neither of these.
     """
 
     def __init__(self, word_to_idx, input_dim=512, wordvec_dim=128, hidden_dim=128, cell_type="rnn", dtype=np.float32):
@@ -72,19 +72,19 @@ class CaptioningRNN:
         self.params = {name: value.astype(dtype) for name, value in params.items()}
 
     def loss(self, features, captions):
-        """How well each word of a caption is foretold by those before it.
+        """The loss of predicting each word of a caption from those before it.
 
         Parameters
         ----------
         features : array, (N, D)
         captions : array of int, (N, T)
-            Words 0 to T - 2 go in, words 1 to T - 1 should come out; where that is "<NULL>" it does not count.
+            Words 0 to T - 2 are the input, words 1 to T - 1 the targets; targets "<NULL>" do not count.
 
         Returns
         -------
         loss : float
         grads : dict
-            Under the names of the parameters.
+            Gradients by the names of the parameters.
         """
         p, grads = self.params, {}
         forward, backward = (rnn_forward, rnn_backward) if self.cell_type == "rnn" else (lstm_forward, lstm_backward)
@@ -103,9 +103,9 @@ class CaptioningRNN:
         return loss, grads
 
     def sample(self, features, max_length=30):
-        """Captions (N, max_length), word numbers, for features (N, D).
+        """Generate captions (N, max_length), word indices, for features (N, D).
 
-        "<START>" goes in first, then the likeliest word each time.  They go on after "<END>";
+        The first input is "<START>", and each further one the most likely word.  Captions continue after "<END>";
         :func:`~fastnet.compat.cs231n.coco_utils.decode_captions` stops there.
         """
         p = self.params

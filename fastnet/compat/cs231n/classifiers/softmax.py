@@ -36,6 +36,6 @@ def softmax_loss_naive(W, X, y, reg):
 
 
 def softmax_loss_vectorized(W, X, y, reg):
-    """What :func:`softmax_loss_naive` returns, without loops."""
+    """The result of :func:`softmax_loss_naive`, computed without loops."""
     loss, dscores = softmax_loss(X @ W, y)
     return loss + reg * np.sum(W * W), X.T @ dscores + 2 * reg * W
