@@ -1,7 +1,7 @@
-"""An assignment's folder in the shape of CS231n's, with code of our own, and the cells of its notebook.
+"""An assignment folder with the structure of CS231n's, but with our own code, and the cells of its notebook.
 
-``layers.py`` and what builds on it stand for a student's work, ``fast_layers.py`` and ``im2col.py`` for what the course
-gives: as there, the extension may be missing, and pooling that does not tile calls a function that nobody wrote.
+``layers.py`` and the modules that use it represent a student's work, ``fast_layers.py`` and ``im2col.py`` the course's
+files: as there, the extension may be missing, and pooling with windows that do not tile calls an undefined function.
 """
 
 from __future__ import annotations
@@ -312,7 +312,7 @@ LIMITS = {"conv": 1e-9, "pool": 0, "sandwich": 1e-6, "train": 0.05}
 
 
 def lay_out(folder: Path, package: str = "cs231n") -> Path:
-    """Write the folder; the package's path."""
+    """Write the folder and return the package's path."""
     for name, text in FILES.items():
         path = folder / package / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -321,7 +321,7 @@ def lay_out(folder: Path, package: str = "cs231n") -> Path:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Every file's digest and permissions, but for Python's caches of files that are there."""
+    """Digest and permissions of every file, except Python's caches of existing files."""
     return {
         path.relative_to(folder).as_posix(): f"{path.stat().st_mode:o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
         for path in sorted(folder.rglob("*"))
@@ -330,7 +330,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def verify(printed: str, source: str = "fastnet.") -> None:
-    """Hold what the cells printed against the notebook's limits."""
+    """Check the cells' printed errors against the notebook's limits."""
     found = re.findall(r"^(\w+) (\w+) ([\d.e+-]+|nan|inf)$", printed, re.M)
     kinds = [kind for kind, _, _ in found]
     assert [kinds.count(kind) for kind in LIMITS] == [4, 4, 1, 2], printed

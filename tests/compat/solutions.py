@@ -1,4 +1,4 @@
-"""Right solutions for the checks, and how to break a line of them."""
+"""Right solutions for the checks, and a function that breaks one of their lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from fastnet.compat import check
 
 WORK = Path(__file__).with_name("student_work.py")
-GENEROUS = 60.0  # seconds: verdicts of these tests do not depend on the machine
+GENEROUS = 60.0  # in seconds, so that verdicts do not depend on the machine's speed
 
 
 def solutions(function=None, old=None, new=None):

@@ -1,4 +1,4 @@
-"""Right solutions, in a student's style, for the checks to find right; tests change a line to make wrong ones."""
+"""Right solutions in a student's style, which the checks must accept; tests change a line to make them wrong."""
 
 import numpy as np
 

@@ -19,7 +19,7 @@ from fastnet.compat.check.tasks import FUNCTIONS
 
 
 def test_right_solutions_are_right():
-    """From a file, which the parent process does not import."""
+    """Read from a file, which the parent process does not import."""
     report = check.run(WORK, limit=GENEROUS, timeout=GENEROUS)
     wrong = {result.name: result.words for result in report if not result.passed}
     assert wrong == {} and report.passed and "student_work" not in sys.modules
@@ -31,13 +31,13 @@ def test_right_solutions_are_right():
 
 
 @pytest.mark.parametrize("name", ["conv_backward_naive", "batchnorm_backward", "KNearestNeighbor.predict_labels"])
-def test_a_child_that_starts_afresh_judges_alike(monkeypatch, name):
-    """Where a fork is not safe."""
+def test_a_spawned_child_gives_the_same_verdicts(monkeypatch, name):
+    """As on systems where a fork is not safe."""
     monkeypatch.setattr(runner, "_METHOD", "spawn")
     assert check.run(WORK, [name], limit=GENEROUS, timeout=GENEROUS).passed
 
 
-def test_a_child_that_starts_afresh_needs_functions_that_it_can_import(monkeypatch):
+def test_a_spawned_child_needs_importable_functions(monkeypatch):
     from fastnet.compat.cs231n import layers
 
     monkeypatch.setattr(runner, "_METHOD", "spawn")
@@ -67,7 +67,7 @@ def test_one_function_alone():
         check.relu_forward((1, 2))
 
 
-def test_years_differ():
+def test_options_of_years():
     drops = solutions("dropout_forward", "< p) / p", ">= p) / (1 - p)")
     names = ["dropout_forward", "dropout_backward"]
     assert check.run(drops, names, drop_p=True, limit=GENEROUS).passed
@@ -96,7 +96,7 @@ def test_names_that_are_missing_or_unknown():
 
 
 def assignment(folder, layers):
-    """A folder of an assignment's structure, whose modules import each other."""
+    """A folder with the structure of an assignment, whose modules import each other."""
     package = folder / "course_like"
     (package / "classifiers").mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -119,7 +119,7 @@ def test_a_folder(tmp_path):
     assert sys.path == path and not any(name.startswith("course_like") for name in sys.modules)
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         check.run(tmp_path / "nothing")
-    with pytest.raises(FileNotFoundError, match="give the folder that holds layers.py"):
+    with pytest.raises(FileNotFoundError, match="expected the folder that holds layers.py"):
         check.run(tmp_path)
     with pytest.raises(TypeError, match="a module, a dict of functions or a path, got int"):
         check.run(3)
@@ -200,7 +200,7 @@ def test_the_command(tmp_path):
 
 @pytest.mark.parametrize("part", ["layers", "optim", "fast_layers", "classifiers"])
 def test_the_reference_passes(part):
-    """fastnet's own course API, the kernels behind fast_layers among it."""
+    """fastnet's own course API, including the kernels behind fast_layers."""
     import fastnet.compat.cs231n as reference
 
     folder = Path(reference.__file__).parent

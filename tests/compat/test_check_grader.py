@@ -1,4 +1,4 @@
-"""The autograder kit lives on, whatever a student's function does: endless loops, crashes, floods, strange results."""
+"""The autograder survives whatever a student's function does: endless loops, crashes, floods of output, odd results."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def leaves(x):
         (leaves, "raises", "raises SystemExit: bye"),
     ],
 )
-def test_the_grader_lives_on(function, verdict, words):
+def test_the_grader_survives(function, verdict, words):
     report = check.run(
         {"relu_forward": function, "affine_forward": solutions()["affine_forward"]}, limit=GENEROUS, timeout=0.5
     )
@@ -59,7 +59,7 @@ def test_the_grader_lives_on(function, verdict, words):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_what_it_started_ends_with_it(tmp_path):
+def test_its_child_processes_end_with_it(tmp_path):
     def relu_forward(x):
 
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
@@ -98,14 +98,14 @@ KINDS = [
 
 
 @pytest.mark.parametrize("name", [*KINDS, "svm_loss", "softmax_loss_naive", "adam"])
-def test_whatever_it_returns_there_is_a_verdict(name):
+def test_any_result_gets_a_verdict(name):
     for value in STRANGE:
         report = check.run({name: lambda *args, value=value: value}, [name], limit=GENEROUS, timeout=GENEROUS)
         assert report[0].verdict == "wrong" and report.score < 1, (value, report)
         assert re.search("it is|it has|it returns|wrong", report[0].words) and report.gradescope()
 
 
-def test_the_traceback_is_the_students():
+def test_the_traceback_shows_the_students_frames():
     def relu_forward(x):
         print("here I am")
         return helper(x)
@@ -128,8 +128,8 @@ def test_a_flood_of_text_fills_no_disk():
     assert result.verdict == "raises" and "File too large" in result.words and len(result.details) < 10_000
 
 
-def test_warnings_are_no_errors_and_seen():
-    """Whatever the caller's filters make of them; these tests' make errors of some."""
+def test_warnings_are_shown_and_not_raised():
+    """Independently of the caller's filters; those of these tests turn some warnings into errors."""
 
     def relu_forward(x):
         return np.log(x * 0), x
@@ -138,7 +138,7 @@ def test_warnings_are_no_errors_and_seen():
     assert result.verdict == "wrong" and "divide by zero" in result.details
 
 
-def test_random_numbers_stay_where_they_are():
+def test_the_random_state_does_not_change():
     def relu_forward(x):
         np.random.seed(5)
         return np.maximum(x, 0), x
@@ -160,7 +160,7 @@ def test_slow():
     assert re.search(r"right, but slow: 0\.\d+ s, expected at most 0\.01 s on this machine", result.words)
 
 
-def test_limits_are_multiples_of_what_loops_take():
+def test_limits_are_multiples_of_the_time_of_loops():
     work = solutions()
     two, none = (
         check.run(work, [f"KNearestNeighbor.compute_distances_{which}"], timeout=GENEROUS)[0].limit
@@ -180,7 +180,7 @@ def test_changing_an_argument():
     assert check.sgd(solutions()["sgd"], limit=GENEROUS).passed  # sgd may
 
 
-def test_parts_that_are_right_get_points():
+def test_right_outputs_get_partial_points():
     one_of_three = result_of(solutions("conv_backward_naive", "dx, dw, db", "dx, dw, -db"), "conv_backward_naive")
     assert one_of_three.score == pytest.approx(2 / 3)
     square_only = "assert x.shape[2] == x.shape[3]\n    return out, (x"

@@ -1,4 +1,4 @@
-"""The autograder kit calls each of a list of mistakes by its name."""
+"""The autograder recognises each of a list of mistakes."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("changed, old, new, checked, words", MISTAKES, ids=lambda value: str(value)[:30])
-def test_a_mistake_is_called_by_its_name(changed, old, new, checked, words):
+def test_a_mistake_is_recognised(changed, old, new, checked, words):
     result = result_of(solutions(changed, old, new), checked)
     assert not result.passed and re.search(words, result.words), result.words
     assert result.score < 1

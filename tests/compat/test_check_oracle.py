@@ -1,4 +1,4 @@
-"""The kit's oracle against central differences, the tests' own oracle and PyTorch; its mistakes are mistakes."""
+"""The autograder's oracle against central differences, the tests' oracle and PyTorch; its mistakes are mistakes."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_losses():
 
 
 @pytest.mark.peers
-def test_update_rules_are_pytorchs():
+def test_update_rules_agree_with_pytorch():
     torch = pytest.importorskip("torch")
     w, grads = normal(4), normal(3, 4)
 
@@ -191,7 +191,7 @@ def _size(g):
 
 
 def answers(task, output, sentences):
-    """For each sentence what it makes of each example."""
+    """The results of each mistake for each example."""
     at = list(task.outputs).index(output)
     examples = [example.make(Options()) for example in task.examples]
     examples = [g for g in examples if _size(g) < 30_000] or examples
@@ -206,8 +206,8 @@ def same(a, b, tolerance):
 
 
 @pytest.mark.parametrize("task, output", OUTPUTS, ids=lambda value: getattr(value, "name", value))
-def test_each_sentence_can_be_said(task, output):
-    """A mistake differs from what is right in some example, and from each other mistake."""
+def test_each_mistake_can_be_recognised(task, output):
+    """A mistake's result differs from the right one in some example, and from that of each other mistake."""
     rights, made = answers(task, output, task.outputs[output])
     for sentence, mistakes in made.items():
         assert not all(same(a, b, task.tolerance) for a, b in zip(mistakes, rights, strict=True)), sentence
@@ -215,7 +215,7 @@ def test_each_sentence_can_be_said(task, output):
         assert not all(same(x, y, task.tolerance) for x, y in zip(a, b, strict=True)), (one, other)
 
 
-def test_sentences_for_anything_differ():
+def test_mistakes_for_any_output_differ():
     g = TASKS["affine_forward"].examples[1].make(Options())
     right = normal(4, 4)
     made = [wrong(right, g) for wrong in ANY.values()]

@@ -1,4 +1,4 @@
-"""The course's classifiers of assignment 1: nearest neighbours, linear classifiers, the two-layer net."""
+"""The course's classifiers of assignment 1: nearest neighbours, linear classifiers, the two-layer network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def test_distances_are_the_same_with_two_loops_one_and_none():
     for compute in ("two_loops", "one_loop", "no_loops"):
         distances = getattr(classifier, f"compute_distances_{compute}")(test)
         np.testing.assert_allclose(distances, expected, rtol=1e-12)
-    assert np.isfinite(classifier.compute_distances_no_loops(train)).all()  # the distance to oneself may not be NaN
+    assert np.isfinite(
+        classifier.compute_distances_no_loops(train)
+    ).all()  # the distance of a point to itself may not be NaN
 
 
 def test_the_smallest_of_equally_frequent_labels_wins():
@@ -37,7 +39,7 @@ def test_the_smallest_of_equally_frequent_labels_wins():
         assert classifier.predict(np.array([[-1.0]]), k=4, num_loops=num_loops).tolist() == [2]
         assert classifier.predict(np.array([[-1.0]]), k=3, num_loops=num_loops).tolist() == [2]
     assert classifier.predict(np.array([[-1.0]]), k=2).tolist() == [2]
-    classifier.train(np.arange(1000.0)[:, None] % 3, np.arange(1000))  # of equally near ones the first is taken
+    classifier.train(np.arange(1000.0)[:, None] % 3, np.arange(1000))  # of equally near neighbours, the first counts
     assert classifier.predict(np.array([[2.0]]), k=1).tolist() == [2]
     with pytest.raises(ValueError, match="^Invalid value 3 for num_loops$"):
         classifier.predict(np.zeros((1, 1)), num_loops=3)
@@ -82,7 +84,7 @@ def test_linear_classifiers_train_on_the_courses_random_stream(kind, capsys):
     assert capsys.readouterr().out.splitlines() == lines
     np.testing.assert_allclose(classifier.W, W, rtol=1e-8, atol=1e-12)
     more = classifier.train(X, y, num_iters=1, batch_size=300)
-    assert more[0] < losses[0] / 2  # it goes on from its weights
+    assert more[0] < losses[0] / 2  # training continues from the current weights
 
 
 def test_linear_classifiers_are_saved(tmp_path, monkeypatch):
@@ -96,7 +98,7 @@ def test_linear_classifiers_are_saved(tmp_path, monkeypatch):
         LinearClassifier().loss(None, None, 0)
 
 
-# ---------------------------------------------------------------- the net of assignment 1
+# ---------------------------------------------------------------- the network of assignment 1
 
 
 def toy():

@@ -1,4 +1,4 @@
-"""fastnet's models in the course's Solver, and the course's models in fastnet's: the same numbers."""
+"""fastnet's models in the course's Solver and the course's models in fastnet's give the same results."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ NAMES = {
 
 
 def turned(name, array):
-    """The course has (in, out) where fastnet has (out, in)."""
+    """The course stores weights as (in, out), fastnet as (out, in)."""
     return array.T if name in ("W2", "W3") else array
 
 
@@ -94,7 +94,7 @@ def test_both_nets_train_alike_in_the_courses_solver():
 
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
 def test_the_courses_solver_updates_fastnets_arrays_bit_for_bit(rule):
-    """A loop with fastnet's own forward and backward, and the course's rule, gives the same bits."""
+    """A loop with fastnet's own forward and backward passes and the course's rule gives the same bits."""
     data = make_data()
     np.random.seed(2)
     solver = Solver(
@@ -170,7 +170,7 @@ def test_batch_norm_and_frozen_parameters():
     assert np.array_equal(model.state_dict()["1.running_mean"], before)
     loss, grads = net.loss(data["X_train"], data["y_train"])
     assert set(grads) == set(net.params) and not np.array_equal(model.state_dict()["1.running_mean"], before)
-    assert loss > 1  # the hinge loss of 4 classes begins at about 3
+    assert loss > 1  # the hinge loss of 4 classes starts at about 3
 
 
 def test_a_model_must_be_built():
@@ -178,7 +178,7 @@ def test_a_model_must_be_built():
         compat.as_course_model(fn.Sequential(fn.Linear(3)))
 
 
-def test_what_is_no_model_is_refused():
+def test_other_objects_are_refused():
     with pytest.raises(TypeError, match="must be a fastnet layer such as Sequential, got int"):
         compat.as_course_model(3)
     for params in ({}, None):
@@ -210,8 +210,10 @@ def batches(data, epochs, size):
 
 
 def test_fastnets_solver_trains_a_course_model_bit_for_bit():
-    """A plain loop over the same batches gives the same losses and weights; the rate is a power of two, so that
-    rate * gradient is exact and it does not matter whether a multiplication and a subtraction are fused."""
+    """A plain loop over the same batches gives the same losses and weights.
+
+    The learning rate is a power of two, so rate * gradient is exact, and it does not matter whether multiplication and
+    subtraction are fused."""
     data, net, twin = make_data(), course_net(), course_net()
     model = compat.from_course_model(net)
     solver = fn.Solver(
@@ -272,7 +274,7 @@ def test_running_averages_and_dropout_of_course_models_move_once_a_step():
         epochs=1,
         verbose=False,
     ).train()
-    assert calls.count(False) == 4  # a training step each; validation is in test mode
+    assert calls.count(False) == 4  # one training step each; validation uses test mode
 
 
 def test_only_the_scores_of_the_last_training_batch_have_the_course_models_own_loss():
@@ -292,7 +294,7 @@ def test_only_the_scores_of_the_last_training_batch_have_the_course_models_own_l
     assert model.loss(scores, y)[0] == of_data
 
 
-def test_arrays_that_are_put_into_a_course_model_are_taken_over():
+def test_arrays_assigned_to_a_course_model_are_used():
     net = course_net()
     model = compat.from_course_model(net)
     model.build(SHAPE)
@@ -308,7 +310,7 @@ def test_arrays_that_are_put_into_a_course_model_are_taken_over():
         model.predict(make_data()["X_val"])
 
 
-def test_what_a_course_model_cannot_do_is_said():
+def test_limits_of_course_models_raise_errors():
     data = make_data()
     pair = data["X_train"], data["y_train"]
     with pytest.raises(RuntimeError, match="pass loss=model.loss to the Solver"):

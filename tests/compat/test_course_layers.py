@@ -67,7 +67,7 @@ def test_losses_have_their_gradients(loss):
     assert rel_error(dx, eval_numerical_gradient(lambda x: loss(x, y)[0], x, verbose=False)) < 1e-6
 
 
-def test_losses_are_those_of_the_definitions():
+def test_losses_agree_with_their_definitions():
     x, y = normal((5, 4)), RNG.integers(4, size=5)
     hinge = [sum(max(0, x[i, j] - x[i, y[i]] + 1) for j in range(4) if j != y[i]) for i in range(5)]
     entropy = [-np.log(np.exp(x[i, y[i]]) / np.exp(x[i]).sum()) for i in range(5)]
@@ -81,7 +81,7 @@ def test_losses_are_those_of_the_definitions():
 
 
 def test_naive_convolution_prints_the_published_error():
-    """The notebook's reference has 8 digits: an exact result differs from it by exactly this much."""
+    """The notebook's reference values have 8 digits: an exact result differs from them by exactly this much."""
     x, w = np.linspace(-0.1, 0.5, 96).reshape(2, 3, 4, 4), np.linspace(-0.2, 0.3, 144).reshape(3, 3, 4, 4)
     out, _ = layers.conv_forward_naive(x, w, np.linspace(-0.1, 0.2, 3), {"stride": 2, "pad": 1})
     published = [
@@ -154,7 +154,7 @@ def test_pooling_takes_the_first_of_equals_and_windows_of_any_shape():
         (((1, 3, 4, 4), (1, 3, 3, 3), (1,), {"stride": 0, "pad": 0}), "stride"),
     ],
 )
-def test_naive_convolution_says_what_does_not_fit(arguments, message):
+def test_naive_convolution_refuses_mismatches(arguments, message):
     x, w, b, conv_param = arguments
     with pytest.raises(ValueError, match=message):
         layers.conv_forward_naive(np.zeros(x), np.zeros(w), np.zeros(b), conv_param)
@@ -268,7 +268,7 @@ def test_dropout_keeps_with_probability_p():
     assert np.array_equal(layers.dropout_backward(x, (dropout_param, mask)), x * mask)
 
 
-def test_dropout_to_2017_drops_with_probability_p(year):
+def test_dropout_up_to_2017_drops_with_probability_p(year):
     year(2017)
     out, _ = layers.dropout_forward(np.ones((500, 500)), {"p": 0.25, "mode": "train"})
     assert abs((out == 0).mean() - 0.25) < 0.01 and set(np.unique(out)) == {0.0, 1 / 0.75}

@@ -1,4 +1,4 @@
-"""The course's nets and sandwich layers: fast against naive, numerical gradients, first losses, small data learned."""
+"""The course's networks and sandwich layers: fast against naive, gradients, initial losses, fitting small data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def year():
 
 
 def check_net(net, X, y, h=1e-6, atol=1e-8):
-    """Every gradient of a net in float64 against central differences."""
+    """Check every gradient of a network in float64 against central differences."""
     _, grads = net.loss(X, y)
     assert set(grads) == set(net.params)
     for name, w in net.params.items():
@@ -64,7 +64,7 @@ def test_sandwich_layers(name):
         np.testing.assert_allclose(gradient, numerical, atol=1e-7, err_msg=f"gradient {position}")
 
 
-def test_fast_layers_are_the_naive_ones():
+def test_fast_layers_agree_with_the_naive_ones():
     """The notebook's bounds: convolution within 1e-9, pooling exactly."""
     x, w, b = normal((4, 3, 9, 9)), normal((5, 3, 3, 3)), normal(5)
     conv_param = {"stride": 2, "pad": 1}
@@ -118,8 +118,8 @@ def test_convnet_gradients():
     check_net(net, normal((2, 3, 6, 6)), np.array([1, 3]))
 
 
-def test_convnet_is_the_naive_one():
-    """The same net of naive layers, layer by layer."""
+def test_convnet_agrees_with_the_naive_one():
+    """The same network, built from naive layers."""
     np.random.seed(4)
     net = ThreeLayerConvNet((3, 8, 8), num_filters=4, filter_size=3, hidden_dim=6, weight_scale=0.1, dtype=np.float64)
     X, y = normal((3, 3, 8, 8)), np.array([0, 5, 9])
@@ -143,7 +143,7 @@ def test_convnet_is_the_naive_one():
 
 
 def images(N=40, classes=4):
-    """Noise in which each class brightens another quarter."""
+    """Images of noise in which each class has a different bright quadrant."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((N, 3, 8, 8)), rng.integers(classes, size=N)
     for image, label in zip(X, y, strict=True):
@@ -166,7 +166,7 @@ def test_convnet_learns_small_data():
     learns(ThreeLayerConvNet((3, 8, 8), num_filters=8, filter_size=3, hidden_dim=20, num_classes=4, weight_scale=1e-2))
 
 
-# ---------------------------------------------------------------- fully connected nets
+# ---------------------------------------------------------------- fully connected networks
 
 
 def test_two_layer_net():
@@ -196,7 +196,7 @@ def test_two_layer_net():
     assert abs(net.loss(X, y)[0] - 26.5948426952) < 1e-10
 
 
-def test_two_layer_nets_gradients():
+def test_two_layer_net_gradients():
     np.random.seed(7)
     check_net(TwoLayerNet(6, 5, 3, weight_scale=0.3, reg=0.7), normal((4, 2, 3)), np.array([0, 2, 1, 1]))
 

@@ -14,7 +14,7 @@ RNG = np.random.default_rng(13)
 normal = RNG.standard_normal
 
 
-def test_layers_are_pytorchs():
+def test_layers_agree_with_pytorch():
     F, channels = torch.nn.functional, (normal(6), normal(6))
     images, rows = normal((3, 6, 5, 4)), normal((8, 6))
     conv_param, pool_param = {"stride": 2, "pad": 1}, {"pool_height": 3, "pool_width": 2, "stride": 2}
@@ -42,7 +42,7 @@ def test_layers_are_pytorchs():
             np.testing.assert_allclose(got, tensor.grad.numpy(), rtol=1e-9, atol=1e-11, err_msg=name)
 
 
-def test_losses_are_pytorchs():
+def test_losses_agree_with_pytorch():
     x, y = normal((7, 5)), RNG.integers(5, size=7)
     for ours, theirs, factor in (
         (layers.softmax_loss, torch.nn.functional.cross_entropy, 1),

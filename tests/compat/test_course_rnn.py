@@ -167,7 +167,7 @@ def test_captioning_starts_from_the_courses_random_stream():
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
-def test_captioning_overfits_and_says_what_it_learned(cell):
+def test_captioning_overfits_and_samples_its_captions(cell):
     captions = np.array([[1, 3, 4, 5, 2, 0], [1, 3, 6, 7, 2, 0], [1, 6, 5, 2, 0, 0]])
     data = {
         "train_captions": captions,
@@ -186,7 +186,7 @@ def test_captioning_overfits_and_says_what_it_learned(cell):
     assert decode_captions(sampled, model.idx_to_word) == decode_captions(captions[:, 1:], model.idx_to_word)
 
 
-def test_captions_become_text():
+def test_captions_are_decoded():
     words = {number: word for word, number in WORDS.items()}
     assert decode_captions(np.array([1, 3, 0, 4, 2, 5]), words) == "<START> a cat <END>"
     assert decode_captions(np.array([[3, 4, 5], [0, 0, 0]]), words) == ["a cat sits", ""]
@@ -212,7 +212,7 @@ def test_minibatches_of_captions():
 
 @pytest.mark.peers
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
-def test_recurrent_layers_are_pytorchs(cell):
+def test_recurrent_layers_agree_with_pytorch(cell):
     """PyTorch's LSTM orders its gates i, f, g, o."""
     torch = pytest.importorskip("torch")
     N, T, D, H = 3, 5, 4, 6

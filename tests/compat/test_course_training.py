@@ -63,7 +63,7 @@ def test_rmsprop_and_adam_against_the_oracle():
 
 
 def test_adam_counts_before_it_corrects():
-    """At t = 1 the corrections undo 1 - beta exactly: the first step is the learning rate, whatever the gradient."""
+    """At t = 1 the corrections cancel 1 - beta exactly: the first step is the learning rate, whatever the gradient."""
     w, config = optim.adam(np.zeros(3), np.array([1e-3, -2.0, 5.0]))
     np.testing.assert_allclose(w, [-1e-3, 1e-3, -1e-3], rtol=1e-4)
     assert config["t"] == 1
@@ -73,7 +73,7 @@ def test_adam_counts_before_it_corrects():
 
 
 class Linear:
-    """The least that a Solver trains: scores = X @ W, squared distance to one-hot labels."""
+    """A minimal model for a Solver: scores = X @ W, squared distance to one-hot labels."""
 
     def __init__(self, classes=3, features=4):
         self.params = {"W": np.zeros((features, classes)), "b": np.zeros(classes)}
@@ -97,7 +97,7 @@ def accuracy(model, X, y):
     return float(np.mean(model.loss(X).argmax(axis=1) == y))
 
 
-def test_solver_draws_prints_and_remembers_as_an_independent_loop(capsys):
+def test_solver_agrees_with_an_independent_loop(capsys):
     data = make_data()
     np.random.seed(11)
     solver = Solver(
@@ -193,7 +193,7 @@ def test_solver_refuses_in_the_courses_words():
         Solver(Linear(), make_data(), update_rule="np")
 
 
-def test_a_model_that_is_never_right_ends_without_parameters():
+def test_a_model_with_zero_accuracy_ends_without_parameters():
     data = make_data()
     data["y_val"] = np.full(20, 99)
     solver = Solver(Linear(), data, num_epochs=1, batch_size=50, verbose=False)
@@ -206,7 +206,7 @@ def test_checkpoints(tmp_path, capsys):
     solver = Solver(Linear(), make_data(), update_rule="adam", num_epochs=2, batch_size=25, checkpoint_name=name)
     solver.train()
     files = sorted(path.name for path in tmp_path.iterdir())
-    assert files == ["net_epoch_0.pkl", "net_epoch_1.pkl", "net_epoch_2.pkl"]  # and nothing temporary
+    assert files == ["net_epoch_0.pkl", "net_epoch_1.pkl", "net_epoch_2.pkl"]  # and no temporary files
     assert f'Saving checkpoint to "{name}_epoch_2.pkl"' in capsys.readouterr().out
     checkpoint = pickle.loads((tmp_path / "net_epoch_1.pkl").read_bytes())
     keys = "model update_rule lr_decay optim_config batch_size num_train_samples num_val_samples epoch"
@@ -268,7 +268,7 @@ def test_classifier_trainer_without_batches_and_with_frequent_checks():
         *arguments, update="sgd", learning_rate=0.1, learning_rate_decay=1, sample_batches=False, num_epochs=steps
     )
     params = Linear().params
-    for loss in losses:  # gradient descent on all of X
+    for loss in losses:  # gradient descent on the whole of X
         expected, grads = plain_loss(data["X_train"], params, data["y_train"])
         assert loss == expected
         params = {name: params[name] - 0.1 * grads[name] for name in params}
@@ -307,7 +307,7 @@ def test_captioning_solver_draws_prints_and_steps(capsys):
         assert np.array_equal(features, data["train_features"][chosen // 2])
     losses = [float(captions.sum()) for _, captions in seen]
     assert len(seen) == 4 and solver.loss_history == losses and solver.epoch == 2
-    assert solver.model.params["w"].tolist() == [-3.0, -3.0]  # 2 steps of 1, 2 of a half
+    assert solver.model.params["w"].tolist() == [-3.0, -3.0]  # 2 steps of size 1, 2 of size 0.5
     lines = [f"(Iteration {t + 1} / 4) loss: {losses[t]:f}" for t in (0, 3)]
     assert capsys.readouterr().out.splitlines() == lines
     with pytest.raises(ValueError, match='Unrecognized arguments "num_train_samples"'):

@@ -88,7 +88,7 @@ def test_visualize_grid():
         assert tile.min() == 0 and np.isclose(tile.max(), 10)
         np.testing.assert_allclose(tile, 10 * (image - image.min()) / (image.max() - image.min()))
     assert not grid[4:6].any() and not grid[:, 3:5].any() and not grid[12:, 10:].any()
-    assert not vis_utils.visualize_grid(np.ones((1, 2, 2, 3))).any()  # a picture of one colour, without a warning
+    assert not vis_utils.visualize_grid(np.ones((1, 2, 2, 3))).any()  # a picture with one color raises no warning
 
 
 def test_vis_grid_and_vis_nn():
@@ -122,8 +122,8 @@ def test_grey():
 
 
 @pytest.mark.peers
-def test_hog_is_what_scipys_filter_gives():
-    """The definition with the box filter that the course takes, sampled at the middle of each cell."""
+def test_hog_agrees_with_scipys_filter():
+    """The definition with the course's box filter, sampled at the center of each cell."""
     filters = pytest.importorskip("scipy.ndimage")
     image = RNG.random((32, 32, 3)) * 255
     grey = image @ [0.299, 0.587, 0.144]
@@ -148,11 +148,11 @@ def test_hog_of_edges():
 
 
 @pytest.mark.peers
-def test_hues_are_matplotlibs():
+def test_hues_agree_with_matplotlib():
     colors = pytest.importorskip("matplotlib.colors")
     image = RNG.integers(0, 256, (40, 30, 3)).astype(float)
     image[:5] = image[:5, :, :1]  # grey
-    image[5:8, :, 1] = image[5:8, :, 0]  # two channels are largest
+    image[5:8, :, 1] = image[5:8, :, 0]  # two channels are the maximum
     hue = colors.rgb_to_hsv(image / 255)[..., 0] * 255
     for nbin, normalized in ((10, True), (7, False)):
         edges = np.linspace(0, 255, nbin + 1)
@@ -173,7 +173,7 @@ def test_hues_of_pure_colours():
 
 @pytest.fixture
 def cifar(tmp_path, monkeypatch):
-    """A small CIFAR-10 under cs231n/datasets, six images a batch; the current folder is the assignment's."""
+    """A small CIFAR-10 in cs231n/datasets with six images per batch; the current folder is the assignment's."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "cs231n" / "datasets" / "cifar-10-batches-py"
     folder.mkdir(parents=True)
@@ -200,7 +200,7 @@ def test_cifar_batches(cifar):
 
 
 @pytest.mark.parametrize("subtract_mean", [True, False])
-def test_cifar_cut_in_three(cifar, subtract_mean):
+def test_cifar_split(cifar, subtract_mean):
     _, arrays = cifar
     data = data_utils.get_CIFAR10_data(20, 5, 3, subtract_mean=subtract_mean)
     everything = np.concatenate([arrays[f"data_batch_{i}"][0] for i in range(1, 6)]).astype(float)
@@ -212,7 +212,7 @@ def test_cifar_cut_in_three(cifar, subtract_mean):
     assert [data[f"y_{part}"].shape for part in ("train", "val", "test")] == [(20,), (5,), (3,)]
 
 
-def test_missing_cifar_says_where_it_is_looked_for(tmp_path, monkeypatch):
+def test_missing_cifar_names_the_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="no CIFAR-10 in cs231n.datasets.cifar-10-batches-py.*unpack"):
         data_utils.get_CIFAR10_data()
@@ -337,7 +337,7 @@ def test_other_saved_files_are_refused(tmp_path, monkeypatch, capsys, content, m
 
 
 def test_arrays_of_objects_are_no_plain_pickles(tmp_path, monkeypatch):
-    """Only the box around one object is: not a list of them, in whatever shape."""
+    """Only the box around a single object is accepted, and no array of objects, whatever its shape."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "cs231n" / "saved" / "best.npy"
     path.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""CS182's conventions, which are CS231n's of 2016 and 2017, in any year."""
+"""CS182's conventions are those of CS231n in 2016 and 2017, whatever year is set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastnet.compat.cs231n import get_year, set_year
 
 @pytest.fixture(autouse=True, params=[2016, 2026])
 def year(request):
-    """The process's year is not CS182's affair, and stays as it is."""
+    """CS182 does not depend on the process's year, and does not change it."""
     before = get_year()
     set_year(request.param)
     yield
@@ -27,7 +27,7 @@ def test_p_is_dropped():
     np.testing.assert_array_equal(cs182.dropout_backward(dout, cache), dout * out)
 
 
-def test_the_net_of_that_year():
+def test_the_network_of_that_year():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(6, 20)), rng.integers(0, 4, 6)
     settings = {"reg": 0.1, "weight_scale": 0.5, "dtype": np.float64}
@@ -39,7 +39,7 @@ def test_the_net_of_that_year():
     assert dropping.use_dropout and "gamma1" not in dropping.params
     loss, grads = dropping.loss(X, y)
 
-    # by hand: three layers, the masks that the seed draws
+    # computed by hand: three layers, with the masks that the seed draws
     hidden, masks = X, []
     for i in ("1", "2"):
         hidden = np.maximum(hidden @ dropping.params[f"W{i}"] + dropping.params[f"b{i}"], 0)
@@ -87,6 +87,6 @@ def test_the_checks_agree():
     assert not check.run(cs182, ["dropout_forward"], limit=60.0, timeout=60.0).passed  # p is not kept
 
 
-def test_later_names_are_not_there():
+def test_later_names_are_missing():
     assert not any("layernorm" in name or "groupnorm" in name for name in cs182.__all__)
     assert all(hasattr(cs182, name) for name in cs182.__all__)

@@ -1,4 +1,4 @@
-"""The starter code's fast layers on fastnet: names, caches, results to 1e-9 of plain loops, and its broken cases."""
+"""The starter code's fast layers on fastnet: names, caches, plain loops to 1e-9, and its broken cases."""
 
 from __future__ import annotations
 
@@ -109,10 +109,10 @@ def test_conv_caches(name):
     out, cache = forward(x, w, b, param)
     assert cache[0] is x and cache[1] is w and cache[2] is b and cache[3] is param and len(cache) == 5
     x_cols = np.asarray(cache[4])
-    if name == "im2col":  # columns run over positions, then images
+    if name == "im2col":  # columns ordered by position, then image
         np.testing.assert_array_equal(x_cols, im2col.im2col_naive(x, 3, 3, 1, 2))
         product = (w.reshape(4, -1) @ x_cols + b[:, None]).reshape(4, 4, 4, 2).transpose(3, 0, 1, 2)
-    else:  # over images, then positions
+    else:  # by image, then position
         product = (w.reshape(4, -1) @ x_cols + b[:, None]).reshape(4, 2, 4, 4).transpose(1, 0, 2, 3)
     np.testing.assert_array_equal(product, out)
     assert np.asarray(cache[4], np.float32).dtype == np.float32
@@ -134,7 +134,7 @@ def test_strides_that_do_not_divide():
 
 
 def test_images_in_float64_and_weights_in_float32():
-    """What every training run of the notebooks does."""
+    """As in every training run of the notebooks."""
     x, w = normal(4, 3, 9, 9), normal(5, 3, 3, 3, seed=1).astype(np.float32)
     b = np.zeros(5, np.float32)
     out, cache = fast_layers.conv_forward_fast(x, w, b, {"stride": 1, "pad": 1})
@@ -176,7 +176,7 @@ def test_arrays_in_any_memory_order(how):
 
 
 def test_numerical_gradients_that_change_arrays_in_place():
-    """Central differences as the notebooks take them: one element at a time, in the array itself."""
+    """Central differences as in the notebooks: one element at a time, in place."""
     x, w, b = normal(2, 2, 4, 5), normal(3, 2, 3, 2, seed=1), normal(3, seed=2)
     param = {"stride": 1, "pad": 1}
     out, cache = fast_layers.conv_forward_fast(x, w, b, param)
@@ -269,7 +269,7 @@ def test_windows_that_do_not_tile_or_are_not_square(height, width, stride):
 
 
 def test_equal_maxima():
-    """Split by the reshape method, the first by the im2col method."""
+    """The reshape method splits the gradient, the im2col method gives it to the first."""
     x = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])[None, None]
     dout = np.array([[[[8.0]]]])
     out, cache = fast_layers.max_pool_forward_fast(x[:, :, :2, :2], pool_param(2, 2, 2))
@@ -293,11 +293,11 @@ def test_pooling_errors():
         fast_layers.max_pool_forward_fast(normal(1, 1, 4, 4), pool_param(5, 5, 1))
 
 
-# ---------------------------------------------------------------- the two together
+# ---------------------------------------------------------------- both together
 
 
 def test_a_sandwich_of_layers():
-    """conv - relu - pool and back, with the activation between them in the caller's NumPy."""
+    """conv - relu - pool, forward and backward, with the activation in the caller's NumPy code."""
     x, w, b = normal(2, 3, 16, 16), normal(3, 3, 3, 3, seed=1), normal(3, seed=2)
     a, conv_cache = fast_layers.conv_forward_fast(x, w, b, {"stride": 1, "pad": 1})
     out, pool_cache = fast_layers.max_pool_forward_fast(np.maximum(a, 0), pool_param(2, 2, 2))

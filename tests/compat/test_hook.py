@@ -1,4 +1,4 @@
-"""The import hook: before the package's first import, after it, in levels, nested, reloaded, and taken out again."""
+"""The import hook: before and after the package's first import, its levels, nested packages, reloading, removal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def clean(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An assignment's folder, which is the working folder and first on sys.path."""
+    """An assignment folder, which is the working folder and the first on sys.path."""
     assignment.lay_out(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def notebook(monkeypatch):
-    """A module whose names are a notebook's; calling it runs cells there."""
+    """A module that represents a notebook; calling it runs cells."""
     module = types.ModuleType("notebook_of_the_test")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     module.run = lambda *cells: exec("\n".join(cells), vars(module))
@@ -102,11 +102,11 @@ def test_after_the_first_import(folder, notebook, capsys):
     notebook.run(*assignment.CELLS[1:])
     assignment.verify(capsys.readouterr().out)
     assert notebook.given is sys.modules["cs231n.fast_layers"] is sys.modules["cs231n"].fast_layers
-    assert notebook.kept["f"].__module__ == "cs231n.fast_layers"  # out of reach: what the warning is about
+    assert notebook.kept["f"].__module__ == "cs231n.fast_layers"  # not replaced, which is why there is a warning
     assert sys.modules["cs231n.layers"].np is notebook.np
 
 
-def test_a_cache_from_before_the_install_is_refused_in_words(folder, notebook):
+def test_a_cache_from_before_the_install_is_refused(folder, notebook):
     forward, _, backward = assignment.CONV.partition("naive, fast =")
     notebook.run(assignment.IMPORTS, forward)
     with pytest.warns(UserWarning, match="rerun the cells whose results are used in a backward pass"):
@@ -150,7 +150,7 @@ def test_levels_can_change(folder):
     assert module.im2col_cython.__module__.startswith("fastnet.")
 
 
-def test_uninstall_gives_the_folder_its_modules_back(folder, notebook, capsys):
+def test_uninstall_restores_the_courses_modules(folder, notebook, capsys):
     compat.install()
     notebook.run(assignment.IMPORTS)
     compat.uninstall()
@@ -161,11 +161,11 @@ def test_uninstall_gives_the_folder_its_modules_back(folder, notebook, capsys):
     assert (
         importlib.import_module("fastnet.compat.cs231n.fast_layers").conv_forward_fast is not notebook.conv_forward_fast
     )
-    compat.uninstall()  # twice is no mistake
+    compat.uninstall()  # calling it twice is allowed
 
 
 def test_uninstall_with_files_of_old_years(folder):
-    """The folder's own modules may need the stand-ins, as they did when they were imported."""
+    """The course's own modules may need the stand-ins to be imported again."""
     path = folder / "cs231n" / "fast_layers.py"
     path.write_text("from past.builtins import xrange\nfrom six.moves import cPickle\n" + path.read_text())
     code = (
@@ -187,7 +187,7 @@ def test_uninstall_with_files_of_old_years(folder):
 
 
 @pytest.mark.parametrize("line, reason", [("print 'built'", "SyntaxError"), ("import no_torch", "no_torch")])
-def test_uninstall_says_what_cannot_be_imported(folder, notebook, line, reason):
+def test_uninstall_warns_of_modules_that_cannot_be_imported(folder, notebook, line, reason):
     path = folder / "cs231n" / "fast_layers.py"
     path.write_text(f"{line}\n{path.read_text()}")
     compat.install()

@@ -1,4 +1,4 @@
-"""Patches as columns and back, held against plain loops."""
+"""im2col and col2im against plain loops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastnet.compat.cs231n import im2col, im2col_cython
 CASES = [  # x, field height, field width, padding, stride
     ((2, 3, 5, 5), 3, 3, 1, 1),
     ((3, 2, 6, 7), 2, 3, 0, 1),
-    ((2, 3, 8, 8), 3, 3, 1, 2),  # does not divide
+    ((2, 3, 8, 8), 3, 3, 1, 2),  # does not divide evenly
     ((1, 2, 9, 4), 4, 2, 2, 3),
     ((2, 1, 3, 3), 3, 3, 0, 1),
     ((1, 1, 1, 1), 1, 1, 0, 1),
@@ -27,7 +27,7 @@ def output_size(x_shape, height, width, padding, stride):
 
 
 def meetings(x_shape, height, width, padding, stride):
-    """(row, column, index into x) wherever a field position meets a real pixel; columns: positions, then images."""
+    """(row, column, index into x) of every pixel of a field that is not padding; columns by position, then image."""
     N, C, H, W = x_shape
     P, Q = output_size(x_shape, height, width, padding, stride)
     for n, c, r, s, p, q in np.ndindex(N, C, height, width, P, Q):
@@ -127,7 +127,7 @@ def test_fields():
     assert list(im2col.field_coords(1, 1, 2, 2, 1, 1)) == [(0, 2, 0, 2), (0, 2, 1, 3), (1, 3, 0, 2), (1, 3, 1, 3)]
 
 
-def test_arguments_that_do_not_fit():
+def test_mismatched_arguments_are_refused():
     x = integers((2, 3, 4, 4))
     with pytest.raises(ValueError, match="kernel 7x7 .* covers 7x7 pixels, more than the padded input's 6x6"):
         im2col_cython.im2col_cython(x, 7, 7, 1, 1)

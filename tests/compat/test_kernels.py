@@ -1,4 +1,4 @@
-"""Convolution and pooling behind NumPy arrays: any array in, C order and the promoted dtype out, nothing remembered."""
+"""Convolution and pooling of NumPy arrays: any array in, C order and the promoted dtype out, no state in between."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastnet.geometry import Conv2dGeometry
 DTYPES = [np.float32, np.float64, np.int64, np.uint8, np.bool_, np.float16]
 CONVS = [  # x, w, stride, pad
     ((2, 3, 8, 8), (4, 3, 3, 3), 1, 1),
-    ((2, 3, 8, 8), (4, 3, 3, 3), 2, 1),  # does not divide
+    ((2, 3, 8, 8), (4, 3, 3, 3), 2, 1),  # does not divide evenly
     ((3, 2, 7, 9), (5, 2, 2, 4), 3, 0),
     ((1, 1, 5, 5), (1, 1, 5, 5), 1, 0),
     ((2, 3, 9, 6), (2, 3, 1, 3), (2, 1), (0, 2)),
@@ -47,7 +47,7 @@ def integers(shape, seed, dtype=np.float64, low=-3, high=4):
 
 
 def tuples(stride, pad):
-    """stride and pad as the oracle takes them."""
+    """stride and pad in the oracle's form."""
     geometry = Conv2dGeometry.make((1, 1, 50, 50), (1, 1, 1, 1), stride, pad)
     return geometry.stride, geometry.padding
 
@@ -78,7 +78,7 @@ def test_convolution(dtype, x_shape, w_shape, stride, pad):
         check(result, expected, dtype)
 
 
-def test_only_wanted_gradients_without_a_bias():
+def test_only_needed_gradients_are_computed():
     x, w = integers((2, 3, 6, 6), 0), integers((4, 3, 3, 3), 1)
     y, saved = kernels.conv_forward(x, w, stride=1, pad=1)
     check(y, oracle.conv2d(x, w, None, *tuples(1, 1)), np.float64)
@@ -144,8 +144,8 @@ def test_broadcast_arrays_and_lists():
 
 @pytest.mark.parametrize("order", ["c-order", "channels-last", "fortran"])
 @pytest.mark.parametrize("shape", [(2, 3, 6, 6), (2, 1, 6, 6), (2, 3, 1, 1), (1, 1, 1, 1)], ids=str)
-def test_what_is_changed_in_place_between_calls(order, shape):
-    """Gradients are those of the forward call's x and of the weights as they are; earlier results stay as they were."""
+def test_arrays_changed_in_place_between_calls(order, shape):
+    """Gradients use x as it was in the forward call, and the current weights; earlier results do not change."""
     make = cases.HOSTILE[order]
     x, w, b = integers(shape, 0), integers((4, shape[1], 1, 1), 1), integers(4, 2)
     given_x, given_w, given_b = make(x.copy()), make(w.copy()), make(b.copy())
@@ -167,7 +167,7 @@ def test_what_is_changed_in_place_between_calls(order, shape):
 
 
 def test_results_are_new_arrays():
-    """Each belongs to the caller: nothing that is written into one shows anywhere else."""
+    """Each belongs to the caller: writing to one affects nothing else."""
     x, w, b = integers((2, 3, 4, 4), 0), integers((3, 3, 1, 1), 1), integers(3, 2)
     dy = integers((2, 3, 4, 4), 3)
     y, saved = kernels.conv_forward(x, w, b)
@@ -254,6 +254,6 @@ X, W = np.ones((2, 3, 6, 6)), np.ones((4, 3, 3, 3))
         (lambda: kernels.avg_pool_backward(X, X.shape, 2), ValueError, "dy must have shape"),
     ],
 )
-def test_errors_say_what_is_wrong(call, error, text):
+def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()

@@ -55,7 +55,7 @@ def values(made):
 
 
 def positions(shape, strides, offset):
-    """The element that each index meets, in C order."""
+    """The element at each index, in C order."""
     for index in itertools.product(*map(range, shape)):
         yield offset + sum(i * stride for i, stride in zip(index, strides, strict=True))
 
@@ -162,7 +162,7 @@ def test_binary(op):
 
 def test_a_scalar_counts_as_float32():
     out = needle.Array(1)
-    needle.scalar_eq(array([0.1]), 0.1, out)  # 0.1 in float64 is another number
+    needle.scalar_eq(array([0.1]), 0.1, out)  # 0.1 in float64 is a different value
     assert values(out).tolist() == [1.0]
     needle.scalar_add(array([1.0]), np.float64(2.0**-25), out)
     assert values(out).tolist() == [1.0]
@@ -236,7 +236,7 @@ def test_fill():
     assert values(out).tolist() == [2.5] * 5 and out.size == 5 and isinstance(out.ptr(), int)
 
 
-def test_sizes_that_do_not_fit_are_refused():
+def test_mismatched_sizes_are_refused():
     a, b, one = array([1, 2, 3]), array([1, 2]), needle.Array(1)
     for call in (
         lambda: needle.ewise_add(a, one, a),  # no broadcasting
@@ -256,7 +256,7 @@ def test_sizes_that_do_not_fit_are_refused():
 
 
 def test_install_serves_the_extension(monkeypatch, tmp_path):
-    """A package of needle's structure finds the module where its extension would be."""
+    """A package with needle's structure finds the module in place of its extension."""
     for name in ("needle_like", "needle_like.backend_ndarray", "needle_like.backend_ndarray.ndarray_backend_cpu"):
         monkeypatch.setitem(sys.modules, name, None)
         monkeypatch.delitem(sys.modules, name)
@@ -269,7 +269,7 @@ def test_install_serves_the_extension(monkeypatch, tmp_path):
     import needle_like.backend_ndarray
 
     assert needle_like.backend_ndarray.cpu is needle
-    needle.install("needle_like")  # twice does no harm
+    needle.install("needle_like")  # twice is harmless
 
 
 def test_install_after_the_import_is_refused(monkeypatch):

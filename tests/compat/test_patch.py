@@ -1,4 +1,4 @@
-"""Shims in a folder, and the folder restored: byte for byte, interrupted anywhere, a student's changes in between."""
+"""Shims in a folder, and restoring it byte for byte: after interruptions, and with a student's changes in between."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STALE = "im2col_cython.cpython-27-m68k.so"
 
 @pytest.fixture
 def folder(tmp_path):
-    """An assignment below tmp_path, with two builds of the extension, caches, odd permissions and old times."""
+    """An assignment in tmp_path, with two builds of the extension, caches, odd permissions and old time stamps."""
     package = assignment.lay_out(tmp_path / "assignment2")
     (package / SO).write_bytes(b"\x7fELF for some other build")
     (package / STALE).write_bytes(b"\x00\xff")
@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 
 def everything(folder):
-    """Every path with content, permissions and, for files, time of change."""
+    """Every path with its content, permissions and, for files, modification time."""
     return {
         path.relative_to(folder).as_posix(): (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes())
         if path.is_file()
@@ -45,7 +45,7 @@ def everything(folder):
 
 
 def without_caches_of_others(folder):
-    """The same without what Python caches of files that are not patched."""
+    """The same without Python's caches of files that are not patched."""
     ours = ("fast_layers.", "im2col_cython.")
     return {
         name: what
@@ -76,7 +76,7 @@ def test_a_patched_folder_runs_on_fastnet_and_unpatch_restores_it(folder, capsys
     assert without_caches_of_others(folder) == before
 
 
-def test_caches_that_were_not_there_go(tmp_path):
+def test_new_caches_are_removed(tmp_path):
     package = assignment.lay_out(tmp_path)
     before = everything(tmp_path)
     patch.patch(package)
@@ -112,7 +112,7 @@ def test_level_1_leaves_fast_layers(folder, capsys):
 
 
 @pytest.mark.parametrize("name", ["fast_layers.py", "im2col_cython.py", SO])
-def test_a_file_that_was_changed_since_is_never_overwritten(folder, capsys, name):
+def test_an_edited_file_is_never_overwritten(folder, capsys, name):
     before = everything(folder)
     package = folder / "cs231n"
     patch.patch(package)
@@ -131,7 +131,7 @@ def test_a_file_that_was_changed_since_is_never_overwritten(folder, capsys, name
     assert everything(folder) == before
 
 
-def test_files_that_were_removed_since_come_back(folder):
+def test_removed_files_are_restored(folder):
     before = everything(folder)
     package = folder / "cs231n"
     patch.patch(package)
@@ -146,7 +146,7 @@ class Interruption(BaseException):
 
 
 def interrupted(monkeypatch, change, after):
-    """Run `change` until the file system has been changed `after` times; whether it was stopped."""
+    """Run `change`, and stop it after `after` changes of the file system; return whether it was stopped."""
     left = [after]
 
     def counted(function, half=lambda path: None):
@@ -182,7 +182,7 @@ def interrupted(monkeypatch, change, after):
 
 @pytest.mark.parametrize("again", [True, False])
 @pytest.mark.parametrize("way", ["patch", "unpatch"])
-def test_interrupted_anywhere_it_is_finished_or_undone(folder, monkeypatch, way, again):
+def test_an_interruption_anywhere_can_be_continued_or_undone(folder, monkeypatch, way, again):
     package, before = folder / "cs231n", everything(folder)
     patch.patch(package)
     patched = {path for path in everything(folder) if path.endswith((".py", ".so"))}
@@ -258,7 +258,7 @@ def test_without_fastnet_the_shim_says_what_to_do(folder):
     )
 
 
-def test_which_packages_are_found(tmp_path, capsys):
+def test_packages_are_found(tmp_path, capsys):
     for place in ("a1", "a2", ".hidden", "lib/site-packages", "fastnet/compat"):
         assignment.lay_out(tmp_path / place)
     (tmp_path / "a1" / "cs231n" / "fast_layers.py").unlink()  # as in the first assignment

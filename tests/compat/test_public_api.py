@@ -19,7 +19,7 @@ def is_compat(module):
 
 
 def public_names(module):
-    """What compat may use of a module: `fastnet` or one of the modules that it lists, but the backends."""
+    """The names that compat may use of a module: `fastnet`, or one of the modules that it lists, except backends."""
     if module.removeprefix("fastnet.") in GUARDED:
         return []
     if module != "fastnet" and module.removeprefix("fastnet.") not in fastnet.__all__:
@@ -48,7 +48,7 @@ def wrong_imports(tree):
 
 
 def wrong_attributes(tree):
-    """Attributes of fastnet's modules that are not public, and all of an `ops`, which layers are handed."""
+    """Attributes of fastnet's modules that are not public, and any attribute of `ops`, an argument of layers."""
     modules = {}
     for local, module, name, _ in imported(tree):
         full = module if name is None else f"{module}.{name}"
@@ -64,7 +64,7 @@ def wrong_attributes(tree):
 
 
 def private(tree):
-    """Underscore names that are read as attributes, and those that are defined."""
+    """The underscore names that are read as attributes, by line, and the names that are defined."""
     read, defined = {}, set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
@@ -103,7 +103,7 @@ def test_compat_uses_public_names_only(path):
 def test_private_attributes_are_those_of_compat_itself():
     parts = [private(parsed(path)) for path in SOURCES]
     defined = set().union(*(names for _, names in parts))
-    from_elsewhere = {"_getframe"}  # sys's, for which there is no public name
+    from_elsewhere = {"_getframe"}  # of sys; it has no public name
     assert {name for read, _ in parts for name in read} - defined <= from_elsewhere
 
 

@@ -1,4 +1,4 @@
-"""Adapters for CS231n's siblings against the oracle's loops, in each course's layout and with its rule for ties."""
+"""Adapters for other courses against the oracle's loops, in each course's layout and with its rule for ties."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def filters_last(w):
 
 
 def conv_case(stride, pad, kernel, shape=(2, 3, 7, 9), filters=4):
-    """x, w, b, y, dy and (dx, dw, db) of a convolution, channels first, all whole numbers."""
+    """x, w, b, y, dy and (dx, dw, db) of a convolution, channels first, all integers."""
     x, w, b = integers(shape, 0), integers((filters, shape[1], kernel, kernel), 1), integers((filters,), 2)
     y = oracle.conv2d(x, w, b, *pairs(stride, pad))
     dy = integers(y.shape, 3)
@@ -40,7 +40,7 @@ def conv_case(stride, pad, kernel, shape=(2, 3, 7, 9), filters=4):
 
 
 def max_pool_backward(dy, x, kernel, stride, ties):
-    """Loops over windows: each maximum has all of the gradient, or the first has."""
+    """In loops over windows, the whole gradient for each maximum, or only for the first."""
     dx = np.zeros(x.shape)
     for n, c, p, q in np.ndindex(dy.shape):
         window = [(p * stride + r, q * stride + s) for r in range(kernel) for s in range(kernel)]
@@ -76,7 +76,7 @@ def test_deeplearning_ai_convolution(stride, pad, kernel):
 
 
 def test_deeplearning_ai_strides_and_dtypes():
-    """A view of an image in channels-first order, in float32, with float64 weights."""
+    """A transposed view of channels-first images in float32, with float64 weights."""
     x, w, b, y, *_ = conv_case(2, 1, 3)
     A = np.asfortranarray(last(x)).astype(np.float32)[::-1]
     Z, _ = deeplearning_ai.conv_forward(A, filters_last(w), b.reshape(1, 1, 1, -1), {"stride": 2, "pad": 1})
@@ -206,7 +206,7 @@ def test_mytorch_conv2d(stride, pad, kernel):
     inner = layer.conv2d_stride1
     assert layer.downsample2d.downsampling_factor == stride and layer.pad == pad and inner.kernel_size == kernel
     np.testing.assert_array_equal(layer.forward(x), y)
-    for times in (1, 2):  # gradients add up
+    for times in (1, 2):  # gradients accumulate
         np.testing.assert_array_equal(layer.backward(dy), dx)
         np.testing.assert_array_equal(inner.dLdW, times * dw)
         np.testing.assert_array_equal(inner.dLdb, times * db)
@@ -234,7 +234,7 @@ def test_mytorch_backward_needs_a_forward():
 
 @pytest.mark.parametrize("axes", [1, 2])
 def test_mytorch_a_strided_layer_is_its_parts(axes):
-    """Conv = padding, then the layer at stride 1, then downsampling, as the homework composes them; and transposed."""
+    """Conv = padding, then the layer at stride 1, then downsampling, as in the homework; also transposed."""
     shape, stride, pad = (2, 3, 11, 8)[: 2 + axes], 2, 1
     x = integers(shape, 0)
     layer = getattr(mytorch, f"Conv{axes}d")(3, 4, 3, stride, pad)
@@ -310,7 +310,7 @@ def test_mytorch_flatten():
 
 
 def anchored(x, w, sizes, reverse):
-    """The course's definition in loops: tap (r, s) meets pixel (i + r, j + s), in reverse (i - r, j - s)."""
+    """The course's definition in loops: tap (r, s) multiplies pixel (i + r, j + s), in reverse (i - r, j - s)."""
     sign = -1 if reverse else 1
     out = np.zeros((len(x), len(w), *sizes))
     for i, j, r, s in np.ndindex(*sizes, *w.shape[2:]):
@@ -321,13 +321,13 @@ def anchored(x, w, sizes, reverse):
 
 
 def flat(x, order):
-    """Storage, shape and strides, in elements, with axes in memory as `order` says."""
+    """Storage, shape and strides, in elements; `order` is the order of the axes in memory."""
     storage = np.ascontiguousarray(x.transpose(order))
     strides = [storage.strides[order.index(axis)] // x.itemsize for axis in range(x.ndim)]
     return storage.reshape(-1), np.array(x.shape, np.int32), np.array(strides, np.int32)
 
 
-SIZES = [(6, 5), (3, 4), (8, 9), (1, 1)]  # the input's own size, smaller (a weight's gradient), larger
+SIZES = [(6, 5), (3, 4), (8, 9), (1, 1)]  # the size of the input, smaller (a weight's gradient), larger
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -353,7 +353,7 @@ def test_minitorch_conv1d(size, kernel, reverse):
     np.testing.assert_array_equal(storage.reshape(out.shape), expected[:, :, 0])
 
 
-def test_minitorch_refuses_what_does_not_fit():
+def test_minitorch_refuses_mismatches():
     x, w, out = integers((2, 3, 7), 0), integers((4, 2, 3), 1), np.zeros((2, 4, 7))
     with pytest.raises(ValueError, match="do not fit together"):
         minitorch.tensor_conv1d(*flat(out, (0, 1, 2)), 56, *flat(x, (0, 1, 2)), *flat(w, (0, 1, 2)), False)

@@ -1,4 +1,4 @@
-"""Stand-ins: what old files import is there, what is installed wins, and libraries hear the truth."""
+"""Stand-ins: old imports work, installed libraries take precedence, and libraries do not see stand-ins."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fastnet.compat import standins
 
 
 def python(code, folder=None, hide=True):
-    """What a new Python prints that has none of the libraries."""
+    """The output of a new Python process that has none of the libraries."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         [sys.executable, "-c", (HIDE if hide else "from fastnet.compat import standins\n") + code],
@@ -70,7 +70,7 @@ assert imp.reload(imp) is imp
 """
 
 
-def test_everything_that_old_files_import_is_there():
+def test_old_imports_work():
     printed = python("standins.install()\n" + IMPORTS)
     assert printed == "This is not Colab: nothing was mounted at /content/drive; the notebook works in its own folder."
 
@@ -89,11 +89,11 @@ def test_an_assignments_own_module(tmp_path):
 
 
 @pytest.mark.parametrize("statement", ["import scipy", "import six.moves", "from scipy.misc import imread"])
-def test_without_install_nothing_is_there(statement):
+def test_without_install_there_are_no_stand_ins(statement):
     assert python(f"try:\n    {statement}\nexcept ImportError:\n    print('missing')") == "missing"
 
 
-def test_an_installed_library_hears_the_truth(tmp_path):
+def test_an_installed_library_sees_no_stand_ins(tmp_path):
     library = tmp_path / "site-packages" / "library.py"
     library.parent.mkdir()
     library.write_text("try:\n    import scipy.misc\n    found = True\nexcept ImportError:\n    found = False\n")
@@ -101,7 +101,7 @@ def test_an_installed_library_hears_the_truth(tmp_path):
     assert python(f"{code}; print(library.found, scipy.misc.imread.__module__)", tmp_path).startswith("False fastnet")
 
 
-def test_what_is_installed_wins(tmp_path):
+def test_installed_libraries_take_precedence(tmp_path):
     (tmp_path / "six.py").write_text("mine = 1\n")
     (tmp_path / "scipy").mkdir()
     (tmp_path / "scipy" / "__init__.py").write_text("__version__ = '0'\n")
@@ -135,7 +135,7 @@ print(hasattr(scipy.misc, "imread"), scipy.misc.face)
     assert python(code, tmp_path, hide=False) == "False 1"
 
 
-def test_uninstall_forgets_them():
+def test_uninstall_unloads_them():
     code = """
 before = list(sys.meta_path)
 standins.install()
@@ -148,7 +148,7 @@ print([name for name in sys.modules if name.split(".")[0] in ("six", "scipy")])
     assert python(code) == "[]"
 
 
-def test_what_a_stand_in_lacks_is_told():
+def test_a_missing_name_raises_an_error():
     code = """
 standins.install()
 import past.builtins, scipy, six

@@ -1,4 +1,4 @@
-"""The notebook's checks on an unmodified folder: by command, in IPython, in a fresh Jupyter kernel."""
+"""The notebook's checks on an unmodified folder: on the command line, in IPython, in a new Jupyter kernel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(fastnet.__file__).parents[1]
 
 @pytest.fixture
 def folder(tmp_path):
-    """An assignment's folder; whatever happens in it, the course's and the student's files stay as they are."""
+    """An assignment folder; whatever the test does, the course's and the student's files may not change."""
     folder = tmp_path / "assignment2"
     assignment.lay_out(folder)
     before = assignment.tree(folder / "cs231n")
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 @pytest.fixture(autouse=True)
 def paths(tmp_path, monkeypatch):
-    """This fastnet for new Pythons, and Jupyter's and IPython's folders out of the user's way."""
+    """Make new Pythons import this fastnet, and keep Jupyter and IPython out of the user's folders."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for variable in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
@@ -86,7 +86,7 @@ ENDS = {
 
 @pytest.mark.parametrize("way", ENDS)
 def test_a_script_runs_as_python_would_run_it(tmp_path, way):
-    """The same output, traceback, exit status, and names of the main module, but for what Python's loader adds."""
+    """The same output, traceback, exit status and names in the main module, except those that Python's loader adds."""
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "beside.py").write_text("")
     (tmp_path / "jobs" / "script.py").write_text(ENDS[way] + SCRIPT)
@@ -98,7 +98,7 @@ def test_a_script_runs_as_python_would_run_it(tmp_path, way):
     assert (through.returncode, through.stderr) == (alone.returncode, alone.stderr)
 
 
-def test_what_run_refuses(tmp_path):
+def test_run_refuses_bad_arguments(tmp_path):
     result = run(tmp_path, "-m", "fastnet.compat", "run", "nowhere.py")
     assert result.returncode == 2 and result.stderr.splitlines()[-1].endswith("error: no such file: nowhere.py")
     result = run(tmp_path, "-m", "fastnet.compat", "run", "--package", "a/b", "nowhere.py")
@@ -156,7 +156,7 @@ def test_unload_ext(folder):
 
 
 def test_autoreload(tmp_path):
-    """With %autoreload 2, as every notebook of the course has it: a student's edit counts, the hook stays."""
+    """With %autoreload 2, as in every notebook of the course: a student's edit takes effect, and the hook stays."""
     folder = tmp_path / "assignment"
     assignment.lay_out(folder)
     code = f"""
@@ -179,7 +179,7 @@ cell("from cs231n.layer_utils import added; import cs231n.fast_layers; print(add
 
 
 def execute(folder, cells):
-    """Run cells in a fresh kernel, as `jupyter execute --kernel_name=fastnet`; what they printed."""
+    """Run cells in a new kernel, like `jupyter execute --kernel_name=fastnet`, and return their output."""
     import nbformat
     from nbclient import NotebookClient
 
@@ -220,7 +220,7 @@ def specs():
     return {name: found["spec"] for name, found in KernelSpecManager().get_all_specs().items()}
 
 
-def test_where_a_kernelspec_goes(tmp_path, kernel, monkeypatch, capsys):
+def test_the_folder_of_a_kernelspec(tmp_path, kernel, monkeypatch, capsys):
     assert main(["course", "kernel"]) == 0
     written = json.loads((tmp_path / "jupyter_data_dir" / "kernels" / "fastnet" / "kernel.json").read_text())
     assert written.items() <= specs()["fastnet"].items()
@@ -252,7 +252,7 @@ def test_another_kernel_is_left_alone(tmp_path, kernel, capsys):
 
 
 @pytest.mark.parametrize("name", ["../up", "a b", "..", ""])
-def test_names_that_cannot_be(kernel, capsys, name):
+def test_invalid_names_are_refused(kernel, capsys, name):
     assert main(["course", "kernel", "--name", name]) == 2
     assert "letters, digits" in capsys.readouterr().err
 
