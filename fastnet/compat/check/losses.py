@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.compat.check import mistakes as m
+from fastnet.compat.check import loss_mistakes as m
 from fastnet.compat.check import oracle as o
 from fastnet.compat.check.task import LOOPS, VECTORIZED, Task, example
 
