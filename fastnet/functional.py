@@ -160,7 +160,7 @@ def matmul(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, Callable[[ArrayLike]
     Raises
     ------
     TypeError, ValueError
-        Not real numbers, or float32 mixed with float64; shapes that do not fit.
+        If the arrays do not hold real numbers, mix float32 with float64, or have shapes that do not match.
     """
     ops = current()
     a, b = _arrays("matmul", a=a, b=b)
@@ -182,7 +182,7 @@ def linear(x, w, b=None):
 
 
 def max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, ties: str | None = None):
-    """The largest value of each window.  NaN wins; padding never does.
+    """The maximum of each window; NaN if it contains one.  Padding never counts.
 
     Parameters
     ----------
@@ -193,10 +193,10 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, ties: st
     ceil_mode : bool
         Round the output size up.
     ties : "first", "split" or "all", optional
-        Which of a window's equal maxima receive its gradient: the first, row by row; all of them, in equal parts; or
-        all of them, each the whole.  NaN is equal to NaN.  By default the first.
-        With this argument, x is read in C order and y and dx are in C order: the fast choice for arrays of other
-        libraries, where the default is made for channels-last results of convolutions.
+        Which of a window's equal maxima receive its gradient: the first, row by row; all, in equal parts; or all, each
+        the whole gradient.  NaN equals NaN.  Default: the first.
+        With this argument, x is read in C order, and y and dx are in C order.  That is faster for C-ordered arrays;
+        without it, channels-last arrays, such as the results of convolutions, are faster.
 
     Returns
     -------

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["avg_pool2d", "conv2d", "max_pool2d"]
 
-Size = int | tuple[int, int]
+Pair = int | tuple[int, int]
 Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
 
 
@@ -33,9 +33,9 @@ def conv2d(
     dy: ArrayLike,
     x: ArrayLike,
     w: ArrayLike,
-    stride: Size = 1,
+    stride: Pair = 1,
     padding: Padding = 0,
-    dilation: Size = 1,
+    dilation: Pair = 1,
     groups: int = 1,
     needs: Sequence[bool] = (True, True, True),
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
@@ -62,19 +62,19 @@ def conv2d(
     Raises
     ------
     TypeError, ValueError
-        Arguments that do not fit together; the message says which, what was given and what was expected.
+        If arguments do not fit together; the message says which, what was given and what was expected.
     """
-    dy, x, w = _arrays("gradients.conv2d", dy=dy, x=x, weight=w)
-    geometry = Conv2dGeometry.make(x.shape, w.shape, stride, padding, dilation, groups)
-    check_shape("gradients.conv2d", "dy", dy, geometry.y_shape)
-    return current().conv2d_backward(dy, (x, w, geometry, None), tuple(needs))
+    gradient, images, weights = _arrays("gradients.conv2d", dy=dy, x=x, weight=w)
+    geometry = Conv2dGeometry.make(images.shape, weights.shape, stride, padding, dilation, groups)
+    check_shape("gradients.conv2d", "dy", gradient, geometry.y_shape)
+    return current().conv2d_backward(gradient, (images, weights, geometry, None), tuple(needs))
 
 
 def max_pool2d(
     dy: ArrayLike,
     x: ArrayLike,
-    kernel_size: Size,
-    stride: Size | None = None,
+    kernel_size: Pair,
+    stride: Pair | None = None,
     padding: Padding = 0,
     ceil_mode: bool = False,
     ties: str = "first",
@@ -90,8 +90,8 @@ def max_pool2d(
     kernel_size, stride, padding, ceil_mode
         As in the forward call.
     ties : "first", "split" or "all"
-        Which of a window's equal maxima receive its gradient: the first, row by row; all of them, in equal parts; or
-        all of them, each the whole.  NaN is equal to NaN.
+        Which of a window's equal maxima receive its gradient: the first, row by row; all, in equal parts; or all, each
+        the whole gradient.  NaN equals NaN.
 
     Returns
     -------
@@ -101,21 +101,21 @@ def max_pool2d(
     Raises
     ------
     TypeError, ValueError
-        Arguments that do not fit together; the message says which, what was given and what was expected.
+        If arguments do not fit together; the message says which, what was given and what was expected.
     """
     op = "gradients.max_pool2d"
-    dy, x = _arrays(op, _enter_contiguous, dy=dy, x=x)
-    geometry = Pool2dGeometry.make(x.shape, kernel_size, stride, padding, ceil_mode, op=op)
-    check_shape(op, "dy", dy, geometry.y_shape)
+    gradient, images = _arrays(op, _enter_contiguous, dy=dy, x=x)
+    geometry = Pool2dGeometry.make(images.shape, kernel_size, stride, padding, ceil_mode, op=op)
+    check_shape(op, "dy", gradient, geometry.y_shape)
     check_ties(op, ties)
-    return current().max_pool2d_planes_backward(dy, (x, geometry, ties))
+    return current().max_pool2d_planes_backward(gradient, (images, geometry, ties))
 
 
 def avg_pool2d(
     dy: ArrayLike,
     x_shape: Sequence[int],
-    kernel_size: Size,
-    stride: Size | None = None,
+    kernel_size: Pair,
+    stride: Pair | None = None,
     padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
@@ -137,10 +137,10 @@ def avg_pool2d(
     Raises
     ------
     TypeError, ValueError
-        Arguments that do not fit together; the message says which, what was given and what was expected.
+        If arguments do not fit together; the message says which, what was given and what was expected.
     """
     op = "gradients.avg_pool2d"
-    (dy,) = _arrays(op, dy=dy)
+    (gradient,) = _arrays(op, dy=dy)
     geometry = Pool2dGeometry.make(x_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, op=op)
-    check_shape(op, "dy", dy, geometry.y_shape)
-    return current().avg_pool2d_backward(dy, (geometry, dy.dtype))
+    check_shape(op, "dy", gradient, geometry.y_shape)
+    return current().avg_pool2d_backward(gradient, (geometry, gradient.dtype))

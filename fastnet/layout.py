@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnet.backends import current
+from fastnet.backends.checks import FLOATS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["channels_last", "contiguous"]
 
 
-def channels_last(x: ArrayLike, dtype: DTypeLike = None) -> np.ndarray:
+def channels_last(x: ArrayLike, dtype: DTypeLike | None = None) -> np.ndarray:
     """Images as convolutions read them: the pixels of an image in rows, each with its channels side by side.
 
-    Every op does this to its arguments; call it for an image that several ops read.  The shape stays (N, C, H, W), as
+    Every op converts its arguments; call this for images that several ops read.  The shape stays (N, C, H, W), as
     with torch's ``memory_format=torch.channels_last``.  The reference backend has no preferred order and keeps x's.
 
     Parameters
@@ -32,15 +33,15 @@ def channels_last(x: ArrayLike, dtype: DTypeLike = None) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        Not real numbers of at most 64 bits; not four axes; another dtype.
+        If x does not hold real numbers of at most 64 bits or has not four axes, or for another dtype.
     """
-    x, dtype = _checked("channels_last", x, dtype)
-    if x.ndim != 4:
-        raise ValueError(f"channels_last: x must have shape (N, C, H, W), got {tuple(x.shape)}")
-    return current().asarray(x, dtype)
+    images, dtype = _checked("channels_last", x, dtype)
+    if images.ndim != 4:
+        raise ValueError(f"channels_last: x must have shape (N, C, H, W), got {tuple(images.shape)}")
+    return current().asarray(images, dtype)
 
 
-def contiguous(x: ArrayLike, dtype: DTypeLike = None) -> np.ndarray:
+def contiguous(x: ArrayLike, dtype: DTypeLike | None = None) -> np.ndarray:
     """An array in C order, like ``np.ascontiguousarray``, which takes longer for channels-last arrays.
 
     Parameters
@@ -52,18 +53,19 @@ def contiguous(x: ArrayLike, dtype: DTypeLike = None) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        Not real numbers of at most 64 bits; another dtype.
+        If x does not hold real numbers of at most 64 bits, or for another dtype.
     """
     return current().contiguous(*_checked("contiguous", x, dtype))
 
 
-def _checked(op: str, x, dtype):
-    """The array and the dtype that it is to have."""
+def _checked(op: str, x, dtype) -> tuple[np.ndarray, np.dtype]:
+    """The array, and the dtype to convert it to."""
     x = x if hasattr(x, "dtype") else np.asarray(x)
     if x.dtype.kind not in "fiub" or x.dtype.itemsize > 8:
         raise TypeError(f"{op}: x must hold real numbers of at most 64 bits, got dtype {x.dtype}")
     if dtype is None:
         dtype = x.dtype.newbyteorder("=") if x.dtype.kind == "f" and x.dtype.itemsize >= 4 else np.float32
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ValueError(f"{op}: dtype must be float32 or float64, got {np.dtype(dtype)}")
-    return x, np.dtype(dtype)
+    dtype = np.dtype(dtype)
+    if dtype not in FLOATS:
+        raise ValueError(f"{op}: dtype must be float32 or float64, got {dtype}")
+    return x, dtype

@@ -58,7 +58,7 @@ def run_script(path: str) -> None:
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
     module = types.ModuleType("__main__")
-    module.__file__, module.__builtins__ = path, __builtins__
+    vars(module).update(__file__=path, __builtins__=__builtins__)
     sys.modules["__main__"] = module
     with io.open_code(path) as file:
         source = file.read()

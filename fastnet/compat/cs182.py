@@ -11,9 +11,11 @@ must divide evenly, and the Solver has ``record_histories_as_npz``.  Everything 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastnet.compat.cs231n import fast_layers, get_year, layers, set_year
 from fastnet.compat.cs231n.classifiers import fc_net
@@ -55,13 +57,17 @@ def _then() -> Iterator[None]:
         set_year(before)
 
 
-def dropout_forward(x, dropout_param):
+def dropout_forward(  # type: ignore[no-redef]
+    x: np.ndarray, dropout_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """As :func:`fastnet.compat.cs231n.layers.dropout_forward`, where p is the probability of dropping an element."""
     with _then():
         return layers.dropout_forward(x, dropout_param)
 
 
-def conv_forward_strides(x, w, b, conv_param):
+def conv_forward_strides(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray, conv_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """As :func:`fastnet.compat.cs231n.fast_layers.conv_forward_strides`.
 
     Raises
@@ -93,23 +99,23 @@ class FullyConnectedNet(fc_net.FullyConnectedNet):
 
     def __init__(
         self,
-        hidden_dims,
-        input_dim=3 * 32 * 32,
-        num_classes=10,
-        dropout=0,
-        use_batchnorm=False,
-        reg=0.0,
-        weight_scale=1e-2,
-        dtype=np.float32,
-        seed=None,
+        hidden_dims: Sequence[int],
+        input_dim: int = 3 * 32 * 32,
+        num_classes: int = 10,
+        dropout: float = 0,
+        use_batchnorm: bool = False,
+        reg: float = 0.0,
+        weight_scale: float = 1e-2,
+        dtype: DTypeLike = np.float32,
+        seed: int | None = None,
     ):
-        settings = {"reg": reg, "weight_scale": weight_scale, "dtype": dtype, "seed": seed}
+        settings: dict[str, Any] = {"reg": reg, "weight_scale": weight_scale, "dtype": dtype, "seed": seed}
         with _then():
             super().__init__(
                 hidden_dims, input_dim, num_classes, dropout=dropout, use_batchnorm=use_batchnorm, **settings
             )
 
-    def loss(self, X, y=None):
+    def loss(self, X: np.ndarray, y: np.ndarray | None = None) -> Any:
         """Scores (N, num_classes) for X (N, d1, ..., dk); with labels y (N,), (loss, dict of gradients)."""
         with _then():
             return super().loss(X, y)

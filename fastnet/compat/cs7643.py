@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnet.compat import kernels
 
@@ -31,20 +32,23 @@ class Conv2D:
         What backward needs from the last forward pass.
     """
 
-    def __init__(self, in_channels, out_channels, kernel_size=3, stride=1, padding=0):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, padding: int = 0):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         np.random.seed(1024)
         self.weight = 1e-3 * np.random.randn(out_channels, in_channels, kernel_size, kernel_size)
         self.bias = np.zeros(out_channels)
-        self.cache = self.dx = self.dw = self.db = None
+        self.cache: kernels.Saved | None = None
+        self.dx: np.ndarray | None = None
+        self.dw: np.ndarray | None = None
+        self.db: np.ndarray | None = None
 
-    def forward(self, x):
+    def forward(self, x: ArrayLike) -> np.ndarray:
         """The output (N, out_channels, P, Q) for x (N, in_channels, H, W)."""
         out, self.cache = kernels.conv_forward(x, self.weight, self.bias, self.stride, self.padding)
         return out
 
-    def backward(self, dout):
+    def backward(self, dout: ArrayLike) -> None:
         """Compute the gradients from `dout`, the gradient of the output."""
         if self.cache is None:
             raise ValueError("Conv2D: call forward before backward")
@@ -59,17 +63,18 @@ class MaxPooling:
     kernel_size, stride : int
     """
 
-    def __init__(self, kernel_size, stride):
+    def __init__(self, kernel_size: int, stride: int):
         self.kernel_size, self.stride = kernel_size, stride
-        self.cache = self.dx = None
+        self.cache: tuple[np.ndarray, int, int] | None = None
+        self.dx: np.ndarray | None = None
 
-    def forward(self, x):
+    def forward(self, x: ArrayLike) -> np.ndarray:
         """The output (N, C, P, Q) for x (N, C, H, W)."""
         out = kernels.max_pool_forward(x, self.kernel_size, self.stride)
         self.cache = np.array(x), out.shape[2], out.shape[3]
         return out
 
-    def backward(self, dout):
+    def backward(self, dout: ArrayLike) -> None:
         """Compute the gradient from `dout`, the gradient of the output."""
         if self.cache is None:
             raise ValueError("MaxPooling: call forward before backward")

@@ -7,7 +7,10 @@ Images are (N, H, W, C).  The layers can be used in the assignment's ``sequentia
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnet.compat import nhwc
 
@@ -45,29 +48,38 @@ class ConvLayer2D:
         The images of the last forward pass; backward resets it to None.
     """
 
-    def __init__(self, input_channels, kernel_size, number_filters, stride=1, padding=0, init_scale=0.02, name="conv"):
+    def __init__(
+        self,
+        input_channels: int,
+        kernel_size: int,
+        number_filters: int,
+        stride: int = 1,
+        padding: int = 0,
+        init_scale: float = 0.02,
+        name: str = "conv",
+    ):
         self.name, self.w_name, self.b_name = name, f"{name}_w", f"{name}_b"
         self.input_channels, self.kernel_size, self.number_filters = input_channels, kernel_size, number_filters
         self.stride, self.padding = stride, padding
         shape = kernel_size, kernel_size, input_channels, number_filters
         self.params = {self.w_name: init_scale * np.random.randn(*shape), self.b_name: np.zeros(number_filters)}
-        self.grads = {self.w_name: None, self.b_name: None}
-        self.meta = None
+        self.grads: dict[str, np.ndarray | None] = {self.w_name: None, self.b_name: None}
+        self.meta: np.ndarray | None = None
 
-    def get_output_size(self, input_size):
+    def get_output_size(self, input_size: Sequence[int]) -> list[int]:
         """The shape of the output, as a list, for images of shape `input_size` (N, H, W, C)."""
         N, H, W, _ = input_size
         P, Q = (1 + (size + 2 * self.padding - self.kernel_size) // self.stride for size in (H, W))
         return [N, P, Q, self.number_filters]
 
-    def forward(self, img):
+    def forward(self, img: ArrayLike) -> np.ndarray:
         """The output (N, P, Q, F) for images (N, H, W, C)."""
         img = _images(img, self.name)
         output = nhwc.conv_forward(img, self.params[self.w_name], self.params[self.b_name], self.stride, self.padding)
         self.meta = img
         return output
 
-    def backward(self, dprev):
+    def backward(self, dprev: ArrayLike) -> np.ndarray:
         """Return the images' gradient for `dprev`, the output's gradient; store the parameters' ones in ``grads``."""
         img, w = _remembered(self.meta, self.name), self.params[self.w_name]
         dimg, self.grads[self.w_name], self.grads[self.b_name] = nhwc.conv_backward(
@@ -86,16 +98,18 @@ class MaxPoolingLayer:
     name : str
     """
 
-    def __init__(self, pool_size, stride, name):
+    def __init__(self, pool_size: int, stride: int, name: str):
         self.pool_size, self.stride, self.name = pool_size, stride, name
-        self.params, self.grads, self.meta = {}, {}, None
+        self.params: dict[str, np.ndarray] = {}
+        self.grads: dict[str, np.ndarray] = {}
+        self.meta: np.ndarray | None = None
 
-    def forward(self, img):
+    def forward(self, img: ArrayLike) -> np.ndarray:
         """The output (N, P, Q, C) for images (N, H, W, C)."""
-        self.meta = _images(img, self.name)
-        return nhwc.max_pool_forward(self.meta, self.pool_size, self.stride)
+        self.meta = images = _images(img, self.name)
+        return nhwc.max_pool_forward(images, self.pool_size, self.stride)
 
-    def backward(self, dprev):
+    def backward(self, dprev: ArrayLike) -> np.ndarray:
         """Return the images' gradient for `dprev`, the output's gradient."""
         img = _remembered(self.meta, self.name)
         return nhwc.max_pool_backward(dprev, img, self.pool_size, self.stride, ties="first")

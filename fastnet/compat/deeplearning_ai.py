@@ -12,7 +12,11 @@ maxima receives the whole gradient.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnet.compat import nhwc
 
@@ -28,17 +32,19 @@ __all__ = [
 ]
 
 
-def zero_pad(X, pad):
+def zero_pad(X: ArrayLike, pad: int) -> np.ndarray:
     """Pad the images X (m, n_H, n_W, n_C) with `pad` zeros on each side."""
     return np.pad(X, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
 
 
-def conv_single_step(a_slice_prev, W, b):
+def conv_single_step(a_slice_prev: np.ndarray, W: ArrayLike, b: ArrayLike) -> float:
     """One output: the sum of a_slice_prev * W, both (f, f, n_C_prev), plus the scalar b (1, 1, 1)."""
     return np.sum(np.multiply(a_slice_prev, W)) + np.asarray(b).item()
 
 
-def conv_forward(A_prev, W, b, hparameters):
+def conv_forward(
+    A_prev: ArrayLike, W: ArrayLike, b: ArrayLike, hparameters: dict[str, Any]
+) -> tuple[np.ndarray, tuple]:
     """Convolution.
 
     Parameters
@@ -58,14 +64,14 @@ def conv_forward(A_prev, W, b, hparameters):
     return Z, (A_prev, W, b, hparameters)
 
 
-def conv_backward(dZ, cache):
+def conv_backward(dZ: ArrayLike, cache: Any) -> tuple[np.ndarray, ...]:
     """The gradients of :func:`conv_forward`: dA_prev, dW and db (1, 1, 1, n_C)."""
     A_prev, W, _, hparameters = cache
     dA_prev, dW, db = nhwc.conv_backward(dZ, A_prev, W, hparameters["stride"], hparameters["pad"])
     return dA_prev, dW, db.reshape(1, 1, 1, -1)
 
 
-def pool_forward(A_prev, hparameters, mode="max"):
+def pool_forward(A_prev: ArrayLike, hparameters: dict[str, Any], mode: str = "max") -> tuple[np.ndarray, tuple]:
     """Pooling without padding.
 
     Parameters
@@ -84,7 +90,7 @@ def pool_forward(A_prev, hparameters, mode="max"):
     return pool(A_prev, hparameters["f"], hparameters["stride"]), (A_prev, hparameters)
 
 
-def pool_backward(dA, cache, mode="max"):
+def pool_backward(dA: ArrayLike, cache: Any, mode: str = "max") -> np.ndarray:
     """The gradient of :func:`pool_forward`: dA_prev."""
     A_prev, hparameters = cache
     f, stride = hparameters["f"], hparameters["stride"]
@@ -99,11 +105,11 @@ def _is_max(mode) -> bool:
     return mode == "max"
 
 
-def create_mask_from_window(x):
+def create_mask_from_window(x: ArrayLike) -> np.ndarray:
     """True where x has its largest value."""
     return x == np.max(x)
 
 
-def distribute_value(dz, shape):
+def distribute_value(dz: float, shape: Sequence[int]) -> np.ndarray:
     """Distribute the scalar dz equally over an array of `shape` (n_H, n_W)."""
     return np.full(shape, dz / (shape[0] * shape[1]))

@@ -10,6 +10,7 @@ package, however deeply it is nested.  Files that students write are never repla
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.util
 import sys
@@ -73,7 +74,7 @@ def uninstall() -> None:
     standins.uninstall()
 
 
-def add_options(parser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of :func:`install` to a command's parser; `package` defaults to None."""
     parser.add_argument(
         "--package", action="append", metavar="NAME", help=f"a course's package (default: {' and '.join(PACKAGES)})"
@@ -184,7 +185,7 @@ def _replace(fullnames: list[str]) -> list[str]:
     for fullname in fullnames:
         package, _, name = fullname.rpartition(".")
         vars(sys.modules.get(package, types.ModuleType(package))).pop(name, None)
-    successors = {}
+    successors: dict[int, object] = {}
     for fullname, module in old.items():
         try:
             new = importlib.import_module(fullname)

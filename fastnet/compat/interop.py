@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, MutableMapping
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,7 @@ class _CourseModel:
         return loss, {name: np.zeros_like(p.value) if p.grad is None else p.grad for name, p in parameters.items()}
 
 
-def as_course_model(model: Layer, loss: str | Callable = "softmax", reg: float = 0.0):
+def as_course_model(model: Layer, loss: str | Callable = "softmax", reg: float = 0.0) -> _CourseModel:
     """A fastnet model in the form that the course's Solver expects.
 
     Parameters
@@ -136,10 +137,10 @@ class _CourseLayer(Layer):
         return self._scores(np.zeros((1, *shape), dtype)).shape[1:]
 
     def _scores(self, x):
-        self._meet()
+        self._synchronise()
         return self.course_model.loss(np.ascontiguousarray(x))
 
-    def _meet(self):
+    def _synchronise(self):
         """Copy arrays that were assigned to the course model's params into the parameters, and share those again."""
         for name, parameter in self.own.items():
             value = self.course_model.params[name]
@@ -190,7 +191,7 @@ class _Call:
         self.x, self.scores, self.grads = x, scores, None
 
 
-def from_course_model(course_model, loss: str | Callable = "softmax") -> Layer:
+def from_course_model(course_model: Any, loss: str | Callable = "softmax") -> Layer:
     """A course model as a fastnet layer, for fastnet's Solver with its optimisers, schedules, callbacks and files.
 
     >>> model = from_course_model(ThreeLayerConvNet(dtype=np.float32))                      # doctest: +SKIP

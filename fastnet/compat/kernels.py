@@ -14,9 +14,11 @@ window reaches are ignored, and their gradient is 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from fastnet import functional, gradients
 from fastnet.geometry import Conv2dGeometry
@@ -34,6 +36,10 @@ __all__ = [
 ]
 
 
+Pair = int | tuple[int, int]
+Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
+
+
 class Saved(NamedTuple):
     """What a convolution's backward pass needs: a channels-last copy of x, and the geometry."""
 
@@ -41,7 +47,9 @@ class Saved(NamedTuple):
     geometry: Conv2dGeometry
 
     @classmethod
-    def of(cls, x, w_shape, stride=1, pad=0, dtype=None) -> Saved:
+    def of(
+        cls, x: ArrayLike, w_shape: Sequence[int], stride: Pair = 1, pad: Padding = 0, dtype: DTypeLike | None = None
+    ) -> Saved:
         """What the forward pass would have saved in `dtype` (default: x's), for callers that kept only x."""
         x = np.asarray(x)
         geometry = Conv2dGeometry.make(x.shape, w_shape, stride, pad)
@@ -71,7 +79,9 @@ def promoted(op: str, **arrays) -> np.dtype:
 # ---------------------------------------------------------------- convolution
 
 
-def conv_forward(x, w, b=None, stride=1, pad=0):
+def conv_forward(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, stride: Pair = 1, pad: Padding = 0
+) -> tuple[np.ndarray, Saved]:
     """y[n,k,p,q] = b[k] + sum over c,r,s of xpad[n, c, p*stride + r, q*stride + s] * w[k,c,r,s].
 
     Parameters
@@ -105,7 +115,9 @@ def conv_forward(x, w, b=None, stride=1, pad=0):
     return contiguous(y), saved
 
 
-def conv_backward(dy, saved, w, needs=(True, True, True)):
+def conv_backward(
+    dy: ArrayLike, saved: Saved, w: ArrayLike, needs: Sequence[bool] = (True, True, True)
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
     """The gradients of :func:`conv_forward`.
 
     Parameters
@@ -134,7 +146,7 @@ def conv_backward(dy, saved, w, needs=(True, True, True)):
 # ---------------------------------------------------------------- pooling
 
 
-def max_pool_forward(x, kernel, stride=None):
+def max_pool_forward(x: ArrayLike, kernel: Pair, stride: Pair | None = None) -> np.ndarray:
     """The maximum of each window; NaN if the window contains one.
 
     Parameters
@@ -152,7 +164,9 @@ def max_pool_forward(x, kernel, stride=None):
     return contiguous(y)
 
 
-def max_pool_backward(dy, x, kernel, stride=None, ties="split"):
+def max_pool_backward(
+    dy: ArrayLike, x: ArrayLike, kernel: Pair, stride: Pair | None = None, ties: str = "split"
+) -> np.ndarray:
     """The gradient of :func:`max_pool_forward`.
 
     Parameters
@@ -175,7 +189,7 @@ def max_pool_backward(dy, x, kernel, stride=None, ties="split"):
     return contiguous(gradients.max_pool2d(contiguous(dy, dtype), contiguous(x, dtype), kernel, stride, ties=ties))
 
 
-def avg_pool_forward(x, kernel, stride=None):
+def avg_pool_forward(x: ArrayLike, kernel: Pair, stride: Pair | None = None) -> np.ndarray:
     """The mean of each window.
 
     Parameters
@@ -193,7 +207,7 @@ def avg_pool_forward(x, kernel, stride=None):
     return contiguous(y)
 
 
-def avg_pool_backward(dy, x_shape, kernel, stride=None):
+def avg_pool_backward(dy: ArrayLike, x_shape: Sequence[int], kernel: Pair, stride: Pair | None = None) -> np.ndarray:
     """The gradient of :func:`avg_pool_forward`: each pixel of a window receives an equal part.
 
     Parameters

@@ -14,7 +14,10 @@ position, and pixels outside the input count as zero.  Pooling takes NumPy array
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnet.compat import kernels
 
@@ -34,22 +37,22 @@ def _view(name: str, storage, shape, strides) -> np.ndarray:
     try:
         return np.ndarray(shape, storage.dtype, storage, 0, strides)
     except ValueError:
-        raise ValueError(f"{name}: shape {shape} does not lie within a storage of {storage.size} elements") from None
+        raise ValueError(f"{name}: shape {shape} exceeds a storage of {storage.size} elements") from None
 
 
 def tensor_conv1d(
-    out,
-    out_shape,
-    out_strides,
-    out_size,
-    input,
-    input_shape,
-    input_strides,
-    weight,
-    weight_shape,
-    weight_strides,
-    reverse,
-):
+    out: np.ndarray,
+    out_shape: Sequence[int],
+    out_strides: Sequence[int],
+    out_size: int,
+    input: np.ndarray,
+    input_shape: Sequence[int],
+    input_strides: Sequence[int],
+    weight: np.ndarray,
+    weight_shape: Sequence[int],
+    weight_strides: Sequence[int],
+    reverse: bool,
+) -> None:
     """``out[n,k,i] = sum over c,r of input[n,c,i+r] * weight[k,c,r]``, or ``input[n,c,i-r]`` in reverse.
 
     Parameters
@@ -76,18 +79,18 @@ def tensor_conv1d(
 
 
 def tensor_conv2d(
-    out,
-    out_shape,
-    out_strides,
-    out_size,
-    input,
-    input_shape,
-    input_strides,
-    weight,
-    weight_shape,
-    weight_strides,
-    reverse,
-):
+    out: np.ndarray,
+    out_shape: Sequence[int],
+    out_strides: Sequence[int],
+    out_size: int,
+    input: np.ndarray,
+    input_shape: Sequence[int],
+    input_strides: Sequence[int],
+    weight: np.ndarray,
+    weight_shape: Sequence[int],
+    weight_strides: Sequence[int],
+    reverse: bool,
+) -> None:
     """As :func:`tensor_conv1d` for images (N, K, P, Q), (N, C, H, W), (K, C, R, S); reverse anchors it bottom right."""
     arguments = (
         (out, out_shape, out_strides),
@@ -118,7 +121,7 @@ def _convolve(out, input, weight, reverse) -> None:
 # ---------------------------------------------------------------- pooling
 
 
-def tile(input, kernel):
+def tile(input: ArrayLike, kernel: Sequence[int]) -> tuple[np.ndarray, int, int]:
     """Cut images into tiles.
 
     Parameters
@@ -140,21 +143,26 @@ def tile(input, kernel):
     return tiles.reshape(N, C, H // R, W // S, R * S), H // R, W // S
 
 
-def avgpool2d(input, kernel):
+def _pair(kernel) -> tuple[int, int]:
+    R, S = kernel
+    return R, S
+
+
+def avgpool2d(input: ArrayLike, kernel: tuple[int, int]) -> np.ndarray:
     """The mean of each tile, (N, C, H // R, W // S)."""
-    return kernels.avg_pool_forward(input, tuple(kernel))
+    return kernels.avg_pool_forward(input, _pair(kernel))
 
 
-def avgpool2d_backward(grad_output, input, kernel):
+def avgpool2d_backward(grad_output: ArrayLike, input: ArrayLike, kernel: tuple[int, int]) -> np.ndarray:
     """The gradient of :func:`avgpool2d`."""
-    return kernels.avg_pool_backward(grad_output, np.shape(input), tuple(kernel))
+    return kernels.avg_pool_backward(grad_output, np.shape(input), _pair(kernel))
 
 
-def maxpool2d(input, kernel):
+def maxpool2d(input: ArrayLike, kernel: tuple[int, int]) -> np.ndarray:
     """The maximum of each tile, (N, C, H // R, W // S)."""
-    return kernels.max_pool_forward(input, tuple(kernel))
+    return kernels.max_pool_forward(input, _pair(kernel))
 
 
-def maxpool2d_backward(grad_output, input, kernel):
+def maxpool2d_backward(grad_output: ArrayLike, input: ArrayLike, kernel: tuple[int, int]) -> np.ndarray:
     """The gradient of :func:`maxpool2d`; each of a tile's equal maxima receives all of it, as in the course."""
-    return kernels.max_pool_backward(grad_output, input, tuple(kernel), ties="all")
+    return kernels.max_pool_backward(grad_output, input, _pair(kernel), ties="all")

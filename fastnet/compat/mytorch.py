@@ -9,7 +9,10 @@ computes only those outputs that the downsampling keeps::
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnet.compat import kernels
 
@@ -43,10 +46,10 @@ def _steps(factor: int, axes: int) -> tuple:
 class _Upsample:
     _axes = 1
 
-    def __init__(self, upsampling_factor):
+    def __init__(self, upsampling_factor: int):
         self.upsampling_factor = upsampling_factor
 
-    def forward(self, A):
+    def forward(self, A: ArrayLike) -> np.ndarray:
         """A with upsampling_factor - 1 zeros between neighbours."""
         A, k = np.asarray(A), self.upsampling_factor
         sizes = [k * (size - 1) + 1 for size in A.shape[-self._axes :]]
@@ -54,7 +57,7 @@ class _Upsample:
         Z[_steps(k, self._axes)] = A
         return Z
 
-    def backward(self, dLdZ):
+    def backward(self, dLdZ: ArrayLike) -> np.ndarray:
         """dLdA, the gradient with respect to A."""
         return np.ascontiguousarray(np.asarray(dLdZ)[_steps(self.upsampling_factor, self._axes)])
 
@@ -62,16 +65,16 @@ class _Upsample:
 class _Downsample:
     _axes = 1
 
-    def __init__(self, downsampling_factor):
+    def __init__(self, downsampling_factor: int):
         self.downsampling_factor = downsampling_factor
 
-    def forward(self, A):
+    def forward(self, A: ArrayLike) -> np.ndarray:
         """Every downsampling_factor-th element of A."""
         A = np.asarray(A)
         self._shape = A.shape
         return np.ascontiguousarray(A[_steps(self.downsampling_factor, self._axes)])
 
-    def backward(self, dLdZ):
+    def backward(self, dLdZ: ArrayLike) -> np.ndarray:
         """dLdA, which is zero where an element was dropped."""
         dLdZ = np.asarray(dLdZ)
         dLdA = np.zeros(self._shape, kernels.promoted(type(self).__name__, dLdZ=dLdZ))
@@ -116,18 +119,25 @@ class _ConvStride1:
 
     _axes, _saved = 1, None
 
-    def __init__(self, in_channels, out_channels, kernel_size, weight_init_fn=None, bias_init_fn=None):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        weight_init_fn: Callable | None = None,
+        bias_init_fn: Callable | None = None,
+    ):
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
         shape = out_channels, in_channels, *[kernel_size] * self._axes
         self.W = np.random.normal(0, 1.0, shape) if weight_init_fn is None else weight_init_fn(*shape)
         self.b = np.zeros(out_channels) if bias_init_fn is None else bias_init_fn(out_channels)
         self.dLdW, self.dLdb = np.zeros(self.W.shape), np.zeros(self.b.shape)
 
-    def forward(self, A):
+    def forward(self, A: ArrayLike) -> np.ndarray:
         """Z (N, out_channels, ...) for A (N, in_channels, ...)."""
         return self._forward(A, 1, 0)
 
-    def backward(self, dLdZ):
+    def backward(self, dLdZ: ArrayLike) -> np.ndarray:
         """dLdA; adds to ``dLdW`` and ``dLdb``."""
         if self._saved is None:
             raise ValueError(f"{type(self).__name__}: call forward before backward")
@@ -174,21 +184,29 @@ class _Conv:
         As for the convolution at stride 1.
     """
 
-    _inner, _downsample = Conv1d_stride1, Downsample1d
+    _inner: type[_ConvStride1] = Conv1d_stride1
+    _downsample: type[_Downsample] = Downsample1d
 
     def __init__(
-        self, in_channels, out_channels, kernel_size, stride, padding=0, weight_init_fn=None, bias_init_fn=None
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        padding: int = 0,
+        weight_init_fn: Callable | None = None,
+        bias_init_fn: Callable | None = None,
     ):
         self.stride, self.pad = stride, padding
         self._conv = self._inner(in_channels, out_channels, kernel_size, weight_init_fn, bias_init_fn)
         setattr(self, self._inner.__name__.lower(), self._conv)
         setattr(self, self._downsample.__name__.lower(), self._downsample(stride))
 
-    def forward(self, A):
+    def forward(self, A: ArrayLike) -> np.ndarray:
         """Z (N, out_channels, ...) for A (N, in_channels, ...)."""
         return self._conv._forward(A, self.stride, self.pad)
 
-    def backward(self, dLdZ):
+    def backward(self, dLdZ: ArrayLike) -> np.ndarray:
         """dLdA; adds to ``dLdW`` and ``dLdb`` of the convolution at stride 1."""
         return self._conv.backward(dLdZ)
 
@@ -204,21 +222,28 @@ class Conv2d(_Conv):
 
 
 class _ConvTranspose:
-    _inner, _upsample = Conv1d_stride1, Upsample1d
+    _inner: type[_ConvStride1] = Conv1d_stride1
+    _upsample: type[_Upsample] = Upsample1d
 
     def __init__(
-        self, in_channels, out_channels, kernel_size, upsampling_factor, weight_init_fn=None, bias_init_fn=None
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        upsampling_factor: int,
+        weight_init_fn: Callable | None = None,
+        bias_init_fn: Callable | None = None,
     ):
         self.upsampling_factor, self._up = upsampling_factor, self._upsample(upsampling_factor)
         self._conv = self._inner(in_channels, out_channels, kernel_size, weight_init_fn, bias_init_fn)
         setattr(self, self._upsample.__name__.lower(), self._up)
         setattr(self, self._inner.__name__.lower(), self._conv)
 
-    def forward(self, A):
+    def forward(self, A: ArrayLike) -> np.ndarray:
         """Z (N, out_channels, ...) for A (N, in_channels, ...)."""
         return self._conv.forward(self._up.forward(A))
 
-    def backward(self, dLdZ):
+    def backward(self, dLdZ: ArrayLike) -> np.ndarray:
         """dLdA; adds to ``dLdW`` and ``dLdb`` of the convolution."""
         return self._up.backward(self._conv.backward(dLdZ))
 
@@ -237,29 +262,29 @@ class ConvTranspose2d(_ConvTranspose):
 
 
 class _MaxPool:
-    def __init__(self, kernel, stride):
+    def __init__(self, kernel: int, stride: int):
         self.kernel, self._stride = kernel, stride
 
-    def forward(self, A):
+    def forward(self, A: ArrayLike) -> np.ndarray:
         """The maximum of each window of A (N, C, H, W)."""
         self._A = np.array(A)
         return kernels.max_pool_forward(self._A, self.kernel, self._stride)
 
-    def backward(self, dLdZ):
+    def backward(self, dLdZ: ArrayLike) -> np.ndarray:
         """dLdA; the first of a window's equal maxima, row by row, receives its gradient."""
         return kernels.max_pool_backward(dLdZ, self._A, self.kernel, self._stride, ties="first")
 
 
 class _MeanPool:
-    def __init__(self, kernel, stride):
+    def __init__(self, kernel: int, stride: int):
         self.kernel, self._stride = kernel, stride
 
-    def forward(self, A):
+    def forward(self, A: ArrayLike) -> np.ndarray:
         """The mean of each window of A (N, C, H, W)."""
         self._shape = np.shape(A)
         return kernels.avg_pool_forward(A, self.kernel, self._stride)
 
-    def backward(self, dLdZ):
+    def backward(self, dLdZ: ArrayLike) -> np.ndarray:
         """dLdA; each pixel of a window receives an equal part of its gradient."""
         return kernels.avg_pool_backward(dLdZ, self._shape, self.kernel, self._stride)
 
@@ -267,21 +292,21 @@ class _MeanPool:
 class MaxPool2d_stride1(_MaxPool):
     """Max pooling over windows of kernel x kernel at stride 1."""
 
-    def __init__(self, kernel):
+    def __init__(self, kernel: int):
         super().__init__(kernel, 1)
 
 
 class MeanPool2d_stride1(_MeanPool):
     """Mean pooling over windows of kernel x kernel at stride 1."""
 
-    def __init__(self, kernel):
+    def __init__(self, kernel: int):
         super().__init__(kernel, 1)
 
 
 class MaxPool2d(_MaxPool):
     """Max pooling over windows of kernel x kernel."""
 
-    def __init__(self, kernel, stride):
+    def __init__(self, kernel: int, stride: int):
         super().__init__(kernel, stride)
         self.stride, self.maxpool2d_stride1, self.downsample2d = stride, MaxPool2d_stride1(kernel), Downsample2d(stride)
 
@@ -289,7 +314,7 @@ class MaxPool2d(_MaxPool):
 class MeanPool2d(_MeanPool):
     """Mean pooling over windows of kernel x kernel."""
 
-    def __init__(self, kernel, stride):
+    def __init__(self, kernel: int, stride: int):
         super().__init__(kernel, stride)
         self.stride, self.meanpool2d_stride1 = stride, MeanPool2d_stride1(kernel)
         self.downsample2d = Downsample2d(stride)
@@ -298,12 +323,12 @@ class MeanPool2d(_MeanPool):
 class Flatten:
     """(N, C, H, W) or (N, C, W) to (N, C*H*W)."""
 
-    def forward(self, A):
+    def forward(self, A: ArrayLike) -> np.ndarray:
         """A with all axes but the first merged."""
         A = np.asarray(A)
         self._shape = A.shape
         return A.reshape(len(A), -1)
 
-    def backward(self, dLdZ):
+    def backward(self, dLdZ: ArrayLike) -> np.ndarray:
         """dLdZ in A's shape."""
         return np.asarray(dLdZ).reshape(self._shape)

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnet.functional import matmul as _matmul
 
@@ -46,7 +48,7 @@ class Array:
 
     __slots__ = ("_data",)
 
-    def __init__(self, size):
+    def __init__(self, size: int):
         if int(size) < 0:
             raise ValueError(f"Array: size must be 0 or more, got {size}")
         self._data = np.empty(int(size), np.float32)
@@ -85,12 +87,12 @@ def _matrix(op: str, name: str, array: Array, shape) -> np.ndarray:
 # ---------------------------------------------------------------- copies
 
 
-def to_numpy(a, shape, strides, offset):
+def to_numpy(a: Array, shape: Sequence[int], strides: Sequence[int], offset: int) -> np.ndarray:
     """Copy a view of `a` to a new NumPy array."""
     return _view("to_numpy", a, shape, strides, offset).copy()
 
 
-def from_numpy(a, out):
+def from_numpy(a: ArrayLike, out: Array) -> None:
     """Copy a NumPy array, in C order, to `out`."""
     a = np.asarray(a)
     if a.size != out.size:
@@ -98,22 +100,24 @@ def from_numpy(a, out):
     out._data.reshape(a.shape)[...] = a
 
 
-def fill(out, val):
+def fill(out: Array, val: float) -> None:
     """Set all elements to `val`."""
     out._data.fill(val)
 
 
-def compact(a, out, shape, strides, offset):
+def compact(a: Array, out: Array, shape: Sequence[int], strides: Sequence[int], offset: int) -> None:
     """Copy a view of `a`, given by strides and offset, to the compact array `out`."""
     _matrix("compact", "out", out, tuple(shape))[...] = _view("compact", a, shape, strides, offset)
 
 
-def ewise_setitem(a, out, shape, strides, offset):
+def ewise_setitem(a: Array, out: Array, shape: Sequence[int], strides: Sequence[int], offset: int) -> None:
     """Copy the compact array `a` to a view of `out`, given by strides and offset."""
     _view("ewise_setitem", out, shape, strides, offset)[...] = _matrix("ewise_setitem", "a", a, tuple(shape))
 
 
-def scalar_setitem(size, val, out, shape, strides, offset):
+def scalar_setitem(
+    size: int, val: float, out: Array, shape: Sequence[int], strides: Sequence[int], offset: int
+) -> None:
     """Set a view of `out`, which has `size` elements, to `val`."""
     view = _view("scalar_setitem", out, shape, strides, offset)
     if view.size != size:
@@ -176,29 +180,29 @@ ewise_log, ewise_exp, ewise_tanh = _unary("log", np.log), _unary("exp", np.exp),
 # ---------------------------------------------------------------- matrices
 
 
-def matmul(a, b, out, m, n, p):
+def matmul(a: Array, b: Array, out: Array, m: int, n: int, p: int) -> None:
     """Multiply the matrices a (m, n) and b (n, p); store the result in out (m, p)."""
-    a, b = _matrix("matmul", "a", a, (m, n)), _matrix("matmul", "b", b, (n, p))
-    _matrix("matmul", "out", out, (m, p))[...], _ = _matmul(a, b)
+    product, _ = _matmul(_matrix("matmul", "a", a, (m, n)), _matrix("matmul", "b", b, (n, p)))
+    _matrix("matmul", "out", out, (m, p))[...] = product
 
 
-def matmul_tiled(a, b, out, m, n, p):
+def matmul_tiled(a: Array, b: Array, out: Array, m: int, n: int, p: int) -> None:
     """As :func:`matmul` for tiled matrices: a (m/8, n/8, 8, 8), b (n/8, p/8, 8, 8), out (m/8, p/8, 8, 8)."""
     T = __tile_size__
     if m % T or n % T or p % T:
         raise ValueError(f"matmul_tiled: m, n and p must be multiples of {T}, got {m}, {n} and {p}")
-    a = _matrix("matmul_tiled", "a", a, (m // T, n // T, T, T)).swapaxes(1, 2).reshape(m, n)
-    b = _matrix("matmul_tiled", "b", b, (n // T, p // T, T, T)).swapaxes(1, 2).reshape(n, p)
+    left = _matrix("matmul_tiled", "a", a, (m // T, n // T, T, T)).swapaxes(1, 2).reshape(m, n)
+    right = _matrix("matmul_tiled", "b", b, (n // T, p // T, T, T)).swapaxes(1, 2).reshape(n, p)
     tiles = _matrix("matmul_tiled", "out", out, (m // T, p // T, T, T))
-    product, _ = _matmul(a, b)
+    product, _ = _matmul(left, right)
     tiles[...] = product.reshape(m // T, T, p // T, T).swapaxes(1, 2)
 
 
-def reduce_max(a, out, reduce_size):
+def reduce_max(a: Array, out: Array, reduce_size: int) -> None:
     """The maximum of every `reduce_size` consecutive elements."""
     np.max(_matrix("reduce_max", "a", a, (out.size, reduce_size)), axis=1, out=out._data)
 
 
-def reduce_sum(a, out, reduce_size):
+def reduce_sum(a: Array, out: Array, reduce_size: int) -> None:
     """The sum of every `reduce_size` consecutive elements."""
     np.sum(_matrix("reduce_sum", "a", a, (out.size, reduce_size)), axis=1, out=out._data)

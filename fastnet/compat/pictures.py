@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from typing import IO
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["imread", "imresize"]
 
@@ -15,7 +19,7 @@ def _pillow(name):
     return Image
 
 
-def imread(name, flatten=False, mode=None):
+def imread(name: str | os.PathLike | IO[bytes], flatten: bool = False, mode: str | None = None) -> np.ndarray:
     """Read a picture as scipy.misc did.
 
     Parameters
@@ -47,7 +51,9 @@ def imread(name, flatten=False, mode=None):
         return np.array(image)
 
 
-def imresize(arr, size, interp="bilinear", mode=None):
+def imresize(
+    arr: ArrayLike, size: float | tuple[int, int], interp: str = "bilinear", mode: str | None = None
+) -> np.ndarray:
     """Resize a picture as scipy.misc did.
 
     Parameters

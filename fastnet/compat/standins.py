@@ -56,7 +56,7 @@ def _is_there(name: str) -> bool:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:  # for its parent package
         return False
-    return bool(spec) and not isinstance(spec.loader, _Loader)
+    return spec is not None and not isinstance(spec.loader, _Loader)
 
 
 # ---------------------------------------------------------------- contents of the stand-ins
@@ -233,7 +233,7 @@ def _missing(module: str, name: str):
 
 def _asked_by_library() -> bool:
     """Whether the current import statement is in an installed library or in fastnet."""
-    frame = sys._getframe(1)
+    frame: types.FrameType | None = sys._getframe(1)
     while frame and (_name(frame) == __name__ or _name(frame).split(".")[0] in _MACHINERY):
         frame = frame.f_back
     file = (frame and frame.f_globals.get("__file__")) or ""

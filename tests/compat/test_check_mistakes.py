@@ -96,7 +96,7 @@ MISTAKES = [
         "dpadded[n, :, rows, columns] +=",
         "dpadded[n, :, rows, columns] =",
         "conv_backward_naive",
-        r"wrong dx: windows that overlap must add up",
+        r"wrong dx: overlapping windows must accumulate",
     ),
     (
         "conv_backward_naive",
@@ -121,7 +121,7 @@ MISTAKES = [
     ),
     ("conv_backward_naive", "axis=(0, 2, 3)", "axis=(2, 3)", "conv_backward_naive", "wrong db: .* over the images"),
     ("max_pool_forward_naive", "window.max(", "window.mean(", "max_pool_forward_naive", "wrong out: it is the mean"),
-    ("max_pool_backward_naive", "dx[at] +=", "dx[at] =", "max_pool_backward_naive", "wrong dx: windows that overlap"),
+    ("max_pool_backward_naive", "dx[at] +=", "dx[at] =", "max_pool_backward_naive", "wrong dx: overlapping windows"),
     ("max_pool_backward_naive", "mask * dout", "dout", "max_pool_backward_naive", "wrong dx: every pixel of a window"),
     (
         "spatial_batchnorm_forward",

@@ -1,4 +1,4 @@
-"""The course's layers: published numbers, numerical gradients, the interface's quirks."""
+"""The course's layers: published results, numerical gradients, the interface's quirks."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ def test_older_names_of_arguments(year):
     same.params = net.params
     kept = same.loss(X, y)[0]
     year(2016)
-    assert net.loss(X, y)[0] == kept  # to drop 0.3 is to keep 0.7
+    assert net.loss(X, y)[0] == kept  # dropping 0.3 means keeping 0.7
 
 
 @pytest.mark.parametrize("normalization", NORMS)

@@ -1,4 +1,4 @@
-"""The course's recurrent layers and CaptioningRNN: published numbers, numerical gradients, PyTorch."""
+"""The course's recurrent layers and CaptioningRNN: published results, numerical gradients, PyTorch."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_minitorch_refuses_mismatches():
     x, w, out = integers((2, 3, 7), 0), integers((4, 2, 3), 1), np.zeros((2, 4, 7))
     with pytest.raises(ValueError, match="do not fit together"):
         minitorch.tensor_conv1d(*flat(out, (0, 1, 2)), 56, *flat(x, (0, 1, 2)), *flat(w, (0, 1, 2)), False)
-    with pytest.raises(ValueError, match="out: shape .* does not lie within a storage of 10 elements"):
+    with pytest.raises(ValueError, match="out: shape .* exceeds a storage of 10 elements"):
         minitorch.tensor_conv1d(
             np.zeros(10), (2, 4, 7), (28, 7, 1), 56, *flat(x, (0, 1, 2)), *flat(x, (0, 1, 2)), False
         )

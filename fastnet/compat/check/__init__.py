@@ -77,8 +77,8 @@ def run(
     results: dict[str, Result] = {}
     for source in sources(module):
         answers, printed = runner.names_in(source)
-        if answers[0].kind != "names":
-            results[source.path] = _not_importable(source, answers[0], printed)
+        if source.path is not None and answers[0].kind != "names":
+            results[source.path] = _not_importable(source.path, answers[0], printed)
             continue
         for name in answers[0].meta["names"]:
             if name not in results and (names is None or name in names):
@@ -92,14 +92,14 @@ def run(
     return Report(sorted(results.values(), key=lambda result: order.get(result.name, -1)))
 
 
-def _not_importable(source: Source, answer, printed: str) -> Result:
+def _not_importable(path: str, answer: runner.Answer, printed: str) -> Result:
     words = {
         "raised": f"cannot be imported: {answer.meta.get('error')}",
         "timeout": "cannot be imported: it does not end",
         "crash": f"cannot be imported: {answer.meta.get('how')}",
     }[answer.kind]
     details = "\n".join(filter(None, [answer.meta.get("traceback", ""), printed.strip()]))
-    return Result(source.path, "raises", words, None, None, None, 0.0, 0.0, details)
+    return Result(path, "raises", words, None, None, None, 0.0, 0.0, details)
 
 
 def _checker(task) -> Callable[..., Result]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnet.compat.check.mistakes import ANY
 from fastnet.compat.check.task import Task
@@ -22,7 +23,7 @@ class Case(NamedTuple):
     type: str
 
 
-def rel_error(x, y) -> float:
+def rel_error(x: ArrayLike, y: ArrayLike) -> float:
     """The course's relative error, the maximum of |x - y| / max(1e-8, |x| + |y|), infinite if only one is finite.
 
     The denominator is at least a millionth of the largest |y|.
@@ -94,6 +95,7 @@ def explain(task: Task, output: str, cases: Sequence[Case]) -> str:
 
 def _equals(case: Case, mistake, tolerance: float) -> bool:
     """Whether the answer equals this mistake's result, unless that happens to be right in this example."""
+    assert case.got is not None
     mistake = np.asarray(mistake, np.float64)
     if mistake.shape != case.got.shape:
         return False
@@ -103,6 +105,7 @@ def _equals(case: Case, mistake, tolerance: float) -> bool:
 
 
 def _factor(case: Case) -> float:
+    assert case.got is not None
     if case.got.shape != case.right.shape:
         return np.nan
     return float(np.sum(case.got * case.right) / np.sum(case.right * case.right))

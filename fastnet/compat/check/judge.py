@@ -43,7 +43,9 @@ def _reference(task_name: str, options: Options) -> _Reference:
     return _Reference(examples, rights, seconds)
 
 
-def check(source: Source, name: str, points: float, options: Options, limit: float | None, timeout: float | None):
+def check(
+    source: Source, name: str, points: float, options: Options, limit: float | None, timeout: float | None
+) -> Result:
     """The result of the function `name`, which must exist.
 
     Parameters
@@ -62,7 +64,12 @@ def check(source: Source, name: str, points: float, options: Options, limit: flo
     outputs = _outputs(task, reference, answers)
     right = sum(not wrong(case, task.tolerance) for cases in outputs.values() for case in cases)
     share = right / (len(task.examples) * len(task.outputs))
-    errors = [rel_error(c.got, c.right) for cases in outputs.values() for c in cases if _comparable(c)]
+    errors = [
+        rel_error(case.got, case.right)
+        for cases in outputs.values()
+        for case in cases
+        if case.got is not None and case.got.shape == case.right.shape
+    ]
     last = answers[-1]
     seconds = last.meta["seconds"] if last.kind == "returned" else None
 
@@ -92,10 +99,6 @@ def _outputs(task, reference: _Reference, answers: Sequence[Answer]) -> dict[str
         ]
         for i, output in enumerate(task.outputs)
     }
-
-
-def _comparable(case: Case) -> bool:
-    return case.got is not None and case.got.shape == case.right.shape
 
 
 def _sentence(task, output: str, cases: Sequence[Case]) -> str:
@@ -136,14 +139,16 @@ def _stopped(task, answer: Answer, label: str) -> tuple[str, str]:
     return "raises", f"raises {meta['error']} ({label})"
 
 
-def _right(task, answers: Sequence[Answer], seconds: float, limit: float, factor: float) -> tuple[str, str, float]:
+def _right(
+    task, answers: Sequence[Answer], seconds: float | None, limit: float, factor: float
+) -> tuple[str, str, float]:
     """(verdict, description, share of the points) for right outputs."""
     verdict, words, credit = "right", [], 1.0
     changed = sorted({name for answer in answers for name in answer.meta["changed"]})
     if changed:
         verdict, credit = "changes", credit * CHANGES
         words.append(f"it changes {', '.join(changed)} in place, which its caller may still need")
-    if seconds > limit:
+    if seconds is not None and seconds > limit:
         verdict, credit = "slow", credit * SLOW
         loops = ": is there still a loop?" if factor <= VECTORIZED else ""
         words.append(f"slow: {seconds:.2g} s, expected at most {limit:.2g} s on this machine{loops}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from fastnet.compat.check import oracle as o
@@ -41,7 +43,9 @@ SOFTMAX_DX = {
 }
 
 
-def linear(loss, of_loss, of_gradient):
+def linear(
+    loss: Callable, of_loss: Mapping[str, Callable], of_gradient: Mapping[str, Callable]
+) -> tuple[dict[str, Callable], dict[str, Callable]]:
     """The mistakes in loss and dW of a linear classifier: those of its scores' loss, and those of regularisation."""
 
     def of(g, l2):

@@ -83,7 +83,7 @@ CONV_FORWARD = {
 }
 CONV_DX = {
     "the padding is not cut off": lambda g: o.conv_backward(g.dout, g.x, g.w, **g.conv_param)[0],
-    "windows that overlap must add up: += instead of =": _overwritten_dx,
+    "overlapping windows must accumulate: += instead of =": _overwritten_dx,
     "the kernel is flipped (forgot to flip it, or flipped it once too often)": lambda g: _conv_back(g, 0, _flip(g.w)),
 }
 CONV_DW = {
@@ -123,7 +123,7 @@ POOL_FORWARD = {
     "pool_height and pool_width are exchanged": lambda g: _pooled(g, np.max, kernel=_kernel(g)[::-1]),
 }
 POOL_BACKWARD = {
-    "windows that overlap must add up: += instead of =": lambda g: _pool_back(g, lambda w: w == w.max(), add=False),
+    "overlapping windows must accumulate: += instead of =": lambda g: _pool_back(g, lambda w: w == w.max(), add=False),
     "every pixel of a window gets the gradient, not only the largest": lambda g: _pool_back(g, np.ones_like),
     "it is the gradient of mean pooling": lambda g: _pool_back(g, lambda w: np.full(w.shape, 1 / w.size)),
     "the gradient is multiplied by the largest value": lambda g: _pool_back(g, lambda w: w * (w == w.max())),
@@ -131,7 +131,7 @@ POOL_BACKWARD = {
 
 # ---------------------------------------------------------------- affine, ReLU
 
-AFFINE_FORWARD = {"the bias is missing": lambda g: o.affine(g.x, g.w, 0)}
+AFFINE_FORWARD = {"the bias is missing": lambda g: o.affine(g.x, g.w, np.zeros_like(g.b))}
 AFFINE_DX = {"it must have x's shape: reshape it": lambda g: g.dout @ g.w.T}
 AFFINE_DB = {"it is the mean over examples, not the sum": lambda g: g.dout.mean(axis=0)}
 RELU_FORWARD = {

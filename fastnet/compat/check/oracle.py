@@ -6,41 +6,44 @@ straightforward solution on the same machine.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 # ---------------------------------------------------------------- layers
 
 
-def affine(x, w, b):
+def affine(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), -1) @ w + b
 
 
-def affine_backward(dout, x, w):
+def affine_backward(dout: np.ndarray, x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, ...]:
     return (dout @ w.T).reshape(x.shape), x.reshape(len(x), -1).T @ dout, dout.sum(axis=0)
 
 
-def relu(x):
+def relu(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, x, 0.0)
 
 
-def relu_backward(dout, x):
+def relu_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, dout, 0.0)
 
 
-def normalized(x, axis, eps):
+def normalized(x: np.ndarray, axis: int, eps: float) -> tuple[np.ndarray, np.ndarray]:
     """(x - mean) / std along `axis` with the biased variance, and std."""
     std = np.sqrt(x.var(axis=axis, keepdims=True) + eps)
     return (x - x.mean(axis=axis, keepdims=True)) / std, std
 
 
-def normalized_backward(dhat, x, axis, eps):
+def normalized_backward(dhat: np.ndarray, x: np.ndarray, axis: int, eps: float) -> np.ndarray:
     """The gradient of :func:`normalized` for the gradient of its result."""
     hat, std = normalized(x, axis, eps)
     means = [array.mean(axis=axis, keepdims=True) for array in (dhat, dhat * hat)]
     return (dhat - means[0] - hat * means[1]) / std
 
 
-def batchnorm(x, gamma, beta, param):
+def batchnorm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, param: dict[str, Any]) -> tuple[np.ndarray, ...]:
     """(out, running_mean, running_var) for x (N, D), in the mode that `param` names."""
     eps, momentum = param.get("eps", 1e-5), param.get("momentum", 0.9)
     zero = np.zeros(x.shape[1])
@@ -52,51 +55,55 @@ def batchnorm(x, gamma, beta, param):
     return gamma * normalized(x, 0, eps)[0] + beta, mean, var
 
 
-def batchnorm_backward(dout, x, gamma, eps=1e-5):
+def batchnorm_backward(dout: np.ndarray, x: np.ndarray, gamma: np.ndarray, eps: float = 1e-5) -> tuple[np.ndarray, ...]:
     hat, _ = normalized(x, 0, eps)
     return normalized_backward(dout * gamma, x, 0, eps), (dout * hat).sum(axis=0), dout.sum(axis=0)
 
 
-def layernorm(x, gamma, beta, eps=1e-5):
+def layernorm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float = 1e-5) -> np.ndarray:
     return gamma * normalized(x, 1, eps)[0] + beta
 
 
-def layernorm_backward(dout, x, gamma, eps=1e-5):
+def layernorm_backward(dout: np.ndarray, x: np.ndarray, gamma: np.ndarray, eps: float = 1e-5) -> tuple[np.ndarray, ...]:
     hat, _ = normalized(x, 1, eps)
     return normalized_backward(dout * gamma, x, 1, eps), (dout * hat).sum(axis=0), dout.sum(axis=0)
 
 
-def rows(x):
+def rows(x: np.ndarray) -> np.ndarray:
     """Images (N, C, H, W) as pixels (N*H*W, C)."""
     return x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def images(pixels, shape):
+def images(pixels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """The inverse of :func:`rows`, for images of `shape`."""
     N, C, H, W = shape
     return pixels.reshape(N, H, W, C).transpose(0, 3, 1, 2)
 
 
-def spatial_batchnorm(x, gamma, beta, param):
+def spatial_batchnorm(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, param: dict[str, Any]
+) -> tuple[np.ndarray, ...]:
     out, mean, var = batchnorm(rows(x), gamma, beta, param)
     return images(out, x.shape), mean, var
 
 
-def spatial_batchnorm_backward(dout, x, gamma):
+def spatial_batchnorm_backward(dout: np.ndarray, x: np.ndarray, gamma: np.ndarray) -> tuple[np.ndarray, ...]:
     dx, dgamma, dbeta = batchnorm_backward(rows(dout), rows(x), gamma)
     return images(dx, x.shape), dgamma, dbeta
 
 
-def groups(x, G):
+def groups(x: np.ndarray, G: int) -> np.ndarray:
     """Images (N, C, H, W) as one row for each image and group of neighbouring channels."""
     return x.reshape(len(x) * G, -1)
 
 
-def groupnorm(x, gamma, beta, G, eps=1e-5):
+def groupnorm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, G: int, eps: float = 1e-5) -> np.ndarray:
     return gamma * normalized(groups(x, G), 1, eps)[0].reshape(x.shape) + beta
 
 
-def groupnorm_backward(dout, x, gamma, G, eps=1e-5):
+def groupnorm_backward(
+    dout: np.ndarray, x: np.ndarray, gamma: np.ndarray, G: int, eps: float = 1e-5
+) -> tuple[np.ndarray, ...]:
     hat = normalized(groups(x, G), 1, eps)[0].reshape(x.shape)
     dx = normalized_backward(groups(dout * gamma, G), groups(x, G), 1, eps).reshape(x.shape)
     sums = [array.sum(axis=(0, 2, 3), keepdims=True) for array in (dout * hat, dout)]
@@ -112,26 +119,26 @@ def _windows(out_shape, kernel, stride):
         yield (n, k, p, q), slice(p * stride, p * stride + kernel[0]), slice(q * stride, q * stride + kernel[1])
 
 
-def padded(x, pad):
+def padded(x: np.ndarray, pad: int) -> np.ndarray:
     N, C, H, W = x.shape
     wide = np.zeros((N, C, H + 2 * pad, W + 2 * pad))
     wide[:, :, pad : pad + H, pad : pad + W] = x
     return wide
 
 
-def out_shape(x, w, stride, pad):
+def out_shape(x: np.ndarray, w: np.ndarray, stride: int, pad: int) -> tuple[int, ...]:
     sizes = [1 + (x.shape[i] + 2 * pad - w.shape[i]) // stride for i in (2, 3)]
     return len(x), len(w), *sizes
 
 
-def conv(x, w, b, stride, pad):
+def conv(x: np.ndarray, w: np.ndarray, b: np.ndarray, stride: int, pad: int) -> np.ndarray:
     wide, out = padded(x, pad), np.zeros(out_shape(x, w, stride, pad))
     for (n, k, p, q), h, v in _windows(out.shape, w.shape[2:], stride):
         out[n, k, p, q] = np.sum(wide[n, :, h, v] * w[k]) + b[k]
     return out
 
 
-def conv_backward(dout, x, w, stride, pad):
+def conv_backward(dout: np.ndarray, x: np.ndarray, w: np.ndarray, stride: int, pad: int) -> tuple[np.ndarray, ...]:
     """(dx including the padding, dw, db)."""
     wide, dw, db = padded(x, pad), np.zeros(w.shape), np.zeros(len(w))
     dwide = np.zeros(wide.shape)
@@ -142,23 +149,23 @@ def conv_backward(dout, x, w, stride, pad):
     return dwide, dw, db
 
 
-def cut(dwide, pad):
+def cut(dwide: np.ndarray, pad: int) -> np.ndarray:
     """Remove the padding."""
     return dwide[:, :, pad : dwide.shape[2] - pad, pad : dwide.shape[3] - pad]
 
 
-def pooled_shape(x, kernel, stride):
+def pooled_shape(x: np.ndarray, kernel: Sequence[int], stride: int) -> tuple[int, ...]:
     return *x.shape[:2], 1 + (x.shape[2] - kernel[0]) // stride, 1 + (x.shape[3] - kernel[1]) // stride
 
 
-def pool(x, kernel, stride, choose=np.max):
+def pool(x: np.ndarray, kernel: Sequence[int], stride: int, choose: Callable = np.max) -> np.ndarray:
     out = np.zeros(pooled_shape(x, kernel, stride))
     for at, h, v in _windows(out.shape, kernel, stride):
         out[at] = choose(x[at[0], at[1], h, v])
     return out
 
 
-def max_pool_backward(dout, x, kernel, stride):
+def max_pool_backward(dout: np.ndarray, x: np.ndarray, kernel: Sequence[int], stride: int) -> np.ndarray:
     dx = np.zeros(x.shape)
     for (n, c, p, q), h, v in _windows(dout.shape, kernel, stride):
         window = x[n, c, h, v]
@@ -169,7 +176,7 @@ def max_pool_backward(dout, x, kernel, stride):
 # ---------------------------------------------------------------- losses
 
 
-def svm_loss(x, y, margin=1.0):
+def svm_loss(x: np.ndarray, y: np.ndarray, margin: float = 1.0) -> tuple[float, np.ndarray]:
     """The mean over examples of the sum over wrong classes of max(0, x_j - x_y + margin), and its gradient."""
     loss, dx = 0.0, np.zeros(x.shape)
     for i, j in np.ndindex(x.shape):
@@ -181,12 +188,12 @@ def svm_loss(x, y, margin=1.0):
     return loss / len(x), dx / len(x)
 
 
-def softmax(x):
+def softmax(x: np.ndarray) -> np.ndarray:
     e = np.exp(x - x.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
 
-def softmax_loss(x, y):
+def softmax_loss(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     """The mean of -log softmax(x)_y over examples, and its gradient."""
     loss, dx = 0.0, np.zeros(x.shape)
     for i in range(len(x)):
@@ -197,7 +204,9 @@ def softmax_loss(x, y):
     return loss / len(x), dx / len(x)
 
 
-def linear_loss(loss, W, X, y, reg, l2=1.0):
+def linear_loss(
+    loss: Callable, W: np.ndarray, X: np.ndarray, y: np.ndarray, reg: float, l2: float = 1.0
+) -> tuple[float, np.ndarray]:
     """The loss of scores X W plus l2 * reg * sum(W * W), and W's gradient, in loops over examples and classes."""
     scores = np.zeros((len(X), W.shape[1]))
     for i, j in np.ndindex(scores.shape):
@@ -212,21 +221,33 @@ def linear_loss(loss, W, X, y, reg, l2=1.0):
 # ---------------------------------------------------------------- update rules, which return (next_w, *state)
 
 
-def sgd(w, dw, lr):
+def sgd(w: np.ndarray, dw: np.ndarray, lr: float) -> tuple[np.ndarray, ...]:
     return (w - lr * dw,)
 
 
-def sgd_momentum(w, dw, lr, momentum, v):
+def sgd_momentum(w: np.ndarray, dw: np.ndarray, lr: float, momentum: float, v: np.ndarray) -> tuple[np.ndarray, ...]:
     v = momentum * v - lr * dw
     return w + v, v
 
 
-def rmsprop(w, dw, lr, decay, eps, cache):
+def rmsprop(
+    w: np.ndarray, dw: np.ndarray, lr: float, decay: float, eps: float, cache: np.ndarray
+) -> tuple[np.ndarray, ...]:
     cache = decay * cache + (1 - decay) * dw**2
     return w - lr * dw / (np.sqrt(cache) + eps), cache
 
 
-def adam(w, dw, lr, beta1, beta2, eps, m, v, t):
+def adam(
+    w: np.ndarray,
+    dw: np.ndarray,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    m: np.ndarray,
+    v: np.ndarray,
+    t: int,
+) -> tuple:
     t, m, v = t + 1, beta1 * m + (1 - beta1) * dw, beta2 * v + (1 - beta2) * dw**2
     return w - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps), m, v, t
 
@@ -234,7 +255,7 @@ def adam(w, dw, lr, beta1, beta2, eps, m, v, t):
 # ---------------------------------------------------------------- nearest neighbours
 
 
-def distances(train, test):
+def distances(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Euclidean distances, (test examples, training examples)."""
     out = np.zeros((len(test), len(train)))
     for i, j in np.ndindex(out.shape):
@@ -242,7 +263,7 @@ def distances(train, test):
     return out
 
 
-def vote(dists, y, k):
+def vote(dists: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
     """The most common label of the k nearest; the smallest in case of a tie."""
     labels = np.zeros(len(dists), int)
     for i, row in enumerate(dists):

@@ -84,7 +84,7 @@ def _serve(connection, log: str, function, *args) -> None:
 
 
 def _encode(answer: Answer) -> bytes:
-    arrays = {f"output{i}": array for i, array in enumerate(answer.outputs) if array is not None}
+    arrays: dict[str, Any] = {f"output{i}": array for i, array in enumerate(answer.outputs) if array is not None}
     meta = {**answer.meta, "kind": answer.kind, "count": len(answer.outputs)}
     buffer = io.BytesIO()
     np.savez(buffer, meta=np.array(json.dumps(meta)), **arrays)
@@ -197,9 +197,10 @@ def run(source: Source, name: str, options: Options, limit: float, timeout: floa
     """
     if source.functions is not None:
         needed = {root for root in (name.partition(".")[0], forward_name(name)) if root in source.functions}
-        source = Source({root: source.functions[root] for root in needed}, None)
+        functions = {root: source.functions[root] for root in needed}
+        source = Source(functions, None)
         if _METHOD != "fork":
-            for function in source.functions.values():
+            for function in functions.values():
                 _check_importable(function)
     answers, printed = _collect(1 + len(FUNCTIONS[name].examples), timeout, _examples, source, name, options, limit)
     return Answers(answers[1:] if answers[0].kind == "loaded" else answers, printed)
@@ -224,7 +225,7 @@ def _check_importable(function) -> None:
 
 def _collect(count: int, timeout: float, function, *args) -> Answers:
     """Collect up to `count` answers, of which the first follows the import."""
-    context = multiprocessing.get_context(_METHOD)
+    context: Any = multiprocessing.get_context(_METHOD)
     receiver, sender = context.Pipe(duplex=False)
     handle, log = tempfile.mkstemp(prefix="fastnet-check-", suffix=".log")
     os.close(handle)

@@ -33,7 +33,7 @@ class Source(NamedTuple):
     def load(self) -> Mapping[str, Any]:
         """The functions by name; a path is imported as part of its package, so that relative imports work."""
         if self.path is None:
-            return self.functions
+            return self.functions or {}
         standins.install()  # for imports of old assignments
         file = Path(self.path).resolve()
         folder, parts = file.parent, [file.stem]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastnet.compat.cs231n.coco_utils import sample_coco_minibatch
 from fastnet.compat.cs231n.solver import Solver
 
@@ -37,11 +39,13 @@ class CaptioningSolver(Solver):
         captions, features, _ = sample_coco_minibatch(self.data, batch_size=self.batch_size, split="train")
         return self.model.loss(features, captions)
 
-    def check_accuracy(self, X, y, num_samples=None, batch_size=100):
+    def check_accuracy(
+        self, X: np.ndarray, y: np.ndarray, num_samples: int | None = None, batch_size: int = 100
+    ) -> float:
         """Always 0.0: captions have no accuracy."""
         return 0.0
 
-    def train(self):
+    def train(self) -> None:
         """Train the model, which keeps the weights of the last iteration."""
         iterations_per_epoch = max(self._num_train() // self.batch_size, 1)
         num_iterations = self.num_epochs * iterations_per_epoch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 __all__ = ["ClassifierTrainer"]
@@ -16,28 +18,28 @@ class ClassifierTrainer:
         The update rule's state for each array: a velocity, or a mean of squares.
     """
 
-    def __init__(self):
-        self.step_cache = {}
+    def __init__(self) -> None:
+        self.step_cache: dict[str, np.ndarray] = {}
 
     def train(
         self,
-        X,
-        y,
-        X_val,
-        y_val,
-        model,
-        loss_function,
-        reg=0.0,
-        learning_rate=1e-2,
-        momentum=0,
-        learning_rate_decay=0.95,
-        update="momentum",
-        sample_batches=True,
-        num_epochs=30,
-        batch_size=100,
-        acc_frequency=None,
-        verbose=False,
-    ):
+        X: np.ndarray,
+        y: np.ndarray,
+        X_val: np.ndarray,
+        y_val: np.ndarray,
+        model: dict[str, np.ndarray],
+        loss_function: Callable,
+        reg: float = 0.0,
+        learning_rate: float = 1e-2,
+        momentum: float = 0,
+        learning_rate_decay: float = 0.95,
+        update: str = "momentum",
+        sample_batches: bool = True,
+        num_epochs: int = 30,
+        batch_size: int = 100,
+        acc_frequency: int | None = None,
+        verbose: bool = False,
+    ) -> tuple[dict[str, np.ndarray], list, list, list]:
         """Train `model`.
 
         Parameters

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 __all__ = ["decode_captions", "sample_coco_minibatch"]
 
 
-def sample_coco_minibatch(data, batch_size=100, split="train"):
+def sample_coco_minibatch(data: dict[str, Any], batch_size: int = 100, split: str = "train") -> tuple[np.ndarray, ...]:
     """Random captions with their images' features, drawn by ``np.random.choice(number of captions, batch_size)``.
 
     Parameters
@@ -29,7 +32,7 @@ def sample_coco_minibatch(data, batch_size=100, split="train"):
     return data[f"{split}_captions"][chosen], data[f"{split}_features"][images], data[f"{split}_urls"][images]
 
 
-def decode_captions(captions, idx_to_word):
+def decode_captions(captions: np.ndarray, idx_to_word: Mapping[int, str]) -> str | list[str]:
     """Decode captions (N, T) to a list of str, or one (T,) to a str: without <NULL>, up to and including <END>."""
     rows = np.atleast_2d(captions)
     decoded = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -24,7 +25,7 @@ __all__ = [
 DATASETS = Path("cs231n", "datasets")  # beside the notebook
 
 
-def load_pickle(f):
+def load_pickle(f: BinaryIO) -> Any:
     """Load a pickle of plain containers, text, numbers and arrays from a binary file; Python 2's str becomes bytes.
 
     Raises
@@ -35,7 +36,7 @@ def load_pickle(f):
     return load_plain_pickle(f.read(), getattr(f, "name", "pickle"))
 
 
-def load_CIFAR_batch(filename):
+def load_CIFAR_batch(filename: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """One batch file of CIFAR-10: images (N, 32, 32, 3) in float64, labels (N,)."""
     with open(filename, "rb") as file:
         batch = load_pickle(file)
@@ -45,7 +46,7 @@ def load_CIFAR_batch(filename):
     return images, np.array(batch["labels"])
 
 
-def load_CIFAR10(ROOT):
+def load_CIFAR10(ROOT: str | os.PathLike) -> tuple[np.ndarray, ...]:
     """CIFAR-10 from the folder `ROOT`, cifar-10-batches-py.
 
     Returns
@@ -69,12 +70,12 @@ def load_CIFAR10(ROOT):
 
 
 def get_CIFAR10_data(
-    num_training=49000,
-    num_validation=1000,
-    num_test=1000,
-    subtract_mean=True,
-    cifar10_dir=DATASETS / "cifar-10-batches-py",
-):
+    num_training: int = 49000,
+    num_validation: int = 1000,
+    num_test: int = 1000,
+    subtract_mean: bool = True,
+    cifar10_dir: str | os.PathLike = DATASETS / "cifar-10-batches-py",
+) -> dict[str, np.ndarray]:
     """CIFAR-10, split for training, validation and test, ready for a network.
 
     Parameters
@@ -106,7 +107,7 @@ def get_CIFAR10_data(
     return data
 
 
-def load_models(models_dir):
+def load_models(models_dir: str | os.PathLike) -> dict[str, Any]:
     """Models that were pickled as ``{"model": ...}``, by file name.
 
     Only plain models (dicts of arrays, like those of 2015) can be loaded: instances of classes would require running
@@ -122,7 +123,7 @@ def load_models(models_dir):
     return models
 
 
-def load_imagenet_val(num=None):
+def load_imagenet_val(num: int | None = None) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Some validation images of ImageNet, from cs231n/datasets/imagenet_val_25.npz in the current folder.
 
     Returns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastnet.compat.cs231n.year import p_is_kept
@@ -9,7 +11,7 @@ from fastnet.compat.cs231n.year import p_is_kept
 __all__ = ["dropout_backward", "dropout_forward"]
 
 
-def dropout_forward(x, dropout_param):
+def dropout_forward(x: np.ndarray, dropout_param: dict[str, Any]) -> tuple[np.ndarray, Any]:
     """Zero random elements of x and divide the others by the probability of keeping one; the identity in mode "test".
 
     Parameters
@@ -50,7 +52,7 @@ def dropout_forward(x, dropout_param):
     return out.astype(x.dtype, copy=False), (dropout_param, mask)
 
 
-def dropout_backward(dout, cache):
+def dropout_backward(dout: np.ndarray, cache: Any) -> np.ndarray:
     """The gradient of :func:`dropout_forward`: dout times the mask, or dout itself in mode "test"."""
     dropout_param, mask = cache
     return dout * mask if dropout_param["mode"] == "train" else dout

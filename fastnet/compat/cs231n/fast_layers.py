@@ -9,8 +9,10 @@ code's.  They also contain the columns of the im2col method, but these are compu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnet.compat import kernels
 from fastnet.compat.cs231n.im2col import (
@@ -89,7 +91,7 @@ def _conv_backward(dout, cache):
     return kernels.conv_backward(dout, x_cols.saved, cache[1])
 
 
-def conv_forward_im2col(x, w, b, conv_param):
+def conv_forward_im2col(x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: dict[str, Any]) -> tuple[np.ndarray, Any]:
     """:func:`conv_forward_strides` for strides that divide evenly.
 
     Raises
@@ -104,12 +106,14 @@ def conv_forward_im2col(x, w, b, conv_param):
     return _conv_forward(x, w, b, conv_param, images_first=False)
 
 
-def conv_backward_im2col(dout, cache):
+def conv_backward_im2col(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, ...]:
     """The gradients of :func:`conv_forward_im2col`: dx, dw, db."""
     return _conv_backward(dout, cache)
 
 
-def conv_forward_strides(x, w, b, conv_param):
+def conv_forward_strides(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """Convolution.
 
     Parameters
@@ -129,7 +133,7 @@ def conv_forward_strides(x, w, b, conv_param):
     return _conv_forward(x, w, b, conv_param, images_first=True)
 
 
-def conv_backward_strides(dout, cache):
+def conv_backward_strides(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, ...]:
     """The gradients of :func:`conv_forward_strides`: dx, dw, db."""
     return _conv_backward(dout, cache)
 
@@ -138,7 +142,9 @@ conv_forward_fast = conv_forward_strides
 conv_backward_fast = conv_backward_strides
 
 
-def conv_forward_pytorch(x, w, b, conv_param):
+def conv_forward_pytorch(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """:func:`conv_forward_strides` computed by PyTorch; the starter code of 2019 has it for comparison."""
     torch = _torch()
     dtype = kernels.promoted("conv_forward_pytorch", x=np.asarray(x), w=np.asarray(w), b=np.asarray(b))
@@ -147,7 +153,7 @@ def conv_forward_pytorch(x, w, b, conv_param):
     return out.detach().numpy().copy(), (x, w, b, conv_param, leaves, out)
 
 
-def conv_backward_pytorch(dout, cache):
+def conv_backward_pytorch(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, ...]:
     """The gradients of :func:`conv_forward_pytorch`: dx, dw, db."""
     *_, leaves, out = cache
     torch = _torch()
@@ -171,7 +177,7 @@ def _windows(pool_param):
     return (pool_param["pool_height"], pool_param["pool_width"]), pool_param["stride"]
 
 
-def max_pool_forward_fast(x, pool_param):
+def max_pool_forward_fast(x: ArrayLike, pool_param: dict[str, Any]) -> tuple[np.ndarray, Any]:
     """Max pooling, by :func:`max_pool_forward_reshape` where it applies, otherwise :func:`max_pool_forward_im2col`.
 
     Parameters
@@ -194,7 +200,7 @@ def max_pool_forward_fast(x, pool_param):
     return out, ("im2col", cache)
 
 
-def max_pool_backward_fast(dout, cache):
+def max_pool_backward_fast(dout: ArrayLike, cache: Any) -> np.ndarray:
     """The gradient of :func:`max_pool_forward_fast`.
 
     Raises
@@ -210,7 +216,7 @@ def max_pool_backward_fast(dout, cache):
     raise ValueError(f'Unrecognized method "{method}"')
 
 
-def max_pool_forward_reshape(x, pool_param):
+def max_pool_forward_reshape(x: ArrayLike, pool_param: dict[str, Any]) -> tuple[np.ndarray, Any]:
     """Max pooling over square windows that tile the image.
 
     Returns
@@ -233,7 +239,7 @@ def max_pool_forward_reshape(x, pool_param):
     return out, (x, x.reshape(N, C, H // height, height, W // width, width), out)
 
 
-def max_pool_backward_reshape(dout, cache):
+def max_pool_backward_reshape(dout: ArrayLike, cache: Any) -> np.ndarray:
     """The gradient of :func:`max_pool_forward_reshape`; equal maxima of a window share its gradient equally."""
     x, x_reshaped, _ = cache
     size = x_reshaped.shape[3]
@@ -257,7 +263,7 @@ class PoolColumns:
         return columns.astype(dtype or columns.dtype, copy=False)
 
 
-def max_pool_forward_im2col(x, pool_param):
+def max_pool_forward_im2col(x: ArrayLike, pool_param: dict[str, Any]) -> tuple[np.ndarray, Any]:
     """Max pooling over windows of any shape and stride.
 
     Returns
@@ -270,7 +276,8 @@ def max_pool_forward_im2col(x, pool_param):
     return out, (x, PoolColumns(x, pool_param), PoolColumns(x, pool_param, argmax=True), pool_param)
 
 
-def max_pool_backward_im2col(dout, cache):
+def max_pool_backward_im2col(dout: ArrayLike, cache: Any) -> np.ndarray:
     """The gradient of :func:`max_pool_forward_im2col`; a window's first maximum, row by row, receives it."""
     x, _, _, pool_param = cache
-    return kernels.max_pool_backward(dout, x, *_windows(pool_param), ties="first")
+    kernel, stride = _windows(pool_param)
+    return kernels.max_pool_backward(dout, x, kernel, stride, ties="first")

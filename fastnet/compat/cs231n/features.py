@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 __all__ = ["color_histogram_hsv", "extract_features", "hog_feature", "rgb2gray"]
 
 
-def extract_features(imgs, feature_fns, verbose=False):
+def extract_features(imgs: np.ndarray, feature_fns: Sequence[Callable], verbose: bool = False) -> np.ndarray:
     """All features of all images.
 
     Parameters
@@ -31,12 +33,12 @@ def extract_features(imgs, feature_fns, verbose=False):
     return np.array(rows, dtype=float)
 
 
-def rgb2gray(rgb):
+def rgb2gray(rgb: np.ndarray) -> np.ndarray:
     """(..., 3) to (...): 0.299 R + 0.587 G + 0.144 B, with the course's weights (blue's is usually 0.114)."""
     return np.dot(rgb[..., :3], [0.299, 0.587, 0.144])
 
 
-def hog_feature(im):
+def hog_feature(im: np.ndarray) -> np.ndarray:
     """Histograms of oriented gradients: nine directions in cells of 8x8 pixels (Dalal & Triggs 2005, without blocks).
 
     Gradients are differences to the next pixel.  The direction of (gx, gy) is ``atan2(gy, gx) + 90`` degrees; those
@@ -77,7 +79,9 @@ def _hue(rgb):
     return np.where(high > low, hue / 6 % 1, 0)
 
 
-def color_histogram_hsv(im, nbin=10, xmin=0, xmax=255, normalized=True):
+def color_histogram_hsv(
+    im: np.ndarray, nbin: int = 10, xmin: float = 0, xmax: float = 255, normalized: bool = True
+) -> np.ndarray:
     """The histogram of an image's hues.
 
     Parameters

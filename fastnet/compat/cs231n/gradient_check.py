@@ -5,7 +5,9 @@ x is changed in place for the calls of f, and then restored.  x should be float6
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from random import randrange
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +33,7 @@ def _slope(f, x, index, h):
     return (above - below) / (2 * h)
 
 
-def eval_numerical_gradient(f, x, verbose=True, h=0.00001):
+def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h: float = 0.00001) -> np.ndarray:
     """The gradient, of x's shape and dtype, of a scalar function of x; `verbose` prints each slope."""
     grad = np.zeros_like(x)
     for index in np.ndindex(x.shape):
@@ -41,7 +43,7 @@ def eval_numerical_gradient(f, x, verbose=True, h=0.00001):
     return grad
 
 
-def eval_numerical_gradient_array(f, x, df, h=1e-5):
+def eval_numerical_gradient_array(f: Callable, x: np.ndarray, df: np.ndarray, h: float = 1e-5) -> np.ndarray:
     """The gradient of ``sum(f(x) * df)``, of x's shape, for a function f that returns an array of df's shape."""
     grad = np.zeros_like(x)
     for index in np.ndindex(x.shape):
@@ -49,7 +51,7 @@ def eval_numerical_gradient_array(f, x, df, h=1e-5):
     return grad
 
 
-def eval_numerical_gradient_blobs(f, inputs, output, h=1e-5):
+def eval_numerical_gradient_blobs(f: Callable, inputs: Sequence, output: Any, h: float = 1e-5) -> list[np.ndarray]:
     """Gradients for functions of blobs, which have an array `vals` and an array `diffs` of the same shape.
 
     Parameters
@@ -73,12 +75,14 @@ def eval_numerical_gradient_blobs(f, inputs, output, h=1e-5):
     return [eval_numerical_gradient_array(values, blob.vals, output.diffs, h) for blob in inputs]
 
 
-def eval_numerical_gradient_net(net, inputs, output, h=1e-5):
+def eval_numerical_gradient_net(net: Any, inputs: Sequence, output: Any, h: float = 1e-5) -> list[np.ndarray]:
     """:func:`eval_numerical_gradient_blobs` for ``net.forward()``, which reads the inputs and writes the output."""
     return eval_numerical_gradient_blobs(lambda *_: net.forward(), inputs, output, h=h)
 
 
-def grad_check_sparse(f, x, analytic_grad, num_checks=10, h=1e-5):
+def grad_check_sparse(
+    f: Callable, x: np.ndarray, analytic_grad: np.ndarray, num_checks: int = 10, h: float = 1e-5
+) -> None:
     """Print both slopes and their relative error for `num_checks` elements chosen by ``random.randrange``."""
     for _ in range(num_checks):
         index = tuple(randrange(size) for size in x.shape)

@@ -7,9 +7,10 @@ divide evenly: rows and columns of pixels that no field reaches are ignored, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnet.geometry import Conv2dGeometry
 
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 
-def fields(x_shape, field_height, field_width, padding, stride) -> Conv2dGeometry:
+def fields(x_shape: Sequence[int], field_height: int, field_width: int, padding: int, stride: int) -> Conv2dGeometry:
     """Check the arguments, and return the geometry of the fields of images (N, C, H, W)."""
     return Conv2dGeometry.make(x_shape, (1, x_shape[1], field_height, field_width), stride, padding)
 
@@ -62,7 +63,9 @@ def scatter(patches: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
     return np.ascontiguousarray(x[:, :, *_inside(g)])
 
 
-def get_im2col_indices(x_shape, field_height, field_width, padding=1, stride=1):
+def get_im2col_indices(
+    x_shape: Sequence[int], field_height: int, field_width: int, padding: int = 1, stride: int = 1
+) -> tuple[np.ndarray, ...]:
     """Index arrays such that ``x_padded[:, k, i, j]`` has shape (N, C*field_height*field_width, P*Q).
 
     Returns
@@ -76,14 +79,21 @@ def get_im2col_indices(x_shape, field_height, field_width, padding=1, stride=1):
     return k, r + g.stride[0] * p, s + g.stride[1] * q
 
 
-def im2col_indices(x, field_height, field_width, padding=1, stride=1):
+def im2col_indices(x: ArrayLike, field_height: int, field_width: int, padding: int = 1, stride: int = 1) -> np.ndarray:
     """Images (N, C, H, W) as columns (C*field_height*field_width, P*Q*N)."""
     x = np.asarray(x)
     g = fields(x.shape, field_height, field_width, padding, stride)
     return gather(x, g).reshape(g.C * g.R * g.S, -1)
 
 
-def col2im_indices(cols, x_shape, field_height=3, field_width=3, padding=1, stride=1):
+def col2im_indices(
+    cols: ArrayLike,
+    x_shape: Sequence[int],
+    field_height: int = 3,
+    field_width: int = 3,
+    padding: int = 1,
+    stride: int = 1,
+) -> np.ndarray:
     """Accumulate columns (C*field_height*field_width, P*Q*N) at their pixels, (N, C, H, W)."""
     g = fields(x_shape, field_height, field_width, padding, stride)
     patches = np.asarray(cols).reshape(g.C, g.R, g.S, g.P, g.Q, g.N)
@@ -93,20 +103,26 @@ def col2im_indices(cols, x_shape, field_height=3, field_width=3, padding=1, stri
 # ---------------------------------------------------------------- additional names of the starter code of 2025
 
 
-def get_num_fields(x_shape, field_height, field_width, padding, stride) -> tuple[int, int]:
+def get_num_fields(
+    x_shape: Sequence[int], field_height: int, field_width: int, padding: int, stride: int
+) -> tuple[int, int]:
     """(P, Q), the number of fields vertically and horizontally."""
     g = fields(x_shape, field_height, field_width, padding, stride)
     return g.P, g.Q
 
 
-def field_coords(H, W, field_height, field_width, padding, stride) -> Iterator[tuple[int, int, int, int]]:
+def field_coords(
+    H: int, W: int, field_height: int, field_width: int, padding: int, stride: int
+) -> Iterator[tuple[int, int, int, int]]:
     """Yield (y0, y1, x0, x1) of each field in padded pixels, row by row; y1 and x1 are exclusive."""
     P, Q = get_num_fields((1, 1, H, W), field_height, field_width, padding, stride)
     for p, q in np.ndindex(P, Q):
         yield p * stride, p * stride + field_height, q * stride, q * stride + field_width
 
 
-def im2col_naive(x, field_height=3, field_width=3, padding=1, stride=1):
+def im2col_naive(
+    x: ArrayLike, field_height: int = 3, field_width: int = 3, padding: int = 1, stride: int = 1
+) -> np.ndarray:
     """:func:`im2col_indices`, computed one column at a time."""
     x = np.asarray(x)
     N, C, H, W = x.shape
@@ -119,6 +135,13 @@ def im2col_naive(x, field_height=3, field_width=3, padding=1, stride=1):
     return cols
 
 
-def col2im(cols, x_shape, field_height=3, field_width=3, padding=1, stride=1):
+def col2im(
+    cols: ArrayLike,
+    x_shape: Sequence[int],
+    field_height: int = 3,
+    field_width: int = 3,
+    padding: int = 1,
+    stride: int = 1,
+) -> np.ndarray:
     """Another name of :func:`col2im_indices`."""
     return col2im_indices(cols, x_shape, field_height, field_width, padding, stride)

@@ -6,13 +6,14 @@ Arrays may have any memory order and dtype, fields need not be square, and strid
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnet.compat.cs231n.im2col import col2im_indices, fields, im2col_indices, scatter
 
 __all__ = ["col2im_6d_cython", "col2im_cython", "im2col_cython"]
 
 
-def im2col_cython(x, field_height, field_width, padding, stride):
+def im2col_cython(x: ArrayLike, field_height: int, field_width: int, padding: int, stride: int) -> np.ndarray:
     """Images (N, C, H, W) as columns.
 
     Returns
@@ -23,12 +24,16 @@ def im2col_cython(x, field_height, field_width, padding, stride):
     return im2col_indices(x, field_height, field_width, padding, stride)
 
 
-def col2im_cython(cols, N, C, H, W, field_height, field_width, padding, stride):
+def col2im_cython(
+    cols: ArrayLike, N: int, C: int, H: int, W: int, field_height: int, field_width: int, padding: int, stride: int
+) -> np.ndarray:
     """Accumulate columns from :func:`im2col_cython` at their pixels: (N, C, H, W), of cols' dtype."""
     return col2im_indices(cols, (N, C, H, W), field_height, field_width, padding, stride)
 
 
-def col2im_6d_cython(cols, N, C, H, W, HH, WW, pad, stride):
+def col2im_6d_cython(
+    cols: ArrayLike, N: int, C: int, H: int, W: int, HH: int, WW: int, pad: int, stride: int
+) -> np.ndarray:
     """Accumulate patches (C, HH, WW, N, P, Q) at their pixels: (N, C, H, W), of cols' dtype."""
     cols, g = np.asarray(cols), fields((N, C, H, W), HH, WW, pad, stride)
     expected = g.C, g.R, g.S, g.N, g.P, g.Q

@@ -7,7 +7,7 @@ import numpy as np
 __all__ = ["softmax_loss", "svm_loss"]
 
 
-def svm_loss(x, y):
+def svm_loss(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     """The multiclass hinge loss, the mean of ``sum over j != y of max(0, x[j] - x[y] + 1)``.
 
     Parameters
@@ -30,7 +30,7 @@ def svm_loss(x, y):
     return margins.sum() / N, dx / N
 
 
-def softmax_loss(x, y):
+def softmax_loss(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     """The cross-entropy loss, the mean of ``-log softmax(x)[y]``; arguments and results as in :func:`svm_loss`."""
     N, rows = len(x), np.arange(len(x))
     shifted = x - x.max(axis=1, keepdims=True)  # so that exp cannot overflow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
@@ -14,7 +16,9 @@ __all__ = [
 ]
 
 
-def conv_forward_naive(x, w, b, conv_param):
+def conv_forward_naive(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray, conv_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """Apply each filter to each window: ``out[n, f, p, q] = sum(window * w[f]) + b[f]``.
 
     Parameters
@@ -52,7 +56,7 @@ def conv_forward_naive(x, w, b, conv_param):
     return out, (x, w, b, conv_param)
 
 
-def conv_backward_naive(dout, cache):
+def conv_backward_naive(dout: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx (N, C, H, W), dw (F, C, HH, WW), db (F,) of :func:`conv_forward_naive`."""
     x, w, b, conv_param = cache
     stride, pad = conv_param["stride"], conv_param["pad"]
@@ -71,7 +75,7 @@ def conv_backward_naive(dout, cache):
     return dpadded[:, :, pad : pad + x.shape[2], pad : pad + x.shape[3]], dw, db
 
 
-def max_pool_forward_naive(x, pool_param):
+def max_pool_forward_naive(x: np.ndarray, pool_param: dict[str, Any]) -> tuple[np.ndarray, Any]:
     """The maximum of each window.
 
     Parameters
@@ -99,7 +103,7 @@ def max_pool_forward_naive(x, pool_param):
     return out, (x, pool_param)
 
 
-def max_pool_backward_naive(dout, cache):
+def max_pool_backward_naive(dout: np.ndarray, cache: Any) -> np.ndarray:
     """The gradient dx (N, C, H, W): each element of dout is added to its window's maximum, the first of equals."""
     x, pool_param = cache
     stride, R, S = pool_param["stride"], pool_param["pool_height"], pool_param["pool_width"]

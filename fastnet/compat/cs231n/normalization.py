@@ -7,6 +7,8 @@ the axes over which mean and variance are computed.  Ioffe & Szegedy 2015 (arXiv
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 __all__ = [
@@ -39,7 +41,9 @@ def _normalized_backward(dxhat, xhat, inverse, axis):
 # ---------------------------------------------------------------- batch normalisation
 
 
-def batchnorm_forward(x, gamma, beta, bn_param):
+def batchnorm_forward(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, bn_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """Normalise each column with the batch's moments (mode "train") or the running ones (mode "test").
 
     Parameters
@@ -83,7 +87,7 @@ def batchnorm_forward(x, gamma, beta, bn_param):
     return gamma * xhat + beta, cache
 
 
-def batchnorm_backward(dout, cache):
+def batchnorm_backward(dout: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx (N, D), dgamma (D,), dbeta (D,) in mode "train", by backpropagation node by node through the graph.
 
     ``centred = x - mean; variance = mean(centred**2); inverse = (variance + eps)**-0.5; xhat = centred * inverse``
@@ -98,7 +102,7 @@ def batchnorm_backward(dout, cache):
     return dcentred + dmean / len(dout), dgamma, dbeta
 
 
-def batchnorm_backward_alt(dout, cache):
+def batchnorm_backward_alt(dout: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """The result of :func:`batchnorm_backward`, from the same cache, by the simplified formula."""
     centred, inverse, gamma = cache
     xhat = centred * inverse
@@ -116,13 +120,15 @@ def _as_images(rows, shape):
     return rows.reshape(N, H, W, C).transpose(0, 3, 1, 2)
 
 
-def spatial_batchnorm_forward(x, gamma, beta, bn_param):
+def spatial_batchnorm_forward(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, bn_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """:func:`batchnorm_forward` of each channel of (N, C, H, W), over N, H and W; gamma and beta are (C,)."""
     out, cache = batchnorm_forward(_as_rows(x), gamma, beta, bn_param)
     return _as_images(out, x.shape), cache
 
 
-def spatial_batchnorm_backward(dout, cache):
+def spatial_batchnorm_backward(dout: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx (N, C, H, W), dgamma (C,), dbeta (C,) of :func:`spatial_batchnorm_forward`."""
     dx, dgamma, dbeta = batchnorm_backward_alt(_as_rows(dout), cache)
     return _as_images(dx, dout.shape), dgamma, dbeta
@@ -131,7 +137,9 @@ def spatial_batchnorm_backward(dout, cache):
 # ---------------------------------------------------------------- layer and group normalisation
 
 
-def layernorm_forward(x, gamma, beta, ln_param):
+def layernorm_forward(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, ln_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """Normalise each row of x (N, D) by its own moments, both in training and at test time.
 
     `ln_param` may hold eps, 1e-5 by default.  Returns ``(out, cache)``.
@@ -141,13 +149,15 @@ def layernorm_forward(x, gamma, beta, ln_param):
     return gamma * xhat + beta, (xhat, inverse, gamma)
 
 
-def layernorm_backward(dout, cache):
+def layernorm_backward(dout: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx (N, D), dgamma (D,), dbeta (D,) of :func:`layernorm_forward`."""
     xhat, inverse, gamma = cache
     return _normalized_backward(dout * gamma, xhat, inverse, 1), np.sum(dout * xhat, axis=0), dout.sum(axis=0)
 
 
-def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
+def spatial_groupnorm_forward(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, G: int, gn_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """Normalise each of the G groups of consecutive channels in each image by its own moments.
 
     Parameters
@@ -179,7 +189,7 @@ def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
     return out, (xhat, inverse, gamma)
 
 
-def spatial_groupnorm_backward(dout, cache):
+def spatial_groupnorm_backward(dout: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx (N, C, H, W), dgamma, dbeta (both in gamma's shape) of :func:`spatial_groupnorm_forward`."""
     xhat, inverse, gamma = cache
     groups = *inverse.shape[:2], -1

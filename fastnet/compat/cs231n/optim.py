@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 __all__ = ["adam", "rmsprop", "sgd", "sgd_momentum"]
@@ -17,14 +19,16 @@ def _settings(config, **defaults) -> dict:
     return config
 
 
-def sgd(w, dw, config=None):
+def sgd(w: np.ndarray, dw: np.ndarray, config: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
     """``w -= learning_rate * dw``, in place; learning_rate is 1e-2 by default."""
     config = _settings(config, learning_rate=1e-2)
     w -= config["learning_rate"] * dw
     return w, config
 
 
-def sgd_momentum(w, dw, config=None):
+def sgd_momentum(
+    w: np.ndarray, dw: np.ndarray, config: dict[str, Any] | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
     """``velocity = momentum * velocity - learning_rate * dw; next_w = w + velocity``.
 
     learning_rate 1e-2, momentum 0.9, velocity zeros.
@@ -35,7 +39,7 @@ def sgd_momentum(w, dw, config=None):
     return w + config["velocity"], config
 
 
-def rmsprop(w, dw, config=None):
+def rmsprop(w: np.ndarray, dw: np.ndarray, config: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
     """Divide the gradient by a running root mean square (Tieleman & Hinton 2012).
 
     ``cache = decay_rate * cache + (1 - decay_rate) * dw**2``
@@ -48,7 +52,7 @@ def rmsprop(w, dw, config=None):
     return w - config["learning_rate"] * dw / (np.sqrt(config["cache"]) + config["epsilon"]), config
 
 
-def adam(w, dw, config=None):
+def adam(w: np.ndarray, dw: np.ndarray, config: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
     """Adam with bias correction; t is incremented before it is used (Kingma & Ba 2015, arXiv:1412.6980).
 
     ``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2; t = t + 1``

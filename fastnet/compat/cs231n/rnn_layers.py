@@ -5,6 +5,8 @@ Sequences have shape (N, T, D): N sequences of T steps with D elements each.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 __all__ = [
@@ -28,7 +30,9 @@ __all__ = [
 # ---------------------------------------------------------------- vanilla RNN
 
 
-def rnn_step_forward(x, prev_h, Wx, Wh, b):
+def rnn_step_forward(
+    x: np.ndarray, prev_h: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, Any]:
     """``next_h = tanh(x @ Wx + prev_h @ Wh + b)``.
 
     Parameters
@@ -46,14 +50,14 @@ def rnn_step_forward(x, prev_h, Wx, Wh, b):
     return next_h, (x, prev_h, Wx, Wh, next_h)
 
 
-def rnn_step_backward(dnext_h, cache):
+def rnn_step_backward(dnext_h: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx, dprev_h, dWx, dWh, db of :func:`rnn_step_forward`."""
     x, prev_h, Wx, Wh, next_h = cache
     da = dnext_h * (1 - next_h**2)
     return da @ Wx.T, da @ Wh.T, x.T @ da, prev_h.T @ da, da.sum(axis=0)
 
 
-def rnn_forward(x, h0, Wx, Wh, b):
+def rnn_forward(x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, Any]:
     """Apply :func:`rnn_step_forward` to each step of x (N, T, D), from h0 (N, H); ``(h (N, T, H), cache)``."""
     states, caches, h = [], [], h0
     for t in range(x.shape[1]):
@@ -63,12 +67,14 @@ def rnn_forward(x, h0, Wx, Wh, b):
     return np.stack(states, axis=1), caches
 
 
-def rnn_backward(dh, cache):
+def rnn_backward(dh: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx (N, T, D), dh0 (N, H), dWx, dWh, db of :func:`rnn_forward`.
 
     dh (N, T, H) is the upstream gradient of each state, without the contributions of later states, which are added.
     """
-    steps, dprev_h, dweights = [], 0, [0, 0, 0]
+    steps: list[np.ndarray] = []
+    dprev_h: Any = 0
+    dweights: list[Any] = [0, 0, 0]
     for t in reversed(range(len(cache))):
         dx, dprev_h, *gradients = rnn_step_backward(dh[:, t] + dprev_h, cache[t])
         steps.insert(0, dx)
@@ -79,13 +85,15 @@ def rnn_backward(dh, cache):
 # ---------------------------------------------------------------- LSTM
 
 
-def sigmoid(x):
+def sigmoid(x: np.ndarray) -> np.ndarray:
     """``1 / (1 + exp(-x))``, without overflow."""
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, small) / (1 + small)
 
 
-def lstm_step_forward(x, prev_h, prev_c, Wx, Wh, b):
+def lstm_step_forward(
+    x: np.ndarray, prev_h: np.ndarray, prev_c: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, Any]:
     """One step of a long short-term memory (Hochreiter & Schmidhuber 1997).
 
     ``i, f, o, g`` are the quarters of ``x @ Wx + prev_h @ Wh + b``, the first three through a sigmoid, g through tanh;
@@ -109,7 +117,7 @@ def lstm_step_forward(x, prev_h, prev_c, Wx, Wh, b):
     return o * tanh_c, next_c, (x, prev_h, prev_c, Wx, Wh, i, f, o, g, tanh_c)
 
 
-def lstm_step_backward(dnext_h, dnext_c, cache):
+def lstm_step_backward(dnext_h: np.ndarray, dnext_c: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx, dprev_h, dprev_c, dWx, dWh, db of :func:`lstm_step_forward`."""
     x, prev_h, prev_c, Wx, Wh, i, f, o, g, tanh_c = cache
     dc = dnext_c + dnext_h * o * (1 - tanh_c**2)
@@ -118,7 +126,9 @@ def lstm_step_backward(dnext_h, dnext_c, cache):
     return da @ Wx.T, da @ Wh.T, dc * f, x.T @ da, prev_h.T @ da, da.sum(axis=0)
 
 
-def lstm_forward(x, h0, Wx, Wh, b):
+def lstm_forward(
+    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, Any]:
     """Apply :func:`lstm_step_forward` to each step of x (N, T, D), from h0 (N, H) and a zero cell; ``(h, cache)``."""
     states, caches, h, c = [], [], h0, np.zeros_like(h0)
     for t in range(x.shape[1]):
@@ -128,9 +138,12 @@ def lstm_forward(x, h0, Wx, Wh, b):
     return np.stack(states, axis=1), caches
 
 
-def lstm_backward(dh, cache):
+def lstm_backward(dh: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx (N, T, D), dh0 (N, H), dWx, dWh, db of :func:`lstm_forward`; dh is (N, T, H)."""
-    steps, dprev_h, dprev_c, dweights = [], 0, 0, [0, 0, 0]
+    steps: list[np.ndarray] = []
+    dprev_h: Any = 0
+    dprev_c: Any = 0
+    dweights: list[Any] = [0, 0, 0]
     for t in reversed(range(len(cache))):
         dx, dprev_h, dprev_c, *gradients = lstm_step_backward(dh[:, t] + dprev_h, dprev_c, cache[t])
         steps.insert(0, dx)
@@ -141,12 +154,12 @@ def lstm_backward(dh, cache):
 # ---------------------------------------------------------------- words
 
 
-def word_embedding_forward(x, W):
+def word_embedding_forward(x: np.ndarray, W: np.ndarray) -> tuple[np.ndarray, Any]:
     """The vector of each word, ``W[x]``: indices x (N, T) into W (V, D) give (N, T, D)."""
     return W[x], (x, W)
 
 
-def word_embedding_backward(dout, cache):
+def word_embedding_backward(dout: np.ndarray, cache: Any) -> np.ndarray:
     """The gradient dW (V, D): a word's row is the sum of dout (N, T, D) over its occurrences."""
     x, W = cache
     dW = np.zeros_like(W)
@@ -157,19 +170,21 @@ def word_embedding_backward(dout, cache):
 # ---------------------------------------------------------------- applied at each step
 
 
-def temporal_affine_forward(x, w, b):
+def temporal_affine_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, Any]:
     """``out = x @ w + b`` at each step: x (N, T, D), w (D, M), b (M,), out (N, T, M)."""
     return x @ w + b, (x, w)
 
 
-def temporal_affine_backward(dout, cache):
+def temporal_affine_backward(dout: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx (N, T, D), dw (D, M), db (M,) of :func:`temporal_affine_forward`."""
     x, w = cache
     dw = x.reshape(-1, x.shape[2]).T @ dout.reshape(-1, dout.shape[2])
     return dout @ w.T, dw, dout.sum(axis=(0, 1))
 
 
-def temporal_softmax_loss(x, y, mask, verbose=False):
+def temporal_softmax_loss(
+    x: np.ndarray, y: np.ndarray, mask: np.ndarray, verbose: bool = False
+) -> tuple[float, np.ndarray]:
     """Cross-entropy over a vocabulary, summed over the steps in the mask, averaged over the sequences.
 
     Parameters

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +18,15 @@ __all__ = ["load_params", "read_boxed", "read_boxed_member", "save_params"]
 FOLDER = Path("cs231n", "saved")  # beside the notebook, like the course's own code
 
 
-def save_params(fname, params):
+def save_params(fname: str, params: dict[str, np.ndarray]) -> None:
     """Write a dict of arrays to cs231n/saved/<fname> with ``np.save``, atomically, and print a message."""
     path = FOLDER / fname
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, lambda file: np.save(file, params))
+    atomic_write(path, lambda file: np.save(file, np.array(params)))
     print(f"{fname} saved.")
 
 
-def load_params(fname):
+def load_params(fname: str) -> dict[str, np.ndarray] | None:
     """The dict of arrays that :func:`save_params` wrote, or None if there is no such file; prints which it is.
 
     Raises
@@ -43,7 +45,7 @@ def load_params(fname):
     return {name: value.copy() for name, value in params.items()}  # writable
 
 
-def read_boxed(data, where):
+def read_boxed(data: bytes, where: str) -> Any:
     """The object in a .npy file written by ``np.save(file, object)``, if it consists of plain containers and arrays.
 
     Keys of dicts are returned as str.
@@ -65,7 +67,7 @@ def read_boxed(data, where):
     return load_plain_pickle(file.read(), where)
 
 
-def read_boxed_member(path, name):
+def read_boxed_member(path: str | os.PathLike, name: str) -> Any:
     """:func:`read_boxed` for one member of an .npz file."""
     try:
         with zipfile.ZipFile(path) as archive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from copy import copy
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,17 @@ class Solver:
         If arguments or the update rule are unknown.
     """
 
-    defaults = {
+    update_rule: Any  # a name, then the function
+    optim_config: dict[str, Any]
+    lr_decay: float
+    batch_size: int
+    num_epochs: int
+    num_train_samples: int | None
+    num_val_samples: int | None
+    checkpoint_name: str | None
+    print_every: int
+    verbose: bool
+    defaults: dict[str, Any] = {
         "update_rule": "sgd",
         "optim_config": {},
         "lr_decay": 1.0,
@@ -66,7 +77,7 @@ class Solver:
         "verbose": True,
     }
 
-    def __init__(self, model, data, **kwargs):
+    def __init__(self, model: Any, data: dict[str, Any], **kwargs):
         self.model = model
         self._take(data)
         for name, default in self.defaults.items():
@@ -121,7 +132,7 @@ class Solver:
             print(f'Saving checkpoint to "{filename}"')
         atomic_write(filename, lambda file: pickle.dump(checkpoint, file))
 
-    def record_histories_as_npz(self, filename):
+    def record_histories_as_npz(self, filename: str | os.PathLike) -> None:
         """Write train_losses, train_accs and val_accs to an .npz file (CS182), atomically."""
         filename = os.fspath(filename)
         filename += "" if filename.endswith(".npz") else ".npz"
@@ -132,7 +143,9 @@ class Solver:
         }
         atomic_write(filename, lambda file: np.savez(file, **histories))
 
-    def check_accuracy(self, X, y, num_samples=None, batch_size=100):
+    def check_accuracy(
+        self, X: np.ndarray, y: np.ndarray, num_samples: int | None = None, batch_size: int = 100
+    ) -> float:
         """The accuracy on X (N, ...), y (N,), or on `num_samples` of them, drawn with replacement."""
         if num_samples is not None and len(X) > num_samples:
             sample = np.random.choice(len(X), num_samples)
@@ -164,7 +177,7 @@ class Solver:
             self.best_val_acc = val_acc
             self.best_params = {name: w.copy() for name, w in self.model.params.items()}
 
-    def train(self):
+    def train(self) -> None:
         """Train, then set the model's params to those with the best validation accuracy, or {} if that was always 0."""
         iterations_per_epoch = max(self._num_train() // self.batch_size, 1)
         num_iterations = self.num_epochs * iterations_per_epoch

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 __all__ = ["load_tiny_imagenet"]
 
@@ -28,7 +31,9 @@ def _fields(path):
     return [line.split("\t")[:2] for line in path.read_text().splitlines() if line]
 
 
-def load_tiny_imagenet(path, dtype=np.float32, subtract_mean=True):
+def load_tiny_imagenet(
+    path: str | os.PathLike, dtype: DTypeLike = np.float32, subtract_mean: bool = True
+) -> dict[str, Any]:
     """Tiny ImageNet, or a data set with the same folders, from `path`.
 
     Parameters
@@ -51,14 +56,14 @@ def load_tiny_imagenet(path, dtype=np.float32, subtract_mean=True):
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     words = dict(_fields(path / "words.txt"))
 
-    X_train, y_train = [], []
+    images, labels = [], []
     for label, wnid in enumerate(wnids):
         if label % 20 == 0:
             print(f"loading training data for synset {label + 1} / {len(wnids)}")
         names = [fields[0] for fields in _fields(path / "train" / wnid / f"{wnid}_boxes.txt")]
-        X_train.append(_images([path / "train" / wnid / "images" / name for name in names], dtype))
-        y_train.append(np.full(len(names), label))
-    X_train = np.concatenate(X_train)
+        images.append(_images([path / "train" / wnid / "images" / name for name in names], dtype))
+        labels.append(np.full(len(names), label))
+    X_train = np.concatenate(images)
 
     print("loading validation data")
     val = _fields(path / "val" / "val_annotations.txt")
@@ -68,8 +73,8 @@ def load_tiny_imagenet(path, dtype=np.float32, subtract_mean=True):
     test = sorted(path.joinpath("test", "images").iterdir())
     X_test, y_test, annotations = _images(test, dtype), None, path / "test" / "test_annotations.txt"
     if annotations.is_file():
-        labels = dict(_fields(annotations))
-        y_test = np.array([label_of[labels[image.name]] for image in test])
+        wnid_of = dict(_fields(annotations))
+        y_test = np.array([label_of[wnid_of[image.name]] for image in test])
 
     mean_image = X_train.mean(axis=0)
     if subtract_mean:
@@ -77,7 +82,7 @@ def load_tiny_imagenet(path, dtype=np.float32, subtract_mean=True):
     return {
         "class_names": [[word.strip() for word in words[wnid].split(",")] for wnid in wnids],
         "X_train": X_train,
-        "y_train": np.concatenate(y_train),
+        "y_train": np.concatenate(labels),
         "X_val": X_val,
         "y_val": np.array([label_of[wnid] for _, wnid in val]),
         "X_test": X_test,

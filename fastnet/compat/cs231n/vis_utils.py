@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, sqrt
 
 import numpy as np
@@ -25,7 +26,7 @@ def _tiled(images, columns, rows, background, border):
     return picture
 
 
-def visualize_grid(Xs, ubound=255.0, padding=1):
+def visualize_grid(Xs: np.ndarray, ubound: float = 255.0, padding: int = 1) -> np.ndarray:
     """A square grid of images, each scaled to [0, ubound], with black lines between them.
 
     Parameters
@@ -46,13 +47,13 @@ def visualize_grid(Xs, ubound=255.0, padding=1):
     return picture[: side * (H + padding) - padding, : side * (W + padding) - padding]
 
 
-def vis_grid(Xs):
+def vis_grid(Xs: np.ndarray) -> np.ndarray:
     """A square grid of images (N, H, W, C), jointly scaled to [0, 1], each with a dark line right and below."""
     side = ceil(sqrt(len(Xs)))
     return _stretched(_tiled(Xs, side, side, np.min(Xs), 1))
 
 
-def vis_nn(rows):
+def vis_nn(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """A grid of images (H, W, C), given as a list of rows, jointly scaled to [0, 1], with lines between them."""
     images = np.stack([image for row in rows for image in row])
     return _stretched(_tiled(images, len(rows[0]), len(rows), 1, 1))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastnet.compat.cs231n.layer_utils import (
     affine_relu_backward,
@@ -38,14 +42,14 @@ class ThreeLayerConvNet:
 
     def __init__(
         self,
-        input_dim=(3, 32, 32),
-        num_filters=32,
-        filter_size=7,
-        hidden_dim=100,
-        num_classes=10,
-        weight_scale=1e-3,
-        reg=0.0,
-        dtype=np.float32,
+        input_dim: Sequence[int] = (3, 32, 32),
+        num_filters: int = 32,
+        filter_size: int = 7,
+        hidden_dim: int = 100,
+        num_classes: int = 10,
+        weight_scale: float = 1e-3,
+        reg: float = 0.0,
+        dtype: DTypeLike = np.float32,
     ):
         self.reg, self.dtype = reg, dtype
         C, H, W = input_dim
@@ -60,7 +64,7 @@ class ThreeLayerConvNet:
             self.params[f"W{layer}"] = (weight_scale * np.random.randn(*shape)).astype(dtype)
             self.params[f"b{layer}"] = np.zeros(outputs[layer], dtype)
 
-    def loss(self, X, y=None):
+    def loss(self, X: np.ndarray, y: np.ndarray | None = None) -> Any:
         """Scores (N, num_classes) for X (N, C, H, W); with labels y (N,), (loss, dict of gradients)."""
         W1, b1, W2, b2, W3, b3 = (self.params[name] for name in ("W1", "b1", "W2", "b2", "W3", "b3"))
         conv_param = {"stride": 1, "pad": (W1.shape[2] - 1) // 2}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from fastnet.compat.cs231n.layer_utils import conv_relu_pool_backward, conv_relu_pool_forward
@@ -11,8 +14,13 @@ __all__ = ["init_two_layer_convnet", "two_layer_convnet"]
 
 
 def init_two_layer_convnet(
-    weight_scale=1e-3, bias_scale=0, input_shape=(3, 32, 32), num_classes=10, num_filters=32, filter_size=5
-):
+    weight_scale: float = 1e-3,
+    bias_scale: float = 0,
+    input_shape: Sequence[int] = (3, 32, 32),
+    num_classes: int = 10,
+    num_filters: int = 32,
+    filter_size: int = 5,
+) -> dict[str, np.ndarray]:
     """The initial weights of :func:`two_layer_convnet`, a dict of W1, b1, W2, b2, drawn by ``np.random.randn``.
 
     Raises
@@ -31,7 +39,9 @@ def init_two_layer_convnet(
     }
 
 
-def two_layer_convnet(X, model, y=None, reg=0.0):
+def two_layer_convnet(
+    X: np.ndarray, model: dict[str, np.ndarray], y: np.ndarray | None = None, reg: float = 0.0
+) -> Any:
     """conv - ReLU - 2x2 max pool - affine - softmax, with ``reg / 2 * sum(W**2)``.
 
     Parameters

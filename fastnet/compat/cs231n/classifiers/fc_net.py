@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastnet.compat.cs231n.layer_utils import affine_relu_backward, affine_relu_forward
 from fastnet.compat.cs231n.layers import (
@@ -32,11 +36,11 @@ NORMALIZATIONS = {
 class _Saved:
     """Saves and loads the parameters of both networks."""
 
-    def save(self, fname):
+    def save(self, fname: str) -> None:
         """Write the parameters to cs231n/saved/<fname>."""
         save_params(fname, self.params)
 
-    def load(self, fname):
+    def load(self, fname: str) -> bool:
         """Read the parameters that :meth:`save` wrote; return whether the file exists."""
         params = load_params(fname)
         if params is None:
@@ -61,7 +65,14 @@ class TwoLayerNet(_Saved):
         W1 (D, H), b1 (H,), W2 (H, C), b2 (C,), in float64.
     """
 
-    def __init__(self, input_dim=3 * 32 * 32, hidden_dim=100, num_classes=10, weight_scale=1e-3, reg=0.0):
+    def __init__(
+        self,
+        input_dim: int = 3 * 32 * 32,
+        hidden_dim: int = 100,
+        num_classes: int = 10,
+        weight_scale: float = 1e-3,
+        reg: float = 0.0,
+    ):
         self.reg = reg
         self.params = {
             "W1": weight_scale * np.random.randn(input_dim, hidden_dim),
@@ -70,7 +81,7 @@ class TwoLayerNet(_Saved):
             "b2": np.zeros(num_classes),
         }
 
-    def loss(self, X, y=None):
+    def loss(self, X: np.ndarray, y: np.ndarray | None = None) -> Any:
         """Scores (N, num_classes) for X (N, d1, ..., dk); with labels y (N,), (loss, dict of gradients)."""
         W1, b1, W2, b2 = (self.params[name] for name in ("W1", "b1", "W2", "b2"))
         hidden, hidden_cache = affine_relu_forward(X, W1, b1)
@@ -126,18 +137,18 @@ class FullyConnectedNet(_Saved):
 
     def __init__(
         self,
-        hidden_dims,
-        input_dim=3 * 32 * 32,
-        num_classes=10,
-        dropout_keep_ratio=1,
-        normalization=None,
-        reg=0.0,
-        weight_scale=1e-2,
-        dtype=np.float32,
-        seed=None,
+        hidden_dims: Sequence[int],
+        input_dim: int = 3 * 32 * 32,
+        num_classes: int = 10,
+        dropout_keep_ratio: float = 1,
+        normalization: str | None = None,
+        reg: float = 0.0,
+        weight_scale: float = 1e-2,
+        dtype: DTypeLike = np.float32,
+        seed: int | None = None,
         *,
-        dropout=None,
-        use_batchnorm=False,
+        dropout: float | None = None,
+        use_batchnorm: bool = False,
     ):
         self.normalization = "batchnorm" if use_batchnorm else normalization
         if self.normalization not in (None, *NORMALIZATIONS):
@@ -155,13 +166,13 @@ class FullyConnectedNet(_Saved):
             if self.normalization and i < self.num_layers:
                 self.params[f"gamma{i}"] = np.ones(sizes[i], dtype)
                 self.params[f"beta{i}"] = np.zeros(sizes[i], dtype)
-        self.dropout_param = {"mode": "train", "p": dropout} if self.use_dropout else {}
+        self.dropout_param: dict[str, Any] = {"mode": "train", "p": dropout} if self.use_dropout else {}
         if self.use_dropout and seed is not None:
             self.dropout_param["seed"] = seed
         first = {"mode": "train"} if self.normalization == "batchnorm" else {}
         self.bn_params = [dict(first) for _ in hidden_dims] if self.normalization else []
 
-    def loss(self, X, y=None):
+    def loss(self, X: np.ndarray, y: np.ndarray | None = None) -> Any:
         """Scores (N, num_classes) for X (N, d1, ..., dk); with labels y (N,), (loss, dict of gradients).
 
         With labels, batch normalisation and dropout are in mode "train", without labels in mode "test".

@@ -12,7 +12,7 @@ from fastnet.compat.cs231n.losses import svm_loss
 __all__ = ["svm_loss_naive", "svm_loss_vectorized"]
 
 
-def svm_loss_naive(W, X, y, reg):
+def svm_loss_naive(W: np.ndarray, X: np.ndarray, y: np.ndarray, reg: float) -> tuple[float, np.ndarray]:
     """The loss and its gradient, example by example and class by class.
 
     Parameters
@@ -39,7 +39,7 @@ def svm_loss_naive(W, X, y, reg):
     return loss / len(X) + reg * np.sum(W * W), dW / len(X) + 2 * reg * W
 
 
-def svm_loss_vectorized(W, X, y, reg):
+def svm_loss_vectorized(W: np.ndarray, X: np.ndarray, y: np.ndarray, reg: float) -> tuple[float, np.ndarray]:
     """The result of :func:`svm_loss_naive`, computed without loops."""
     loss, dscores = svm_loss(X @ W, y)
     return loss + reg * np.sum(W * W), X.T @ dscores + 2 * reg * W

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastnet.compat.cs231n.layer_utils import affine_relu_backward, affine_relu_forward
@@ -25,14 +27,14 @@ class TwoLayerNet:
         W1 (D, H), b1 (H,), W2 (H, C), b2 (C,).
     """
 
-    def __init__(self, input_size, hidden_size, output_size, std=1e-4):
+    def __init__(self, input_size: int, hidden_size: int, output_size: int, std: float = 1e-4):
         self.params = {}
         self.params["W1"] = std * np.random.randn(input_size, hidden_size)
         self.params["b1"] = np.zeros(hidden_size)
         self.params["W2"] = std * np.random.randn(hidden_size, output_size)
         self.params["b2"] = np.zeros(output_size)
 
-    def loss(self, X, y=None, reg=0.0):
+    def loss(self, X: np.ndarray, y: np.ndarray | None = None, reg: float = 0.0) -> Any:
         """Scores (N, C) for X (N, D); with labels y (N,), (loss, dict of gradients)."""
         W1, b1, W2, b2 = (self.params[name] for name in ("W1", "b1", "W2", "b2"))
         hidden, hidden_cache = affine_relu_forward(X, W1, b1)
@@ -47,17 +49,17 @@ class TwoLayerNet:
 
     def train(
         self,
-        X,
-        y,
-        X_val,
-        y_val,
-        learning_rate=1e-3,
-        learning_rate_decay=0.95,
-        reg=5e-6,
-        num_iters=100,
-        batch_size=200,
-        verbose=False,
-    ):
+        X: np.ndarray,
+        y: np.ndarray,
+        X_val: np.ndarray,
+        y_val: np.ndarray,
+        learning_rate: float = 1e-3,
+        learning_rate_decay: float = 0.95,
+        reg: float = 5e-6,
+        num_iters: int = 100,
+        batch_size: int = 200,
+        verbose: bool = False,
+    ) -> dict[str, list]:
         """Train by plain gradient descent on batches ``np.random.choice(N, batch_size)``.
 
         After each epoch, the accuracies on the batch and on the validation data are measured, and the learning rate is
@@ -69,7 +71,7 @@ class TwoLayerNet:
             loss_history, train_acc_history, val_acc_history.
         """
         iterations_per_epoch = max(len(X) / batch_size, 1)  # may be a fraction, as in the course
-        histories = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
+        histories: dict[str, list] = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
         for it in range(num_iters):
             batch = np.random.choice(len(X), batch_size)
             X_batch, y_batch = X[batch], y[batch]
@@ -85,6 +87,6 @@ class TwoLayerNet:
                 learning_rate *= learning_rate_decay
         return histories
 
-    def predict(self, X):
+    def predict(self, X: np.ndarray) -> np.ndarray:
         """The class with the highest score, (N,), for X (N, D)."""
         return np.argmax(self.loss(X), axis=1)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastnet.compat.cs231n.layers import affine_backward, affine_forward
 from fastnet.compat.cs231n.rnn_layers import (
@@ -47,7 +51,15 @@ class CaptioningRNN:
         If `cell_type` is neither of these.
     """
 
-    def __init__(self, word_to_idx, input_dim=512, wordvec_dim=128, hidden_dim=128, cell_type="rnn", dtype=np.float32):
+    def __init__(
+        self,
+        word_to_idx: Mapping[str, int],
+        input_dim: int = 512,
+        wordvec_dim: int = 128,
+        hidden_dim: int = 128,
+        cell_type: str = "rnn",
+        dtype: DTypeLike = np.float32,
+    ):
         if cell_type not in ("rnn", "lstm"):
             raise ValueError(f'Invalid cell_type "{cell_type}"')
         self.cell_type, self.dtype, self.word_to_idx = cell_type, dtype, word_to_idx
@@ -71,7 +83,7 @@ class CaptioningRNN:
         }
         self.params = {name: value.astype(dtype) for name, value in params.items()}
 
-    def loss(self, features, captions):
+    def loss(self, features: np.ndarray, captions: np.ndarray) -> Any:
         """The loss of predicting each word of a caption from those before it.
 
         Parameters
@@ -102,7 +114,7 @@ class CaptioningRNN:
         _, grads["W_proj"], grads["b_proj"] = affine_backward(dh0, projection_cache)
         return loss, grads
 
-    def sample(self, features, max_length=30):
+    def sample(self, features: np.ndarray, max_length: int = 30) -> np.ndarray:
         """Generate captions (N, max_length), word indices, for features (N, D).
 
         The first input is "<START>", and each further one the most likely word.  Captions continue after "<END>";

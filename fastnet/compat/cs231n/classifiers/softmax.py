@@ -9,7 +9,7 @@ from fastnet.compat.cs231n.losses import softmax_loss
 __all__ = ["softmax_loss_naive", "softmax_loss_vectorized"]
 
 
-def softmax_loss_naive(W, X, y, reg):
+def softmax_loss_naive(W: np.ndarray, X: np.ndarray, y: np.ndarray, reg: float) -> tuple[float, np.ndarray]:
     """The loss and its gradient, example by example and class by class.
 
     Parameters
@@ -35,7 +35,7 @@ def softmax_loss_naive(W, X, y, reg):
     return loss / len(X) + reg * np.sum(W * W), dW / len(X) + 2 * reg * W
 
 
-def softmax_loss_vectorized(W, X, y, reg):
+def softmax_loss_vectorized(W: np.ndarray, X: np.ndarray, y: np.ndarray, reg: float) -> tuple[float, np.ndarray]:
     """The result of :func:`softmax_loss_naive`, computed without loops."""
     loss, dscores = softmax_loss(X @ W, y)
     return loss + reg * np.sum(W * W), X.T @ dscores + 2 * reg * W
