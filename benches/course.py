@@ -1,16 +1,16 @@
-"""The course's own comparison, in float64 at its shapes: plain loops, im2col with one np.dot, fastnet.
+"""The course's own comparison, in float64 at its shapes: plain loops, im2col with one np.dot, and fastnet.
 
     python benches/course.py [--quick] [--train [--iterations N]]
 
-Loops run on a few of the images and are scaled up.  The sides are verified against each other, then timed in turn;
-each time is the best of all rounds.  Figures to reach: fastnet 5 times as fast as im2col for convolution and pooling,
-forward and backward; 10 times is aimed at.
+Loops run on a few of the images; their times are scaled up.  The sides are verified against each other, then timed in
+turn; each time is the best of all rounds.  Target: fastnet is 5 times as fast as im2col for convolution and pooling,
+forward and backward, and ideally 10 times.
 
 --train times the notebook's training cell (49,000 images of 3x32x32, batches of 50, 32 filters of 7x7, 500 hidden
-units, Adam, images in float64 and weights in float32 at the start): some iterations and batches of accuracy checks on
-each side in turn, and from them the whole cell.  Everything but convolution and pooling is NumPy on both sides, as a
-student writes it; that share bounds what other convolutions can gain.  Figure to reach: 3 times.  Beside them the same
-network in fastnet's layers under the course's Adam, in float32: one line of the notebook changed.
+units, Adam, images in float64 and weights initially in float32): it runs some iterations and batches of accuracy checks
+on each side in turn, and computes the time of the whole cell from them.  Everything but convolution and pooling is
+NumPy on both sides, as a student writes it, which limits the possible speed-up.  Target: 3 times.  A third side is the
+same network with fastnet's layers and the course's Adam, in float32, which changes one line of the notebook.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ WANTED, WANTED_TRAIN = 5, 3
 
 @dataclass(frozen=True)
 class Case:
-    """One layer of the notebooks: forward and backward."""
+    """A layer of the notebooks: forward and backward."""
 
     name: str
     layer: str  # conv or max_pool
@@ -55,7 +55,7 @@ class Case:
     param: dict
 
     def data(self, images=None):
-        """(x, then w and b of a convolution)."""
+        """x, and for a convolution w and b."""
         rng = np.random.default_rng(231)
         arrays = [rng.standard_normal(self.x_shape)[:images]]
         if self.w_shape:
@@ -63,7 +63,7 @@ class Case:
         return arrays
 
     def calls(self, side, arrays):
-        """The forward call, and the backward call on its result."""
+        """The forward call, and the backward call for its result."""
         forward, backward = getattr(side, f"{self.layer}_forward"), getattr(side, f"{self.layer}_backward")
         out, cache = forward(*arrays, self.param)
         dout = np.random.default_rng(0).standard_normal(out.shape)
@@ -80,7 +80,7 @@ CASES = [
 
 
 def rel_error(x, y) -> float:
-    """The notebooks' measure."""
+    """The notebooks' relative error."""
     return float(np.max(np.abs(x - y) / np.maximum(1e-8, np.abs(x) + np.abs(y))))
 
 
@@ -89,7 +89,7 @@ def flat(result) -> list:
 
 
 def differences(case, sides, images):
-    """The largest relative error of each side's out and gradients against those of the first side."""
+    """The maximum relative error of each side's output and gradients, compared with the first side's."""
     found = []
     for side in sides:
         forward, backward = case.calls(side, case.data(images))
@@ -98,7 +98,7 @@ def differences(case, sides, images):
 
 
 def verify(case, images) -> None:
-    """Raise unless all three sides agree as closely as the notebooks say: 1e-9, pooling exactly."""
+    """Raise unless all three sides agree within the notebooks' limits: 1e-9, and pooling exactly."""
     errors = [*differences(case, (NAIVE, IM2COL, FASTNET), images), *differences(case, (IM2COL, FASTNET), None)]
     if max(errors) > (0 if case.layer == "max_pool" else 1e-9):
         raise RuntimeError(f"{case.name}: the sides differ by {max(errors):.1e}; nothing was timed")
@@ -111,7 +111,7 @@ def seconds(call) -> float:
 
 
 def compare(case, images, rounds):
-    """For forward and backward, (naive, im2col, fastnet) in seconds; naive of `images` images, scaled up."""
+    """(naive, im2col, fastnet) in seconds, for forward and backward; naive is scaled up from `images` images."""
     slow = [call for call in case.calls(NAIVE, case.data(images))]
     sides = [case.calls(side, case.data()) for side in (IM2COL, FASTNET)]
     best = np.full((2, 2), np.inf)
@@ -124,7 +124,7 @@ def compare(case, images, rounds):
 
 
 def table(quick: bool) -> bool:
-    """Print the comparison; whether all figures are reached."""
+    """Print the comparison; return whether all targets are reached."""
     images, rounds = (1, 2) if quick else (5, 60)
     cases = [replace(case, x_shape=(10, *case.x_shape[1:])) for case in CASES] if quick else CASES
     ratios = []
@@ -163,7 +163,7 @@ class ThreeLayerConvNet:
             self.params[f"b{i}"] = np.zeros(size, np.float32)
 
     def loss(self, X, y=None):
-        """Scores; or with labels the loss and the gradients."""
+        """The scores; with labels, the loss and the gradients."""
         p = self.params
         a1, conv = self.side.conv_forward(X, p["W1"], p["b1"], self.conv_param)
         r1, relu1 = layers.relu_forward(a1)
@@ -186,7 +186,7 @@ class ThreeLayerConvNet:
 
 
 class Training:
-    """The cell with one model: iterations, and batches of its accuracy checks."""
+    """The training cell with one model: its iterations, and the batches of its accuracy checks."""
 
     def __init__(self, model, images, batch):
         self.model, self.images, self.batch = model, images, batch
@@ -204,8 +204,8 @@ class Training:
         return self.model.loss(self.images[self.rng.choice(len(self.images), ACCURACY_BATCH // BATCH * self.batch)])
 
 
-def own_iteration(images, size):
-    """One iteration of the same network in fastnet's layers, with its optimiser, in float32."""
+def own_iteration(images):
+    """A function for one iteration of the same network with fastnet's layers and optimiser, in float32."""
     model = fn.models.create("three_layer_convnet", 10, (3, 32, 32), hidden=500)
     optimizer, rng = fn.optim.Adam(1e-3), np.random.default_rng(2)
     labels = np.random.default_rng(1).integers(0, 10, len(images))
@@ -220,8 +220,8 @@ def own_iteration(images, size):
     return iteration
 
 
-def train(iterations: int, count: int = TRAIN, batch: int = BATCH) -> bool:
-    """Print the time of the training cell on both sides, with `count` images; whether the figure is reached."""
+def train(iterations: int, count: int) -> bool:
+    """Print the time of the training cell on all sides, with `count` images; return whether the target is reached."""
     images = np.random.default_rng(0).standard_normal((count, 3, 32, 32))
     own_model = fn.models.create("three_layer_convnet", 10, (3, 32, 32), hidden=500)
     sides = {
@@ -241,7 +241,7 @@ def train(iterations: int, count: int = TRAIN, batch: int = BATCH) -> bool:
     own = own_iteration(images.astype(np.float32), batch)
     own()
     own_step = np.median([seconds(own) for _ in range(iterations)])
-    # 980 iterations; accuracy on 1,000 images each of training and validation at both ends; then on all 49,000
+    # 980 iterations; accuracies on 1,000 training and validation images at both ends; then on all 49,000 images
     batches = (2 * 2 * 1000 + TRAIN) // ACCURACY_BATCH
     print(f"\ntraining cell, medians of {iterations} iterations and {len(checks['im2col'])} accuracy batches")
     print(f"{'':<16} {'iteration, ms':>14} {'100 images, ms':>15} {'cell, s':>8} {'im2col':>8}")
@@ -251,16 +251,16 @@ def train(iterations: int, count: int = TRAIN, batch: int = BATCH) -> bool:
         cells[name] = TRAIN // BATCH * step + batches * check
         ratio = cells["im2col"] / cells[name]
         print(f"{name:<16} {1e3 * step:14.1f} {1e3 * check:15.1f} {cells[name]:8.1f} {ratio:7.2f}x")
-    print(f"to reach: {WANTED_TRAIN}x.  The iteration with fastnet's optimiser as well: {1e3 * own_step:.1f} ms")
+    print(f"to reach: {WANTED_TRAIN}x.  An iteration that also uses fastnet's optimiser: {1e3 * own_step:.1f} ms")
     return cells["im2col"] / cells["fastnet"] >= WANTED_TRAIN
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rounds, few images: to see that it works")
-    parser.add_argument("--train", action="store_true", help="the training cell instead")
-    parser.add_argument("--iterations", type=int, default=30, help="of the training cell, on each side")
-    parser.add_argument("--threads", type=int, help="of fastnet; NumPy's BLAS has its own setting")
+    parser.add_argument("--quick", action="store_true", help="few rounds and images, to check that it works")
+    parser.add_argument("--train", action="store_true", help="time the training cell instead")
+    parser.add_argument("--iterations", type=int, default=30, help="iterations of the training cell on each side")
+    parser.add_argument("--threads", type=int, help="fastnet's threads; NumPy's BLAS has its own setting")
     args = parser.parse_args()
     if args.threads:
         fn.set_num_threads(args.threads)
