@@ -181,7 +181,14 @@ def linear(x, w, b=None):
     return y, lambda dy: ops.linear_backward(_gradient("linear", dy, y), saved, (True, True, b is not None))
 
 
-def max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, ties: str | None = None):
+def max_pool2d(
+    x: ArrayLike,
+    kernel_size: int | tuple[int, int],
+    stride: int | tuple[int, int] | None = None,
+    padding: int | tuple[int, int] | tuple[int, int, int, int] | str = 0,
+    ceil_mode: bool = False,
+    ties: str | None = None,
+) -> tuple[np.ndarray, Callable[[ArrayLike], np.ndarray]]:
     """The maximum of each window; NaN if it contains one.  Padding never counts.
 
     Parameters
@@ -210,13 +217,13 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, ties: st
         Arguments that do not fit together; the message says which, what was given and what was expected.
     """
     ops = current()
-    (x,) = _arrays("max_pool2d", None if ties is None else _enter_contiguous, x=x)
-    geometry = Pool2dGeometry.make(x.shape, kernel_size, stride, padding, ceil_mode, op="max_pool2d")
+    (images,) = _arrays("max_pool2d", None if ties is None else _enter_contiguous, x=x)
+    geometry = Pool2dGeometry.make(images.shape, kernel_size, stride, padding, ceil_mode, op="max_pool2d")
     if ties is None:
-        y, saved = ops.max_pool2d(x, geometry)
+        y, saved = ops.max_pool2d(images, geometry)
         return y, lambda dy: ops.max_pool2d_backward(_gradient("max_pool2d", dy, y), saved)
     check_ties("max_pool2d", ties)
-    y, saved = ops.max_pool2d_planes(x, geometry, ties)
+    y, saved = ops.max_pool2d_planes(images, geometry, ties)
     return y, lambda dy: ops.max_pool2d_planes_backward(_gradient("max_pool2d", dy, y, _enter_contiguous), saved)
 
 
