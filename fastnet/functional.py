@@ -214,7 +214,7 @@ def max_pool2d(
     Raises
     ------
     TypeError, ValueError
-        Arguments that do not fit together; the message says which, what was given and what was expected.
+        If arguments do not fit together; the message says which, what was given and what was expected.
     """
     ops = current()
     (images,) = _arrays("max_pool2d", None if ties is None else _enter_contiguous, x=x)

@@ -160,6 +160,7 @@ def max_pool_forward(x: ArrayLike, kernel: Pair, stride: Pair | None = None) -> 
     y : ndarray, (N, C, P, Q), C order
     """
     x = np.asarray(x)
+    # any rule for ties would do: y does not depend on it, and C-ordered arrays are pooled directly
     y, _ = functional.max_pool2d(contiguous(x, promoted("max_pool", x=x)), kernel, stride, ties="first")
     return contiguous(y)
 
