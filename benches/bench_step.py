@@ -16,7 +16,7 @@ def bench_step(compare, name):
         model, sgd = models.create(name, 10), optim.SGD(1e-3, momentum=0.9)
         rng, N = np.random.default_rng(0), BATCHES[name]
         x, labels = ops.asarray(rng.standard_normal((N, *model.input_shape), np.float32)), rng.integers(0, 10, N)
-        parameters = model.parameters(trainable=True)
+        parameters = model.parameters(requires_grad=True)
 
         def call():
             model.zero_grad()

@@ -28,7 +28,7 @@ def step(case: dict):
     x, labels = workloads.data(case)
     model = nets.create(case["net"], case["options"], tuple(x.shape[1:]), case["dtype"])
     model.save(case["weights"])
-    sgd, parameters = fn.optim.SGD(workloads.RATE, momentum=0.9), model.parameters(trainable=True)
+    sgd, parameters = fn.optim.SGD(workloads.RATE, momentum=0.9), model.parameters(requires_grad=True)
 
     def call():
         model.zero_grad()

@@ -21,7 +21,7 @@ class Swish(fn.Layer):
 
         def backward(dy, input_gradient=True):
             slope = x * s * (1 - s)  # of sigmoid(beta * x), by beta
-            if self.beta.trainable:
+            if self.beta.requires_grad:
                 self.beta.accumulate(np.sum(dy * x * slope, dtype=dy.dtype).reshape(1))
             return dy * (s + beta * slope) if input_gradient else None
 

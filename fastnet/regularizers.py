@@ -13,9 +13,9 @@ __all__ = ["L2"]
 class L2:
     """``strength/2 * sum(W**2)`` with `half` (the default), ``strength * sum(W**2)`` without.
 
-    The gradient is ``strength * W`` with `half`, so that L2(0.001) and an optimiser's ``weight_decay=0.001`` move plain
-    SGD alike, and ``2 * strength * W`` without.  Only trainable parameters with ``decay=True`` are penalised: never
-    biases, never those of batch norm.
+    The gradient is ``strength * W`` with `half`, so that L2(0.001) and an optimiser's ``weight_decay=0.001`` have the
+    same effect on plain SGD, and ``2 * strength * W`` without.  Only parameters that require a gradient and have
+    ``decay=True`` are penalised: never biases, never those of batch norm.
 
     Parameters
     ----------
@@ -49,4 +49,4 @@ class L2:
 
     @staticmethod
     def _penalised(parameters):
-        return (p for p in parameters if p.trainable and p.decay)
+        return (p for p in parameters if p.requires_grad and p.decay)

@@ -13,9 +13,9 @@ from fastnet.regularizers import L2
 class P:
     """What an optimiser or a regulariser sees of a parameter."""
 
-    def __init__(self, value, grad=None, name="", trainable=True, decay=True):
+    def __init__(self, value, grad=None, name="", requires_grad=True, decay=True):
         self.value, self.grad, self.name = value, grad, name
-        self.trainable, self.decay = trainable, decay
+        self.requires_grad, self.decay = requires_grad, decay
 
 
 def scores_and_labels(dtype=np.float64, N=7, C=5):
@@ -79,7 +79,7 @@ def test_l2(half, factor):
     weight, bias, frozen, idle = (
         P(rng.standard_normal((4, 3)), np.ones((4, 3))),
         P(rng.standard_normal(4), np.ones(4), decay=False),
-        P(rng.standard_normal(4), np.ones(4), trainable=False),
+        P(rng.standard_normal(4), np.ones(4), requires_grad=False),
         P(rng.standard_normal(2)),
     )
     penalty = L2(0.3, half=half)

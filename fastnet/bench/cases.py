@@ -160,7 +160,7 @@ def _step(batch, name) -> Case:
     def prepare(ops, N, dtype):
         net, sgd = models.create(name, 10, dtype=dtype), optim.SGD(1e-3, momentum=0.9)
         x, labels = _random(ops, dtype, N, *net.input_shape), np.random.default_rng(1).integers(0, 10, N)
-        parameters = net.parameters(trainable=True)
+        parameters = net.parameters(requires_grad=True)
 
         def call():
             net.zero_grad()

@@ -52,7 +52,7 @@ class _Params(MutableMapping):
 class _CourseModel:
     def __init__(self, model: Layer, loss, reg: float):
         self.model, self._loss, self._penalty = model, losses.get(loss), L2(reg)
-        self._params = _Params({name: p for name, p in model.named_parameters().items() if p.trainable})
+        self._params = _Params({name: p for name, p in model.named_parameters() if p.requires_grad})
 
     @property
     def params(self):
@@ -166,7 +166,7 @@ class _CourseLayer(Layer):
                     "a course model computes its gradients together with its loss: pass loss=model.loss to the Solver"
                 )
             for name, parameter in self.own.items():
-                if parameter.trainable:
+                if parameter.requires_grad:
                     parameter.accumulate(np.ascontiguousarray(call.grads[name], self.dtype))
 
         return scores, backward

@@ -146,10 +146,12 @@ def _labels(count: int, classes: int, stream: int) -> np.ndarray:
 
 def _known(model):
     """The model with weights that do not depend on NumPy's generators: uniform, of variance 2 / fan-in."""
-    for stream, parameter in enumerate(model.parameters()):
-        if parameter.value.ndim > 1:
-            limit = parameter.dtype.type(math.sqrt(6 / math.prod(parameter.shape[1:])))
-            parameter.value[...] = _numbers(parameter.shape, parameter.dtype, stream) * limit
+    state = model.state_dict()
+    for stream, value in enumerate(state.values()):
+        if value.ndim > 1:
+            limit = value.dtype.type(math.sqrt(6 / math.prod(value.shape[1:])))
+            value[...] = _numbers(value.shape, value.dtype, stream) * limit
+    model.load_state_dict(state)
     return model
 
 
@@ -166,7 +168,7 @@ def _of_training(dtype: str, steps: int = 20, images: int = 16) -> str:
         backward(dscores, input_gradient=False)
         sgd.step(model.parameters())
         found.append(np.float64(loss))
-    return _of_arrays([*found, *(parameter.value for parameter in model.parameters())])
+    return _of_arrays([*found, *model.state_dict().values()])
 
 
 def _results(ops, dtype) -> Iterator[tuple[str, list]]:

@@ -147,14 +147,14 @@ class _Steps:
         y, backward = self.model.forward(x, training=True)
         dy = timed(1, losses.softmax_cross_entropy, y, self.labels)[1] if y.ndim == 2 else y
         backward(dy, input_gradient=False)
-        timed(2, self.sgd.step, self.model.parameters(trainable=True))
+        timed(2, self.sgd.step, self.model.parameters(requires_grad=True))
 
     # ---------------------------------------------------------------- rows
 
     def rows(self, roof) -> Iterator[Row]:
         """Forward and backward of each layer in the order of the model, then its calls, where there are several."""
         item, N, D = self.model.dtype.itemsize, len(self.x), self.model.output_shape[0]
-        weights = sum(parameter.size for parameter in self.model.parameters(trainable=True))
+        weights = sum(parameter.size for parameter in self.model.parameters(requires_grad=True))
         copied = self.ops.asarray(self.x) is not self.x
         ends = (
             Work(0, 0, 2 * self.x.nbytes * copied),

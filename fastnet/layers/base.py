@@ -77,8 +77,8 @@ class Layer(State, Prediction):
     def run(self, x, training: bool, ops):
         """Compute ``(y, backward)``; x has the model's dtype and belongs to the backend `ops`.
 
-        ``backward(dy, input_gradient=True)`` adds into the gradients of trainable parameters and returns dx, or None
-        without `input_gradient`.
+        ``backward(dy, input_gradient=True)`` accumulates the gradients of parameters that require one and returns dx,
+        or None without `input_gradient`.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define run(x, training, ops)")
 
@@ -184,8 +184,8 @@ class Layer(State, Prediction):
         return found
 
     def trains(self) -> bool:
-        """Whether any parameter in here is trainable."""
-        if any(parameter.trainable for parameter in self.own.values()):
+        """Whether any parameter in here requires a gradient."""
+        if any(parameter.requires_grad for parameter in self.own.values()):
             return True
         return any(child.trains() for child in self.children().values())
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from fastnet.backends import current
+from fastnet.types import Array, DType
 
 __all__ = ["Parameter", "weighted"]
 
@@ -16,26 +20,29 @@ class Parameter:
         Of one shape; `grad` is None until a backward pass adds into it.
     name : str
         As in ``state_dict()`` of the model that was built last with this parameter in it.
-    trainable : bool
-        Whether backward passes compute `grad` and optimisers move `value`.
+    requires_grad : bool
+        Whether backward passes compute `grad` and optimisers update `value`.
     decay : bool
         Whether weight decay applies (not to biases and batch-norm parameters).
     buffer : bool
-        Statistics (a batch norm's running mean and variance): never trainable, not even after ``unfreeze``.
+        Running statistics of a batch norm: in ``buffers()``, not in ``parameters()``, and never with a gradient.
     """
 
-    __slots__ = ("buffer", "decay", "grad", "name", "trainable", "value")
+    __slots__ = ("buffer", "decay", "grad", "name", "requires_grad", "value")
 
-    def __init__(self, value, name: str = "", trainable: bool = True, decay: bool = True, buffer: bool = False):
-        self.value, self.grad, self.name = value, None, name
-        self.trainable, self.decay, self.buffer = trainable and not buffer, decay and not buffer, buffer
+    def __init__(
+        self, value: Array, name: str = "", requires_grad: bool = True, decay: bool = True, buffer: bool = False
+    ):
+        self.value, self.name = value, name
+        self.grad: Array | None = None
+        self.requires_grad, self.decay, self.buffer = requires_grad and not buffer, decay and not buffer, buffer
 
     def zero_grad(self) -> None:
-        """Forget the gradient."""
+        """Drop the gradient."""
         self.grad = None
 
-    def accumulate(self, gradient) -> None:
-        """Add into `grad`; the first gradient is taken over without a copy."""
+    def accumulate(self, gradient: Array) -> None:
+        """Add to `grad`; the first gradient becomes `grad` without a copy."""
         if self.grad is None:
             self.grad = gradient
         else:
@@ -50,7 +57,7 @@ class Parameter:
         return int(self.value.size)
 
     @property
-    def dtype(self):
+    def dtype(self) -> DType:
         return self.value.dtype
 
     def __repr__(self) -> str:
@@ -59,14 +66,14 @@ class Parameter:
 
     @property
     def _frozen(self) -> bool:
-        return not self.trainable and not self.buffer
+        return not self.requires_grad and not self.buffer
 
 
-def weighted(gradient, saved, *parameters: Parameter | None):
-    """The backward of an op with parameters: computes what somebody needs, adds into their gradients."""
+def weighted(gradient: Callable[..., Any], saved: Any, *parameters: Parameter | None) -> Callable[..., Any]:
+    """The backward of an op with parameters: computes the gradients that are needed and accumulates them."""
 
-    def backward(dy, input_gradient=True, **options):
-        needs = input_gradient, *(parameter is not None and parameter.trainable for parameter in parameters)
+    def backward(dy: Array, input_gradient: bool = True, **options: Any) -> Any:
+        needs = input_gradient, *(parameter is not None and parameter.requires_grad for parameter in parameters)
         if not any(needs):
             return None
         dx, *gradients = gradient(dy, saved, needs, **options)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastnet import storage
 from fastnet.backends import current
+from fastnet.layers.parameter import Parameter
+from fastnet.types import Array
+
+if TYPE_CHECKING:
+    from fastnet.layers.base import Layer
 
 __all__ = ["State", "Keys"]
 
@@ -24,10 +30,36 @@ class State:
 
     # ---------------------------------------------------------------- parameters
 
-    def named_parameters(self) -> dict:
-        """Parameters and statistics by name, in the order of the layers; a shared one stands under its first name."""
+    def named_parameters(self) -> list[tuple[str, Parameter]]:
+        """(name, parameter) pairs in the order of the layers; a shared parameter is listed under its first name.
+
+        ``dict(model.named_parameters())`` finds a parameter by its name.
+        """
+        return [(name, parameter) for name, parameter in self._named_state().items() if not parameter.buffer]
+
+    def named_buffers(self) -> list[tuple[str, Parameter]]:
+        """(name, buffer) pairs: the running means and variances of batch norms."""
+        return [(name, parameter) for name, parameter in self._named_state().items() if parameter.buffer]
+
+    def parameters(self, requires_grad: bool | None = None) -> list[Parameter]:
+        """All parameters, or only those whose ``requires_grad`` is as given."""
+        everything = [parameter for _, parameter in self.named_parameters()]
+        return [p for p in everything if requires_grad is None or p.requires_grad == requires_grad]
+
+    def buffers(self) -> list[Parameter]:
+        """The running means and variances of batch norms."""
+        return [buffer for _, buffer in self.named_buffers()]
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    def _named_state(self) -> dict[str, Parameter]:
+        """Parameters and buffers by name, in the order of ``state_dict()``."""
         self._require_built()
-        found, seen = {}, set()
+        found: dict[str, Parameter] = {}
+        seen: set[int] = set()
         for path, layer in self.named_layers():
             for name, parameter in layer.own.items():
                 key = f"{path}.{name}" if path else name
@@ -39,16 +71,6 @@ class State:
                 found[key] = parameter
         return found
 
-    def parameters(self, trainable: bool | None = None) -> list:
-        """All parameters and statistics, or only those that are (True) or are not (False) trainable."""
-        everything = self.named_parameters().values()
-        return [parameter for parameter in everything if trainable is None or parameter.trainable == trainable]
-
-    def zero_grad(self) -> None:
-        """Forget all gradients."""
-        for parameter in self.parameters():
-            parameter.zero_grad()
-
     def _require_built(self) -> None:
         if not self.built:
             raise RuntimeError(
@@ -58,18 +80,18 @@ class State:
 
     # ---------------------------------------------------------------- state dict and files
 
-    def state_dict(self) -> dict:
-        """Copies of all values as NumPy arrays, under PyTorch's names ("0.weight", "1.running_mean")."""
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of parameters and buffers as NumPy arrays, under PyTorch's names ("0.weight", "1.running_mean")."""
         ops = current()
-        return {name: ops.to_numpy(p.value).copy(order="C") for name, p in self.named_parameters().items()}
+        return {name: ops.to_numpy(p.value).copy(order="C") for name, p in self._named_state().items()}
 
-    def load_state_dict(self, state: Mapping, strict: bool = True) -> Keys:
-        """Copy values from `state` into the parameters, cast to the model's dtype.
+    def load_state_dict(self, state: Mapping[str, Array], strict: bool = True) -> Keys:
+        """Copy values from `state` into the parameters and buffers, cast to the model's dtype.
 
         Parameters
         ----------
         state : mapping of str to array
-            Floating-point arrays.  PyTorch's "num_batches_tracked" counters are passed over.
+            Floating-point arrays.  PyTorch's "num_batches_tracked" counters are ignored.
         strict : bool
             Whether missing and unexpected names are errors; otherwise they are returned.
 
@@ -82,12 +104,13 @@ class State:
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: expects a mapping of names to arrays, got {type(state).__name__}")
-        own = self.named_parameters()
+        own = self._named_state()
         given = {name: value for name, value in state.items() if not str(name).endswith("num_batches_tracked")}
         keys = Keys([name for name in own if name not in given], [name for name in given if name not in own])
         if strict and (keys.missing or keys.unexpected):
             raise KeyError(_mismatch(keys))
-        ops, values = current(), {}
+        ops = current()
+        values: dict[str, Array] = {}
         for name in (name for name in own if name in given):
             parameter, value = own[name], given[name]
             if not hasattr(value, "dtype") or value.dtype.kind != "f":
@@ -103,11 +126,11 @@ class State:
             own[name].value[...] = ops.xp.asarray(value)
         return keys
 
-    def save(self, path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``state_dict()`` to a .safetensors or .npz file, atomically."""
         storage.write_arrays(path, self.state_dict())
 
-    def load(self, path, strict: bool = True) -> Keys:
+    def load(self, path: str | os.PathLike[str], strict: bool = True) -> Keys:
         """Read a file that :meth:`save` wrote into this (built) model; errors as in :meth:`load_state_dict`."""
         self._require_built()
         try:
@@ -120,14 +143,14 @@ class State:
     # ---------------------------------------------------------------- freezing
 
     def freeze(self, pattern: str | bool = True) -> list[str]:
-        """Stop training of parameters, and of the statistics of batch norms.
+        """Stop training parameters, and updating the running statistics of batch norms.
 
         Parameters
         ----------
         pattern : str or True
             True: everything.  Else a layer's path ("layer1", with all below it), a parameter's name, or a pattern with
-            ``*`` and ``?`` ("*.bias").  A batch norm whose running statistics match runs with them from then on, even
-            with ``training=True``, and does not move them.
+            ``*`` and ``?`` ("*.bias").  A batch norm whose running statistics match normalises with them from then on,
+            even with ``training=True``, and does not update them.
 
         Returns
         -------
@@ -145,7 +168,7 @@ class State:
         """Undo :meth:`freeze`."""
         return self._set_frozen(pattern, False)
 
-    def _set_frozen(self, pattern, frozen: bool) -> list[str]:
+    def _set_frozen(self, pattern: str | bool, frozen: bool) -> list[str]:
         if pattern is not True and not isinstance(pattern, str):
             raise TypeError(f"freeze: expects True, a layer's path or a pattern of names, got {pattern!r}")
         self._require_built()
@@ -158,22 +181,22 @@ class State:
                     if parameter.buffer:
                         layer.frozen = frozen
                     else:
-                        parameter.trainable = not frozen
+                        parameter.requires_grad = not frozen
                         if frozen:
                             parameter.zero_grad()
         if not matched and pattern is not True:
-            names = list(self.named_parameters())
+            names = list(self._named_state())
             raise ValueError(f"freeze: nothing is called {pattern!r}; {_near(pattern, names)}")
         return matched
 
     # ---------------------------------------------------------------- random streams
 
-    def rng_state(self) -> dict:
-        """Where the random streams (dropout's) stand: {layer path: {"seed": int, "offset": int}}; plain, for JSON."""
+    def rng_state(self) -> dict[str, dict[str, int]]:
+        """The positions of dropout's random streams, {layer path: {"seed": int, "offset": int}}; JSON can hold it."""
         return {path: layer.stream() for path, layer in self.named_layers() if hasattr(layer, "stream")}
 
-    def set_rng_state(self, state: Mapping) -> None:
-        """Put the random streams back to what :meth:`rng_state` returned."""
+    def set_rng_state(self, state: Mapping[str, Mapping[str, int]]) -> None:
+        """Restore the positions that :meth:`rng_state` returned."""
         layers = {path: layer for path, layer in self.named_layers() if hasattr(layer, "stream")}
         if set(layers) != set(state):
             raise KeyError(f"set_rng_state: the model has streams {sorted(layers)}, the state {sorted(state)}")

@@ -89,5 +89,5 @@ def summarize(model) -> Summary:
             rows.append(Row(name, type(layer).__name__, output_shape, 0 if use else size, of_use))
             macs += of_use
         parameters += size
-        trainable += sum(parameter.size for parameter in own if parameter.trainable)
+        trainable += sum(parameter.size for parameter in own if parameter.requires_grad)
     return Summary(rows, parameters, trainable, macs, model.input_shape)

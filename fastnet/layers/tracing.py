@@ -64,7 +64,7 @@ def step(layer, x, training: bool, ops, **options):
     def traced_backward(dy, input_gradient=True):
         dx = backward(dy, input_gradient)
         for parameter in layer.own.values():
-            if parameter.trainable and parameter.grad is not None:
+            if parameter.requires_grad and parameter.grad is not None:
                 tracer(parameter.name, "backward", parameter.grad)
         if dx is not None:
             tracer(name, "backward", dx)

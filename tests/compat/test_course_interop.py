@@ -139,7 +139,7 @@ def test_batches_in_float64_are_cast_without_a_warning(recwarn):
 def test_params_are_the_models_own_arrays():
     model = fastnet_net()
     net = compat.as_course_model(model)
-    assert net.params["fc2.bias"] is model.named_parameters()["fc2.bias"].value
+    assert net.params["fc2.bias"] is dict(model.named_parameters())["fc2.bias"].value
     net.params["fc2.bias"] = np.arange(4)
     assert model.state_dict()["fc2.bias"].tolist() == [0, 1, 2, 3]
     assert net.params["fc2.bias"].dtype == np.float64
@@ -289,7 +289,7 @@ def test_only_the_scores_of_the_last_training_batch_have_the_course_models_own_l
     scores, backward = model.forward(X, training=True)
     assert model.loss(scores, y)[0] == with_penalty and model.loss(scores, y)[0] == of_data
     backward(scores, input_gradient=False)
-    assert np.array_equal(model.named_parameters()["W2"].grad, net.loss(X, y)[1]["W2"])
+    assert np.array_equal(dict(model.named_parameters())["W2"].grad, net.loss(X, y)[1]["W2"])
     scores, _ = model.forward(X)
     assert model.loss(scores, y)[0] == of_data
 
@@ -298,8 +298,8 @@ def test_arrays_assigned_to_a_course_model_are_used():
     net = course_net()
     model = compat.from_course_model(net)
     model.build(SHAPE)
-    assert model.output_shape == (4,) and model.named_parameters()["W1"].decay
-    assert not model.named_parameters()["b1"].decay
+    assert model.output_shape == (4,) and dict(model.named_parameters())["W1"].decay
+    assert not dict(model.named_parameters())["b1"].decay
     net.params["b3"] = np.array([0.0, 0.0, 9.0, 0.0], np.float32)
     assert model.predict(make_data()["X_val"]).argmax(1).tolist() == [2] * 16
     assert model.state_dict()["b3"].tolist() == [0, 0, 9, 0] and net.params["b3"].dtype == np.float64

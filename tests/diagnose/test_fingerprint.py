@@ -64,7 +64,7 @@ def test_training_has_the_same_bits_wherever_the_input_lies(at_end, threads):
             model.zero_grad()
             backward(dscores, input_gradient=False)
             sgd.step(model.parameters())
-        return b"".join(parameter.value.tobytes() for parameter in model.parameters())
+        return b"".join(value.tobytes() for value in model.state_dict().values())
 
     threads(2)
     expected = train(np.ascontiguousarray)

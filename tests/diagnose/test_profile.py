@@ -182,7 +182,7 @@ def test_a_watched_step_has_the_same_bits(split):
             y, backward = model.forward(x, training=True)
             dx = backward(y)
             other = tracing.infer(model, x, backends.current())
-        kept = [p.grad for p in model.parameters(trainable=True) if p.name not in before_norm]
+        kept = [p.grad for p in model.parameters(requires_grad=True) if p.name not in before_norm]
         return [array.tobytes() for array in (y, dx, other, *kept)]
 
     before_norm = ("0.bias", "3.body.0.bias")  # whose gradient is 0, or, one by one, what rounding leaves of it

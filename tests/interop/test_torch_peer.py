@@ -75,7 +75,7 @@ def test_training_step_and_inference_agree():
     dx = backward(dy)
     np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(dx, images.grad.numpy(), rtol=1e-8, atol=1e-9)
-    named = ours.named_parameters()
+    named = dict(ours.named_parameters() + ours.named_buffers())
     for name, parameter in theirs.named_parameters():
         np.testing.assert_allclose(named[name].grad, parameter.grad.numpy(), rtol=1e-8, atol=1e-9, err_msg=name)
     for name, buffer in theirs.named_buffers():

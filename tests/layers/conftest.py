@@ -14,7 +14,7 @@ def check_layer(layer, x, training=True):
     if not layer.built:
         layer.build(x.shape[1:], seed=1, dtype="float64")
     random = np.random.default_rng(2)
-    parameters = layer.parameters(trainable=True)
+    parameters = list(layer.parameters(requires_grad=True))
     for parameter in parameters:
         parameter.value += random.normal(scale=0.1, size=parameter.shape)
     state = layer.rng_state()

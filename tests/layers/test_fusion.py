@@ -85,7 +85,7 @@ def step(model, x, training, unfused):
     else:
         y, backward = model.forward(x, training=training)
         dx = backward(np.cos(np.arange(y.size).reshape(y.shape)).astype(y.dtype))
-    gradients = {p.name: p.grad for p in model.parameters(trainable=True)}
+    gradients = {p.name: p.grad for p in model.parameters(requires_grad=True)}
     return {"y": y, "dx": dx, **gradients, **model.state_dict()}
 
 

@@ -101,24 +101,33 @@ def test_building_again_keeps_weights_and_changes_shapes():
 def test_parameters_start_as_documented():
     model = net()
     model.build((3, 6, 6))
-    named = model.named_parameters()
-    assert list(named) == [
+    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    assert list(parameters) == [
+        *("0.weight", "0.bias", "1.weight", "1.bias"),
+        *("3.body.0.weight", "3.body.1.weight", "3.body.1.bias", "7.weight", "7.bias"),
+    ]
+    assert list(buffers) == [
+        *("1.running_mean", "1.running_var", "3.body.1.running_mean", "3.body.1.running_var"),
+    ]
+    assert model.parameters() == list(parameters.values()) and model.buffers() == list(buffers.values())
+    assert list(model.state_dict()) == [
         *("0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"),
         *("3.body.0.weight", "3.body.1.weight", "3.body.1.bias", "3.body.1.running_mean", "3.body.1.running_var"),
         *("7.weight", "7.bias"),
     ]
+    named = {**parameters, **buffers}
     assert all(parameter.name == name for name, parameter in named.items())
     assert {name for name, parameter in named.items() if parameter.decay} == {
         "0.weight",
         "3.body.0.weight",
         "7.weight",
     }
-    assert {name for name, parameter in named.items() if not parameter.trainable} == {
+    assert {name for name, parameter in named.items() if not parameter.requires_grad} == {
         name for name in named if "running" in name
     }
     for name, start in (("0.bias", 0), ("1.weight", 1), ("1.bias", 0), ("1.running_mean", 0), ("1.running_var", 1)):
         assert (named[name].value == start).all()
-    assert model.parameters(trainable=False) == [p for p in named.values() if p.buffer]
+    assert model.parameters(requires_grad=True) == model.parameters() and model.parameters(requires_grad=False) == []
 
 
 def test_gradients_add_up_and_are_forgotten():
@@ -357,24 +366,24 @@ def test_freeze_everything_holds_statistics_too():
     model.freeze()
     y, backward = model.forward(images(seed=1), training=True)
     assert backward(np.ones_like(y)).shape == (3, 3, 6, 6)
-    assert model.parameters(trainable=True) == [] and all(p.grad is None for p in model.parameters())
+    assert model.parameters(requires_grad=True) == [] and all(p.grad is None for p in model.parameters())
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
     np.testing.assert_allclose(y, model(images(seed=1)), rtol=1e-5)  # folded now
     model.unfreeze()
     model.forward(images(seed=1), training=True)
     assert (model.state_dict()["1.running_mean"] != before["1.running_mean"]).any()
-    assert not any(p.trainable for p in model.parameters() if p.buffer)
+    assert not any(p.requires_grad for p in model.buffers())
 
 
 def test_freeze_by_path_and_pattern():
     model = net()
     model.build((3, 6, 6))
-    assert model.freeze("3") == [name for name in model.named_parameters() if name.startswith("3.")]
+    assert model.freeze("3") == [name for name in model.state_dict() if name.startswith("3.")]
     assert model["3"]["body"][1].frozen and not model["1"].frozen
     assert model.freeze("*.bias") == ["0.bias", "1.bias", "3.body.1.bias", "7.bias"]
-    assert not model["1"].frozen and model["1"].weight.trainable
-    assert [p.name for p in model.parameters(trainable=True)] == ["0.weight", "1.weight", "7.weight"]
+    assert not model["1"].frozen and model["1"].weight.requires_grad
+    assert [p.name for p in model.parameters(requires_grad=True)] == ["0.weight", "1.weight", "7.weight"]
     assert "(" in str(model.summary()) and model.summary().trainable < model.summary().parameters
     with pytest.raises(ValueError, match="nothing is called 'layer9'; names like"):
         model.freeze("layer9")

@@ -138,7 +138,7 @@ def test_the_reference_replays():
         x = images(model, 3)
         expected, plan = model(x), model.compile(2)
         close(plan(x), expected, 1e-13)
-        for parameter in model.parameters():
+        for parameter in model.parameters() + model.buffers():
             parameter.value[...] = 0.5
         close(plan(x), expected, 1e-13)
 
@@ -282,7 +282,7 @@ def test_a_plan_is_a_snapshot():
     x = images(model, 2)
     plan = model.compile()
     before = plan(x)
-    for parameter in model.parameters():
+    for parameter in model.parameters() + model.buffers():
         parameter.value[...] = 0.5
     np.testing.assert_array_equal(plan(x), before)
     assert np.abs(model.compile()(x) - before).max() > 0

@@ -73,12 +73,12 @@ def test_forward_and_backward_at_32(name):
     dx = backward(dy)
     assert dx.shape == x.shape and np.isfinite(dx).all() and np.isfinite(y).all()
     square = 0.0
-    for parameter in model.parameters(trainable=True):
+    for parameter in model.parameters(requires_grad=True):
         assert parameter.grad is not None and parameter.grad.shape == parameter.shape, parameter.name
         assert np.isfinite(parameter.grad).all(), parameter.name
         square += float((parameter.grad.astype(np.float64) ** 2).sum())
     assert square > 0
-    for parameter in model.parameters(trainable=True):
+    for parameter in model.parameters(requires_grad=True):
         parameter.value[...] -= np.float32(1e-3 * loss / square) * parameter.grad
     model.set_rng_state(state)
     after, _ = fn.backends.current().softmax_cross_entropy(model.forward(x, training=True)[0], labels)
@@ -95,7 +95,7 @@ def test_imagenet_forms_run(name):
 
 def test_names_of_published_weights(no_draws):
     def names(name, *chosen):
-        state = set(models.create(name).named_parameters())
+        state = set(models.create(name).state_dict())
         return [wanted for wanted in chosen if wanted not in state]
 
     assert not names("alexnet", "features.0.weight", "features.10.bias", "classifier.1.weight", "classifier.6.bias")
@@ -113,8 +113,8 @@ def test_names_of_published_weights(no_draws):
         *("inception4e.branch4.1.bn.running_mean", "inception5b.branch3.0.conv.weight", "fc.weight"),
     )
     assert not names("resnet20", "layer2.0.conv1.weight", "layer3.2.bn2.running_var", "linear.bias")
-    assert not [name for name in models.resnet20().named_parameters() if "shortcut" in name]
-    assert "layer2.0.shortcut.1.weight" in models.resnet20(option="B").named_parameters()
+    assert not [name for name in models.resnet20().state_dict() if "shortcut" in name]
+    assert "layer2.0.shortcut.1.weight" in models.resnet20(option="B").state_dict()
 
 
 def test_lenet5_classic_and_32x32():

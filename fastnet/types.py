@@ -1,0 +1,52 @@
+"""The types that signatures share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "Backward",
+    "DType",
+    "DTypeLike",
+    "Generator",
+    "Initializer",
+    "Loss",
+    "Padding",
+    "Pair",
+    "Seed",
+    "Shape",
+]
+
+Array = NDArray[Any]
+"""An array of the current backend; its dtype and number of axes are checked when the program runs."""
+
+DType = np.dtype[Any]
+
+Generator = np.random.Generator
+
+Shape = tuple[int, ...]
+
+Pair = int | tuple[int, int]
+"""One number for both axes, or (vertical, horizontal)."""
+
+Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
+"""A Pair, (top, bottom, left, right), "same" or "valid"."""
+
+Seed = int | np.random.SeedSequence | Generator
+
+Initializer = Callable[[Generator, Shape], Array]
+
+Loss = Callable[[Array, Array], tuple[float, Array]]
+"""A function of (scores, labels) that returns the mean loss and its gradient with respect to the scores."""
+
+
+class Backward(Protocol):
+    """What ``forward`` returns beside y: accumulates into the parameters' gradients and returns dx."""
+
+    def __call__(self, dy: Array, input_gradient: bool = True) -> Array | None: ...
