@@ -42,8 +42,8 @@ def recipe_for(image_shape: tuple[int, int, int]) -> Recipe:
 # name: class in fastnet.optim, learning rate, settings
 OPTIMIZERS = {
     "sgd": ("SGD", 0.05, {"momentum": 0.9, "nesterov": True}),
-    "adagrad": ("AdaGrad", 0.01, {}),
-    "rmsprop": ("RMSProp", 1e-3, {}),
+    "adagrad": ("Adagrad", 0.01, {}),
+    "rmsprop": ("RMSprop", 1e-3, {}),
     "adam": ("Adam", 1e-3, {}),
     "adamw": ("AdamW", 1e-3, {}),
 }

@@ -1,6 +1,7 @@
 """Optimisers and learning-rate schedules."""
 
-from fastnet.optim.first_order import SGD, AdaGrad, Adam, AdamW, Optimizer, RMSProp
+from fastnet.optim.first_order import SGD, Adagrad, Adam, AdamW, RMSprop
+from fastnet.optim.optimizer import Optimizer
 from fastnet.optim.schedules import (
     ConstantLR,
     CosineDecay,
@@ -15,8 +16,8 @@ from fastnet.optim.schedules import (
 __all__ = [
     "Optimizer",
     "SGD",
-    "AdaGrad",
-    "RMSProp",
+    "Adagrad",
+    "RMSprop",
     "Adam",
     "AdamW",
     "Schedule",

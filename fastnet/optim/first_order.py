@@ -1,125 +1,18 @@
-"""First-order optimisers: SGD with momentum and Nesterov's, AdaGrad, RMSProp, Adam, AdamW."""
+"""First-order optimisers: SGD with momentum and Nesterov's variant, Adagrad, RMSprop, Adam, AdamW.
+
+Names, defaults and the order of arguments are PyTorch's.  Parameters are given to ``step``, not to the constructor.
+"""
 
 from __future__ import annotations
 
-import math
-import numbers
-from collections import Counter
-from collections.abc import Iterable
+from typing import Any
 
-from fastnet.backends import current
+from fastnet.backends import Ops
+from fastnet.layers import Parameter
+from fastnet.optim.optimizer import Optimizer, check
+from fastnet.types import Array
 
-__all__ = ["Optimizer", "SGD", "AdaGrad", "RMSProp", "Adam", "AdamW"]
-
-
-def _check(optimizer: str, name: str, value: float, below: float = math.inf, positive: bool = False) -> float:
-    """`value` as a float, or a ValueError unless 0 <= value < below (0 < value when `positive`)."""
-    if not isinstance(value, numbers.Real):
-        raise TypeError(f"{optimizer}: {name} must be a number, got {value!r}")
-    low_ok = value > 0 if positive else value >= 0
-    if not (low_ok and value < below):
-        low = "> 0" if positive else ">= 0"
-        high = "finite" if below == math.inf else f"< {below:g}"
-        raise ValueError(f"{optimizer}: {name} must be {low} and {high}, got {value!r}")
-    return float(value)
-
-
-class Optimizer:
-    """The base: which parameters are updated, with what rate and decay, and where their state lies.
-
-    A subclass names its arrays of state in `slots` and fulfils ``_update(ops, p, state, lr, weight_decay)``.
-
-    Attributes
-    ----------
-    lr : float
-        The base learning rate; a schedule's factor multiplies it.
-    weight_decay : float
-        Applied only to parameters with ``decay=True``.
-    state : dict
-        ``{key: {slot: array, "t": number of updates}}``; the key is the parameter's name where the names given to
-        `step` are all different, else its position.
-    """
-
-    slots: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ("lr", "weight_decay")
-
-    def __init__(self, lr: float, weight_decay: float = 0.0):
-        self.lr = _check(type(self).__name__, "lr", lr)
-        self.weight_decay = _check(type(self).__name__, "weight_decay", weight_decay)
-        self.state: dict[str, dict] = {}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.settings)})"
-
-    def step(self, parameters: Iterable, scale: float = 1.0) -> None:
-        """Update, in place, every trainable parameter that has a gradient.
-
-        Parameters
-        ----------
-        parameters : iterable of Parameter
-            The same list at every step: ``model.parameters()``.
-        scale : float
-            A schedule's factor: the rate of this step is ``lr * scale``.
-
-        Raises
-        ------
-        ValueError
-            State (of another model, perhaps) whose shape or dtype is not the parameter's.
-        """
-        parameters = list(parameters)
-        names = Counter(p.name for p in parameters)
-        named = all(names) and len(names) == len(parameters)
-        ops, lr = current(), self.lr * scale
-        for position, p in enumerate(parameters):
-            if p.trainable and p.grad is not None:
-                state = self._state_of(ops, p.name if named else str(position), p)
-                state["t"] += 1
-                self._update(ops, p, state, lr, self.weight_decay if p.decay else 0.0)
-
-    def _state_of(self, ops, key, p) -> dict:
-        if key not in self.state:
-            self.state[key] = {"t": 0, **{slot: ops.xp.zeros_like(p.value) for slot in self.slots}}
-        state = self.state[key]
-        for slot in self.slots:
-            array = state[slot]
-            if array.shape != p.value.shape or array.dtype != p.value.dtype:
-                raise ValueError(
-                    f"{type(self).__name__}: state {slot!r} of parameter {key!r} is {array.dtype} {array.shape}, the "
-                    f"parameter is {p.value.dtype} {p.value.shape}; use a new optimiser for another model"
-                )
-        return state
-
-    def _update(self, ops, p, state, lr, weight_decay) -> None:
-        raise NotImplementedError
-
-    def state_dict(self) -> dict:
-        """The state as one flat dict: ``"<key>/<slot>"`` to an array (a copy), ``"<key>/t"`` to an int."""
-        return {
-            f"{key}/{slot}": value if slot == "t" else value.copy()
-            for key, state in self.state.items()
-            for slot, value in state.items()
-        }
-
-    def load_state_dict(self, state_dict: dict) -> None:
-        """Replace the state by what `state_dict` returned.
-
-        Raises
-        ------
-        ValueError
-            A dict of another kind of optimiser.
-        """
-        ops, loaded = current(), {}
-        for name, value in state_dict.items():
-            key, _, slot = name.rpartition("/")
-            loaded.setdefault(key, {})[slot] = int(value) if slot == "t" else ops.xp.array(value)
-        expected = {"t", *self.slots}
-        for key, state in loaded.items():
-            if set(state) != expected:
-                raise ValueError(
-                    f"{type(self).__name__}: state of {key!r} has {sorted(state)}, expected {sorted(expected)}; "
-                    "was it saved by another optimiser?"
-                )
-        self.state = loaded
+__all__ = ["SGD", "Adagrad", "RMSprop", "Adam", "AdamW"]
 
 
 class SGD(Optimizer):
@@ -127,27 +20,34 @@ class SGD(Optimizer):
 
     ``v = momentum*v + (1 - dampening)*g; w -= lr*v``; with `nesterov` ``w -= lr*(g + momentum*v)``; without momentum
     ``w -= lr*g``.  v starts at 0 (PyTorch starts it at g, which differs only with dampening).  The other form,
-    ``v = mu*v - lr*g; w += v``, takes the same steps while lr stands still.  Sutskever et al., "On the importance of
+    ``v = mu*v - lr*g; w += v``, takes the same steps while lr is constant.  Sutskever et al., "On the importance of
     initialization and momentum in deep learning", 2013.
 
     Parameters
     ----------
     lr : float
     momentum, dampening : float in [0, 1)
-        `dampening` = momentum gives the running mean ``v = b*v + (1 - b)*g``.
+        `dampening` = momentum makes v an exponential moving average, ``v = b*v + (1 - b)*g``.
+    weight_decay : float
+        ``g += weight_decay*w`` for parameters with ``decay=True``.
     nesterov : bool
         Needs momentum > 0 and dampening = 0.
-    weight_decay : float
-        ``g += weight_decay*w`` where the parameter has ``decay=True``.
     """
 
     slots = ("velocity",)
-    settings = ("lr", "momentum", "dampening", "nesterov", "weight_decay")
+    settings = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
 
-    def __init__(self, lr, momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0):
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ):
         super().__init__(lr, weight_decay)
-        self.momentum = _check("SGD", "momentum", momentum, below=1)
-        self.dampening = _check("SGD", "dampening", dampening, below=1)
+        self.momentum = check("SGD", "momentum", momentum, below=1)
+        self.dampening = check("SGD", "dampening", dampening, below=1)
         self.nesterov = bool(nesterov)
         if nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError(
@@ -157,7 +57,7 @@ class SGD(Optimizer):
         if self.momentum == 0:
             self.slots = ()
 
-    def _update(self, ops, p, state, lr, weight_decay):
+    def _update(self, ops: Ops, p: Parameter, state: dict[str, Any], lr: float, weight_decay: float) -> None:
         ops.sgd_step(
             p.value,
             p.grad,
@@ -170,62 +70,107 @@ class SGD(Optimizer):
         )
 
 
-class AdaGrad(Optimizer):
-    """``h += g*g; w -= lr * g / (sqrt(h) + eps)`` (Duchi, Hazan & Singer 2011)."""
+class Adagrad(Optimizer):
+    """``h += g*g; w -= lr / (1 + (t - 1)*lr_decay) * g / (sqrt(h) + eps)``, t from 1 (Duchi, Hazan & Singer 2011).
+
+    Parameters
+    ----------
+    lr, lr_decay : float
+    weight_decay : float
+        ``g += weight_decay*w`` for parameters with ``decay=True``.
+    initial_accumulator_value : float
+        h before the first step.
+    eps : float
+    """
 
     slots = ("squares",)
-    settings = ("lr", "eps", "weight_decay")
+    settings = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
-    def __init__(self, lr=1e-2, eps=1e-7, weight_decay=0.0):
+    def __init__(
+        self,
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ):
         super().__init__(lr, weight_decay)
-        self.eps = _check("AdaGrad", "eps", eps, positive=True)
+        self.lr_decay = check("Adagrad", "lr_decay", lr_decay)
+        self.initial_accumulator_value = check("Adagrad", "initial_accumulator_value", initial_accumulator_value)
+        self.eps = check("Adagrad", "eps", eps, positive=True)
 
-    def _update(self, ops, p, state, lr, weight_decay):
+    def _initial(self, ops: Ops, p: Parameter) -> Array:
+        filled: Array = ops.xp.full_like(p.value, self.initial_accumulator_value)
+        return filled
+
+    def _update(self, ops: Ops, p: Parameter, state: dict[str, Any], lr: float, weight_decay: float) -> None:
+        lr /= 1 + (state["t"] - 1) * self.lr_decay
         ops.adagrad_step(p.value, p.grad, state["squares"], lr, eps=self.eps, weight_decay=weight_decay)
 
 
-class RMSProp(Optimizer):
-    """``h = decay_rate*h + (1 - decay_rate)*g*g; w -= lr * g / (sqrt(h) + eps)`` (Tieleman & Hinton 2012)."""
+class RMSprop(Optimizer):
+    """``h = alpha*h + (1 - alpha)*g*g; w -= lr * g / (sqrt(h) + eps)`` (Tieleman & Hinton 2012).
+
+    Parameters
+    ----------
+    lr : float
+    alpha : float in [0, 1)
+        The weight of the old h.
+    eps : float
+    weight_decay : float
+        ``g += weight_decay*w`` for parameters with ``decay=True``.
+    """
 
     slots = ("squares",)
-    settings = ("lr", "decay_rate", "eps", "weight_decay")
+    settings = ("lr", "alpha", "eps", "weight_decay")
 
-    def __init__(self, lr=1e-3, decay_rate=0.99, eps=1e-8, weight_decay=0.0):
+    def __init__(self, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0):
         super().__init__(lr, weight_decay)
-        self.decay_rate = _check("RMSProp", "decay_rate", decay_rate, below=1)
-        self.eps = _check("RMSProp", "eps", eps, positive=True)
+        self.alpha = check("RMSprop", "alpha", alpha, below=1)
+        self.eps = check("RMSprop", "eps", eps, positive=True)
 
-    def _update(self, ops, p, state, lr, weight_decay):
+    def _update(self, ops: Ops, p: Parameter, state: dict[str, Any], lr: float, weight_decay: float) -> None:
         ops.rmsprop_step(
-            p.value,
-            p.grad,
-            state["squares"],
-            lr,
-            decay_rate=self.decay_rate,
-            eps=self.eps,
-            weight_decay=weight_decay,
+            p.value, p.grad, state["squares"], lr, decay_rate=self.alpha, eps=self.eps, weight_decay=weight_decay
         )
 
 
 class Adam(Optimizer):
-    """Adam with bias correction, t from 1 for each parameter (Kingma & Ba, "Adam", 2015).
+    """Adam with bias correction, t from 1 for each parameter (Kingma & Ba 2015, arXiv:1412.6980).
 
     ``m = beta1*m + (1 - beta1)*g; v = beta2*v + (1 - beta2)*g*g;``
-    ``w -= lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)``; weight decay joins the gradient.
+    ``w -= lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)``
+
+    Parameters
+    ----------
+    lr : float
+    betas : pair of float in [0, 1)
+        (beta1, beta2).
+    eps : float
+    weight_decay : float
+        ``g += weight_decay*w`` for parameters with ``decay=True``.
     """
 
     slots = ("m", "v")
-    settings = ("lr", "beta1", "beta2", "eps", "weight_decay")
+    settings = ("lr", "betas", "eps", "weight_decay")
     decoupled = False
 
-    def __init__(self, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ):
         super().__init__(lr, weight_decay)
         name = type(self).__name__
-        self.beta1 = _check(name, "beta1", beta1, below=1)
-        self.beta2 = _check(name, "beta2", beta2, below=1)
-        self.eps = _check(name, "eps", eps, positive=True)
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise TypeError(f"{name}: betas must be a pair such as (0.9, 0.999), got {betas!r}")
+        self.betas = check(name, "betas[0]", betas[0], below=1), check(name, "betas[1]", betas[1], below=1)
+        self.eps = check(name, "eps", eps, positive=True)
 
-    def _update(self, ops, p, state, lr, weight_decay):
+    def _update(self, ops: Ops, p: Parameter, state: dict[str, Any], lr: float, weight_decay: float) -> None:
+        beta1, beta2 = self.betas
         ops.adam_step(
             p.value,
             p.grad,
@@ -233,8 +178,8 @@ class Adam(Optimizer):
             state["v"],
             state["t"],
             lr,
-            beta1=self.beta1,
-            beta2=self.beta2,
+            beta1=beta1,
+            beta2=beta2,
             eps=self.eps,
             weight_decay=weight_decay,
             decoupled=self.decoupled,
@@ -246,5 +191,11 @@ class AdamW(Adam):
 
     decoupled = True
 
-    def __init__(self, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2):
-        super().__init__(lr, beta1, beta2, eps, weight_decay)
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ):
+        super().__init__(lr, betas, eps, weight_decay)

@@ -4,13 +4,13 @@ import numpy as np
 import oracle_optim
 import pytest
 
-from fastnet.optim import SGD, AdaGrad, Adam, AdamW, RMSProp
+from fastnet.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
 
 class P:
-    def __init__(self, value, grad=None, name="", trainable=True, decay=True):
+    def __init__(self, value, grad=None, name="", requires_grad=True, decay=True):
         self.value, self.grad, self.name = value, grad, name
-        self.trainable, self.decay = trainable, decay
+        self.requires_grad, self.decay = requires_grad, decay
 
 
 MOMENTUM = {"momentum": 0.9}
@@ -20,13 +20,13 @@ CASES = {  # the optimiser, what the oracle calls it, the settings that it must 
     "momentum": (lambda: SGD(0.1, 0.9, weight_decay=0.2), "sgd", {**MOMENTUM, "weight_decay": 0.2}),
     "dampening": (lambda: SGD(0.1, 0.9, 0.9), "sgd", {**MOMENTUM, "dampening": 0.9}),
     "nesterov": (lambda: SGD(0.1, 0.9, nesterov=True), "sgd", {**MOMENTUM, "nesterov": True}),
-    "adagrad": (lambda: AdaGrad(0.1, weight_decay=0.2), "adagrad", {"weight_decay": 0.2}),
-    "adagrad eps": (lambda: AdaGrad(0.1, eps=0.5), "adagrad", {"eps": 0.5}),
-    "rmsprop": (lambda: RMSProp(0.1, 0.9, weight_decay=0.2), "rmsprop", {"decay_rate": 0.9, "weight_decay": 0.2}),
-    "rmsprop eps": (lambda: RMSProp(0.1, 0.9, eps=0.5), "rmsprop", {"decay_rate": 0.9, "eps": 0.5}),
+    "adagrad": (lambda: Adagrad(0.1, weight_decay=0.2), "adagrad", {"weight_decay": 0.2, "eps": 1e-10}),
+    "adagrad eps": (lambda: Adagrad(0.1, eps=0.5), "adagrad", {"eps": 0.5}),
+    "rmsprop": (lambda: RMSprop(0.1, 0.9, weight_decay=0.2), "rmsprop", {"decay_rate": 0.9, "weight_decay": 0.2}),
+    "rmsprop eps": (lambda: RMSprop(0.1, 0.9, eps=0.5), "rmsprop", {"decay_rate": 0.9, "eps": 0.5}),
     "adam": (lambda: Adam(0.1, weight_decay=0.2), "adam", {"weight_decay": 0.2}),
     "adam eps": (lambda: Adam(0.1, eps=0.5), "adam", {"eps": 0.5}),
-    "betas": (lambda: Adam(0.1, beta1=0.5, beta2=0.9), "adam", {"beta1": 0.5, "beta2": 0.9}),
+    "betas": (lambda: Adam(0.1, betas=(0.5, 0.9)), "adam", {"beta1": 0.5, "beta2": 0.9}),
     "adamw": (lambda: AdamW(0.1, weight_decay=0.2), "adam", {"weight_decay": 0.2, "decoupled": True}),
 }
 
@@ -61,7 +61,7 @@ def test_scale_multiplies_the_rate():
 @pytest.mark.parametrize("make", [lambda: SGD(0.1, 0.9, weight_decay=0.5), lambda: AdamW(0.1, weight_decay=0.5)])
 def test_frozen_and_idle_parameters_stay_and_decay_is_selective(make):
     ones = np.ones(3)
-    frozen, idle = P(ones.copy(), ones.copy(), trainable=False), P(ones.copy())
+    frozen, idle = P(ones.copy(), ones.copy(), requires_grad=False), P(ones.copy())
     bias, weight = P(ones.copy(), 0 * ones, decay=False), P(ones.copy(), 0 * ones)
     make().step([frozen, idle, bias, weight])
     for p in (frozen, idle, bias):
@@ -94,11 +94,11 @@ def test_state_continues_bit_identically(case, names):
 
 
 def test_adam_counts_steps_of_each_parameter():
-    late = P(np.zeros(1), np.ones(1), trainable=False)
+    late = P(np.zeros(1), np.ones(1), requires_grad=False)
     optimizer = Adam(0.1)
     for _ in range(5):
         optimizer.step([late])
-    late.trainable = True
+    late.requires_grad = True
     optimizer.step([late])
     np.testing.assert_allclose(late.value, -0.1, rtol=1e-7)  # Adam's first step is the rate
 
@@ -120,10 +120,12 @@ def test_state_errors():
         (lambda: SGD(0.1, momentum=1.5), "momentum must be >= 0 and < 1, got 1.5"),
         (lambda: SGD(0.1, nesterov=True), "momentum > 0"),
         (lambda: SGD(0.1, 0.9, 0.1, nesterov=True), "dampening = 0"),
-        (lambda: Adam(beta1=1.0), "beta1"),
-        (lambda: AdamW(beta2=-0.1), "AdamW: beta2"),
-        (lambda: RMSProp(decay_rate=1), "decay_rate"),
-        (lambda: AdaGrad(eps=0), "eps must be > 0"),
+        (lambda: Adam(betas=(1.0, 0.9)), r"Adam: betas\[0\] must be >= 0 and < 1, got 1.0"),
+        (lambda: AdamW(betas=(0.9, -0.1)), r"AdamW: betas\[1\]"),
+        (lambda: RMSprop(alpha=1), "alpha"),
+        (lambda: Adagrad(eps=0), "eps must be > 0"),
+        (lambda: Adagrad(lr_decay=-1), "lr_decay"),
+        (lambda: Adagrad(initial_accumulator_value=-1), "initial_accumulator_value"),
         (lambda: SGD(0.1, weight_decay=-1), "weight_decay"),
     ],
 )
@@ -132,5 +134,20 @@ def test_argument_errors(make, message):
         make()
 
 
+@pytest.mark.parametrize("kind", [SGD, Adagrad, RMSprop, Adam, AdamW])
+def test_calls_as_in_torch_are_answered_with_the_right_one(kind):
+    parameters = [P(np.ones(3))]
+    for wrong in (lambda: kind(parameters, lr=0.1), lambda: kind(parameters), lambda: kind(params=parameters)):
+        with pytest.raises(TypeError, match=rf"{kind.__name__}\(lr=0.01\).step\(model.parameters\(\)\)"):
+            wrong()
+
+
+@pytest.mark.parametrize("betas", [0.9, (0.9,), (0.9, 0.99, 0.999)])
+def test_betas_are_a_pair(betas):
+    with pytest.raises(TypeError, match="betas must be a pair"):
+        Adam(1e-3, betas)
+
+
 def test_repr_names_the_settings():
-    assert repr(SGD(0.1, 0.9)) == "SGD(lr=0.1, momentum=0.9, dampening=0.0, nesterov=False, weight_decay=0.0)"
+    assert repr(SGD(0.1, 0.9)) == "SGD(lr=0.1, momentum=0.9, dampening=0.0, weight_decay=0.0, nesterov=False)"
+    assert repr(Adam()) == "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)"

@@ -221,16 +221,20 @@ OPTIMIZERS = {
         lambda p: t.SGD(p, 0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
     ),
     "adagrad": (
-        lambda: o.AdaGrad(0.1, eps=1e-6, weight_decay=0.1),
+        lambda: o.Adagrad(0.1, eps=1e-6, weight_decay=0.1),
         lambda p: t.Adagrad(p, 0.1, eps=1e-6, weight_decay=0.1),
     ),
+    "adagrad, positions": (
+        lambda: o.Adagrad(0.1, 0.2, 0.1, 0.3, 1e-6),
+        lambda p: t.Adagrad(p, 0.1, 0.2, 0.1, 0.3, 1e-6),
+    ),
     "rmsprop": (
-        lambda: o.RMSProp(0.1, decay_rate=0.9, eps=1e-6, weight_decay=0.1),
+        lambda: o.RMSprop(0.1, alpha=0.9, eps=1e-6, weight_decay=0.1),
         lambda p: t.RMSprop(p, 0.1, alpha=0.9, eps=1e-6, weight_decay=0.1),
     ),
     "adam": (lambda: o.Adam(0.1), lambda p: t.Adam(p, 0.1)),
     "adam decay": (
-        lambda: o.Adam(0.1, 0.8, 0.99, 1e-6, weight_decay=0.1),
+        lambda: o.Adam(0.1, (0.8, 0.99), 1e-6, weight_decay=0.1),
         lambda p: t.Adam(p, 0.1, (0.8, 0.99), 1e-6, weight_decay=0.1),
     ),
     "adamw": (lambda: o.AdamW(0.1, weight_decay=0.2), lambda p: t.AdamW(p, 0.1, weight_decay=0.2)),

@@ -13,7 +13,7 @@ import pytest
 
 import fastnet as fn
 from fastnet import storage
-from fastnet.optim import SGD, Adam, CosineDecay, RMSProp
+from fastnet.optim import SGD, Adam, CosineDecay, RMSprop
 from fastnet.regularizers import L2
 from fastnet.training import BestSnapshot, Callback, CheckpointError, EarlyStopping, load_checkpoint
 
@@ -21,7 +21,7 @@ OPTIMIZERS = {
     "nesterov": lambda: SGD(0.05, 0.9, nesterov=True, weight_decay=1e-3),
     "sgd": lambda: SGD(0.05),
     "adam": lambda: Adam(1e-2),
-    "rmsprop": lambda: RMSProp(1e-3),
+    "rmsprop": lambda: RMSprop(1e-3),
 }
 
 
