@@ -10,10 +10,14 @@ from fastnet.layers import Conv2d, Linear
 @pytest.mark.parametrize(
     ("name", "std"),
     [
-        ("kaiming", (2 / (40 * 9)) ** 0.5),
-        ("xavier", (1 / (40 * 9)) ** 0.5),
-        ("glorot", (2 / (40 * 9 + 60 * 9)) ** 0.5),
+        ("kaiming_normal", (2 / (40 * 9)) ** 0.5),
+        ("kaiming_uniform", (2 / (40 * 9)) ** 0.5),
+        ("xavier_normal", (2 / (40 * 9 + 60 * 9)) ** 0.5),
+        ("xavier_uniform", (2 / (40 * 9 + 60 * 9)) ** 0.5),
+        ("lecun_normal", (1 / (40 * 9)) ** 0.5),
+        ("lecun_uniform", (1 / (40 * 9)) ** 0.5),
         ("normal", 0.01),
+        ("uniform", 0.01 / 3**0.5),
     ],
 )
 def test_standard_deviations(name, std):
@@ -24,6 +28,32 @@ def test_standard_deviations(name, std):
     assert abs(values.std() / std - 1) < 5 / (2 * count) ** 0.5
     assert abs(values.mean()) < 5 * std / count**0.5
     np.testing.assert_array_equal(values, initializers.resolve(name)(np.random.default_rng(0), shape))
+
+
+@pytest.mark.parametrize("name", ["kaiming_uniform", "xavier_uniform", "lecun_uniform", "uniform"])
+def test_uniform_distributions_fill_their_interval(name):
+    values = initializers.resolve(name)(np.random.default_rng(0), (60, 40, 3, 3))
+    limit = 3**0.5 * values.std(dtype=np.float64)
+    assert 0.99 * limit < values.max() < 1.01 * limit and -1.01 * limit < values.min() < -0.99 * limit
+    counts, _ = np.histogram(values, 10)
+    assert abs(counts / counts.mean() - 1).max() < 0.1
+
+
+def test_the_default_draws_the_published_models():
+    """The first weights of seed 0: models that were published by their seed stay what they are."""
+    layer = Linear(2)
+    layer.build((3,))
+    expected = np.random.default_rng(0).standard_normal((2, 3), dtype=np.float32) * np.float32((2 / 3) ** 0.5)
+    np.testing.assert_array_equal(layer.weight.value, expected)
+
+
+@pytest.mark.parametrize(("mode", "fan"), [("fan_in", 360), ("fan_out", 540), ("fan_avg", 450)])
+def test_variance_scaling(mode, fan):
+    draw = functools.partial(initializers.variance_scaling, scale=3.0, mode=mode)
+    values = draw(np.random.default_rng(0), (60, 40, 3, 3))
+    np.testing.assert_array_equal(
+        values, initializers.normal(np.random.default_rng(0), (60, 40, 3, 3), (3 / fan) ** 0.5)
+    )
 
 
 def test_constants():
@@ -58,8 +88,15 @@ def test_generator(seed):
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="initializer must be one of .*'kaiming'.* got 'magic'"):
+    with pytest.raises(ValueError, match="initializer must be one of .*'kaiming_normal'.* got 'magic'"):
         initializers.resolve("magic")
+    with pytest.raises(ValueError, match="'xavier_normal', 'xavier_uniform'.*got 'xavier'"):
+        initializers.resolve("xavier")
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="mode must be one of .*got 'fan_up'"):
+        initializers.variance_scaling(rng, (2, 2), mode="fan_up")
+    with pytest.raises(ValueError, match="distribution must be .*got 'cauchy'"):
+        initializers.variance_scaling(rng, (2, 2), distribution="cauchy")
     with pytest.raises(TypeError, match="a name or a function"):
         initializers.resolve(3)
     with pytest.raises(TypeError, match="not be reproducible"):

@@ -30,7 +30,7 @@ class Conv2d(Layer):
     """
 
     def __init__(
-        self, filters, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, initializer="kaiming"
+        self, filters, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, initializer="kaiming_normal"
     ):
         self.filters = count(filters, "Conv2d: filters")
         self.kernel_size = pair(kernel_size, "Conv2d: kernel_size")

@@ -21,7 +21,7 @@ class Linear(Layer):
         Of the weight (out, in); the bias starts at 0.
     """
 
-    def __init__(self, features, *, bias=True, initializer="kaiming"):
+    def __init__(self, features, *, bias=True, initializer="kaiming_normal"):
         self.features = count(features, "Linear: features")
         self.use_bias, self.initializer = bool(bias), initializer
         self.weight = self.bias = None

@@ -15,7 +15,7 @@ def three_layer_convnet(
     filters=32,
     kernel_size=7,
     hidden=100,
-    initializer="kaiming",
+    initializer="kaiming_normal",
     seed=0,
     dtype="float32",
 ):

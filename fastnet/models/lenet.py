@@ -16,7 +16,7 @@ def lenet5(num_classes=10, input_shape=(1, 28, 28), classic=False, seed=0, dtype
     default; `classic` takes tanh and average pooling (without the original's trained scales and sparse connections).
     """
     activation, pool = (Tanh, AvgPool2d) if classic else (ReLU, MaxPool2d)
-    start = "xavier" if classic else "kaiming"
+    start = "lecun_normal" if classic else "kaiming_normal"
     model = Sequential(
         conv1=Conv2d(6, 5, padding=2 if input_shape[-1] < 32 else 0, initializer=start),
         act1=activation(),
