@@ -25,7 +25,7 @@ def lenet5(filters) -> fn.Sequential:
 def resnet20(width) -> fn.Sequential:
     def block(filters, stride):
         body = {
-            "conv1": fn.Conv2d(filters, 3, stride, padding=1, bias=False),
+            "conv1": fn.Conv2d(filters, 3, stride=stride, padding=1, bias=False),
             "bn1": fn.BatchNorm2d(),
             "relu1": fn.ReLU(),
             "conv2": fn.Conv2d(filters, 3, padding=1, bias=False),

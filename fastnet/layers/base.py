@@ -68,6 +68,9 @@ class Layer(State, Prediction):
         layer.own = {}
         return layer
 
+    def __init__(self) -> None:
+        pass
+
     # ---------------------------------------------------------------- what a subclass writes
 
     def setup(self, shape: Shape, rng, dtype) -> Shape:

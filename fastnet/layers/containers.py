@@ -192,7 +192,7 @@ class Residual(_Container):
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"Residual: the body gives {shapes[0]} and the shortcut {shapes[1]} from {shape}; they must be "
-                "equal to be added (a 1x1 Conv2d with the body's filters and stride makes a fitting shortcut)"
+                "equal to be added (a 1x1 Conv2d with the body's out_channels and stride is a shortcut that fits)"
             )
         return shapes[0]
 

@@ -2,55 +2,114 @@
 
 from __future__ import annotations
 
+from typing import Literal, overload
+
 from fastnet import initializers
 from fastnet.geometry import Conv2dGeometry, pair
-from fastnet.layers.base import Layer, count
+from fastnet.layers.base import Layer, Parameter, count
 from fastnet.layers.parameter import weighted
 from fastnet.layers.shape import image_shape
+from fastnet.layers.sizes import check_declared, optional_input_size
+from fastnet.types import DType, Generator, Initializer, Padding, Pair, Shape
 
 __all__ = ["Conv2d"]
 
+_ORDER = (
+    "Conv2d(in_channels, out_channels, kernel_size, stride, ...) declares them, "
+    "Conv2d(out_channels, kernel_size, stride=...) infers them"
+)
+
 
 class Conv2d(Layer):
-    """A 2-d convolution, (N, C, H, W) to (N, K, P, Q); C is inferred.
+    """A 2-d convolution, (N, C, H, W) to (N, K, P, Q).
+
+    ``Conv2d(out_channels, kernel_size, stride=..., padding=...)`` infers the number of input channels when it is built;
+    ``Conv2d(in_channels, out_channels, kernel_size, stride, padding, ...)``, PyTorch's order, declares it.
 
     Parameters
     ----------
-    filters : int
-        K, the number of output channels.
+    in_channels : int, optional
+        C; checked when the layer is built.
+    out_channels : int
+        K.
     kernel_size : int or pair
         (R, S), vertical and horizontal.
     stride, dilation : int or pair
     padding : int, pair, (top, bottom, left, right), "same" (at any stride) or "valid"
     groups : int or "depthwise"
-        Channels and filters are split into so many groups; "depthwise" is as many as there are channels.
+        The number of groups into which input and output channels are split; "depthwise" is one for each input channel.
     bias : bool
     initializer : str or function of (rng, shape)
-        Of the weight (K, C // groups, R, S); the bias starts at 0.
+        Of the weight (K, C // groups, R, S); the bias starts at 0.  See `fastnet.initializers`.
     """
 
+    @overload
     def __init__(
-        self, filters, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, initializer="kaiming_normal"
-    ):
-        self.filters = count(filters, "Conv2d: filters")
+        self,
+        in_channels: int | None,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        groups: int | Literal["depthwise"] = 1,
+        bias: bool = True,
+        *,
+        initializer: str | Initializer = "kaiming_normal",
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Pair,
+        *,
+        stride: Pair = 1,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        groups: int | Literal["depthwise"] = 1,
+        bias: bool = True,
+        initializer: str | Initializer = "kaiming_normal",
+    ) -> None: ...
+
+    @optional_input_size(3)
+    def __init__(
+        self,
+        in_channels: int | None,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        groups: int | Literal["depthwise"] = 1,
+        bias: bool = True,
+        *,
+        initializer: str | Initializer = "kaiming_normal",
+    ) -> None:
+        self.in_channels = None if in_channels is None else count(in_channels, "Conv2d: in_channels")
+        self.out_channels = count(out_channels, "Conv2d: out_channels")
         self.kernel_size = pair(kernel_size, "Conv2d: kernel_size")
         self.stride, self.dilation = pair(stride, "Conv2d: stride"), pair(dilation, "Conv2d: dilation")
-        self.padding = tuple(padding) if isinstance(padding, list) else padding
-        self.groups = groups if groups == "depthwise" else count(groups, "Conv2d: groups")
+        self.padding: Padding = tuple(padding) if isinstance(padding, list) else padding
+        self.groups: int | Literal["depthwise"] = (
+            "depthwise" if groups == "depthwise" else count(groups, "Conv2d: groups")
+        )
         self.use_bias, self.initializer = bool(bias), initializer
-        self.weight = self.bias = None
+        self.weight: Parameter | None = None
+        self.bias: Parameter | None = None
         initializers.resolve(initializer)
 
-    def setup(self, shape, rng, dtype):
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         C, H, W = image_shape("Conv2d", shape)
+        check_declared("Conv2d", "in_channels", self.in_channels, C, f" channels; {_ORDER}")
         groups = C if self.groups == "depthwise" else self.groups
-        w_shape = (self.filters, max(C // groups, 1), *self.kernel_size)
+        w_shape = (self.out_channels, max(C // groups, 1), *self.kernel_size)
         if self.weight is not None:
             w_shape = self.weight.shape  # the geometry says it if x has other channels
         geometry = self._geometry((1, C, H, W), w_shape)
         self.parameter("weight", w_shape, self.initializer, rng, dtype)
         if self.use_bias:
-            self.parameter("bias", (self.filters,), "zeros", rng, dtype, decay=False)
+            self.parameter("bias", (self.out_channels,), "zeros", rng, dtype, decay=False)
         self.macs = geometry.macs
         return geometry.y_shape[1:]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnet.layers.base import Layer
+from fastnet.types import DType, Generator, Shape
 
 __all__ = ["Dropout"]
 
@@ -10,25 +11,31 @@ __all__ = ["Dropout"]
 class Dropout(Layer):
     """Inverted dropout: in training, zero with probability `p` and divide the rest by 1 - p; else the identity.
 
-    Masks come from a Philox stream and do not depend on threads or backends: element i of a pass is number
-    ``offset + i`` of stream `seed`, and `offset` moves on with each training pass.
+    Masks come from a Philox stream and do not depend on threads or backends: element i of a pass uses number
+    ``offset + i`` of stream `seed`, and each training pass advances `offset`.
 
     Parameters
     ----------
     p : float
         The probability of zeroing, in [0, 1).
+    inplace : bool
+        Accepted so that PyTorch's calls work; it has no effect.
     seed : int, optional
-        Of the stream, in [0, 2**64); by default drawn from the model's seed when it is built.
+        Of the stream, in [0, 2**64); by default drawn from the model's seed when the layer is built.
     """
 
-    def __init__(self, p=0.5, seed=None):
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, seed: int | None = None) -> None:
         if not isinstance(p, (int, float)) or not 0 <= p < 1:
-            raise ValueError(f"Dropout: p, the probability of zeroing, must lie in [0, 1), got {p!r}")
+            raise ValueError(f"Dropout: p, the probability of zeroing, must be in [0, 1), got {p!r}")
+        if not isinstance(inplace, bool):
+            raise TypeError(
+                f"Dropout: inplace must be True or False, got {inplace!r}; the seed is Dropout({p}, seed=...)"
+            )
         if seed is not None and not 0 <= seed < 2**64:
-            raise ValueError(f"Dropout: seed must lie in [0, 2**64), got {seed!r}")
-        self.p, self.seed, self.offset = float(p), seed, 0
+            raise ValueError(f"Dropout: seed must be in [0, 2**64), got {seed!r}")
+        self.p, self.inplace, self.seed, self.offset = float(p), inplace, seed, 0
 
-    def setup(self, shape, rng, dtype):
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         if self.seed is None:
             self.seed = int(rng.integers(2**63))
         return shape
@@ -45,9 +52,9 @@ class Dropout(Layer):
         return y, backward
 
     def stream(self) -> dict[str, int]:
-        """Where the stream stands; see ``rng_state``."""
+        """The stream's position; see ``rng_state``."""
         return {"seed": self.seed, "offset": self.offset}
 
     def set_stream(self, seed: int, offset: int) -> None:
-        """Put the stream back to where :meth:`stream` was taken."""
+        """Restore the position that :meth:`stream` returned."""
         self.seed, self.offset = seed, offset

@@ -2,41 +2,77 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 from fastnet import initializers
-from fastnet.layers.base import Layer, count
+from fastnet.layers.base import Layer, Parameter, count
 from fastnet.layers.parameter import weighted
+from fastnet.layers.sizes import check_declared, optional_input_size
+from fastnet.types import DType, Generator, Initializer, Shape
 
 __all__ = ["Linear"]
 
 
 class Linear(Layer):
-    """``y = x @ weight.T + bias``, (N, in) to (N, out); the number of inputs is inferred.
+    """``y = x @ weight.T + bias``, (N, in) to (N, out).
+
+    ``Linear(out_features)`` infers the number of inputs when it is built; ``Linear(in_features, out_features)``
+    declares it.
 
     Parameters
     ----------
-    features : int
-        The number of outputs.
+    in_features : int, optional
+        Checked when the layer is built.
+    out_features : int
     bias : bool
     initializer : str or function of (rng, shape)
-        Of the weight (out, in); the bias starts at 0.
+        Of the weight (out, in); the bias starts at 0.  See `fastnet.initializers`.
     """
 
-    def __init__(self, features, *, bias=True, initializer="kaiming_normal"):
-        self.features = count(features, "Linear: features")
+    @overload
+    def __init__(
+        self,
+        in_features: int | None,
+        out_features: int,
+        bias: bool = True,
+        *,
+        initializer: str | Initializer = "kaiming_normal",
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self, out_features: int, *, bias: bool = True, initializer: str | Initializer = "kaiming_normal"
+    ) -> None: ...
+
+    @optional_input_size(2)
+    def __init__(
+        self,
+        in_features: int | None,
+        out_features: int,
+        bias: bool = True,
+        *,
+        initializer: str | Initializer = "kaiming_normal",
+    ) -> None:
+        self.in_features = None if in_features is None else count(in_features, "Linear: in_features")
+        self.out_features = count(out_features, "Linear: out_features")
         self.use_bias, self.initializer = bool(bias), initializer
-        self.weight = self.bias = None
+        self.weight: Parameter | None = None
+        self.bias: Parameter | None = None
         initializers.resolve(initializer)
 
-    def setup(self, shape, rng, dtype):
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         if len(shape) != 1:
             raise ValueError(
                 f"Linear: expects vectors, (N, in), got examples of shape {shape}; put Flatten() before it"
             )
-        self.parameter("weight", (self.features, shape[0]), self.initializer, rng, dtype)
+        check_declared(
+            "Linear", "in_features", self.in_features, shape[0], " features; Linear(out_features) infers them"
+        )
+        self.parameter("weight", (self.out_features, shape[0]), self.initializer, rng, dtype)
         if self.use_bias:
-            self.parameter("bias", (self.features,), "zeros", rng, dtype, decay=False)
-        self.macs = self.features * shape[0]
-        return (self.features,)
+            self.parameter("bias", (self.out_features,), "zeros", rng, dtype, decay=False)
+        self.macs = self.out_features * shape[0]
+        return (self.out_features,)
 
     def run(self, x, training, ops, relu=False):
         weight, bias = self.weight, self.bias

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from fastnet.layers.base import Layer
+from fastnet.layers.base import Layer, Parameter, count
 from fastnet.layers.parameter import weighted
+from fastnet.layers.sizes import check_declared
+from fastnet.types import DType, Generator, Shape
 
 __all__ = ["BatchNorm1d", "BatchNorm2d"]
 
@@ -13,40 +15,53 @@ class _BatchNorm(Layer):
 
     Parameters
     ----------
+    num_features : int, optional
+        The number of channels: inferred, or checked, when the layer is built.
     eps : float
         Added to the variance.
     momentum : float
-        Weight of the *new* value in the running statistics (0.1); courses and Keras give the weight of the old (0.9).
-        The running variance is the unbiased one.
+        Weight of the *new* value in the running statistics (0.1); Keras and many courses give the weight of the old
+        one (0.9).  The running variance is the unbiased one.
     affine : bool
-        Whether there are a weight (gamma, starts at 1) and a bias (beta, starts at 0) per channel.
+        Whether each channel has a weight (gamma, starts at 1) and a bias (beta, starts at 0).
     track_running_stats : bool
         Without, inference normalises with the batch's own statistics too.
 
     Attributes
     ----------
     frozen : bool
-        Set by ``freeze``: the running statistics normalise and stay as they are, even with ``training=True``.
+        Set by ``freeze``: running statistics are used, and not updated, even with ``training=True``.
     """
 
     _axes = 0
 
-    def __init__(self, *, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
+    def __init__(
+        self,
+        num_features: int | None = None,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+    ) -> None:
+        name = type(self).__name__
+        self.num_features = None if num_features is None else count(num_features, f"{name}: num_features")
         if not eps > 0:
-            raise ValueError(f"{type(self).__name__}: eps must be positive, got {eps!r}")
+            raise ValueError(f"{name}: eps must be positive, got {eps!r}")
         if not (isinstance(momentum, (int, float)) and 0 <= momentum <= 1):
-            raise ValueError(
-                f"{type(self).__name__}: momentum, the weight of the new value, must lie in [0, 1], got {momentum!r}"
-            )
+            raise ValueError(f"{name}: momentum, the weight of the new value, must be in [0, 1], got {momentum!r}")
         self.eps, self.momentum = float(eps), float(momentum)
         self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
         self.frozen = False
-        self.weight = self.bias = self.running_mean = self.running_var = None
+        self.weight: Parameter | None = None
+        self.bias: Parameter | None = None
+        self.running_mean: Parameter | None = None
+        self.running_var: Parameter | None = None
 
-    def setup(self, shape, rng, dtype):
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         if len(shape) != self._axes:
             expected = "(N, C)" if self._axes == 1 else "(N, C, H, W)"
             raise ValueError(f"{type(self).__name__}: expects {expected}, got examples of shape {shape}")
+        check_declared(type(self).__name__, "num_features", self.num_features, shape[0], " channels")
         channels = shape[:1]
         if self.affine:
             self.parameter("weight", channels, "ones", rng, dtype, decay=False)

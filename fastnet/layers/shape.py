@@ -1,25 +1,33 @@
-"""Layers that move numbers without computing: Flatten, Identity, Subsample."""
+"""Layers that move elements without computing: Flatten, Identity, Subsample."""
 
 from __future__ import annotations
 
 import math
 
 from fastnet.layers.base import Layer, count
+from fastnet.types import DType, Generator, Shape
 
 __all__ = ["Flatten", "Identity", "Subsample"]
 
 
-def image_shape(name: str, shape) -> tuple[int, int, int]:
-    """(C, H, W), or an error that says so."""
+def image_shape(name: str, shape: Shape) -> tuple[int, int, int]:
+    """`shape` as (C, H, W), or a ValueError."""
     if len(shape) != 3:
         raise ValueError(f"{name}: expects images, (N, C, H, W), got examples of shape {tuple(shape)}")
-    return shape
+    C, H, W = shape
+    return C, H, W
 
 
 class Flatten(Layer):
-    """(N, C, H, W) to (N, C*H*W), in that order."""
+    """(N, C, H, W) to (N, C*H*W), in that order: of PyTorch's forms the default one."""
 
-    def setup(self, shape, rng, dtype):
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        if (start_dim, end_dim) != (1, -1):
+            raise ValueError(
+                f"Flatten: only the batch axis is kept, as Flatten() or Flatten(1, -1) say, got {start_dim}, {end_dim}"
+            )
+
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         return (math.prod(shape),)
 
     def run(self, x, training, ops):
@@ -42,15 +50,15 @@ class Identity(Layer):
 
 
 class Subsample(Layer):
-    """Every `stride`-th pixel, with zero channels around them up to `channels`.
+    """Every `stride`-th pixel, zero-padded along the channel axis on both sides to `channels` channels.
 
     The parameter-free shortcut of He et al. 2015 (arXiv:1512.03385), option A.
     """
 
-    def __init__(self, stride, channels):
+    def __init__(self, stride: int, channels: int) -> None:
         self.stride, self.channels = count(stride, "Subsample: stride"), count(channels, "Subsample: channels")
 
-    def setup(self, shape, rng, dtype):
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         C, H, W = image_shape("Subsample", shape)
         if self.channels < C:
             raise ValueError(f"Subsample: {self.channels} channels asked for, the input has {C} already")

@@ -28,6 +28,12 @@ class Keys(NamedTuple):
 class State:
     """The part of Layer that deals with parameters by name."""
 
+    built: bool
+
+    if TYPE_CHECKING:
+
+        def named_layers(self) -> list[tuple[str, Layer]]: ...
+
     # ---------------------------------------------------------------- parameters
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:

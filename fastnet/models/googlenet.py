@@ -21,7 +21,7 @@ __all__ = ["googlenet"]
 
 def _conv(filters, kernel_size, stride=1) -> Sequential:
     return Sequential(
-        conv=Conv2d(filters, kernel_size, stride, padding=kernel_size // 2, bias=False),
+        conv=Conv2d(filters, kernel_size, stride=stride, padding=kernel_size // 2, bias=False),
         bn=BatchNorm2d(eps=1e-3),
         relu=ReLU(),
     )

@@ -9,7 +9,7 @@ __all__ = ["resnet18", "resnet34", "resnet50"]
 
 
 def _conv(filters, kernel_size, stride=1) -> Conv2d:
-    return Conv2d(filters, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    return Conv2d(filters, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)
 
 
 def _basic(width, stride) -> dict:

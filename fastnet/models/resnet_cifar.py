@@ -20,13 +20,13 @@ __all__ = ["resnet9", "resnet20", "resnet32", "resnet44", "resnet56"]
 
 
 def _conv(filters, stride=1) -> Conv2d:
-    return Conv2d(filters, 3, stride, padding=1, bias=False)
+    return Conv2d(filters, 3, stride=stride, padding=1, bias=False)
 
 
 def _shortcut(option, width, stride):
     if option == "A":
         return Subsample(stride, width)
-    return Sequential(Conv2d(width, 1, stride, bias=False), BatchNorm2d())
+    return Sequential(Conv2d(width, 1, stride=stride, bias=False), BatchNorm2d())
 
 
 def _block(option, channels, width, stride) -> Sequential:

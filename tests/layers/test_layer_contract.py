@@ -234,8 +234,8 @@ def test_empty_batches():
 @pytest.mark.parametrize(
     ("make", "shape", "error", "message"),
     [
-        (lambda: Conv2d(0, 3), None, ValueError, "Conv2d: filters must be an integer between 1"),
-        (lambda: Conv2d(2.5, 3), None, TypeError, "Conv2d: filters must be an integer, got 2.5"),
+        (lambda: Conv2d(0, 3), None, ValueError, "Conv2d: out_channels must be an integer between 1"),
+        (lambda: Conv2d(2.5, 3), None, TypeError, "Conv2d: out_channels must be an integer, got 2.5"),
         (lambda: Conv2d(4, 3, stride=0), None, ValueError, "Conv2d: stride must be between 1"),
         (lambda: Conv2d(4, 3, initializer="magic"), None, ValueError, "initializer must be one of"),
         (lambda: Conv2d(4, 9), (3, 5, 5), ValueError, "kernel 9x9 .* more than the padded"),
@@ -248,7 +248,7 @@ def test_empty_batches():
         (lambda: BatchNorm1d(), (4, 2, 2), ValueError, r"BatchNorm1d: expects \(N, C\)"),
         (lambda: BatchNorm2d(eps=0), None, ValueError, "eps must be positive"),
         (lambda: BatchNorm2d(momentum=1.5), None, ValueError, "weight of the new value"),
-        (lambda: Dropout(1), None, ValueError, r"probability of zeroing, must lie in \[0, 1\)"),
+        (lambda: Dropout(1), None, ValueError, r"probability of zeroing, must be in \[0, 1\)"),
         (lambda: Subsample(2, 2), (3, 5, 5), ValueError, "2 channels asked for, the input has 3"),
         (lambda: Residual(Conv2d(4, 1)), (3, 5, 5), ValueError, "the body gives .* 1x1 Conv2d"),
         (lambda: Concat([Identity(), MaxPool2d(2)]), (3, 5, 5), ValueError, "may differ in channels only"),

@@ -60,10 +60,10 @@ CASES = {
     "residual": (lambda: Residual([Conv2d(4, 3, padding=1), Tanh(), Conv2d(4, 1)]), IMAGES),
     "residual around nothing": (lambda: Residual(Identity()), IMAGES),
     "residual with shortcut": (
-        lambda: Residual([Conv2d(6, 3, 2, padding=1), BatchNorm2d()], Conv2d(6, 1, 2, bias=False)),
+        lambda: Residual([Conv2d(6, 3, stride=2, padding=1), BatchNorm2d()], Conv2d(6, 1, stride=2, bias=False)),
         IMAGES,
     ),
-    "residual, option A": (lambda: Residual(Conv2d(8, 3, 2, padding=1), Subsample(2, 8)), IMAGES),
+    "residual, option A": (lambda: Residual(Conv2d(8, 3, stride=2, padding=1), Subsample(2, 8)), IMAGES),
     "concat": (lambda: Concat([Conv2d(2, 1), [Conv2d(3, 3, padding=1), Tanh()], Identity()]), IMAGES),
     "nested": (
         lambda: Sequential(

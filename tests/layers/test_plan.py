@@ -52,8 +52,10 @@ def everything(dtype="float64", seed=3):
                 fn.Identity(),
             ]
         ),
-        *(fn.Conv2d(24, 3, 2, padding=1, groups=2), fn.Sigmoid(), fn.Dropout(0.5)),
-        fn.Residual([fn.Conv2d(32, 3, 2, (0, 2, 2, 0), bias=False), fn.BatchNorm2d()], fn.Subsample(2, 32)),
+        *(fn.Conv2d(24, 3, stride=2, padding=1, groups=2), fn.Sigmoid(), fn.Dropout(0.5)),
+        fn.Residual(
+            [fn.Conv2d(32, 3, stride=2, padding=(0, 2, 2, 0), bias=False), fn.BatchNorm2d()], fn.Subsample(2, 32)
+        ),
         fn.Residual([fn.ReLU(), fn.Conv2d(40, 1)], [fn.Conv2d(40, 1), fn.BatchNorm2d()]),
         *(fn.Conv2d(40, 3, padding=2, dilation=2, groups="depthwise"), fn.ReLU(), fn.AvgPool2d(2, ceil_mode=True)),
         *(fn.MaxPool2d(2), fn.Flatten(), fn.Linear(33, bias=False), fn.BatchNorm1d(), fn.ReLU()),

@@ -1,0 +1,211 @@
+"""Calls in PyTorch's order mean what they mean there; an input size may be left out; errors show the right call."""
+
+import copy
+import inspect
+
+import pytest
+
+from fastnet import layers
+from fastnet.layers import (
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    Sigmoid,
+)
+
+CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "use_bias")
+CONV_DEFAULTS = dict(zip(CONV[3:], ((1, 1), 0, (1, 1), 1, True), strict=True))
+
+
+def settings(layer, names):
+    return {name: getattr(layer, name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "expected"),
+    [
+        ((32, 3), {}, {"in_channels": None, "out_channels": 32, "kernel_size": (3, 3)}),
+        ((32, (3, 5)), {"stride": 2}, {"out_channels": 32, "kernel_size": (3, 5), "stride": (2, 2)}),
+        ((32,), {"kernel_size": 3, "padding": "same"}, {"out_channels": 32, "padding": "same"}),
+        ((), {"out_channels": 32, "kernel_size": 3}, {"in_channels": None, "out_channels": 32}),
+        ((3, 32, 3), {}, {"in_channels": 3, "out_channels": 32, "kernel_size": (3, 3)}),
+        ((3, 32, 3), {"padding": 1}, {"in_channels": 3, "out_channels": 32, "padding": 1}),
+        ((3, 32), {"kernel_size": 3}, {"in_channels": 3, "out_channels": 32, "kernel_size": (3, 3)}),
+        ((3,), {"out_channels": 32, "kernel_size": 3}, {"in_channels": 3, "out_channels": 32}),
+        ((32, 3), {"in_channels": None}, TypeError),
+        ((), {"in_channels": 3, "out_channels": 32, "kernel_size": 3}, {"in_channels": 3, "out_channels": 32}),
+        ((16, 32, 3, 1, 1), {}, {"in_channels": 16, "out_channels": 32, "padding": 1}),
+        ((32, 3, 1, 1), {}, {"in_channels": 32, "out_channels": 3, "kernel_size": (1, 1), "stride": (1, 1)}),
+        (
+            (16, 32, 3, 2, 1, (1, 2), 4, False),
+            {},
+            {"stride": (2, 2), "padding": 1, "dilation": (1, 2), "groups": 4, "use_bias": False},
+        ),
+        ((None, 32, 3, 2), {}, {"in_channels": None, "out_channels": 32, "stride": (2, 2)}),
+    ],
+)
+def test_conv2d(args, kwargs, expected):
+    if expected is TypeError:
+        with pytest.raises(TypeError, match="Conv2d: multiple values for argument 'in_channels'"):
+            Conv2d(*args, **kwargs)
+        return
+    found = settings(Conv2d(*args, **kwargs), CONV)
+    assert {name: found[name] for name in expected} == expected
+    others = {name: value for name, value in CONV_DEFAULTS.items() if name not in {*expected, *kwargs}}
+    if len(args) < 4:
+        assert {name: found[name] for name in others} == others
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "expected"),
+    [
+        ((10,), {}, (None, 10, True)),
+        ((), {"out_features": 10}, (None, 10, True)),
+        ((10,), {"bias": False}, (None, 10, False)),
+        ((784, 10), {}, (784, 10, True)),
+        ((784,), {"out_features": 10}, (784, 10, True)),
+        ((784, 10, False), {}, (784, 10, False)),
+        ((), {"in_features": 784, "out_features": 10}, (784, 10, True)),
+    ],
+)
+def test_linear(args, kwargs, expected):
+    assert tuple(settings(Linear(*args, **kwargs), ("in_features", "out_features", "use_bias")).values()) == expected
+
+
+@pytest.mark.parametrize("kind", [BatchNorm1d, BatchNorm2d])
+def test_batch_norm(kind):
+    names = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+    assert tuple(settings(kind(), names).values()) == (None, 1e-5, 0.1, True, True)
+    assert tuple(settings(kind(64), names).values()) == (64, 1e-5, 0.1, True, True)
+    assert tuple(settings(kind(64, 1e-3, 0.2, False, False), names).values()) == (64, 1e-3, 0.2, False, False)
+
+
+def test_pooling_and_activations():
+    names = ("kernel_size", "stride", "padding", "ceil_mode")
+    pool = MaxPool2d(3, 2, 1, 1, False, True)
+    assert tuple(settings(pool, names).values()) == ((3, 3), (2, 2), 1, True)
+    pool = AvgPool2d(3, 2, 1, True, False)
+    assert tuple(settings(pool, names).values()) == ((3, 3), (2, 2), 1, True) and not pool.count_include_pad
+    assert LeakyReLU(0.2, True).negative_slope == 0.2 and LeakyReLU().negative_slope == 0.01
+    assert Dropout(0.3, True).p == 0.3 and Dropout(0.3, True).seed is None and ReLU(inplace=True).inplace
+    assert Flatten(1, -1).build((3, 4, 4)) == (48,)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (
+            Conv2d(16, 32, 3),
+            (3, 8, 8),
+            r"in_channels=16, but the input has 3 channels; Conv2d\(in_channels, .* declares",
+        ),
+        (Conv2d(32, 3, 2), (3, 8, 8), r"in_channels=32, .*Conv2d\(out_channels, kernel_size, stride=...\) infers them"),
+        (Conv2d(16, 32, 3, groups="depthwise"), (3, 8, 8), "in_channels=16, but the input has 3"),
+        (Linear(784, 10), (100,), r"Linear: declared with in_features=784, but the input has 100 features"),
+        (BatchNorm2d(64), (32, 4, 4), "BatchNorm2d: declared with num_features=64, but the input has 32 channels"),
+        (BatchNorm1d(64, affine=False, track_running_stats=False), (32,), "num_features=64, but the input has 32"),
+    ],
+)
+def test_a_declared_input_size_is_checked(layer, shape, message):
+    with pytest.raises(ValueError, match=message):
+        layer.build(shape)
+    model = Sequential(layers.Identity(), layer)
+    with pytest.raises(ValueError, match=r"\[layer 1: "):
+        model.build(shape)
+
+
+def test_a_declared_input_size_that_fits_changes_nothing():
+    def net(sizes):
+        conv, norm, linear = ((3,), (8,), (8 * 36,)) if sizes else ((), (), ())
+        return Sequential(Conv2d(*conv, 8, 3), BatchNorm2d(*norm), ReLU(), Flatten(), Linear(*linear, 5))
+
+    declared, inferred = net(True), net(False)
+    declared.build((3, 8, 8), seed=1)
+    inferred.build((3, 8, 8), seed=1)
+    for name, value in declared.state_dict().items():
+        assert (value == inferred.state_dict()[name]).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: Conv2d(32),
+            TypeError,
+            r"missing a required argument: .*expected Conv2d\(out_channels, kernel_size, \*,",
+        ),
+        (lambda: Conv2d(), TypeError, r"or Conv2d\(in_channels, out_channels, kernel_size, stride=1, padding=0"),
+        (
+            lambda: Conv2d(filters=32, kernel_size=3),
+            TypeError,
+            r"Conv2d: no argument is called 'filters'; expected Conv2d",
+        ),
+        (lambda: Conv2d(3, 32, 3, 1, 1, 1, 1, True, "zeros"), TypeError, "Conv2d: too many positional arguments; exp"),
+        (lambda: Conv2d(3, 32, 3, 1, stride=1), TypeError, "Conv2d: multiple values for argument 'stride'; expected"),
+        (lambda: Conv2d(0, 32, 3), ValueError, "Conv2d: in_channels must be an integer between 1"),
+        (lambda: Conv2d(3.0, 32, 3), TypeError, "Conv2d: in_channels must be an integer, got 3.0"),
+        (lambda: Linear(), TypeError, r"expected Linear\(out_features, \*, bias=True\) or Linear\(in_features, out_f"),
+        (lambda: Linear(features=10), TypeError, "Linear: no argument is called 'features'"),
+        (lambda: Linear(10, False), ValueError, "Linear: out_features must be an integer between 1 .* got False"),
+        (lambda: Linear(784, 10, True, "zeros"), TypeError, "too many positional arguments"),
+        (lambda: BatchNorm2d(1e-3), TypeError, "BatchNorm2d: num_features must be an integer, got 0.001"),
+        (lambda: MaxPool2d(3, 2, 0, True), ValueError, r"expected MaxPool2d\(kernel_size, .*, ceil_mode=False\)"),
+        (lambda: MaxPool2d(3, 2, 0, 2), ValueError, "MaxPool2d: dilation must be 1"),
+        (lambda: MaxPool2d(3, return_indices=True), ValueError, "return_indices False, got 1 and True"),
+        (
+            lambda: Dropout(0.5, 3),
+            TypeError,
+            r"Dropout: inplace must be True or False, got 3; .*Dropout\(0.5, seed=...\)",
+        ),
+        (lambda: ReLU(0.1), TypeError, "ReLU: inplace must be True or False, got 0.1"),
+        (lambda: LeakyReLU(0.1, 0.2), TypeError, "LeakyReLU: inplace must be"),
+        (lambda: LeakyReLU(float("nan")), ValueError, "LeakyReLU: negative_slope must be a finite number"),
+        (lambda: Flatten(0), ValueError, r"only the batch axis is kept, as Flatten\(\)"),
+        (lambda: Sigmoid(3), TypeError, "positional argument"),
+    ],
+)
+def test_wrong_calls(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_signatures_are_those_of_the_full_form():
+    assert list(inspect.signature(Conv2d).parameters) == [
+        *(
+            "in_channels",
+            "out_channels",
+            "kernel_size",
+            "stride",
+            "padding",
+            "dilation",
+            "groups",
+            "bias",
+            "initializer",
+        )
+    ]
+    assert list(inspect.signature(Linear).parameters) == ["in_features", "out_features", "bias", "initializer"]
+
+
+def test_subclasses_and_copies():
+    class Same(Conv2d):
+        def __init__(self, out_channels):
+            super().__init__(out_channels, 3, padding="same")
+
+    layer = copy.deepcopy(Same(4))
+    assert layer.build((2, 5, 5)) == (4, 5, 5) and repr(layer) == "Same(4)"
+    with pytest.raises(TypeError, match=r"Same: no argument is called 'filter'"):
+
+        class Wrong(Same):
+            def __init__(self):
+                Conv2d.__init__(self, 4, filter=3)
+
+        Wrong.__name__ = "Same"
+        Wrong()
