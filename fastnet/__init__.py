@@ -11,7 +11,7 @@ Everything is loaded on first use, so that ``import fastnet`` takes no time.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -33,6 +33,7 @@ _MODULES = (
     "regularizers",
     "storage",
     "training",
+    "types",
 )
 
 _HOME = {
@@ -73,77 +74,78 @@ _HOME = {
 
 __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 
+# Type checkers read these imports (``as`` marks what is public), and no __getattr__, which would hide misspelt names.
 if TYPE_CHECKING:
-    from fastnet import (  # noqa: F401
-        backends,
-        compat,
-        data,
-        diagnose,
-        functional,
-        geometry,
-        gradients,
-        initializers,
-        interop,
-        layers,
-        layout,
-        losses,
-        models,
-        optim,
-        regularizers,
-        storage,
-        training,
-    )
-    from fastnet.algorithms import get_conv_algorithm, set_conv_algorithm  # noqa: F401
-    from fastnet.backends import available_backends, use_backend  # noqa: F401
-    from fastnet.config import show_config  # noqa: F401
-    from fastnet.layers import (  # noqa: F401
-        AvgPool2d,
-        BatchNorm1d,
-        BatchNorm2d,
-        Concat,
-        Conv2d,
-        Dropout,
-        Flatten,
-        GlobalAvgPool2d,
-        Identity,
-        Layer,
-        LeakyReLU,
-        Linear,
-        MaxPool2d,
-        Parameter,
-        ReLU,
-        Residual,
-        Sequential,
-        Sigmoid,
-        Subsample,
-        Tanh,
-    )
-    from fastnet.threads import get_num_threads, set_num_threads  # noqa: F401
-    from fastnet.training import Solver  # noqa: F401
+    from fastnet import backends as backends
+    from fastnet import compat as compat
+    from fastnet import data as data
+    from fastnet import diagnose as diagnose
+    from fastnet import functional as functional
+    from fastnet import geometry as geometry
+    from fastnet import gradients as gradients
+    from fastnet import initializers as initializers
+    from fastnet import interop as interop
+    from fastnet import layers as layers
+    from fastnet import layout as layout
+    from fastnet import losses as losses
+    from fastnet import models as models
+    from fastnet import optim as optim
+    from fastnet import regularizers as regularizers
+    from fastnet import storage as storage
+    from fastnet import training as training
+    from fastnet import types as types
+    from fastnet.algorithms import get_conv_algorithm as get_conv_algorithm
+    from fastnet.algorithms import set_conv_algorithm as set_conv_algorithm
+    from fastnet.backends import available_backends as available_backends
+    from fastnet.backends import use_backend as use_backend
+    from fastnet.config import show_config as show_config
+    from fastnet.layers import AvgPool2d as AvgPool2d
+    from fastnet.layers import BatchNorm1d as BatchNorm1d
+    from fastnet.layers import BatchNorm2d as BatchNorm2d
+    from fastnet.layers import Concat as Concat
+    from fastnet.layers import Conv2d as Conv2d
+    from fastnet.layers import Dropout as Dropout
+    from fastnet.layers import Flatten as Flatten
+    from fastnet.layers import GlobalAvgPool2d as GlobalAvgPool2d
+    from fastnet.layers import Identity as Identity
+    from fastnet.layers import Layer as Layer
+    from fastnet.layers import LeakyReLU as LeakyReLU
+    from fastnet.layers import Linear as Linear
+    from fastnet.layers import MaxPool2d as MaxPool2d
+    from fastnet.layers import Parameter as Parameter
+    from fastnet.layers import ReLU as ReLU
+    from fastnet.layers import Residual as Residual
+    from fastnet.layers import Sequential as Sequential
+    from fastnet.layers import Sigmoid as Sigmoid
+    from fastnet.layers import Subsample as Subsample
+    from fastnet.layers import Tanh as Tanh
+    from fastnet.threads import get_num_threads as get_num_threads
+    from fastnet.threads import set_num_threads as set_num_threads
+    from fastnet.training import Solver as Solver
+else:
 
-
-def __getattr__(name: str):
-    if name in _MODULES:
-        return importlib.import_module(f"fastnet.{name}")
-    if name in _HOME:
-        value = getattr(importlib.import_module(_HOME[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'fastnet' has no attribute {name!r}")
+    def __getattr__(name):
+        if name in _MODULES:
+            return importlib.import_module(f"fastnet.{name}")
+        if name in _HOME:
+            value = getattr(importlib.import_module(_HOME[name]), name)
+            globals()[name] = value
+            return value
+        raise AttributeError(f"module 'fastnet' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def load_ipython_extension(ipython) -> None:
+def load_ipython_extension(ipython: Any) -> None:
     """``%load_ext fastnet`` in a notebook: course assignments run on fastnet; see ``fastnet.compat.install``."""
     from fastnet.compat import hook
 
     hook.install(hook.PACKAGES)
 
 
-def unload_ipython_extension(ipython) -> None:
+def unload_ipython_extension(ipython: Any) -> None:
     """``%unload_ext fastnet``."""
     from fastnet.compat import hook
 

@@ -11,7 +11,7 @@ _NAMES = ("auto", "direct", "winograd")
 if backends.NativeOps:
     from fastnet.backends import _native
 else:
-    _native = None
+    _native = None  # type: ignore[assignment]
 
 
 def set_conv_algorithm(name: str) -> None:

@@ -1,6 +1,6 @@
 """Shapes of convolutions and pooling windows: all arithmetic and all argument errors.
 
-A geometry that exists is valid: nobody downstream checks again.  No array is touched here.
+A geometry that exists is valid in itself; ops check their arrays against it.  No array is touched here.
 
 Axes are named N C H W (batch, channels, rows, columns), K (filters), R S (kernel), P Q (output).
 """
@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import operator
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
+
+from fastnet.types import Padding, Pair, Shape
 
 __all__ = ["Conv2dGeometry", "Pool2dGeometry"]
 
@@ -18,7 +22,7 @@ __all__ = ["Conv2dGeometry", "Pool2dGeometry"]
 _MAX_ELEMENTS = 2**46
 
 
-def _integer(value, name: str, minimum: int) -> int:
+def _integer(value: Any, name: str, minimum: int) -> int:
     try:
         number = operator.index(value)
     except TypeError:
@@ -30,7 +34,7 @@ def _integer(value, name: str, minimum: int) -> int:
     return number
 
 
-def pair(value, name: str, minimum: int = 1) -> tuple[int, int]:
+def pair(value: Any, name: str, minimum: int = 1) -> tuple[int, int]:
     """An int or a pair of ints as (vertical, horizontal).
 
     Raises
@@ -48,9 +52,10 @@ def pair(value, name: str, minimum: int = 1) -> tuple[int, int]:
     return number, number
 
 
-def _four_sides(padding, name: str) -> tuple[int, int, int, int]:
+def _four_sides(padding: Any, name: str) -> tuple[int, int, int, int]:
     if isinstance(padding, (tuple, list)) and len(padding) == 4:
-        return tuple(_integer(side, name, 0) for side in padding)
+        top, bottom, left, right = (_integer(side, name, 0) for side in padding)
+        return top, bottom, left, right
     if isinstance(padding, (tuple, list)) and len(padding) != 2:
         raise ValueError(f'{name} must be an int, a pair, (top, bottom, left, right) or "same", got {padding!r}')
     vertical, horizontal = pair(padding, name, 0)
@@ -63,7 +68,9 @@ def _same(size: int, span: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _padding(padding, op, size, span, stride) -> tuple[int, int, int, int]:
+def _padding(
+    padding: Padding, op: str, size: tuple[int, int], span: tuple[int, int], stride: tuple[int, int]
+) -> tuple[int, int, int, int]:
     if isinstance(padding, str):
         if padding == "valid":
             return 0, 0, 0, 0
@@ -73,7 +80,7 @@ def _padding(padding, op, size, span, stride) -> tuple[int, int, int, int]:
     return _four_sides(padding, f"{op}: padding")
 
 
-def _check_elements(op: str, **shapes) -> None:
+def _check_elements(op: str, **shapes: tuple[int, ...]) -> None:
     for name, shape in shapes.items():
         count = 1
         for size in shape:
@@ -82,12 +89,13 @@ def _check_elements(op: str, **shapes) -> None:
             raise ValueError(f"{op}: {name} of shape {shape} has more elements than memory can hold")
 
 
-def _shape(shape, op: str, name: str) -> tuple[int, int, int, int]:
+def _shape(shape: Sequence[int], op: str, name: str) -> tuple[int, int, int, int]:
     shape = tuple(shape)
     if len(shape) != 4:
         hint = " (a single image needs a leading batch axis: x[None])" if len(shape) == 3 else ""
         raise ValueError(f"{op}: {name} must have 4 axes, got shape {shape}{hint}")
-    return tuple(_integer(size, f"{op}: {name}.shape", 0) for size in shape)
+    N, C, H, W = (_integer(size, f"{op}: {name}.shape", 0) for size in shape)
+    return N, C, H, W
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,16 @@ class Conv2dGeometry:
     packed: bytes  # the same numbers as `fn_conv` of csrc/fastnet.h
 
     @classmethod
-    def make(cls, x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1, bias_shape=None) -> Conv2dGeometry:
+    def make(
+        cls,
+        x_shape: Sequence[int],
+        w_shape: Sequence[int],
+        stride: Pair = 1,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        bias_shape: Sequence[int] | None = None,
+    ) -> Conv2dGeometry:
         """Check every argument of a convolution and derive its output size.
 
         Parameters
@@ -171,7 +188,15 @@ class Conv2dGeometry:
 
 
 @lru_cache(maxsize=4096, typed=True)
-def _conv2d(x_shape, w_shape, stride, padding, dilation, groups, bias_shape) -> Conv2dGeometry:
+def _conv2d(
+    x_shape: Shape,
+    w_shape: Shape,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    bias_shape: Shape | None,
+) -> Conv2dGeometry:
     op = "conv2d"
     N, C, H, W = _shape(x_shape, op, "x")
     K, Cg, R, S = _shape(w_shape, op, "weight")
@@ -186,7 +211,7 @@ def _conv2d(x_shape, w_shape, stride, padding, dilation, groups, bias_shape) -> 
     if K % groups:
         raise ValueError(f"{op}: {K} filters cannot be split into {groups} groups (groups must divide K)")
     if bias_shape is not None and bias_shape != (K,):
-        raise ValueError(f"{op}: bias must have shape ({K},), one number a filter, got {bias_shape}")
+        raise ValueError(f"{op}: bias must have shape ({K},), one element per filter, got {bias_shape}")
     span = dilation[0] * (R - 1) + 1, dilation[1] * (S - 1) + 1
     sides = _padding(padding, op, (H, W), span, stride)
     padded = H + sides[0] + sides[1], W + sides[2] + sides[3]
@@ -222,7 +247,14 @@ class Pool2dGeometry:
 
     @classmethod
     def make(
-        cls, x_shape, kernel, stride=None, padding=0, ceil_mode=False, count_include_pad=True, op="pool2d"
+        cls,
+        x_shape: Sequence[int],
+        kernel: Pair,
+        stride: Pair | None = None,
+        padding: Padding = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        op: str = "pool2d",
     ) -> Pool2dGeometry:
         """Check every argument of a pooling and derive its output size.
 
@@ -232,13 +264,13 @@ class Pool2dGeometry:
         kernel : int or pair
         stride : int or pair, default `kernel`
         padding : int, pair, (top, bottom, left, right), "same" or "valid"
-            Smaller than the kernel on every side, so that no window lies in the padding alone.
+            Smaller than the kernel on every side, so that no window covers padding alone.
         ceil_mode : bool
             Round the output size up; windows that would start beyond the input are dropped (PyTorch's rule).
         count_include_pad : bool
             Whether average pooling divides by the window's size with its padding (not with ceil_mode's overhang).
         op : str
-            The name that stands in error messages.
+            The name in error messages.
         """
         kernel = tuple(kernel) if isinstance(kernel, list) else kernel
         stride = tuple(stride) if isinstance(stride, list) else stride
@@ -266,7 +298,7 @@ class Pool2dGeometry:
         return replace(self, N=N, packed=struct.pack("=q", N) + self.packed[8:])
 
 
-def _pooled(size, kernel, stride, before, after, ceil_mode) -> int:
+def _pooled(size: int, kernel: int, stride: int, before: int, after: int, ceil_mode: bool) -> int:
     room = size + before + after - kernel
     if not ceil_mode:
         return room // stride + 1
@@ -275,7 +307,15 @@ def _pooled(size, kernel, stride, before, after, ceil_mode) -> int:
 
 
 @lru_cache(maxsize=4096, typed=True)
-def _pool2d(x_shape, kernel, stride, padding, ceil_mode, count_include_pad, op) -> Pool2dGeometry:
+def _pool2d(
+    x_shape: Shape,
+    kernel: Pair,
+    stride: Pair | None,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    op: str,
+) -> Pool2dGeometry:
     N, C, H, W = _shape(x_shape, op, "x")
     R, S = pair(kernel, f"{op}: kernel")
     stride = (R, S) if stride is None else pair(stride, f"{op}: stride")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fastnet.backends import current
+from fastnet.types import Array, Loss
 
 __all__ = ["softmax_cross_entropy", "svm", "get"]
 
 
-def softmax_cross_entropy(scores, labels):
+def softmax_cross_entropy(scores: Array, labels: Array) -> tuple[float, Array]:
     """Softmax cross-entropy: the mean over N of ``-log softmax(scores)[label]``.
 
     It is log(C) where all scores are equal, as they nearly are after initialisation.
@@ -32,23 +31,25 @@ def softmax_cross_entropy(scores, labels):
     ValueError, TypeError
         Shapes that do not fit, labels outside 0..C-1 or not integers.
     """
-    return current().softmax_cross_entropy(scores, labels)
+    loss, dscores = current().softmax_cross_entropy(scores, labels)
+    return loss, dscores
 
 
-def svm(scores, labels, margin: float = 1.0):
+def svm(scores: Array, labels: Array, margin: float = 1.0) -> tuple[float, Array]:
     """Multiclass SVM (hinge) loss: the mean over N of ``sum_{j != y} max(0, s_j - s_y + margin)``.
 
     Weston & Watkins, "Support vector machines for multi-class pattern recognition", 1999.  It is ``(C - 1) * margin``
     where all scores are equal.  Arguments, results and errors as in `softmax_cross_entropy`; at a kink the gradient
     is 0.
     """
-    return current().svm_loss(scores, labels, margin)
+    loss, dscores = current().svm_loss(scores, labels, margin)
+    return loss, dscores
 
 
-_NAMES = {"softmax": softmax_cross_entropy, "svm": svm}
+_NAMES: dict[str, Loss] = {"softmax": softmax_cross_entropy, "svm": svm}
 
 
-def get(loss: str | Callable) -> Callable:
+def get(loss: str | Loss) -> Loss:
     """The loss called "softmax" or "svm", or `loss` itself when it is callable.
 
     Raises

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from fastnet.backends import current
+from fastnet.layers import Parameter
 
 __all__ = ["L2"]
 
@@ -22,10 +23,10 @@ class L2:
     strength : float
         lambda >= 0.
     half : bool
-        Whether the factor 1/2 is there.
+        Whether the penalty has the factor 1/2.
     """
 
-    def __init__(self, strength: float, half: bool = True):
+    def __init__(self, strength: float, half: bool = True) -> None:
         if not (math.isfinite(strength) and strength >= 0):
             raise ValueError(f"L2: strength must be a finite number >= 0, got {strength!r}")
         self.strength = float(strength)
@@ -34,12 +35,15 @@ class L2:
     def __repr__(self) -> str:
         return f"L2({self.strength}, half={self.half})"
 
-    def loss(self, parameters: Iterable) -> float:
+    def loss(self, parameters: Iterable[Parameter]) -> float:
         """The penalty, summed in float64."""
         factor = self.strength / 2 if self.half else self.strength
-        return factor * sum(float((p.value * p.value).sum(dtype="float64")) for p in self._penalised(parameters))
+        total = 0.0
+        for p in self._penalised(parameters):
+            total += float((p.value * p.value).sum(dtype="float64"))
+        return factor * total
 
-    def add_gradients(self, parameters: Iterable) -> None:
+    def add_gradients(self, parameters: Iterable[Parameter]) -> None:
         """Add the penalty's gradient to each ``parameter.grad``; parameters without a gradient are left alone."""
         ops = current()
         factor = self.strength if self.half else 2 * self.strength
@@ -48,5 +52,5 @@ class L2:
                 ops.accumulate(p.grad, p.value * p.value.dtype.type(factor))
 
     @staticmethod
-    def _penalised(parameters):
+    def _penalised(parameters: Iterable[Parameter]) -> Iterator[Parameter]:
         return (p for p in parameters if p.requires_grad and p.decay)

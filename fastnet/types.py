@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -47,6 +47,10 @@ Loss = Callable[[Array, Array], tuple[float, Array]]
 
 
 class Backward(Protocol):
-    """What ``forward`` returns beside y: accumulates into the parameters' gradients and returns dx."""
+    """What ``forward`` returns beside y: accumulates the parameters' gradients and returns dx if it is asked for."""
 
-    def __call__(self, dy: Array, input_gradient: bool = True) -> Array | None: ...
+    @overload
+    def __call__(self, dy: ArrayLike, input_gradient: Literal[True] = True) -> Array: ...
+
+    @overload
+    def __call__(self, dy: ArrayLike, input_gradient: bool) -> Array | None: ...

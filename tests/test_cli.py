@@ -70,7 +70,7 @@ def test_options_reach_the_solver(small, tmp_path, capsys):
     more = "--dtype float64 --val-fraction 0 --no-plot --debug nan"
     assert train(small, tmp_path / "a", *options.split(), *more.split()) == 0
     out = capsys.readouterr().out
-    assert "SGD(lr=0.01, momentum=0.9" in out and "nesterov=True, weight_decay=0.001" in out
+    assert "SGD(lr=0.01, momentum=0.9" in out and "weight_decay=0.001, nesterov=True" in out
     assert "LinearWarmup, batches of 10, 2 epochs" in out and "float64 on" in out
     assert "validate" not in out and "val loss" not in out
     assert not (tmp_path / "a" / "curves.png").exists()

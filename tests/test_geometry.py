@@ -266,7 +266,7 @@ def test_tuples_of_the_wrong_length(argument, bad):
         (((2, 0, 8, 8), (6, 0, 3, 3)), "weight must not be empty"),
         ((X, W, 1, "SAME"), 'padding must be numbers, "same" or "valid", got \'SAME\''),
         ((X, W, 1, "full"), "got 'full'"),
-        ((X, W, 1, 0, 1, 1, (5,)), r"bias must have shape \(6,\), one number a filter, got \(5,\)"),
+        ((X, W, 1, 0, 1, 1, (5,)), r"bias must have shape \(6,\), one element per filter, got \(5,\)"),
         ((X, W, 1, 0, 1, 1, (6, 1)), r"bias must have shape \(6,\)"),
         ((X, W, 1, 0, 1, 1, ()), r"bias must have shape \(6,\)"),
     ],

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import operator
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 from fastnet import initializers
-from fastnet.backends import current
+from fastnet.backends import Ops, current
 from fastnet.layers.parameter import Parameter
 from fastnet.layers.prediction import Prediction
 from fastnet.layers.state import State
 from fastnet.layers.tracing import step, trace
+from fastnet.types import Array, ArrayLike, Backward, DType, DTypeLike, Generator, Initializer, Seed, Shape
 
 __all__ = ["Layer", "Parameter", "trace"]
 
-Shape = tuple[int, ...]
 
-
-def count(value, name: str) -> int:
+def count(value: Any, name: str) -> int:
     """A positive integer, or an error that says which argument is wrong."""
     try:
         number = 0 if isinstance(value, bool) else operator.index(value)
@@ -56,13 +57,16 @@ class Layer(State, Prediction):
     built = False
     input_shape: Shape | None = None
     output_shape: Shape | None = None
-    dtype = None
+    dtype: DType | None = None
     macs = 0
-    uses = ()
+    uses: Sequence[tuple[Shape, int]] = ()
     path = ""
     traced = True  # whether trace() reports this layer's own output
 
-    def __new__(cls, *args, **kwargs):
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    own: dict[str, Parameter]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         layer = super().__new__(cls)
         layer._arguments = args, kwargs  # what repr shows
         layer.own = {}
@@ -73,11 +77,11 @@ class Layer(State, Prediction):
 
     # ---------------------------------------------------------------- what a subclass writes
 
-    def setup(self, shape: Shape, rng, dtype) -> Shape:
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         """Check the input shape (without N), make parameters with :meth:`parameter`, return the output shape."""
         return shape
 
-    def run(self, x, training: bool, ops):
+    def run(self, x: Array, training: bool, ops: Ops) -> tuple[Array, Callable[..., Any]]:
         """Compute ``(y, backward)``; x has the model's dtype and belongs to the backend `ops`.
 
         ``backward(dy, input_gradient=True)`` accumulates the gradients of parameters that require one and returns dx,
@@ -85,7 +89,7 @@ class Layer(State, Prediction):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define run(x, training, ops)")
 
-    def infer(self, x, ops, **options):
+    def infer(self, x: Array, ops: Ops, **options: Any) -> Array:
         """``run`` for inference, keeping nothing for a backward pass."""
         return step(self, x, False, ops, **options)[0]
 
@@ -93,7 +97,16 @@ class Layer(State, Prediction):
         """Child layers by name.  A name that starts with "_" is left out of the parameters' names."""
         return {}
 
-    def parameter(self, name: str, shape: Shape, initializer, rng, dtype, decay=True, buffer=False) -> Parameter:
+    def parameter(
+        self,
+        name: str,
+        shape: Shape,
+        initializer: str | Initializer,
+        rng: Generator,
+        dtype: DType,
+        decay: bool = True,
+        buffer: bool = False,
+    ) -> Parameter:
         """Make ``self.<name>``, or keep it where it exists with this shape (a layer may be built again)."""
         ops, existing = current(), self.own.get(name)
         if existing is None:
@@ -110,7 +123,7 @@ class Layer(State, Prediction):
 
     # ---------------------------------------------------------------- building
 
-    def build(self, input_shape, seed=0, dtype=None) -> Shape:
+    def build(self, input_shape: Sequence[int], seed: Seed = 0, dtype: DTypeLike | None = None) -> Shape:
         """Infer all shapes and make the parameters that do not exist yet.
 
         Parameters
@@ -145,7 +158,7 @@ class Layer(State, Prediction):
             layer.uses = []
         return self.place(shape, initializers.generator(seed), initializers.float_dtype(dtype))
 
-    def place(self, shape: Shape, rng, dtype) -> Shape:
+    def place(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         """Set up this layer inside a model; errors name the layer."""
         try:
             output_shape = tuple(self.setup(shape, rng, dtype))
@@ -160,7 +173,7 @@ class Layer(State, Prediction):
             parameter.name = f"{self.path}.{name}" if self.path else name
         return output_shape
 
-    def _name(self, path: str, seen: set) -> None:
+    def _name(self, path: str, seen: set[int]) -> None:
         if id(self) in seen:
             return
         seen.add(id(self))
@@ -174,9 +187,10 @@ class Layer(State, Prediction):
 
     def named_layers(self) -> list[tuple[str, Layer]]:
         """(path, layer) of this layer and all below, each layer once, parents first; the path starts here."""
-        found, seen = [], set()
+        found: list[tuple[str, Layer]] = []
+        seen: set[int] = set()
 
-        def visit(path, layer):
+        def visit(path: str, layer: Layer) -> None:
             if id(layer) not in seen:
                 seen.add(id(layer))
                 found.append((path, layer))
@@ -194,7 +208,7 @@ class Layer(State, Prediction):
 
     # ---------------------------------------------------------------- running
 
-    def forward(self, x, training: bool = False):
+    def forward(self, x: ArrayLike, training: bool = False) -> tuple[Array, Backward]:
         """Run the layer and return ``(y, backward)``.
 
         Parameters
@@ -216,7 +230,7 @@ class Layer(State, Prediction):
         y, inner = step(self, x, training, ops)
         shape, dtype = y.shape, self.dtype
 
-        def backward(dy, input_gradient=True):
+        def backward(dy: ArrayLike, input_gradient: bool = True) -> Any:
             dy = ops.asarray(dy, dtype)
             if dy.shape != shape:
                 raise ValueError(f"backward: dy must have the output's shape {tuple(shape)}, got {tuple(dy.shape)}")
@@ -224,17 +238,17 @@ class Layer(State, Prediction):
 
         return y, backward
 
-    def __call__(self, x):
+    def __call__(self, x: ArrayLike) -> Array:
         """Inference: y alone."""
         ops = current()
         return self.infer(self._enter(x, ops), ops)
 
-    def _enter(self, x, ops):
+    def _enter(self, x: Any, ops: Ops) -> Array:
         if getattr(x, "dtype", None) != self.dtype or not self.built:
             x = self._cast(x, ops)
         return ops.asarray(x, self.dtype)
 
-    def _cast(self, x, ops):
+    def _cast(self, x: Any, ops: Ops) -> Any:
         given = getattr(x, "dtype", None)
         if given is not None and given.kind not in "fiub":
             raise TypeError(f"{type(self).__name__}: x must hold real numbers, got dtype {given}")

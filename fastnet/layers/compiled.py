@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fastnet.types import Array, ArrayLike
+
 __all__ = ["FEW", "Plan"]
 
 FEW = 4  # images: made for fewer, a plan may run a convolution otherwise than the layer does (kernels/conv_fixed.h)
@@ -27,7 +29,7 @@ class Plan:
         self.dtype, self.batch_size, self._ops = graph.source.dtype, batch_size, ops
         self._run = ops.plan(graph, batch_size)
 
-    def __call__(self, x):
+    def __call__(self, x: ArrayLike) -> Array:
         """Outputs for x, (N, *input_shape) with any N: an array (N, *output_shape).
 
         Raises

@@ -9,17 +9,22 @@ its own to, and does so on its way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from fastnet.layers.base import Layer, step
 from fastnet.layers.fusion import Normalized, fused
 from fastnet.layers.norm import BatchNorm2d
 from fastnet.layers.tracing import infer, tracing
+from fastnet.types import DType, Generator, Shape
 
-__all__ = ["Sequential", "Residual", "Concat"]
+__all__ = ["Sequential", "Residual", "Concat", "LayerLike"]
+
+LayerLike = Layer | Sequence["LayerLike"] | Mapping[str, "LayerLike"]
+"""A layer, or layers that become a Sequential."""
 
 
-def as_layer(layer, owner: str) -> Layer:
+def as_layer(layer: LayerLike, owner: str) -> Layer:
     """A layer, or a list or dict of layers as a Sequential."""
     if isinstance(layer, (list, tuple)):
         return Sequential(*layer)
@@ -32,7 +37,7 @@ def as_layer(layer, owner: str) -> Layer:
     return layer
 
 
-def _named(owner: str, layers, named) -> dict[str, Layer]:
+def _named(owner: str, layers: Sequence[LayerLike], named: Mapping[str, LayerLike]) -> dict[str, Layer]:
     if len(layers) == 1 and isinstance(layers[0], Mapping):
         layers, named = (), {**layers[0], **named}
     children = {str(i): layer for i, layer in enumerate(layers)}
@@ -46,19 +51,19 @@ def _named(owner: str, layers, named) -> dict[str, Layer]:
 class _Container(Layer):
     traced = False
 
-    def __init__(self, children: dict[str, Layer]):
+    def __init__(self, children: dict[str, Layer]) -> None:
         self._children = children
 
-    def children(self):
+    def children(self) -> dict[str, Layer]:
         return self._children
 
     def __len__(self) -> int:
         return len(self._children)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Layer]:
         return iter(self._children.values())
 
-    def __getitem__(self, key) -> Layer:
+    def __getitem__(self, key: int | str) -> Any:
         """A child by position or by name."""
         if isinstance(key, str):
             return self._children[key]
@@ -92,11 +97,11 @@ class Sequential(_Container):
     with "_" is left out of the parameters' names.
     """
 
-    def __init__(self, *layers, **named):
+    def __init__(self, *layers: LayerLike, **named: LayerLike) -> None:
         super().__init__(_named("Sequential", layers, named))
         self.steps = fused(self._children.values())
 
-    def setup(self, shape, rng, dtype):
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         for child in self._children.values():
             shape = child.place(shape, rng, dtype)
         return shape
@@ -178,14 +183,16 @@ class Residual(_Container):
     traced = True
     rectifies = True  # a ReLU after it becomes its own
 
-    def __init__(self, body, shortcut=None, names=("body", "shortcut")):
+    def __init__(
+        self, body: LayerLike, shortcut: LayerLike | None = None, names: tuple[str, str] = ("body", "shortcut")
+    ) -> None:
         children = {names[0]: as_layer(body, "Residual")}
         if shortcut is not None:
             children[names[1]] = as_layer(shortcut, "Residual")
         super().__init__(children)
         self._body, self._shortcut = (*children.values(), None)[:2]
 
-    def setup(self, shape, rng, dtype):
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         shapes = [child.place(shape, rng, dtype) for child in self._children.values()]
         if len(shapes) == 1:
             shapes.append(shape)
@@ -245,13 +252,15 @@ class Concat(_Container):
     A branch is a layer or a list of layers.
     """
 
-    def __init__(self, branches=(), **named):
+    def __init__(
+        self, branches: Layer | Sequence[LayerLike] | Mapping[str, LayerLike] = (), **named: LayerLike
+    ) -> None:
         layers = (branches,) if isinstance(branches, (Mapping, Layer)) else tuple(branches)
         super().__init__(_named("Concat", layers, named))
         if not self._children:
             raise ValueError("Concat: needs at least one branch")
 
-    def setup(self, shape, rng, dtype):
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         shapes = [child.place(shape, rng, dtype) for child in self._children.values()]
         if any(other[1:] != shapes[0][1:] for other in shapes):
             raise ValueError(f"Concat: branches may differ in channels only, got {shapes} from {shape}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 from fastnet import initializers
 from fastnet.geometry import Conv2dGeometry, pair
@@ -95,8 +95,8 @@ class Conv2d(Layer):
             "depthwise" if groups == "depthwise" else count(groups, "Conv2d: groups")
         )
         self.use_bias, self.initializer = bool(bias), initializer
-        self.weight: Parameter | None = None
-        self.bias: Parameter | None = None
+        self.weight: Parameter | Any = None  # None until built
+        self.bias: Parameter | Any = None  # None until built
         initializers.resolve(initializer)
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:

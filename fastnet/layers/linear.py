@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import overload
+from typing import Any, overload
 
 from fastnet import initializers
 from fastnet.layers.base import Layer, Parameter, count
@@ -56,8 +56,8 @@ class Linear(Layer):
         self.in_features = None if in_features is None else count(in_features, "Linear: in_features")
         self.out_features = count(out_features, "Linear: out_features")
         self.use_bias, self.initializer = bool(bias), initializer
-        self.weight: Parameter | None = None
-        self.bias: Parameter | None = None
+        self.weight: Parameter | Any = None  # None until built
+        self.bias: Parameter | Any = None  # None until built
         initializers.resolve(initializer)
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastnet.layers.base import Layer, Parameter, count
 from fastnet.layers.parameter import weighted
 from fastnet.layers.sizes import check_declared
@@ -52,10 +54,10 @@ class _BatchNorm(Layer):
         self.eps, self.momentum = float(eps), float(momentum)
         self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
         self.frozen = False
-        self.weight: Parameter | None = None
-        self.bias: Parameter | None = None
-        self.running_mean: Parameter | None = None
-        self.running_var: Parameter | None = None
+        self.weight: Parameter | Any = None  # None until built
+        self.bias: Parameter | Any = None  # None until built
+        self.running_mean: Parameter | Any = None  # None until built
+        self.running_var: Parameter | Any = None  # None until built
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         if len(shape) != self._axes:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastnet.backends import current
 from fastnet.backends.graph import Unrecordable, record
 from fastnet.layers.compiled import FEW, Plan
 from fastnet.layers.summary import Summary, summarize
 from fastnet.layers.tracing import tracing
+from fastnet.types import Array, ArrayLike, Loss
+
+if TYPE_CHECKING:
+    from fastnet.diagnose.report import Profile
 
 __all__ = ["Prediction", "Evaluation"]
 
@@ -25,7 +29,7 @@ class Evaluation(NamedTuple):
 class Prediction:
     """The part of Layer that runs over data sets."""
 
-    def summary(self, input_shape=None) -> Summary:
+    def summary(self, input_shape: Sequence[int] | None = None) -> Summary:
         """A table of the layers: output shape, parameters, multiply-accumulates for one image.
 
         Parameters
@@ -38,7 +42,7 @@ class Prediction:
         self._require_built()
         return summarize(self)
 
-    def compile(self, batch_size: int = 1, input_shape=None) -> Plan:
+    def compile(self, batch_size: int = 1, input_shape: Sequence[int] | None = None) -> Plan:
         """The model as it stands, made ready for inference: ``plan(x)`` gives what ``self(x)`` gives, sooner.
 
         Batch norms are folded into convolutions, weights laid out once, and the whole network runs in one call.
@@ -64,7 +68,7 @@ class Prediction:
         ops, shape = current(), self.input_shape if input_shape is None else tuple(input_shape)
         return Plan(record(self.infer, (1, *shape), self.dtype), ops, batch_size)
 
-    def profile(self, x, training: bool = True, seconds: float = 5.0):
+    def profile(self, x: Array, training: bool = True, seconds: float = 5.0) -> Profile:
         """How long each layer takes where it runs in a whole step on the batch x, and what bounds it.
 
         The result prints as a table; ``.to_dict()`` gives numbers, ``.plot("roofline.png")`` a picture.  The model is
@@ -74,7 +78,7 @@ class Prediction:
 
         return fastnet.diagnose.profile(self, x, training, seconds)
 
-    def predict(self, X, batch_size: int = 128):
+    def predict(self, X: ArrayLike, batch_size: int = 128) -> Array:
         """Outputs (scores) for all of X, (N, *output_shape), as a NumPy array; ``.argmax(1)`` gives classes.
 
         Parameters
@@ -98,7 +102,7 @@ class Prediction:
             result[start : start + batch_size] = run(X[start : start + batch_size])
         return ops.to_numpy(result)
 
-    def evaluate(self, X, y, batch_size: int = 128, loss: str | Callable = "softmax") -> Evaluation:
+    def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int = 128, loss: str | Loss = "softmax") -> Evaluation:
         """Mean loss and accuracy over a labelled data set, in inference mode.
 
         Parameters

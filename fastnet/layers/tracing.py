@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
+from fastnet.types import Array
+
 __all__ = ["trace", "tracing", "watch", "step", "infer"]
 
-_tracer: Callable | None = None
+_tracer: Callable[[str, str, Array], None] | None = None
 _watcher = None
 
 
 @contextlib.contextmanager
-def trace(callback: Callable) -> Iterator[None]:
+def trace(callback: Callable[[str, str, Array], None]) -> Iterator[None]:
     """Call ``callback(name, phase, array)`` with everything that layers compute inside the ``with`` block.
 
     `name` is the layer's path in the model ("1.body.0"), or a parameter's name for its gradient ("1.body.0.weight");

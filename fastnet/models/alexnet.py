@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from fastnet.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from fastnet.layers import Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
 from fastnet.models.registry import built, register
+from fastnet.types import DTypeLike, Seed, Shape
 
 __all__ = ["alexnet"]
 
 
 @register
-def alexnet(num_classes=1000, input_shape=(3, 224, 224), dropout=0.5, seed=0, dtype="float32"):
+def alexnet(
+    num_classes: int = 1000,
+    input_shape: Shape = (3, 224, 224),
+    dropout: float = 0.5,
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
     """AlexNet, 61,100,840 parameters at 224x224 and 1000 classes, with torchvision's names.
 
     Images up to 64x64 get the small form: 3x3 convolutions at stride 1 in place of 11x11 and 5x5, three 2x2 poolings,
@@ -53,5 +60,5 @@ def _small() -> Sequential:
     )
 
 
-def _last_three() -> list:
+def _last_three() -> list[Layer]:
     return [layer for filters in (384, 256, 256) for layer in (Conv2d(filters, 3, padding=1), ReLU())]

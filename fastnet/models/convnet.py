@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from fastnet.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from fastnet.models.registry import built, register
+from fastnet.types import DTypeLike, Initializer, Seed, Shape
 
 __all__ = ["three_layer_convnet"]
 
 
 @register
 def three_layer_convnet(
-    num_classes=10,
-    input_shape=(3, 32, 32),
-    filters=32,
-    kernel_size=7,
-    hidden=100,
-    initializer="kaiming_normal",
-    seed=0,
-    dtype="float32",
-):
+    num_classes: int = 10,
+    input_shape: Shape = (3, 32, 32),
+    filters: int = 32,
+    kernel_size: int = 7,
+    hidden: int = 100,
+    initializer: str | Initializer = "kaiming_normal",
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
     """conv - relu - 2x2 max pool - affine - relu - affine (CS231n, "ThreeLayerConvNet").
 
     The convolution keeps the image's size.  The course starts from ``initializer=functools.partial(normal, std=1e-3)``.

@@ -9,17 +9,19 @@ from fastnet.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool2d,
+    Layer,
     Linear,
     MaxPool2d,
     ReLU,
     Sequential,
 )
 from fastnet.models.registry import built, register
+from fastnet.types import DTypeLike, Seed, Shape
 
 __all__ = ["googlenet"]
 
 
-def _conv(filters, kernel_size, stride=1) -> Sequential:
+def _conv(filters: int, kernel_size: int, stride: int = 1) -> Sequential:
     return Sequential(
         conv=Conv2d(filters, kernel_size, stride=stride, padding=kernel_size // 2, bias=False),
         bn=BatchNorm2d(eps=1e-3),
@@ -27,7 +29,7 @@ def _conv(filters, kernel_size, stride=1) -> Sequential:
     )
 
 
-def _inception(one, three_in, three, five_in, five, pool) -> Concat:
+def _inception(one: int, three_in: int, three: int, five_in: int, five: int, pool: int) -> Concat:
     """Four branches; the "5x5" one has a 3x3 kernel, as in the published weights."""
     return Concat(
         branch1=_conv(one, 1),
@@ -38,13 +40,19 @@ def _inception(one, three_in, three, five_in, five, pool) -> Concat:
 
 
 @register
-def googlenet(num_classes=1000, input_shape=(3, 224, 224), dropout=0.2, seed=0, dtype="float32"):
+def googlenet(
+    num_classes: int = 1000,
+    input_shape: Shape = (3, 224, 224),
+    dropout: float = 0.2,
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
     """GoogLeNet without its auxiliary classifiers, 6,624,904 parameters at 1000 classes, with torchvision's names.
 
     Images up to 64x64 meet a 3x3 convolution at stride 1, without pooling, in place of 7x7 at stride 2 and pooling.
     """
     if min(input_shape[-2:]) <= 64:
-        stem = {"conv1": _conv(64, 3)}
+        stem: dict[str, Layer] = {"conv1": _conv(64, 3)}
     else:
         stem = {"conv1": _conv(64, 7, 2), "maxpool1": MaxPool2d(3, 2, ceil_mode=True)}
     model = Sequential(

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from fastnet.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, Tanh
 from fastnet.models.registry import built, register
+from fastnet.types import DTypeLike, Seed, Shape
 
 __all__ = ["lenet5"]
 
 
 @register
-def lenet5(num_classes=10, input_shape=(1, 28, 28), classic=False, seed=0, dtype="float32"):
+def lenet5(
+    num_classes: int = 10,
+    input_shape: Shape = (1, 28, 28),
+    classic: bool = False,
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
     """LeNet-5 with 61,706 parameters: convolutions of 6 and 16 filters of 5x5, then 120, 84 and `num_classes` units.
 
     28x28 images are padded by 2 in the first convolution, as the original's 32x32 input was.  ReLU and max pooling by

@@ -5,16 +5,21 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fastnet.layers import Layer
+from fastnet.types import DTypeLike, Seed, Shape
 
 __all__ = ["create", "names", "register"]
 
 _FACTORIES: dict[str, Callable[..., Layer]] = {}
 
+Model = TypeVar("Model", bound=Layer)
+Factory = TypeVar("Factory", bound=Callable[..., Layer])
 
-def register(factory: Callable[..., Layer]) -> Callable[..., Layer]:
-    """Make a model known by its function's name; the function takes num_classes and input_shape, and builds."""
+
+def register(factory: Factory) -> Factory:
+    """Register a model under its function's name; the function takes num_classes and input_shape, and builds."""
     _FACTORIES[factory.__name__] = factory
     return factory
 
@@ -24,7 +29,7 @@ def names() -> list[str]:
     return sorted(_FACTORIES)
 
 
-def create(name: str, num_classes: int | None = None, input_shape=None, **options) -> Layer:
+def create(name: str, num_classes: int | None = None, input_shape: Shape | None = None, **options: Any) -> Layer:
     """Build a model by name.
 
     Parameters
@@ -58,8 +63,8 @@ def create(name: str, num_classes: int | None = None, input_shape=None, **option
     return factory(**{key: value for key, value in given.items() if value is not None}, **options)
 
 
-def built(model: Layer, name: str, input_shape, seed, dtype) -> Layer:
-    """Build a model; what does not fit is told under the model's name."""
+def built(model: Model, name: str, input_shape: Shape, seed: Seed, dtype: DTypeLike) -> Model:
+    """Build a model; errors name it."""
     try:
         model.build(input_shape, seed, dtype)
     except ValueError as error:

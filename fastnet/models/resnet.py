@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from fastnet.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Residual, Sequential
+from collections.abc import Callable, Sequence
+
+from fastnet.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sequential,
+)
 from fastnet.models.registry import built, register
+from fastnet.types import DTypeLike, Seed, Shape
 
 __all__ = ["resnet18", "resnet34", "resnet50"]
 
+Block = dict[str, Layer]
 
-def _conv(filters, kernel_size, stride=1) -> Conv2d:
+
+def _conv(filters: int, kernel_size: int, stride: int = 1) -> Conv2d:
     return Conv2d(filters, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)
 
 
-def _basic(width, stride) -> dict:
+def _basic(width: int, stride: int) -> Block:
     return {
         "conv1": _conv(width, 3, stride),
         "bn1": BatchNorm2d(),
@@ -22,7 +38,7 @@ def _basic(width, stride) -> dict:
     }
 
 
-def _bottleneck(width, stride) -> dict:
+def _bottleneck(width: int, stride: int) -> Block:
     return {
         "conv1": _conv(width, 1),
         "bn1": BatchNorm2d(),
@@ -35,12 +51,14 @@ def _bottleneck(width, stride) -> dict:
     }
 
 
-def _stage(body, expansion, channels, width, depth, stride) -> Sequential:
+def _stage(
+    body: Callable[[int, int], Block], expansion: int, channels: int, width: int, depth: int, stride: int
+) -> Sequential:
     """`depth` blocks, the first of them with the stride; `channels` is what comes in."""
     blocks = []
     for i in range(depth):
         first = i == 0
-        shortcut = None
+        shortcut: Layer | None = None
         if first and (stride != 1 or channels != width * expansion):
             shortcut = Sequential(_conv(width * expansion, 1, stride), BatchNorm2d())
         branches = Residual(body(width, stride if first else 1), shortcut, names=("_body", "downsample"))
@@ -48,9 +66,18 @@ def _stage(body, expansion, channels, width, depth, stride) -> Sequential:
     return Sequential(*blocks)
 
 
-def _resnet(name, body, expansion, depths, num_classes, input_shape, seed, dtype) -> Sequential:
+def _resnet(
+    name: str,
+    body: Callable[[int, int], Block],
+    expansion: int,
+    depths: Sequence[int],
+    num_classes: int,
+    input_shape: Shape,
+    seed: Seed,
+    dtype: DTypeLike,
+) -> Sequential:
     if min(input_shape[-2:]) <= 64:
-        stem = {"conv1": _conv(64, 3), "bn1": BatchNorm2d(), "relu": ReLU()}
+        stem: Block = {"conv1": _conv(64, 3), "bn1": BatchNorm2d(), "relu": ReLU()}
     else:
         stem = {
             "conv1": _conv(64, 7, 2),
@@ -58,16 +85,19 @@ def _resnet(name, body, expansion, depths, num_classes, input_shape, seed, dtype
             "relu": ReLU(),
             "maxpool": MaxPool2d(3, 2, padding=1),
         }
-    channels, stages = 64, {}
+    channels = 64
+    stages: Block = {}
     for i, (width, depth) in enumerate(zip((64, 128, 256, 512), depths, strict=True)):
         stages[f"layer{i + 1}"] = _stage(body, expansion, channels, width, depth, 1 if i == 0 else 2)
         channels = width * expansion
-    head = {"avgpool": GlobalAvgPool2d(), "flatten": Flatten(), "fc": Linear(num_classes)}
+    head: Block = {"avgpool": GlobalAvgPool2d(), "flatten": Flatten(), "fc": Linear(num_classes)}
     return built(Sequential({**stem, **stages, **head}), name, input_shape, seed, dtype)
 
 
 @register
-def resnet18(num_classes=1000, input_shape=(3, 224, 224), seed=0, dtype="float32"):
+def resnet18(
+    num_classes: int = 1000, input_shape: Shape = (3, 224, 224), seed: Seed = 0, dtype: DTypeLike = "float32"
+) -> Sequential:
     """ResNet-18, 11,689,512 parameters at 1000 classes, with torchvision's names.
 
     Images up to 64x64 meet a 3x3 convolution at stride 1, without pooling, in place of 7x7 at stride 2 and pooling.
@@ -76,12 +106,16 @@ def resnet18(num_classes=1000, input_shape=(3, 224, 224), seed=0, dtype="float32
 
 
 @register
-def resnet34(num_classes=1000, input_shape=(3, 224, 224), seed=0, dtype="float32"):
+def resnet34(
+    num_classes: int = 1000, input_shape: Shape = (3, 224, 224), seed: Seed = 0, dtype: DTypeLike = "float32"
+) -> Sequential:
     """ResNet-34, 21,797,672 parameters at 1000 classes; small images as in :func:`resnet18`."""
     return _resnet("resnet34", _basic, 1, (3, 4, 6, 3), num_classes, input_shape, seed, dtype)
 
 
 @register
-def resnet50(num_classes=1000, input_shape=(3, 224, 224), seed=0, dtype="float32"):
+def resnet50(
+    num_classes: int = 1000, input_shape: Shape = (3, 224, 224), seed: Seed = 0, dtype: DTypeLike = "float32"
+) -> Sequential:
     """ResNet-50 (stride in the 3x3 convolution, "v1.5"), 25,557,032 parameters at 1000 classes; as :func:`resnet18`."""
     return _resnet("resnet50", _bottleneck, 4, (3, 4, 6, 3), num_classes, input_shape, seed, dtype)

@@ -7,6 +7,7 @@ from fastnet.layers import (
     Conv2d,
     Flatten,
     GlobalAvgPool2d,
+    Layer,
     Linear,
     MaxPool2d,
     ReLU,
@@ -15,22 +16,23 @@ from fastnet.layers import (
     Subsample,
 )
 from fastnet.models.registry import built, register
+from fastnet.types import DTypeLike, Seed, Shape
 
 __all__ = ["resnet9", "resnet20", "resnet32", "resnet44", "resnet56"]
 
 
-def _conv(filters, stride=1) -> Conv2d:
+def _conv(filters: int, stride: int = 1) -> Conv2d:
     return Conv2d(filters, 3, stride=stride, padding=1, bias=False)
 
 
-def _shortcut(option, width, stride):
+def _shortcut(option: str, width: int, stride: int) -> Layer:
     if option == "A":
         return Subsample(stride, width)
     return Sequential(Conv2d(width, 1, stride=stride, bias=False), BatchNorm2d())
 
 
-def _block(option, channels, width, stride) -> Sequential:
-    body = {
+def _block(option: str, channels: int, width: int, stride: int) -> Sequential:
+    body: dict[str, Layer] = {
         "conv1": _conv(width, stride),
         "bn1": BatchNorm2d(),
         "relu1": ReLU(),
@@ -41,10 +43,13 @@ def _block(option, channels, width, stride) -> Sequential:
     return Sequential(_sum=Residual(body, shortcut, names=("_body", "shortcut")), relu=ReLU())
 
 
-def _cifar(name, blocks, option, num_classes, input_shape, seed, dtype) -> Sequential:
+def _cifar(
+    name: str, blocks: int, option: str, num_classes: int, input_shape: Shape, seed: Seed, dtype: DTypeLike
+) -> Sequential:
     if option not in ("A", "B"):
         raise ValueError(f'{name}: option must be "A" (subsampled shortcuts) or "B" (projections), got {option!r}')
-    stages, channels = {}, 16
+    stages: dict[str, Layer] = {}
+    channels = 16
     for i, width in enumerate((16, 32, 64)):
         strides = [1 if i == 0 else 2] + [1] * (blocks - 1)
         stage = []
@@ -63,7 +68,13 @@ def _cifar(name, blocks, option, num_classes, input_shape, seed, dtype) -> Seque
 
 
 @register
-def resnet20(num_classes=10, input_shape=(3, 32, 32), option="A", seed=0, dtype="float32"):
+def resnet20(
+    num_classes: int = 10,
+    input_shape: Shape = (3, 32, 32),
+    option: str = "A",
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
     """ResNet-20, 269,722 parameters, under the names of the published PyTorch weights (conv1, layer1.0.conv1, linear).
 
     Shortcuts across sizes: option "A" takes every second pixel and adds zero channels; "B" projects (1x1 convolution).
@@ -72,29 +83,53 @@ def resnet20(num_classes=10, input_shape=(3, 32, 32), option="A", seed=0, dtype=
 
 
 @register
-def resnet32(num_classes=10, input_shape=(3, 32, 32), option="A", seed=0, dtype="float32"):
+def resnet32(
+    num_classes: int = 10,
+    input_shape: Shape = (3, 32, 32),
+    option: str = "A",
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
     """ResNet-32, 464,154 parameters; as :func:`resnet20`."""
     return _cifar("resnet32", 5, option, num_classes, input_shape, seed, dtype)
 
 
 @register
-def resnet44(num_classes=10, input_shape=(3, 32, 32), option="A", seed=0, dtype="float32"):
+def resnet44(
+    num_classes: int = 10,
+    input_shape: Shape = (3, 32, 32),
+    option: str = "A",
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
     """ResNet-44, 658,586 parameters; as :func:`resnet20`."""
     return _cifar("resnet44", 7, option, num_classes, input_shape, seed, dtype)
 
 
 @register
-def resnet56(num_classes=10, input_shape=(3, 32, 32), option="A", seed=0, dtype="float32"):
+def resnet56(
+    num_classes: int = 10,
+    input_shape: Shape = (3, 32, 32),
+    option: str = "A",
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
     """ResNet-56, 853,018 parameters; as :func:`resnet20`."""
     return _cifar("resnet56", 9, option, num_classes, input_shape, seed, dtype)
 
 
-def _unit(filters, *after) -> Sequential:
+def _unit(filters: int, *after: Layer) -> Sequential:
     return Sequential(_conv(filters), BatchNorm2d(), ReLU(), *after)
 
 
 @register
-def resnet9(num_classes=10, input_shape=(3, 32, 32), width=64, seed=0, dtype="float32"):
+def resnet9(
+    num_classes: int = 10,
+    input_shape: Shape = (3, 32, 32),
+    width: int = 64,
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
     """A nine-layer residual net that trains quickly on 32x32 images, after the DAWNBench entries of 2018 (D. Page).
 
     conv 64; conv 128, pool, residual of two convs; conv 256, pool; conv 512, pool, residual; max over all pixels;

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from fastnet.layers import Concat, Conv2d, Dropout, Flatten, GlobalAvgPool2d, MaxPool2d, ReLU, Sequential
+from collections.abc import Iterable
+
+from fastnet.layers import Concat, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Layer, MaxPool2d, ReLU, Sequential
 from fastnet.models.registry import built, register
+from fastnet.types import DTypeLike, Seed, Shape
 
 __all__ = ["squeezenet1_0", "squeezenet1_1"]
 
 
-def _fire(squeeze, expand) -> Sequential:
+def _fire(squeeze: int, expand: int) -> Sequential:
     """1x1 down to `squeeze` channels, then `expand` by 1x1 and `expand` by 3x3 side by side."""
     return Sequential(
         squeeze=Conv2d(squeeze, 1),
@@ -24,7 +27,15 @@ def _pool() -> MaxPool2d:
     return MaxPool2d(3, 2, ceil_mode=True)
 
 
-def _squeezenet(name, features, num_classes, input_shape, dropout, seed, dtype) -> Sequential:
+def _squeezenet(
+    name: str,
+    features: Iterable[Layer],
+    num_classes: int,
+    input_shape: Shape,
+    dropout: float,
+    seed: Seed,
+    dtype: DTypeLike,
+) -> Sequential:
     model = Sequential(
         features=Sequential(*features),
         classifier=Sequential(Dropout(dropout), Conv2d(num_classes, 1), ReLU(), GlobalAvgPool2d()),
@@ -34,7 +45,13 @@ def _squeezenet(name, features, num_classes, input_shape, dropout, seed, dtype) 
 
 
 @register
-def squeezenet1_0(num_classes=1000, input_shape=(3, 224, 224), dropout=0.5, seed=0, dtype="float32"):
+def squeezenet1_0(
+    num_classes: int = 1000,
+    input_shape: Shape = (3, 224, 224),
+    dropout: float = 0.5,
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
     """SqueezeNet 1.0, 1,248,424 parameters at 1000 classes, with torchvision's names."""
     features = [
         Conv2d(96, 7, stride=2),
@@ -50,7 +67,13 @@ def squeezenet1_0(num_classes=1000, input_shape=(3, 224, 224), dropout=0.5, seed
 
 
 @register
-def squeezenet1_1(num_classes=1000, input_shape=(3, 224, 224), dropout=0.5, seed=0, dtype="float32"):
+def squeezenet1_1(
+    num_classes: int = 1000,
+    input_shape: Shape = (3, 224, 224),
+    dropout: float = 0.5,
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
     """SqueezeNet 1.1, 1,235,496 parameters at 1000 classes and 2.4 times fewer operations, with torchvision's names."""
     features = [
         Conv2d(64, 3, stride=2),

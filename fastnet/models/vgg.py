@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from fastnet.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from collections.abc import Callable
+
+from fastnet.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
 from fastnet.models.registry import built, register
+from fastnet.types import DTypeLike, Seed, Shape
 
 __all__ = ["vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn"]
 
 _DEPTHS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3)}
 
 
-def _vgg(name, num_classes, input_shape, dropout, seed, dtype) -> Sequential:
+def _vgg(name: str, num_classes: int, input_shape: Shape, dropout: float, seed: Seed, dtype: DTypeLike) -> Sequential:
     depths, batch_norm = _DEPTHS[name.removesuffix("_bn")], name.endswith("_bn")
-    features = []
+    features: list[Layer] = []
     for depth, filters in zip(depths, (64, 128, 256, 512, 512), strict=True):
         for _ in range(depth):
             features += [Conv2d(filters, 3, padding=1), *([BatchNorm2d()] if batch_norm else []), ReLU()]
@@ -34,8 +37,14 @@ _DOC = """VGG with {layers} weight layers{norm}: {count:,} parameters at 224x224
     """
 
 
-def _define(name: str, count: int):
-    def factory(num_classes=1000, input_shape=(3, 224, 224), dropout=0.5, seed=0, dtype="float32"):
+def _define(name: str, count: int) -> Callable[..., Sequential]:
+    def factory(
+        num_classes: int = 1000,
+        input_shape: Shape = (3, 224, 224),
+        dropout: float = 0.5,
+        seed: Seed = 0,
+        dtype: DTypeLike = "float32",
+    ) -> Sequential:
         return _vgg(name, num_classes, input_shape, dropout, seed, dtype)
 
     factory.__name__ = factory.__qualname__ = name

@@ -34,7 +34,7 @@ class SGD(Optimizer):
         Needs momentum > 0 and dampening = 0.
     """
 
-    slots = ("velocity",)
+    slots: tuple[str, ...] = ("velocity",)
     settings = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
 
     def __init__(

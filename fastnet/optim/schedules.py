@@ -1,7 +1,7 @@
 """Learning-rate schedules: pure functions of the position in training, so a resumed run needs no state.
 
 ``schedule(iteration, total, iterations_per_epoch)`` is the factor on the optimiser's base rate, with `iteration` from
-0.  Time t counts in whole epochs or in iterations, as `per` says.  Solver fills in `total` and `iterations_per_epoch`.
+0.  Time t is in whole epochs or in iterations, as `per` says.  Solver passes `total` and `iterations_per_epoch`.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ __all__ = [
 ]
 
 
-def _check(schedule, name: str, value, positive: bool = False) -> None:
+def _check(schedule: object, name: str, value: float, positive: bool = False) -> None:
     if not (math.isfinite(value) and (value > 0 if positive else value >= 0)):
         raise ValueError(f"{type(schedule).__name__}: {name} must be {'>' if positive else '>='} 0, got {value!r}")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The base: units of time and warm-up; a subclass fulfils ``_decay(t, total)``.
+    """The base class: units of time and warm-up; a subclass implements ``_decay(t, total)``.
 
     Parameters
     ----------
     per : "epoch" or "iteration"
-        The unit of every time that the schedule is given.
+        The unit of all times given to the schedule.
     warmup : float
-        Length of a linear warm-up, in units of `per`: iteration i (from 0) of the W in it gets ``(i + 1)/W`` of what
-        the schedule says.  Decay counts from the start of training, warm-up included (Goyal et al. 2017).
+        Length of a linear warm-up, in units of `per`: in iteration i (from 0) of its W the schedule's factor is
+        multiplied by ``(i + 1)/W``.  Decay counts from the start of training, warm-up included (Goyal et al. 2017).
     """
 
     per: Literal["epoch", "iteration"] = field(default="epoch", kw_only=True)
     warmup: float = field(default=0, kw_only=True)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.per not in ("epoch", "iteration"):
             raise ValueError(f"{type(self).__name__}: per must be 'epoch' or 'iteration', got {self.per!r}")
         _check(self, "warmup", self.warmup)
@@ -63,18 +63,18 @@ class Schedule:
         Raises
         ------
         ValueError
-            A number that the schedule needs is missing.
+            A value that the schedule needs is missing.
         """
         if iteration < 0:
             raise ValueError(f"{type(self).__name__}: iteration must be >= 0, got {iteration}")
         unit = 1
         if self.per == "epoch":
-            unit = iterations_per_epoch
-            if not unit or unit < 1:
+            if not iterations_per_epoch or iterations_per_epoch < 1:
                 raise ValueError(
-                    f"{type(self).__name__}: per='epoch' needs iterations_per_epoch >= 1, got {unit!r}; "
-                    "give it, or choose per='iteration'"
+                    f"{type(self).__name__}: per='epoch' needs iterations_per_epoch >= 1, "
+                    f"got {iterations_per_epoch!r}; give it, or choose per='iteration'"
                 )
+            unit = iterations_per_epoch
         length = self.warmup * unit
         ramp = min((iteration + 1) / length, 1.0) if length > 0 else 1.0
         return ramp * self._decay(iteration // unit, None if total is None else total / unit)
@@ -85,9 +85,9 @@ class Schedule:
 
 @dataclass(frozen=True)
 class ConstantLR(Schedule):
-    """1 all the time (after the warm-up)."""
+    """Constantly 1 (after the warm-up)."""
 
-    def _decay(self, t, total):
+    def _decay(self, t: int, total: float | None) -> float:
         return 1.0
 
 
@@ -101,7 +101,7 @@ class StepDecay(Schedule):
     every: int | tuple[int, ...]
     factor: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.every, int):
             object.__setattr__(self, "every", tuple(self.every))
@@ -109,7 +109,7 @@ class StepDecay(Schedule):
             _check(self, "every", time, positive=True)
         _check(self, "factor", self.factor, positive=True)
 
-    def _decay(self, t, total):
+    def _decay(self, t: int, total: float | None) -> float:
         steps = sum(t >= m for m in self.every) if isinstance(self.every, tuple) else t // self.every
         return self.factor**steps
 
@@ -120,11 +120,11 @@ class ExponentialDecay(Schedule):
 
     k: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check(self, "k", self.k)
 
-    def _decay(self, t, total):
+    def _decay(self, t: int, total: float | None) -> float:
         return math.exp(-self.k * t)
 
 
@@ -134,11 +134,11 @@ class InverseTimeDecay(Schedule):
 
     k: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check(self, "k", self.k)
 
-    def _decay(self, t, total):
+    def _decay(self, t: int, total: float | None) -> float:
         return 1 / (1 + self.k * t)
 
 
@@ -150,26 +150,29 @@ class _ToTheEnd(Schedule):
     minimum: float = 0.0
     per: Literal["epoch", "iteration"] = field(default="iteration", kw_only=True)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.total is not None:
             _check(self, "total", self.total, positive=True)
         _check(self, "minimum", self.minimum)
 
-    def _decay(self, t, total):
+    def _decay(self, t: int, total: float | None) -> float:
         total = self.total if self.total is not None else total
         if not total:
             raise ValueError(
-                f"{type(self).__name__}: the length of the run is not known; give total (in units of per={self.per!r})"
+                f"{type(self).__name__}: the length of the run is unknown; give total (in units of per={self.per!r})"
             )
         return self.minimum + (1 - self.minimum) * self._shape(min(t / total, 1.0))
+
+    def _shape(self, fraction: float) -> float:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class LinearDecay(_ToTheEnd):
     """``1 - t/total``, down to `minimum` (a fraction of the base rate); `total` None is the whole run."""
 
-    def _shape(self, fraction):
+    def _shape(self, fraction: float) -> float:
         return 1 - fraction
 
 
@@ -185,7 +188,7 @@ class CosineDecay(_ToTheEnd):
         As a fraction of the base rate.
     """
 
-    def _shape(self, fraction):
+    def _shape(self, fraction: float) -> float:
         return 0.5 * (1 + math.cos(math.pi * fraction))
 
 
@@ -196,16 +199,16 @@ class LinearWarmup(Schedule):
     length: float
     schedule: Schedule = ConstantLR()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.warmup:
             raise ValueError("LinearWarmup: give the length of the warm-up as its first argument, not as warmup=")
         _check(self, "length", self.length, positive=True)
         object.__setattr__(self, "warmup", self.length)
         super().__post_init__()
 
-    def __call__(self, iteration, total=None, iterations_per_epoch=None):
+    def __call__(self, iteration: int, total: int | None = None, iterations_per_epoch: int | None = None) -> float:
         ramp = super().__call__(iteration, total, iterations_per_epoch)
         return ramp * self.schedule(iteration, total, iterations_per_epoch)
 
-    def _decay(self, t, total):
+    def _decay(self, t: int, total: float | None) -> float:
         return 1.0
