@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -15,7 +15,7 @@ __all__ = ["atomic_write", "write_arrays", "read_arrays"]
 SUFFIXES = (".safetensors", ".npz")
 
 
-def atomic_write(path: str | os.PathLike, write: Callable[[BinaryIO], None]) -> None:
+def atomic_write(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
     """Make the file `path` with ``write(file)``: readers see the old file or the whole new one, never a part.
 
     The bytes go to a temporary file in the same folder, are flushed to the disk, and take the name `path`.
@@ -65,7 +65,7 @@ def _suffix(path: Path) -> str:
     return path.suffix
 
 
-def _safetensors():
+def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
@@ -75,7 +75,9 @@ def _safetensors():
     return safetensors
 
 
-def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: dict | None = None) -> None:
+def write_arrays(
+    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write named arrays atomically, in the format that the suffix names.
 
     Parameters
@@ -94,17 +96,17 @@ def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta
         .safetensors without the library.
     """
     path = Path(path)
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    contiguous: dict[str, Any] = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     if _suffix(path) == ".npz":
         if metadata:
             raise ValueError(f"{path}: .npz files keep no metadata")
-        atomic_write(path, lambda file: np.savez(file, **arrays))
+        atomic_write(path, lambda file: np.savez(file, **contiguous))
     else:
-        data = _safetensors().numpy.save(arrays, metadata)
+        data = _safetensors().numpy.save(contiguous, metadata)
         atomic_write(path, lambda file: file.write(data))
 
 
-def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read what :func:`write_arrays` wrote.
 
     Raises
@@ -128,7 +130,8 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     library = _safetensors() if suffix == ".safetensors" else None
     try:
         if library:
-            return library.numpy.load_file(path)
+            loaded: dict[str, np.ndarray] = library.numpy.load_file(path)
+            return loaded
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:

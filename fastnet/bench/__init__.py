@@ -12,6 +12,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Row:
     isa: str
     threads: int
 
-    def cells(self) -> tuple:
+    def cells(self) -> tuple[Any, ...]:
         return (
             self.op,
             self.shape,
@@ -83,7 +84,7 @@ class Report:
 # ---------------------------------------------------------------- measuring
 
 
-def best_time(call: Callable, budget: float, least: int = 3) -> float:
+def best_time(call: Callable[[], object], budget: float, least: int = 3) -> float:
     """Seconds of the quickest of at least `least` calls, after one to warm up; more while `budget` seconds last."""
     call()
     best, count, end = float("inf"), 0, time.perf_counter() + budget
@@ -94,14 +95,14 @@ def best_time(call: Callable, budget: float, least: int = 3) -> float:
     return best
 
 
-def difference(mine: Sequence, other: Sequence) -> float:
+def difference(mine: Sequence[Any], other: Sequence[Any]) -> float:
     """The largest relative L2 distance between results of two backends; NaN where they are not comparable."""
     distances = [0.0]
     for a, b in zip(mine, other, strict=True):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         if a.shape != b.shape:
             return float("nan")
-        distances.append(np.linalg.norm((a - b).ravel()) / max(np.linalg.norm(b.ravel()), 1e-30))
+        distances.append(float(np.linalg.norm((a - b).ravel())) / max(float(np.linalg.norm(b.ravel())), 1e-30))
     return float(np.max(distances))  # NaN if any is
 
 
@@ -130,7 +131,7 @@ def measure(case: Case, dtype: str, budget: float, peak: float) -> Row:
     with backends.use_backend("reference") as ops:
         naive = best_time(case.prepare(ops, few, dtype), budget, least=1) * case.batch / few
     gflops = 2e-9 * case.macs * case.batch / fast if case.macs else None
-    share = 100 * gflops / peak if case.macs else None
+    share = 100 * gflops / peak if gflops is not None else None
     return Row(
         case.op,
         case.shape,

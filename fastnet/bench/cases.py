@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from fastnet.backends import Ops
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.types import Array
 
 __all__ = ["Case", "cases", "ops"]
+
+Call = Callable[[], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Case:
     shape: str
     batch: int
     macs: int
-    prepare: Callable
+    prepare: Callable[[Ops, int, str], Call]
     naive_least: int = 1
 
 
@@ -61,12 +66,13 @@ def cases(quick: bool) -> list[Case]:
     return result + [_step(N, name) for name in nets]
 
 
-def _random(ops, dtype, *shape):
-    return ops.asarray(np.random.default_rng(0).standard_normal(shape).astype(dtype))
+def _random(ops: Ops, dtype: str, *shape: int) -> Array:
+    values: Array = ops.asarray(np.random.default_rng(0).standard_normal(shape).astype(dtype))
+    return values
 
 
-def _conv(op, batch, C, H, K, R, stride, pad, groups) -> Case:
-    def prepare(ops, N, dtype):
+def _conv(op: str, batch: int, C: int, H: int, K: int, R: int, stride: int, pad: int, groups: int) -> Case:
+    def prepare(ops: Ops, N: int, dtype: str) -> Call:
         x, w, b = _random(ops, dtype, N, C, H, H), _random(ops, dtype, K, C // groups, R, R), _random(ops, dtype, K)
         geometry = Conv2dGeometry.make(x.shape, w.shape, stride, pad, groups=groups)
         if op == "conv2d":
@@ -80,12 +86,12 @@ def _conv(op, batch, C, H, K, R, stride, pad, groups) -> Case:
     return Case(op, text, batch, macs if op == "conv2d" else 2 * macs, prepare)
 
 
-def _pool(op, batch, C, H) -> Case:
-    def prepare(ops, N, dtype):
+def _pool(op: str, batch: int, C: int, H: int) -> Case:
+    def prepare(ops: Ops, N: int, dtype: str) -> Call:
         x, dy = _random(ops, dtype, N, C, H, H), _random(ops, dtype, N, C, H // 2, H // 2)
         geometry = Pool2dGeometry.make(x.shape, 2)
 
-        def call():
+        def call() -> list[Any]:
             y, saved = getattr(ops, op)(x, geometry)
             return [y, getattr(ops, f"{op}_backward")(dy, saved)]
 
@@ -94,20 +100,20 @@ def _pool(op, batch, C, H) -> Case:
     return Case(op, f"{C}x{H}x{H}, 2x2, both ways", batch, 0, prepare)
 
 
-def _max_pool(batch, C, H) -> Case:
+def _max_pool(batch: int, C: int, H: int) -> Case:
     return _pool("max_pool2d", batch, C, H)
 
 
-def _avg_pool(batch, C, H) -> Case:
+def _avg_pool(batch: int, C: int, H: int) -> Case:
     return _pool("avg_pool2d", batch, C, H)
 
 
-def _batch_norm(batch, C, H) -> Case:
-    def prepare(ops, N, dtype):
+def _batch_norm(batch: int, C: int, H: int) -> Case:
+    def prepare(ops: Ops, N: int, dtype: str) -> Call:
         x, gamma, beta = _random(ops, dtype, N, C, H, H), _random(ops, dtype, C), _random(ops, dtype, C)
         dy = ops.asarray(np.random.default_rng(1).standard_normal(x.shape).astype(dtype))
 
-        def call():
+        def call() -> list[Any]:
             y, saved = ops.batch_norm(x, gamma, beta, None, None, True)
             return [y, *ops.batch_norm_backward(dy, saved)]
 
@@ -116,11 +122,11 @@ def _batch_norm(batch, C, H) -> Case:
     return Case("batch_norm", f"{C}x{H}x{H}, training, both ways", batch, 0, prepare)
 
 
-def _relu(batch, C, H) -> Case:
-    def prepare(ops, N, dtype):
+def _relu(batch: int, C: int, H: int) -> Case:
+    def prepare(ops: Ops, N: int, dtype: str) -> Call:
         x = _random(ops, dtype, N, C, H, H)
 
-        def call():
+        def call() -> list[Any]:
             y, saved = ops.relu(x)
             return [y, ops.relu_backward(x, saved)]
 
@@ -129,12 +135,12 @@ def _relu(batch, C, H) -> Case:
     return Case("relu", f"{C}x{H}x{H}, both ways", batch, 0, prepare)
 
 
-def _linear(batch, inputs, outputs) -> Case:
-    def prepare(ops, N, dtype):
+def _linear(batch: int, inputs: int, outputs: int) -> Case:
+    def prepare(ops: Ops, N: int, dtype: str) -> Call:
         x, w, b = _random(ops, dtype, N, inputs), _random(ops, dtype, outputs, inputs), _random(ops, dtype, outputs)
         dy = _random(ops, dtype, N, outputs)
 
-        def call():
+        def call() -> list[Any]:
             y, saved = ops.linear(x, w, b)
             return [y, *ops.linear_backward(dy, saved)]
 
@@ -143,26 +149,26 @@ def _linear(batch, inputs, outputs) -> Case:
     return Case("linear", f"{inputs} to {outputs}, both ways", batch, 3 * inputs * outputs, prepare, batch)
 
 
-def _softmax(batch, classes) -> Case:
-    def prepare(ops, N, dtype):
+def _softmax(batch: int, classes: int) -> Case:
+    def prepare(ops: Ops, N: int, dtype: str) -> Call:
         scores, labels = _random(ops, dtype, N, classes), np.random.default_rng(1).integers(0, classes, N)
         return lambda: list(ops.softmax_cross_entropy(scores, labels))
 
     return Case("softmax_loss", f"{classes} classes, both ways", batch, 0, prepare, batch)
 
 
-def _step(batch, name) -> Case:
+def _step(batch: int, name: str) -> Case:
     """A whole training step: forward, loss, backward, SGD with momentum; the first result is that of a new model."""
     from fastnet import losses, models, optim
 
     model = models.create(name, 10)
 
-    def prepare(ops, N, dtype):
+    def prepare(ops: Ops, N: int, dtype: str) -> Call:
         net, sgd = models.create(name, 10, dtype=dtype), optim.SGD(1e-3, momentum=0.9)
         x, labels = _random(ops, dtype, N, *net.input_shape), np.random.default_rng(1).integers(0, 10, N)
         parameters = net.parameters(requires_grad=True)
 
-        def call():
+        def call() -> list[Any]:
             net.zero_grad()
             scores, backward = net.forward(x, training=True)
             loss, dscores = losses.softmax_cross_entropy(scores, labels)

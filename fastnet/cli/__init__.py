@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from typing import TextIO
 
 from fastnet import __version__
 from fastnet.cli import bench, course, doctor, evaluate, profile, train, verify
@@ -53,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             with user_mistakes():
                 import fastnet.backends  # noqa: F401  reads FASTNET_ISA, FASTNET_BACKEND, FASTNET_NUM_THREADS
-            return args.run(args)
+            status: int = args.run(args)
+            return status
     except UserError as error:
         print(f"fastnet {args.command}: error: {error}", file=sys.stderr)
         return 2
@@ -65,5 +67,12 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     print(f"fastnet: warning: {' '.join(str(message).split())}", file=sys.stderr)

@@ -6,27 +6,32 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 __all__ = ["Parser", "count", "whole", "positive", "not_negative", "fraction", "size", "add_threads"]
+
+
+Number = TypeVar("Number", int, float)
 
 
 class Parser(argparse.ArgumentParser):
     """argparse's, with errors of one line, examples kept as written, and help text that may be made on demand."""
 
-    def __init__(self, *args, late_epilog: Callable[[], str] | None = None, **kwargs):
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+    def __init__(self, *args: Any, late_epilog: Callable[[], str] | None = None, **kwargs: Any) -> None:
+        kwargs = {"formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs, "allow_abbrev": False}
+        super().__init__(*args, **kwargs)
         self.late_epilog = late_epilog
 
     def format_help(self) -> str:
         return super().format_help() + (f"\n{self.late_epilog()}" if self.late_epilog else "")
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 
 
-def _number(text: str, convert, accepts, expected: str):
+def _number(text: str, convert: Callable[[str], Number], accepts: Callable[[Number], bool], expected: str) -> Number:
+    value: Number | None
     try:
         value = convert(text)
     except ValueError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from fastnet.cli.arguments import add_threads
 from fastnet.cli.errors import UserError, user_mistakes
@@ -17,7 +19,7 @@ examples:
 """
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "bench",
         help="the compiled kernels against plain NumPy",
@@ -40,7 +42,7 @@ def _ops() -> str:
     return f"ops: {', '.join(bench.ops())}\n"
 
 
-def run(args) -> int:
+def run(args: Namespace) -> int:
     import fastnet
     from fastnet import bench
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fastnet.cli.errors import UserError, user_mistakes
 
@@ -36,7 +39,7 @@ examples:
 """
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: Any) -> None:
     from fastnet.compat import hook
 
     parser = commands.add_parser(
@@ -87,7 +90,7 @@ def add_parser(commands) -> None:
         action.add_argument("folder", type=Path, metavar="DIR", help="an assignment's folder, or one above")
 
 
-def run_kernel(args) -> int:
+def run_kernel(args: Namespace) -> int:
     import sys
 
     from fastnet.compat import hook, jupyter
@@ -104,7 +107,7 @@ def run_kernel(args) -> int:
     return 0
 
 
-def _packages(args) -> list[Path]:
+def _packages(args: Namespace) -> list[Path]:
     from fastnet.compat import hook, patch
 
     names = args.package or hook.PACKAGES
@@ -118,19 +121,19 @@ def _packages(args) -> list[Path]:
     return found
 
 
-def run_patch(args) -> int:
+def run_patch(args: Namespace) -> int:
     from fastnet.compat import patch
 
     return _each(args, "patched", lambda package: patch.patch(package, args.level))
 
 
-def run_unpatch(args) -> int:
+def run_unpatch(args: Namespace) -> int:
     from fastnet.compat import patch
 
     return _each(args, "restored", patch.unpatch)
 
 
-def _each(args, done: str, change) -> int:
+def _each(args: Namespace, done: str, change: Callable[[Path], Any]) -> int:
     from fastnet.compat.patch import STORE
 
     status = 0
@@ -147,7 +150,7 @@ def _each(args, done: str, change) -> int:
     return status
 
 
-def run_status(args) -> int:
+def run_status(args: Namespace) -> int:
     from fastnet.compat import patch, standins
 
     for package in _packages(args):

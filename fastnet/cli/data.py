@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastnet.cli.arguments import size
 from fastnet.cli.errors import UserError, user_mistakes
+
+if TYPE_CHECKING:
+    from fastnet.data import Dataset
 
 __all__ = ["Source", "add_data", "load"]
 
@@ -68,7 +71,7 @@ def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) ->
     )
 
 
-def load(source: Source):
+def load(source: Source) -> Dataset:
     """The Dataset; which images are for testing is drawn with a fixed seed where the source does not say it.
 
     Raises

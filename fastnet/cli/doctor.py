@@ -7,7 +7,8 @@ import importlib.util
 import os
 import shutil
 import sysconfig
-from typing import NamedTuple
+from argparse import Namespace
+from typing import Any, NamedTuple
 
 _EPILOG = """exit status: 0 when all is well (a missing extra is no fault), 1 when something is wrong
 
@@ -25,7 +26,7 @@ class Finding(NamedTuple):
     fault: str = ""
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "doctor",
         help="what is installed, and what is wrong with it",
@@ -36,7 +37,7 @@ def add_parser(commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args) -> int:
+def run(args: Namespace) -> int:
     findings = [*installation(), *builder(), *distributions(), self_test()]
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
@@ -110,7 +111,7 @@ def self_test() -> Finding:
     return Finding("self-test", text, "" if error < 1e-4 else "the kernels compute wrong numbers; please report it")
 
 
-def _worst_difference(backends) -> float:
+def _worst_difference(backends: Any) -> float:
     import numpy as np
 
     from fastnet.geometry import Conv2dGeometry

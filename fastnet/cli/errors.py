@@ -13,7 +13,9 @@ class UserError(Exception):
 
 
 @contextlib.contextmanager
-def user_mistakes(hint: str = "", catch=(ValueError, TypeError, ImportError, KeyError, RuntimeError)) -> Iterator[None]:
+def user_mistakes(
+    hint: str = "", catch: tuple[type[Exception], ...] = (ValueError, TypeError, ImportError, KeyError, RuntimeError)
+) -> Iterator[None]:
     """Turn the errors that wrong arguments, files and environments lead to into UserError.
 
     Parameters

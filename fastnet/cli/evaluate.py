@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data, saved
 from fastnet.cli.arguments import add_threads, count
 from fastnet.cli.errors import UserError, user_mistakes
+
+if TYPE_CHECKING:
+    from fastnet.data import Dataset
+    from fastnet.types import Array
 
 _EXAMPLES = """examples:
   fastnet evaluate runs/digits-three_layer_convnet
@@ -15,7 +22,7 @@ _EXAMPLES = """examples:
 """
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="test a trained model, class by class",
@@ -29,7 +36,7 @@ def add_parser(commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args) -> int:
+def run(args: Namespace) -> int:
     import numpy as np
 
     import fastnet
@@ -58,7 +65,7 @@ def run(args) -> int:
     return 0
 
 
-def _check_fit(found, dataset) -> None:
+def _check_fit(found: saved.Saved, dataset: Dataset) -> None:
     shape, classes = tuple(found.card["input_shape"]), found.card["classes"]
     if dataset.image_shape != shape:
         raise UserError(
@@ -69,17 +76,17 @@ def _check_fit(found, dataset) -> None:
         raise UserError(f"the model knows {len(classes)} classes, {dataset.name} has {len(dataset.classes)}")
 
 
-def _scores(found, X, batch_size: int):
+def _scores(found: saved.Saved, X: Array, batch_size: int) -> Array:
     import numpy as np
 
-    def prepared(x):
+    def prepared(x: Array) -> Array:
         return found.preprocess(x, found.model.dtype) if found.preprocess else x
 
     starts = range(0, len(X), batch_size)
     return np.concatenate([found.model.predict(prepared(X[i : i + batch_size]), batch_size) for i in starts])
 
 
-def _table(classes, y, taken, np) -> None:
+def _table(classes: Sequence[str], y: Array, taken: Array, np: Any) -> None:
     width = max(5, *(len(name) for name in classes))
     print(f"{'class':<{width}}  {'images':>6}  {'right':>6}  {'accuracy':>8}  most often taken for")
     for number, name in enumerate(classes):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from fastnet.cli.arguments import add_threads, count, positive
 from fastnet.cli.errors import UserError, user_mistakes
@@ -19,7 +21,7 @@ examples:
 """
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "profile",
         help="how long each layer takes, and what bounds it",
@@ -45,7 +47,8 @@ def shape(text: str) -> tuple[int, int, int]:
     sizes = text.split("x")
     if len(sizes) != 3:
         raise argparse.ArgumentTypeError(f"expected channels x height x width such as 3x32x32, got {text!r}")
-    return tuple(map(count, sizes))
+    channels, height, width = map(count, sizes)
+    return channels, height, width
 
 
 def _models() -> str:
@@ -56,7 +59,7 @@ def _models() -> str:
     return textwrap.fill("models: " + ", ".join(models.names()), 110, subsequent_indent="  ") + "\n"
 
 
-def run(args) -> int:
+def run(args: Namespace) -> int:
     import numpy as np
 
     import fastnet

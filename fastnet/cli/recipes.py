@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastnet.optim import Optimizer, Schedule
 
 __all__ = ["Recipe", "recipe_for", "optimizer", "schedule", "OPTIMIZERS", "SCHEDULES"]
 
@@ -19,7 +24,7 @@ class Recipe:
     lr: float = 1e-3
     schedule: str = "cosine"
     weight_decay: float = 0.0
-    options: dict = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 _SMALL = Recipe("three_layer_convnet", 15, batch_size=32, lr=2e-3, options={"filters": 64, "kernel_size": 3})
@@ -40,7 +45,7 @@ def recipe_for(image_shape: tuple[int, int, int]) -> Recipe:
 
 
 # name: class in fastnet.optim, learning rate, settings
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[str, float, dict[str, Any]]] = {
     "sgd": ("SGD", 0.05, {"momentum": 0.9, "nesterov": True}),
     "adagrad": ("Adagrad", 0.01, {}),
     "rmsprop": ("RMSprop", 1e-3, {}),
@@ -49,15 +54,16 @@ OPTIMIZERS = {
 }
 
 
-def optimizer(name: str, lr: float, weight_decay: float):
+def optimizer(name: str, lr: float, weight_decay: float) -> Optimizer:
     """The optimiser called `name`; "sgd" has Nesterov's momentum 0.9."""
     from fastnet import optim
 
     kind, _, settings = OPTIMIZERS[name]
-    return getattr(optim, kind)(lr=lr, weight_decay=weight_decay, **settings)
+    chosen: Optimizer = getattr(optim, kind)(lr=lr, weight_decay=weight_decay, **settings)
+    return chosen
 
 
-SCHEDULES = {
+SCHEDULES: dict[str, Callable[[Any, int], Schedule]] = {
     "constant": lambda optim, epochs: optim.ConstantLR(),
     "cosine": lambda optim, epochs: optim.CosineDecay(),
     "linear": lambda optim, epochs: optim.LinearDecay(),
@@ -67,7 +73,7 @@ SCHEDULES = {
 }
 
 
-def schedule(name: str, epochs: int, warmup: float = 0.0):
+def schedule(name: str, epochs: int, warmup: float = 0.0) -> Schedule:
     """The schedule called `name` over `epochs`: cosine and linear fall to 0, step to a tenth after a half and again
     after three quarters, exponential to a hundredth, inverse to a tenth.  `warmup` counts epochs.
     """

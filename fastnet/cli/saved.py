@@ -6,8 +6,13 @@ import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fastnet.cli.errors import UserError, user_mistakes
+
+if TYPE_CHECKING:
+    from fastnet.data import Standardize
+    from fastnet.layers import Layer
 
 __all__ = ["Saved", "create", "save", "load"]
 
@@ -26,13 +31,13 @@ class Saved:
         The file that the weights came from.
     """
 
-    model: object
-    card: dict
-    preprocess: object
+    model: Layer
+    card: dict[str, Any]
+    preprocess: Standardize | None
     path: Path
 
 
-def create(card: dict, seed: int = 0):
+def create(card: dict[str, Any], seed: int = 0) -> Layer:
     """The untrained model that a card describes."""
     from fastnet import models
 
@@ -40,7 +45,7 @@ def create(card: dict, seed: int = 0):
     return models.create(card["model"], len(card["classes"]), shape, seed=seed, dtype=card["dtype"], **card["options"])
 
 
-def save(folder: Path, model, card: dict, preprocess) -> Path:
+def save(folder: Path, model: Layer, card: dict[str, Any], preprocess: Standardize | None) -> Path:
     """Write model.safetensors (model.npz without safetensors) and model.json; the first one's path."""
     from fastnet.storage import atomic_write
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from fastnet.cli import data, saved
 from fastnet.cli.arguments import add_threads, count, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.recipes import OPTIMIZERS, SCHEDULES, optimizer, recipe_for, schedule
+
+if TYPE_CHECKING:
+    from fastnet.data import Dataset, Standardize
+    from fastnet.training import History, Solver
 
 _EXAMPLES = """examples:
   fastnet train
@@ -22,7 +29,7 @@ _EXAMPLES = """examples:
 """
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train a network on images",
@@ -66,7 +73,7 @@ def _models() -> str:
     return textwrap.fill("models: " + ", ".join(models.names()), 110, subsequent_indent="  ") + "\n"
 
 
-def run(args) -> int:
+def run(args: Namespace) -> int:
     source = data.Source(args.data, args.image_size)
     if args.threads:
         _set_threads(args.threads)
@@ -86,7 +93,7 @@ def run(args) -> int:
     with user_mistakes():
         test = solver.evaluate(dataset.X_test, dataset.y_test)
         card = {**card, "epochs": solver.epoch, "test": {"loss": test.loss, "accuracy": test.accuracy}}
-        model = saved.save(out, solver.model, card, solver.preprocess)
+        model = saved.save(out, solver.model, card, cast("Standardize", solver.preprocess))
         solver.history.to_csv(out / "history.csv")
         curves = None if args.no_plot else _plot(solver.history, out / "curves.png")
     say()
@@ -110,7 +117,7 @@ def _set_threads(number: int) -> None:
         fastnet.set_num_threads(number)
 
 
-def _prepare(args, source, dataset):
+def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[Solver, dict[str, Any], Path]:
     """The Solver, the model's card and the folder to write to."""
     from fastnet import training
 
@@ -154,11 +161,11 @@ def _prepare(args, source, dataset):
     return solver, card, out
 
 
-def _silent(*words) -> None:
+def _silent(*words: object) -> None:
     pass
 
 
-def _introduce(say, solver, dataset, card) -> None:
+def _introduce(say: Callable[..., None], solver: Solver, dataset: Dataset, card: dict[str, Any]) -> None:
     from fastnet import backends, threads
 
     sizes = " x ".join(map(str, dataset.image_shape))
@@ -182,14 +189,14 @@ def _introduce(say, solver, dataset, card) -> None:
     say()
 
 
-def _train(solver, resume: str) -> None:
+def _train(solver: Solver, resume: str) -> None:
     if resume not in ("none", "auto") and not Path(resume).exists():
         raise UserError(f"--resume {resume}: no such file; give auto, none, or a checkpoint that fastnet train wrote")
     with user_mistakes(catch=(ValueError,)):
         solver.train(resume=None if resume == "none" else resume)
 
 
-def _interrupted(argv: list[str], solver) -> int:
+def _interrupted(argv: list[str], solver: Solver) -> int:
     if solver.last_checkpoint is None:
         print("interrupted before the first checkpoint", file=sys.stderr)
     else:
@@ -207,7 +214,7 @@ def _without_resume(argv: list[str]) -> list[str]:
     return kept
 
 
-def _plot(history, path: Path) -> Path | None:
+def _plot(history: History, path: Path) -> Path | None:
     try:
         history.plot(path)
     except ImportError as error:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fastnet.cli.errors import UserError, user_mistakes
 
@@ -20,7 +23,7 @@ examples:
 """
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "verify",
         help="whether results have the same bits at any number of threads and instruction set",
@@ -31,7 +34,7 @@ def add_parser(commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args) -> int:
+def run(args: Namespace) -> int:
     if args.json and not args.json.resolve().parent.is_dir():
         raise UserError(f"--json {args.json}: the folder {args.json.parent} does not exist")
     with user_mistakes():
@@ -68,13 +71,13 @@ def run(args) -> int:
     return 1 if others else 0
 
 
-def _say(values) -> str:
+def _say(values: Sequence[object]) -> str:
     """1, 2 and 3"""
     *most, last = dict.fromkeys(map(str, values))
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _differences(prints) -> list[str]:
+def _differences(prints: Sequence[Any]) -> list[str]:
     """A line for each hash that is not the first run's."""
     first = prints[0]
     return [

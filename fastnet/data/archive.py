@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from fastnet.data.dataset import Dataset, check_labels, hold_out
 __all__ = ["read_npz", "npz"]
 
 
-def read_npz(path: str | os.PathLike, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+def read_npz(path: str | os.PathLike[str], names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
     """The arrays of an .npz file; no pickled objects, every checksum verified.
 
     Parameters
@@ -52,7 +52,11 @@ def read_npz(path: str | os.PathLike, names: Iterable[str] | None = None) -> dic
 
 
 def npz(
-    path: str | os.PathLike, test: float | int = 0.2, seed: int = 0, channels_last: bool | None = None, classes=None
+    path: str | os.PathLike[str],
+    test: float | int = 0.2,
+    seed: int = 0,
+    channels_last: bool | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Dataset:
     """Images and labels from an .npz file, read without pickle.
 
@@ -82,13 +86,12 @@ def npz(
     """
     arrays = {name.lower(): array for name, array in read_npz(path).items()}
     if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
-        parts = [arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")]
+        X_train, y_train, X_test, y_test = (arrays[name] for name in ("x_train", "y_train", "x_test", "y_test"))
     elif {"x", "y"} <= set(arrays):
         y = check_labels(str(path), arrays["x"], arrays["y"])
-        parts = hold_out(arrays["x"], y, test, seed)
+        X_train, y_train, X_test, y_test = hold_out(arrays["x"], y, test, seed)
     else:
         raise ValueError(f"{path}: expected X_train, y_train, X_test, y_test, or X and y; it has {sorted(arrays)}")
-    X_train, y_train, X_test, y_test = parts
     count = 1 + max(int(y.max()) for y in (y_train, y_test) if y.size) if y_train.size or y_test.size else 0
     samples = y_train.size + y_test.size
     if classes is None and count > max(samples, 1):
@@ -106,7 +109,7 @@ def npz(
     )
 
 
-def _images(path, X: np.ndarray, channels_last: bool | None) -> np.ndarray:
+def _images(path: str | os.PathLike[str], X: np.ndarray, channels_last: bool | None) -> np.ndarray:
     """X as (N, C, H, W), uint8 or float32."""
     if X.dtype.kind not in "buif":
         raise ValueError(f"{path}: images must be numbers, got {X.dtype}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +45,15 @@ def _read_member(path: Path, name: str) -> bytes:
                 if member.name.removeprefix("./") == name and member.isfile():
                     if member.size > _MAX_BYTES:
                         raise ValueError(f"{path}: {name} declares {member.size} bytes, too many for a CIFAR file")
-                    return archive.extractfile(member).read()
+                    file = archive.extractfile(member)
+                    assert file is not None  # it is, of a regular file
+                    return file.read()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"{path}: cannot be read as a tar archive: {error}") from error
     raise FileNotFoundError(f"{path}: holds no {name}; get the archive again from {_HOME}")
 
 
-def _batch(read, name: str, labels: str) -> tuple[np.ndarray, np.ndarray]:
+def _batch(read: Callable[[str], bytes], name: str, labels: str) -> tuple[np.ndarray, np.ndarray]:
     """The images (N, 3, 32, 32) and labels (N,) of one batch file."""
     batch = load_plain_pickle(read(name), name)
     X, y = (batch.get("data"), batch.get(labels)) if isinstance(batch, dict) else (None, None)
@@ -62,13 +64,15 @@ def _batch(read, name: str, labels: str) -> tuple[np.ndarray, np.ndarray]:
     return X.reshape(-1, 3, 32, 32), np.asarray(y)
 
 
-def _describe(value) -> str:
+def _describe(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
     return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else repr(value)
 
 
-def _load(name, read, train, test, labels, meta, names) -> Dataset:
+def _load(
+    name: str, read: Callable[[str], bytes], train: Sequence[str], test: str, labels: str, meta: str, names: str
+) -> Dataset:
     batches = [_batch(read, file, labels) for file in train]
     X_test, y_test = _batch(read, test, labels)
     table = load_plain_pickle(read(meta), meta)
@@ -85,7 +89,7 @@ def _load(name, read, train, test, labels, meta, names) -> Dataset:
     )
 
 
-def cifar10(folder: str | os.PathLike) -> Dataset:
+def cifar10(folder: str | os.PathLike[str]) -> Dataset:
     """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour images (N, 3, 32, 32) uint8 of 10 classes.
 
     The pickles are read by a loader that accepts plain containers and numeric arrays only and runs no code of theirs.
@@ -107,7 +111,7 @@ def cifar10(folder: str | os.PathLike) -> Dataset:
     return _load("cifar10", read, train, "test_batch", "labels", "batches.meta", "label_names")
 
 
-def cifar100(folder: str | os.PathLike, coarse: bool = False) -> Dataset:
+def cifar100(folder: str | os.PathLike[str], coarse: bool = False) -> Dataset:
     """CIFAR-100: 50,000 + 10,000 colour images of 100 classes, or of the 20 superclasses with `coarse`.
 
     Parameters and errors as for `cifar10`; the folder is cifar-100-python, the archive cifar-100-python.tar.gz.

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastnet.types import Array, ArrayLike
+
 __all__ = ["Dataset", "check_labels", "hold_out"]
 
 
-def check_labels(where: str, X, y) -> np.ndarray:
+def check_labels(where: str, X: Array, y: ArrayLike) -> np.ndarray:
     """`y` as an int64 array (N,) of class numbers >= 0, one for each of the N images of X.
 
     Raises
@@ -31,8 +33,8 @@ def check_labels(where: str, X, y) -> np.ndarray:
     return y.astype(np.int64)
 
 
-def hold_out(X, y, part: float | int, seed: int = 0):
-    """Draw a part of (X, y) by chance, every class in its share: (X_rest, y_rest, X_part, y_part), all copies.
+def hold_out(X: Array, y: Array, part: float | int, seed: int = 0) -> tuple[Array, Array, Array, Array]:
+    """Draw a random part of (X, y), stratified by class: (X_rest, y_rest, X_part, y_part), all copies.
 
     Parameters
     ----------
@@ -82,7 +84,7 @@ class Dataset:
     X_val: np.ndarray | None = None
     y_val: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = self.X_train.shape[1:]
         for part in ("train", "test", "val"):
             X, y = getattr(self, f"X_{part}"), getattr(self, f"y_{part}")
@@ -109,10 +111,11 @@ class Dataset:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
-        return self.X_train.shape[1:]
+        C, H, W = self.X_train.shape[1:]
+        return C, H, W
 
     def split(self, validation: float | int = 0.1, seed: int = 0) -> Dataset:
-        """A new Dataset with a part of the training data held out as X_val, y_val, every class in its share.
+        """A new Dataset with a part of the training data held out as X_val, y_val, stratified by class.
 
         Parameters
         ----------

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fastnet.data.dataset import Dataset, hold_out
+from fastnet.types import Array
 
 __all__ = ["image_folder"]
 
@@ -16,7 +17,7 @@ _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", 
 
 
 def image_folder(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     size: int | tuple[int, int] | None = None,
     gray: bool = False,
     test: float | int = 0.2,
@@ -57,10 +58,12 @@ def image_folder(
     path = Path(path)
     if not path.is_dir():
         raise FileNotFoundError(f"image_folder: {path} is not a folder; expected {path}/<class>/<image>.png and so on")
+    height_width: tuple[int, int] | None = None
     if size is not None:
-        size = (size, size) if isinstance(size, int) else tuple(size)
-        if len(size) != 2 or min(size) < 1:
-            raise ValueError(f"image_folder: size must be an int or (height, width), both >= 1, got {size}")
+        sizes = (size, size) if isinstance(size, int) else tuple(size)
+        if len(sizes) != 2 or min(sizes) < 1:
+            raise ValueError(f"image_folder: size must be an int or (height, width), both >= 1, got {sizes}")
+        height_width = sizes
     split = (path / "train").is_dir() and (path / "test").is_dir()
     train = path / "train" if split else path
     classes = [entry.name for entry in _visible(train) if entry.is_dir()]
@@ -68,9 +71,9 @@ def image_folder(
         raise ValueError(
             f"image_folder: {train} must hold a sub-folder for each of at least 2 classes, found {classes}"
         )
-    X, y = _read(train, classes, size, gray)
+    X, y = _read(train, classes, height_width, gray)
     if split:
-        X_test, y_test = _read(path / "test", classes, size or X.shape[2:], gray, resize=size is not None)
+        X_test, y_test = _read(path / "test", classes, height_width or (X.shape[2], X.shape[3]), gray, size is not None)
     else:
         X, y, X_test, y_test = hold_out(X, y, test, seed)
     return Dataset(X, y, X_test, y_test, tuple(classes), path.name)
@@ -80,7 +83,9 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
-def _read(folder: Path, classes: list[str], size, gray: bool, resize: bool = True):
+def _read(
+    folder: Path, classes: list[str], size: tuple[int, int] | None, gray: bool, resize: bool = True
+) -> tuple[Array, Array]:
     """All images of a folder of classes: uint8 (N, C, H, W), and their labels."""
     files, labels = [], []
     for number, name in enumerate(classes):
@@ -106,7 +111,7 @@ def _read(folder: Path, classes: list[str], size, gray: bool, resize: bool = Tru
     return X, np.asarray(labels)
 
 
-def _check_memory(count: int, size, channels: int) -> None:
+def _check_memory(count: int, size: tuple[int, int], channels: int) -> None:
     """Refuse images that would not fit the machine's memory, before the system ends the process for it."""
     needed = count * channels * size[0] * size[1]
     try:
@@ -120,20 +125,20 @@ def _check_memory(count: int, size, channels: int) -> None:
         )
 
 
-def _open(file: Path, size, gray: bool) -> np.ndarray:
+def _open(file: Path, size: tuple[int, int] | None, gray: bool) -> np.ndarray:
     """One image as uint8 (H, W, C)."""
     from PIL import Image, ImageOps
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                if image.mode.startswith(("I", "F")):
-                    raise ValueError(f"its mode is {image.mode}, only 8 bits a channel are accepted")
-                image = ImageOps.exif_transpose(image).convert("L" if gray else "RGB")
+            with Image.open(file) as opened:
+                if opened.mode.startswith(("I", "F")):
+                    raise ValueError(f"its mode is {opened.mode}, only 8 bits a channel are accepted")
+                image = ImageOps.exif_transpose(opened).convert("L" if gray else "RGB")
         if size is not None:
             image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BILINEAR)
-        array = np.asarray(image)
+        array: Array = np.asarray(image)
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise ValueError(f"image_folder: cannot read {file}: {error}") from error
     return array[:, :, None] if gray else array

@@ -8,6 +8,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -30,7 +31,7 @@ _KINDS = {
 }
 
 
-def read_idx(path: str | os.PathLike) -> np.ndarray:
+def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     """Read an idx file, gzipped or not (told by its first bytes, not by its name).
 
     The format: two zero bytes, a type byte, the number of axes, each axis' length as a big-endian uint32, the values
@@ -52,12 +53,12 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         try:
-            return _parse(gzip.GzipFile(fileobj=raw) if zipped else raw, path)
+            return _parse(gzip.GzipFile(fileobj=raw), path) if zipped else _parse(raw, path)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{path}: damaged or truncated gzip file ({error})") from error
 
 
-def _parse(file, path) -> np.ndarray:
+def _parse(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> np.ndarray:
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES or head[3] == 0:
         raise ValueError(f"{path}: not an idx file, it starts with {head.hex() or 'nothing'} (0000 08 03 for images)")
@@ -89,7 +90,7 @@ def _find(folder: Path, stem: str, kind: str) -> Path:
     )
 
 
-def mnist(folder: str | os.PathLike, kind: str = "mnist") -> Dataset:
+def mnist(folder: str | os.PathLike[str], kind: str = "mnist") -> Dataset:
     """MNIST (LeCun et al. 1998) or Fashion-MNIST (Xiao et al. 2017) from the four original idx files in `folder`.
 
     Parameters
@@ -114,12 +115,14 @@ def mnist(folder: str | os.PathLike, kind: str = "mnist") -> Dataset:
     """
     if kind not in _KINDS:
         raise ValueError(f"mnist: kind must be one of {sorted(_KINDS)}, got {kind!r}")
-    folder, arrays = Path(folder), []
-    for part in ("train", "t10k"):
-        for what, ndim in (("images-idx3", 3), ("labels-idx1", 1)):
-            path = _find(folder, f"{part}-{what}-ubyte", kind)
-            array = read_idx(path)
-            if array.dtype != np.uint8 or array.ndim != ndim:
-                raise ValueError(f"{path}: expected uint8 with {ndim} axes, got {array.dtype} of shape {array.shape}")
-            arrays.append(array[:, None] if ndim == 3 else array)
-    return Dataset(*arrays, classes=_KINDS[kind][0], name=kind)
+
+    def read(name: str, ndim: int) -> np.ndarray:
+        path = _find(Path(folder), f"{name}-ubyte", kind)
+        array = read_idx(path)
+        if array.dtype != np.uint8 or array.ndim != ndim:
+            raise ValueError(f"{path}: expected uint8 with {ndim} axes, got {array.dtype} of shape {array.shape}")
+        return array
+
+    X_train, y_train = read("train-images-idx3", 3)[:, None], read("train-labels-idx1", 1)
+    X_test, y_test = read("t10k-images-idx3", 3)[:, None], read("t10k-labels-idx1", 1)
+    return Dataset(X_train, y_train, X_test, y_test, _KINDS[kind][0], kind)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from fastnet.data.dataset import check_labels
+from fastnet.types import Array, ArrayLike, DTypeLike, Generator
 
-__all__ = ["Loader"]
+__all__ = ["Loader", "Augment", "Preprocess"]
+
+Augment = Callable[[Array, Generator], Array]
+Preprocess = Callable[[Array, DTypeLike], Array]
 
 
 class Loader:
@@ -29,9 +34,9 @@ class Loader:
     shuffle : bool
         False keeps the order of X.
     drop_last : bool or "single"
-        What becomes of a last batch that is not full: False keeps it; True leaves it out; "single" leaves it out only
-        if it holds one sample, of which batch norm can't take statistics, and others came before it.  With shuffling
-        other samples are left out in each epoch.
+        What happens to a last batch that is not full: False keeps it; True drops it; "single" drops it only if it holds
+        one sample, which batch norm cannot take statistics of, and others came before it.  With shuffling other samples
+        are dropped in each epoch.
     preprocess : callable ``(x, dtype) -> x``, optional
         Such as Standardize.  Without it a batch is only cast.
     augment : sequence of callables ``(x, rng) -> x``
@@ -47,16 +52,16 @@ class Loader:
 
     def __init__(
         self,
-        X,
-        y,
+        X: ArrayLike,
+        y: ArrayLike,
         batch_size: int = 128,
         seed: int = 0,
         shuffle: bool = True,
         drop_last: bool | str = False,
-        preprocess: Callable | None = None,
-        augment: Sequence[Callable] = (),
-        dtype="float32",
-    ):
+        preprocess: Preprocess | None = None,
+        augment: Sequence[Augment] = (),
+        dtype: DTypeLike = "float32",
+    ) -> None:
         self.X = X if isinstance(X, np.ndarray) else np.asarray(X)
         if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
             raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
@@ -85,7 +90,7 @@ class Loader:
         return full + (rest > 0 and not dropped)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The batches of an epoch from number `start` on; the loader's own position stays."""
+        """The batches of an epoch from number `start` on; the loader's own position does not change."""
         order = None
         if self.shuffle:
             order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(len(self.y))
@@ -94,7 +99,7 @@ class Loader:
             index = cut if order is None else order[cut]
             yield self._cast(self.X[index], epoch, batch), self.y[index]
 
-    def _cast(self, x, epoch, batch):
+    def _cast(self, x: Array, epoch: int, batch: int) -> Array:
         for position, augment in enumerate(self.augment):
             seeds = np.random.SeedSequence([self.seed, epoch, batch, position])
             x = augment(x, np.random.Generator(np.random.Philox(seeds)))
@@ -108,13 +113,13 @@ class Loader:
                 self.epoch, self.batch = self.epoch + 1, 0
             yield x, y
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """The position and all that the order depends on: plain numbers."""
         settings = ("epoch", "batch", "seed", "batch_size", "shuffle", "drop_last")
         return {**{name: getattr(self, name) for name in settings}, "samples": len(self.y)}
 
-    def load_state_dict(self, state: dict) -> None:
-        """Go to a position that `state_dict` told.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a position that `state_dict` returned.
 
         Raises
         ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+from typing import Any
 
 import numpy as np
 
@@ -14,20 +15,20 @@ _MAX_MEMO = 10_000_000
 _DTYPES = {"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "O8"}
 
 
-def _text(value) -> str:
+def _text(value: Any) -> str:
     return value.decode("ascii") if isinstance(value, bytes) else str(value)
 
 
 class _DType:
     """Stands in for numpy.dtype: knows numbers, and the "object" of a box around one object."""
 
-    def __init__(self, name, *_):
+    def __init__(self, name: Any, *_: Any) -> None:
         name = _text(name)
         if name not in _DTYPES:
             raise pickle.UnpicklingError(f"arrays of dtype {name!r} are not accepted")
         self.dtype = np.dtype(name)
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.dtype = self.dtype.newbyteorder({">": ">", "<": "<"}.get(_text(state[1]), "="))
 
 
@@ -39,7 +40,7 @@ class _Array:
 
     value: object
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, data = state
         boxed = isinstance(dtype, _DType) and dtype.dtype.kind == "O"
         if boxed and shape == () and isinstance(data, list) and len(data) == 1:
@@ -50,15 +51,16 @@ class _Array:
             raise pickle.UnpicklingError("an array without plain data")
 
 
-def _reconstruct(*_):
+def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
 
-def _encode(text, encoding="latin1"):
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     """_codecs.encode, as Python 3 writes bytes in protocol 2; latin-1 only."""
     if _text(encoding) not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError(f"encoding {encoding!r} is not accepted")
-    return text.encode("latin1")
+    encoded: bytes = text.encode("latin1")
+    return encoded
 
 
 _GLOBALS = {
@@ -71,17 +73,17 @@ _GLOBALS = {
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         try:
             return _GLOBALS[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not data") from None
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: Any) -> None:
         raise pickle.UnpicklingError("it refers to objects outside the file")
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Stand-ins replaced by what they hold, byte strings that are keys by text."""
     if isinstance(value, _Array):
         return value.value if isinstance(value.value, np.ndarray) else _plain(value.value)
@@ -94,7 +96,7 @@ def _plain(value):
     raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")
 
 
-def load_plain_pickle(data: bytes, where: str) -> dict | list:
+def load_plain_pickle(data: bytes, where: str) -> Any:
     """Unpickle `data`, whatever Python wrote it, if it holds only dicts, lists, text, numbers and numeric arrays.
 
     Tuples come back as lists; keys of dicts as str, other text of Python 2 as bytes.
@@ -112,7 +114,7 @@ def load_plain_pickle(data: bytes, where: str) -> dict | list:
     """
     try:
         for opcode, argument, _ in pickletools.genops(data):  # reads every length against the bytes that are there
-            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > _MAX_MEMO:
+            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > _MAX_MEMO:
                 raise pickle.UnpicklingError("a memo index out of range")
         return _plain(_Unpickler(io.BytesIO(data), encoding="bytes").load())
     except Exception as error:  # a hostile pickle can raise nearly anything

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
+
+from fastnet.types import Array, ArrayLike, DTypeLike
 
 __all__ = ["Standardize"]
 
@@ -28,7 +33,7 @@ class Standardize:
     >>> model.evaluate(standardize(dataset.X_test), dataset.y_test)
     """
 
-    def __init__(self, mean, std, scale: float = 1.0):
+    def __init__(self, mean: ArrayLike, std: ArrayLike, scale: float = 1.0) -> None:
         self.mean = np.array(mean, dtype=np.float64, ndmin=1)
         self.std = np.array(std, dtype=np.float64, ndmin=1)
         self.scale = float(scale)
@@ -44,7 +49,7 @@ class Standardize:
         return f"Standardize(mean={mean}, std={std}, scale={self.scale:g})"
 
     @classmethod
-    def fit(cls, X, scale: float | None = None) -> Standardize:
+    def fit(cls, X: Array, scale: float | None = None) -> Standardize:
         """Measure the mean and standard deviation of each channel of X, in float64, without copying X whole.
 
         Parameters
@@ -64,19 +69,20 @@ class Standardize:
         scale = scale if scale is not None else 255.0 if X.dtype == np.uint8 else 1.0
         count = X.size // X.shape[1]
 
-        def mean_of(function):
-            total = 0.0
+        def mean_of(function: Callable[[Array], Array]) -> Array:
+            total: Array = np.zeros(X.shape[1])
             for start in range(0, len(X), _CHUNK):
                 chunk = function(np.moveaxis(X[start : start + _CHUNK], 1, -1).astype(np.float64))
-                total = total + chunk.reshape(-1, X.shape[1]).sum(axis=0)
-            return total / count
+                total += chunk.reshape(-1, X.shape[1]).sum(axis=0)
+            total /= count
+            return total
 
         mean = mean_of(lambda x: x)
         std = np.sqrt(mean_of(lambda x: (x - mean) ** 2))
         std = np.where(std > 1e-12 * np.maximum(np.abs(mean), scale), std, scale)  # a constant channel stays as it is
         return cls(mean / scale, std / scale, scale)
 
-    def __call__(self, X, dtype="float32") -> np.ndarray:
+    def __call__(self, X: Array, dtype: DTypeLike = "float32") -> np.ndarray:
         """A standardised copy of X (N, C, ...), in `dtype`."""
         if X.ndim < 2 or X.shape[1] != len(self.mean):
             raise ValueError(f"Standardize: fitted on {len(self.mean)} channels, got an array of shape {X.shape}")
@@ -91,5 +97,5 @@ class Standardize:
         return {"mean": self.mean, "std": self.std, "scale": np.array(self.scale)}
 
     @classmethod
-    def from_state_dict(cls, state: dict) -> Standardize:
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Standardize:
         return cls(state["mean"], state["std"], float(state["scale"]))

@@ -9,9 +9,12 @@ from __future__ import annotations
 import pickletools
 import struct
 from collections.abc import Callable
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 __all__ = ["Global", "read_pickle"]
+
+Reduce = Callable[[str, tuple[Any, ...]], Any]
+Persistent = Callable[[Any], Any]
 
 MAX_OPCODES = 2_000_000
 _VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -46,7 +49,7 @@ class Global(NamedTuple):
     name: str
 
 
-def read_pickle(file: BinaryIO, reduce: Callable, persistent: Callable):
+def read_pickle(file: BinaryIO, reduce: Reduce, persistent: Persistent) -> Any:
     """Read one pickle from `file`, leaving the position behind it.
 
     Parameters
@@ -69,11 +72,13 @@ def read_pickle(file: BinaryIO, reduce: Callable, persistent: Callable):
 
 
 class _Machine:
-    def __init__(self, reduce, persistent):
+    def __init__(self, reduce: Reduce, persistent: Persistent) -> None:
         self.reduce, self.persistent = reduce, persistent
-        self.stack, self.below, self.memo = [], [], {}
+        self.stack: list[Any] = []
+        self.below: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
 
-    def run(self, file):
+    def run(self, file: BinaryIO) -> Any:
         for number, (opcode, arg, _) in enumerate(pickletools.genops(file)):
             if number > MAX_OPCODES:
                 raise ValueError(f"more than {MAX_OPCODES:,} pickle opcodes: this holds no weights")
@@ -93,67 +98,67 @@ class _Machine:
                 handler(arg)
         raise ValueError("damaged pickle (no STOP)")
 
-    def _tuple(self, size):
+    def _tuple(self, size: int) -> None:
         if len(self.stack) < size:
             raise IndexError("stack is empty")
         items = tuple(self.stack[len(self.stack) - size :])
         del self.stack[len(self.stack) - size :]
         self.stack.append(items)
 
-    def _to_mark(self) -> list:
+    def _to_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.below.pop()
         return items
 
-    def do_PROTO(self, arg):
+    def do_PROTO(self, arg: Any) -> None:
         if arg > 5:
             raise ValueError(f"pickle protocol {arg} is unknown")
 
-    def do_FRAME(self, arg):
+    def do_FRAME(self, arg: Any) -> None:
         """A hint about buffering."""
 
-    def do_MARK(self, arg):
+    def do_MARK(self, arg: Any) -> None:
         self.below.append(self.stack)
         self.stack = []
 
-    def do_TUPLE(self, arg):
+    def do_TUPLE(self, arg: Any) -> None:
         items = tuple(self._to_mark())
         self.stack.append(items)
 
-    def do_EMPTY_LIST(self, arg):
+    def do_EMPTY_LIST(self, arg: Any) -> None:
         self.stack.append([])
 
-    def do_LIST(self, arg):
+    def do_LIST(self, arg: Any) -> None:
         items = self._to_mark()
         self.stack.append(items)
 
-    def do_EMPTY_DICT(self, arg):
+    def do_EMPTY_DICT(self, arg: Any) -> None:
         self.stack.append({})
 
-    def do_DICT(self, arg):
+    def do_DICT(self, arg: Any) -> None:
         items = self._to_mark()
         self.stack.append({})
         self._update(items)
 
-    def do_APPEND(self, arg):
+    def do_APPEND(self, arg: Any) -> None:
         item = self.stack.pop()
         self._extend([item])
 
-    def do_APPENDS(self, arg):
+    def do_APPENDS(self, arg: Any) -> None:
         self._extend(self._to_mark())
 
-    def do_SETITEM(self, arg):
+    def do_SETITEM(self, arg: Any) -> None:
         value, key = self.stack.pop(), self.stack.pop()
         self._update([key, value])
 
-    def do_SETITEMS(self, arg):
+    def do_SETITEMS(self, arg: Any) -> None:
         self._update(self._to_mark())
 
-    def _extend(self, items):
+    def _extend(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is not list:
             raise ValueError(f"pickle appends to a {type(self.stack[-1]).__name__}: refused")
         self.stack[-1].extend(items)
 
-    def _update(self, items):
+    def _update(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is not dict:
             raise ValueError(f"pickle sets an item of a {type(self.stack[-1]).__name__}: refused")
         if len(items) % 2:
@@ -163,38 +168,38 @@ class _Machine:
                 raise ValueError(f"pickle has a dict key of type {type(key).__name__}: refused")
             self.stack[-1][key] = value
 
-    def do_BUILD(self, arg):
+    def do_BUILD(self, arg: Any) -> None:
         self.stack.pop()  # attributes of an OrderedDict (PyTorch's "_metadata"): nothing that weights need
         if type(self.stack[-1]) is not dict:
             raise ValueError("pickle sets attributes of an object: refused")
 
-    def do_PUT(self, arg):
+    def do_PUT(self, arg: Any) -> None:
         self.memo[arg] = self.stack[-1]
 
     do_BINPUT = do_LONG_BINPUT = do_PUT
 
-    def do_MEMOIZE(self, arg):
+    def do_MEMOIZE(self, arg: Any) -> None:
         self.memo[len(self.memo)] = self.stack[-1]
 
-    def do_GET(self, arg):
+    def do_GET(self, arg: Any) -> None:
         self.stack.append(self.memo[arg])
 
     do_BINGET = do_LONG_BINGET = do_GET
 
-    def do_GLOBAL(self, arg):
+    def do_GLOBAL(self, arg: Any) -> None:
         self.stack.append(Global(arg.replace(" ", ".")))
 
-    def do_STACK_GLOBAL(self, arg):
+    def do_STACK_GLOBAL(self, arg: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         if type(name) is not str or type(module) is not str:
             raise ValueError("damaged pickle (a global without a name)")
         self.stack.append(Global(f"{module}.{name}"))
 
-    def do_REDUCE(self, arg):
+    def do_REDUCE(self, arg: Any) -> None:
         args, function = self.stack.pop(), self.stack.pop()
         if type(function) is not Global or type(args) is not tuple:
             raise ValueError("pickle calls something that is no global: refused")
         self.stack.append(self.reduce(function.name, args))
 
-    def do_BINPERSID(self, arg):
+    def do_BINPERSID(self, arg: Any) -> None:
         self.stack.append(self.persistent(self.stack.pop()))

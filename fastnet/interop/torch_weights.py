@@ -11,13 +11,17 @@ import math
 import os
 import struct
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fastnet.interop.pickle_data import Global, read_pickle
 
 __all__ = ["load_torch"]
+
+Bytes = tuple[Mapping[str, bytes | memoryview], str]  # the storages' bytes by key, and their byte order: "<" or ">"
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # of files that torch.save wrote before version 1.6
 _DTYPES = {
@@ -35,11 +39,22 @@ _DTYPES = {
 _NESTS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
 _MAX_PICKLE = 64 * 2**20
 # what zipfile and the checks here raise for a damaged file
-_DAMAGE = (ValueError, EOFError, KeyError, OverflowError, NotImplementedError, RuntimeError, OSError, struct.error)
+_DAMAGE: tuple[type[Exception], ...] = (
+    ValueError,
+    EOFError,
+    KeyError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    struct.error,
+)
 _DAMAGE += (zipfile.BadZipFile, zipfile.LargeZipFile)
 
 
-def load_torch(path: str | os.PathLike, key: str | None = None, strip_module: bool = True) -> dict[str, np.ndarray]:
+def load_torch(
+    path: str | os.PathLike[str], key: str | None = None, strip_module: bool = True
+) -> dict[str, np.ndarray]:
     """The tensors of a file that ``torch.save`` wrote, for ``model.load_state_dict(load_torch(path))``.
 
     Parameters
@@ -84,7 +99,7 @@ def load_torch(path: str | os.PathLike, key: str | None = None, strip_module: bo
 
 
 class _Storage:
-    def __init__(self, key: str, dtype: str, numel: int):
+    def __init__(self, key: str, dtype: str, numel: int) -> None:
         self.key, self.dtype, self.numel = key, dtype, numel
 
     @property
@@ -93,7 +108,7 @@ class _Storage:
 
 
 class _Tensor:
-    def __init__(self, storage, offset, size, stride):
+    def __init__(self, storage: Any, offset: Any, size: Any, stride: Any) -> None:
         if type(storage) is not _Storage:
             raise ValueError("a tensor without a storage")
         self.storage, self.offset = storage, _size(offset)
@@ -102,13 +117,13 @@ class _Tensor:
         self.size, self.stride = tuple(map(_size, size)), tuple(map(_size, stride))
 
 
-def _size(value) -> int:
+def _size(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**48:
         raise ValueError("a size, stride or offset is negative, huge or no integer")
     return value
 
 
-def _reduce(name: str, args: tuple):
+def _reduce(name: str, args: tuple[Any, ...]) -> Any:
     if name == "collections.OrderedDict" and not args:
         return {}
     if name == "torch._utils._rebuild_tensor" and len(args) == 4:
@@ -125,7 +140,7 @@ def _reduce(name: str, args: tuple):
     )
 
 
-def _storage(identity) -> _Storage:
+def _storage(identity: Any) -> _Storage:
     """("storage", type, key, location, numel[, view])."""
     if type(identity) is tuple and identity[:1] == ("module",):
         raise ValueError("refused: the file holds a whole module, which is code; save model.state_dict() instead")
@@ -142,7 +157,7 @@ def _storage(identity) -> _Storage:
     return _Storage(key, dtype, _size(numel))
 
 
-def _read_zip(path: Path):
+def _read_zip(path: Path) -> tuple[Any, Bytes]:
     """data.pkl, and one stored record data/<key> for each storage, under one folder."""
     with zipfile.ZipFile(path) as archive:
         infos = {info.filename: info for info in archive.infolist()}
@@ -169,13 +184,13 @@ def _read_zip(path: Path):
     return root, (records, "<" if order == b"little" else ">")
 
 
-def _read_legacy(path: Path):
+def _read_legacy(path: Path) -> tuple[Any, Bytes]:
     """Five pickles (magic number, protocol, system, object, storage keys), then each storage: int64 length, numbers."""
     data = path.read_bytes()
     file = io.BytesIO(data)
     storages: dict[str, _Storage] = {}
 
-    def persistent(identity):
+    def persistent(identity: Any) -> _Storage:
         storage = _storage(identity)
         first = storages.setdefault(storage.key, storage)
         if (first.dtype, first.numel) != (storage.dtype, storage.numel):
@@ -196,7 +211,8 @@ def _read_legacy(path: Path):
     keys = read_pickle(file, _reduce, _storage)
     if type(keys) is not list or not all(type(name) is str for name in keys) or set(keys) != set(storages):
         raise ValueError("the list of storages does not fit the tensors")
-    records, position = {}, file.tell()
+    records: dict[str, memoryview] = {}
+    position = file.tell()
     for name in keys:
         numel = int.from_bytes(data[position : position + 8], "little" if little else "big")
         end = position + 8 + storages[name].numel * storages[name].itemsize
@@ -206,7 +222,7 @@ def _read_legacy(path: Path):
     return root, (records, "<" if little else ">")
 
 
-def _state_dict(root, key: str | None) -> dict:
+def _state_dict(root: Any, key: str | None) -> dict[str, Any]:
     if type(root) is not dict:
         raise ValueError("expected a state dict (names and tensors), found another kind of object")
     if key is not None:
@@ -224,7 +240,7 @@ def _state_dict(root, key: str | None) -> dict:
     return state
 
 
-def _keys(root: dict) -> str:
+def _keys(root: dict[Any, Any]) -> str:
     names = [str(name)[:40] for name in list(root)[:8] if isinstance(name, (str, int))]
     return ", ".join(names) + (", ..." if len(root) > 8 else "") if names else "no entries"
 
@@ -232,7 +248,7 @@ def _keys(root: dict) -> str:
 class _Arrays:
     """Tensors as views of the bytes that were read, all bounds checked."""
 
-    def __init__(self, records_and_order):
+    def __init__(self, records_and_order: Bytes) -> None:
         self.records, self.order = records_and_order
         self.flat: dict[tuple[str, str], np.ndarray] = {}
 
@@ -265,7 +281,7 @@ class _Arrays:
                 halves = np.frombuffer(record, self.order + "u2").astype(np.uint32)
                 flat = (halves << np.uint32(16)).view(np.float32)
             else:
-                flat = np.frombuffer(record, np.dtype(storage.dtype).newbyteorder(self.order))
+                flat = np.frombuffer(record, np.dtype(f"{self.order}{storage.dtype}"))
                 flat = flat.astype(flat.dtype.newbyteorder("="), copy=False)
             self.flat[identity] = flat
         return self.flat[identity]

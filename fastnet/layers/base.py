@@ -55,9 +55,9 @@ class Layer(State, Prediction):
     """
 
     built = False
-    input_shape: Shape | None = None
-    output_shape: Shape | None = None
-    dtype: DType | None = None
+    input_shape: Shape | Any = None  # these three are None until built
+    output_shape: Shape | Any = None
+    dtype: DType | Any = None
     macs = 0
     uses: Sequence[tuple[Shape, int]] = ()
     path = ""

@@ -78,7 +78,7 @@ def weighted(gradient: Callable[..., Any], saved: Any, *parameters: Parameter | 
             return None
         dx, *gradients = gradient(dy, saved, needs, **options)
         for parameter, need, found in zip(parameters, needs[1:], gradients, strict=False):
-            if need:
+            if parameter is not None and need:
                 parameter.accumulate(found)
         return dx
 

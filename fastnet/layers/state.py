@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnet import storage
 from fastnet.backends import current
@@ -185,7 +185,8 @@ class State:
                 if pattern is True or key.startswith(f"{pattern}.") or fnmatchcase(key, pattern):
                     matched.append(key)
                     if parameter.buffer:
-                        layer.frozen = frozen
+                        owner: Any = layer  # a batch norm
+                        owner.frozen = frozen
                     else:
                         parameter.requires_grad = not frozen
                         if frozen:
@@ -203,7 +204,7 @@ class State:
 
     def set_rng_state(self, state: Mapping[str, Mapping[str, int]]) -> None:
         """Restore the positions that :meth:`rng_state` returned."""
-        layers = {path: layer for path, layer in self.named_layers() if hasattr(layer, "stream")}
+        layers: dict[str, Any] = {path: layer for path, layer in self.named_layers() if hasattr(layer, "stream")}
         if set(layers) != set(state):
             raise KeyError(f"set_rng_state: the model has streams {sorted(layers)}, the state {sorted(state)}")
         for path, layer in layers.items():

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import html
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastnet.types import Shape
+
+if TYPE_CHECKING:
+    from fastnet.layers.base import Layer
 
 __all__ = ["Summary", "Row", "summarize"]
+
+_HEAD = ("name", "layer", "output shape", "parameters", "MACs")
 
 
 class Row(NamedTuple):
@@ -37,8 +44,6 @@ class Summary(NamedTuple):
     macs: int
     input_shape: tuple[int, ...]
 
-    _HEAD = ("name", "layer", "output shape", "parameters", "MACs")
-
     def _cells(self) -> list[tuple[str, ...]]:
         return [
             (row.name, row.layer, _shape(row.output_shape), f"{row.parameters:,}", f"{row.macs:,}") for row in self.rows
@@ -50,7 +55,7 @@ class Summary(NamedTuple):
         return f"input {_shape(self.input_shape)}; {self.parameters:,} parameters{note}; {self.macs:,} MACs an image"
 
     def __str__(self) -> str:
-        cells = [self._HEAD, *self._cells()]
+        cells = [_HEAD, *self._cells()]
         widths = [max(len(row[column]) for row in cells) for column in range(5)]
         lines = [
             "  ".join(
@@ -62,21 +67,22 @@ class Summary(NamedTuple):
         rule = "-" * (sum(widths) + 8)
         return "\n".join([lines[0].rstrip(), rule, *lines[1:], rule, self._totals()])
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{title}</th>" for title in self._HEAD)
+        head = "".join(f"<th>{title}</th>" for title in _HEAD)
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self._cells()
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{html.escape(self._totals())}</p>"
 
 
-def _shape(shape) -> str:
+def _shape(shape: Shape) -> str:
     return " x ".join(map(str, shape))
 
 
-def summarize(model) -> Summary:
+def summarize(model: Layer) -> Summary:
     """The Summary of a built model."""
     rows, parameters, trainable, macs = [], 0, 0, 0
     for path, layer in model.named_layers():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import numbers
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastnet.layers import Layer
@@ -13,7 +14,16 @@ from fastnet.training.callbacks import Callback, EarlyStopping
 __all__ = ["check_arguments", "check_folder"]
 
 
-def check_arguments(model, batch_size, seed, regularizer, augment, callbacks, early_stopping, info) -> None:
+def check_arguments(
+    model: object,
+    batch_size: object,
+    seed: object,
+    regularizer: object,
+    augment: object,
+    callbacks: Sequence[object],
+    early_stopping: object,
+    info: object,
+) -> None:
     """What would otherwise fail in the middle of training.
 
     Raises
@@ -24,7 +34,7 @@ def check_arguments(model, batch_size, seed, regularizer, augment, callbacks, ea
     if not isinstance(model, Layer):
         raise TypeError(f"Solver: model must be a fastnet layer, such as Sequential(...), got {model!r}")
     for name, value, least, below in (("batch_size", batch_size, 1, 2**62), ("seed", seed, 0, 2**63)):
-        if not isinstance(value, numbers.Integral) or not least <= value < below:
+        if not isinstance(value, (int, numbers.Integral)) or not least <= int(value) < below:
             raise ValueError(f"Solver: {name} must be an integer from {least} to {below - 1}, got {value!r}")
     if regularizer is not None and not (hasattr(regularizer, "loss") and hasattr(regularizer, "add_gradients")):
         raise TypeError(f"Solver: regularizer must be an object such as regularizers.L2(1e-4), got {regularizer!r}")

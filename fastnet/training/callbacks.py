@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from fastnet.types import Array
+
+if TYPE_CHECKING:
+    from fastnet.training.solver import Solver
+
 import math
 
 __all__ = ["Callback", "BestSnapshot", "EarlyStopping"]
@@ -14,22 +21,22 @@ class Callback:
     checkpoints keep both.
     """
 
-    def on_train_begin(self, solver) -> None:
+    def on_train_begin(self, solver: Solver) -> None:
         """Before the first iteration, and after a checkpoint was loaded."""
 
-    def on_iteration_end(self, solver) -> None:
+    def on_iteration_end(self, solver: Solver) -> None:
         """After each update of the parameters; ``solver.history.losses[-1]`` is its loss."""
 
-    def on_epoch_end(self, solver, record: dict) -> None:
+    def on_epoch_end(self, solver: Solver, record: dict[str, Any]) -> None:
         """After validation; `record` is the epoch's row of the history."""
 
-    def on_train_end(self, solver) -> None:
+    def on_train_end(self, solver: Solver) -> None:
         """After the last epoch, or after `solver.stop`; not after an error or Ctrl-C."""
 
-    def state_dict(self) -> tuple[dict, dict]:
+    def state_dict(self) -> tuple[dict[str, Any], dict[str, Array]]:
         return {}, {}
 
-    def load_state_dict(self, plain: dict, arrays: dict) -> None:
+    def load_state_dict(self, plain: dict[str, Any], arrays: dict[str, Array]) -> None:
         """Take back what `state_dict` returned."""
 
 
@@ -59,7 +66,7 @@ class BestSnapshot(Callback):
 
     def __init__(
         self, monitor: str = "val_loss", min_delta: float = 0.0, mode: str = "auto", restore_best: bool = True
-    ):
+    ) -> None:
         name = type(self).__name__
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"{name}: mode must be 'auto', 'min' or 'max', got {mode!r}")
@@ -69,15 +76,15 @@ class BestSnapshot(Callback):
         self.mode = mode if mode != "auto" else "max" if "acc" in monitor else "min"
         self.best: float | None = None
         self.best_epoch: int | None = None
-        self.best_state: dict | None = None
+        self.best_state: dict[str, Array] | None = None
 
-    def on_train_begin(self, solver):
+    def on_train_begin(self, solver: Solver) -> None:
         if self.monitor.startswith("val_") and solver.validation is None:
             raise ValueError(
                 f"{type(self).__name__}: monitor={self.monitor!r} needs validation data; give Solver(validation=(X, y))"
             )
 
-    def on_epoch_end(self, solver, record):
+    def on_epoch_end(self, solver: Solver, record: dict[str, Any]) -> None:
         if self.monitor not in record:
             raise ValueError(f"{type(self).__name__}: monitor must be one of {sorted(record)}, got {self.monitor!r}")
         if self.better(record[self.monitor]):
@@ -90,15 +97,15 @@ class BestSnapshot(Callback):
             return not math.isnan(value)
         return value < self.best - self.min_delta if self.mode == "min" else value > self.best + self.min_delta
 
-    def on_train_end(self, solver):
+    def on_train_end(self, solver: Solver) -> None:
         if self.restore_best and self.best_state is not None and self.best_epoch != len(solver.history):
             solver.model.load_state_dict(self.best_state)
             solver.report(f"the parameters of epoch {self.best_epoch} are back: {self.monitor} {self.best:.4f}")
 
-    def state_dict(self):
+    def state_dict(self) -> tuple[dict[str, Any], dict[str, Array]]:
         return {"best": self.best, "best_epoch": self.best_epoch}, dict(self.best_state or {})
 
-    def load_state_dict(self, plain, arrays):
+    def load_state_dict(self, plain: dict[str, Any], arrays: dict[str, Array]) -> None:
         self.best, self.best_epoch = plain["best"], plain["best_epoch"]
         self.best_state = dict(arrays) if self.best_epoch is not None else None
 
@@ -119,29 +126,36 @@ class EarlyStopping(BestSnapshot):
         Epochs since the best.
     """
 
-    def __init__(self, monitor="val_loss", min_delta=0.0, patience=0, mode="auto", restore_best=True):
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        patience: int = 0,
+        mode: str = "auto",
+        restore_best: bool = True,
+    ) -> None:
         super().__init__(monitor, min_delta, mode, restore_best)
         if patience < 0 or int(patience) != patience:
             raise ValueError(f"EarlyStopping: patience must be an integer >= 0, got {patience!r}")
         self.patience, self.wait = int(patience), 0
 
-    def on_train_begin(self, solver):
+    def on_train_begin(self, solver: Solver) -> None:
         super().on_train_begin(solver)
         self._stop_if_due(solver)
 
-    def on_epoch_end(self, solver, record):
+    def on_epoch_end(self, solver: Solver, record: dict[str, Any]) -> None:
         super().on_epoch_end(solver, record)
         self.wait = 0 if self.best_epoch == record["epoch"] else self.wait + 1
         self._stop_if_due(solver)
 
-    def _stop_if_due(self, solver):
+    def _stop_if_due(self, solver: Solver) -> None:
         if self.wait and self.wait >= self.patience:
             solver.stop(f"{self.monitor} has not become better for {self.wait} epochs")
 
-    def state_dict(self):
+    def state_dict(self) -> tuple[dict[str, Any], dict[str, Array]]:
         plain, arrays = super().state_dict()
         return {**plain, "wait": self.wait}, arrays
 
-    def load_state_dict(self, plain, arrays):
+    def load_state_dict(self, plain: dict[str, Any], arrays: dict[str, Array]) -> None:
         super().load_state_dict(plain, arrays)
         self.wait = plain["wait"]

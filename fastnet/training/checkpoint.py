@@ -8,6 +8,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Checkpoint:
     """
 
     path: Path
-    metadata: dict
+    metadata: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
     def group(self, name: str) -> dict[str, np.ndarray]:
@@ -53,9 +54,10 @@ class Checkpoint:
         return {key[len(name) + 1 :]: array for key, array in self.arrays.items() if key.startswith(f"{name}/")}
 
     @property
-    def info(self) -> dict:
+    def info(self) -> dict[str, Any]:
         """What the user gave as ``Solver(info=...)``."""
-        return self.metadata["info"]
+        info: dict[str, Any] = self.metadata["info"]
+        return info
 
     @property
     def history(self) -> History:
@@ -75,7 +77,7 @@ class Checkpoint:
         return self.group("model")
 
 
-def write_checkpoint(path: Path, metadata: dict, arrays: dict[str, np.ndarray]) -> None:
+def write_checkpoint(path: Path, metadata: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Write a checkpoint file: whole, or not at all."""
     head = {
         "format": _FORMAT,
@@ -88,10 +90,11 @@ def write_checkpoint(path: Path, metadata: dict, arrays: dict[str, np.ndarray]) 
     if objects := [name for name, array in arrays.items() if array.dtype.kind not in "biuf"]:
         raise TypeError(f"checkpoint: {objects} are not arrays of numbers")
     encoded = np.frombuffer(json.dumps(head).encode(), np.uint8)
-    atomic_write(path, lambda file: np.savez(file, **{"metadata": encoded, **arrays}))
+    contents: dict[str, Any] = {"metadata": encoded, **arrays}
+    atomic_write(path, lambda file: np.savez(file, **contents))
 
 
-def _read(path: Path, whole: bool = True) -> tuple[dict, dict[str, np.ndarray]]:
+def _read(path: Path, whole: bool = True) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(metadata, arrays) of a file; no arrays unless `whole`."""
     try:
         arrays = read_npz(path, None if whole else ["metadata"])
@@ -117,7 +120,7 @@ def checkpoint_path(folder: Path, iteration: int) -> Path:
     return folder / f"checkpoint-{iteration:08d}.npz"
 
 
-def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint file, or the newest valid one of a folder.
 
     Damaged files in a folder are passed over with a warning.

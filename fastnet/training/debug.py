@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastnet.backends import current
+from fastnet.types import Array
 
 __all__ = ["check_finite", "guard"]
 
 
-def check_finite(what: str, array, where: str) -> None:
+def check_finite(what: str, array: Array, where: str) -> None:
     """Raise FloatingPointError if `array` has a NaN or an infinity; the message says what and where."""
     xp = current().xp
     finite = xp.isfinite(array)
@@ -21,10 +24,10 @@ def check_finite(what: str, array, where: str) -> None:
     )
 
 
-def guard(where: str):
+def guard(where: str) -> Callable[[str, str, Array], None]:
     """A callback for ``fastnet.layers.trace`` that raises at the first array that is not finite."""
 
-    def callback(name, phase, array):
+    def callback(name: str, phase: str, array: Array) -> None:
         check_finite(f"layer {name}, {phase} pass:", array, where)
 
     return callback

@@ -6,7 +6,9 @@ import csv
 import html
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,10 +39,10 @@ class History:
         (training and validation), "images_per_second" (training).
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.losses: list[float] = []
         self.learning_rates: list[float] = []
-        self.history: dict[str, list] = {}
+        self.history: dict[str, list[Any]] = {}
 
     def __len__(self) -> int:
         """Epochs."""
@@ -50,43 +52,43 @@ class History:
         last = ", ".join(f"{COLUMNS[k][0]} {v[-1]:{COLUMNS[k][1]}}" for k, v in self.history.items() if k in COLUMNS)
         return f"History({len(self)} epochs, {len(self.losses)} iterations{'; ' + last if last else ''})"
 
-    def append(self, record: dict) -> None:
+    def append(self, record: dict[str, Any]) -> None:
         """Add an epoch; its keys are the same in every epoch."""
         for name, value in record.items():
             self.history.setdefault(name, []).append(value)
 
-    def rows(self) -> list[dict]:
+    def rows(self) -> list[dict[str, Any]]:
         """One dict for each epoch."""
         return [dict(zip(self.history, values, strict=True)) for values in zip(*self.history.values(), strict=True)]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Everything, as plain Python objects for JSON."""
         return {"history": self.history, "losses": self.losses, "learning_rates": self.learning_rates}
 
     @classmethod
-    def from_dict(cls, data: dict) -> History:
+    def from_dict(cls, data: Mapping[str, Any]) -> History:
         result = cls()
         result.history = {name: list(values) for name, values in data["history"].items()}
         result.losses, result.learning_rates = list(data["losses"]), list(data["learning_rates"])
         return result
 
-    def to_json(self, path: str | os.PathLike) -> None:
+    def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a JSON file."""
         Path(path).write_text(json.dumps(self.to_dict()))
 
     @classmethod
-    def from_json(cls, path: str | os.PathLike) -> History:
+    def from_json(cls, path: str | os.PathLike[str]) -> History:
         """Read what `to_json` wrote."""
         return cls.from_dict(json.loads(Path(path).read_text()))
 
-    def to_csv(self, path: str | os.PathLike) -> None:
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the epochs to a CSV file, a row each."""
         with open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, list(self.history))
             writer.writeheader()
             writer.writerows(self.rows())
 
-    def plot(self, path: str | os.PathLike | None = None):
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the learning curves: the loss of each iteration with its moving average, and the accuracies.
 
         Parameters
@@ -106,9 +108,13 @@ class History:
         """
         try:
             if path is None:
-                from matplotlib.pyplot import figure as make_figure
+                from matplotlib import pyplot
+
+                make_figure: Callable[..., Any] = pyplot.figure
             else:
-                from matplotlib.figure import Figure as make_figure
+                from matplotlib.figure import Figure
+
+                make_figure = Figure
         except ImportError as error:
             raise ImportError('plots need matplotlib: pip install "fastnet-cnn[plot]"') from error
         figure = make_figure(figsize=(11, 4.2), layout="constrained")

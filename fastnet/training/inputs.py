@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from fastnet.data import Dataset, Loader, Standardize
+from fastnet.data.loader import Augment, Preprocess
+from fastnet.layers import Layer
+from fastnet.types import Array, ArrayLike
 
 __all__ = ["prepare", "ordered"]
 
 
-def prepare(model, data, validation, batch_size, seed, drop_last, preprocess, augment):
+def prepare(
+    model: Layer,
+    data: tuple[ArrayLike, ArrayLike] | Dataset | Loader,
+    validation: tuple[ArrayLike, ArrayLike] | Loader | None,
+    batch_size: int,
+    seed: int,
+    drop_last: bool | str,
+    preprocess: Preprocess | str | None,
+    augment: Sequence[Augment],
+) -> tuple[Loader, Loader | None, Preprocess | None]:
     """(training loader, validation loader or None, preprocess); builds the model if it is not built."""
     if isinstance(data, Dataset):
-        if validation is None and data.X_val is not None:
+        if validation is None and data.X_val is not None and data.y_val is not None:
             validation = data.X_val, data.y_val
         data = data.X_train, data.y_train
     if isinstance(data, Loader):
@@ -34,12 +49,12 @@ def prepare(model, data, validation, batch_size, seed, drop_last, preprocess, au
     return loader, validation, loader.preprocess
 
 
-def ordered(like: Loader, X, y, batch_size: int) -> Loader:
+def ordered(like: Loader, X: ArrayLike, y: ArrayLike, batch_size: int) -> Loader:
     """A Loader of (X, y) in their order, that casts and preprocesses as `like` does."""
     return Loader(X, y, batch_size, shuffle=False, preprocess=like.preprocess, dtype=like.dtype)
 
 
-def _check_classes(model, name, y):
+def _check_classes(model: Layer, name: str, y: Array) -> None:
     shape = model.output_shape
     if len(shape) == 1 and y.max() >= shape[0]:
         raise ValueError(
@@ -47,7 +62,7 @@ def _check_classes(model, name, y):
         )
 
 
-def _pair(name, data):
+def _pair(name: str, data: Any) -> tuple[Array, ArrayLike]:
     """The arrays X and y of a pair."""
     if not (isinstance(data, (tuple, list)) and len(data) == 2):
         kinds = "(X, y), a Dataset or a Loader" if name == "data" else "(X, y) or a Loader"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from types import FrameType
 
 __all__ = ["Interrupt"]
 
@@ -21,7 +22,7 @@ class Interrupt:
         `check` raised KeyboardInterrupt, where everything was in a whole state.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.requested = self.answered = self._installed = False
 
     def __enter__(self) -> Interrupt:
@@ -31,12 +32,12 @@ class Interrupt:
             self._installed = True
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._installed = False
 
-    def _handle(self, signum, frame):
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 from fastnet.training.history import COLUMNS
 
@@ -17,7 +18,7 @@ class Progress:
     then.  Silent without `verbose`.
     """
 
-    def __init__(self, verbose: bool, epochs: int):
+    def __init__(self, verbose: bool, epochs: int) -> None:
         self.verbose, self.epochs = verbose, epochs
         self._bar, self._headed, self._last = None, False, time.monotonic()
         self._tqdm = _tqdm() if verbose else None
@@ -40,7 +41,7 @@ class Progress:
             line = f"epoch {self._epoch + 1}/{self.epochs}: batch {batch}/{self._batches}, loss {loss:.4f}"
             print(line, file=sys.stderr, flush=True)
 
-    def end_epoch(self, record: dict) -> None:
+    def end_epoch(self, record: dict[str, Any]) -> None:
         """Print the epoch's row of the table."""
         self.close()
         columns = {name: form for name, form in COLUMNS.items() if name in record}
@@ -63,7 +64,7 @@ class Progress:
             self._bar = None
 
 
-def _tqdm():
+def _tqdm() -> Any:
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     try:

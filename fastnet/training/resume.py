@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,20 +12,23 @@ from fastnet.data.preprocess import Standardize
 from fastnet.training.checkpoint import Checkpoint, CheckpointError
 from fastnet.training.history import History
 
+if TYPE_CHECKING:
+    from fastnet.training.solver import Solver
+
 __all__ = ["collect", "restore"]
 
 
-def settings(solver) -> dict[str, str]:
+def settings(solver: Solver) -> dict[str, str]:
     """What the run depends on beside its state, in words; resuming with others is possible but not silent."""
     names = ("loss", "optimizer", "schedule", "regularizer")
     return {name: _words(getattr(solver, name)) for name in names}
 
 
-def _words(value) -> str:
+def _words(value: object) -> str:
     return getattr(value, "__name__", None) or (type(value).__name__ if " at 0x" in repr(value) else repr(value))
 
 
-def collect(solver) -> tuple[dict, dict[str, np.ndarray]]:
+def collect(solver: Solver) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(metadata, arrays) of a Solver between two iterations."""
     arrays = {f"model/{name}": value for name, value in solver.model.state_dict().items()}
     counts = {}
@@ -54,11 +58,11 @@ def collect(solver) -> tuple[dict, dict[str, np.ndarray]]:
     return json.loads(json.dumps(metadata)), arrays
 
 
-def _loader_state(solver) -> dict:
+def _loader_state(solver: Solver) -> dict[str, Any]:
     return {**solver.loader.state_dict(), "epoch": solver.epoch, "batch": solver.batch}
 
 
-def restore(solver, checkpoint: Checkpoint) -> None:
+def restore(solver: Solver, checkpoint: Checkpoint) -> None:
     """Bring a Solver to where `checkpoint` was written.
 
     Raises
@@ -111,7 +115,7 @@ def restore(solver, checkpoint: Checkpoint) -> None:
     solver.running = dict(meta["running"])
 
 
-def _check_preprocess(solver, checkpoint: Checkpoint) -> None:
+def _check_preprocess(solver: Solver, checkpoint: Checkpoint) -> None:
     saved = checkpoint.group("preprocess")
     here = solver.preprocess.state_dict() if isinstance(solver.preprocess, Standardize) else {}
     if saved.keys() != here.keys() or any(not np.array_equal(saved[name], here[name]) for name in saved):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import math
-import numbers
 import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fastnet import losses
-from fastnet.layers import Evaluation, trace
+from fastnet.data import Dataset, Loader
+from fastnet.data.loader import Augment, Preprocess
+from fastnet.layers import Evaluation, Layer, trace
 from fastnet.optim import Adam, ConstantLR, Optimizer
+from fastnet.regularizers import L2
 from fastnet.training.arguments import check_arguments, check_folder
 from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
@@ -24,6 +27,7 @@ from fastnet.training.inputs import ordered, prepare
 from fastnet.training.interrupt import Interrupt
 from fastnet.training.progress import Progress
 from fastnet.training.resume import collect, restore
+from fastnet.types import Array, ArrayLike, Loss
 
 __all__ = ["Solver"]
 
@@ -82,29 +86,29 @@ class Solver:
 
     def __init__(
         self,
-        model,
-        data,
-        validation=None,
+        model: Layer,
+        data: tuple[ArrayLike, ArrayLike] | Dataset | Loader,
+        validation: tuple[ArrayLike, ArrayLike] | Loader | None = None,
         *,
-        loss: str | Callable = "softmax",
+        loss: str | Loss = "softmax",
         optimizer: Optimizer | None = None,
-        schedule: Callable | None = None,
-        regularizer=None,
+        schedule: Callable[[int, int, int], float] | None = None,
+        regularizer: L2 | None = None,
         batch_size: int = 128,
         epochs: int = 10,
         seed: int = 0,
         drop_last: bool | str = "single",
-        preprocess=None,
-        augment: Sequence[Callable] = (),
-        checkpoint: str | os.PathLike | None = None,
+        preprocess: Preprocess | str | None = None,
+        augment: Sequence[Augment] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
         keep: int = 2,
         callbacks: Sequence[Callback] = (),
         early_stopping: int | EarlyStopping | None = None,
-        info: dict | None = None,
+        info: dict[str, Any] | None = None,
         verbose: bool = True,
         debug: str | None = None,
-    ):
+    ) -> None:
         check_arguments(model, batch_size, seed, regularizer, augment, callbacks, early_stopping, info)
         for name, value in {"epochs": epochs, "checkpoint_every": checkpoint_every, "keep": keep}.items():
             if not isinstance(value, (int, np.integer)) or value < 1:
@@ -121,15 +125,13 @@ class Solver:
         self.epochs, self.seed, self.verbose, self.debug = int(epochs), seed, verbose, debug
         self.info = info or {}
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
-        self.checkpoint_every, self.keep, self._written = int(checkpoint_every), int(keep), []
+        self.checkpoint_every, self.keep = int(checkpoint_every), int(keep)
+        self._written: list[Path] = []
         self.callbacks = list(callbacks)
         if early_stopping is not None:
-            stopper = (
-                EarlyStopping(patience=early_stopping)
-                if isinstance(early_stopping, numbers.Integral)
-                else early_stopping
-            )
-            self.callbacks.append(stopper)
+            if not isinstance(early_stopping, EarlyStopping):
+                early_stopping = EarlyStopping(patience=early_stopping)
+            self.callbacks.append(early_stopping)
         if isinstance(preprocess, str) and preprocess != "standardize":
             raise ValueError(f"Solver: preprocess must be 'standardize' or callable, got {preprocess!r}")
         self.loader, self.validation, self.preprocess = prepare(
@@ -139,11 +141,12 @@ class Solver:
         self.epoch = self.batch = self.iteration = 0
         self.running = _nothing_yet()
         self.last_checkpoint: Path | None = None
-        self._interrupt, self._progress, self._stop_reason = Interrupt(), Progress(False, self.epochs), None
+        self._interrupt, self._progress = Interrupt(), Progress(False, self.epochs)
+        self._stop_reason: str | None = None
 
     # ---------------------------------------------------------------- training
 
-    def train(self, resume: str | os.PathLike | None = None) -> History:
+    def train(self, resume: str | os.PathLike[str] | None = None) -> History:
         """Train until `epochs` are done or a callback stops.
 
         Ctrl-C is answered after the iteration (or validation batch) that is running: a checkpoint is written, if there
@@ -185,7 +188,7 @@ class Solver:
             self._interrupt = Interrupt()
         return self.history
 
-    def _run(self):
+    def _run(self) -> None:
         self._parameters = self.model.parameters()
         self._call("on_train_begin")
         while self.epoch < self.epochs and self._stop_reason is None:
@@ -208,7 +211,7 @@ class Solver:
         """For callbacks: show a line beside the table, if `verbose`."""
         self._progress.message(text)
 
-    def _run_epoch(self):
+    def _run_epoch(self) -> None:
         total = self.epochs * len(self.loader)
         running = self.running
         self._progress.start_epoch(self.epoch, len(self.loader), self.batch)
@@ -243,7 +246,7 @@ class Solver:
         self._progress.end_epoch(record)
         self._call("on_epoch_end", record)
 
-    def _step(self, x, y, scale) -> tuple[float, int]:
+    def _step(self, x: Array, y: Array, scale: float) -> tuple[float, int]:
         """One update; (loss, number of right answers)."""
         parameters = self._parameters
         for parameter in parameters:
@@ -268,18 +271,18 @@ class Solver:
         self.optimizer.step(parameters, scale)
         return float(loss), int((scores.argmax(axis=1) == y).sum())
 
-    def _call(self, method, *arguments):
+    def _call(self, method: str, *arguments: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, method)(self, *arguments)
 
     # ---------------------------------------------------------------- evaluation
 
-    def evaluate(self, X, y, batch_size: int | None = None) -> Evaluation:
+    def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int | None = None) -> Evaluation:
         """Mean loss and accuracy on (X, y), preprocessed as in training, in inference mode."""
         return self._evaluate(ordered(self.loader, X, y, batch_size or self.loader.batch_size))
 
-    def _evaluate(self, loader) -> Evaluation:
-        total = right = 0
+    def _evaluate(self, loader: Loader) -> Evaluation:
+        total, right = 0.0, 0
         for x, y in loader.batches(0):
             scores = self.model(x)
             total += self.loss(scores, y)[0] * len(y)
@@ -287,7 +290,7 @@ class Solver:
             self._interrupt.check()
         return Evaluation(total / len(loader.y), right / len(loader.y))
 
-    def predict(self, X, batch_size: int | None = None) -> np.ndarray:
+    def predict(self, X: Array, batch_size: int | None = None) -> np.ndarray:
         """Scores for X, preprocessed as in training."""
         if len(X) == 0:
             return np.asarray(self.model.predict(np.empty((0, *self.model.input_shape), self.model.dtype)))
@@ -316,14 +319,14 @@ class Solver:
         self._written = self._written[-self.keep :]
         return path
 
-    def _save_interrupted(self):
+    def _save_interrupted(self) -> None:
         if self.checkpoint is not None:
             path = self.save_checkpoint()
             self.report(
                 f"interrupted after iteration {self.iteration}; {path} is written, train(resume='auto') goes on"
             )
 
-    def _resume(self, resume):
+    def _resume(self, resume: str | os.PathLike[str]) -> None:
         if resume == "auto":
             if self.checkpoint is None:
                 raise ValueError("train: resume='auto' needs Solver(checkpoint='a folder')")
@@ -336,6 +339,6 @@ class Solver:
         self._written = [checkpoint.path] if checkpoint.path.parent == self.checkpoint else []
 
 
-def _nothing_yet() -> dict:
+def _nothing_yet() -> dict[str, Any]:
     """Sums over an epoch's batches so far."""
     return {"loss": 0.0, "right": 0, "seen": 0, "seconds": 0.0}
