@@ -1,4 +1,4 @@
-"""Which algorithm convolutions run with."""
+"""The algorithm that convolutions use."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def set_conv_algorithm(name: str) -> None:
     Parameters
     ----------
     name : {"auto", "direct", "winograd"}
-        "auto" takes Winograd F(4x4, 3x3) or F(2x2, 5x5) where it is faster (8 channels and up), which needs 4 or 2.8
-        times fewer multiplications and errs by about 1e-6 relative L2 in float32.  "direct" is an exact sum of
-        products, each rounded once.  "winograd" takes Winograd wherever it applies.  All else is always direct.
+        "auto" uses Winograd F(4x4, 3x3) or F(2x2, 5x5) where it is faster (8 channels and up): it needs 4 or 2.8 times
+        fewer multiplications, and its relative L2 error in float32 is about 1e-6.  "direct" sums the products one by
+        one.  "winograd" uses Winograd wherever it applies.  All other convolutions are always direct.
 
     Raises
     ------
     ValueError
         An unknown name.
     RuntimeError
-        "winograd" where the compiled kernels are not there.
+        "winograd" without the compiled kernels.
     """
     if name not in _NAMES:
         raise ValueError(f"set_conv_algorithm: name must be one of {', '.join(_NAMES)}, got {name!r}")
@@ -40,5 +40,5 @@ def set_conv_algorithm(name: str) -> None:
 
 
 def get_conv_algorithm() -> str:
-    """The name that :func:`set_conv_algorithm` was given last ("direct" without compiled kernels)."""
+    """The name last given to :func:`set_conv_algorithm` ("direct" without compiled kernels)."""
     return _NAMES[_native.conv_algorithm()] if _native else "direct"

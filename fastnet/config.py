@@ -1,4 +1,4 @@
-"""What this installation is and does: version, backend, instruction set, threads, extras."""
+"""Facts about this installation: version, backend, instruction set, threads, extras."""
 
 from __future__ import annotations
 

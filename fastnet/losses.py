@@ -11,7 +11,7 @@ __all__ = ["softmax_cross_entropy", "svm", "get"]
 def softmax_cross_entropy(scores: Array, labels: Array) -> tuple[float, Array]:
     """Softmax cross-entropy: the mean over N of ``-log softmax(scores)[label]``.
 
-    It is log(C) where all scores are equal, as they nearly are after initialisation.
+    It is log(C) if all scores are equal, as they nearly are after initialisation.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def softmax_cross_entropy(scores: Array, labels: Array) -> tuple[float, Array]:
     Raises
     ------
     ValueError, TypeError
-        Shapes that do not fit, labels outside 0..C-1 or not integers.
+        Shapes that do not match, labels outside 0..C-1 or not integers.
     """
     loss, dscores = current().softmax_cross_entropy(scores, labels)
     return loss, dscores
@@ -39,7 +39,7 @@ def svm(scores: Array, labels: Array, margin: float = 1.0) -> tuple[float, Array
     """Multiclass SVM (hinge) loss: the mean over N of ``sum_{j != y} max(0, s_j - s_y + margin)``.
 
     Weston & Watkins, "Support vector machines for multi-class pattern recognition", 1999.  It is ``(C - 1) * margin``
-    where all scores are equal.  Arguments, results and errors as in `softmax_cross_entropy`; at a kink the gradient
+    if all scores are equal.  Arguments, results and errors as in `softmax_cross_entropy`; at a kink the gradient
     is 0.
     """
     loss, dscores = current().svm_loss(scores, labels, margin)

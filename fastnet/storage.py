@@ -1,4 +1,4 @@
-"""Files of named arrays, .safetensors and .npz: nothing in them can run code, and writes are atomic."""
+"""Files of named arrays, .safetensors and .npz: reading executes nothing in them, and writes are atomic."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SUFFIXES = (".safetensors", ".npz")
 
 
 def atomic_write(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
-    """Make the file `path` with ``write(file)``: readers see the old file or the whole new one, never a part.
+    """Create the file `path` with ``write(file)``: readers see the old file or the complete new one.
 
-    The bytes go to a temporary file in the same folder, are flushed to the disk, and take the name `path`.
+    The bytes go to a temporary file in the same folder, are flushed to disk, and the file is renamed to `path`.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[BinaryIO], objec
 
 
 def _mode(path: Path) -> int:
-    """The permissions of the file that is replaced, else those that a new file gets here."""
+    """The permissions of the file that is replaced, else those of a new file."""
     if path.exists():
         return path.stat().st_mode & 0o777
     mask = os.umask(0)
@@ -78,7 +78,7 @@ def _safetensors() -> Any:
 def write_arrays(
     path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write named arrays atomically, in the format that the suffix names.
+    """Write named arrays atomically, in the format given by the suffix.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def write_arrays(
         Ends in .safetensors or .npz.
     arrays : mapping of str to array
     metadata : dict of str to str, optional
-        Kept by .safetensors files; for .npz pass arrays only.
+        Stored in .safetensors files; not supported for .npz.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises
     ------
     FileNotFoundError
-        No such file; the message lists files beside it that could be meant.
+        No such file; the message lists similar files in its folder.
     ValueError
         Another suffix, or a damaged file.
     ImportError

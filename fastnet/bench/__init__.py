@@ -1,7 +1,7 @@
-"""The bench behind ``fastnet bench``: compiled kernels (fast) against the NumPy reference backend (naive).
+"""The benchmark behind ``fastnet bench``: compiled kernels (fast) against the NumPy reference backend (naive).
 
-Each case is verified before it is timed.  The naive side runs on as few images as its time budget allows, and its
-time is scaled to the whole batch; the table says on how many.
+Each case is verified before it is timed.  The naive side runs on as many images as its time budget allows, and its
+time is scaled to the whole batch; the table shows their number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fastnet.bench.cases import Case, cases, ops
 __all__ = ["Case", "Row", "Report", "cases", "ops", "run", "best_time", "difference"]
 
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # of the L2 norm
-_STEP_TOLERANCE = 2e-2  # a sum near ReLU's kink may round to either side, and batch norm over few images carries it far
+_STEP_TOLERANCE = 2e-2  # sums near ReLU's kink may round to either side, and batch norm over few images amplifies that
 _COLUMNS = (
     ("op", "<", 16, ""),
     ("shape", "<", 31, ""),
@@ -39,7 +39,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """A measured case; times in ms for the whole batch, `naive_ms` scaled from `naive_batch` images."""
+    """A measured case; times are in ms for the whole batch, `naive_ms` is scaled from `naive_batch` images."""
 
     op: str
     shape: str
@@ -70,7 +70,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All rows, and the machine: `peak_gflops` is what multiply-adds in registers reach on all threads."""
+    """All rows, and the machine; `peak_gflops` is the speed of multiply-adds in registers on all threads."""
 
     machine: str
     dtype: str
@@ -85,7 +85,7 @@ class Report:
 
 
 def best_time(call: Callable[[], object], budget: float, least: int = 3) -> float:
-    """Seconds of the quickest of at least `least` calls, after one to warm up; more while `budget` seconds last."""
+    """Seconds of the fastest of at least `least` calls after a warm-up call, and of more until `budget` is used up."""
     call()
     best, count, end = float("inf"), 0, time.perf_counter() + budget
     while count < least or time.perf_counter() < end:
@@ -96,7 +96,7 @@ def best_time(call: Callable[[], object], budget: float, least: int = 3) -> floa
 
 
 def difference(mine: Sequence[Any], other: Sequence[Any]) -> float:
-    """The largest relative L2 distance between results of two backends; NaN where they are not comparable."""
+    """The largest relative L2 distance between results of two backends; NaN if their shapes differ."""
     distances = [0.0]
     for a, b in zip(mine, other, strict=True):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -150,7 +150,7 @@ def measure(case: Case, dtype: str, budget: float, peak: float) -> Row:
 def run(
     only: Sequence[str] | None = None, dtype: str = "float32", quick: bool = False, show: Callable[[str], None] = print
 ) -> Report:
-    """Run the bench and show its table line by line.
+    """Run the benchmark and show its table line by line.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def run(
     quick : bool
         Fewer shapes, smaller batches.
     show : function of str
-        Gets each line.
+        Called with each line.
 
     Raises
     ------

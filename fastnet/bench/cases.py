@@ -1,4 +1,4 @@
-"""The lines of the bench's table: each prepares an op on a backend and says how much arithmetic it is."""
+"""The rows of the benchmark's table: each prepares an op on a backend and counts its operations."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Call = Callable[[], list[Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the table.
+    """One row of the table.
 
     Attributes
     ----------
     op : str
     shape : str
-        For people.
+        A description.
     batch : int
-        Images of the fast side.
+        The number of images on the fast side.
     macs : int
-        Multiply-accumulates an image; 0 where counting them says nothing.
+        Multiply-accumulates per image; 0 if they are not what limits the op.
     prepare : function (ops, batch, dtype) -> call
         ``call()`` runs the op once on backend `ops` and returns its results, a list of arrays and floats.
     naive_least : int
-        Images that the naive side runs at least: the whole batch where time does not go with the number of images.
+        The least number of images on the naive side: the whole batch if time is not proportional to it.
     """
 
     op: str
@@ -45,12 +45,12 @@ class Case:
 
 
 def ops() -> list[str]:
-    """The names that `run` takes."""
+    """The names accepted by `run`."""
     return list(dict.fromkeys(case.op for case in cases(False)))
 
 
 def cases(quick: bool) -> list[Case]:
-    """All lines of the table; N is 128, or 16 when `quick`."""
+    """All rows of the table; N is 128, or 16 when `quick`."""
     N = 16 if quick else 128
     convs = [(64, 32, 64, 3, 1, 1, 1), (3, 32, 32, 7, 1, 3, 1), (64, 16, 128, 1, 1, 0, 1), (64, 32, 64, 3, 1, 1, 64)]
     if not quick:

@@ -1,4 +1,4 @@
-"""The command ``fastnet``: one module a sub-command."""
+"""The command ``fastnet``, with one module per sub-command."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["main"]
 _EPILOG = """examples:
   fastnet train                                     a small network on handwritten digits, in seconds
   fastnet train --data mnist:DIR --model lenet5     LeNet-5 on MNIST, from its four original files in DIR
-  fastnet evaluate runs/digits-three_layer_convnet  what the trained model is worth, class by class
+  fastnet evaluate runs/digits-three_layer_convnet  the trained model's accuracy, class by class
   fastnet bench --quick                             the kernels of this machine against plain NumPy
-  fastnet profile --model resnet20                  how long each layer takes, and what bounds it
-  fastnet verify                                    whether results have the same bits, however they are computed
+  fastnet profile --model resnet20                  how long each layer takes, and what limits it
+  fastnet verify                                    whether results are bit-identical, however they are computed
   fastnet course kernel                             a Jupyter kernel that runs course assignments on fastnet
   fastnet doctor                                    what is installed, and what is wrong with it
 """
@@ -37,10 +37,10 @@ def parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command line; the exit status.
+    """Run a command line and return the exit status.
 
-    0: done.  1: the command found a problem (training diverged, doctor sees a fault).  2: a mistake of the user's,
-    told in one line.  130: Ctrl-C.
+    0: done.  1: the command found a problem (training diverged, doctor found a fault).  2: a user error,
+    reported in one line.  130: Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     top = parser()
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+    except BrokenPipeError:  # the reader of a pipe, such as head, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

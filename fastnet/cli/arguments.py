@@ -1,4 +1,4 @@
-"""The parser, and the kinds of values that options take."""
+"""The parser, and the types of option values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Number = TypeVar("Number", int, float)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, with errors of one line, examples kept as written, and help text that may be made on demand."""
+    """argparse's parser, with one-line errors, examples printed as written, and help text that is made on demand."""
 
     def __init__(self, *args: Any, late_epilog: Callable[[], str] | None = None, **kwargs: Any) -> None:
         kwargs = {"formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs, "allow_abbrev": False}

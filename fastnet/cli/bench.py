@@ -9,8 +9,8 @@ from typing import Any
 from fastnet.cli.arguments import add_threads
 from fastnet.cli.errors import UserError, user_mistakes
 
-_EPILOG = """naive is the NumPy reference backend, timed on as few images as the column `batch` says and scaled to all;
-fast is the native backend on all of them. Results are compared before anything is timed.
+_EPILOG = """naive is the NumPy reference backend, timed on the number of images in the column `batch` and scaled to
+the whole batch; fast is the native backend on the whole batch. Results are compared before anything is timed.
 
 examples:
   fastnet bench --quick

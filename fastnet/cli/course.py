@@ -10,9 +10,9 @@ from typing import Any
 from fastnet.cli.errors import UserError, user_mistakes
 
 _EPILOG = """examples:
-  fastnet course kernel                 a Jupyter kernel "Python (fastnet)": choose it, and the notebook stays as it is
-  fastnet course status assignment2     what is given, built and patched below a folder
-  fastnet course patch assignment2      where no hook can run: put shims in place of fast_layers and im2col_cython
+  fastnet course kernel                 a Jupyter kernel "Python (fastnet)": choose it; the notebook needs no changes
+  fastnet course status assignment2     which files below a folder are given, built and patched
+  fastnet course patch assignment2      without a hook: replace fast_layers and im2col_cython by shims
   fastnet course unpatch assignment2    before handing in: restore the folder byte for byte
 
 also, without a command:
@@ -20,7 +20,7 @@ also, without a command:
   python -m fastnet.compat run FILE     a script
 """
 _KERNEL = """examples:
-  fastnet course kernel                       for you, in whatever Jupyter you start
+  fastnet course kernel                       for your user, in every Jupyter
   fastnet course kernel --sys-prefix          for this environment only
   fastnet course kernel --name cs --package mycourse
   fastnet course kernel --remove

@@ -1,4 +1,4 @@
-"""``--data``: from a few words to a Dataset."""
+"""The option ``--data``: turns a short description into a Dataset."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NAMED = ("mnist", "fashion", "cifar10", "cifar100")
 
 
 class Source(NamedTuple):
-    """Where images come from.
+    """The source of images.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Source(NamedTuple):
         return Path(self.spec.partition(":")[2] if self.kind in _NAMED else self.spec).expanduser()
 
     def absolute(self) -> Source:
-        """The same, from wherever it is read."""
+        """The same source with an absolute path."""
         if self.kind == "digits":
             return self
         prefix = f"{self.kind}:" if self.kind in _NAMED else ""
@@ -72,12 +72,12 @@ def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) ->
 
 
 def load(source: Source) -> Dataset:
-    """The Dataset; which images are for testing is drawn with a fixed seed where the source does not say it.
+    """The Dataset; if the source has no test images, they are drawn with a fixed seed.
 
     Raises
     ------
     UserError
-        No such data, damaged files, or a missing library.
+        No such data set, damaged files, or a missing library.
     """
     from fastnet import data
 

@@ -10,7 +10,7 @@ import sysconfig
 from argparse import Namespace
 from typing import Any, NamedTuple
 
-_EPILOG = """exit status: 0 when all is well (a missing extra is no fault), 1 when something is wrong
+_EPILOG = """exit status: 0 if all is well (a missing extra is not a fault), 1 if something is wrong
 
 examples:
   fastnet doctor
@@ -19,7 +19,7 @@ examples:
 
 
 class Finding(NamedTuple):
-    """A line of the report; `fault` is what to do about it, or ""."""
+    """A line of the report; `fault` says what to do about it, or is ""."""
 
     name: str
     text: str
@@ -51,7 +51,7 @@ def run(args: Namespace) -> int:
 
 
 def installation() -> list[Finding]:
-    """What `fastnet.show_config` prints."""
+    """The facts that `fastnet.show_config` prints."""
     from fastnet.config import config
 
     faults = {
@@ -62,7 +62,7 @@ def installation() -> list[Finding]:
 
 
 def builder() -> list[Finding]:
-    """What building the kernels from source would need; wheels need none of it."""
+    """The tools needed to build the kernels from source; wheels need none of them."""
     given = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
     compiler = next((path for name in (given.split()[0], "gcc", "clang") if (path := shutil.which(name))), None)
     header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
@@ -78,7 +78,7 @@ def builder() -> list[Finding]:
 
 
 def distributions() -> list[Finding]:
-    """Which distribution the import name belongs to; an unrelated one is called `fastnet`."""
+    """The distribution that provides the import name; an unrelated one is called `fastnet`."""
     findings = []
     try:
         findings.append(Finding("distribution", f"fastnet-cnn {importlib.metadata.version('fastnet-cnn')}"))

@@ -1,4 +1,4 @@
-"""A user's mistakes: one line that says what is wrong, instead of a traceback."""
+"""User errors: one line that says what is wrong, instead of a traceback."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ __all__ = ["UserError", "user_mistakes"]
 
 
 class UserError(Exception):
-    """Something that the user can put right; `main` prints it and exits with 2."""
+    """An error that the user can fix; `main` prints it and exits with status 2."""
 
 
 @contextlib.contextmanager
 def user_mistakes(
     hint: str = "", catch: tuple[type[Exception], ...] = (ValueError, TypeError, ImportError, KeyError, RuntimeError)
 ) -> Iterator[None]:
-    """Turn the errors that wrong arguments, files and environments lead to into UserError.
+    """Turn the errors that wrong arguments, files and environments cause into UserError.
 
     Parameters
     ----------
     hint : str
-        What to do about it on the command line.
+        How to fix it on the command line.
     catch : tuple of exception classes
         Beside OSError and MemoryError.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """examples:
   fastnet evaluate runs/digits-three_layer_convnet
   fastnet evaluate runs/mnist-lenet5/model.safetensors
-  fastnet evaluate runs/mnist-lenet5 --data fashion:DIR      other images, the same preparation
+  fastnet evaluate runs/mnist-lenet5 --data fashion:DIR      other images, preprocessed in the same way
 """
 
 

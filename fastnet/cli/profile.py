@@ -10,7 +10,7 @@ from typing import Any
 from fastnet.cli.arguments import add_threads, count, positive
 from fastnet.cli.errors import UserError, user_mistakes
 
-_EPILOG = """Layers are timed where they run, in whole training steps on random images; the best of all rounds counts.
+_EPILOG = """Layers are timed within whole training steps on random images; the best of all rounds is shown.
 The machine's multiply-add peak and memory bandwidth are measured before and after. With --out, profile.json and
 roofline.png (which needs the extra "plot") are written there.
 
@@ -24,8 +24,8 @@ examples:
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "profile",
-        help="how long each layer takes, and what bounds it",
-        description="Time every layer of a model where it runs, and hold it against what the machine can do.",
+        help="how long each layer takes, and what limits it",
+        description="Time every layer of a model within a whole step, and compare it with the machine's peaks.",
         epilog=_EPILOG,
         late_epilog=_models,
     )
@@ -36,7 +36,13 @@ def add_parser(commands: Any) -> None:
     add("--classes", type=count, metavar="N", help="(default: the model's own)")
     add("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
     add("--inference", action="store_true", help="model(x) instead of training steps")
-    add("--seconds", type=positive, default=5.0, metavar="S", help="about how long to measure (default: 5)")
+    add(
+        "--seconds",
+        type=positive,
+        default=5.0,
+        metavar="S",
+        help="approximate duration of the measurement (default: 5)",
+    )
     add_threads(parser)
     add("--out", type=Path, metavar="DIR", help="write profile.json and roofline.png there")
     parser.set_defaults(run=run)

@@ -1,4 +1,4 @@
-"""What ``fastnet train`` does where the user does not say: model, epochs, optimiser, learning rate, schedule."""
+"""Defaults of ``fastnet train``: model, epochs, optimiser, learning rate, schedule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Recipe", "recipe_for", "optimizer", "schedule", "OPTIMIZERS", "SCHED
 
 @dataclass(frozen=True)
 class Recipe:
-    """Defaults for a data set; `options` go to the model's function where the model is the recipe's own."""
+    """Defaults for a data set; `options` are passed to the model's function if the model is the recipe's own."""
 
     model: str
     epochs: int
@@ -34,7 +34,7 @@ _LARGE = Recipe("resnet18", 30, batch_size=32, optimizer="sgd", lr=0.02, weight_
 
 
 def recipe_for(image_shape: tuple[int, int, int]) -> Recipe:
-    """By the size of the images: digits' 8x8, MNIST's 28x28, CIFAR's 32x32, and photographs."""
+    """The recipe for images of this size: digits' 8x8, MNIST's 28x28, CIFAR's 32x32, and photographs."""
     channels, height, width = image_shape
     side = min(height, width)
     if side < 24:

@@ -1,4 +1,4 @@
-"""A trained model on disk: its weights, and a card (JSON) that says what it is and how images are prepared for it."""
+"""A trained model on disk: its weights, and a card (JSON) that describes the model and its preprocessing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["Saved", "create", "save", "load"]
 
 @dataclass(frozen=True)
 class Saved:
-    """What `load` found.
+    """The result of `load`.
 
     Attributes
     ----------
     model : Layer
     card : dict
-        "model", "options", "classes", "input_shape", "dtype", "data", and what `save` was given.
+        "model", "options", "classes", "input_shape", "dtype", "data", and the other entries given to `save`.
     preprocess : Standardize or None
     path : Path
-        The file that the weights came from.
+        The file with the weights.
     """
 
     model: Layer
@@ -46,7 +46,7 @@ def create(card: dict[str, Any], seed: int = 0) -> Layer:
 
 
 def save(folder: Path, model: Layer, card: dict[str, Any], preprocess: Standardize | None) -> Path:
-    """Write model.safetensors (model.npz without safetensors) and model.json; the first one's path."""
+    """Write model.safetensors (model.npz without safetensors) and model.json; returns the former's path."""
     from fastnet.storage import atomic_write
 
     suffix = ".safetensors" if importlib.util.find_spec("safetensors") else ".npz"
@@ -61,7 +61,7 @@ def save(folder: Path, model: Layer, card: dict[str, Any], preprocess: Standardi
 
 
 def load(path: Path) -> Saved:
-    """A model file beside its card, a checkpoint, or a run's folder (its model, or else its newest checkpoint)."""
+    """Load a model file with its card, a checkpoint, or a run's folder (its model, or else its newest checkpoint)."""
     if path.is_dir():
         card = path / "model.json"
         if card.is_file():

@@ -25,7 +25,7 @@ _EXAMPLES = """examples:
   fastnet train --data cifar10:DIR --model resnet20 --epochs 40 --out runs/first
   fastnet train --data photos/ --image-size 96 --model squeezenet1_1 --early-stopping 5
   fastnet train --data cifar10:DIR --model resnet20 --epochs 40 --out runs/first --resume auto
-                               goes on where that run was interrupted, with the same bits
+                               continues that run where it was interrupted, bit for bit
 """
 
 
@@ -45,23 +45,27 @@ def add_parser(commands: Any) -> None:
     add("--optimizer", choices=sorted(OPTIMIZERS), help="sgd has Nesterov's momentum 0.9")
     add("--lr", type=positive, metavar="RATE", help="learning rate, before the schedule")
     add("--schedule", choices=sorted(SCHEDULES), help="how the learning rate falls over the epochs (default: cosine)")
-    add("--warmup", type=not_negative, default=0, metavar="EPOCHS", help="the rate rises for so long (default: 0)")
+    add("--warmup", type=not_negative, default=0, metavar="EPOCHS", help="length of a linear warm-up (default: 0)")
     add("--weight-decay", type=not_negative, metavar="X", help="not on biases and batch norms")
     add("--val-fraction", type=fraction, default=0.1, metavar="F", help="of the training images (default: 0.1)")
     add("--early-stopping", type=count, metavar="N", help="stop after N epochs without a better validation loss")
     add("--seed", type=whole, default=0, metavar="N", help="of weights, order and dropout (default: 0)")
     add("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
     add_threads(parser)
-    add("--out", type=Path, metavar="DIR", help="where everything is written (default: runs/<data>-<model>)")
+    add("--out", type=Path, metavar="DIR", help="output folder (default: runs/<data>-<model>)")
     add(
         "--resume",
         default="none",
         metavar="auto|PATH|none",
-        help="go on from the newest checkpoint in --out, or from a checkpoint file (default: none)",
+        help="continue from the newest checkpoint in --out, or from a checkpoint file (default: none)",
     )
-    add("--no-plot", action="store_true", help="no picture of the learning curves")
+    add("--no-plot", action="store_true", help="no plot of the learning curves")
     add("--quiet", action="store_true", help="print the test accuracy only")
-    add("--debug", choices=("nan",), help="nan: name the layer and batch that make the first NaN or infinity (slow)")
+    add(
+        "--debug",
+        choices=("nan",),
+        help="nan: report the layer and batch that produce the first NaN or infinity (slow)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -118,7 +122,7 @@ def _set_threads(number: int) -> None:
 
 
 def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[Solver, dict[str, Any], Path]:
-    """The Solver, the model's card and the folder to write to."""
+    """The Solver, the model's card and the output folder."""
     from fastnet import training
 
     recipe = recipe_for(dataset.image_shape)

@@ -12,13 +12,13 @@ from fastnet.cli.errors import UserError, user_mistakes
 
 _DTYPES = ("float32", "float64")
 _EPILOG = """Every op and a training run are computed with 1, 2, 3 and 7 threads, under every instruction set with fused
-multiply-add that this CPU has. Other machines with the same fastnet give the same hashes.
+multiply-add that this CPU supports. Other machines with the same version of fastnet give the same hashes.
 
-exit status: 0 when all agree, 1 when not
+exit status: 0 if all agree, 1 if not
 
 examples:
   fastnet verify
-  fastnet verify --json here.json     to be compared with another machine's
+  fastnet verify --json here.json     to compare with another machine's
   FASTNET_ISA=portable fastnet verify without fused multiply-add: other hashes, the same for any number of threads
 """
 
@@ -26,7 +26,7 @@ examples:
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "verify",
-        help="whether results have the same bits at any number of threads and instruction set",
+        help="whether results are bit-identical for all thread counts and instruction sets",
         description="Hash what the kernels compute, under every number of threads and instruction set.",
         epilog=_EPILOG,
     )
@@ -78,7 +78,7 @@ def _say(values: Sequence[object]) -> str:
 
 
 def _differences(prints: Sequence[Any]) -> list[str]:
-    """A line for each hash that is not the first run's."""
+    """A line for each hash that differs from the first run's."""
     first = prints[0]
     return [
         f"DIFFERS {name}, {other.dtype}: {other.hashes[name]} under {other.isa} with {other.threads} threads, "

@@ -1,4 +1,4 @@
-"""npz archives, read without pickle and checked to the last byte."""
+"""npz archives, read without pickle and verified completely."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def npz(
     Parameters
     ----------
     path : path
-        Holds X_train, y_train, X_test, y_test; or only X and y, from which `test` is drawn.  Upper and lower case are
-        the same.  Images are (N, C, H, W), (N, H, W, C) or (N, H, W), of any numeric dtype.
+        Holds X_train, y_train, X_test, y_test; or only X and y, from which `test` is drawn.  Case is ignored.  Images
+        are (N, C, H, W), (N, H, W, C) or (N, H, W), of any numeric dtype.
     test : float in (0, 1) or int
         With X and y only: the fraction, or the number, of images drawn as the test set.
     seed : int
@@ -82,7 +82,7 @@ def npz(
     Raises
     ------
     ValueError, FileNotFoundError
-        A damaged file, missing arrays, or arrays that do not fit together.
+        A damaged file, missing arrays, or arrays whose shapes do not match.
     """
     arrays = {name.lower(): array for name, array in read_npz(path).items()}
     if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):

@@ -19,7 +19,7 @@ _MAX_BYTES = 2**30
 
 
 def _reader(path: Path, inner: str, archive: str) -> Callable[[str], bytes]:
-    """A function from a file's name to its bytes, out of a folder or the original .tar.gz."""
+    """A function that returns a named file's bytes, from a folder or from the original .tar.gz."""
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; {inner} comes from {_HOME}: {archive}")
     if path.is_dir() and not (path / inner).is_dir() and (path / archive).is_file():
@@ -92,7 +92,7 @@ def _load(
 def cifar10(folder: str | os.PathLike[str]) -> Dataset:
     """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour images (N, 3, 32, 32) uint8 of 10 classes.
 
-    The pickles are read by a loader that accepts plain containers and numeric arrays only and runs no code of theirs.
+    The pickles are read by a loader that accepts plain containers and numeric arrays only and executes nothing in them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Dataset: training and test images with their labels, and how a validation part is held out."""
+"""Dataset: training and test images with their labels; holding out a validation part."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Dataset:
     Raises
     ------
     ValueError, TypeError
-        Arrays that do not fit together.
+        Arrays whose shapes or labels do not match.
     """
 
     X_train: np.ndarray

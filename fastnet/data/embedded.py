@@ -1,4 +1,4 @@
-"""Data that comes inside a package: scikit-learn's handwritten digits."""
+"""Data that is part of an installed package: scikit-learn's handwritten digits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def digits(test: float | int = 0.2, seed: int = 0) -> Dataset:
     Parameters
     ----------
     test : float in (0, 1) or int
-        The fraction, or the number, of images drawn as the test set, every digit in its share.
+        The fraction, or the number, of images drawn as the test set, stratified by digit.
     seed : int
         The same seed draws the same images.
 

@@ -1,4 +1,4 @@
-"""A folder of images, one sub-folder a class."""
+"""A folder of images, with one sub-folder per class."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def image_folder(
 ) -> Dataset:
     """Images from ``path/class/*.png`` (or jpg, bmp, gif, tiff, webp, ppm), or from ``path/train`` and ``path/test``.
 
-    Classes are the sub-folders in alphabetical order.  Files of other kinds and hidden files are passed over.
+    Classes are the sub-folders in alphabetical order.  Other files and hidden files are ignored.
 
     Parameters
     ----------
     path : path
     size : int or (height, width), optional
-        Every image is scaled to cover this and its centre cut out.  None: all images must be of one size.
+        Every image is scaled to cover this size, and its centre is cropped.  None: all images must be of one size.
     gray : bool
         One channel instead of RGB.
     test : float in (0, 1) or int
-        The fraction, or the number, of images drawn as the test set where there is no ``path/test``.
+        The fraction, or the number, of images drawn as the test set if there is no ``path/test``.
     seed : int
         For that draw.
 
@@ -112,7 +112,7 @@ def _read(
 
 
 def _check_memory(count: int, size: tuple[int, int], channels: int) -> None:
-    """Refuse images that would not fit the machine's memory, before the system ends the process for it."""
+    """Refuse images that would not fit into memory, before the system kills the process."""
     needed = count * channels * size[0] * size[1]
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,4 +1,4 @@
-"""The idx file format, and MNIST and Fashion-MNIST, which come in it."""
+"""The idx file format, and MNIST and Fashion-MNIST, which use it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _KINDS = {
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an idx file, gzipped or not (told by its first bytes, not by its name).
+    """Read an idx file, gzipped or not (recognised by its first bytes, not by its name).
 
     The format: two zero bytes, a type byte, the number of axes, each axis' length as a big-endian uint32, the values
     in C order, big-endian.

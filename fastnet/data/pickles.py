@@ -1,4 +1,4 @@
-"""Reading pickles that hold plain containers and numeric arrays, and nothing else: no code of the file ever runs."""
+"""Reads pickles of plain containers and numeric arrays, and nothing else: nothing in the file is executed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _text(value: Any) -> str:
 
 
 class _DType:
-    """Stands in for numpy.dtype: knows numbers, and the "object" of a box around one object."""
+    """Stands in for numpy.dtype: numeric types, and "object" for an array that wraps one object."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         name = _text(name)
@@ -33,9 +33,9 @@ class _DType:
 
 
 class _Array:
-    """Stands in for numpy.ndarray: made only from its own bytes, by np.frombuffer.
+    """Stands in for numpy.ndarray: built from its own bytes only, by np.frombuffer.
 
-    An array of objects is accepted if it is the box that ``np.save`` puts around one object.
+    An array of objects is accepted if it is the 0-d array in which ``np.save`` wraps one object.
     """
 
     value: object
@@ -84,7 +84,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _plain(value: Any) -> Any:
-    """Stand-ins replaced by what they hold, byte strings that are keys by text."""
+    """Replace stand-ins by their contents, and keys that are byte strings by text."""
     if isinstance(value, _Array):
         return value.value if isinstance(value.value, np.ndarray) else _plain(value.value)
     if isinstance(value, dict):
@@ -97,9 +97,9 @@ def _plain(value: Any) -> Any:
 
 
 def load_plain_pickle(data: bytes, where: str) -> Any:
-    """Unpickle `data`, whatever Python wrote it, if it holds only dicts, lists, text, numbers and numeric arrays.
+    """Unpickle `data`, from any version of Python, if it holds only dicts, lists, text, numbers and numeric arrays.
 
-    Tuples come back as lists; keys of dicts as str, other text of Python 2 as bytes.
+    Tuples are returned as lists, keys of dicts as str, other text from Python 2 as bytes.
 
     Parameters
     ----------
@@ -110,10 +110,10 @@ def load_plain_pickle(data: bytes, where: str) -> Any:
     Raises
     ------
     ValueError
-        The pickle is damaged, or asks for anything else.  Nothing has been called then.
+        The pickle is damaged, or asks for anything else.  Nothing has been called in that case.
     """
     try:
-        for opcode, argument, _ in pickletools.genops(data):  # reads every length against the bytes that are there
+        for opcode, argument, _ in pickletools.genops(data):  # checks every length against the bytes available
             if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > _MAX_MEMO:
                 raise pickle.UnpicklingError("a memo index out of range")
         return _plain(_Unpickler(io.BytesIO(data), encoding="bytes").load())

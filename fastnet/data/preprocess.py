@@ -1,4 +1,4 @@
-"""Preprocessing that is fitted on the training data and then applied to every split alike."""
+"""Preprocessing that is fitted on the training data and then applied to every split in the same way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Standardize:
     mean, std : array-like (C,)
         Of the scaled values; std > 0.
     scale : float
-        What one stands for in the raw values, such as 255 for uint8 images.
+        The raw value that is scaled to 1, such as 255 for uint8 images.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Standardize:
 
         mean = mean_of(lambda x: x)
         std = np.sqrt(mean_of(lambda x: (x - mean) ** 2))
-        std = np.where(std > 1e-12 * np.maximum(np.abs(mean), scale), std, scale)  # a constant channel stays as it is
+        std = np.where(std > 1e-12 * np.maximum(np.abs(mean), scale), std, scale)  # a constant channel is only centred
         return cls(mean / scale, std / scale, scale)
 
     def __call__(self, X: Array, dtype: DTypeLike = "float32") -> np.ndarray:
@@ -93,7 +93,7 @@ class Standardize:
         return Y
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Arrays that `from_state_dict` takes back."""
+        """Arrays for `from_state_dict`."""
         return {"mean": self.mean, "std": self.std, "scale": np.array(self.scale)}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Doors to other libraries' files."""
+"""Reading other libraries' files."""
 
 from fastnet.interop.torch_weights import load_torch
 

@@ -1,7 +1,7 @@
-"""A reader of pickles that can hold data only: a small machine that knows the opcodes for plain values.
+"""A reader of pickles that hold only data: a small interpreter of the opcodes for plain values.
 
-Nothing is imported and nothing is called.  A global is a name (`Global`); the two places where Python's pickle would
-run code, REDUCE and persistent ids, go to functions that the caller gives.  Work and memory are linear in the file.
+Nothing is imported and nothing is called.  A global is a name (`Global`); the two opcodes with which Python's pickle
+would run code, REDUCE and persistent ids, call the caller's functions.  Time and memory are linear in the file's size.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ _KEYS = (str, int, float, bool, type(None))
 
 
 class Global(NamedTuple):
-    """The name of a class or function that the pickle mentions: "torch.FloatStorage"."""
+    """The name of a class or function that the pickle refers to: "torch.FloatStorage"."""
 
     name: str
 
 
 def read_pickle(file: BinaryIO, reduce: Reduce, persistent: Persistent) -> Any:
-    """Read one pickle from `file`, leaving the position behind it.
+    """Read one pickle from `file`, and leave the position after it.
 
     Parameters
     ----------
     file : binary file in memory
     reduce : function of (name, args)
-        What a call of the global `name` stands for; raises ValueError to refuse.
+        Returns the value of a call of the global `name`; raises ValueError to refuse it.
     persistent : function of (id)
-        What a persistent id stands for.
+        Returns the value of a persistent id.
 
     Raises
     ------

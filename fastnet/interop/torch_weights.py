@@ -1,6 +1,6 @@
-"""PyTorch's weight files (.pt, .pth, .th), both the zip format and the older one, read without PyTorch.
+"""Reads PyTorch's weight files (.pt, .pth, .th), in the zip format and in the older one, without PyTorch.
 
-Only tensors and plain containers are read; a file that asks for anything else is refused, and nothing in it runs.
+Only tensors and plain containers are read; a file that refers to anything else is refused.  Nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DTYPES = {
 }
 _NESTS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
 _MAX_PICKLE = 64 * 2**20
-# what zipfile and the checks here raise for a damaged file
+# raised by zipfile and by the checks below for a damaged file
 _DAMAGE: tuple[type[Exception], ...] = (
     ValueError,
     EOFError,
@@ -64,19 +64,19 @@ def load_torch(
     key : str, optional
         Which entry of a checkpoint; by default "state_dict", "model_state_dict", "model", "net", "weights" or "params".
     strip_module : bool
-        Cut off the "module." that ``DataParallel`` puts before all names.
+        Remove the "module." with which ``DataParallel`` prefixes all names.
 
     Returns
     -------
     dict of str to array
-        Read-only; bfloat16 becomes float32.  Entries that are no tensors (an epoch number) are left out.
+        Read-only; bfloat16 becomes float32.  Entries that are not tensors (an epoch number) are left out.
 
     Raises
     ------
     FileNotFoundError
     ValueError
-        The file is damaged, lies about its sizes, or holds more than tensors and plain containers (a whole module,
-        for example): it is refused, and nothing in it has been run.
+        The file is damaged, declares wrong sizes, or holds more than tensors and plain containers (a whole module, for
+        example): it is refused, and nothing in it has been executed.
     """
     path = Path(path)
     if not path.is_file():
@@ -158,7 +158,7 @@ def _storage(identity: Any) -> _Storage:
 
 
 def _read_zip(path: Path) -> tuple[Any, Bytes]:
-    """data.pkl, and one stored record data/<key> for each storage, under one folder."""
+    """The zip format: data.pkl, and an uncompressed record data/<key> for each storage, in one folder."""
     with zipfile.ZipFile(path) as archive:
         infos = {info.filename: info for info in archive.infolist()}
         if len(infos) != len(archive.infolist()):
@@ -185,7 +185,8 @@ def _read_zip(path: Path) -> tuple[Any, Bytes]:
 
 
 def _read_legacy(path: Path) -> tuple[Any, Bytes]:
-    """Five pickles (magic number, protocol, system, object, storage keys), then each storage: int64 length, numbers."""
+    """The older format: five pickles (magic number, protocol, system, object, storage keys), then each storage:
+    an int64 length and its elements."""
     data = path.read_bytes()
     file = io.BytesIO(data)
     storages: dict[str, _Storage] = {}
@@ -246,7 +247,7 @@ def _keys(root: dict[Any, Any]) -> str:
 
 
 class _Arrays:
-    """Tensors as views of the bytes that were read, all bounds checked."""
+    """Tensors as views of the bytes read, with all bounds checked."""
 
     def __init__(self, records_and_order: Bytes) -> None:
         self.records, self.order = records_and_order

@@ -1,4 +1,4 @@
-"""Known architectures, one family a module.  Parameter names are those of torchvision, so published weights load."""
+"""Known architectures, one module per family.  Parameter names are torchvision's, so that published weights load."""
 
 from fastnet.models.alexnet import alexnet
 from fastnet.models.convnet import three_layer_convnet

@@ -19,8 +19,8 @@ def alexnet(
 ) -> Sequential:
     """AlexNet, 61,100,840 parameters at 224x224 and 1000 classes, with torchvision's names.
 
-    Images up to 64x64 get the small form: 3x3 convolutions at stride 1 in place of 11x11 and 5x5, three 2x2 poolings,
-    and 1024 hidden units in place of 4096.
+    Images up to 64x64 get a small form: 3x3 convolutions at stride 1 instead of 11x11 and 5x5, three 2x2 poolings, and
+    1024 hidden units instead of 4096.
     """
     small = min(input_shape[-2:]) <= 64
     features, hidden = (_small(), 1024) if small else (_large(), 4096)

@@ -22,7 +22,7 @@ def three_layer_convnet(
 ) -> Sequential:
     """conv - relu - 2x2 max pool - affine - relu - affine (CS231n, "ThreeLayerConvNet").
 
-    The convolution keeps the image's size.  The course starts from ``initializer=functools.partial(normal, std=1e-3)``.
+    The convolution keeps the image's size.  The course's ``initializer`` is ``functools.partial(normal, std=1e-3)``.
     """
     model = Sequential(
         conv=Conv2d(filters, kernel_size, padding="same", initializer=initializer),

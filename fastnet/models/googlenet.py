@@ -1,4 +1,4 @@
-"""GoogLeNet (Szegedy et al. 2015, arXiv:1409.4842) with batch norm, as torchvision has it."""
+"""GoogLeNet (Szegedy et al. 2015, arXiv:1409.4842) with batch norm, as in torchvision."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def googlenet(
 ) -> Sequential:
     """GoogLeNet without its auxiliary classifiers, 6,624,904 parameters at 1000 classes, with torchvision's names.
 
-    Images up to 64x64 meet a 3x3 convolution at stride 1, without pooling, in place of 7x7 at stride 2 and pooling.
+    Images up to 64x64 get a stem of one 3x3 convolution at stride 1 instead of 7x7 at stride 2 and pooling.
     """
     if min(input_shape[-2:]) <= 64:
         stem: dict[str, Layer] = {"conv1": _conv(64, 3)}

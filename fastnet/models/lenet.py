@@ -19,8 +19,9 @@ def lenet5(
 ) -> Sequential:
     """LeNet-5 with 61,706 parameters: convolutions of 6 and 16 filters of 5x5, then 120, 84 and `num_classes` units.
 
-    28x28 images are padded by 2 in the first convolution, as the original's 32x32 input was.  ReLU and max pooling by
-    default; `classic` takes tanh and average pooling (without the original's trained scales and sparse connections).
+    28x28 images are padded by 2 in the first convolution, which gives the original's 32x32 input.  ReLU and max
+    pooling by default; `classic` selects tanh and average pooling, without the original's trained scales and
+    sparse connections.
     """
     activation, pool = (Tanh, AvgPool2d) if classic else (ReLU, MaxPool2d)
     start = "lecun_normal" if classic else "kaiming_normal"

@@ -41,14 +41,14 @@ def create(name: str, num_classes: int | None = None, input_shape: Shape | None 
     input_shape : (C, H, W), optional
         Default: the model's own.
     **options
-        Handed to the model's function: seed, dtype, and what else it takes.
+        Passed to the model's function: seed, dtype, and its other arguments.
 
     Raises
     ------
     ValueError
-        An unknown name, or an input that is too small for the model.
+        An unknown name, or an input too small for the model.
     TypeError
-        An option that the model does not take.
+        An option that the model does not have.
     """
     if name not in _FACTORIES:
         close = difflib.get_close_matches(str(name), _FACTORIES, 3, 0.4)

@@ -100,7 +100,7 @@ def resnet18(
 ) -> Sequential:
     """ResNet-18, 11,689,512 parameters at 1000 classes, with torchvision's names.
 
-    Images up to 64x64 meet a 3x3 convolution at stride 1, without pooling, in place of 7x7 at stride 2 and pooling.
+    Images up to 64x64 get a stem of one 3x3 convolution at stride 1 instead of 7x7 at stride 2 and pooling.
     """
     return _resnet("resnet18", _basic, 1, (2, 2, 2, 2), num_classes, input_shape, seed, dtype)
 

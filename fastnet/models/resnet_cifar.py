@@ -1,4 +1,4 @@
-"""ResNets for 32x32 images: those of He et al. 2016 (arXiv:1512.03385, section 4.2), and a quick nine-layer one."""
+"""ResNets for 32x32 images: those of He et al. 2016 (arXiv:1512.03385, section 4.2), and a nine-layer one."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def _vgg(name: str, num_classes: int, input_shape: Shape, dropout: float, seed: 
 
 _DOC = """VGG with {layers} weight layers{norm}: {count:,} parameters at 224x224 and 1000 classes, torchvision's names.
 
-    Images up to 64x64 get 512 hidden units in the classifier in place of 4096.
+    Images up to 64x64 get 512 hidden units in the classifier instead of 4096.
     """
 
 

@@ -1,4 +1,4 @@
-"""What a Solver is given beside data, checked before training starts."""
+"""Checks of a Solver's arguments, made before training starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_arguments(
     early_stopping: object,
     info: object,
 ) -> None:
-    """What would otherwise fail in the middle of training.
+    """Raise now what would otherwise fail in the middle of training.
 
     Raises
     ------
@@ -54,12 +54,12 @@ def check_arguments(
 
 
 def check_folder(folder: Path) -> None:
-    """Make a run's folder and write to it once, so that a checkpoint can be written when training has come that far.
+    """Create a run's folder and check that it is writable, so that the first checkpoint does not fail.
 
     Raises
     ------
     OSError
-        The folder cannot be made or written to.
+        The folder cannot be created or written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):

@@ -1,4 +1,4 @@
-"""Callbacks: what else is to happen in training; early stopping and the best snapshot are two of them."""
+"""Callbacks, called at fixed points of the training loop: the base class, the best snapshot, early stopping."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Callback", "BestSnapshot", "EarlyStopping"]
 
 
 class Callback:
-    """The base: does nothing.  Solver calls these methods with itself; ``solver.stop(reason)`` ends training.
+    """The base class: does nothing.  Solver passes itself to these methods; ``solver.stop(reason)`` ends training.
 
-    A callback with a state returns it from `state_dict` as ``(plain, arrays)``, a dict for JSON and a dict of arrays;
-    checkpoints keep both.
+    A callback that has state returns it from `state_dict` as ``(plain, arrays)``, a dict for JSON and a dict of arrays;
+    checkpoints hold both.
     """
 
     def on_train_begin(self, solver: Solver) -> None:
@@ -37,22 +37,22 @@ class Callback:
         return {}, {}
 
     def load_state_dict(self, plain: dict[str, Any], arrays: dict[str, Array]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
 
 
 class BestSnapshot(Callback):
-    """Remember the parameters of the best epoch, and put them back when training ends.
+    """Keep the parameters of the best epoch, and restore them when training ends.
 
     Parameters
     ----------
     monitor : str
         A column of the history: "val_loss", "val_accuracy", "loss", "accuracy".
     min_delta : float
-        What counts as better, >= 0.
+        The least improvement that counts, >= 0.
     mode : "min", "max" or "auto"
         "auto" is "max" for accuracies, "min" for everything else.
     restore_best : bool
-        Whether the best parameters are put back when training ends; `best_state` has them in any case.
+        Whether to restore the best parameters when training ends; `best_state` has them in any case.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class BestSnapshot(Callback):
     best_epoch : int or None
         Its epoch, from 1.
     best_state : dict or None
-        ``model.state_dict()`` of then.
+        ``model.state_dict()`` after that epoch.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class BestSnapshot(Callback):
     def on_train_end(self, solver: Solver) -> None:
         if self.restore_best and self.best_state is not None and self.best_epoch != len(solver.history):
             solver.model.load_state_dict(self.best_state)
-            solver.report(f"the parameters of epoch {self.best_epoch} are back: {self.monitor} {self.best:.4f}")
+            solver.report(f"restored the parameters of epoch {self.best_epoch}: {self.monitor} {self.best:.4f}")
 
     def state_dict(self) -> tuple[dict[str, Any], dict[str, Array]]:
         return {"best": self.best, "best_epoch": self.best_epoch}, dict(self.best_state or {})
@@ -111,14 +111,14 @@ class BestSnapshot(Callback):
 
 
 class EarlyStopping(BestSnapshot):
-    """Stop when the monitored value has not become better for `patience` epochs, and put the best parameters back.
+    """Stop when the monitored value has not improved for `patience` epochs, and restore the best parameters.
 
     Parameters
     ----------
     monitor, min_delta, mode, restore_best
         As for `BestSnapshot`.
     patience : int
-        Epochs without progress after which training stops; 0 and 1 both stop at the first.
+        Epochs without improvement after which training stops; 0 and 1 both stop at the first.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class EarlyStopping(BestSnapshot):
 
     def _stop_if_due(self, solver: Solver) -> None:
         if self.wait and self.wait >= self.patience:
-            solver.stop(f"{self.monitor} has not become better for {self.wait} epochs")
+            solver.stop(f"{self.monitor} has not improved for {self.wait} epochs")
 
     def state_dict(self) -> tuple[dict[str, Any], dict[str, Array]]:
         plain, arrays = super().state_dict()

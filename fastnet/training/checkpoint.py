@@ -1,4 +1,4 @@
-"""The checkpoint file: one .npz without pickle, written atomically and checked to the last byte when it is read."""
+"""The checkpoint file: one .npz without pickle, written atomically and verified completely when it is read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KEYS = {
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint, is damaged, or does not fit the Solver that is to go on from it."""
+    """A file that is not a checkpoint, is damaged, or does not fit the Solver that resumes from it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Checkpoint:
     arrays: dict[str, np.ndarray]
 
     def group(self, name: str) -> dict[str, np.ndarray]:
-        """The arrays whose names begin with ``name/``, without that."""
+        """The arrays whose names begin with ``name/``, with that prefix removed."""
         return {key[len(name) + 1 :]: array for key, array in self.arrays.items() if key.startswith(f"{name}/")}
 
     @property
@@ -70,7 +70,7 @@ class Checkpoint:
         return Standardize.from_state_dict(state) if state else None
 
     def model_state(self, best: bool = True) -> dict[str, np.ndarray]:
-        """A state dict for ``model.load_state_dict``: of the best epoch where a callback kept it, else the last."""
+        """A state dict for ``model.load_state_dict``: of the best epoch if a callback kept it, else of the last."""
         for position in range(len(self.metadata["callbacks"])):
             if best and (state := self.group(f"callback{position}")):
                 return state
@@ -78,7 +78,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, metadata: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Write a checkpoint file: whole, or not at all."""
+    """Write a checkpoint file atomically."""
     head = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -123,14 +123,14 @@ def checkpoint_path(folder: Path, iteration: int) -> Path:
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint file, or the newest valid one of a folder.
 
-    Damaged files in a folder are passed over with a warning.
+    Damaged files in a folder are skipped with a warning.
 
     Raises
     ------
     FileNotFoundError
         There is none.
     CheckpointError
-        The file (or every file of the folder) is damaged, is no checkpoint, or comes from a newer fastnet.
+        The file (or every file of the folder) is damaged, is not a checkpoint, or comes from a newer fastnet.
     """
     path = Path(path)
     if not path.is_dir():
@@ -142,10 +142,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         try:
             saved.append((_read(file, whole=False)[0]["saved"], file))
         except CheckpointError as error:
-            warnings.warn(f"checkpoint passed over: {error}", stacklevel=2)
+            warnings.warn(f"checkpoint skipped: {error}", stacklevel=2)
     for _, file in sorted(saved, reverse=True):
         try:
             return Checkpoint(file, *_read(file))
         except CheckpointError as error:
-            warnings.warn(f"checkpoint passed over: {error}", stacklevel=2)
+            warnings.warn(f"checkpoint skipped: {error}", stacklevel=2)
     raise CheckpointError(f"none of the {len(files)} checkpoints in {path} can be read")

@@ -1,4 +1,4 @@
-"""``Solver(debug="nan")``: which layer, in which pass of which batch, made the first NaN or infinity."""
+"""``Solver(debug="nan")``: finds the layer, pass and batch that produced the first NaN or infinity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""History: what happened in training, as numbers, a picture, CSV or JSON."""
+"""History: the losses, accuracies and times of training, as numbers, a plot, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ COLUMNS = {  # of the epoch table: title and format
 
 
 class History:
-    """What happened in training.
+    """The losses, accuracies and times of training.
 
     Attributes
     ----------
     losses, learning_rates : list of float
-        One for each iteration; the loss includes the regulariser's penalty.
+        One per iteration; the loss includes the regulariser's penalty.
     history : dict of str to list
-        One value for each epoch: "epoch" (from 1), "loss" and "accuracy" (means over the epoch's training batches, as
-        they came), "val_loss" and "val_accuracy" (with validation data), "lr" (of the last iteration), "seconds"
-        (training and validation), "images_per_second" (training).
+        One value per epoch: "epoch" (from 1), "loss" and "accuracy" (means over the epoch's training batches,
+        computed as it runs), "val_loss" and "val_accuracy" (with validation data), "lr" (of the last iteration),
+        "seconds" (training and validation), "images_per_second" (training).
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class History:
             self.history.setdefault(name, []).append(value)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dict for each epoch."""
+        """One dict per epoch."""
         return [dict(zip(self.history, values, strict=True)) for values in zip(*self.history.values(), strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class History:
         return cls.from_dict(json.loads(Path(path).read_text()))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the epochs to a CSV file, a row each."""
+        """Write the epochs to a CSV file, one row each."""
         with open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, list(self.history))
             writer.writeheader()
@@ -94,7 +94,7 @@ class History:
         Parameters
         ----------
         path : path, optional
-            Write the picture there (PNG, PDF, SVG by the suffix); no window or display is needed.
+            Write the plot there (PNG, PDF, SVG by the suffix); no window or display is needed.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What a Solver is given as data, as two Loaders that are checked against the model."""
+"""Turns a Solver's data into two Loaders, checked against the model."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def prepare(
 
 
 def ordered(like: Loader, X: ArrayLike, y: ArrayLike, batch_size: int) -> Loader:
-    """A Loader of (X, y) in their order, that casts and preprocesses as `like` does."""
+    """An unshuffled Loader of (X, y) that casts and preprocesses as `like` does."""
     return Loader(X, y, batch_size, shuffle=False, preprocess=like.preprocess, dtype=like.dtype)
 
 

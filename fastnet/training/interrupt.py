@@ -1,4 +1,4 @@
-"""Ctrl-C between two iterations instead of in the middle of one."""
+"""Defers Ctrl-C to the end of an iteration."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Interrupt"]
 class Interrupt:
     """Within ``with``, the first Ctrl-C only sets `requested`; a second one raises KeyboardInterrupt at once.
 
-    Does nothing outside the main thread, or where the program handles SIGINT by itself.
+    Does nothing outside the main thread, or if the program handles SIGINT itself.
 
     Attributes
     ----------
     requested : bool
         Ctrl-C was pressed.
     answered : bool
-        `check` raised KeyboardInterrupt, where everything was in a whole state.
+        `check` raised KeyboardInterrupt, between two iterations.
     """
 
     def __init__(self) -> None:

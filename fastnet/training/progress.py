@@ -1,4 +1,4 @@
-"""What a training run shows: a bar within the epoch and a table of epochs."""
+"""The output of a training run: a progress bar for each epoch and a table of epochs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """The epoch table on stdout; within an epoch a tqdm bar on stderr where that is a terminal, else a line now and
-    then.  Silent without `verbose`.
+    """The table of epochs on stdout; within an epoch a tqdm bar on stderr if that is a terminal, else an occasional
+    line.  Silent without `verbose`.
     """
 
     def __init__(self, verbose: bool, epochs: int) -> None:
@@ -24,7 +24,7 @@ class Progress:
         self._tqdm = _tqdm() if verbose else None
 
     def start_epoch(self, epoch: int, batches: int, done: int) -> None:
-        """Epoch number `epoch`, from 0, of which `done` batches are done already."""
+        """Start epoch `epoch` (from 0), of which `done` batches are already done."""
         self._epoch, self._batches = epoch, batches
         self._last = time.monotonic()
         if self._tqdm:
@@ -32,7 +32,7 @@ class Progress:
             self._bar = self._tqdm(total=batches, initial=done, desc=title, unit="batch", leave=False)
 
     def step(self, batch: int, loss: float) -> None:
-        """`batch` batches of the epoch are done."""
+        """Show that `batch` batches of the epoch are done."""
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
             self._bar.update()
@@ -52,13 +52,13 @@ class Progress:
             print("  ".join(f"{record[name]:>9{form}}" for name, (_, form) in columns.items()), flush=True)
 
     def message(self, text: str) -> None:
-        """A line beside the table."""
+        """Print a line between the rows of the table."""
         self.close()
         if self.verbose:
             print(text, flush=True)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -1,4 +1,4 @@
-"""What of a Solver goes into a checkpoint, and how it comes back."""
+"""Which state of a Solver a checkpoint holds, and how it is restored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["collect", "restore"]
 
 
 def settings(solver: Solver) -> dict[str, str]:
-    """What the run depends on beside its state, in words; resuming with others is possible but not silent."""
+    """The settings that a run depends on besides its state, as text; resuming with other ones gives a warning."""
     names = ("loss", "optimizer", "schedule", "regularizer")
     return {name: _words(getattr(solver, name)) for name in names}
 
@@ -63,7 +63,7 @@ def _loader_state(solver: Solver) -> dict[str, Any]:
 
 
 def restore(solver: Solver, checkpoint: Checkpoint) -> None:
-    """Bring a Solver to where `checkpoint` was written.
+    """Restore a Solver to the state in which `checkpoint` was written.
 
     Raises
     ------

@@ -40,8 +40,8 @@ class Solver:
     model : Layer
         Built here, with `seed`, if it is not built yet.  Training runs in its dtype.
     data : (X, y), Dataset or Loader
-        X (N, ...), uint8 or float, is never copied whole; y (N,) are class numbers.  Of a Dataset the training part is
-        used, and its validation part if `validation` is None.
+        X (N, ...), uint8 or float, is never copied whole; y (N,) holds class numbers.  Of a Dataset the training part
+        is used, and its validation part if `validation` is None.
     validation : (X, y) or Loader, optional
         Evaluated after each epoch.
     loss : "softmax", "svm" or function ``(scores, labels) -> (loss, dscores)``
@@ -50,19 +50,19 @@ class Solver:
     schedule : Schedule or function, optional
         ``schedule(iteration, total, iterations_per_epoch)`` is the factor on the optimiser's rate; 1 by default.
     regularizer : L2, optional
-        Joins the gradients and the training loss that is reported, not the validation loss.
+        Added to the gradients and to the reported training loss, not to the validation loss.
     batch_size, epochs, seed : int
     drop_last : bool or "single"
-        See Loader.  By default a last batch of one sample is left out, since batch norm takes no statistics of it.
+        See Loader.  By default a last batch of one sample is dropped, since batch norm cannot take statistics of it.
     preprocess : Standardize, "standardize" or function ``(x, dtype) -> x``, optional
         Applied to each batch of training, validation, `evaluate` and `predict`.  "standardize" fits a Standardize on
         the training data.  Checkpoints keep a Standardize.
     augment : sequence of functions ``(x, rng) -> x``
         Applied to raw training batches only; see Loader.
     checkpoint : path of a folder, optional
-        Where checkpoint-<iteration>.npz is written; made if it is not there.
+        Where checkpoint-<iteration>.npz is written; created if it does not exist.
     checkpoint_every : int
-        Epochs between checkpoints; there is one after the last epoch and at Ctrl-C in any case.
+        Epochs between checkpoints; one is always written after the last epoch and at Ctrl-C.
     keep : int
         How many of its checkpoints this run keeps.
     callbacks : sequence of Callback
@@ -73,13 +73,13 @@ class Solver:
     verbose : bool
         Show a progress bar (with tqdm, on a terminal) and the table of epochs.
     debug : "nan", optional
-        Look at every array that the layers compute and name the layer, pass and batch of the first NaN or infinity.
+        Check every array that the layers compute and report the layer, pass and batch of the first NaN or infinity.
 
     Attributes
     ----------
     history : History
     epoch, batch, iteration : int
-        The position, each from 0: what comes next.
+        The position of the next batch, each from 0.
     last_checkpoint : Path or None
         The file written last.
     """
@@ -149,15 +149,15 @@ class Solver:
     def train(self, resume: str | os.PathLike[str] | None = None) -> History:
         """Train until `epochs` are done or a callback stops.
 
-        Ctrl-C is answered after the iteration (or validation batch) that is running: a checkpoint is written, if there
-        is a folder for it, and KeyboardInterrupt raised.  A second Ctrl-C does not wait.
+        Ctrl-C takes effect after the current iteration (or validation batch): a checkpoint is written, if there is a
+        folder for it, and KeyboardInterrupt is raised.  A second Ctrl-C raises it at once.
 
         Parameters
         ----------
         resume : "auto" or path, optional
-            Go on from a checkpoint file, or from the newest valid one of a folder, with the same bits as if training
-            had never been interrupted.  "auto": of the `checkpoint` folder, from the start if that has none.  None: go
-            on from where this object is.
+            Continue from a checkpoint file, or from the newest valid one of a folder, with the same bits as if training
+            had never been interrupted.  "auto": from the `checkpoint` folder, or from the start if it has none.  None:
+            from this object's current position.
 
         Returns
         -------
@@ -208,7 +208,7 @@ class Solver:
         self._stop_reason = reason
 
     def report(self, text: str) -> None:
-        """For callbacks: show a line beside the table, if `verbose`."""
+        """For callbacks: print a line between the rows of the table, if `verbose`."""
         self._progress.message(text)
 
     def _run_epoch(self) -> None:
@@ -247,7 +247,7 @@ class Solver:
         self._call("on_epoch_end", record)
 
     def _step(self, x: Array, y: Array, scale: float) -> tuple[float, int]:
-        """One update; (loss, number of right answers)."""
+        """One update; returns (loss, number of correct predictions)."""
         parameters = self._parameters
         for parameter in parameters:
             parameter.zero_grad()
@@ -300,7 +300,7 @@ class Solver:
     # ---------------------------------------------------------------- checkpoints
 
     def save_checkpoint(self) -> Path:
-        """Write a checkpoint of now; all but the `keep` newest of this run are removed.
+        """Write a checkpoint of the current state; all but the `keep` newest of this run are removed.
 
         Raises
         ------
@@ -323,7 +323,7 @@ class Solver:
         if self.checkpoint is not None:
             path = self.save_checkpoint()
             self.report(
-                f"interrupted after iteration {self.iteration}; {path} is written, train(resume='auto') goes on"
+                f"interrupted after iteration {self.iteration}; {path} is written, train(resume='auto') continues"
             )
 
     def _resume(self, resume: str | os.PathLike[str]) -> None:
@@ -340,5 +340,5 @@ class Solver:
 
 
 def _nothing_yet() -> dict[str, Any]:
-    """Sums over an epoch's batches so far."""
+    """The sums over an epoch's batches, at its start."""
     return {"loss": 0.0, "right": 0, "seen": 0, "seconds": 0.0}

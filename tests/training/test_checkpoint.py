@@ -310,7 +310,7 @@ def test_a_damaged_file_is_refused_or_passed_over(two, how):
     with pytest.raises(CheckpointError, match=two[1].name):
         make().train(resume=two[1])
     solver = make(two[0].parent, epochs=2)
-    with pytest.warns(UserWarning, match=f"passed over: .*{two[1].name}"):
+    with pytest.warns(UserWarning, match=f"skipped: .*{two[1].name}"):
         solver.train(resume="auto")
     assert len(solver.history) == 2
     spoil(two[0], how)
