@@ -28,5 +28,5 @@ def bench_step(compare, name):
 
         return call
 
-    # a sum near ReLU's kink may round to either side, and batch norm over few images carries that far
+    # sums near ReLU's kink may round to either side, and batch norm over few images amplifies that
     compare(f"step of {name}, {BATCHES[name]} images", prepare, tolerance=2e-2)

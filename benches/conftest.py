@@ -1,4 +1,4 @@
-"""What the benches share: three ways to compute the same, verified before any is timed."""
+"""Shared by the benchmarks: three implementations of each op, verified before any is timed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIDES = ["reference", "native"]
 
 @pytest.fixture(params=SIDES)
 def side(request):
-    """The name of a backend; the bench runs once on each."""
+    """The name of a backend; the benchmark runs once on each."""
     if request.param not in backends.available_backends():
         pytest.skip(f"backend native is not built: {backends.why_not_native}")
     return request.param
@@ -23,8 +23,8 @@ def side(request):
 def compare(side, benchmark):
     """``compare(group, prepare, oracle=None)`` verifies and then times ``prepare(ops)()`` on the backend `side`.
 
-    `prepare` makes the data on a backend and returns a function without arguments, whose results (arrays, floats) are
-    held against the reference backend's, and the reference's against those of `oracle`, plain loops, where given.
+    `prepare` makes the data on a backend and returns a function without arguments.  Its results (arrays, floats) are
+    compared with the reference backend's, and the reference's with those of `oracle`, plain loops, if given.
     """
 
     def run(group, prepare, oracle=None, tolerance=1e-3):

@@ -1,10 +1,10 @@
-"""Where Winograd beats direct convolution: the measurement behind the thresholds in csrc/kernels/winograd.h.
+"""Where Winograd beats direct convolution: the measurement behind the thresholds in csrc/conv/winograd.h.
 
     python benches/conv_algorithms.py [--kernel 5] [--dtype float64] [--threads 2]
 
 Prints, for 3x3 (or 5x5) kernels at stride 1, the time of direct divided by the time of Winograd (above 1: Winograd is
-faster) for the forward pass, the input gradient and the weight gradient; both run in turn, the least of several rounds
-counts.
+faster) for the forward pass, the input gradient and the weight gradient.  Both run alternately; the best of several
+rounds is used.
 """
 
 from __future__ import annotations

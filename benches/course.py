@@ -147,7 +147,7 @@ QUICK, QUICK_BATCH = 100, 10
 
 
 class ThreeLayerConvNet:
-    """conv - relu - 2x2 max pool - affine - relu - affine - softmax, as the notebooks have it, on one side's layers."""
+    """conv - relu - 2x2 max pool - affine - relu - affine - softmax, as in the notebooks, on one side's layers."""
 
     def __init__(self, side, num_filters=32, filter_size=7, hidden_dim=500, num_classes=10, scale=1e-3, reg=1e-3):
         self.side, self.reg = side, reg

@@ -1,4 +1,4 @@
-"""fastnet's side of vs_torch.py and memory.py: a process of its own that prepares a case and times it when asked.
+"""fastnet's side of vs_torch.py and memory.py: a worker process that prepares a case and times it on request.
 
 python benches/fastnet_worker.py [--algorithm direct]
 """
@@ -23,7 +23,7 @@ def step(case: dict):
     call : function
         Forward, loss, backward, SGD with momentum; returns the loss.
     parameters : list of Parameter
-        What `call` trains.
+        The parameters that `call` trains.
     """
     x, labels = workloads.data(case)
     model = nets.create(case["net"], case["options"], tuple(x.shape[1:]), case["dtype"])

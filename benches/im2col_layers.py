@@ -1,8 +1,8 @@
-"""The im2col method in plain NumPy, in the form that is fastest there: the other side of `course.py`.
+"""The im2col method in plain NumPy, in its fastest form: the other side of `course.py`.
 
-A convolution copies its patches into a matrix through one strided view and is then a single product on all of BLAS's
-threads; its way back is two products and a strided sum for each tap.  Pooling reshapes the image into windows.  The
-functions have the names, arguments and caches of a course's fast layers.
+A convolution copies its patches into a matrix through one strided view, followed by a single matrix product on all of
+BLAS's threads; its gradients are two products and a strided sum for each tap.  Pooling reshapes the image into windows.
+The functions have the names, arguments and caches of a course's fast layers.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benches/inference.py [--quick] [--peer-python PATH] [--torch-python PATH]
 
-Each peer runs in a process of its own, on the same weights; their results are compared before anything is timed.
-A peer that is not installed is left out, and the table says so.  PyTorch runs eagerly in NCHW and channels_last, and
-compiled with frozen weights; ncnn takes one image at a time only.  Figures to reach, against the best peer:
-batch 64 >= 1.5x as a geometric mean and nowhere < 1.0x; batch 1 nowhere < 0.5x, and 1.0x is aimed at.
+Each peer runs in its own process, on the same weights; results are compared before anything is timed.  A peer that is
+not installed is left out, and the table says so.  PyTorch runs eagerly in NCHW and channels_last, and compiled with
+frozen weights; ncnn only takes one image at a time.  Targets, against the best peer: at batch 64 a geometric mean
+>= 1.5x and nowhere < 1.0x; at batch 1 nowhere < 0.5x, and 1.0x if possible.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fastnet_side(case: dict, threads: int):
 
     x = images(case)
     model = fn.models.create(case["net"], 10, tuple(x.shape[1:]))
-    rng = np.random.default_rng(1)  # statistics as after training, so that batch norms do something
+    rng = np.random.default_rng(1)  # statistics as after training, so that batch norms are not the identity
     state = model.state_dict()
     for name, array in state.items():
         if "running_mean" in name:
@@ -134,7 +134,7 @@ def torch_side(case: dict, threads: int, layout: str = "NCHW", compiled: bool = 
         with torch.inference_mode():
             return net(x)
 
-    with torch.no_grad():  # the compiler freezes weights under no_grad, at the first call
+    with torch.no_grad():  # the compiler freezes weights under no_grad, in the first call
         net(x)
     return call, [call().numpy()]
 

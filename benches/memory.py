@@ -2,10 +2,10 @@
 
     python benches/memory.py [--net vgg11_bn] [--batch 128] [--quick] [--torch-python PATH]
 
-Each side is a process of its own.  It first makes steps of a small batch on a network that it then throws away, so
-that libraries are loaded; what counts is the peak of its resident memory (VmHWM) during some steps, less what it has
-before the first: model and images are there by then, gradients and SGD's velocities are not.  fastnet's allocator also
-keeps a count of its own.  The losses of the steps are compared.  Figure to reach: no more than PyTorch's better layout.
+Each side is its own process.  It first runs steps of a small batch on a network that it then deletes, so that libraries
+are loaded.  The result is the peak of its resident memory (VmHWM) during some steps, minus the resident memory before
+the first one, when model and images exist, but gradients and SGD's velocities do not.  fastnet's allocator also reports
+its own count.  The losses of the steps are compared.  Target: no more than PyTorch's better layout.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def resident(name: str) -> int:
 
 
 def settle() -> int:
-    """Give back what is free, forget the peak so far; the bytes that remain."""
+    """Return free memory to the system, reset the peak, and return the bytes that remain."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM becomes VmRSS
@@ -48,7 +48,7 @@ def settle() -> int:
 
 
 def fastnet_side(case: dict):
-    """(the step, what to call before the first, counts of the allocator after the last)."""
+    """(the step, a function to call before the first, the allocator's counts after the last)."""
     import fastnet_worker
 
     from fastnet.backends import _native
@@ -91,7 +91,7 @@ def measure(side: str, case: dict) -> dict:
 
 
 def ask(python: str, side: str, case: dict, threads: int) -> dict:
-    """What a process of its own measures."""
+    """Measure in a new process."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "FASTNET_NUM_THREADS": str(threads)}
     words = [python, str(Path(__file__).resolve()), "--worker", side, json.dumps(case)]
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
@@ -101,7 +101,7 @@ def ask(python: str, side: str, case: dict, threads: int) -> dict:
 
 
 def compare(case: dict, threads: int, torch_python: str) -> dict[str, dict]:
-    """What each side needs.
+    """The memory that each side needs.
 
     Raises
     ------

@@ -37,7 +37,7 @@ def read(stem: Path) -> tuple[Path, Path]:
         return x
 
     def add(steps, x):
-        """Take the first step, with the batch norm and the ReLU behind it where they can be part of it."""
+        """Remove the first step, with the batch norm and the ReLU after it if they can be fused into it."""
         step = steps.pop(0)
         if isinstance(step, list):
             steps[:0] = step
@@ -92,7 +92,7 @@ def read(stem: Path) -> tuple[Path, Path]:
 
 
 def next_kind(steps: list) -> str:
-    """The kind of the first step, of whichever list it stands in; "" at the end."""
+    """The kind of the first step, in nested lists too; "" at the end."""
     while steps and isinstance(steps[0], list):
         steps[:1] = steps[0]
     return steps[0]["kind"] if steps else ""

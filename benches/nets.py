@@ -1,4 +1,4 @@
-"""fastnet's side of the networks in torch_nets.py: its own models, and others like them by layers."""
+"""fastnet's side of the networks in torch_nets.py: its own models, and variants of them built of layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks as ONNX files for the peers: fastnet's side writes a plan, the peer's side makes the graph of it."""
+"""Networks as ONNX files for the peers: fastnet's side writes a description, the peer's side builds the graph."""
 
 from __future__ import annotations
 

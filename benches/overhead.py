@@ -1,8 +1,8 @@
-"""What fastnet costs beside arithmetic: import time, Python's share of an op, the size of the wheel.
+"""fastnet's costs besides arithmetic: import time, the Python overhead of an op, the size of the wheel.
 
     python benches/overhead.py [--rounds N]
 
-Figures to reach: import <= NumPy + 30 ms, <= 10 microseconds an op, wheel <= 5 MB.
+Targets: import <= NumPy + 30 ms, <= 10 microseconds per op, wheel <= 5 MB.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from pathlib import Path
 
 import numpy as np
 
-# what a program does that trains: everything lazy is loaded
+# as a training program does: everything lazy is loaded
 _USE = "import fastnet; fastnet.Conv2d, fastnet.Solver, fastnet.optim.Adam, fastnet.models.lenet5, fastnet.data.npz"
 _TIMER = "import time, numpy; start = time.perf_counter(); {code}; print(time.perf_counter() - start)"
 
 
 def import_ms(code: str, rounds: int) -> float:
-    """ms of `code` in a fresh interpreter that has NumPy loaded already: the best of all rounds."""
+    """ms of `code` in a new interpreter that has already loaded NumPy: the best of all rounds."""
     command = [sys.executable, "-c", _TIMER.format(code=code)]
     times = [float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(rounds)]
     return 1e3 * min(times)
 
 
 def op_microseconds() -> dict[str, float]:
-    """One call of an op on a tiny array, where arithmetic takes no time: the best of many."""
+    """The time of one call of an op on a tiny array, where arithmetic is negligible: the best of many."""
     import fastnet as fn
     from fastnet.bench import best_time
     from fastnet.geometry import Conv2dGeometry, Pool2dGeometry

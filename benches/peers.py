@@ -1,8 +1,8 @@
-"""Compare programs that must not share a process (two OpenMP runtimes get in each other's way).
+"""Compare programs that must not share a process (two OpenMP runtimes slow each other down).
 
-Each side is a worker process that prepares a case, hands back a fingerprint of its results, and times its calls when
-asked.  Sides are verified against the first one, then timed in turn, round after round, so that a busy moment of the
-machine meets all alike.
+Each side is a worker process that prepares a case, returns a fingerprint of its results, and times its calls on
+request.  Sides are verified against the first one, then timed alternately, round after round, so that other load on the
+machine affects all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import NamedTuple
 class Side(NamedTuple):
     """A program to compare: its name in the table, and the command that calls `serve`.
 
-    Where one with `may_fail` raises or computes something else, it is left out of that case, and the reason is told.
+    If one with `may_fail` raises or computes something else, it is left out of that case, and the reason is shown.
     """
 
     name: str
@@ -41,7 +41,7 @@ class PeerError(RuntimeError):
 
 
 def said(python: str, code: str) -> str:
-    """What a program prints; raises PeerError with the last line of what it complains."""
+    """The output of a program; raises PeerError with the last line of its error output."""
     try:
         done = subprocess.run([python, "-c", code], capture_output=True, text=True)
     except OSError as error:
@@ -55,7 +55,7 @@ def said(python: str, code: str) -> str:
 
 
 def serve(prepare: Callable[[dict], tuple[Callable, Sequence]]) -> None:
-    """Answer requests on stdin until it ends.
+    """Serve requests on stdin until it closes.
 
     ``prepare(case)`` returns ``(call, results)``: a function without arguments to be timed, and arrays (or numbers)
     to be compared with the other sides'.
@@ -79,7 +79,7 @@ def serve(prepare: Callable[[dict], tuple[Callable, Sequence]]) -> None:
 
 
 def timed(call: Callable, seconds: float, clock: Callable[[], float], least: int = 3) -> list[float]:
-    """Seconds of each call on a clock, for about so long."""
+    """Seconds of each call on a clock, repeated for about `seconds`."""
     call()
     times, end = [], time.perf_counter() + seconds
     while len(times) < least or time.perf_counter() < end:
@@ -90,7 +90,7 @@ def timed(call: Callable, seconds: float, clock: Callable[[], float], least: int
 
 
 def fingerprint(array) -> list[float]:
-    """[L2 norm, product with fixed noise, number of elements]: near for near arrays of one shape, else far."""
+    """[L2 norm, product with fixed noise, number of elements]: close if and only if arrays of one shape are close."""
     import numpy as np
 
     flat = np.asarray(array, np.float64).ravel()
@@ -102,7 +102,7 @@ def fingerprint(array) -> list[float]:
 
 
 class Worker:
-    """A side's process."""
+    """The process of a side."""
 
     def __init__(self, side: Side, threads: int):
         self.name, self.may_fail = side.name, side.may_fail
@@ -157,23 +157,23 @@ def compare(
     Parameters
     ----------
     sides : sequence of Side
-        The first one is what the others are verified against.
+        The others are verified against the first one.
     cases : sequence of dict
-        Handed to the workers as JSON; "tolerance" in a case overrides `tolerance`.
+        Sent to the workers as JSON; "tolerance" in a case overrides `tolerance`.
     threads : int
         For every side.
     rounds, seconds
-        Each side is timed `rounds` times for `seconds`, in turn with the others.
+        Each side is timed `rounds` times for `seconds`, alternating with the others.
     show : function (case, timings), optional
-        Called as each case is done.
+        Called after each case.
     cpu_time : bool
-        Count the processor time of a side's process, not the time that goes by: with one thread the two are the same
-        on a quiet machine, and on a busy one only this is what a side takes.
+        Measure the processor time of a side's process instead of wall-clock time: with one thread the two are the same
+        on an idle machine, and on a busy one only processor time is meaningful.
 
     Raises
     ------
     PeerError
-        A worker fails, or its results differ from the first side's; or nobody is left beside the first.
+        A worker fails, or its results differ from the first side's; or no side is left besides the first.
     """
     workers = [Worker(side, threads) for side in sides]
     results = []
@@ -195,7 +195,7 @@ def compare(
 
 
 def prepared(workers: Sequence[Worker], case: dict, tolerance: float) -> list[Worker]:
-    """Those that are ready to be timed on a case, and compute what the first one does."""
+    """The sides that are ready to be timed on a case, and compute the same as the first one."""
     fit, expected, title = [], None, case.get("name", case)
     for worker in workers:
         try:
@@ -229,9 +229,9 @@ def cores() -> int:
 
 
 class Table:
-    """Prints a row as each case is done: the sides' best ms, the ratio of bests and that of medians.
+    """Prints a row after each case: the sides' best ms, the ratio of bests and that of medians.
 
-    `more` are further columns, a function of (case, timings) under each title.
+    `more` has further columns, a function of (case, timings) for each title.
     """
 
     def __init__(

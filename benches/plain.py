@@ -1,4 +1,4 @@
-"""Plain Python loops, as a textbook writes them: the slowest of the three ways.  NumPy arrays hold the numbers."""
+"""Plain Python loops over NumPy arrays, as in a textbook: the slowest of the three implementations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def max_pool2d(x, dy, size):
 
 
 def batch_norm(x, gamma, beta, dy, eps=1e-5):
-    """Training mode: y, dx, dgamma, dbeta, a channel at a time."""
+    """Training mode: y, dx, dgamma, dbeta, one channel at a time."""
     y, dx, dgamma, dbeta = np.empty_like(x), np.empty_like(x), np.empty_like(gamma), np.empty_like(beta)
     for c in range(x.shape[1]):
         centred = x[:, c] - x[:, c].mean(dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What comes of a comparison with PyTorch: which figures were reached, in words and in Markdown.  Measures nothing."""
+"""The report of a comparison with PyTorch: which targets were reached, as text and as Markdown."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class Result(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """How many times as fast fastnet is as the best of PyTorch's sides."""
+        """fastnet's speed relative to the best of PyTorch's sides."""
         return peers.ratio(self.timings, MINE)
 
     @property
     def gflops(self) -> float | None:
-        """fastnet's effective GFLOP/s: those of direct convolution in its time; None where nothing is convolved."""
+        """fastnet's effective GFLOP/s, which count the operations of direct convolution; None without a convolution."""
         return 2e-6 * self.case["macs"] / self.timings[MINE].best if "macs" in self.case else None
 
     @property
     def rate(self) -> str:
-        """`gflops` in a table."""
+        """`gflops` as a table cell."""
         return "" if self.gflops is None else f"{self.gflops:.0f}"
 
 
 class Run(NamedTuple):
-    """Everything that was measured: `machine` and `command` in words, the FMA peak in GFLOP/s of all threads."""
+    """All measurements, with descriptions of machine and command, and the FMA peak of all threads in GFLOP/s."""
 
     machine: str
     command: str
@@ -48,7 +48,7 @@ class Run(NamedTuple):
 
 
 def verdict(value: float, wanted: float | None) -> str:
-    """The value beside what was to be reached, if anything."""
+    """The value and its target, if it has one."""
     if wanted is None:
         return f"{value:.2f}x"
     return f"{value:.2f}x (to reach: {wanted:g}x; {'reached' if value >= wanted else 'not reached'})"
@@ -75,7 +75,7 @@ def throughput(kind: str, results: Sequence[Result], peak: float) -> str:
 
 
 def lines(run: Run) -> list[str]:
-    """The end of the table: for each list what was reached."""
+    """The end of the table: for each list, which targets were reached."""
     found = []
     for kind, results in run.lists().items():
         found.append(ratios(kind, results, run.dtype))

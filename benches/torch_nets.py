@@ -1,6 +1,6 @@
 """The peers' networks in PyTorch, under the names that fastnet's state_dict uses.
 
-ReLUs and sums work in place where autograd lets them, as in torchvision's networks: it is faster and takes less memory.
+ReLUs and sums work in place where autograd permits it, as in torchvision's networks, which is faster and saves memory.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""PyTorch's side of vs_torch.py and memory.py: a process of its own that prepares a case and times it when asked.
+"""PyTorch's side of vs_torch.py and memory.py: a worker process that prepares a case and times it on request.
 
     python benches/torch_worker.py [--layout NHWC] [--compile]
 
-Tensors are contiguous (NCHW) or channels_last (NHWC).  With --compile, torch.compile gets what has a gradient: the
+Tensors are contiguous (NCHW) or channels_last (NHWC).  With --compile, torch.compile compiles the
 layer, or the network and its loss; the optimiser is PyTorch's fused SGD.
 """
 
@@ -33,18 +33,18 @@ class Torch:
     def maybe_compiled(self, function):
         if not self.compiled:
             return function
-        torch.compiler.reset()  # or a new shape would be compiled for all shapes
+        torch.compiler.reset()  # else a second shape would be compiled for dynamic shapes
         return torch.compile(function, dynamic=False)
 
     def step(self, case: dict):
-        """The training step of a case from fastnet's weights, which lie in a file.
+        """The training step of a case, starting from fastnet's weights in a file.
 
         Returns
         -------
         call : function
             Forward, loss, backward, SGD with momentum; returns the loss.
         parameters : list of Parameter
-            What `call` trains, in fastnet's order.
+            The parameters that `call` trains, in fastnet's order.
         """
         x, labels = workloads.data(case)
         x, labels = self.tensor(x), torch.from_numpy(labels)

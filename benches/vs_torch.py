@@ -2,10 +2,10 @@
 
     python benches/vs_torch.py [--quick] [--only step] [--dtype float64] [--torch-python PATH]
 
-Forward and all gradients; a step is forward, loss, backward and SGD with momentum.  PyTorch runs in processes of its
-own: in NCHW, in channels_last (NHWC), and both compiled by torch.compile where that works, which needs a C++ compiler,
-and computes the same; ratios are to the best of them.  Results are compared before anything is timed.  Lists and the
-figures to reach are in workloads.py; at the end stands which were reached.
+Forward and all gradients; a step is forward, loss, backward and SGD with momentum.  PyTorch runs in its own
+processes: in NCHW, in channels_last (NHWC), and in both compiled by torch.compile, if that works (it needs a C++
+compiler) and computes the same; ratios are to the best of them.  Results are compared before anything is timed.  The
+lists and the targets are in workloads.py; the end of the output shows which were reached.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ TRIAL = "import torch; torch.compile(lambda x: x.sin() + 1)(torch.ones(9))"
 
 
 def torch_sides(python: str, names) -> tuple[str, list[peers.Side]]:
-    """PyTorch's version, and those of its sides that work here; tells which are left out, and why.
+    """PyTorch's version, and its sides that work here; prints which are left out, and why.
 
     Raises
     ------
     PeerError
-        There is no PyTorch, or no side is left.
+        PyTorch is not installed, or no side is left.
     """
     try:
         version = peers.said(python, VERSION)
@@ -67,7 +67,7 @@ def processor() -> str:
 
 
 class Peak:
-    """GFLOP/s of multiply-adds in registers: the best burst while nobody computes."""
+    """GFLOP/s of multiply-adds in registers: the best of several bursts on an idle machine."""
 
     def __init__(self, dtype: str, threads: int):
         import fastnet as fn
@@ -103,12 +103,12 @@ def parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=7)
     add("--quick", action="store_true", help="an eighth of the images, 2 short rounds")
     add("--json", type=Path, metavar="FILE", help="write the times there")
-    add("--markdown", type=Path, metavar="FILE", help="write tables there, as they stand in docs/performance.md")
+    add("--markdown", type=Path, metavar="FILE", help="write the tables of docs/performance.md there")
     return parser
 
 
 def command(args: argparse.Namespace) -> str:
-    """The command line as far as it bears on what is measured, for tables."""
+    """The part of the command line that affects what is measured, for tables."""
     words = ["python", "benches/vs_torch.py"]
     for name in ("only", "match", "peers", "dtype", "algorithm", "cpu_time", "rounds", "quick"):
         value = getattr(args, name)

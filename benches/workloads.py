@@ -1,4 +1,4 @@
-"""What fastnet and PyTorch are compared on: lists of layers and networks, their data, and the figures to reach."""
+"""The workloads on which fastnet and PyTorch are compared: layers and networks, their data, and the targets."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ STEPS = [  # title, net, options, N, C, H = W
     ("vgg of 36, 76, 76, 148", "vgg11_bn", VGG, 64, 3, 40),
     ("resnet9 of width 40", "resnet9", {"width": 40}, 64, 3, 40),
 ]
-RATE = 1e-3  # of SGD: the moves of two steps are far from rounding, and many steps do not diverge
+RATE = 1e-3  # of SGD: two steps change weights by far more than rounding, and many steps do not diverge
 
 
 class Figure(NamedTuple):
-    """Ratios to PyTorch's best to reach: the geometric mean of a list, and the least of its cases."""
+    """Target ratios to PyTorch's best: the geometric mean of a list, and the least of its cases."""
 
     mean: float | None = None
     least: float | None = None
 
 
 class List(NamedTuple):
-    """A list of cases: what it is, and the figure to reach in float32."""
+    """A list of cases: its description, and its target in float32."""
 
     title: str
     figure: Figure
@@ -80,17 +80,17 @@ LISTS = {
 }
 FLOAT64 = Figure(1.5)  # every list
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of the L2 norm
-# a sum near ReLU's kink may round to either side, and batch norm over few images carries that far
+# sums near ReLU's kink may round to either side, and batch norm over few images amplifies that
 STEP_TOLERANCE = {"float32": 2e-2, "float64": 1e-6}
 
 
 def figure(kind: str, dtype: str) -> Figure:
-    """What a list is to reach."""
+    """The target of a list."""
     return LISTS[kind].figure if dtype == "float32" else FLOAT64
 
 
 def conv(N, C, H, K, R=3, stride=1, pad=1, groups=1) -> dict:
-    """A convolution: its name, and the multiply-adds of its three passes, each as direct convolution."""
+    """A convolution: its name, and the multiply-adds of its three passes, counted as direct convolution."""
     P = (H + 2 * pad - R) // stride + 1
     name = f"{R}x{R} s{stride} p{pad}, {N}x{C}x{H}x{H} to {K}" + (", depthwise" if groups > 1 else "")
     macs = 3 * N * K * P * P * (C // groups) * R * R
@@ -100,7 +100,7 @@ def conv(N, C, H, K, R=3, stride=1, pad=1, groups=1) -> dict:
 def cases(kinds, dtype: str, quick: bool, folder: Path) -> list[dict]:
     """JSON for the workers: the cases of some lists; `quick` takes an eighth of the images.
 
-    A step's weights go through a file in `folder`, which fastnet's side writes.
+    A step's weights are passed in a file in `folder`, which fastnet's side writes.
     """
 
     def images(N):

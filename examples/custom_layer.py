@@ -1,6 +1,6 @@
-"""A layer of your own: Swish with a trained slope, x * sigmoid(beta * x) (Ramachandran et al. 2017, arXiv:1710.05941).
+"""A custom layer: Swish with a trained slope, x * sigmoid(beta * x) (Ramachandran et al. 2017, arXiv:1710.05941).
 
-A layer writes two methods: `setup` infers shapes and makes parameters, `run` computes y and returns how to go back.
+A layer implements two methods: `setup` infers shapes and makes parameters, `run` returns y and the backward function.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import fastnet as fn
 
 
 class Swish(fn.Layer):
-    """x * sigmoid(beta * x), with one beta for all."""
+    """x * sigmoid(beta * x), with one beta for all elements."""
 
     def setup(self, shape, rng, dtype):
         self.parameter("beta", (1,), "ones", rng, dtype, decay=False)
@@ -20,7 +20,7 @@ class Swish(fn.Layer):
         s, _ = ops.sigmoid(beta * x)
 
         def backward(dy, input_gradient=True):
-            slope = x * s * (1 - s)  # of sigmoid(beta * x), by beta
+            slope = x * s * (1 - s)  # the derivative of sigmoid(beta * x) with respect to beta
             if self.beta.requires_grad:
                 self.beta.accumulate(np.sum(dy * x * slope, dtype=dy.dtype).reshape(1))
             return dy * (s + beta * slope) if input_gradient else None
@@ -29,7 +29,7 @@ class Swish(fn.Layer):
 
 
 def check_gradient() -> float:
-    """The largest difference between beta's and x's gradients and central differences, in float64."""
+    """The largest error of the gradients of beta and x, compared with central differences in float64."""
     layer, rng, h = Swish(), np.random.default_rng(0), 1e-5
     x, dy = rng.standard_normal((2, 3, 4, 4)), rng.standard_normal((2, 3, 4, 4))
     layer.build(x.shape[1:], dtype="float64")

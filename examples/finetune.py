@@ -1,4 +1,4 @@
-"""Transfer: a network that knows clean digits learns noisy ones from few images; its convolutions stay frozen."""
+"""Fine-tuning: a network trained on clean digits learns noisy ones from few images, with frozen convolutions."""
 
 import tempfile
 from pathlib import Path

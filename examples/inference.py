@@ -1,4 +1,4 @@
-"""Classify images with the network that train_digits.py has trained.
+"""Classify images with the network trained by train_digits.py.
 
 python examples/inference.py [FOLDER]
 """
@@ -16,7 +16,7 @@ def main(folder: Path) -> None:
     digits = fn.data.digits()
     model = build_model()
     model.build(digits.image_shape)
-    checkpoint = load_checkpoint(folder)  # the newest one; it keeps how images were standardised, too
+    checkpoint = load_checkpoint(folder)  # the newest one; it also holds how images were standardised
     model.load_state_dict(checkpoint.model_state())
     images = digits.X_test[:3]
     scores = model.predict(checkpoint.preprocess(images))

@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
     history.plot(folder / "curves.png")
     model.save(folder / "model.npz")
     test = solver.evaluate(digits.X_test, digits.y_test)
-    print(f"test accuracy: {test.accuracy:.3f}; everything lies in {folder}/")
+    print(f"test accuracy: {test.accuracy:.3f}; everything is in {folder}/")
 
 
 if __name__ == "__main__":

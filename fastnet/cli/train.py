@@ -101,7 +101,7 @@ def run(args: Namespace) -> int:
         solver.history.to_csv(out / "history.csv")
         curves = None if args.no_plot else _plot(solver.history, out / "curves.png")
     say()
-    say(f"trained for {seconds:.1f} s; everything lies in {out}/:")
+    say(f"trained for {seconds:.1f} s; everything is in {out}/:")
     if curves:
         say(f"  {curves.name:<24} the learning curves")
     say(f"  {'history.csv':<24} the table above")
