@@ -5,6 +5,8 @@ Layers, models and files are compared in tests/interop/test_torch_peer.py.
 
 from __future__ import annotations
 
+import inspect
+
 import cases
 import numpy as np
 import pytest
@@ -239,6 +241,26 @@ OPTIMIZERS = {
     ),
     "adamw": (lambda: o.AdamW(0.1, weight_decay=0.2), lambda p: t.AdamW(p, 0.1, weight_decay=0.2)),
 }
+
+
+LAYERS = ["Conv2d", "Linear", "BatchNorm1d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "ReLU", "LeakyReLU"]
+LAYERS += ["Dropout", "Flatten", "Identity", "Sigmoid", "Tanh"]
+
+
+@pytest.mark.parametrize("name", [*LAYERS, "SGD", "Adagrad", "RMSprop", "Adam", "AdamW"])
+def test_positional_arguments(name):
+    """Those that fastnet has come first in PyTorch, in the same order, under the same names, with the same defaults."""
+    mine, theirs = (
+        (getattr(fn, name), getattr(torch.nn, name)) if name in LAYERS else (getattr(o, name), getattr(t, name))
+    )
+    mine, theirs = (
+        [p for p in inspect.signature(kind).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        for kind in (mine, theirs)
+    )
+    theirs = theirs if name in LAYERS else theirs[1:]  # without the parameters
+    assert [p.name for p in theirs[: len(mine)]] == [p.name for p in mine]
+    for p, q in zip(mine, theirs, strict=False):
+        assert p.default == q.default or p.name == "num_features", p.name  # which may be left out
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
