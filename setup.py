@@ -7,9 +7,11 @@ FASTNET_CFLAGS       further compiler flags, FASTNET_LDFLAGS further linker flag
 """
 
 import glob
+import hashlib
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,15 +34,50 @@ To install without it, on the slow NumPy reference backend:  FASTNET_NO_EXT=1 pi
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 
-def at_once(compile_all):
-    """Compile a list of sources with a process for each processor; setuptools takes one after the other."""
+class Objects:
+    """compiler.compile with a process for each processor, which compiles nothing twice.
 
-    def compile_each(sources, **options):
+    Objects are kept in build/objects under a hash of what they depend on, so that `pip install .` reuses what an
+    earlier one in the same folder compiled; setuptools compiles all of them when one file is newer than the extension.
+    Objects that the last build did not use are deleted.
+    """
+
+    FOLDER = os.path.join("build", "objects")
+    SLOWEST = "avx512", "avx2", "portable", "_native"  # compiled first, so that no processor waits for one at the end
+
+    def __init__(self, compiler, depends):
+        self.compile, self.used = compiler.compile, set()
+        version = subprocess.run([compiler.compiler_so[0], "--version"], capture_output=True, text=True, check=False)
+        self.common = [sys.version, version.stdout, *compiler.compiler_so, *map(self.text, depends)]
+
+    @staticmethod
+    def text(path):
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+    def __call__(self, sources, **options):
+        order = sorted(sources, key=lambda source: [name not in source for name in self.SLOWEST])
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = pool.map(lambda source: compile_all([source], **options), sources)
-            return [name for names in objects for name in names]
+            objects = dict(zip(order, pool.map(lambda source: self.object(source, options), order), strict=True))
+        for name in os.listdir(self.FOLDER):
+            if name not in self.used:
+                os.remove(os.path.join(self.FOLDER, name))
+        return [objects[source] for source in sources]
 
-    return compile_each
+    def object(self, source, options):
+        flags = [repr(options.get(name)) for name in ("macros", "extra_preargs", "extra_postargs")]
+        key = hashlib.sha256("\0".join([source, self.text(source), *flags, *self.common]).encode()).hexdigest()
+        kept, target = os.path.join(self.FOLDER, key), os.path.join(options["output_dir"], source[:-1] + "o")
+        if os.path.isfile(kept):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copyfile(kept, target)
+        else:
+            (target,) = self.compile([source], **options)
+            os.makedirs(self.FOLDER, exist_ok=True)
+            shutil.copyfile(target, kept + ".part")
+            os.replace(kept + ".part", kept)
+        self.used.add(key)
+        return target
 
 
 class BuildKernels(build_ext):
@@ -53,7 +90,7 @@ class BuildKernels(build_ext):
         ext.extra_compile_args += openmp_compile
         ext.extra_link_args = openmp_link + shlex.split(os.environ.get("FASTNET_LDFLAGS", ""))
         if not windows:
-            self.compiler.compile = at_once(self.compiler.compile)
+            self.compiler.compile = Objects(self.compiler, ext.depends)
         try:
             super().build_extension(ext)
         except (CompileError, LinkError, PlatformError) as error:
