@@ -44,15 +44,12 @@ typedef enum { FN_TIES_SPLIT = 0, FN_TIES_FIRST = 1, FN_TIES_ALL = 2 } fn_ties;
 
 typedef void (*fn_task)(void *context, int64_t task, int thread);
 
-/* Call body(context, i, thread) once for each i in [0, tasks), thread in [0, fn_threads()).  `work` is about how many
- * elementary operations all tasks have together: small work stays on the calling thread. */
-void fn_parallel(int64_t tasks, double work, fn_task body, void *context);
-/* How many threads fn_parallel may use; buffers per thread are sized by it. */
+/* Call body(context, i, thread) once for each i in [0, tasks) on at most `threads` threads, thread in [0, threads).
+ * `work` is about how many elementary operations all tasks have together: small work stays on the calling thread. */
+void fn_parallel_on(int threads, int64_t tasks, double work, fn_task body, void *context);
+void fn_parallel(int64_t tasks, double work, fn_task body, void *context); /* on fn_threads() threads */
+/* How many threads kernels may use.  It may change at any time: a kernel whose scratch is counted by it asks once. */
 int fn_threads(void);
-/* Set that number for the kernels that this thread calls from here on; returns the number before. */
-int fn_use_threads(int count);
-/* Set it to what fn_set_threads chose last; fn_table and fn_plan_run call it before a kernel. */
-void fn_pin_threads(void);
 /* Choose the number for the whole process. */
 void fn_set_threads(int count);
 const char *fn_threading(void); /* whose threads, in words */
@@ -80,7 +77,7 @@ int fn_set_guard(int on);
 
 typedef struct fn_kernels fn_kernels;
 
-const fn_kernels *fn_table(int dtype); /* 0: float32, 1: float64; called before each kernel, on its thread */
+const fn_kernels *fn_table(int dtype); /* 0: float32, 1: float64 */
 const char *fn_isa(void);
 int fn_set_isa(const char *name); /* 0, or -1 when unknown or beyond this CPU; NULL chooses the best */
 int fn_isa_supported(const char *name);
@@ -116,7 +113,7 @@ extern const char *const fn_map_names[FN_MAPS];
 /* A convolution whose weights are laid out once; csrc/conv/fixed.h. */
 typedef struct {
     fn_conv g; /* N is what it is laid out for; it runs on any number */
-    int64_t wide, form, group_bytes; /* wide: channels a pixel of the array whose first K channels are y */
+    int64_t wide, algorithm, group_bytes; /* wide: channels a pixel of the array whose first K channels are y */
     int relu, pooled; /* pooled: y is the largest of each 2 x 2 outputs, after relu */
     void *laid_out;
 } fn_fixed_conv;

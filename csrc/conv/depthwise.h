@@ -5,15 +5,7 @@
  * here, the columns that they share are loaded once.  Columns outside the image are zeros.  Weights lie as
  * [vector][r][c][s][lane], the order of each output's sum.
  */
-enum { COLUMNS = TILE_ROWS >= 8 ? 8 : 4, GROUP = 4, TAPS_MOST = 7, WIDE_MOST = (COLUMNS - 1) * 2 + TAPS_MOST };
-
-/* How many of the groups one job takes: all of them where lanes can, else one. */
-INLINE int64_t groups_together(const fn_conv *g) {
-    int64_t C = g->C / g->groups, K = g->K / g->groups;
-    return C == K && (C == 1 || C == GROUP) && C <= LANES ? g->groups : 1;
-}
-
-INLINE int64_t conv_jobs(const fn_conv *g) { return g->groups / groups_together(g); }
+enum { COLUMNS = TILE_ROWS >= 8 ? 8 : 4, TAPS_MOST = 7, WIDE_MOST = (COLUMNS - 1) * 2 + TAPS_MOST };
 
 /* Which vectors of channels: the last one overlaps its neighbour; with fewer channels than LANES it is not full. */
 INLINE int64_t vector_start(int64_t channels, int64_t v) { return max64(0, min64(v * LANES, channels - LANES)); }
@@ -54,19 +46,19 @@ INLINE void columns(const int full, const int wide, row_view in, vec *x) {
 
 /* ---- forward, and the input gradient ---- */
 
-INLINE void any_filter_row(const int full, const int inside, const int group, const conv_job *job, row_view in,
+INLINE void any_filter_row(const int full, const int inside, const int group, const conv_problem *conv, row_view in,
                            const REAL *w, vec *sum) {
     UNROLL_FOR (int c = 0; c < group; c++)
-        for (int64_t s = 0; s < job->S; s++, w += LANES) {
+        for (int64_t s = 0; s < conv->S; s++, w += LANES) {
             vec weight = load(w);
             UNROLL_FOR (int j = 0; j < COLUMNS; j++)
-                sum[j] += of_group(group, c, column(full, inside, in, j * job->step_w + s * job->tap_w)) * weight;
+                sum[j] += of_group(group, c, column(full, inside, in, j * conv->step_w + s * conv->tap_w)) * weight;
         }
 }
 
 /* sum += the products of one filter row; S taps side by side, `step` columns from output to output, or S = 0: any. */
-INLINE void filter_row(const int full, const int group, const int S, const int step, const conv_job *job, row_view in,
-                       const REAL *w, vec *sum) {
+INLINE void filter_row(const int full, const int group, const int S, const int step, const conv_problem *conv,
+                       row_view in, const REAL *w, vec *sum) {
     if (S) {
         vec x[WIDE_MOST];
         const int wide = (COLUMNS - 1) * step + S;
@@ -79,55 +71,59 @@ INLINE void filter_row(const int full, const int group, const int S, const int s
                 UNROLL_FOR (int j = 0; j < COLUMNS; j++) sum[j] += own[j * step + s] * weight;
             }
         }
-    } else if (all_inside(in, (COLUMNS - 1) * job->step_w + (job->S - 1) * job->tap_w + 1)) {
-        any_filter_row(full, 1, group, job, in, w, sum);
+    } else if (all_inside(in, (COLUMNS - 1) * conv->step_w + (conv->S - 1) * conv->tap_w + 1)) {
+        any_filter_row(full, 1, group, conv, in, w, sum);
     } else {
-        any_filter_row(full, 0, group, job, in, w, sum);
+        any_filter_row(full, 0, group, conv, in, w, sum);
     }
 }
 
-/* Ask for the input columns under a tile that the next output row will be the first to read; some CPUs do not see by
- * themselves that such short runs of lines follow each other. */
-INLINE void fetch_ahead(const conv_job *job, int64_t image, int64_t row, int64_t q, int64_t channel) {
-    int64_t start = max64(0, q * job->step_w + job->first_w), end = min64(job->W, start + COLUMNS * job->step_w);
-    for (int64_t h = max64(0, row); h < min64(job->H, row + job->step_h); h++) {
-        const REAL *from = job->in + ((image * job->H + h) * job->W) * job->in_pixel + channel;
-        for (int64_t w = start; w < end; w++) __builtin_prefetch(from + w * job->in_pixel);
+/* Prefetch the input columns under a tile that the next output row will be the first to read: some CPUs do not recognise
+ * such short runs of cache lines as a stream. */
+INLINE void prefetch_columns(const conv_problem *conv, const REAL *in, int64_t in_pixel, int64_t image, int64_t row,
+                             int64_t q, int64_t channel) {
+    int64_t start = max64(0, q * conv->step_w + conv->first_w), end = min64(conv->W, start + COLUMNS * conv->step_w);
+    for (int64_t h = max64(0, row); h < min64(conv->H, row + conv->step_h); h++) {
+        const REAL *from = in + (image * conv->H + h) * conv->W * in_pixel + channel;
+        for (int64_t w = start; w < end; w++) __builtin_prefetch(from + w * in_pixel);
     }
 }
 
 /* Outputs that go around the caches: each store must be a whole line, since those beside it come later. */
 INLINE int writes_around(const conv_job *job) {
     const int64_t size = sizeof(REAL);
-    return VECTOR_BYTES == 64 && is_large(job->out, job->K * size, job->N * job->out_image * size);
+    return VECTOR_BYTES == 64 && is_large(job->at.out, job->conv.K * size, job->conv.N * job->at.out_image * size);
 }
 
 INLINE void depthwise_row(const int full, const int group, const int S, const int step, const conv_job *job,
                           int64_t row) {
-    int64_t image = row / job->P, p = row % job->P, h = p * job->step_h + job->first_h, r0, r1;
-    int64_t vectors = ceil_div(job->K, LANES), taps_row = group * job->S * LANES, taps = job->R * taps_row;
+    const conv_problem *conv = &job->conv;
+    int64_t image = row / conv->P, p = row % conv->P, h = p * conv->step_h + conv->first_h, r0, r1;
+    int64_t vectors = ceil_div(conv->K, LANES), taps_row = group * conv->S * LANES, taps = conv->R * taps_row;
     const int large = full && writes_around(job);
-    taps_inside(h, job->tap_h, job->H, job->R, &r0, &r1);
-    for (int64_t q = 0; q < job->Q; q += COLUMNS)
+    taps_inside(h, conv->tap_h, conv->H, conv->R, &r0, &r1);
+    for (int64_t q = 0; q < conv->Q; q += COLUMNS)
         for (int64_t v = 0; v < vectors; v++) {
-            int64_t first = vector_start(job->K, v), again = v * LANES - first; /* lanes that have been stored */
+            int64_t first = vector_start(conv->K, v), again = v * LANES - first; /* lanes that have been stored */
             vec sum[COLUMNS];
             UNROLL_FOR (int j = 0; j < COLUMNS; j++) sum[j] = (vec){0};
-            fetch_ahead(job, image, h + (job->R - 1) * job->tap_h + 1, q, first);
+            prefetch_columns(conv, job->at.in, job->at.in_pixel, image, h + (conv->R - 1) * conv->tap_h + 1, q, first);
             for (int64_t r = r0; r < r1; r++) {
-                const REAL *in = job->in + (image * job->H + h + r * job->tap_h) * job->W * job->in_pixel + first;
-                row_view view = {in, q * job->step_w + job->first_w, job->W, job->in_pixel, job->K};
-                filter_row(full, group, S, step, job, view, job->prepared + v * taps + r * taps_row, sum);
+                const REAL *in =
+                    job->at.in + (image * conv->H + h + r * conv->tap_h) * conv->W * job->at.in_pixel + first;
+                row_view view = {in, q * conv->step_w + conv->first_w, conv->W, job->at.in_pixel, conv->K};
+                filter_row(full, group, S, step, conv, view, job->run.prepared + v * taps + r * taps_row, sum);
             }
-            vec scale = channels(job->end.scale, first, job->K), shift = channels(job->end.shift, first, job->K);
-            REAL *out = job->out + image * job->out_image + p * job->out_row + q * job->out_pixel + first;
+            vec scale = channels(job->end.scale, first, conv->K), shift = channels(job->end.shift, first, conv->K);
+            REAL *out = job->at.out + image * job->at.out_image + p * job->at.out_row + q * job->at.out_pixel + first;
             UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
-                if (j >= job->Q - q) break;
-                REAL *to = out + j * job->out_pixel;
-                vec y = finish(&job->end, sum[j], scale, shift, to, job->K);
+                if (j >= conv->Q - q) break;
+                REAL *to = out + j * job->at.out_pixel;
+                vec y = finish(&job->end, sum[j], scale, shift, to, conv->K);
                 if (large) store_around(to, y);
                 else
-                    store_channels(full, to, again > 0 ? blend(lane_numbers() < (whole)again, load(to), y) : y, job->K);
+                    store_channels(full, to, again > 0 ? blend(lane_numbers() < (whole)again, load(to), y) : y,
+                                   conv->K);
             }
         }
 }
@@ -136,8 +132,9 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
 #define WEIGHT_FORMS(FORM) \
     FORM(1, 3, 1) FORM(1, 3, 2) FORM(1, 5, 1) FORM(1, 5, 2) FORM(1, 7, 1) FORM(4, 3, 1) FORM(4, 3, 2)
 #define ROW_FORMS(FORM) WEIGHT_FORMS(FORM) FORM(1, 1, 1) FORM(1, 2, 1)
-#define IS_FORM(job, in_group, taps, step) \
-    ((job)->K >= LANES && (job)->tap_w == 1 && (job)->group == in_group && (job)->S == taps && (job)->step_w == step)
+#define IS_FORM(conv, in_group, taps, step)                                                        \
+    ((conv)->K >= LANES && (conv)->tap_w == 1 && (conv)->group == in_group && (conv)->S == taps && \
+     (conv)->step_w == step)
 #define NOINLINE static __attribute__((noinline))
 
 #define ROW_FORM(group, S, step)                                                           \
@@ -150,45 +147,51 @@ NOINLINE void depthwise_row_4(const conv_job *job, int64_t row) { depthwise_row(
 
 typedef void (*row_body)(const conv_job *job, int64_t row);
 
-static row_body choose_row(const conv_job *job) {
+static row_body choose_row(const conv_problem *conv) {
 #define ROW_CHOICE(group, S, step) \
-    if (IS_FORM(job, group, S, step)) return depthwise_row_##group##_##S##_##step;
+    if (IS_FORM(conv, group, S, step)) return depthwise_row_##group##_##S##_##step;
     ROW_FORMS(ROW_CHOICE)
-    return job->group == 1 ? depthwise_row_1 : depthwise_row_4;
+    return conv->group == 1 ? depthwise_row_1 : depthwise_row_4;
 }
 
 static void depthwise_task(void *context, int64_t task, int thread) {
     const conv_job *job = context;
-    int64_t last = min64((task + 1) * job->rows_per_task, job->N * job->P);
-    row_body body = choose_row(job);
+    int64_t last = min64((task + 1) * job->run.rows_per_task, job->conv.N * job->conv.P);
+    row_body body = choose_row(&job->conv);
     (void)thread;
-    for (int64_t row = task * job->rows_per_task; row < last; row++) body(job, row);
+    for (int64_t row = task * job->run.rows_per_task; row < last; row++) body(job, row);
     if (writes_around(job)) store_fence();
 }
 
+static int depthwise_fits(const conv_job *job) { return job->conv.group > 0; }
+
 /* Some tasks for each thread, of about 64 KiB of outputs. */
 static void depthwise_measure(conv_job *job) {
-    int64_t out_rows = job->N * job->P, rows = ((int64_t)1 << 16) / (job->Q * job->K * (int64_t)sizeof(REAL));
-    job->rows_per_task = max64(1, min64(rows, ceil_div(out_rows, 4 * fn_threads())));
-    job->prepared_bytes = ceil_div(job->K, LANES) * LANES * job->R * job->S * job->group * (int64_t)sizeof(REAL);
-    job->scratch_bytes = job->shared_bytes = 0;
+    const conv_problem *conv = &job->conv;
+    int64_t out_rows = conv->N * conv->P, rows = ((int64_t)1 << 16) / (conv->Q * conv->K * (int64_t)sizeof(REAL));
+    job->run.rows_per_task = max64(1, min64(rows, ceil_div(out_rows, 4 * job->run.threads)));
+    job->run.prepared_bytes =
+        ceil_div(conv->K, LANES) * LANES * conv->R * conv->S * conv->group * (int64_t)sizeof(REAL);
+    job->run.scratch_bytes = job->run.shared_bytes = 0;
 }
 
 static void depthwise_prepare(conv_job *job) {
-    REAL *to = job->prepared;
-    int64_t vectors = ceil_div(job->K, LANES);
+    const conv_problem *conv = &job->conv;
+    REAL *to = job->run.prepared;
+    int64_t vectors = ceil_div(conv->K, LANES);
     for (int64_t v = 0; v < vectors; v++)
-        for (int64_t r = 0; r < job->R; r++)
-            for (int64_t c = 0; c < job->group; c++)
-                for (int64_t s = 0; s < job->S; s++)
-                    for (int64_t k = vector_start(job->K, v), lane = 0; lane < LANES; lane++, k++) {
-                        const REAL *w = job->w + k / job->group * job->w_group + k % job->group * job->w_out;
-                        *to++ = k < job->K ? w[r * job->w_tap_h + s * job->w_tap_w + c * job->w_in] : 0;
+        for (int64_t r = 0; r < conv->R; r++)
+            for (int64_t c = 0; c < conv->group; c++)
+                for (int64_t s = 0; s < conv->S; s++)
+                    for (int64_t k = vector_start(conv->K, v), lane = 0; lane < LANES; lane++, k++) {
+                        const REAL *w = job->at.w + k / conv->group * job->at.w_group + k % conv->group * job->at.w_out;
+                        *to++ = k < conv->K ? w[r * job->at.w_tap_h + s * job->at.w_tap_w + c * job->at.w_in] : 0;
                     }
 }
 
-static void depthwise_execute(conv_job *job) {
+static void depthwise_run(conv_job *job) {
+    const conv_problem *conv = &job->conv;
     double work =
-        (double)(job->N * job->P * job->Q) * (double)(job->R * job->S * job->group + 1) * (double)job->K / LANES;
-    fn_parallel(ceil_div(job->N * job->P, job->rows_per_task), work, depthwise_task, job);
+        (double)(conv->N * conv->P * conv->Q) * (double)(conv->R * conv->S * conv->group + 1) * (double)conv->K / LANES;
+    fn_parallel_on(job->run.threads, ceil_div(conv->N * conv->P, job->run.rows_per_task), work, depthwise_task, job);
 }

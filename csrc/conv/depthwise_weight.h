@@ -4,14 +4,13 @@
  * that to its partial gradient, and the parts are added in a tree.  Sums lie as [vector][r][c][s][lane].
  */
 typedef struct {
-    conv_job input; /* where taps are, and the channels */
-    const REAL *dy;
-    int64_t parts, vectors, size; /* numbers in a sum */
+    weight_gradient of;
+    int64_t parts, vectors, size; /* size: elements of a sum */
     REAL *partial, *sums; /* for each part; for each thread */
 } depthwise_weight_job;
 
 /* The sums of one filter row, carried from the row's first tile to its last and then added to the total. */
-INLINE void filter_row_gradient(const int full, const int group, const int S, const int step, const conv_job *job,
+INLINE void filter_row_gradient(const int full, const int group, const int S, const int step, const conv_problem *conv,
                                 row_view in, const vec *dy, int64_t live, int first, int last, REAL *sum, REAL *total) {
     if (S) {
         vec x[WIDE_MOST], acc[GROUP * TAPS_MOST];
@@ -28,11 +27,11 @@ INLINE void filter_row_gradient(const int full, const int group, const int S, co
         }
     } else {
         UNROLL_FOR (int c = 0; c < group; c++)
-            for (int64_t s = 0; s < job->S; s++, sum += LANES, total += LANES) {
+            for (int64_t s = 0; s < conv->S; s++, sum += LANES, total += LANES) {
                 vec acc = first ? (vec){0} : load(sum);
                 UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
                     if (j >= live) break;
-                    acc += of_group(group, c, column(full, 0, in, j * job->step_w + s * job->tap_w)) * dy[j];
+                    acc += of_group(group, c, column(full, 0, in, j * conv->step_w + s * conv->tap_w)) * dy[j];
                 }
                 if (last) store(total, load(total) + acc);
                 else store(sum, acc);
@@ -42,24 +41,25 @@ INLINE void filter_row_gradient(const int full, const int group, const int S, co
 
 INLINE void depthwise_weight_row(const int full, const int group, const int S, const int step,
                                  const depthwise_weight_job *weight, int64_t row, REAL *sums, REAL *total) {
-    const conv_job *job = &weight->input;
-    int64_t image = row / job->P, h = row % job->P * job->step_h + job->first_h, r0, r1;
-    int64_t one_row = group * job->S * LANES;
-    taps_inside(h, job->tap_h, job->H, job->R, &r0, &r1);
-    for (int64_t q = 0; q < job->Q; q += COLUMNS)
+    const weight_gradient *of = &weight->of;
+    const conv_problem *conv = &of->conv;
+    int64_t image = row / conv->P, h = row % conv->P * conv->step_h + conv->first_h, r0, r1;
+    int64_t one_row = group * conv->S * LANES;
+    taps_inside(h, conv->tap_h, conv->H, conv->R, &r0, &r1);
+    for (int64_t q = 0; q < conv->Q; q += COLUMNS)
         for (int64_t v = 0; v < weight->vectors; v++) {
-            int64_t first = vector_start(job->K, v), live = job->Q - q;
-            const REAL *from = weight->dy + (row * job->Q + q) * job->K + first;
+            int64_t first = vector_start(conv->K, v), live = conv->Q - q;
+            const REAL *from = of->dy + (row * conv->Q + q) * conv->K + first;
             vec dy[COLUMNS];
             UNROLL_FOR (int j = 0; j < COLUMNS; j++)
-                dy[j] = j < live ? load_channels(full, from + j * job->K, job->K) : (vec){0};
-            UNROLL_FOR (int j = 0; j < COLUMNS; j++) __builtin_prefetch(from + (job->Q + j) * job->K);
-            fetch_ahead(job, image, h + (job->R - 1) * job->tap_h + 1, q, first);
+                dy[j] = j < live ? load_channels(full, from + j * conv->K, conv->K) : (vec){0};
+            UNROLL_FOR (int j = 0; j < COLUMNS; j++) __builtin_prefetch(from + (conv->Q + j) * conv->K);
+            prefetch_columns(conv, of->x, of->x_pixel, image, h + (conv->R - 1) * conv->tap_h + 1, q, first);
             for (int64_t r = r0; r < r1; r++) {
-                const REAL *in = job->in + (image * job->H + h + r * job->tap_h) * job->W * job->in_pixel + first;
-                row_view view = {in, q * job->step_w + job->first_w, job->W, job->in_pixel, job->K};
-                int64_t at = (v * job->R + r) * one_row;
-                filter_row_gradient(full, group, S, step, job, view, dy, live, q == 0, live <= COLUMNS, sums + at,
+                const REAL *in = of->x + (image * conv->H + h + r * conv->tap_h) * conv->W * of->x_pixel + first;
+                row_view view = {in, q * conv->step_w + conv->first_w, conv->W, of->x_pixel, conv->K};
+                int64_t at = (v * conv->R + r) * one_row;
+                filter_row_gradient(full, group, S, step, conv, view, dy, live, q == 0, live <= COLUMNS, sums + at,
                                     total + at);
             }
         }
@@ -80,41 +80,41 @@ NOINLINE void weight_row_4(const depthwise_weight_job *job, int64_t row, REAL *s
 
 typedef void (*weight_row_body)(const depthwise_weight_job *job, int64_t row, REAL *sums, REAL *total);
 
-static weight_row_body choose_weight_row(const conv_job *job) {
+static weight_row_body choose_weight_row(const conv_problem *conv) {
 #define WEIGHT_CHOICE(group, S, step) \
-    if (IS_FORM(job, group, S, step)) return weight_row_##group##_##S##_##step;
+    if (IS_FORM(conv, group, S, step)) return weight_row_##group##_##S##_##step;
     WEIGHT_FORMS(WEIGHT_CHOICE)
-    return job->group == 1 ? weight_row_1 : weight_row_4;
+    return conv->group == 1 ? weight_row_1 : weight_row_4;
 }
 
 static void depthwise_weight_part(void *context, int64_t part, int thread) {
     const depthwise_weight_job *weight = context;
-    const conv_job *job = &weight->input;
-    int64_t rows = job->N * job->P;
+    int64_t rows = weight->of.conv.N * weight->of.conv.P;
     REAL *total = weight->partial + part * weight->size, *sums = weight->sums + thread * weight->size;
     memset(total, 0, (size_t)weight->size * sizeof(REAL));
-    weight_row_body body = choose_weight_row(job);
+    weight_row_body body = choose_weight_row(&weight->of.conv);
     int64_t row = rows * part / weight->parts, end = rows * (part + 1) / weight->parts;
     for (; row < end; row++) body(weight, row, sums, total);
 }
 
-static fn_status depthwise_weight_run(const conv_job *input, const REAL *dy, REAL *dw) {
-    int64_t taps = input->R * input->S, group = input->group, vectors = ceil_div(input->K, LANES);
-    depthwise_weight_job job = {.input = *input, .dy = dy, .vectors = vectors, .size = vectors * LANES * taps * group};
-    job.parts = max64(1, min64(16, input->N * input->P));
-    job.partial = fn_alloc((size_t)((job.parts + fn_threads()) * job.size) * sizeof(REAL), FN_SCRATCH);
+static fn_status depthwise_weight_run(const weight_gradient *of) {
+    const conv_problem *conv = &of->conv;
+    int64_t taps = conv->R * conv->S, group = conv->group, vectors = ceil_div(conv->K, LANES);
+    depthwise_weight_job job = {.of = *of, .vectors = vectors, .size = vectors * LANES * taps * group};
+    job.parts = max64(1, min64(16, conv->N * conv->P));
+    job.partial = fn_alloc((size_t)((job.parts + of->threads) * job.size) * sizeof(REAL), FN_SCRATCH);
     if (!job.partial) return FN_NO_MEMORY;
     job.sums = job.partial + job.parts * job.size;
-    double work = (double)(input->N * input->P * input->Q) * (double)job.size / LANES;
-    fn_parallel(job.parts, work, depthwise_weight_part, &job);
-    sum_parts(job.parts, job.size, job.partial);
+    double work = (double)(conv->N * conv->P * conv->Q) * (double)job.size / LANES;
+    fn_parallel_on(of->threads, job.parts, work, depthwise_weight_part, &job);
+    sum_parts(of->threads, job.parts, job.size, job.partial);
     for (int64_t v = 0; v < vectors; v++)
         for (int64_t c = 0; c < group; c++)
             for (int64_t tap = 0; tap < taps; tap++) {
-                int64_t r = tap / input->S, s = tap % input->S, k = vector_start(input->K, v);
-                const REAL *from = job.partial + (((v * input->R + r) * group + c) * input->S + s) * LANES;
-                for (int64_t lane = 0; lane < min64(LANES, input->K); lane++)
-                    dw[((k + lane) * group + c) * taps + tap] = from[lane];
+                int64_t r = tap / conv->S, s = tap % conv->S, k = vector_start(conv->K, v);
+                const REAL *from = job.partial + (((v * conv->R + r) * group + c) * conv->S + s) * LANES;
+                for (int64_t lane = 0; lane < min64(LANES, conv->K); lane++)
+                    of->dw[((k + lane) * group + c) * taps + tap] = from[lane];
             }
     fn_free(job.partial);
     return FN_OK;

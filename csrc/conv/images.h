@@ -1,80 +1,134 @@
-/* A convolution some images at a time: what stands before or after it meets it in the cache.
+/* A convolution some images at a time, so that what comes before or after it meets its arrays in the cache.
  *
- * Its gradients take the gradient of its outputs from a buffer that stays in the cache, where somebody makes it for a few
- * images: the input gradient and, where Winograd sums up by parts, the weight gradient; then it never goes to memory.
+ * Forward, each block of outputs is handed to a consumer while it is cached.  Backward, a maker computes the gradient of the
+ * outputs of some images into a buffer that stays in the cache, where both gradients of the convolution read it: the input
+ * gradient and, where Winograd accumulates by parts, the weight gradient; then it never goes to memory.
+ * Needs conv/forward.h, conv/grad_input.h, conv/grad_weight.h.
  */
 enum { FEW_IMAGES_BYTES = 128 << 10, FEW_IMAGES_WEIGHTS = 384 << 10 };
 
-/* Whether it pays: there are enough, and all weights, which each few images read again, stay in the cache beside them. */
+/* Whether it pays: there are enough images, and the weights, which each block reads again, stay in the cache beside it. */
 INLINE int goes_by_images(const fn_conv *g) {
     int64_t transformed = g->R > 1 && g->stride_h == 1 && g->stride_w == 1 ? max64(g->R * g->S, POINTS) : g->R * g->S;
     return conv_jobs(g) == 1 && g->N >= NORM_IMAGES && g->H * g->W * g->P * g->Q > 0 &&
            transformed * g->C * g->K * (int64_t)sizeof(REAL) <= FEW_IMAGES_WEIGHTS;
 }
 
+/* How many images make a block. */
 INLINE int64_t few_images(const fn_conv *g) {
     return max64(1, min64(g->N, FEW_IMAGES_BYTES / (g->P * g->Q * g->K * (int64_t)sizeof(REAL))));
 }
 
-INLINE void note_failure(fn_status status, fn_status *shared) {
-    if (status != FN_OK) __atomic_store_n(shared, status, __ATOMIC_RELAXED);
+/* ---- forward ---- */
+
+/* Use block number `block`: the outputs of images [first, first + count), which lie at y; on the calling thread alone. */
+typedef void (*image_consumer)(void *context, int64_t block, int64_t first, int64_t count, const REAL *y, int thread);
+
+typedef struct {
+    const conv_job *conv;
+    int64_t blocks, most; /* images of a block at most */
+    REAL *y, *buffers;    /* all outputs; or, where they are not kept, NULL and for each thread those of a block */
+    image_consumer consume;
+    void *context;
+    fn_status status;
+} forward_blocks;
+
+/* The last block comes first: whoever reads the outputs next goes forwards, and finds the first ones in the cache. */
+static void forward_block(void *context, int64_t task, int thread) {
+    forward_blocks *job = context;
+    const conv_job *conv = job->conv;
+    int64_t N = conv->conv.N, block = job->blocks - 1 - task, image = conv->at.out_image;
+    int64_t first = N * block / job->blocks, count = N * (block + 1) / job->blocks - first;
+    const REAL *in = conv->at.in + first * conv->conv.H * conv->conv.W * conv->at.in_pixel;
+    REAL *y = job->y ? job->y + first * image : job->buffers + thread * job->most * image;
+    note_failure(conv_run_images(conv, 1, count, in, y), &job->status);
+    job->consume(job->context, block, first, count, y, thread);
 }
 
-/* Write the gradient of the outputs of images [first, first + count) to `to`; with whatever threads there are. */
-typedef void (*gradient_maker)(const void *context, int64_t first, int64_t count, REAL *to);
+/* A convolution that goes_by_images, its images cut evenly into blocks; y: all outputs, or NULL, then they are not kept. */
+static fn_status conv_forward_blocks(const fn_conv *g, int threads, const void *x, const void *w, const void *bias,
+                                     REAL *y, int64_t blocks, image_consumer consume, void *context) {
+    const fn_epilogue end = {NULL, bias, NULL, 0};
+    conv_job conv = forward_job(g, 0, threads, x, w, &end, y);
+    forward_blocks job = {.conv = &conv,
+                          .blocks = blocks,
+                          .most = ceil_div(g->N, blocks),
+                          .y = y,
+                          .consume = consume,
+                          .context = context};
+    fn_status status = conv_begin(&conv);
+    if (!y) job.buffers = fn_alloc((size_t)(threads * job.most * conv.at.out_image) * sizeof(REAL), FN_SCRATCH);
+    if (!y && !job.buffers) status = FN_NO_MEMORY;
+    if (status == FN_OK) {
+        fn_parallel_on(threads, blocks, conv_work(g), forward_block, &job);
+        status = job.status;
+    }
+    fn_free(job.buffers);
+    fn_free(conv.run.prepared);
+    return status;
+}
+
+/* ---- backward ---- */
+
+/* Write the gradient of the outputs of images [first, first + count) to `to`. */
+typedef void (*gradient_maker)(const void *context, int threads, int64_t first, int64_t count, REAL *to);
 
 typedef struct {
     const fn_conv *g;
     gradient_maker make;
     const void *context;
-    REAL *gradient, *buffers; /* all of it, or for each thread `together` images */
-    const phase_jobs *phases; /* or NULL: no input gradient */
-    const winograd_weight_job *weights; /* or NULL: later */
+    REAL *gradient, *buffers; /* all of it, or NULL and for each thread `together` images */
+    const phase_jobs *phases; /* or NULL: no input gradient here */
+    const winograd_weight_job *weights; /* or NULL: no weight gradient here */
     int64_t parts, together;
     fn_status status;
-} gradient_job;
+} gradient_blocks;
 
-static void gradient_of_images(void *context, int64_t part, int thread) {
-    gradient_job *job = context;
+static void gradient_part(void *context, int64_t part, int thread) {
+    gradient_blocks *job = context;
     int64_t N = job->g->N, image = job->g->P * job->g->Q * job->g->K;
     int64_t begin = N * part / job->parts, end = N * (part + 1) / job->parts;
-    int before = fn_use_threads(1);
     for (int64_t n = begin; n < end; n += job->together) {
         int64_t count = min64(job->together, end - n);
         REAL *dy = job->gradient ? job->gradient + n * image : job->buffers + thread * job->together * image;
-        job->make(job->context, n, count, dy);
-        if (job->phases) note_failure(phases_run(job->phases, dy, n, count), &job->status);
+        job->make(job->context, 1, n, count, dy);
+        if (job->phases) note_failure(phases_run(job->phases, 1, n, count, dy), &job->status);
         if (job->weights) winograd_weight_images(job->weights, n, count, dy, n == begin, part, thread);
     }
-    fn_use_threads(before);
 }
 
-/* conv_grad_input and conv_grad_weight (dx, dw: or NULL) of what `make` makes. */
-static fn_status conv_gradients(const fn_conv *g, gradient_maker make, const void *context, const void *x,
+/* conv_grad_input and conv_grad_weight (dx, dw: or NULL) of the gradient that `make` computes. */
+static fn_status conv_gradients(const fn_conv *g, int threads, gradient_maker make, const void *context, const void *x,
                                 const void *w, const void *add, void *dx, void *dw) {
-    int by_images = goes_by_images(g);
-    int input_too = dx && by_images && !is_scatter(g), weight_too = dw && by_images && winograd_weight_parts(g) > 1;
-    int whole = (dx && !input_too) || (dw && !weight_too); /* who comes later wants all of it */
+    const weight_gradient of_weight = weight_gradient_of(g, 0, threads, x, NULL, dw);
+    const input_gradient of_input = {g, NULL, w, add, dx, threads};
+    int by_images = goes_by_images(g),
+        in_parts = winograd_weight_fits(&of_weight) && winograd_weight_parts(&of_weight.conv) > 1;
+    int input_too = dx && by_images && !scatter_fits(g), weight_too = dw && by_images && in_parts;
+    int whole = (dx && !input_too) || (dw && !weight_too); /* what comes later reads all of it */
     winograd_weight_job weights = {.v = NULL};
     phase_jobs phases = {0, NULL};
-    gradient_job job = {.g = g, .make = make, .context = context, .together = by_images ? few_images(g) : g->N};
+    gradient_blocks job = {.g = g, .make = make, .context = context, .together = by_images ? few_images(g) : g->N};
     fn_status status = FN_OK;
     if (weight_too) {
-        status = winograd_weight_begin(g, x, NULL, dw, &weights);
-        job.weights = &weights, job.together = weights.together;
+        status = winograd_weight_begin(&of_weight, &weights);
+        job.weights = &weights;
+        job.together = weights.together;
     }
-    if (status == FN_OK && input_too) status = phases_begin(g, 0, NULL, w, add, dx, &phases), job.phases = &phases;
-    int64_t images = whole ? g->N : fn_threads() * job.together;
+    if (status == FN_OK && input_too) {
+        status = phases_begin(&of_input, 0, &phases);
+        job.phases = &phases;
+    }
+    int64_t images = whole ? g->N : threads * job.together;
     job.buffers = fn_alloc((size_t)(images * g->P * g->Q * g->K) * sizeof(REAL), FN_SCRATCH);
     if (status == FN_OK && !job.buffers) status = FN_NO_MEMORY;
     if (whole) job.gradient = job.buffers;
     if (status == FN_OK && (input_too || weight_too)) {
         job.parts = weight_too ? weights.parts : ceil_div(g->N, job.together);
-        double work = (double)(g->N * g->P * g->Q * g->K) * (double)(g->C * g->R * g->S) / LANES;
-        fn_parallel(job.parts, work, gradient_of_images, &job);
+        fn_parallel_on(threads, job.parts, conv_work(g), gradient_part, &job);
         status = job.status;
         if (weight_too) winograd_weight_end(&weights);
-    } else if (status == FN_OK) make(context, 0, g->N, job.gradient);
+    } else if (status == FN_OK) make(context, threads, 0, g->N, job.gradient);
     if (status == FN_OK && dx && !input_too) status = conv_grad_input(g, job.gradient, w, add, dx);
     if (status == FN_OK && dw && !weight_too) status = conv_grad_weight(g, x, job.gradient, dw);
     phases_end(&phases);

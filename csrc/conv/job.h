@@ -1,84 +1,129 @@
-/* What all convolution kernels share: where taps are, and the slab, a copy of input rows with zeros around them.
+/* What all convolution algorithms share: the problem, where its arrays lie, how it is run; and slabs, copies of input rows
+ * with zeros around them.  Needs micro/tile.h.
  *
- * The forward pass and the input gradient are the same job with other numbers.  An output pixel (p, q) meets a grid of
+ * The forward pass and the input gradient are the same problem with other numbers.  Output pixel (p, q) meets a grid of
  * R x S taps; tap (i, j) reads input pixel (p*step_h + first_h + i*tap_h, q*step_w + first_w + j*tap_w).
  *   forward:         step = stride, first = -padding, tap = dilation.
  *   input gradient:  for each phase (a, b) of the stride, pixels (a + stride*p, b + stride*q) of dx meet the taps with
  *                    (a + padding - r*dilation) divisible by stride; step = 1.
  */
-typedef enum { BY_GEMM, BY_NARROW, BY_SMALL, BY_WINOGRAD, BY_DEPTHWISE } conv_form;
-
-static void note_form(conv_form form) {
-    switch (form) {
-    case BY_GEMM: fn_note("gemm"); break;
-    case BY_NARROW: fn_note("narrow"); break;
-    case BY_SMALL: fn_note("small"); break;
-    case BY_WINOGRAD: fn_note("winograd"); break;
-    case BY_DEPTHWISE: fn_note("depthwise"); break;
-    }
-}
-
 typedef struct {
-    int64_t N, H, W, C, in_pixel; /* the input: C channels are used of each pixel, pixels lie in_pixel apart */
-    const REAL *in;
-    int64_t P, Q, K, out_image, out_row, out_pixel; /* strides of the output grid */
-    REAL *out;
+    int64_t N, H, W, C; /* the input */
+    int64_t P, Q, K; /* the output */
     int64_t R, S, step_h, step_w, first_h, first_w, tap_h, tap_w;
-    const REAL *w; /* weight of tap (i, j), input channel c, output channel k: */
+    int64_t group; /* channels of a group where all (small) groups are one job, else 0 */
+} conv_problem;
+
+/* Where the arrays lie; strides count elements. */
+typedef struct {
+    const REAL *in;
+    int64_t in_pixel; /* rows of the input touch */
+    REAL *out;
+    int64_t out_image, out_row, out_pixel;
+    const REAL *w; /* of tap (i, j), input channel c and output channel k: */
     int64_t w_tap_h, w_tap_w, w_in, w_out;
-    epilogue end;
-    int pooled;             /* y holds the largest of each 2 x 2 outputs, in strides of its own; P and Q are even */
-    int64_t group, w_group; /* small groups of channels, all in this job: their size, their weights' distance; or 0 */
+    int64_t w_group; /* from the weights of a group to those of the next, where problem.group is set */
+} conv_layout;
 
-    conv_form form; /* conv_choose's, or another that fits */
-    int once;       /* executed once: weights may be prepared on the way */
+/* What the prepared weights are good for. */
+typedef enum {
+    USED_ONCE, /* one run: they may be prepared bit by bit during it */
+    USED_FOR_BLOCKS, /* several runs, of a few images each */
+    LAID_OUT /* any number of runs on any number of images: inference */
+} weights_use;
 
-    /* filled by conv_measure */
-    int slab;                                          /* whether inputs are copied */
-    int64_t rows_per_task, row_tasks, panels_per_task; /* a task is some output rows times some panels */
+typedef struct conv_algorithm conv_algorithm; /* conv/algorithms.h */
+
+/* How a job is run. */
+typedef struct {
+    const conv_algorithm *algorithm;
+    weights_use use;
+    int threads; /* taken once, where the kernel is entered: buffers per thread are counted by it */
+
+    /* filled by the algorithm's measure; a task is some output rows times some panels of channels */
+    int slab; /* whether input rows are copied */
+    int64_t rows_per_task, row_tasks, panels_per_task;
     int64_t slab_columns, slab_bytes;
     int64_t prepared_bytes, scratch_bytes, shared_bytes; /* scratch_bytes for each thread, then shared_bytes for all */
-    segments along;
 
-    /* given by the caller of conv_prepare and conv_execute */
-    REAL *prepared; /* weights as the form wants them */
+    segments along; /* filled by the run itself */
+
+    /* set by the caller before prepare and run */
+    REAL *prepared; /* weights as the algorithm wants them; uninitialised before prepare */
     char *scratch;
+} conv_schedule;
+
+typedef struct {
+    conv_problem conv;
+    conv_layout at;
+    epilogue end;
+    int pooled; /* y holds the largest of each 2 x 2 outputs, in strides of its own; P and Q are even */
+    conv_schedule run;
 } conv_job;
 
-INLINE int64_t slab_rows(const conv_job *job, int64_t out_rows) {
-    return (out_rows - 1) * job->step_h + (job->R - 1) * job->tap_h + 1;
+/* The weight gradient of a forward problem: dw[k][c][tap] = sum over output pixels of dy[pixel][k] * x[pixel's tap][c]. */
+typedef struct {
+    conv_problem conv;
+    const REAL *x, *dy;
+    int64_t x_pixel, dy_pixel; /* from one pixel to the next; rows and images touch */
+    REAL *dw; /* (K, C, R, S) in C order; with conv.group set (K, group, R, S) */
+    int threads;
+} weight_gradient;
+
+/* The input gradient of a convolution: dx = gradient + add. */
+typedef struct {
+    const fn_conv *g;
+    const REAL *dy, *w, *add; /* add: laid out like dx, or NULL */
+    REAL *dx;
+    int threads;
+} input_gradient;
+
+enum { GROUP = 4 }; /* channels of the groups, besides 1, that one job takes together */
+
+/* How many groups a job takes: all of them where vectors can run over groups, else one. */
+INLINE int64_t groups_together(const fn_conv *g) {
+    int64_t C = g->C / g->groups, K = g->K / g->groups;
+    return C == K && (C == 1 || C == GROUP) && C <= LANES ? g->groups : 1;
 }
 
-/* Input rows [row, row + count) of an image, columns first_w on, zeros outside the image. */
-static void fill_slab(const conv_job *job, int64_t image, int64_t row, int64_t count, REAL *slab) {
-    int64_t C = job->C, width = job->slab_columns;
-    int64_t left = min64(max64(-job->first_w, 0), width), column = max64(job->first_w, 0);
-    int64_t inside = max64(min64(width - left, job->W - column), 0);
-    for (int64_t h = row; h < row + count; h++, slab += width * C) {
-        if (h < 0 || h >= job->H) {
-            memset(slab, 0, (size_t)(width * C) * sizeof(REAL));
+INLINE int64_t conv_jobs(const fn_conv *g) { return g->groups / groups_together(g); }
+
+/* The input rows that `out_rows` output rows read, from the first to the last. */
+INLINE int64_t slab_rows(const conv_problem *conv, int64_t out_rows) {
+    return (out_rows - 1) * conv->step_h + (conv->R - 1) * conv->tap_h + 1;
+}
+
+/* Copy input rows [row, row + count) of an image, `columns` pixels each from first_w on, zeros outside the image. */
+static void fill_slab(const conv_problem *conv, const REAL *in, int64_t in_pixel, int64_t columns, int64_t image,
+                      int64_t row, int64_t count, REAL *slab) {
+    int64_t C = conv->C;
+    int64_t left = min64(max64(-conv->first_w, 0), columns), column = max64(conv->first_w, 0);
+    int64_t inside = max64(min64(columns - left, conv->W - column), 0);
+    for (int64_t h = row; h < row + count; h++, slab += columns * C) {
+        if (h < 0 || h >= conv->H) {
+            memset(slab, 0, (size_t)(columns * C) * sizeof(REAL));
             continue;
         }
-        const REAL *from = job->in + ((image * job->H + h) * job->W + column) * job->in_pixel;
+        const REAL *from = in + ((image * conv->H + h) * conv->W + column) * in_pixel;
         memset(slab, 0, (size_t)(left * C) * sizeof(REAL));
-        if (C == job->in_pixel) memcpy(slab + left * C, from, (size_t)(inside * C) * sizeof(REAL));
+        if (C == in_pixel) memcpy(slab + left * C, from, (size_t)(inside * C) * sizeof(REAL));
         else
             for (int64_t i = 0; i < inside; i++)
-                memcpy(slab + (left + i) * C, from + i * job->in_pixel, (size_t)C * sizeof(REAL));
-        memset(slab + (left + inside) * C, 0, (size_t)((width - left - inside) * C) * sizeof(REAL));
+                memcpy(slab + (left + i) * C, from + i * in_pixel, (size_t)C * sizeof(REAL));
+        memset(slab + (left + inside) * C, 0, (size_t)((columns - left - inside) * C) * sizeof(REAL));
     }
 }
 
 /* The largest of each 2 x 2 outputs of rows [first, last), channels [k, end), which lie at `full`. */
 static void pool_outputs(const conv_job *job, int64_t first, int64_t last, int64_t k, int64_t end, const REAL *full) {
-    int64_t line = job->Q * job->K;
+    int64_t K = job->conv.K, line = job->conv.Q * K;
     for (int64_t row = first; row < last; row += 2, full += 2 * line) {
-        REAL *out = job->out + row / job->P * job->out_image + row % job->P / 2 * job->out_row;
-        for (int64_t q = 0; q < job->Q; q += 2, out += job->out_pixel)
+        REAL *out = job->at.out + row / job->conv.P * job->at.out_image + row % job->conv.P / 2 * job->at.out_row;
+        for (int64_t q = 0; q < job->conv.Q; q += 2, out += job->at.out_pixel)
             for (int64_t c = k; c < end; c += LANES) {
-                const REAL *at = full + q * job->K + c;
-                vec best = maximum(load_part(at, end - c), load_part(at + job->K, end - c));
-                best = maximum(maximum(best, load_part(at + line, end - c)), load_part(at + line + job->K, end - c));
+                const REAL *from = full + q * K + c;
+                vec best = maximum(load_part(from, end - c), load_part(from + K, end - c));
+                best = maximum(maximum(best, load_part(from + line, end - c)), load_part(from + line + K, end - c));
                 store_part(out + c, best, end - c);
             }
     }

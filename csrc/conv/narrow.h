@@ -3,31 +3,33 @@
  *
  * The slab holds each input row as (C, columns), transposed on the way in, so that one load gives a tap's numbers for
  * LANES neighbouring outputs.  A tile is K channels x NARROW vectors of outputs; weights are broadcast.  The order of
- * each output's sum is that of conv_gemm.h: the same bits.
+ * each output's sum is that of conv/gemm.h: the same bits.
  */
 enum { NARROW_CHANNELS = 8, NARROW = TILE_ROWS / 2, NARROW_HALF = (NARROW + 1) / 2 };
 
-INLINE int is_narrow(const conv_job *job) {
-    return job->K <= min64(NARROW_CHANNELS, LANES / 2) && (job->C >= 8 || job->C == 1) && job->step_w == 1 &&
-           job->R * job->S > 0;
+static int narrow_fits(const conv_job *job) {
+    const conv_problem *conv = &job->conv;
+    return conv->K <= min64(NARROW_CHANNELS, LANES / 2) && (conv->C >= 8 || conv->C == 1) && conv->step_w == 1 &&
+           conv->R * conv->S > 0;
 }
 
 /* Input rows [row, row + count) of an image, transposed, zeros outside the image. */
 static void fill_transposed(const conv_job *job, int64_t image, int64_t row, int64_t count, REAL *slab) {
-    int64_t C = job->C, line = job->slab_columns, left = min64(max64(-job->first_w, 0), line);
-    int64_t column = max64(job->first_w, 0), inside = max64(min64(line - left, job->W - column), 0);
+    const conv_problem *conv = &job->conv;
+    int64_t C = conv->C, line = job->run.slab_columns, left = min64(max64(-conv->first_w, 0), line);
+    int64_t column = max64(conv->first_w, 0), inside = max64(min64(line - left, conv->W - column), 0);
     for (int64_t h = row; h < row + count; h++, slab += C * line) {
-        if (h < 0 || h >= job->H) {
+        if (h < 0 || h >= conv->H) {
             memset(slab, 0, (size_t)(C * line) * sizeof(REAL));
             continue;
         }
-        const REAL *from = job->in + ((image * job->H + h) * job->W + column) * job->in_pixel;
+        const REAL *from = job->at.in + ((image * conv->H + h) * conv->W + column) * job->at.in_pixel;
         for (int64_t c = 0; c < C; c++) {
             memset(slab + c * line, 0, (size_t)left * sizeof(REAL));
             memset(slab + c * line + left + inside, 0, (size_t)(line - left - inside) * sizeof(REAL));
         }
-        if (C == 1 && job->in_pixel == 1) memcpy(slab + left, from, (size_t)inside * sizeof(REAL));
-        else transpose(inside, C, from, job->in_pixel, slab + left, line);
+        if (C == 1 && job->at.in_pixel == 1) memcpy(slab + left, from, (size_t)inside * sizeof(REAL));
+        else transpose(inside, C, from, job->at.in_pixel, slab + left, line);
     }
 }
 
@@ -52,16 +54,18 @@ INLINE void store_pixels(const int height, vec *rows, int64_t pixels, REAL *out,
 
 INLINE void narrow_tile(const int height, const int width, const conv_job *job, const REAL *const *vectors,
                         REAL *const *outs, const int64_t *counts, int live) {
+    const conv_problem *conv = &job->conv;
     vec sum[NARROW_CHANNELS][NARROW];
-    const REAL *w = job->prepared;
-    int64_t line = job->slab_columns;
+    const REAL *w = job->run.prepared;
+    int64_t line = job->run.slab_columns;
     UNROLL_FOR (int i = 0; i < height; i++)
         UNROLL_FOR (int j = 0; j < width; j++) sum[i][j] = (vec){0};
-    for (int64_t r = 0; r < job->R; r++)
-        for (int64_t s = 0; s < job->S; s++) {
+    for (int64_t r = 0; r < conv->R; r++)
+        for (int64_t s = 0; s < conv->S; s++) {
             const REAL *at[NARROW];
-            UNROLL_FOR (int j = 0; j < width; j++) at[j] = vectors[j] + r * job->tap_h * job->C * line + s * job->tap_w;
-            for (int64_t c = 0, offset = 0; c < job->C; c++, offset += line, w += height) {
+            UNROLL_FOR (int j = 0; j < width; j++)
+                at[j] = vectors[j] + r * conv->tap_h * conv->C * line + s * conv->tap_w;
+            for (int64_t c = 0, offset = 0; c < conv->C; c++, offset += line, w += height) {
                 vec value[NARROW];
                 UNROLL_FOR (int j = 0; j < width; j++) value[j] = load(at[j] + offset);
                 UNROLL_FOR (int i = 0; i < height; i++) {
@@ -80,47 +84,50 @@ INLINE void narrow_tile(const int height, const int width, const conv_job *job, 
             if (end->add) {
                 const REAL *add = end->add + (outs[j] + i - end->out);
                 REAL others[LANES] = {0};
-                for (int64_t lane = 0; lane < counts[j]; lane++) others[lane] = add[lane * job->out_pixel];
+                for (int64_t lane = 0; lane < counts[j]; lane++) others[lane] = add[lane * job->at.out_pixel];
                 sum[i][j] += load(others);
             }
             rows[i] = end->relu ? rectify(sum[i][j]) : sum[i][j];
         }
-        if (height <= LANES / 2) store_pixels(height, rows, counts[j], outs[j], job->pooled ? job->K : job->out_pixel);
+        if (height <= LANES / 2)
+            store_pixels(height, rows, counts[j], outs[j], job->pooled ? conv->K : job->at.out_pixel);
     }
 }
 
 static void narrow_task(void *context, int64_t task, int thread) {
     const conv_job *job = context;
-    int64_t first = task * job->rows_per_task, last = min64(first + job->rows_per_task, job->N * job->P), total = 0;
-    int64_t a_row = ceil_div(job->Q, LANES), most = job->rows_per_task * a_row + NARROW,
-            line = job->slab_columns * job->C;
-    char *scratch = job->scratch + thread * job->scratch_bytes;
+    const conv_problem *conv = &job->conv;
+    int64_t first = task * job->run.rows_per_task, last = min64(first + job->run.rows_per_task, conv->N * conv->P),
+            total = 0;
+    int64_t a_row = ceil_div(conv->Q, LANES), most = job->run.rows_per_task * a_row + NARROW,
+            line = job->run.slab_columns * conv->C;
+    char *scratch = job->run.scratch + thread * job->run.scratch_bytes;
     REAL *slab = (REAL *)scratch;
-    const REAL **vectors = (const REAL **)(scratch + job->slab_bytes);
+    const REAL **vectors = (const REAL **)(scratch + job->run.slab_bytes);
     REAL **outs = (REAL **)(vectors + most);
     int64_t *counts = (int64_t *)(outs + most), begin = first;
     REAL *full = (REAL *)(counts + most);
     while (first < last) {
-        int64_t image = first / job->P, p = first % job->P, count = min64(last - first, job->P - p);
-        fill_transposed(job, image, p * job->step_h + job->first_h, slab_rows(job, count), slab);
+        int64_t image = first / conv->P, p = first % conv->P, count = min64(last - first, conv->P - p);
+        fill_transposed(job, image, p * conv->step_h + conv->first_h, slab_rows(conv, count), slab);
         for (int64_t r = 0; r < count; r++)
             for (int64_t v = 0; v < a_row; v++, total++) {
-                vectors[total] = slab + r * job->step_h * line + v * LANES;
-                if (job->pooled) outs[total] = full + ((first - begin + r) * job->Q + v * LANES) * job->K;
+                vectors[total] = slab + r * conv->step_h * line + v * LANES;
+                if (job->pooled) outs[total] = full + ((first - begin + r) * conv->Q + v * LANES) * conv->K;
                 else
-                    outs[total] =
-                        job->out + image * job->out_image + (p + r) * job->out_row + v * LANES * job->out_pixel;
-                counts[total] = min64(LANES, job->Q - v * LANES);
+                    outs[total] = job->at.out + image * job->at.out_image + (p + r) * job->at.out_row +
+                                  v * LANES * job->at.out_pixel;
+                counts[total] = min64(LANES, conv->Q - v * LANES);
             }
-        slab += slab_rows(job, count) * line;
+        slab += slab_rows(conv, count) * line;
         first += count;
     }
     for (int64_t j = total; j < total + NARROW; j++)
         vectors[j] = vectors[total - 1]; /* idle vectors of the last tile */
-    int width = job->K <= 4 ? NARROW : NARROW_HALF;
+    int width = conv->K <= 4 ? NARROW : NARROW_HALF;
     for (int64_t i = 0; i < total; i += width) {
         int live = (int)min64(width, total - i);
-        switch (job->K) {
+        switch (conv->K) {
 #define NARROW_CASE(height, width) \
     case height: narrow_tile(height, width, job, vectors + i, outs + i, counts + i, live); break;
             NARROW_CASE(1, NARROW)
@@ -133,37 +140,40 @@ static void narrow_task(void *context, int64_t task, int thread) {
             NARROW_CASE(8, NARROW_HALF)
         }
     }
-    if (job->pooled) pool_outputs(job, begin, last, 0, job->K, full);
+    if (job->pooled) pool_outputs(job, begin, last, 0, conv->K, full);
 }
 
 static void narrow_measure(conv_job *job) {
-    int64_t out_rows = job->N * job->P, a_row = ceil_div(job->Q, LANES);
-    job->slab_columns = a_row * LANES + (job->S - 1) * job->tap_w;
-    int64_t line = job->slab_columns * job->C * (int64_t)sizeof(REAL);
-    int64_t rows = max64(1, min64(8 * NARROW / a_row, ((int64_t)1 << 18) / max64(1, line * job->step_h)));
-    rows = min64(rows, ceil_div(out_rows, 4 * fn_threads()));
+    const conv_problem *conv = &job->conv;
+    int64_t out_rows = conv->N * conv->P, a_row = ceil_div(conv->Q, LANES);
+    job->run.slab_columns = a_row * LANES + (conv->S - 1) * conv->tap_w;
+    int64_t line = job->run.slab_columns * conv->C * (int64_t)sizeof(REAL);
+    int64_t rows = max64(1, min64(8 * NARROW / a_row, ((int64_t)1 << 18) / max64(1, line * conv->step_h)));
+    rows = min64(rows, ceil_div(out_rows, 4 * job->run.threads));
     if (job->pooled) rows = ceil_div(rows, 2) * 2;
-    job->rows_per_task = rows;
-    int64_t images = (rows + job->P - 2) / job->P + 1, full = job->pooled ? rows * job->Q * job->K : 0;
-    job->slab_bytes = ceil_div((rows * job->step_h + images * slab_rows(job, 1)) * line, 64) * 64;
-    job->scratch_bytes = job->slab_bytes + (rows * a_row + NARROW) * 3 * 8 + full * (int64_t)sizeof(REAL);
-    job->scratch_bytes = ceil_div(job->scratch_bytes, 64) * 64;
-    job->shared_bytes = 0;
-    job->prepared_bytes = job->R * job->S * job->C * job->K * (int64_t)sizeof(REAL);
+    job->run.rows_per_task = rows;
+    int64_t images = (rows + conv->P - 2) / conv->P + 1, full = job->pooled ? rows * conv->Q * conv->K : 0;
+    job->run.slab_bytes = ceil_div((rows * conv->step_h + images * slab_rows(conv, 1)) * line, 64) * 64;
+    job->run.scratch_bytes = job->run.slab_bytes + (rows * a_row + NARROW) * 3 * 8 + full * (int64_t)sizeof(REAL);
+    job->run.scratch_bytes = ceil_div(job->run.scratch_bytes, 64) * 64;
+    job->run.shared_bytes = 0;
+    job->run.prepared_bytes = conv->R * conv->S * conv->C * conv->K * (int64_t)sizeof(REAL);
 }
 
 static void narrow_prepare(conv_job *job) {
-    REAL *w = job->prepared;
-    for (int64_t i = 0; i < job->R; i++)
-        for (int64_t j = 0; j < job->S; j++)
-            for (int64_t c = 0; c < job->C; c++)
-                for (int64_t k = 0; k < job->K; k++)
-                    *w++ = job->w[i * job->w_tap_h + j * job->w_tap_w + c * job->w_in + k * job->w_out];
+    const conv_problem *conv = &job->conv;
+    REAL *w = job->run.prepared;
+    for (int64_t i = 0; i < conv->R; i++)
+        for (int64_t j = 0; j < conv->S; j++)
+            for (int64_t c = 0; c < conv->C; c++)
+                for (int64_t k = 0; k < conv->K; k++)
+                    *w++ = job->at.w[i * job->at.w_tap_h + j * job->at.w_tap_w + c * job->at.w_in + k * job->at.w_out];
 }
 
-static void narrow_execute(conv_job *job) {
-    int64_t out_rows = job->N * job->P;
-    fn_parallel(ceil_div(out_rows, job->rows_per_task),
-                (double)out_rows * (double)job->Q * (double)(job->R * job->S * job->C * job->K) / LANES, narrow_task,
-                job);
+static void narrow_run(conv_job *job) {
+    const conv_problem *conv = &job->conv;
+    int64_t out_rows = conv->N * conv->P;
+    fn_parallel_on(job->run.threads, ceil_div(out_rows, job->run.rows_per_task),
+                   (double)out_rows * (double)conv->Q * (double)(conv->R * conv->S * conv->C * conv->K) / LANES,
+                   narrow_task, job);
 }

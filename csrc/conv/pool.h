@@ -1,58 +1,39 @@
-/* A convolution and the max pooling after it, some images at a time (conv_images.h): what is pooled is never kept, and what
- * pooling gives back is made where the convolution's gradients read it, or only its maxima are summed up (conv_pool_patches.h).
- * The bits are those of one operation after the other, but for such sums, of which the bias' is one.
+/* A convolution and the max pooling after it, some images at a time: the convolution's output is never stored, and its
+ * gradient is computed block by block where the convolution's gradients read it, or they visit only the maxima
+ * (conv/pool_patches.h).  The bits are those of one operation after the other, but for sums over the maxima, of which the
+ * bias gradient is one.  Needs conv/images.h, conv/pool_weight.h, conv/pool_input.h, pool/pool.h.
  */
 typedef struct {
-    const conv_job *conv;
     const fn_pool *pool;
     int relu;
-    REAL *y, *buffers; /* buffers: for each thread, outputs of `together` images */
+    REAL *y;
     char *index;
-    int64_t together;
-    fn_status status;
-} conv_pool_job;
+} pool_outputs_job;
 
 INLINE int64_t index_bytes(const fn_pool *pool) { return max_kind(pool) == MAX_BYTES ? 1 : 4; }
 
-static void conv_pool_task(void *context, int64_t task, int thread) {
-    conv_pool_job *both = context;
-    conv_job conv = *both->conv;
-    fn_pool pool = *both->pool;
-    int64_t first = task * both->together, pooled = pool.P * pool.Q * pool.C;
-    const REAL *in = conv.in + first * conv.H * conv.W * conv.in_pixel;
-    pool.N = min64(both->together, conv.N - first);
-    conv.out = both->buffers + thread * both->together * conv.out_image;
-    int before = fn_use_threads(1);
-    note_failure(conv_run_images(&conv, in, 0, pool.N), &both->status);
-    max_pool(&pool, conv.out, both->relu, both->y + first * pooled, both->index + first * pooled * index_bytes(&pool));
-    fn_use_threads(before);
+static void pool_images(void *context, int64_t block, int64_t first, int64_t count, const REAL *x, int thread) {
+    const pool_outputs_job *job = context;
+    fn_pool pool = *job->pool;
+    int64_t from = first * pool.P * pool.Q * pool.C;
+    (void)block, (void)thread;
+    pool.N = count;
+    max_pool_run(1, &pool, x, job->relu, job->y + from, job->index + from * index_bytes(&pool));
 }
 
 static fn_status conv_pool_forward(const fn_conv *g, const fn_pool *pool, const void *x, const void *w,
                                    const void *bias, int relu, void *y, void *index) {
-    const fn_epilogue end = {NULL, bias, NULL, 0};
-    int64_t image = g->P * g->Q * g->K, by_images = goes_by_images(g), together = by_images ? few_images(g) : g->N;
-    REAL *buffers = fn_alloc((size_t)((by_images ? fn_threads() : 1) * together * image) * sizeof(REAL), FN_SCRATCH);
-    if (!buffers) return FN_NO_MEMORY;
-    fn_status status = FN_OK;
-    if (by_images) {
-        conv_job job = forward_job(g, 0, x, w, &end, buffers);
-        conv_pool_job both = {&job, pool, relu, y, buffers, index, together, FN_OK};
-        job.form = conv_choose(&job);
-        conv_measure(&job);
-        job.prepared = fn_alloc((size_t)job.prepared_bytes, FN_SCRATCH);
-        if (job.prepared) {
-            conv_prepare(&job);
-            double work = (double)(g->N * image) * (double)(g->C * g->R * g->S) / LANES;
-            fn_parallel(ceil_div(g->N, together), work, conv_pool_task, &both);
-        } else both.status = FN_NO_MEMORY;
-        fn_free(job.prepared);
-        status = both.status;
-    } else {
-        status = conv_forward(g, x, w, &end, buffers);
-        if (status == FN_OK) status = max_pool(pool, buffers, relu, y, index);
+    if (goes_by_images(g)) {
+        pool_outputs_job job = {pool, relu, y, index};
+        int64_t blocks = ceil_div(g->N, few_images(g));
+        return conv_forward_blocks(g, fn_threads(), x, w, bias, NULL, blocks, pool_images, &job);
     }
-    fn_free(buffers);
+    const fn_epilogue end = {NULL, bias, NULL, 0};
+    REAL *outputs = fn_alloc((size_t)(g->N * g->P * g->Q * g->K) * sizeof(REAL), FN_SCRATCH);
+    if (!outputs) return FN_NO_MEMORY;
+    fn_status status = conv_forward(g, x, w, &end, outputs);
+    if (status == FN_OK) status = max_pool(pool, outputs, relu, y, index);
+    fn_free(outputs);
     return status;
 }
 
@@ -60,26 +41,32 @@ typedef struct {
     const fn_pool *pool;
     const REAL *dy;
     const char *index;
-} pool_images;
+} pool_gradient;
 
-static void pool_gradient_of_images(const void *context, int64_t first, int64_t count, REAL *to) {
-    const pool_images *pooled = context;
+static void make_pool_gradient(const void *context, int threads, int64_t first, int64_t count, REAL *to) {
+    const pool_gradient *pooled = context;
     fn_pool pool = *pooled->pool;
     int64_t from = first * pool.P * pool.Q * pool.C;
     pool.N = count;
-    max_pool_backward(&pool, pooled->dy + from, pooled->index + from * index_bytes(&pool), to);
+    max_pool_gradient(threads, &pool, pooled->dy + from, pooled->index + from * index_bytes(&pool), to);
 }
 
 static fn_status conv_pool_backward(const fn_conv *g, const fn_pool *pool, const void *x, const void *w, const void *dy,
                                     const void *index, const void *add, void *dx, void *dw, void *db) {
-    const pool_images pooled = {pool, dy, index};
-    const column_job arrived = {
+    int threads = fn_threads();
+    const pool_gradient pooled = {pool, dy, index};
+    const column_job gated = {
         .rows = pool->N * pool->P * pool->Q, .columns = pool->C, .x = dy, .kind = max_kind(pool), .index = index};
-    fn_status status = db ? column_run(arrived, db) : FN_OK;
-    if (status == FN_OK && dw && is_pooled_weight(g, pool))
-        status = pooled_weight_run(g, pool, x, dy, index, dw), dw = NULL;
-    if (status == FN_OK && dx && is_pooled_input(g, pool))
-        status = pooled_input_run(g, pool, w, dy, index, add, dx), dx = NULL;
-    if (status == FN_OK && (dx || dw)) status = conv_gradients(g, pool_gradient_of_images, &pooled, x, w, add, dx, dw);
+    fn_status status = db ? column_run(gated, db) : FN_OK;
+    if (status == FN_OK && dw && pooled_weight_fits(g, pool)) {
+        status = pooled_weight_run(g, pool, threads, x, dy, index, dw);
+        dw = NULL;
+    }
+    if (status == FN_OK && dx && pooled_input_fits(g, pool)) {
+        status = pooled_input_run(g, pool, threads, w, dy, index, add, dx);
+        dx = NULL;
+    }
+    if (status == FN_OK && (dx || dw))
+        status = conv_gradients(g, threads, make_pool_gradient, &pooled, x, w, add, dx, dw);
     return status;
 }

@@ -19,8 +19,9 @@ enum { FRAME_NUMBERS = 32768, FRAME_FILTERS = 65536 };
 INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int32_t *counts, int32_t *offsets,
                          REAL *values) {
     const patch_job *patches = &job->patches;
-    const conv_job *in = &patches->input;
-    int64_t K = in->K, taps = patches->pool->R * patches->pool->S, line = in->tap_h * in->slab_columns * in->C;
+    const conv_problem *conv = &patches->conv;
+    int64_t K = conv->K, taps = patches->pool->R * patches->pool->S,
+            line = conv->tap_h * patches->slab_columns * conv->C;
     for (int64_t tap = 0; tap <= taps; tap++) counts[tap] = (int32_t)(tap * K);
     for (int64_t k = 0; k < K; k++) {
         int32_t count = counts[min64(patches->index[at + k], taps)]++;
@@ -36,11 +37,11 @@ INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int3
 
 /* Images' frames are images of their own: dx = add + frame, where there is one. */
 INLINE void take_frame(const pooled_input_job *job, int64_t image, const REAL *frame) {
-    const conv_job *in = &job->patches.input;
-    int64_t W = in->W * in->C, inside = max64(0, min64(W, (in->slab_columns + in->first_w) * in->C));
-    for (int64_t h = 0; h < in->H; h++) {
-        int64_t at = (image * in->H + h) * W, row = h - in->first_h, here = row < job->rows ? inside : 0;
-        const REAL *from = here ? frame + (row * in->slab_columns - in->first_w) * in->C : frame;
+    const conv_problem *conv = &job->patches.conv;
+    int64_t W = conv->W * conv->C, inside = max64(0, min64(W, (job->patches.slab_columns + conv->first_w) * conv->C));
+    for (int64_t h = 0; h < conv->H; h++) {
+        int64_t at = (image * conv->H + h) * W, row = h - conv->first_h, here = row < job->rows ? inside : 0;
+        const REAL *from = here ? frame + (row * job->patches.slab_columns - conv->first_w) * conv->C : frame;
         for (int64_t i = 0; i < W; i += LANES) {
             vec value = load_part(from + (i < here ? i : 0), here - i);
             if (job->add) value += load_part(job->add + at + i, W - i);
@@ -66,7 +67,7 @@ static void pooled_input_task(void *context, int64_t image, int thread) {
 
 /* Whether it pays, by cycles for a pooled output on vectors of 16: a filter's products, more where it comes from the second
  * cache, and for each list that is not empty a patch that is read and written. */
-INLINE int is_pooled_input(const fn_conv *g, const fn_pool *pool) {
+INLINE int pooled_input_fits(const fn_conv *g, const fn_pool *pool) {
     int64_t vectors = g->R * ceil_div(g->S * g->C, 16), filters = 16 * g->K * vectors;
     double lists = (double)min64(pool->R * pool->S, g->K) / (double)g->K, far = (double)filters / 28000;
     double channels = g->C <= NARROW_CHANNELS ? (double)g->C / 16 : (double)ceil_div(g->C, 16);
@@ -76,7 +77,7 @@ INLINE int is_pooled_input(const fn_conv *g, const fn_pool *pool) {
     return fits && can_be_patches(g, pool) && (double)vectors * (0.5 + far + 2 * lists) + 3 < others;
 }
 
-static fn_status pooled_input_run(const fn_conv *g, const fn_pool *pool, const REAL *w, const void *dy,
+static fn_status pooled_input_run(const fn_conv *g, const fn_pool *pool, int threads, const REAL *w, const void *dy,
                                   const void *index, const void *add, void *dx) {
     pooled_input_job job = {.patches = patches_of(g, pool, NULL, dy, index), .add = add, .dx = dx};
     int64_t lists = pool->R * pool->S + 1, numbers = g->K * job.patches.size;
@@ -85,13 +86,14 @@ static fn_status pooled_input_run(const fn_conv *g, const fn_pool *pool, const R
         (job.frame + lists * g->K) * (int64_t)sizeof(REAL) + (lists * g->K + lists) * (int64_t)sizeof(int32_t);
     job.scratch_bytes = whole_lines(job.scratch_bytes);
     job.filters = fn_alloc((size_t)numbers * sizeof(REAL), FN_SCRATCH);
-    job.scratch = fn_alloc((size_t)(fn_threads() * job.scratch_bytes), FN_SCRATCH);
+    job.scratch = fn_alloc((size_t)(threads * job.scratch_bytes), FN_SCRATCH);
     fn_status status = job.filters && job.scratch ? FN_OK : FN_NO_MEMORY;
     if (status == FN_OK) {
-        fn_note("patches");
+        fn_note(PATCHES);
         memset(job.filters, 0, (size_t)numbers * sizeof(REAL));
-        copy_filters(&job.patches, 0, (REAL *)w, job.filters);
-        fn_parallel(g->N, (double)(g->N * pool->P * pool->Q) * (double)numbers / LANES, pooled_input_task, &job);
+        pack_filters(&job.patches, w, job.filters);
+        fn_parallel_on(threads, g->N, (double)(g->N * pool->P * pool->Q) * (double)numbers / LANES, pooled_input_task,
+                       &job);
     }
     fn_free(job.filters);
     fn_free(job.scratch);

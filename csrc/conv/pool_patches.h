@@ -7,14 +7,16 @@
  * anywhere: here is what both have in common, conv_pool_weight.h and conv_pool_input.h.
  */
 typedef struct {
-    conv_job input; /* where taps are, and the shape of the slab, or frame, that patches lie in */
+    conv_problem conv;
+    int64_t slab_columns; /* of the slab, or frame, that patches lie in */
     const fn_pool *pool;
-    const REAL *dy;
+    const REAL *x, *dy;
     const uint8_t *index;
     int64_t row, size; /* numbers of a filter's row, rounded up, and of a filter */
     int32_t taps[256]; /* from where a window begins to where its tap begins; the last, of nothing that counts, is 0 */
 } patch_job;
 
+static const char PATCHES[] = "patches"; /* as profiles show it */
 enum { PATCH_ROWS = 7, PATCH_VECTORS = VECTOR_BYTES == 64 ? 4 : 2 };
 
 INLINE int64_t patch_line(const fn_conv *g) { return ((g->Q - 1) * g->stride_w + g->S) * g->C; }
@@ -23,49 +25,63 @@ INLINE int64_t patch_slab(const fn_conv *g, int64_t rows) {
     return ((rows - 1) * g->stride_h + (g->R - 1) * g->dilation_h + 1) * patch_line(g);
 }
 
+/* Whether Winograd would compute the weight gradient. */
+INLINE int winograd_weight_applies(const fn_conv *g) {
+    const weight_gradient of = weight_gradient_of(g, 0, 1, NULL, NULL, NULL);
+    return winograd_weight_fits(&of);
+}
+
 INLINE int can_be_patches(const fn_conv *g, const fn_pool *pool) {
     if (g->groups > 1 || g->dilation_w > 1 || max_kind(pool) != MAX_BYTES || g->N * pool->P * pool->Q == 0) return 0;
-    return !(is_winograd_weight(g) && fn_conv_algorithm() == FN_WINOGRAD) && patch_slab(g, pool->R) < 1 << 28;
+    return !(winograd_weight_applies(g) && fn_conv_algorithm() == FN_WINOGRAD) && patch_slab(g, pool->R) < 1 << 28;
 }
 
 /* Cycles that other forms take for a tap and 16 channels of the pixels that a pooled one stands for: a cycle has two FMAs, of
  * which Winograd leaves some (measured). */
 INLINE double cycles_of_others(const fn_conv *g, const fn_pool *pool, int64_t pixels) {
-    double each = !is_winograd_weight(g) ? 0.5 : g->R == 3 ? 0.18 : 0.27;
+    double each = !winograd_weight_applies(g) ? 0.5 : g->R == 3 ? 0.18 : 0.27;
     return each * (double)pixels / (double)(pool->P * pool->Q);
 }
 
 static patch_job patches_of(const fn_conv *g, const fn_pool *pool, const void *x, const void *dy, const void *index) {
-    patch_job job = {.input = forward_job(g, 0, x, NULL, NULL, NULL), .pool = pool, .dy = dy, .index = index};
-    job.input.slab_columns = patch_line(g) / g->C;
-    job.row = ceil_div(g->S * g->C, LANES) * LANES, job.size = g->R * job.row;
-    for (int64_t i = 0; i < pool->R * pool->S; i++)
-        job.taps[i] =
-            (int32_t)((i / pool->S * g->stride_h * job.input.slab_columns + i % pool->S * g->stride_w) * g->C);
+    patch_job job = {.conv = forward_problem(g), .pool = pool, .x = x, .dy = dy, .index = index};
+    job.slab_columns = patch_line(g) / g->C;
+    job.row = ceil_div(g->S * g->C, LANES) * LANES;
+    job.size = g->R * job.row;
+    for (int64_t i = 0; i < pool->R * pool->S; i++) {
+        int64_t h = i / pool->S * g->stride_h, w = i % pool->S * g->stride_w;
+        job.taps[i] = (int32_t)((h * job.slab_columns + w) * g->C);
+    }
     return job;
 }
 
-/* Copy weights (K, C, R, S) to filters whose rows are vectors, or back. */
-INLINE void copy_filters(const patch_job *job, int back, REAL *weights, REAL *filters) {
-    const conv_job *in = &job->input;
-    for (int64_t k = 0; k < in->K; k++, filters += job->size)
-        for (int64_t c = 0; c < in->C; c++)
-            for (int64_t r = 0; r < in->R; r++)
-                for (int64_t s = 0; s < in->S; s++, weights++) {
-                    REAL *place = filters + r * job->row + s * in->C + c;
-                    if (back) *weights = *place;
-                    else *place = *weights;
-                }
+/* Copy weights (K, C, R, S) to filters whose rows are whole vectors. */
+INLINE void pack_filters(const patch_job *job, const REAL *weights, REAL *filters) {
+    const conv_problem *conv = &job->conv;
+    for (int64_t k = 0; k < conv->K; k++, filters += job->size)
+        for (int64_t c = 0; c < conv->C; c++)
+            for (int64_t r = 0; r < conv->R; r++)
+                for (int64_t s = 0; s < conv->S; s++) filters[r * job->row + s * conv->C + c] = *weights++;
+}
+
+/* Copy such filters to weights (K, C, R, S). */
+INLINE void unpack_filters(const patch_job *job, const REAL *filters, REAL *weights) {
+    const conv_problem *conv = &job->conv;
+    for (int64_t k = 0; k < conv->K; k++, filters += job->size)
+        for (int64_t c = 0; c < conv->C; c++)
+            for (int64_t r = 0; r < conv->R; r++)
+                for (int64_t s = 0; s < conv->S; s++) *weights++ = filters[r * job->row + s * conv->C + c];
 }
 
 /* Where the windows of pooled row p begin, in a slab that begins with row `top` of outputs; and how far apart they are. */
 INLINE int64_t first_window(const patch_job *job, int64_t p, int64_t top) {
-    const conv_job *in = &job->input;
+    const conv_problem *conv = &job->conv;
     const fn_pool *pool = job->pool;
-    return ((p * pool->stride_h - pool->pad_top - top) * in->step_h * in->slab_columns - pool->pad_left * in->step_w) *
-           in->C;
+    return ((p * pool->stride_h - pool->pad_top - top) * conv->step_h * job->slab_columns -
+            pool->pad_left * conv->step_w) *
+           conv->C;
 }
-INLINE int64_t window_step(const patch_job *job) { return job->pool->stride_w * job->input.step_w * job->input.C; }
+INLINE int64_t window_step(const patch_job *job) { return job->pool->stride_w * job->conv.step_w * job->conv.C; }
 
 /* Add the sum over a list of values[i] * from[offsets[i]...], `rows` x `vectors` of them, to as many; of the last vectors only
  * the lanes in `last`. */
@@ -100,15 +116,15 @@ INLINE void sum_patch_rows(const int rows, int vectors, int64_t count, const int
 /* All rows of the patches. */
 static void sum_list(const patch_job *job, int64_t count, const int32_t *offsets, const REAL *values, const REAL *from,
                      int64_t from_row, REAL *to, int64_t to_row) {
-    int64_t length = job->input.S * job->input.C, rows;
+    int64_t length = job->conv.S * job->conv.C, rows;
     if (count == 0) return;
     for (int64_t c = 0; c < length; c += PATCH_VECTORS * LANES) {
         int vectors = (int)min64(PATCH_VECTORS, ceil_div(length - c, LANES));
         mask last = lane_numbers() < broadcast_whole(length - c - (vectors - 1) * LANES);
-        for (int64_t r = 0; r < job->input.R; r += rows) {
+        for (int64_t r = 0; r < job->conv.R; r += rows) {
             const REAL *here = from + r * from_row + c;
             REAL *there = to + r * to_row + c;
-            int64_t left = job->input.R - r;
+            int64_t left = job->conv.R - r;
             rows = left >= PATCH_ROWS ? PATCH_ROWS : left >= 5 ? 5 : left >= 3 ? 3 : 1;
 #define PATCH_CASE(rows) \
     case rows: sum_patch_rows(rows, vectors, count, offsets, values, here, from_row, last, there, to_row); break;

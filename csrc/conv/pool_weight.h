@@ -37,23 +37,25 @@ INLINE void list_patches(const patch_job *job, int filters, int64_t k, int64_t i
 static void pooled_weight_task(void *context, int64_t part, int thread) {
     const pooled_weight_job *job = context;
     const patch_job *patches = &job->patches;
-    const conv_job *in = &patches->input;
+    const conv_problem *conv = &patches->conv;
     const fn_pool *pool = patches->pool;
-    int64_t all = in->N * pool->P, first = all * part / job->parts, last = all * (part + 1) / job->parts;
-    int64_t size = patches->size, apart = job->band_rows * pool->Q + 1, line = in->tap_h * in->slab_columns * in->C;
+    int64_t all = conv->N * pool->P, first = all * part / job->parts, last = all * (part + 1) / job->parts;
+    int64_t size = patches->size, apart = job->band_rows * pool->Q + 1,
+            line = conv->tap_h * patches->slab_columns * conv->C;
     char *scratch = job->scratch + thread * job->scratch_bytes;
     REAL *slab = (REAL *)scratch, *values = (REAL *)(scratch + job->slab_bytes),
-         *to = job->partial + part * in->K * size;
+         *to = job->partial + part * conv->K * size;
     int32_t *offsets = (int32_t *)(values + LISTED_FILTERS * apart), counts[LISTED_FILTERS];
-    memset(to, 0, (size_t)(in->K * size) * sizeof(REAL));
+    memset(to, 0, (size_t)(conv->K * size) * sizeof(REAL));
     for (int64_t rows; first < last; first += rows) {
         int64_t image = first / pool->P, p = first % pool->P;
         rows = min64(min64(job->band_rows, pool->P - p), last - first);
         int64_t top = max64(p * pool->stride_h - pool->pad_top, 0);
-        int64_t end = min64((p + rows - 1) * pool->stride_h - pool->pad_top + pool->R, in->P);
-        fill_slab(in, image, top * in->step_h + in->first_h, slab_rows(in, end - top), slab);
-        for (int64_t k = 0; k < in->K; k += LISTED_FILTERS) {
-            int filters = (int)min64(LISTED_FILTERS, in->K - k);
+        int64_t end = min64((p + rows - 1) * pool->stride_h - pool->pad_top + pool->R, conv->P);
+        fill_slab(conv, patches->x, conv->C, patches->slab_columns, image, top * conv->step_h + conv->first_h,
+                  slab_rows(conv, end - top), slab);
+        for (int64_t k = 0; k < conv->K; k += LISTED_FILTERS) {
+            int filters = (int)min64(LISTED_FILTERS, conv->K - k);
             if (filters == LISTED_FILTERS)
                 list_patches(patches, LISTED_FILTERS, k, image, p, rows, top, apart, counts, offsets, values);
             else list_patches(patches, filters, k, image, p, rows, top, apart, counts, offsets, values);
@@ -70,14 +72,14 @@ INLINE int64_t patch_gradient_bytes(const fn_conv *g) {
 
 /* Whether it pays, by cycles for a pooled output on vectors of 16: here unaligned loads bound them.  Large gradients would be
  * few parts, and there are no more tasks. */
-INLINE int is_pooled_weight(const fn_conv *g, const fn_pool *pool) {
+INLINE int pooled_weight_fits(const fn_conv *g, const fn_pool *pool) {
     double cycles = (double)(g->R * ceil_div(g->S * g->C, 16) + 3),
            filled = (double)g->K / (double)(ceil_div(g->K, 16) * 16);
     return can_be_patches(g, pool) && 8 * patch_gradient_bytes(g) <= PARTIAL_BYTES &&
            cycles < cycles_of_others(g, pool, g->P * g->Q) * (double)(g->R * g->S * g->C) / 16 / filled;
 }
 
-static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, const void *x, const void *dy,
+static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, int threads, const void *x, const void *dy,
                                    const void *index, REAL *dw) {
     pooled_weight_job job = {.patches = patches_of(g, pool, x, dy, index)};
     int64_t all = g->N * pool->P, numbers = g->K * job.patches.size;
@@ -94,13 +96,13 @@ static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, const 
     job.slab_bytes = whole_lines((least + (job.band_rows - 1) * more + LANES) * (int64_t)sizeof(REAL));
     job.scratch_bytes = whole_lines(job.slab_bytes + listed * (int64_t)(sizeof(REAL) + sizeof(int32_t)));
     job.partial = fn_alloc((size_t)(job.parts * numbers) * sizeof(REAL), FN_SCRATCH);
-    job.scratch = fn_alloc((size_t)(fn_threads() * job.scratch_bytes), FN_SCRATCH);
+    job.scratch = fn_alloc((size_t)(threads * job.scratch_bytes), FN_SCRATCH);
     fn_status status = job.partial && job.scratch ? FN_OK : FN_NO_MEMORY;
     if (status == FN_OK) {
-        fn_note("patches");
-        fn_parallel(job.parts, (double)(all * pool->Q) * (double)numbers / LANES, pooled_weight_task, &job);
-        sum_parts(job.parts, numbers, job.partial);
-        copy_filters(&job.patches, 1, dw, job.partial);
+        fn_note(PATCHES);
+        fn_parallel_on(threads, job.parts, (double)(all * pool->Q) * (double)numbers / LANES, pooled_weight_task, &job);
+        sum_parts(threads, job.parts, numbers, job.partial);
+        unpack_filters(&job.patches, job.partial, dw);
     }
     fn_free(job.partial);
     fn_free(job.scratch);

@@ -8,7 +8,7 @@
  */
 enum { SPAN = 48, SCATTER_CHANNELS = 8, SCATTER_STRIDED = 32 }; /* channels up to which it pays; measured */
 
-INLINE int is_scatter(const fn_conv *g) {
+static int scatter_fits(const fn_conv *g) {
     int winograd = g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->R == g->S &&
                    choose_winograd(g->R, g->K, g->C, g->H, g->W);
     return g->groups == 1 && g->dilation_w == 1 && g->R * g->S > 1 && !winograd &&
@@ -16,9 +16,7 @@ INLINE int is_scatter(const fn_conv *g) {
 }
 
 typedef struct {
-    const fn_conv *g;
-    const REAL *dy, *add;
-    REAL *dx;
+    const input_gradient *of;
     int64_t band, bands; /* rows of dx in a task, tasks in an image */
     int64_t width, classes; /* numbers from pixel to pixel, R*S*C and more; from a pixel to the next of its class */
     REAL *weights; /* [panel][k][lane], lane for (r, s, c) */
@@ -51,7 +49,7 @@ static void add_class(int64_t count, int64_t rows, int64_t run, const REAL *from
 
 /* Products of dy pixels [q, q + count) of one row. */
 static void scatter_products(const scatter_job *job, const REAL *dy, int64_t count, REAL *sums) {
-    const fn_conv *g = job->g;
+    const fn_conv *g = job->of->g;
     const int64_t start = 0;
     segments along = {1, g->K, &start};
     epilogue none = {NULL, NULL, NULL, NULL, 0};
@@ -73,7 +71,7 @@ static void scatter_products(const scatter_job *job, const REAL *dy, int64_t cou
 /* Add the contributions of pixels [q, q + count) of row p to rows [from, to) of one image's dx. */
 static void scatter_sums(const scatter_job *job, int64_t p, int64_t q, int64_t count, int64_t from, int64_t to,
                          const REAL *sums, REAL *dx) {
-    const fn_conv *g = job->g;
+    const fn_conv *g = job->of->g;
     int64_t C = g->C, run = g->S * C, step = g->stride_w * C, line = g->dilation_h * g->W * C, r0, r1;
     int64_t h = p * g->stride_h - g->pad_top, w = q * g->stride_w - g->pad_left; /* of the first pixel and tap */
     int64_t inside = min64(count, ceil_div(max64(0, -w), g->stride_w)); /* pixels [inside, outside) see no edge */
@@ -92,24 +90,24 @@ static void scatter_sums(const scatter_job *job, int64_t p, int64_t q, int64_t c
 
 static void scatter_task(void *context, int64_t task, int thread) {
     const scatter_job *job = context;
-    const fn_conv *g = job->g;
+    const fn_conv *g = job->of->g;
     int64_t image = task / job->bands, from = task % job->bands * job->band, to = min64(from + job->band, g->H);
     int64_t line = g->W * g->C, reach = (g->R - 1) * g->dilation_h, first = image * g->H * line;
     int64_t p0 = max64(0, ceil_div(max64(0, from + g->pad_top - reach), g->stride_h));
     int64_t p1 = min64(g->P, (to - 1 + g->pad_top) / g->stride_h + 1);
-    REAL *sums = job->sums + thread * SPAN * job->width, *dx = job->dx + first;
+    REAL *sums = job->sums + thread * SPAN * job->width, *dx = job->of->dx + first;
     memset(dx + from * line, 0, (size_t)((to - from) * line) * sizeof(REAL));
     for (int64_t p = p0; p < p1; p++)
         for (int64_t q = 0; q < g->Q; q += SPAN) {
             int64_t count = min64(SPAN, g->Q - q);
-            scatter_products(job, job->dy + ((image * g->P + p) * g->Q + q) * g->K, count, sums);
+            scatter_products(job, job->of->dy + ((image * g->P + p) * g->Q + q) * g->K, count, sums);
             scatter_sums(job, p, q, count, from, to, sums, dx);
         }
-    if (job->add) add_run(0, (to - from) * line, job->add + first + from * line, dx + from * line);
+    if (job->of->add) add_run(0, (to - from) * line, job->of->add + first + from * line, dx + from * line);
 }
 
 static void scatter_weights(const scatter_job *job, const REAL *w) {
-    const fn_conv *g = job->g;
+    const fn_conv *g = job->of->g;
     int64_t taps = g->R * g->S;
     for (int64_t k = 0; k < g->K; k++, w += g->C * taps)
         for (int64_t column = 0; column < ceil_div(job->width, PANEL) * PANEL; column++) {
@@ -118,23 +116,24 @@ static void scatter_weights(const scatter_job *job, const REAL *w) {
         }
 }
 
-static fn_status scatter_grad_input(const fn_conv *g, const REAL *dy, const REAL *w, const REAL *add, REAL *dx) {
-    scatter_job job = {.g = g, .dy = dy, .add = add, .dx = dx, .width = ceil_div(g->R * g->S * g->C, LANES) * LANES};
-    if (g->N == 0) return FN_OK;
+static fn_status scatter_run(const input_gradient *of) {
+    const fn_conv *g = of->g;
+    scatter_job job = {.of = of, .width = ceil_div(g->R * g->S * g->C, LANES) * LANES};
+    int threads = of->threads;
     int64_t run_lines =
         ceil_div(g->S * g->C * (int64_t)sizeof(REAL), 64); /* a store seems to claim all of its vector */
     job.classes = ceil_div(run_lines * 64 / (int64_t)sizeof(REAL), g->stride_w * g->C);
     /* Some tasks for each thread.  Bands meet in rows of dy, whose products both compute: they must not be too low. */
-    int64_t wanted = fn_threads() > 1 ? ceil_div(4 * fn_threads(), g->N) : 1;
+    int64_t wanted = threads > 1 ? ceil_div(4 * threads, g->N) : 1;
     job.band = max64(ceil_div(g->H, wanted), 4 * ((g->R - 1) * g->dilation_h + 1));
     job.bands = ceil_div(g->H, job.band);
     int64_t weights = ceil_div(job.width, PANEL) * PANEL * g->K;
-    job.weights = fn_alloc((size_t)(weights + fn_threads() * SPAN * job.width) * sizeof(REAL), FN_SCRATCH);
+    job.weights = fn_alloc((size_t)(weights + threads * SPAN * job.width) * sizeof(REAL), FN_SCRATCH);
     if (!job.weights) return FN_NO_MEMORY;
     job.sums = job.weights + weights;
-    scatter_weights(&job, w);
+    scatter_weights(&job, of->w);
     double work = (double)(g->N * g->P * g->Q) * (double)job.width * (double)(g->K + 2) / LANES;
-    fn_parallel(g->N * job.bands, work, scatter_task, &job);
+    fn_parallel_on(threads, g->N * job.bands, work, scatter_task, &job);
     fn_free(job.weights);
     return FN_OK;
 }

@@ -21,9 +21,21 @@ typedef struct {
     int64_t first, count, panel, some;
 } winograd_job;
 
+/* Taps lie side by side in memory, forwards or backwards (a phase of a strided gradient may meet every other tap).  In
+ * inference few tiles make too few rows for the weights that they read (measured). */
+static int winograd_fits(const conv_job *job) {
+    const conv_problem *conv = &job->conv;
+    const conv_layout *at = &job->at;
+    int fits = conv->R == conv->S && conv->step_h == 1 && conv->step_w == 1 && conv->tap_h == 1 && conv->tap_w == 1 &&
+               (at->w_tap_w == 1 || at->w_tap_w == -1) && at->w_tap_h == conv->S * at->w_tap_w;
+    int of_group = conv->C == GROUP && conv->K == GROUP && at->in_pixel > conv->C; /* as with wider vectors: direct */
+    if (of_group || !fits || !choose_winograd(conv->R, conv->C, conv->K, conv->P, conv->Q)) return 0;
+    return job->run.use != LAID_OUT || grid_of(conv->N, conv->P, conv->Q, conv->R).count >= WINOGRAD_LEAST_TILES;
+}
+
 /* The last panel is one vector wide where that is enough. */
-INLINE int panel_width(const conv_job *job, int64_t panel) { return job->K - panel * PANEL > LANES ? 2 : 1; }
-INLINE REAL *u_of(const winograd_job *w, int64_t panel) { return w->u + panel % w->held * w->job->C * PANEL; }
+INLINE int panel_width(const conv_job *job, int64_t panel) { return job->conv.K - panel * PANEL > LANES ? 2 : 1; }
+INLINE REAL *u_of(const winograd_job *w, int64_t panel) { return w->u + panel % w->held * w->job->conv.C * PANEL; }
 INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % w->held * w->block * PANEL; }
 
 /* U[point][panel][c][lane] = G g G^T of the filters of one vector of outputs, k on, of taps x taps numbers each, for input
@@ -31,17 +43,19 @@ INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % 
 INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int64_t first, int64_t end) {
     const conv_job *job = w->job;
     const int size = taps * taps, last = size - 1;
-    int flipped = job->w_tap_w < 0;
-    int64_t panel = k / PANEL, width = panel_width(job, panel), lanes = min64(LANES, job->K - k), vector = k % PANEL;
-    int64_t run = job->w_in == size ? LANES : 1; /* channels that are neighbours in memory, and read at once */
+    int flipped = job->at.w_tap_w < 0;
+    int64_t panel = k / PANEL, width = panel_width(job, panel), lanes = min64(LANES, job->conv.K - k),
+            vector = k % PANEL;
+    int64_t run = job->at.w_in == size ? LANES : 1; /* channels that are neighbours in memory, and read at once */
     REAL numbers[LANES * 25 * LANES];
     if (lanes < LANES) memset(numbers, 0, sizeof(numbers));
     for (int64_t c = first; c < end; c += run) {
         int64_t count = min64(run, end - c);
-        const REAL *g = job->w + c * job->w_in + k * job->w_out - (flipped ? last : 0);
+        const REAL *g = job->at.w + c * job->at.w_in + k * job->at.w_out - (flipped ? last : 0);
         if (run == 1)
-            for (int64_t i = 0; i < lanes; i++) __builtin_prefetch(g + WINOGRAD_AHEAD * job->w_in + i * job->w_out);
-        transpose(lanes, count * size, g, job->w_out, numbers, LANES);
+            for (int64_t i = 0; i < lanes; i++)
+                __builtin_prefetch(g + WINOGRAD_AHEAD * job->at.w_in + i * job->at.w_out);
+        transpose(lanes, count * size, g, job->at.w_out, numbers, LANES);
         for (int64_t n = 0; n < count; n++) {
             vec half[5][TILE_IN], column[5], out[TILE_IN];
             UNROLL_FOR (int i = 0; i < taps; i++) {
@@ -64,31 +78,32 @@ INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int
 static void winograd_filters(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
     int64_t vectors = 2 * w->some, k = w->panel * PANEL + task % vectors * LANES;
-    int64_t first = task / vectors * WINOGRAD_FILTERS, end = min64(w->job->C, first + WINOGRAD_FILTERS);
+    int64_t first = task / vectors * WINOGRAD_FILTERS, end = min64(w->job->conv.C, first + WINOGRAD_FILTERS);
     (void)thread;
-    if (k >= w->job->K) return;
-    if (w->job->R == 3) vector_filters(3, w, k, first, end);
+    if (k >= w->job->conv.K) return;
+    if (w->job->conv.R == 3) vector_filters(3, w, k, first, end);
     else vector_filters(5, w, k, first, end);
 }
 
 /* V of `count` tiles from `first` on. */
 static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count, REAL *v) {
     const conv_job *job = w->job;
-    const tile_image image = {job->in,       w->zeros,     job->H,       job->W,
-                              job->in_pixel, w->grid.side, job->first_h, job->first_w};
+    const conv_problem *conv = &job->conv;
+    const tile_image image = {job->at.in,       w->zeros,     conv->H,       conv->W,
+                              job->at.in_pixel, w->grid.side, conv->first_h, conv->first_w};
     tile_place at = place_of(&w->grid, first);
     patch tiles[2]; /* this one, and the next, which is fetched meanwhile */
     locate(TILE_IN, &image, at, &tiles[0]);
-    for (int64_t t = 0; t < count; t++, v += job->C) {
+    for (int64_t t = 0; t < count; t++, v += conv->C) {
         const patch *here = &tiles[t & 1], *next = &tiles[~t & 1];
         if (t + 1 < count) at = next_place(&w->grid, at);
         locate(TILE_IN, &image, at, &tiles[~t & 1]);
         int64_t c = 0;
-        for (; c < job->C; c += LANES) {
+        for (; c < conv->C; c += LANES) {
             if (w->grid.side == 4) fetch(TILE_IN, 4, next, c);
             else fetch(TILE_IN, 2, next, c);
-            if (c + LANES <= job->C) input_tile(here, c, LANES, v + c, w->v_point);
-            else input_tile(here, c, job->C - c, v + c, w->v_point);
+            if (c + LANES <= conv->C) input_tile(here, c, LANES, v + c, w->v_point);
+            else input_tile(here, c, conv->C - c, v + c, w->v_point);
         }
     }
 }
@@ -115,9 +130,10 @@ INLINE void point_tile(const int height, const int width, const REAL *v, int64_t
 INLINE void claim_outputs(const winograd_job *w, int64_t k, tile_place at) {
     const conv_job *job = w->job;
     int64_t side = job->pooled ? w->grid.side / 2 : w->grid.side;
-    REAL *out = job->out + at.image * job->out_image + side * (at.row * job->out_row + at.column * job->out_pixel) + k;
-    for (int64_t i = 0; i < side; i++, out += job->out_row)
-        for (int64_t j = 0; j < side; j++) __builtin_prefetch(out + j * job->out_pixel, 1);
+    REAL *out = job->at.out + at.image * job->at.out_image +
+                side * (at.row * job->at.out_row + at.column * job->at.out_pixel) + k;
+    for (int64_t i = 0; i < side; i++, out += job->at.out_row)
+        for (int64_t j = 0; j < side; j++) __builtin_prefetch(out + j * job->at.out_pixel, 1);
 }
 
 /* V and M have room for whole tiles of rows, and what is computed from rows that nobody filled is not read. */
@@ -133,8 +149,8 @@ INLINE void point_product(const int width, int64_t C, int64_t count, const REAL 
 static __attribute__((noinline)) void winograd_product(const winograd_job *w, int64_t count, int64_t point, int width,
                                                        const REAL *u, const REAL *v, REAL *m) {
     u += point * w->u_point, v += point * w->v_point, m += point * w->m_point;
-    if (width == 2) point_product(2, w->job->C, count, v, u, m);
-    else point_product(1, w->job->C, count, v, u, m);
+    if (width == 2) point_product(2, w->job->conv.C, count, v, u, m);
+    else point_product(1, w->job->conv.C, count, v, u, m);
 }
 
 /* One vector of channels, k on, of one tile's side x side outputs, of which `rows` x `columns` are inside the image. */
@@ -156,12 +172,13 @@ INLINE void output_tile(const int side, const int pooled, const conv_job *job, c
             UNROLL_FOR (int i = 0; i < side; i++) y[i] = finish(&job->end, y[i], scale, shift, out, lanes);
             UNROLL_FOR (int i = 0; i < side; i += 2) {
                 vec best = maximum(maximum(maximum(left[i], y[i]), left[i + 1]), y[i + 1]);
-                if (j & 1 && i < rows) store_part(out + i / 2 * job->out_row + j / 2 * job->out_pixel, best, lanes);
+                if (j & 1 && i < rows)
+                    store_part(out + i / 2 * job->at.out_row + j / 2 * job->at.out_pixel, best, lanes);
             }
             UNROLL_FOR (int i = 0; i < side; i++) left[i] = y[i];
         } else
             UNROLL_FOR (int i = 0; i < side; i++) {
-                REAL *to = out + i * job->out_row + j * job->out_pixel;
+                REAL *to = out + i * job->at.out_row + j * job->at.out_pixel;
                 if (i < rows) store_part(to, finish(&job->end, y[i], scale, shift, to, lanes), lanes);
             }
     }
@@ -173,11 +190,12 @@ INLINE void output_tiles(const int side, const winograd_job *w, int64_t first, i
     int width = panel_width(job, panel);
     tile_place at = place_of(&w->grid, first);
     for (int64_t t = 0; t < count; t++, at = next_place(&w->grid, at)) {
-        int64_t rows = min64(side, job->P - side * at.row), columns = min64(side, job->Q - side * at.column);
+        int64_t rows = min64(side, job->conv.P - side * at.row), columns = min64(side, job->conv.Q - side * at.column);
         int64_t apart = job->pooled ? side / 2 : side;
-        REAL *out = job->out + at.image * job->out_image + apart * (at.row * job->out_row + at.column * job->out_pixel);
+        REAL *out = job->at.out + at.image * job->at.out_image +
+                    apart * (at.row * job->at.out_row + at.column * job->at.out_pixel);
         for (int v = 0; v < width; v++, m += LANES) {
-            int64_t k = panel * PANEL + v * LANES, lanes = job->K - k;
+            int64_t k = panel * PANEL + v * LANES, lanes = job->conv.K - k;
             if (job->pooled) output_tile(side, 1, job, m, w->m_point, k, lanes, rows, columns, out + k);
             else if (rows == side && columns == side && lanes >= LANES)
                 output_tile(side, 0, job, m, w->m_point, k, LANES, side, side, out + k);
@@ -195,7 +213,7 @@ static void winograd_block(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
     const conv_job *job = w->job;
     int64_t first = task * w->block, count = min64(w->block, w->grid.count - first);
-    REAL *v = (REAL *)(job->scratch + thread * job->scratch_bytes), *m = v + POINTS * w->v_point;
+    REAL *v = (REAL *)(job->run.scratch + thread * job->run.scratch_bytes), *m = v + POINTS * w->v_point;
     winograd_inputs(w, first, count, v);
     for (int64_t panel = 0; panel < w->panels; panel++) {
         const REAL *u = u_of(w, panel);
@@ -216,7 +234,7 @@ static void winograd_some_inputs(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
     int64_t first = task * WINOGRAD_INPUTS, count = min64(WINOGRAD_INPUTS, w->count - first);
     (void)thread;
-    winograd_inputs(w, w->first + first, count, w->v + first * w->job->C);
+    winograd_inputs(w, w->first + first, count, w->v + first * w->job->conv.C);
 }
 
 static void winograd_point(void *context, int64_t task, int thread) {
@@ -236,43 +254,45 @@ static void winograd_some_outputs(void *context, int64_t task, int thread) {
 
 /* Blocks, and where V, M and U lie; U is followed by C zeros. */
 INLINE winograd_job winograd_layout(const conv_job *job) {
-    winograd_job w = {.job = job, .grid = grid_of(job->N, job->P, job->Q, job->R), .panels = ceil_div(job->K, PANEL)};
-    int64_t tile_bytes = POINTS * job->C * (int64_t)sizeof(REAL), panel_bytes = tile_bytes * PANEL;
+    const conv_problem *conv = &job->conv;
+    winograd_job w = {
+        .job = job, .grid = grid_of(conv->N, conv->P, conv->Q, conv->R), .panels = ceil_div(conv->K, PANEL)};
+    int64_t tile_bytes = POINTS * conv->C * (int64_t)sizeof(REAL), panel_bytes = tile_bytes * PANEL;
     w.by_points =
         w.panels * panel_bytes > WINOGRAD_CACHED_BYTES || (w.panels > 1 && w.grid.count <= WINOGRAD_FEW_TILES);
     if (w.by_points) w.block = ceil_div(w.grid.count, ceil_div(w.grid.count, WINOGRAD_FEW_TILES));
     else {
         int64_t tiles = min64(36, max64(24, WINOGRAD_BLOCK_BYTES / tile_bytes / TILE_ROWS * TILE_ROWS));
-        w.block = max64(1, min64(tiles, ceil_div(w.grid.count, 2 * fn_threads())));
+        w.block = max64(1, min64(tiles, ceil_div(w.grid.count, 2 * job->run.threads)));
     }
     int64_t rows = ceil_div(w.block, TILE_ROWS) * TILE_ROWS;
     if (w.block > TILE_ROWS || w.by_points) w.block = rows;
     w.held = w.panels;
-    if (job->once && w.by_points && w.block >= w.grid.count)
+    if (job->run.use == USED_ONCE && w.by_points && w.block >= w.grid.count)
         w.held = min64(w.panels, max64(1, WINOGRAD_HELD_BYTES / panel_bytes));
-    w.u_point = odd_lines(min64(w.held * PANEL, ceil_div(job->K, LANES) * LANES) * job->C);
-    w.v_point = odd_lines(rows * job->C);
+    w.u_point = odd_lines(min64(w.held * PANEL, ceil_div(conv->K, LANES) * LANES) * conv->C);
+    w.v_point = odd_lines(rows * conv->C);
     w.m_point = odd_lines(rows * (w.by_points ? w.held * PANEL : panel_width(job, 0) * LANES));
-    w.u = job->prepared, w.zeros = w.u + POINTS * w.u_point;
+    w.u = job->run.prepared, w.zeros = w.u + POINTS * w.u_point;
     return w;
 }
 
 static void winograd_measure(conv_job *job) {
     winograd_job w = winograd_layout(job);
     int64_t bytes = POINTS * (w.v_point + w.m_point) * (int64_t)sizeof(REAL);
-    job->prepared_bytes = (POINTS * w.u_point + job->C) * (int64_t)sizeof(REAL);
-    job->shared_bytes = w.by_points ? bytes : 0;
-    job->scratch_bytes = bytes - job->shared_bytes;
+    job->run.prepared_bytes = (POINTS * w.u_point + job->conv.C) * (int64_t)sizeof(REAL);
+    job->run.shared_bytes = w.by_points ? bytes : 0;
+    job->run.scratch_bytes = bytes - job->run.shared_bytes;
 }
 
 static void winograd_some_filters(winograd_job *w) {
-    double work = (double)(w->some * w->job->C) * 200;
-    fn_parallel(2 * w->some * ceil_div(w->job->C, WINOGRAD_FILTERS), work, winograd_filters, w);
+    double work = (double)(w->some * w->job->conv.C) * 200;
+    fn_parallel_on(w->job->run.threads, 2 * w->some * ceil_div(w->job->conv.C, WINOGRAD_FILTERS), work, winograd_filters, w);
 }
 
 static void winograd_prepare(conv_job *job) {
     winograd_job w = winograd_layout(job);
-    memset(w.zeros, 0, (size_t)job->C * sizeof(REAL));
+    memset(w.zeros, 0, (size_t)job->conv.C * sizeof(REAL));
     w.some = w.panels;
     if (w.held == w.panels) winograd_some_filters(&w);
 }
@@ -281,22 +301,24 @@ static void winograd_prepare(conv_job *job) {
 static void winograd_points(winograd_job *w) {
     const conv_job *job = w->job;
     double outputs = POINTS * (double)w->count * (double)(w->some * PANEL) / LANES;
-    fn_parallel(POINTS * w->some, outputs * (double)job->C, winograd_point, w);
-    fn_parallel(ceil_div(w->count, WINOGRAD_OUTPUTS) * w->some, 8 * outputs, winograd_some_outputs, w);
+    fn_parallel_on(job->run.threads, POINTS * w->some, outputs * (double)job->conv.C, winograd_point, w);
+    fn_parallel_on(job->run.threads, ceil_div(w->count, WINOGRAD_OUTPUTS) * w->some, 8 * outputs, winograd_some_outputs,
+                   w);
 }
 
-static void winograd_execute(conv_job *job) {
+static void winograd_run(conv_job *job) {
     winograd_job w = winograd_layout(job);
-    double numbers = POINTS * (double)job->C / LANES; /* of a tile */
+    double numbers = POINTS * (double)job->conv.C / LANES; /* of a tile */
     if (!w.by_points) {
-        fn_parallel(ceil_div(w.grid.count, w.block), (double)w.grid.count * numbers * (double)job->K, winograd_block,
-                    &w);
+        fn_parallel_on(job->run.threads, ceil_div(w.grid.count, w.block),
+                       (double)w.grid.count * numbers * (double)job->conv.K, winograd_block, &w);
         return;
     }
-    w.v = (REAL *)job->scratch, w.m = w.v + POINTS * w.v_point;
+    w.v = (REAL *)job->run.scratch, w.m = w.v + POINTS * w.v_point;
     for (w.first = 0; w.first < w.grid.count; w.first += w.block) {
         w.count = min64(w.block, w.grid.count - w.first);
-        fn_parallel(ceil_div(w.count, WINOGRAD_INPUTS), (double)w.count * 8 * numbers, winograd_some_inputs, &w);
+        fn_parallel_on(job->run.threads, ceil_div(w.count, WINOGRAD_INPUTS), (double)w.count * 8 * numbers,
+                       winograd_some_inputs, &w);
         for (w.panel = 0; w.panel < w.panels; w.panel += w.held) {
             w.some = min64(w.held, w.panels - w.panel);
             if (w.held < w.panels) winograd_some_filters(&w);

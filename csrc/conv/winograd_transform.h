@@ -15,6 +15,7 @@ enum { TILE_IN = 6, POINTS = 36 };
 /* Below these channels, on either side, or rows or columns of outputs, the direct form is faster (benches/conv_algorithms.py). */
 enum { WINOGRAD_CHANNELS = 8, WINOGRAD_PIXELS = 3 };
 enum {
+    WINOGRAD_LEAST_TILES = 4, /* in inference */
     WINOGRAD_FEW_TILES = 128,
     WINOGRAD_CACHED_BYTES = 24 << 20,
     WINOGRAD_HELD_BYTES = 4 << 20
@@ -30,13 +31,6 @@ INLINE int choose_winograd(int64_t R, int64_t C, int64_t K, int64_t P, int64_t Q
     if (R != 3 && R != 5) return 0;
     if (fn_conv_algorithm() != FN_AUTO) return fn_conv_algorithm() == FN_WINOGRAD;
     return min64(C, K) >= WINOGRAD_CHANNELS && min64(P, Q) >= WINOGRAD_PIXELS;
-}
-
-/* Taps side by side in memory, forwards or backwards (a phase of a strided gradient may meet every other tap). */
-INLINE int is_winograd(const conv_job *job) {
-    int fits = job->R == job->S && job->step_h == 1 && job->step_w == 1 && job->tap_h == 1 && job->tap_w == 1 &&
-               (job->w_tap_w == 1 || job->w_tap_w == -1) && job->w_tap_h == job->S * job->w_tap_w;
-    return fits && choose_winograd(job->R, job->C, job->K, job->P, job->Q);
 }
 
 /* B^T d: the coefficients of x-polynomials that vanish at all points but one.

@@ -9,9 +9,8 @@
  * one chunk holds all tiles, Z and dw are made for a few panels at a time, so that Z stays in the cache.
  */
 typedef struct {
-    const fn_conv *g;
-    const REAL *x, *dy;
-    REAL *dw, *z, *zeros;
+    weight_gradient of;
+    REAL *z, *zeros;
     tile_grid grid;
     int64_t chunk, together, parts, panels; /* tiles in a chunk, images that fill one; parts: of images */
     int64_t held, columns; /* panels that Z holds at a time, and numbers in a row of them */
@@ -39,9 +38,9 @@ INLINE void gradient_tile(const int side, const patch *tile, int64_t k, int64_t 
 /* V and D of tiles [first + from, first + to), to rows [from, to) of a chunk. */
 INLINE void weight_tiles(const int side, const winograd_weight_job *w, int64_t first, int64_t from, int64_t to, REAL *v,
                          REAL *d) {
-    const fn_conv *g = w->g;
-    const tile_image x = {w->x, w->zeros, g->H, g->W, g->C, side, -g->pad_top, -g->pad_left};
-    const tile_image dy = {w->dy, w->zeros, g->P, g->Q, g->K, side, 0, 0};
+    const conv_problem *conv = &w->of.conv;
+    const tile_image x = {w->of.x, w->zeros, conv->H, conv->W, conv->C, side, conv->first_h, conv->first_w};
+    const tile_image dy = {w->of.dy, w->zeros, conv->P, conv->Q, conv->K, side, 0, 0};
     tile_place at = place_of(&w->grid, first + from);
     patch pixels[2], gradients[2]; /* of this tile, and of the next, which is fetched meanwhile */
     locate(TILE_IN, &x, at, &pixels[0]);
@@ -52,16 +51,16 @@ INLINE void weight_tiles(const int side, const winograd_weight_job *w, int64_t f
         if (t + 1 < to) at = next_place(&w->grid, at);
         locate(TILE_IN, &x, at, &pixels[!now]);
         locate(side, &dy, at, &gradients[!now]);
-        for (; c < g->C; c += LANES) {
+        for (; c < conv->C; c += LANES) {
             fetch(TILE_IN, side, &pixels[!now], c);
-            if (c + LANES <= g->C) input_tile(&pixels[now], c, LANES, v + t * g->C + c, w->v_point);
-            else input_tile(&pixels[now], c, g->C - c, v + t * g->C + c, w->v_point);
+            if (c + LANES <= conv->C) input_tile(&pixels[now], c, LANES, v + t * conv->C + c, w->v_point);
+            else input_tile(&pixels[now], c, conv->C - c, v + t * conv->C + c, w->v_point);
         }
-        for (; k < g->K; k += LANES) {
+        for (; k < conv->K; k += LANES) {
             REAL *to_d = d + (k / PANEL * w->chunk + t) * PANEL + k % PANEL;
             fetch(side, side, &gradients[!now], k);
-            if (k + LANES <= g->K) gradient_tile(side, &gradients[now], k, LANES, to_d, w->d_point);
-            else gradient_tile(side, &gradients[now], k, g->K - k, to_d, w->d_point);
+            if (k + LANES <= conv->K) gradient_tile(side, &gradients[now], k, LANES, to_d, w->d_point);
+            else gradient_tile(side, &gradients[now], k, conv->K - k, to_d, w->d_point);
         }
     }
 }
@@ -75,11 +74,11 @@ static void winograd_weight_tiles(const winograd_weight_job *w, int64_t first, i
 /* Z[point][all c][one panel] (+)= the products over a chunk of `count` tiles. */
 static void winograd_weight_products(const winograd_weight_job *w, int64_t point, int64_t panel, int64_t count,
                                      int accumulate, const REAL *v, const REAL *d, REAL *z) {
-    int64_t C = w->g->C;
+    int64_t C = w->of.conv.C;
     const int64_t start = 0;
     segments along = {1, count, &start};
     epilogue add = {NULL, NULL, accumulate ? z : NULL, z, 0};
-    ending end = {&add, 0, min64(PANEL, w->g->K - panel * PANEL)};
+    ending end = {&add, 0, min64(PANEL, w->of.conv.K - panel * PANEL)};
     for (int64_t c = 0, tiles = ceil_div(C, TILE_ROWS), live; tiles > 0; c += live, tiles--) {
         live = ceil_div(C - c, tiles); /* even heights: low tiles wait for their sums */
         REAL *outs[TILE_ROWS];
@@ -95,8 +94,9 @@ static void winograd_weight_images(const winograd_weight_job *whole, int64_t fir
                                    int fresh, int64_t part, int thread) {
     winograd_weight_job w = *whole;
     REAL *v = w.v + thread * w.chunk_size, *d = w.d + thread * w.chunk_size, *z = w.z + part * POINTS * w.z_point;
-    w.x += first * w.g->H * w.g->W * w.g->C, w.dy = dy;
-    w.grid = grid_of(count, w.g->P, w.g->Q, w.g->R);
+    w.of.x += first * w.of.conv.H * w.of.conv.W * w.of.conv.C;
+    w.of.dy = dy;
+    w.grid = grid_of(count, w.of.conv.P, w.of.conv.Q, w.of.conv.R);
     for (int64_t tile = 0; tile < w.grid.count; tile += w.chunk) {
         int64_t tiles = min64(w.chunk, w.grid.count - tile);
         winograd_weight_tiles(&w, tile, 0, tiles, v, d);
@@ -108,10 +108,10 @@ static void winograd_weight_images(const winograd_weight_job *whole, int64_t fir
 
 static void winograd_weight_part(void *context, int64_t part, int thread) {
     const winograd_weight_job *w = context;
-    int64_t begin = w->g->N * part / w->parts, end = w->g->N * (part + 1) / w->parts,
-            image = w->g->P * w->g->Q * w->g->K;
+    int64_t begin = w->of.conv.N * part / w->parts, end = w->of.conv.N * (part + 1) / w->parts,
+            image = w->of.conv.P * w->of.conv.Q * w->of.conv.K;
     for (int64_t n = begin; n < end; n += w->together)
-        winograd_weight_images(w, n, min64(w->together, end - n), w->dy + n * image, n == begin, part, thread);
+        winograd_weight_images(w, n, min64(w->together, end - n), w->of.dy + n * image, n == begin, part, thread);
 }
 
 static void winograd_weight_shared_tiles(void *context, int64_t task, int thread) {
@@ -130,7 +130,7 @@ static void winograd_weight_shared_products(void *context, int64_t task, int thr
 INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t k, int64_t c, int64_t end) {
     const int size = taps * taps;
     const REAL *z = w->z + c * w->columns + k - w->panel * PANEL;
-    REAL numbers[LANES * 25 * LANES], *dw = w->dw + (k * w->g->C + c) * size;
+    REAL numbers[LANES * 25 * LANES], *dw = w->of.dw + (k * w->of.conv.C + c) * size;
     while (c < end) {
         int64_t count = min64(LANES, end - c); /* as many channels lie side by side in dw */
         for (int64_t n = 0; n < count; n++, z += w->columns) {
@@ -149,7 +149,7 @@ INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t 
                 UNROLL_FOR (int i = 0; i < taps; i++) store(numbers + (n * size + taps * i + j) * LANES, out[i]);
             }
         }
-        transpose(count * size, min64(LANES, w->g->K - k), numbers, LANES, dw, w->g->C * size);
+        transpose(count * size, min64(LANES, w->of.conv.K - k), numbers, LANES, dw, w->of.conv.C * size);
         c += count, dw += count * size;
     }
 }
@@ -157,50 +157,54 @@ INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t 
 static void winograd_weight_output(void *context, int64_t task, int thread) {
     const winograd_weight_job *w = context;
     int64_t vectors = w->some * 2, k = w->panel * PANEL + task % vectors * LANES;
-    int64_t first = task / vectors * WINOGRAD_FILTERS, end = min64(w->g->C, first + WINOGRAD_FILTERS);
+    int64_t first = task / vectors * WINOGRAD_FILTERS, end = min64(w->of.conv.C, first + WINOGRAD_FILTERS);
     (void)thread;
-    if (k >= w->g->K) return;
-    if (w->g->R == 3) weight_output(3, w, k, first, end);
+    if (k >= w->of.conv.K) return;
+    if (w->of.conv.R == 3) weight_output(3, w, k, first, end);
     else weight_output(5, w, k, first, end);
 }
 
-INLINE int is_winograd_weight(const fn_conv *g) {
-    int fits = g->R == g->S && g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->dilation_w == 1;
-    return fits && g->groups == 1 && choose_winograd(g->R, g->C, g->K, g->P, g->Q);
+/* Whether F(3x3, 4x4) or F(5x5, 2x2) applies: at stride 1, without groups. */
+static int winograd_weight_fits(const weight_gradient *of) {
+    const conv_problem *conv = &of->conv;
+    int fits = conv->R == conv->S && conv->step_h == 1 && conv->step_w == 1 && conv->tap_h == 1 && conv->tap_w == 1;
+    int ungrouped = !conv->group && of->x_pixel == conv->C && of->dy_pixel == conv->K;
+    return fits && ungrouped && choose_winograd(conv->R, conv->C, conv->K, conv->P, conv->Q);
 }
 
-/* How many parts images are summed up in; 1: all threads work on one sum. */
-INLINE int64_t winograd_weight_parts(const fn_conv *g) {
-    int in_parts = is_winograd_weight(g) && g->C * g->K <= WINOGRAD_PART_CHANNELS && g->N >= WINOGRAD_PARTS / 2;
-    return in_parts ? min64(WINOGRAD_PARTS, g->N) : 1;
+/* How many parts images are accumulated in; 1: all threads work on one sum. */
+INLINE int64_t winograd_weight_parts(const conv_problem *conv) {
+    int in_parts = conv->C * conv->K <= WINOGRAD_PART_CHANNELS && conv->N >= WINOGRAD_PARTS / 2;
+    return in_parts ? min64(WINOGRAD_PARTS, conv->N) : 1;
 }
 
 /* Sizes, and memory, w.v, that the caller frees. */
-static fn_status winograd_weight_begin(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw,
-                                       winograd_weight_job *job) {
-    winograd_weight_job w = {.g = g, .x = x, .dy = dy, .dw = dw, .grid = grid_of(g->N, g->P, g->Q, g->R)};
-    w.panels = w.held = ceil_div(g->K, PANEL);
+static fn_status winograd_weight_begin(const weight_gradient *of, winograd_weight_job *job) {
+    const conv_problem *conv = &of->conv;
+    int64_t C = conv->C, K = conv->K;
+    winograd_weight_job w = {.of = *of, .grid = grid_of(conv->N, conv->P, conv->Q, conv->R)};
+    w.panels = w.held = ceil_div(K, PANEL);
     /* Parts and chunks set the order of summation: they depend on the shape alone. */
-    int64_t row_bytes = POINTS * (int64_t)sizeof(REAL), tile_bytes = row_bytes * (g->C + g->K);
-    w.parts = winograd_weight_parts(g);
+    int64_t row_bytes = POINTS * (int64_t)sizeof(REAL), tile_bytes = row_bytes * (C + K);
+    w.parts = winograd_weight_parts(conv);
     if (w.parts > 1) w.chunk = max64(24, min64(96, WINOGRAD_PART_BYTES / tile_bytes));
     else { /* each chunk reads and writes all of Z; where there is one chunk, Z need not exist as a whole */
-        int64_t bytes =
-            max64(WINOGRAD_CHUNK_LEAST_BYTES, min64(WINOGRAD_CHUNK_MOST_BYTES, 2 * row_bytes * g->C * g->K));
+        int64_t bytes = max64(WINOGRAD_CHUNK_LEAST_BYTES, min64(WINOGRAD_CHUNK_MOST_BYTES, 2 * row_bytes * C * K));
         w.chunk = ceil_div(w.grid.count, ceil_div(w.grid.count, max64(64, min64(512, bytes / tile_bytes))));
-        if (w.chunk >= w.grid.count)
-            w.held = min64(w.panels, max64(1, WINOGRAD_HELD_BYTES / (row_bytes * g->C * PANEL)));
+        if (w.chunk >= w.grid.count) w.held = min64(w.panels, max64(1, WINOGRAD_HELD_BYTES / (row_bytes * C * PANEL)));
     }
     w.columns = w.held * PANEL;
     w.together = max64(1, w.chunk / (w.grid.down * w.grid.across));
-    w.v_point = odd_lines(w.chunk * g->C);
+    w.v_point = odd_lines(w.chunk * C);
     w.d_point = odd_lines(w.panels * w.chunk * PANEL);
-    w.z_point = odd_lines(g->C * w.columns);
+    w.z_point = odd_lines(C * w.columns);
     w.chunk_size = POINTS * (w.v_point + w.d_point);
-    int64_t chunks = w.parts > 1 ? fn_threads() : 1, zeros = max64(g->C, g->K);
+    int64_t chunks = w.parts > 1 ? of->threads : 1, zeros = max64(C, K);
     w.v = fn_alloc((size_t)(chunks * w.chunk_size + w.parts * POINTS * w.z_point + zeros) * sizeof(REAL), FN_SCRATCH);
     if (!w.v) return FN_NO_MEMORY;
-    w.d = w.v + POINTS * w.v_point, w.z = w.v + chunks * w.chunk_size, w.zeros = w.z + w.parts * POINTS * w.z_point;
+    w.d = w.v + POINTS * w.v_point;
+    w.z = w.v + chunks * w.chunk_size;
+    w.zeros = w.z + w.parts * POINTS * w.z_point;
     memset(w.zeros, 0, (size_t)zeros * sizeof(REAL));
     *job = w;
     return FN_OK;
@@ -208,30 +212,33 @@ static fn_status winograd_weight_begin(const fn_conv *g, const REAL *x, const RE
 
 /* dw of panels [panel, panel + some). */
 static void winograd_weight_outputs(winograd_weight_job *w) {
-    int64_t C = w->g->C, tasks = w->some * 2 * ceil_div(C, WINOGRAD_FILTERS);
-    fn_parallel(tasks, (double)(C * w->some * PANEL) * 100 / LANES, winograd_weight_output, w);
+    int64_t C = w->of.conv.C, tasks = w->some * 2 * ceil_div(C, WINOGRAD_FILTERS);
+    fn_parallel_on(w->of.threads, tasks, (double)(C * w->some * PANEL) * 100 / LANES, winograd_weight_output, w);
 }
 
 static void winograd_weight_end(winograd_weight_job *w) {
-    sum_parts(w->parts, POINTS * w->z_point, w->z);
+    sum_parts(w->of.threads, w->parts, POINTS * w->z_point, w->z);
     w->panel = 0, w->some = w->panels;
     winograd_weight_outputs(w);
 }
 
-static fn_status winograd_weight_run(const fn_conv *g, const REAL *x, const REAL *dy, REAL *dw) {
+static fn_status winograd_weight_run(const weight_gradient *of) {
+    int64_t C = of->conv.C, K = of->conv.K;
     winograd_weight_job w;
-    if (winograd_weight_begin(g, x, dy, dw, &w) != FN_OK) return FN_NO_MEMORY;
-    double work = POINTS * (double)(g->C + g->K) / LANES, products = work * (double)min64(g->C, g->K); /* of a tile */
+    if (winograd_weight_begin(of, &w) != FN_OK) return FN_NO_MEMORY;
+    double work = POINTS * (double)(C + K) / LANES, products = work * (double)min64(C, K); /* of a tile */
     if (w.parts > 1) {
-        fn_parallel(w.parts, (double)w.grid.count * products, winograd_weight_part, &w);
+        fn_parallel_on(of->threads, w.parts, (double)w.grid.count * products, winograd_weight_part, &w);
         winograd_weight_end(&w);
     } else
         for (w.first = 0; w.first < w.grid.count; w.first += w.chunk) {
             w.count = min64(w.chunk, w.grid.count - w.first);
-            fn_parallel(ceil_div(w.count, TILES_A_TASK), 4 * (double)w.count * work, winograd_weight_shared_tiles, &w);
+            fn_parallel_on(of->threads, ceil_div(w.count, TILES_A_TASK), 4 * (double)w.count * work,
+                           winograd_weight_shared_tiles, &w);
             for (w.panel = 0; w.panel < w.panels; w.panel += w.held) {
                 w.some = min64(w.held, w.panels - w.panel);
-                fn_parallel(POINTS * w.some, (double)w.count * products, winograd_weight_shared_products, &w);
+                fn_parallel_on(of->threads, POINTS * w.some, (double)w.count * products,
+                               winograd_weight_shared_products, &w);
                 if (w.first + w.count == w.grid.count) winograd_weight_outputs(&w);
             }
         }

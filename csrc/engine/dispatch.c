@@ -76,7 +76,6 @@ int fn_set_isa(const char *name) {
 const char *fn_isa(void) { return isas[atomic_load_explicit(&chosen, memory_order_relaxed)].name; }
 
 const fn_kernels *fn_table(int dtype) {
-    fn_pin_threads();
     return isas[atomic_load_explicit(&chosen, memory_order_relaxed)].tables[dtype];
 }
 

@@ -17,15 +17,16 @@ const char *const fn_step_names[FN_STEPS] = {
 struct fn_plan {
     const fn_kernels *kernels;
     int64_t item, count, arena, batch, x_image, y_image; /* bytes: of an element, and of an image's arena, x and y */
-    int64_t scratch, threads;                            /* for `batch` images on so many threads */
+    int64_t scratch; /* for `batch` images on so many threads: */
+    int threads;
     fn_step *steps;
 };
 
-static int64_t scratch_of(const fn_plan *plan, int64_t N) {
+static int64_t scratch_of(const fn_plan *plan, int64_t N, int threads) {
     int64_t most = 0;
     for (const fn_step *s = plan->steps; s < plan->steps + plan->count; s++) {
         int64_t bytes = 0;
-        if (s->kind == FN_STEP_conv) bytes = plan->kernels->conv_fixed_scratch(&s->fixed, N);
+        if (s->kind == FN_STEP_conv) bytes = plan->kernels->conv_fixed_scratch(&s->fixed, N, threads);
         if (s->kind == FN_STEP_moments) bytes = 2 * s->channels * (int64_t)sizeof(double);
         if (bytes > most) most = bytes;
     }
@@ -35,7 +36,7 @@ static int64_t scratch_of(const fn_plan *plan, int64_t N) {
 fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count) {
     fn_plan *plan = fn_alloc(sizeof *plan, FN_ARRAY);
     if (!plan) return NULL;
-    *plan = (fn_plan){fn_table(dtype), dtype ? 8 : 4, count, arena, batch, x_image, y_image, 0, 0, NULL};
+    *plan = (fn_plan){fn_table(dtype), dtype ? 8 : 4, count, arena, batch, x_image, y_image, 0, 1, NULL};
     plan->steps = fn_alloc((size_t)(count + 1) * sizeof(fn_step), FN_ARRAY);
     if (!plan->steps) {
         fn_free(plan);
@@ -54,7 +55,6 @@ void fn_plan_free(fn_plan *plan) {
 
 fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step) {
     fn_step *s = plan->steps + i;
-    fn_pin_threads();
     *s = *step;
     if (s->kind != FN_STEP_conv) return FN_OK;
     s->fixed = (fn_fixed_conv){.g = s->conv, .wide = s->wide, .relu = (int)s->relu, .pooled = (int)s->pooled};
@@ -64,8 +64,8 @@ fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step) {
 }
 
 void fn_plan_ready(fn_plan *plan) {
-    fn_pin_threads();
-    plan->scratch = scratch_of(plan, plan->batch), plan->threads = fn_threads();
+    plan->threads = fn_threads();
+    plan->scratch = scratch_of(plan, plan->batch, plan->threads);
 }
 
 typedef struct {
@@ -90,7 +90,7 @@ static fn_status own_moments(const fn_plan *plan, const fn_step *s, const place 
     return k->norm_apply(&norm, x, at(here, s->add), y);
 }
 
-static fn_status run_step(const fn_plan *plan, const fn_step *s, const place *here) {
+static fn_status run_step(const fn_plan *plan, const fn_step *s, const place *here, int threads) {
     const fn_kernels *k = plan->kernels;
     int64_t N = here->N, size = N * s->pixels * s->channels;
     const void *x = at(here, s->x), *add = at(here, s->add);
@@ -99,7 +99,7 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const place *he
     fn_norm norm = {N, s->pixels, s->channels, s->arrays[0], s->arrays[1], s->arrays[2], s->arrays[3], (int)s->relu};
     pool.N = N;
     switch (s->kind) {
-    case FN_STEP_conv: k->conv_run_fixed(&s->fixed, N, x, add, y, here->scratch); return FN_OK;
+    case FN_STEP_conv: k->conv_run_fixed(&s->fixed, N, threads, x, add, y, here->scratch); return FN_OK;
     case FN_STEP_max_pool: return k->max_pool(&pool, x, (int)s->relu, y, NULL);
     case FN_STEP_avg_pool: return k->avg_pool(&pool, x, y);
     case FN_STEP_norm: return k->norm_apply(&norm, x, add, y);
@@ -117,11 +117,11 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const place *he
 
 fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y) {
     if (N == 0) return FN_OK;
-    fn_pin_threads();
+    int threads = fn_threads();
     int64_t most = N < plan->batch ? N : plan->batch, rest = N % most;
-    int64_t scratch = most == plan->batch && fn_threads() == plan->threads ? plan->scratch : scratch_of(plan, most);
+    int64_t scratch = most == plan->batch && threads == plan->threads ? plan->scratch : scratch_of(plan, most, threads);
     if (rest) { /* fewer images may want more: Winograd by points */
-        int64_t more = scratch_of(plan, rest);
+        int64_t more = scratch_of(plan, rest, threads);
         if (more > scratch) scratch = more;
     }
     char *block = fn_alloc((size_t)(most * plan->arena + scratch), FN_SCRATCH);
@@ -130,7 +130,7 @@ fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y) {
         place here = {N - done < most ? N - done : most, block + scratch, (char *)x + done * plan->x_image,
                       (char *)y + done * plan->y_image, block};
         for (const fn_step *s = plan->steps; s < plan->steps + plan->count && status == FN_OK; s++)
-            status = run_step(plan, s, &here);
+            status = run_step(plan, s, &here, threads);
     }
     fn_free(block);
     return status;

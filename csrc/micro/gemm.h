@@ -39,9 +39,11 @@ static fn_status gemm(int64_t M, int64_t N, int64_t K, const void *a, int64_t a_
                       int64_t b_row, int64_t b_col, const void *bias, void *c) {
     gemm_job job = {M, N, K, a_row, a_col, b_row, b_col, ceil_div(M, GEMM_ROWS), a, b, bias, c, NULL};
     if (M == 0 || N == 0) return FN_OK;
-    job.scratch = fn_alloc(sizeof(REAL) * (size_t)fn_threads() * GEMM_SCRATCH, FN_SCRATCH);
+    int threads = fn_threads();
+    job.scratch = fn_alloc(sizeof(REAL) * (size_t)threads * GEMM_SCRATCH, FN_SCRATCH);
     if (!job.scratch) return FN_NO_MEMORY;
-    fn_parallel(job.row_blocks * ceil_div(N, PANEL), (double)M * (double)N * (double)K / LANES, gemm_task, &job);
+    double work = (double)M * (double)N * (double)K / LANES;
+    fn_parallel_on(threads, job.row_blocks * ceil_div(N, PANEL), work, gemm_task, &job);
     fn_free(job.scratch);
     return FN_OK;
 }

@@ -17,6 +17,6 @@ static void peak_task(void *context, int64_t task, int thread) {
 /* Floating-point operations done. */
 static double fma_burst(int64_t rounds) {
     int threads = fn_threads();
-    fn_parallel(threads, 1e9, peak_task, &rounds);
+    fn_parallel_on(threads, threads, 1e9, peak_task, &rounds);
     return (double)threads * (double)rounds * PEAK_CHAINS * LANES * 2;
 }

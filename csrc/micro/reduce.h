@@ -20,9 +20,10 @@ static void tree_task(void *context, int64_t task, int thread) {
         }
 }
 
-static void sum_parts(int64_t parts, int64_t size, REAL *data) {
+static void sum_parts(int threads, int64_t parts, int64_t size, REAL *data) {
     tree_job job = {parts, size, data};
-    if (parts > 1) fn_parallel(ceil_div(size, TREE_BLOCK), (double)parts * (double)size / LANES, tree_task, &job);
+    double work = (double)parts * (double)size / LANES;
+    if (parts > 1) fn_parallel_on(threads, ceil_div(size, TREE_BLOCK), work, tree_task, &job);
 }
 
 /* sum[j] = sum over i of x[i][j]: rows in 64 parts at most, blocks of 64 rows in REAL, blocks added in double.  With an index

@@ -114,11 +114,11 @@ static void affine_task(void *context, int64_t task, int thread) {
     affine_some(run->job, task * run->step, min64((task + 1) * run->step, run->size));
 }
 
-static void affine_all(const affine_job *given, int64_t size) {
+static void affine_all(int threads, const affine_job *given, int64_t size) {
     affine_job job = *given;
     if (is_large(job.y, job.period * (int64_t)sizeof(REAL), size * (int64_t)sizeof(REAL))) job.flags |= IS_LARGE;
     affine_run run = {&job, size, job.period * max64(1, AFFINE_TASK / job.period)};
-    fn_parallel(ceil_div(size, run.step), 2 * (double)size / LANES, affine_task, &run);
+    fn_parallel_on(threads, ceil_div(size, run.step), 2 * (double)size / LANES, affine_task, &run);
 }
 
 static fn_status norm_apply(const fn_norm *n, const void *x, const void *add, void *y) {
@@ -129,7 +129,7 @@ static fn_status norm_apply(const fn_norm *n, const void *x, const void *add, vo
     norm_factors(n, scale, scale + C);
     affine_job job = {.flags = HAS_X | (add ? HAS_ADD : 0) | (n->relu ? HAS_RELU : 0), .x = x, .add = add, .y = y};
     fn_status status = affine_tables(C, (affine_factors){n->mean, scale, scale + C, NULL, NULL}, &job);
-    if (status == FN_OK) affine_all(&job, size);
+    if (status == FN_OK) affine_all(fn_threads(), &job, size);
     fn_free(job.tables);
     fn_free(scale);
     return status;
@@ -158,7 +158,7 @@ static fn_status norm_backward(const fn_norm *n, const void *dy, const void *x, 
     affine_job job = {.x = x, .dy = dy, .y = dx};
     if (n->images * n->pixels * n->C == 0) return FN_OK;
     fn_status status = norm_gradient(n, dgamma, dbeta, &job);
-    if (status == FN_OK) affine_all(&job, n->images * n->pixels * n->C);
+    if (status == FN_OK) affine_all(fn_threads(), &job, n->images * n->pixels * n->C);
     fn_free(job.tables);
     return status;
 }

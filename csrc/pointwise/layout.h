@@ -204,10 +204,11 @@ static void col2im_task(void *context, int64_t task, int thread) { columns_of_im
 static fn_status columns_run(const fn_conv *g, const void *from, void *to, fn_task body) {
     columns_job job = {.g = g, .from = from, .to = to, .channels = g->C < 2 * TILE_CHANNELS ? 1 : TILE_CHANNELS};
     job.groups = ceil_div(g->C, job.channels);
-    job.planes = fn_alloc((size_t)(fn_threads() * job.channels * g->H * g->W) * sizeof(REAL), FN_SCRATCH);
+    int threads = fn_threads();
+    job.planes = fn_alloc((size_t)(threads * job.channels * g->H * g->W) * sizeof(REAL), FN_SCRATCH);
     if (!job.planes) return FN_NO_MEMORY;
     double numbers = (double)(g->N * g->C) * (double)(g->R * g->S) * (double)(g->P * g->Q);
-    fn_parallel(g->N * job.groups, 2 * numbers / LANES, body, &job);
+    fn_parallel_on(threads, g->N * job.groups, 2 * numbers / LANES, body, &job);
     fn_free(job.planes);
     return FN_OK;
 }

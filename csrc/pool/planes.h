@@ -156,25 +156,27 @@ static void plane_gradient_task(void *context, int64_t task, int thread) {
         else plane_gradient(job, plane, scratch, FN_TIES_ALL);
 }
 
-static void plane_run(plane_job *job, fn_task body, double passes) {
+static void plane_run(int threads, plane_job *job, fn_task body, double passes) {
     const fn_pool *g = job->g;
     double size = (double)(g->H * g->W) + (double)(g->P * g->Q) * (double)(g->R * g->S);
     job->planes = g->N * g->C;
     job->planes_per_task = max64(1, (int64_t)(POOL_TASK / size));
-    fn_parallel(ceil_div(job->planes, job->planes_per_task), passes * (double)job->planes * size / LANES, body, job);
+    double work = passes * (double)job->planes * size / LANES;
+    fn_parallel_on(threads, ceil_div(job->planes, job->planes_per_task), work, body, job);
 }
 
 static fn_status max_pool_planes(const fn_pool *g, const void *x, void *y) {
     plane_job job = {.g = g, .x = x, .y = y};
-    plane_run(&job, plane_task, 1);
+    plane_run(fn_threads(), &job, plane_task, 1);
     return FN_OK;
 }
 
 static fn_status max_pool_planes_backward(const fn_pool *g, fn_ties ties, const void *x, const void *dy, void *dx) {
     plane_job job = {.g = g, .ties = ties, .x = x, .dy = dy, .dx = dx};
-    job.scratch = fn_alloc((size_t)(fn_threads() * 2 * g->Q) * sizeof(REAL), FN_SCRATCH);
+    int threads = fn_threads();
+    job.scratch = fn_alloc((size_t)(threads * 2 * g->Q) * sizeof(REAL), FN_SCRATCH);
     if (!job.scratch) return FN_NO_MEMORY;
-    plane_run(&job, plane_gradient_task, 2);
+    plane_run(threads, &job, plane_gradient_task, 2);
     fn_free(job.scratch);
     return FN_OK;
 }

@@ -19,10 +19,11 @@ enum { POOL_TASK = 16384 }; /* numbers written by a task */
 
 INLINE pool_kind max_kind(const fn_pool *g) { return g->R * g->S < 256 ? MAX_BYTES : MAX_WORDS; }
 
-static void pool_run(pool_job *job, int64_t rows, int64_t row_size, double reads, fn_task body) {
+static void pool_run(int threads, pool_job *job, int64_t rows, int64_t row_size, double reads, fn_task body) {
     job->rows = rows;
     job->rows_per_task = max64(1, POOL_TASK / max64(1, row_size));
-    fn_parallel(ceil_div(rows, job->rows_per_task), (double)rows * (double)row_size * reads / LANES, body, job);
+    double work = (double)rows * (double)row_size * reads / LANES;
+    fn_parallel_on(threads, ceil_div(rows, job->rows_per_task), work, body, job);
 }
 
 /* ---- max: y = the largest of the window's pixels inside the image; the first NaN, else the first of equals ---- */
@@ -77,10 +78,14 @@ static void max_task(void *context, int64_t task, int thread) {
         else max_row(job, row, MAX_WORDS, g->R, g->S);
 }
 
-static fn_status max_pool(const fn_pool *g, const void *x, int relu, void *y, void *index) {
+static void max_pool_run(int threads, const fn_pool *g, const void *x, int relu, void *y, void *index) {
     pool_job job = {
         .g = g, .kind = index ? max_kind(g) : MAX_ALONE, .relu = relu, .in = x, .out = y, .index_out = index};
-    pool_run(&job, g->N * g->P, g->Q * g->C, (double)(g->R * g->S), max_task);
+    pool_run(threads, &job, g->N * g->P, g->Q * g->C, (double)(g->R * g->S), max_task);
+}
+
+static fn_status max_pool(const fn_pool *g, const void *x, int relu, void *y, void *index) {
+    max_pool_run(fn_threads(), g, x, relu, y, index);
     return FN_OK;
 }
 
@@ -143,7 +148,7 @@ static void average_task(void *context, int64_t task, int thread) {
 
 static fn_status avg_pool(const fn_pool *g, const void *x, void *y) {
     pool_job job = {.g = g, .kind = AVERAGE, .in = x, .out = y};
-    pool_run(&job, g->N * g->P, g->Q * g->C, (double)(g->R * g->S), average_task);
+    pool_run(fn_threads(), &job, g->N * g->P, g->Q * g->C, (double)(g->R * g->S), average_task);
     return FN_OK;
 }
 
@@ -210,15 +215,19 @@ static void gradient_task(void *context, int64_t task, int thread) {
     if (large) store_fence();
 }
 
-static void gradient_run(pool_job *job) {
+static void gradient_run(int threads, pool_job *job) {
     const fn_pool *g = job->g;
     double windows = (double)(g->R * g->S) / (double)(g->stride_h * g->stride_w);
-    pool_run(job, g->N * g->H, g->W * g->C, 1 + windows, gradient_task);
+    pool_run(threads, job, g->N * g->H, g->W * g->C, 1 + windows, gradient_task);
+}
+
+static void max_pool_gradient(int threads, const fn_pool *g, const void *dy, const void *index, void *dx) {
+    pool_job job = {.g = g, .kind = max_kind(g), .in = dy, .index = index, .out = dx};
+    gradient_run(threads, &job);
 }
 
 static fn_status max_pool_backward(const fn_pool *g, const void *dy, const void *index, void *dx) {
-    pool_job job = {.g = g, .kind = max_kind(g), .in = dy, .index = index, .out = dx};
-    gradient_run(&job);
+    max_pool_gradient(fn_threads(), g, dy, index, dx);
     return FN_OK;
 }
 
@@ -228,7 +237,7 @@ static fn_status avg_pool_backward(const fn_pool *g, const void *dy, void *dx) {
     for (int64_t p = 0; p < g->P; p++)
         for (int64_t q = 0; q < g->Q; q++) inverse[p * g->Q + q] = 1 / divisor(g, p, q);
     pool_job job = {.g = g, .kind = AVERAGE, .in = dy, .inverse = inverse, .out = dx};
-    gradient_run(&job);
+    gradient_run(fn_threads(), &job);
     fn_free(inverse);
     return FN_OK;
 }

@@ -18,8 +18,6 @@
 static _Atomic int thread_count = 1;
 static _Atomic int region_busy = 0; /* a thread is in a parallel region: others run serially, without oversubscribing */
 static int forked = 0; /* threads do not survive a fork: a child runs on one thread, with the same bits */
-/* The count for the kernel that this thread runs: its scratch is sized by it, whatever others set meanwhile. */
-static _Thread_local int pinned = 1;
 
 const char *fn_threading(void) {
 #if defined(_OPENMP)
@@ -49,19 +47,13 @@ void fn_set_threads(int count) {
     atomic_store_explicit(&thread_count, count, memory_order_relaxed);
 }
 
-void fn_pin_threads(void) {
+int fn_threads(void) {
 #if defined(_OPENMP) || defined(FN_THREAD_POOL)
-    pinned = atomic_load_explicit(&thread_count, memory_order_relaxed);
+    return forked ? 1 : atomic_load_explicit(&thread_count, memory_order_relaxed);
+#else
+    return 1;
 #endif
 }
-
-int fn_use_threads(int count) {
-    int before = pinned;
-    pinned = count;
-    return before;
-}
-
-int fn_threads(void) { return forked ? 1 : pinned; }
 
 static void run_together(int threads, int64_t tasks, fn_task body, void *context) {
 #if defined(_OPENMP)
@@ -79,8 +71,7 @@ static void run_together(int threads, int64_t tasks, fn_task body, void *context
 #endif
 }
 
-void fn_parallel(int64_t tasks, double work, fn_task body, void *context) {
-    int threads = fn_threads();
+void fn_parallel_on(int threads, int64_t tasks, double work, fn_task body, void *context) {
     if (tasks < threads) threads = (int)tasks;
     unsigned state = fn_flush_subnormals();
     if (threads > 1 && work >= SMALL_WORK && tasks < INT32_MAX &&
@@ -91,4 +82,8 @@ void fn_parallel(int64_t tasks, double work, fn_task body, void *context) {
         for (int64_t i = 0; i < tasks; i++) body(context, i, 0);
     }
     fn_restore_subnormals(state);
+}
+
+void fn_parallel(int64_t tasks, double work, fn_task body, void *context) {
+    fn_parallel_on(fn_threads(), tasks, work, body, context);
 }

@@ -72,7 +72,6 @@ cdef extern from "fastnet.h" nogil:
     int fn_isa_supported(const char *name)
     const char *fn_compiler()
     int fn_threads()
-    void fn_pin_threads()
     void fn_set_threads(int count)
     const char *fn_threading()
     void *fn_alloc(size_t bytes, fn_kind kind)
@@ -208,7 +207,6 @@ def layout(array):
 # ---------------------------------------------------------------- settings
 
 def threads():
-    fn_pin_threads()
     return fn_threads()
 
 def set_threads(int count):

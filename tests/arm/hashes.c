@@ -120,7 +120,6 @@ static uint64_t convolve(int dtype, problem p) {
     int64_t w_size = g.K * (g.C / g.groups) * g.R * g.S;
     void *x = numbers(dtype, x_size, 1), *w = numbers(dtype, w_size, 2), *dy = numbers(dtype, y_size, 3);
     void *y = numbers(dtype, y_size, 4), *dx = numbers(dtype, x_size, 5), *dw = numbers(dtype, w_size, 6);
-    fn_pin_threads();
     if (k->conv_forward(&g, x, w, &plain, y) || k->conv_grad_input(&g, dy, w, NULL, dx) ||
         k->conv_grad_weight(&g, x, dy, dw))
         exit(2);
@@ -138,7 +137,6 @@ static uint64_t map(int dtype, int kernel) {
     for (int i = 0; i < COUNT; i++)
         if (dtype) ((double *)x)[i] *= 8;
         else ((float *)x)[i] *= 8;
-    fn_pin_threads();
     k->map_forward[kernel](COUNT, 0.25, 0.5, x, y);
     k->map_backward[kernel](COUNT, 0.25, 0.5, dy, x, dy);
     uint64_t result = hash(dy, COUNT * (dtype ? 8 : 4), hash(y, COUNT * (dtype ? 8 : 4), 14695981039346656037u));

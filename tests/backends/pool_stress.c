@@ -15,7 +15,6 @@ static void add(void *context, int64_t task, int thread) {
 
 static void *caller(void *argument) {
     int64_t sums[TASKS];
-    fn_pin_threads();
     for (int round = 0; round < ROUNDS; round++) {
         int tasks = round % 2 ? 2 : 1 + round % TASKS; /* a small job, then a large one on the same memory */
         for (int i = 0; i < TASKS; i++) sums[i] = 0;

@@ -1,0 +1,146 @@
+/* The weight gradient: dw[k][c][r][s] = sum over output pixels of dy[pixel][k] * x[pixel's tap (r, s)][c].
+ *
+ * As a matrix product its rows are (r, s, c), its columns k, and the reduction runs over output pixels.  The output rows
+ * of the batch are cut into a fixed number of parts; a part goes through its rows in chunks: it copies the input rows of
+ * a chunk into a slab, packs dy into panels unless it comes in whole vectors, and adds the chunk's products to its own
+ * partial gradient (R*S*C, K rounded up to panels).  The parts are added in a fixed tree.  Neither threads nor ISA move
+ * the cuts.
+ */
+typedef struct {
+    weight_gradient of;
+    int64_t slab_columns, parts, chunk_rows, panels, panels_per_task, columns;
+    int64_t soon_step; /* bytes of the next chunk's dy to ask for in a step of each tile */
+    int64_t slab_bytes, panel_bytes, scratch_bytes;
+    REAL *partial;
+    char *scratch;
+} gemm_weight_job;
+
+enum { CHUNK_PIXELS = 384, SOON_CHANNELS = 128 };
+
+/* Filter rows that share a tile: two where both fit. */
+INLINE int64_t weight_lines(const conv_problem *conv) {
+    return conv->tap_w == 1 && conv->R > 1 && 2 * conv->S * conv->C <= TILE_ROWS ? 2 : 1;
+}
+
+/* Add the products of one chunk, its slab filled, to rows (r, s, c) of one panel. */
+static void gemm_weight_chunk(const gemm_weight_job *job, segments along, const REAL *slab, stream *dy, REAL *partial,
+                              int64_t columns) {
+    const conv_problem *conv = &job->of.conv;
+    int64_t line = job->slab_columns * conv->C, joined = conv->tap_w == 1,
+            length = joined ? conv->S * conv->C : conv->C, lines;
+    epilogue add = {NULL, NULL, partial, partial, 0};
+    ending end = {&add, 0, columns};
+    for (int64_t r = 0; r < conv->R; r += lines) {
+        lines = min64(weight_lines(conv), conv->R - r);
+        for (int64_t s = 0; s < (joined ? 1 : conv->S); s++)
+            for (int64_t i = 0, tiles = ceil_div(length, TILE_ROWS), live; tiles > 0; i += live, tiles--) {
+                live = ceil_div(length - i, tiles);
+                REAL *c[TILE_ROWS];
+                for (int64_t j = 0, row = (r * conv->S + s) * conv->C + i; j < lines * live; j++)
+                    c[j] = partial + (row + j) * job->columns;
+                const REAL *base = slab + r * conv->tap_h * line + s * conv->tap_w * conv->C + i;
+                neighbours from = {base, conv->step_w * conv->C, conv->tap_h * line, (int)lines};
+                column_tile_over((int)live, from, along, *dy, c, end);
+                dy->soon += along.count * along.length * dy->soon_step;
+            }
+    }
+}
+
+static void gemm_weight_task(void *context, int64_t task, int thread) {
+    const gemm_weight_job *job = context;
+    const weight_gradient *of = &job->of;
+    const conv_problem *conv = &of->conv;
+    int64_t part = task % job->parts, panel = task / job->parts * job->panels_per_task;
+    int64_t end_panel = min64(panel + job->panels_per_task, job->panels), out_rows = conv->N * conv->P;
+    int64_t first = out_rows * part / job->parts, last = out_rows * (part + 1) / job->parts;
+    int64_t rows = conv->R * conv->S * conv->C;
+    char *scratch = job->scratch + thread * job->scratch_bytes;
+    REAL *slab = (REAL *)scratch, *b = (REAL *)(scratch + job->slab_bytes);
+    int64_t *offsets = (int64_t *)(scratch + job->slab_bytes + job->panel_bytes);
+    REAL *partial = job->partial + part * rows * job->columns;
+    for (int64_t row = 0; row < rows; row++)
+        memset(partial + row * job->columns + panel * PANEL, 0, (size_t)((end_panel - panel) * PANEL) * sizeof(REAL));
+    while (first < last) {
+        int64_t chunk_end = min64(first + job->chunk_rows, last), count = 0, used = 0;
+        const REAL *dy = of->dy + first * conv->Q * of->dy_pixel;
+        while (first < chunk_end) {
+            int64_t image = first / conv->P, p = first % conv->P, rows_here = min64(chunk_end - first, conv->P - p);
+            fill_slab(conv, of->x, of->x_pixel, job->slab_columns, image, p * conv->step_h + conv->first_h,
+                      slab_rows(conv, rows_here), slab + used);
+            for (int64_t i = 0; i < rows_here; i++)
+                offsets[count++] = used + i * conv->step_h * job->slab_columns * conv->C;
+            used += slab_rows(conv, rows_here) * job->slab_columns * conv->C;
+            first += rows_here;
+        }
+        segments along = {count, conv->Q, offsets};
+        stream from = {.soon = (const char *)(dy + count * conv->Q * of->dy_pixel), .soon_step = job->soon_step};
+        for (int64_t k = panel; k < end_panel; k++) {
+            int64_t columns = min64(PANEL, conv->K - k * PANEL);
+            from.b = dy + k * PANEL, from.step = of->dy_pixel;
+            if (columns % LANES) {
+                pack_panel(count * conv->Q, columns, from.b, of->dy_pixel, 1, b);
+                from.b = b, from.step = PANEL;
+            }
+            gemm_weight_chunk(job, along, slab, &from, partial + k * PANEL, ceil_div(columns, LANES) * LANES);
+        }
+    }
+}
+
+enum { UNPACK_CHANNELS = 8 };
+
+static void unpack_weights(void *context, int64_t task, int thread) { /* partial (R*S, C, columns) -> dw (K, C, R*S) */
+    const gemm_weight_job *job = context;
+    const weight_gradient *of = &job->of;
+    const conv_problem *conv = &of->conv;
+    int64_t C = conv->C, taps = conv->R * conv->S, first = task * UNPACK_CHANNELS;
+    int64_t last = min64(first + UNPACK_CHANNELS, C);
+    (void)thread;
+    for (int64_t k = 0; k < conv->K; k++)
+        for (int64_t c = first; c < last; c++)
+            for (int64_t tap = 0; tap < taps; tap++)
+                of->dw[(k * C + c) * taps + tap] = job->partial[(tap * C + c) * job->columns + k];
+}
+
+static fn_status gemm_weight_run(const weight_gradient *of) {
+    const conv_problem *conv = &of->conv;
+    gemm_weight_job job = {.of = *of, .panels = ceil_div(conv->K, PANEL)};
+    int64_t out_rows = conv->N * conv->P, rows = conv->R * conv->S * conv->C;
+    job.slab_columns = (conv->Q - 1) * conv->step_w + (conv->S - 1) * conv->tap_w + 1;
+    job.columns = job.panels * PANEL;
+
+    /* Parts and chunks set the order of summation: they depend on the shape alone.  Partial gradients take at most
+     * WEIGHT_PARTIAL_BYTES, or there is only one. */
+    int64_t gradient_bytes = rows * conv->K * (int64_t)sizeof(REAL);
+    int64_t line = job.slab_columns * conv->C * (int64_t)sizeof(REAL);
+    job.parts = 1;
+    while (job.parts < 16 && 2 * job.parts * gradient_bytes <= ((int64_t)4 << 20) && 2 * job.parts <= out_rows)
+        job.parts *= 2;
+    job.chunk_rows = max64(1, min64(CHUNK_PIXELS / conv->Q, ((int64_t)1 << 18) / max64(1, line * conv->step_h)));
+    int64_t groups = min64(job.panels, ceil_div(4 * of->threads, job.parts));
+    job.panels_per_task = ceil_div(job.panels, groups);
+    int64_t run = conv->tap_w == 1 ? conv->S * conv->C : conv->C;
+    int64_t tiles = job.panels * rows / (run * weight_lines(conv)) * ceil_div(run, TILE_ROWS);
+    int soon = groups == 1 && conv->K <= SOON_CHANNELS;
+    job.soon_step = soon ? ceil_div(of->dy_pixel * (int64_t)sizeof(REAL), tiles) : 0;
+
+    int64_t images = (job.chunk_rows + conv->P - 2) / conv->P + 1; /* that a chunk may touch */
+    job.slab_bytes = (job.chunk_rows * conv->step_h + images * slab_rows(conv, 1)) * line;
+    job.slab_bytes = ceil_div(job.slab_bytes, 64) * 64;
+    job.panel_bytes = job.chunk_rows * conv->Q * PANEL * (int64_t)sizeof(REAL);
+    job.scratch_bytes = ceil_div(job.slab_bytes + job.panel_bytes + job.chunk_rows * (int64_t)sizeof(int64_t), 64) * 64;
+
+    job.partial = fn_alloc((size_t)(job.parts * rows * job.columns) * sizeof(REAL), FN_SCRATCH);
+    job.scratch = fn_alloc((size_t)(of->threads * job.scratch_bytes), FN_SCRATCH);
+    fn_status status = job.partial && job.scratch ? FN_OK : FN_NO_MEMORY;
+    if (status == FN_OK) {
+        double work = (double)out_rows * (double)conv->Q * (double)rows * (double)job.columns / LANES;
+        int64_t tasks = job.parts * ceil_div(job.panels, job.panels_per_task);
+        fn_parallel_on(of->threads, tasks, work, gemm_weight_task, &job);
+        sum_parts(of->threads, job.parts, rows * job.columns, job.partial);
+        fn_parallel_on(of->threads, ceil_div(conv->C, UNPACK_CHANNELS), (double)rows * (double)conv->K, unpack_weights,
+                       &job);
+    }
+    fn_free(job.partial);
+    fn_free(job.scratch);
+    return status;
+}
