@@ -81,6 +81,7 @@ const fn_kernels *fn_table(int dtype); /* 0: float32, 1: float64 */
 const char *fn_isa(void);
 int fn_set_isa(const char *name); /* 0, or -1 when unknown or beyond this CPU; NULL chooses the best */
 int fn_isa_supported(const char *name);
+int fn_order_version(void); /* of the constants that decide bits: tuning.h */
 const char *fn_compiler(void); /* that built this, with its version */
 
 /* ---- runtime/settings.c ---- */

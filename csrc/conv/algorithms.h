@@ -1,6 +1,6 @@
-/* The convolution algorithms, and how a job is taken through one: measure says how large `prepared` and `scratch` must be,
- * prepare lays out the weights, run computes.  They are three steps so that inference can keep what depends on the weights
- * alone.  Needs the header of each algorithm.
+/* The convolution algorithms, and how a job is taken through one: measure says how large `prepared` and `scratch` must
+ * be, prepare lays out the weights, run computes.  They are three steps so that inference can keep what depends on the
+ * weights alone.  Needs the header of each algorithm.
  */
 struct conv_algorithm {
     const char *name; /* as profiles show it */
@@ -10,8 +10,9 @@ struct conv_algorithm {
     void (*run)(conv_job *job);
 };
 
-/* The first that fits runs.  Winograd and depthwise accumulate in an order of their own, so nothing but the shape, the dtype
- * and run.use may choose them; the last three give the same bits, so `narrow` may depend on the width of vectors. */
+/* The first that fits runs.  Winograd and depthwise accumulate in an order of their own, so nothing but the shape, the
+ * dtype and run.use may choose them; the last three give the same bits, so `narrow` may depend on the width of vectors.
+ */
 static const conv_algorithm conv_algorithms[] = {
     {"depthwise", depthwise_fits, depthwise_measure, depthwise_prepare, depthwise_run},
     {"winograd", winograd_fits, winograd_measure, winograd_prepare, winograd_run},

@@ -1,8 +1,8 @@
-/* Depthwise convolution, and groups of 4 channels in and 4 out.  Vectors run along all channels of a
- * pixel; lane k takes channel c of its own group from the same vector of the input.
+/* Depthwise convolution, and groups of 4 channels in and 4 out.  Vectors run along all channels of a pixel; lane k
+ * takes channel c of its own group from the same vector of the input.
  *
- * A tile is COLUMNS neighbouring outputs of a row times one vector of channels.  Where the taps of a filter row are known
- * here, the columns that they share are loaded once.  Columns outside the image are zeros.  Weights lie as
+ * A tile is COLUMNS neighbouring outputs of a row times one vector of channels.  Where the taps of a filter row are
+ * known here, the columns that they share are loaded once.  Columns outside the image are zeros.  Weights lie as
  * [vector][r][c][s][lane], the order of each output's sum.
  */
 enum { COLUMNS = TILE_ROWS >= 8 ? 8 : 4, TAPS_MOST = 7, WIDE_MOST = (COLUMNS - 1) * 2 + TAPS_MOST };
@@ -78,8 +78,8 @@ INLINE void filter_row(const int full, const int group, const int S, const int s
     }
 }
 
-/* Prefetch the input columns under a tile that the next output row will be the first to read: some CPUs do not recognise
- * such short runs of cache lines as a stream. */
+/* Prefetch the input columns under a tile that the next output row will be the first to read: some CPUs do not
+ * recognise such short runs of cache lines as a stream. */
 INLINE void prefetch_columns(const conv_problem *conv, const REAL *in, int64_t in_pixel, int64_t image, int64_t row,
                              int64_t q, int64_t channel) {
     int64_t start = max64(0, q * conv->step_w + conv->first_w), end = min64(conv->W, start + COLUMNS * conv->step_w);
@@ -168,8 +168,8 @@ static int depthwise_fits(const conv_job *job) { return job->conv.group > 0; }
 /* Some tasks for each thread, of about 64 KiB of outputs. */
 static void depthwise_measure(conv_job *job) {
     const conv_problem *conv = &job->conv;
-    int64_t out_rows = conv->N * conv->P, rows = ((int64_t)1 << 16) / (conv->Q * conv->K * (int64_t)sizeof(REAL));
-    job->run.rows_per_task = max64(1, min64(rows, ceil_div(out_rows, 4 * job->run.threads)));
+    int64_t out_rows = conv->N * conv->P, rows = fn_speed.depthwise_bytes / (conv->Q * conv->K * (int64_t)sizeof(REAL));
+    job->run.rows_per_task = max64(1, min64(rows, ceil_div(out_rows, fn_speed.tasks_per_thread * job->run.threads)));
     job->run.prepared_bytes =
         ceil_div(conv->K, LANES) * LANES * conv->R * conv->S * conv->group * (int64_t)sizeof(REAL);
     job->run.scratch_bytes = job->run.shared_bytes = 0;

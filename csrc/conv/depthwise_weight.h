@@ -1,7 +1,8 @@
-/* The weight gradient of conv_depthwise.h: dw[k][c][r][s] = sum over output pixels of dy[k] * x of channel c of k's group.
+/* The weight gradient of conv_depthwise.h: dw[k][c][r][s] = sum over output pixels of dy[k] * x of channel c of k's
+ * group.
  *
- * The output rows of the batch are cut into parts, which depend on the geometry alone.  A part sums each of its rows, adds
- * that to its partial gradient, and the parts are added in a tree.  Sums lie as [vector][r][c][s][lane].
+ * The output rows of the batch are cut into parts, which depend on the geometry alone.  A part sums each of its rows,
+ * adds that to its partial gradient, and the parts are added in a tree.  Sums lie as [vector][r][c][s][lane].
  */
 typedef struct {
     weight_gradient of;
@@ -101,7 +102,7 @@ static fn_status depthwise_weight_run(const weight_gradient *of) {
     const conv_problem *conv = &of->conv;
     int64_t taps = conv->R * conv->S, group = conv->group, vectors = ceil_div(conv->K, LANES);
     depthwise_weight_job job = {.of = *of, .vectors = vectors, .size = vectors * LANES * taps * group};
-    job.parts = max64(1, min64(16, conv->N * conv->P));
+    job.parts = max64(1, min64(WEIGHT_PARTS, conv->N * conv->P));
     job.partial = fn_alloc((size_t)((job.parts + of->threads) * job.size) * sizeof(REAL), FN_SCRATCH);
     if (!job.partial) return FN_NO_MEMORY;
     job.sums = job.partial + job.parts * job.size;

@@ -2,7 +2,8 @@
  *
  * `laid_out` holds the shift of each output channel, then the prepared weights of each group.  Needs conv/forward.h.
  *
- * Assumption: how an algorithm lays out weights that are LAID_OUT depends on neither the number of images nor the threads.
+ * Assumption: how an algorithm lays out weights that are LAID_OUT depends on neither the number of images nor the
+ * threads.
  */
 
 INLINE int64_t whole_lines(int64_t bytes) { return ceil_div(bytes, 64) * 64; }

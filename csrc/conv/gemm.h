@@ -3,8 +3,6 @@
  * reach into the padding, a slab of the few input rows that a task needs.
  */
 
-enum { POOLED_BYTES = 64 << 10 }; /* of outputs that a task keeps until they are pooled */
-
 /* Pointers to the first tap and to the output of each pixel in output rows [first, last); fills the slab.  Outputs that
  * will be pooled lie side by side at `full`. */
 static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL *slab, REAL *full, const REAL **rows,
@@ -120,12 +118,14 @@ static void gemm_measure(conv_job *job) {
 
     /* About 20 tiles a task, a slab of at most a quarter MiB.  Where that makes too few tasks, they are cut by panels,
      * which reads the input again, and only then by rows, which reads the weights again. */
-    int64_t rows = max64(1, 20 * TILE_ROWS / conv->Q), line = job->run.slab_columns * conv->C * (int64_t)sizeof(REAL);
-    int64_t wanted = job->run.threads > 1 ? 4 * job->run.threads : 1;
-    rows = min64(out_rows, max64(1, min64(rows, ((int64_t)1 << 18) / max64(1, line * conv->step_h))));
+    int64_t rows = max64(1, fn_speed.conv_tiles * TILE_ROWS / conv->Q),
+            line = job->run.slab_columns * conv->C * (int64_t)sizeof(REAL);
+    int64_t wanted = job->run.threads > 1 ? fn_speed.tasks_per_thread * job->run.threads : 1;
+    rows = min64(out_rows, max64(1, min64(rows, fn_speed.slab_bytes / max64(1, line * conv->step_h))));
     int64_t cuts = max64(1, min64(panels, ceil_div(wanted, ceil_div(out_rows, rows))));
     rows = min64(rows, ceil_div(out_rows * cuts, wanted));
-    if (job->pooled) rows = max64(2, min64(rows, POOLED_BYTES / (conv->Q * conv->K * (int64_t)sizeof(REAL))) / 2 * 2);
+    if (job->pooled)
+        rows = max64(2, min64(rows, fn_speed.pooled_bytes / (conv->Q * conv->K * (int64_t)sizeof(REAL))) / 2 * 2);
     job->run.rows_per_task = rows;
     job->run.row_tasks = ceil_div(out_rows, rows);
     job->run.panels_per_task = ceil_div(panels, cuts);

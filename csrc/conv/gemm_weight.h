@@ -1,10 +1,10 @@
 /* The weight gradient: dw[k][c][r][s] = sum over output pixels of dy[pixel][k] * x[pixel's tap (r, s)][c].
  *
- * As a matrix product its rows are (r, s, c), its columns k, and the reduction runs over output pixels.  The output rows
- * of the batch are cut into a fixed number of parts; a part goes through its rows in chunks: it copies the input rows of
- * a chunk into a slab, packs dy into panels unless it comes in whole vectors, and adds the chunk's products to its own
- * partial gradient (R*S*C, K rounded up to panels).  The parts are added in a fixed tree.  Neither threads nor ISA move
- * the cuts.
+ * As a matrix product its rows are (r, s, c), its columns k, and the reduction runs over output pixels.  The output
+ * rows of the batch are cut into a fixed number of parts; a part goes through its rows in chunks: it copies the input
+ * rows of a chunk into a slab, packs dy into panels unless it comes in whole vectors, and adds the chunk's products to
+ * its own partial gradient (R*S*C, K rounded up to panels).  The parts are added in a fixed tree.  Neither threads nor
+ * ISA move the cuts.
  */
 typedef struct {
     weight_gradient of;
@@ -14,8 +14,6 @@ typedef struct {
     REAL *partial;
     char *scratch;
 } gemm_weight_job;
-
-enum { CHUNK_PIXELS = 384, SOON_CHANNELS = 128 };
 
 /* Filter rows that share a tile: two where both fit. */
 INLINE int64_t weight_lines(const conv_problem *conv) {
@@ -86,14 +84,12 @@ static void gemm_weight_task(void *context, int64_t task, int thread) {
     }
 }
 
-enum { UNPACK_CHANNELS = 8 };
-
 static void unpack_weights(void *context, int64_t task, int thread) { /* partial (R*S, C, columns) -> dw (K, C, R*S) */
     const gemm_weight_job *job = context;
     const weight_gradient *of = &job->of;
     const conv_problem *conv = &of->conv;
-    int64_t C = conv->C, taps = conv->R * conv->S, first = task * UNPACK_CHANNELS;
-    int64_t last = min64(first + UNPACK_CHANNELS, C);
+    int64_t C = conv->C, taps = conv->R * conv->S, first = task * fn_speed.unpack_channels;
+    int64_t last = min64(first + fn_speed.unpack_channels, C);
     (void)thread;
     for (int64_t k = 0; k < conv->K; k++)
         for (int64_t c = first; c < last; c++)
@@ -113,14 +109,15 @@ static fn_status gemm_weight_run(const weight_gradient *of) {
     int64_t gradient_bytes = rows * conv->K * (int64_t)sizeof(REAL);
     int64_t line = job.slab_columns * conv->C * (int64_t)sizeof(REAL);
     job.parts = 1;
-    while (job.parts < 16 && 2 * job.parts * gradient_bytes <= ((int64_t)4 << 20) && 2 * job.parts <= out_rows)
+    while (job.parts < WEIGHT_PARTS && 2 * job.parts * gradient_bytes <= WEIGHT_PARTIAL_BYTES &&
+           2 * job.parts <= out_rows)
         job.parts *= 2;
-    job.chunk_rows = max64(1, min64(CHUNK_PIXELS / conv->Q, ((int64_t)1 << 18) / max64(1, line * conv->step_h)));
-    int64_t groups = min64(job.panels, ceil_div(4 * of->threads, job.parts));
+    job.chunk_rows = max64(1, min64(WEIGHT_CHUNK_PIXELS / conv->Q, WEIGHT_SLAB_BYTES / max64(1, line * conv->step_h)));
+    int64_t groups = min64(job.panels, ceil_div(fn_speed.tasks_per_thread * of->threads, job.parts));
     job.panels_per_task = ceil_div(job.panels, groups);
     int64_t run = conv->tap_w == 1 ? conv->S * conv->C : conv->C;
     int64_t tiles = job.panels * rows / (run * weight_lines(conv)) * ceil_div(run, TILE_ROWS);
-    int soon = groups == 1 && conv->K <= SOON_CHANNELS;
+    int soon = groups == 1 && conv->K <= fn_speed.dy_ahead_channels;
     job.soon_step = soon ? ceil_div(of->dy_pixel * (int64_t)sizeof(REAL), tiles) : 0;
 
     int64_t images = (job.chunk_rows + conv->P - 2) / conv->P + 1; /* that a chunk may touch */
@@ -137,8 +134,8 @@ static fn_status gemm_weight_run(const weight_gradient *of) {
         int64_t tasks = job.parts * ceil_div(job.panels, job.panels_per_task);
         fn_parallel_on(of->threads, tasks, work, gemm_weight_task, &job);
         sum_parts(of->threads, job.parts, rows * job.columns, job.partial);
-        fn_parallel_on(of->threads, ceil_div(conv->C, UNPACK_CHANNELS), (double)rows * (double)conv->K, unpack_weights,
-                       &job);
+        fn_parallel_on(of->threads, ceil_div(conv->C, fn_speed.unpack_channels), (double)rows * (double)conv->K,
+                       unpack_weights, &job);
     }
     fn_free(job.partial);
     fn_free(job.scratch);

@@ -111,8 +111,6 @@ typedef struct {
     fn_status status;
 } phase_tasks;
 
-enum { PHASE_BYTES = 384 << 10 };
-
 INLINE void note_failure(fn_status status, fn_status *shared) {
     if (status != FN_OK) __atomic_store_n(shared, status, __ATOMIC_RELAXED);
 }
@@ -148,11 +146,11 @@ static void phases_by_rows(phase_jobs *phases) {
 static fn_status strided_group(const input_gradient *of, int64_t group) {
     const fn_conv *g = of->g;
     int64_t image = g->P * g->Q * g->K, bytes = (image + g->H * g->W * g->C) * (int64_t)sizeof(REAL);
-    int64_t together = max64(1, min64(g->N, PHASE_BYTES / bytes));
+    int64_t together = max64(1, min64(g->N, fn_speed.phase_bytes / bytes));
     phase_jobs phases;
     fn_status status = phases_begin(of, group, &phases);
     if (status == FN_OK && phases.jobs->conv.group) phases_by_rows(&phases);
-    else if (status == FN_OK && g->N < 4 * of->threads * together)
+    else if (status == FN_OK && g->N < fn_speed.tasks_per_thread * of->threads * together)
         status = phases_run(&phases, of->threads, 0, g->N, phases.jobs->at.in);
     else if (status == FN_OK) {
         phase_tasks tasks = {&phases, g->N, together, image, FN_OK};

@@ -1,4 +1,5 @@
-/* The weight gradient, by the first of the algorithms that fits.  Needs conv/forward.h and the header of each algorithm. */
+/* The weight gradient, by the first of the algorithms that fits.  Needs conv/forward.h and the header of each
+ * algorithm. */
 typedef struct {
     const char *name; /* as profiles show it */
     int (*fits)(const weight_gradient *of);

@@ -1,33 +1,33 @@
 /* A convolution some images at a time, so that what comes before or after it meets its arrays in the cache.
  *
- * Forward, each block of outputs is handed to a consumer while it is cached.  Backward, a maker computes the gradient of the
- * outputs of some images into a buffer that stays in the cache, where both gradients of the convolution read it: the input
- * gradient and, where Winograd accumulates by parts, the weight gradient; then it never goes to memory.
- * Needs conv/forward.h, conv/grad_input.h, conv/grad_weight.h.
+ * Forward, each block of outputs is handed to a consumer while it is cached.  Backward, a maker computes the gradient
+ * of the outputs of some images into a buffer that stays in the cache, where both gradients of the convolution read it:
+ * the input gradient and, where Winograd accumulates by parts, the weight gradient; then it never goes to memory. Needs
+ * conv/forward.h, conv/grad_input.h, conv/grad_weight.h.
  */
-enum { FEW_IMAGES_BYTES = 128 << 10, FEW_IMAGES_WEIGHTS = 384 << 10 };
-
-/* Whether it pays: there are enough images, and the weights, which each block reads again, stay in the cache beside it. */
+/* Whether it pays: there are enough images, and the weights, which each block reads again, stay in the cache beside it.
+ */
 INLINE int goes_by_images(const fn_conv *g) {
     int64_t transformed = g->R > 1 && g->stride_h == 1 && g->stride_w == 1 ? max64(g->R * g->S, POINTS) : g->R * g->S;
     return conv_jobs(g) == 1 && g->N >= NORM_IMAGES && g->H * g->W * g->P * g->Q > 0 &&
-           transformed * g->C * g->K * (int64_t)sizeof(REAL) <= FEW_IMAGES_WEIGHTS;
+           transformed * g->C * g->K * (int64_t)sizeof(REAL) <= fn_speed.block_weights;
 }
 
 /* How many images make a block. */
 INLINE int64_t few_images(const fn_conv *g) {
-    return max64(1, min64(g->N, FEW_IMAGES_BYTES / (g->P * g->Q * g->K * (int64_t)sizeof(REAL))));
+    return max64(1, min64(g->N, fn_speed.block_bytes / (g->P * g->Q * g->K * (int64_t)sizeof(REAL))));
 }
 
 /* ---- forward ---- */
 
-/* Use block number `block`: the outputs of images [first, first + count), which lie at y; on the calling thread alone. */
+/* Use block number `block`: the outputs of images [first, first + count), which lie at y; on the calling thread alone.
+ */
 typedef void (*image_consumer)(void *context, int64_t block, int64_t first, int64_t count, const REAL *y, int thread);
 
 typedef struct {
     const conv_job *conv;
     int64_t blocks, most; /* images of a block at most */
-    REAL *y, *buffers;    /* all outputs; or, where they are not kept, NULL and for each thread those of a block */
+    REAL *y, *buffers; /* all outputs; or, where they are not kept, NULL and for each thread those of a block */
     image_consumer consume;
     void *context;
     fn_status status;
@@ -45,7 +45,8 @@ static void forward_block(void *context, int64_t task, int thread) {
     job->consume(job->context, block, first, count, y, thread);
 }
 
-/* A convolution that goes_by_images, its images cut evenly into blocks; y: all outputs, or NULL, then they are not kept. */
+/* A convolution that goes_by_images, its images cut evenly into blocks; y: all outputs, or NULL, then they are not
+ * kept. */
 static fn_status conv_forward_blocks(const fn_conv *g, int threads, const void *x, const void *w, const void *bias,
                                      REAL *y, int64_t blocks, image_consumer consume, void *context) {
     const fn_epilogue end = {NULL, bias, NULL, 0};

@@ -1,5 +1,5 @@
-/* What all convolution algorithms share: the problem, where its arrays lie, how it is run; and slabs, copies of input rows
- * with zeros around them.  Needs micro/tile.h.
+/* What all convolution algorithms share: the problem, where its arrays lie, how it is run; and slabs, copies of input
+ * rows with zeros around them.  Needs micro/tile.h.
  *
  * The forward pass and the input gradient are the same problem with other numbers.  Output pixel (p, q) meets a grid of
  * R x S taps; tap (i, j) reads input pixel (p*step_h + first_h + i*tap_h, q*step_w + first_w + j*tap_w).
@@ -61,7 +61,8 @@ typedef struct {
     conv_schedule run;
 } conv_job;
 
-/* The weight gradient of a forward problem: dw[k][c][tap] = sum over output pixels of dy[pixel][k] * x[pixel's tap][c]. */
+/* The weight gradient of a forward problem: dw[k][c][tap] = sum over output pixels of dy[pixel][k] * x[pixel's tap][c].
+ */
 typedef struct {
     conv_problem conv;
     const REAL *x, *dy;

@@ -1,11 +1,11 @@
-/* Convolution jobs with so few output channels (the input gradient of an RGB layer, say) that a vector of output channels
- * would be half empty or more: vectors run along output columns instead.
+/* Convolution jobs with so few output channels (the input gradient of an RGB layer, say) that a vector of output
+ * channels would be half empty or more: vectors run along output columns instead.
  *
  * The slab holds each input row as (C, columns), transposed on the way in, so that one load gives a tap's numbers for
  * LANES neighbouring outputs.  A tile is K channels x NARROW vectors of outputs; weights are broadcast.  The order of
  * each output's sum is that of conv/gemm.h: the same bits.
  */
-enum { NARROW_CHANNELS = 8, NARROW = TILE_ROWS / 2, NARROW_HALF = (NARROW + 1) / 2 };
+enum { NARROW = TILE_ROWS / 2, NARROW_HALF = (NARROW + 1) / 2 };
 
 static int narrow_fits(const conv_job *job) {
     const conv_problem *conv = &job->conv;
@@ -148,8 +148,9 @@ static void narrow_measure(conv_job *job) {
     int64_t out_rows = conv->N * conv->P, a_row = ceil_div(conv->Q, LANES);
     job->run.slab_columns = a_row * LANES + (conv->S - 1) * conv->tap_w;
     int64_t line = job->run.slab_columns * conv->C * (int64_t)sizeof(REAL);
-    int64_t rows = max64(1, min64(8 * NARROW / a_row, ((int64_t)1 << 18) / max64(1, line * conv->step_h)));
-    rows = min64(rows, ceil_div(out_rows, 4 * job->run.threads));
+    int64_t rows =
+        max64(1, min64(fn_speed.narrow_tiles * NARROW / a_row, fn_speed.slab_bytes / max64(1, line * conv->step_h)));
+    rows = min64(rows, ceil_div(out_rows, fn_speed.tasks_per_thread * job->run.threads));
     if (job->pooled) rows = ceil_div(rows, 2) * 2;
     job->run.rows_per_task = rows;
     int64_t images = (rows + conv->P - 2) / conv->P + 1, full = job->pooled ? rows * conv->Q * conv->K : 0;

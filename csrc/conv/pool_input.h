@@ -1,8 +1,8 @@
-/* The input gradient of a convolution before max pooling, patch by patch (conv_pool_patches.h), for images and filters that
- * stay in the cache.
+/* The input gradient of a convolution before max pooling, patch by patch (conv_pool_patches.h), for images and filters
+ * that stay in the cache.
  *
- * For each output that was a maximum, the filters that found it there are listed, summed up in registers, and added to its
- * patch of a frame: the gradient of an image and of the padding around it.
+ * For each output that was a maximum, the filters that found it there are listed, summed up in registers, and added to
+ * its patch of a frame: the gradient of an image and of the padding around it.
  */
 typedef struct {
     patch_job patches;
@@ -12,8 +12,6 @@ typedef struct {
     REAL *dx, *filters; /* filters: (K, R, S*C rounded up with zeros) */
     char *scratch;
 } pooled_input_job;
-
-enum { FRAME_NUMBERS = 32768, FRAME_FILTERS = 65536 };
 
 /* One pooled pixel: lists of the filters of each tap, which have room for K, and what does not count at their end. */
 INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int32_t *counts, int32_t *offsets,
@@ -65,16 +63,18 @@ static void pooled_input_task(void *context, int64_t image, int thread) {
     take_frame(job, image, frame);
 }
 
-/* Whether it pays, by cycles for a pooled output on vectors of 16: a filter's products, more where it comes from the second
- * cache, and for each list that is not empty a patch that is read and written. */
+/* Whether it pays, by the cycles of a pooled output: the products with a filter, more where the filter comes from the
+ * second cache, and for each list that is not empty a patch that is read and written. */
 INLINE int pooled_input_fits(const fn_conv *g, const fn_pool *pool) {
-    int64_t vectors = g->R * ceil_div(g->S * g->C, 16), filters = 16 * g->K * vectors;
-    double lists = (double)min64(pool->R * pool->S, g->K) / (double)g->K, far = (double)filters / 28000;
-    double channels = g->C <= NARROW_CHANNELS ? (double)g->C / 16 : (double)ceil_div(g->C, 16);
-    double others =
-        cycles_of_others(g, pool, g->H * g->W / (g->stride_h * g->stride_w)) * (double)(g->R * g->S) * channels;
-    int fits = patch_slab(g, g->P) <= FRAME_NUMBERS && filters <= FRAME_FILTERS;
-    return fits && can_be_patches(g, pool) && (double)vectors * (0.5 + far + 2 * lists) + 3 < others;
+    int64_t vectors = g->R * ceil_div(g->S * g->C, MODEL_LANES), filters = MODEL_LANES * g->K * vectors;
+    double lists = (double)min64(pool->R * pool->S, g->K) / (double)g->K;
+    double cycles = (double)vectors * (MODEL_PATCH + (double)filters / MODEL_FAR + MODEL_LIST * lists) + MODEL_PIXEL;
+    double channels =
+        g->C <= NARROW_CHANNELS ? (double)g->C / MODEL_LANES : (double)ceil_div(g->C, MODEL_LANES); /* in vectors */
+    int64_t pixels = g->H * g->W / (g->stride_h * g->stride_w);
+    double others = cycles_of_others(g, pool, pixels) * (double)(g->R * g->S) * channels;
+    int cached = patch_slab(g, g->P) <= FRAME_ELEMENTS && filters <= FRAME_FILTERS;
+    return cached && can_be_patches(g, pool) && cycles < others;
 }
 
 static fn_status pooled_input_run(const fn_conv *g, const fn_pool *pool, int threads, const REAL *w, const void *dy,

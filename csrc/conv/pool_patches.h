@@ -1,10 +1,11 @@
-/* The gradients of a convolution before max pooling, from what comes to the pooled outputs: each goes to the one output that
- * was its window's maximum.  With windows of 2 x 2 that leaves a quarter of the products, and none for what a ReLU held back:
+/* The gradients of a convolution before max pooling, from what comes to the pooled outputs: each goes to the one output
+ * that was its window's maximum.  With windows of 2 x 2 that leaves a quarter of the products, and none for what a ReLU
+ * held back:
  *   dw[k][c][r][s] = sum over pooled pixels of dy[pixel][k] * x[tap (r, s) of its maximum][c],
  *   dx[tap (r, s) of its maximum][c] += dy[pixel][k] * w[k][c][r][s].
  *
- * Vectors run along a filter's rows, (S, C) side by side and rounded up to vectors, which meet patches of the input that lie
- * anywhere: here is what both have in common, conv_pool_weight.h and conv_pool_input.h.
+ * Vectors run along a filter's rows, (S, C) side by side and rounded up to vectors, which meet patches of the input
+ * that lie anywhere: here is what both have in common, conv_pool_weight.h and conv_pool_input.h.
  */
 typedef struct {
     conv_problem conv;
@@ -36,10 +37,10 @@ INLINE int can_be_patches(const fn_conv *g, const fn_pool *pool) {
     return !(winograd_weight_applies(g) && fn_conv_algorithm() == FN_WINOGRAD) && patch_slab(g, pool->R) < 1 << 28;
 }
 
-/* Cycles that other forms take for a tap and 16 channels of the pixels that a pooled one stands for: a cycle has two FMAs, of
- * which Winograd leaves some (measured). */
+/* Cycles that other forms take for a tap and 16 channels of the pixels that a pooled one stands for: a cycle has two
+ * FMAs, of which Winograd leaves some (measured). */
 INLINE double cycles_of_others(const fn_conv *g, const fn_pool *pool, int64_t pixels) {
-    double each = !winograd_weight_applies(g) ? 0.5 : g->R == 3 ? 0.18 : 0.27;
+    double each = !winograd_weight_applies(g) ? MODEL_DIRECT : g->R == 3 ? MODEL_WINOGRAD_3 : MODEL_WINOGRAD_5;
     return each * (double)pixels / (double)(pool->P * pool->Q);
 }
 
@@ -73,7 +74,8 @@ INLINE void unpack_filters(const patch_job *job, const REAL *filters, REAL *weig
                 for (int64_t s = 0; s < conv->S; s++) *weights++ = filters[r * job->row + s * conv->C + c];
 }
 
-/* Where the windows of pooled row p begin, in a slab that begins with row `top` of outputs; and how far apart they are. */
+/* Where the windows of pooled row p begin, in a slab that begins with row `top` of outputs; and how far apart they are.
+ */
 INLINE int64_t first_window(const patch_job *job, int64_t p, int64_t top) {
     const conv_problem *conv = &job->conv;
     const fn_pool *pool = job->pool;
@@ -83,8 +85,8 @@ INLINE int64_t first_window(const patch_job *job, int64_t p, int64_t top) {
 }
 INLINE int64_t window_step(const patch_job *job) { return job->pool->stride_w * job->conv.step_w * job->conv.C; }
 
-/* Add the sum over a list of values[i] * from[offsets[i]...], `rows` x `vectors` of them, to as many; of the last vectors only
- * the lanes in `last`. */
+/* Add the sum over a list of values[i] * from[offsets[i]...], `rows` x `vectors` of them, to as many; of the last
+ * vectors only the lanes in `last`. */
 INLINE void sum_patches(const int rows, const int vectors, int64_t count, const int32_t *offsets, const REAL *values,
                         const REAL *from, int64_t from_row, mask last, REAL *to, int64_t to_row) {
     vec sum[PATCH_ROWS][PATCH_VECTORS] = {{{0}}};

@@ -1,8 +1,8 @@
 /* The weight gradient of a convolution before max pooling, patch by patch (conv_pool_patches.h).
  *
- * The pooled rows of the batch are cut into a fixed number of parts, a part into bands: the input rows of a band are copied
- * into a slab, and for some filters at a time the patches that count are listed, then those of each filter summed up in
- * registers, then added to the part's gradient (K, R, S*C rounded up).  Parts are added in a fixed tree.
+ * The pooled rows of the batch are cut into a fixed number of parts, a part into bands: the input rows of a band are
+ * copied into a slab, and for some filters at a time the patches that count are listed, then those of each filter
+ * summed up in registers, then added to the part's gradient (K, R, S*C rounded up).  Parts are added in a fixed tree.
  */
 typedef struct {
     patch_job patches;
@@ -11,10 +11,8 @@ typedef struct {
     char *scratch;
 } pooled_weight_job;
 
-enum { PARTIAL_BYTES = 4 << 20, BAND_NUMBERS = 8192, BAND_PIXELS = 256, LISTED_FILTERS = 16 };
-
-/* The patches that `filters` filters from k on have in pooled rows [p, p + rows) of an image, in a slab that begins with row
- * `top` of outputs: lists that lie `apart`.  What does not count is written behind its list. */
+/* The patches that `filters` filters from k on have in pooled rows [p, p + rows) of an image, in a slab that begins
+ * with row `top` of outputs: lists that lie `apart`.  What does not count is written behind its list. */
 INLINE void list_patches(const patch_job *job, int filters, int64_t k, int64_t image, int64_t p, int64_t rows,
                          int64_t top, int64_t apart, int32_t *counts, int32_t *offsets, REAL *values) {
     const fn_pool *pool = job->pool;
@@ -65,18 +63,19 @@ static void pooled_weight_task(void *context, int64_t part, int thread) {
     }
 }
 
-/* Bytes of a gradient whose rows are rounded up to 16 numbers. */
+/* Bytes of a gradient whose rows are rounded up to vectors of MODEL_LANES. */
 INLINE int64_t patch_gradient_bytes(const fn_conv *g) {
-    return g->K * g->R * ceil_div(g->S * g->C, 16) * 16 * (int64_t)sizeof(REAL);
+    return g->K * g->R * ceil_div(g->S * g->C, MODEL_LANES) * MODEL_LANES * (int64_t)sizeof(REAL);
 }
 
-/* Whether it pays, by cycles for a pooled output on vectors of 16: here unaligned loads bound them.  Large gradients would be
- * few parts, and there are no more tasks. */
+/* Whether it pays, by the cycles of a pooled output: one for each vector of a patch, which unaligned loads bound.
+ * Large gradients would be few parts, and there are no more tasks. */
 INLINE int pooled_weight_fits(const fn_conv *g, const fn_pool *pool) {
-    double cycles = (double)(g->R * ceil_div(g->S * g->C, 16) + 3),
-           filled = (double)g->K / (double)(ceil_div(g->K, 16) * 16);
-    return can_be_patches(g, pool) && 8 * patch_gradient_bytes(g) <= PARTIAL_BYTES &&
-           cycles < cycles_of_others(g, pool, g->P * g->Q) * (double)(g->R * g->S * g->C) / 16 / filled;
+    double cycles = (double)(g->R * ceil_div(g->S * g->C, MODEL_LANES) + MODEL_PIXEL);
+    double filled = (double)g->K / (double)(ceil_div(g->K, MODEL_LANES) * MODEL_LANES);
+    double others = cycles_of_others(g, pool, g->P * g->Q) * (double)(g->R * g->S * g->C) / MODEL_LANES / filled;
+    int enough_parts = WEIGHT_PARTS / 2 * patch_gradient_bytes(g) <= WEIGHT_PARTIAL_BYTES;
+    return can_be_patches(g, pool) && enough_parts && cycles < others;
 }
 
 static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, int threads, const void *x, const void *dy,
@@ -84,12 +83,14 @@ static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, int th
     pooled_weight_job job = {.patches = patches_of(g, pool, x, dy, index)};
     int64_t all = g->N * pool->P, numbers = g->K * job.patches.size;
 
-    /* Parts and bands set the order of summation: they depend on the shape alone.  Partial gradients take PARTIAL_BYTES at most. */
+    /* Parts and bands set the order of summation: they depend on the shape alone.  Partial gradients take
+     * WEIGHT_PARTIAL_BYTES at most. */
     int64_t least = patch_slab(g, pool->R), more = pool->stride_h * g->stride_h * patch_line(g);
     job.parts = 1;
-    while (job.parts < 16 && 2 * job.parts * patch_gradient_bytes(g) <= PARTIAL_BYTES && 2 * job.parts <= all)
+    while (job.parts < WEIGHT_PARTS && 2 * job.parts * patch_gradient_bytes(g) <= WEIGHT_PARTIAL_BYTES &&
+           2 * job.parts <= all)
         job.parts *= 2;
-    job.band_rows = min64(min64(pool->P, BAND_PIXELS / pool->Q), (BAND_NUMBERS - least) / more + 1);
+    job.band_rows = min64(min64(pool->P, BAND_PIXELS / pool->Q), (BAND_ELEMENTS - least) / more + 1);
     job.band_rows = max64(1, job.band_rows);
 
     int64_t listed = LISTED_FILTERS * (job.band_rows * pool->Q + 1);

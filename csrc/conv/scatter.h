@@ -1,13 +1,12 @@
 /* The input gradient of a layer with few input channels, where a vector of channels would be half empty or more, or the
  * phases of a stride have short sums: products first, sums over taps afterwards.
  *
- * A row of dy times the weights gives what each of its pixels adds to all its taps, [pixel][r][s][c]: a matrix product whose
- * reduction is over output channels alone.  In channels-last memory the S*C numbers of a filter row then go to
- * neighbours in a row of dx.  Each number of dx is the sum of its contributions by row of dy, then by SPAN of pixels, then
- * by class: pixels of a class lie so far apart that their runs share no number, and no addition waits for the last.
+ * A row of dy times the weights gives what each of its pixels adds to all its taps, [pixel][r][s][c]: a matrix product
+ * whose reduction is over output channels alone.  In channels-last memory the S*C numbers of a filter row then go to
+ * neighbours in a row of dx.  Each number of dx is the sum of its contributions by row of dy, then by SCATTER_SPAN of
+ * pixels, then by class: pixels of a class lie so far apart that their runs share no number, and no addition waits for
+ * the last.
  */
-enum { SPAN = 48, SCATTER_CHANNELS = 8, SCATTER_STRIDED = 32 }; /* channels up to which it pays; measured */
-
 static int scatter_fits(const fn_conv *g) {
     int winograd = g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->R == g->S &&
                    choose_winograd(g->R, g->K, g->C, g->H, g->W);
@@ -33,7 +32,8 @@ INLINE void add_run(const int vectors, int64_t run, const REAL *from, REAL *to) 
     store_part(to + j, load_part(to + j, run - j) + load_part(from + j, run - j), run - j);
 }
 
-/* One class of pixels: for i < count, r < rows, j < run, to[i*to_step + r*line + j] += from[i*from_step + r*run + j]. */
+/* One class of pixels: for i < count, r < rows, j < run, to[i*to_step + r*line + j] += from[i*from_step + r*run + j].
+ */
 INLINE void add_class_sized(const int vectors, int64_t count, int64_t rows, int64_t run, const REAL *from,
                             int64_t from_step, REAL *to, int64_t to_step, int64_t line) {
     for (int64_t i = 0; i < count; i++, from += from_step, to += to_step)
@@ -53,8 +53,8 @@ static void scatter_products(const scatter_job *job, const REAL *dy, int64_t cou
     const int64_t start = 0;
     segments along = {1, g->K, &start};
     epilogue none = {NULL, NULL, NULL, NULL, 0};
-    const REAL *rows[SPAN];
-    REAL *outs[SPAN];
+    const REAL *rows[SCATTER_SPAN];
+    REAL *outs[SCATTER_SPAN];
     for (int64_t i = 0; i < count; i++) rows[i] = dy + i * g->K, outs[i] = sums + i * job->width;
     const char *ahead = (const char *)(dy + count * g->K); /* the next pixels, fetched bit by bit */
     int64_t tiles = ceil_div(count, TILE_ROWS) * ceil_div(job->width, PANEL);
@@ -95,11 +95,11 @@ static void scatter_task(void *context, int64_t task, int thread) {
     int64_t line = g->W * g->C, reach = (g->R - 1) * g->dilation_h, first = image * g->H * line;
     int64_t p0 = max64(0, ceil_div(max64(0, from + g->pad_top - reach), g->stride_h));
     int64_t p1 = min64(g->P, (to - 1 + g->pad_top) / g->stride_h + 1);
-    REAL *sums = job->sums + thread * SPAN * job->width, *dx = job->of->dx + first;
+    REAL *sums = job->sums + thread * SCATTER_SPAN * job->width, *dx = job->of->dx + first;
     memset(dx + from * line, 0, (size_t)((to - from) * line) * sizeof(REAL));
     for (int64_t p = p0; p < p1; p++)
-        for (int64_t q = 0; q < g->Q; q += SPAN) {
-            int64_t count = min64(SPAN, g->Q - q);
+        for (int64_t q = 0; q < g->Q; q += SCATTER_SPAN) {
+            int64_t count = min64(SCATTER_SPAN, g->Q - q);
             scatter_products(job, job->of->dy + ((image * g->P + p) * g->Q + q) * g->K, count, sums);
             scatter_sums(job, p, q, count, from, to, sums, dx);
         }
@@ -120,15 +120,15 @@ static fn_status scatter_run(const input_gradient *of) {
     const fn_conv *g = of->g;
     scatter_job job = {.of = of, .width = ceil_div(g->R * g->S * g->C, LANES) * LANES};
     int threads = of->threads;
-    int64_t run_lines =
-        ceil_div(g->S * g->C * (int64_t)sizeof(REAL), 64); /* a store seems to claim all of its vector */
-    job.classes = ceil_div(run_lines * 64 / (int64_t)sizeof(REAL), g->stride_w * g->C);
+    /* A store seems to claim all of its vector, so runs count as whole vectors of SCATTER_APART_BYTES. */
+    int64_t run = ceil_div(g->S * g->C * (int64_t)sizeof(REAL), SCATTER_APART_BYTES) * SCATTER_APART_BYTES;
+    job.classes = ceil_div(run / (int64_t)sizeof(REAL), g->stride_w * g->C);
     /* Some tasks for each thread.  Bands meet in rows of dy, whose products both compute: they must not be too low. */
-    int64_t wanted = threads > 1 ? ceil_div(4 * threads, g->N) : 1;
-    job.band = max64(ceil_div(g->H, wanted), 4 * ((g->R - 1) * g->dilation_h + 1));
+    int64_t wanted = threads > 1 ? ceil_div(fn_speed.tasks_per_thread * threads, g->N) : 1;
+    job.band = max64(ceil_div(g->H, wanted), fn_speed.scatter_rows * ((g->R - 1) * g->dilation_h + 1));
     job.bands = ceil_div(g->H, job.band);
     int64_t weights = ceil_div(job.width, PANEL) * PANEL * g->K;
-    job.weights = fn_alloc((size_t)(weights + threads * SPAN * job.width) * sizeof(REAL), FN_SCRATCH);
+    job.weights = fn_alloc((size_t)(weights + threads * SCATTER_SPAN * job.width) * sizeof(REAL), FN_SCRATCH);
     if (!job.weights) return FN_NO_MEMORY;
     job.sums = job.weights + weights;
     scatter_weights(&job, of->w);

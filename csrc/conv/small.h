@@ -1,10 +1,8 @@
-/* Convolutions over images so small that most taps would meet padding (3x3 on 2x2 pixels, say): each output pixel of its
- * own is a matrix product over the taps that lie inside, whose rows are the images of the batch, read in place.
+/* Convolutions over images so small that most taps would meet padding (3x3 on 2x2 pixels, say): each output pixel of
+ * its own is a matrix product over the taps that lie inside, whose rows are the images of the batch, read in place.
  *
  * The order of each output's sum is that of conv/gemm.h without the zeros.
  */
-enum { SMALL_PIXELS = 16, SMALL_IMAGES = 8 * TILE_ROWS, SMALL_CHUNK = 256, SMALL_FEW_IMAGES = 4 };
-
 /* Whether at most 3/5 of the taps of all output pixels lie inside: of the numbers of each axis, how many. */
 INLINE int64_t inside_axis(int64_t outputs, int64_t first, int64_t step, int64_t tap, int64_t size, int64_t taps) {
     int64_t sum = 0, from, to;
@@ -16,12 +14,12 @@ INLINE int is_small(const conv_problem *conv) {
     if (conv->P * conv->Q > SMALL_PIXELS || conv->R * conv->S <= 1) return 0;
     int64_t inside = inside_axis(conv->P, conv->first_h, conv->step_h, conv->tap_h, conv->H, conv->R) *
                      inside_axis(conv->Q, conv->first_w, conv->step_w, conv->tap_w, conv->W, conv->S);
-    return 5 * inside <= 3 * conv->P * conv->Q * conv->R * conv->S;
+    return SMALL_TAPS * inside <= SMALL_INSIDE * conv->P * conv->Q * conv->R * conv->S;
 }
 
 /* In inference few images make too few rows for the weights that they read (measured). */
 static int small_fits(const conv_job *job) {
-    int few = job->run.use == LAID_OUT && job->conv.N < SMALL_FEW_IMAGES;
+    int few = job->run.use == LAID_OUT && job->conv.N < SMALL_LEAST_IMAGES;
     return is_small(&job->conv) && !job->pooled && !few;
 }
 
@@ -58,8 +56,9 @@ static __attribute__((noinline)) void small_tile_of(int height, const conv_job *
 static void small_task(void *context, int64_t task, int thread) {
     const conv_job *job = context;
     const conv_problem *conv = &job->conv;
-    int64_t chunks = ceil_div(conv->N, SMALL_IMAGES), first = task % chunks * SMALL_IMAGES;
-    int64_t last = min64(first + SMALL_IMAGES, conv->N);
+    int64_t images = fn_speed.small_tiles * TILE_ROWS, chunks = ceil_div(conv->N, images);
+    int64_t first = task % chunks * images;
+    int64_t last = min64(first + images, conv->N);
     int64_t pixel = task / chunks % (conv->P * conv->Q), panel = task / chunks / (conv->P * conv->Q) * PANEL;
     int64_t p = pixel / conv->Q, q = pixel % conv->Q, h = p * conv->step_h + conv->first_h,
             w = q * conv->step_w + conv->first_w;
@@ -83,7 +82,7 @@ static void small_task(void *context, int64_t task, int thread) {
 
 static void small_run(conv_job *job) {
     const conv_problem *conv = &job->conv;
-    int64_t tasks = ceil_div(conv->N, SMALL_IMAGES) * conv->P * conv->Q * ceil_div(conv->K, PANEL);
+    int64_t tasks = ceil_div(conv->N, fn_speed.small_tiles * TILE_ROWS) * conv->P * conv->Q * ceil_div(conv->K, PANEL);
     double work = (double)(conv->N * conv->P * conv->Q) * (double)(conv->K * conv->R * conv->S * conv->C) / LANES;
     fn_parallel_on(job->run.threads, tasks, work, small_task, job);
 }

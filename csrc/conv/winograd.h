@@ -1,14 +1,15 @@
-/* Convolution at stride 1 by Winograd: F(4x4, 3x3), 36 products where the direct form needs 144, and F(2x2, 5x5), 36 for 100.
+/* Convolution at stride 1 by Winograd: F(4x4, 3x3), 36 products where the direct form needs 144, and F(2x2, 5x5), 36
+ * for 100.
  *
  *   V[point][tile][C] = B^T d B of each tile's 6x6 inputs, vectorised over channels;
  *   M[point][panel][tile][lane] = V[point] U[point][panel], 36 matrix products on the transformed weights;
  *   y = A^T M A, through the epilogue straight into the output.
- * By blocks, a task is a block of tiles, so small that its V and one panel's M stay in its thread's cache while all of U goes by.
- * By points, all threads work on a larger block, step after step, a task being a point and a panel, so that U goes by once for
- * each block: for few tiles, and for weights that no cache holds.  Where all tiles are one block and weights serve this one
- * execution, U holds a few panels at a time.
- * The input gradient is the same job on dy with turned weights.  Each output depends on its own tile only: the bits do
- * not depend on blocks, threads, or how a batch is split.
+ * By blocks, a task is a block of tiles, so small that its V and one panel's M stay in its thread's cache while all of
+ * U goes by. By points, all threads work on a larger block, step after step, a task being a point and a panel, so that
+ * U goes by once for each block: for few tiles, and for weights that no cache holds.  Where all tiles are one block and
+ * weights serve this one execution, U holds a few panels at a time. The input gradient is the same job on dy with
+ * turned weights.  Each output depends on its own tile only: the bits do not depend on blocks, threads, or how a batch
+ * is split.
  */
 typedef struct {
     const conv_job *job;
@@ -38,8 +39,8 @@ INLINE int panel_width(const conv_job *job, int64_t panel) { return job->conv.K 
 INLINE REAL *u_of(const winograd_job *w, int64_t panel) { return w->u + panel % w->held * w->job->conv.C * PANEL; }
 INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % w->held * w->block * PANEL; }
 
-/* U[point][panel][c][lane] = G g G^T of the filters of one vector of outputs, k on, of taps x taps numbers each, for input
- * channels [first, end). */
+/* U[point][panel][c][lane] = G g G^T of the filters of one vector of outputs, k on, of taps x taps numbers each, for
+ * input channels [first, end). */
 INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int64_t first, int64_t end) {
     const conv_job *job = w->job;
     const int size = taps * taps, last = size - 1;
@@ -78,7 +79,8 @@ INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int
 static void winograd_filters(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
     int64_t vectors = 2 * w->some, k = w->panel * PANEL + task % vectors * LANES;
-    int64_t first = task / vectors * WINOGRAD_FILTERS, end = min64(w->job->conv.C, first + WINOGRAD_FILTERS);
+    int64_t first = task / vectors * fn_speed.winograd_filters,
+            end = min64(w->job->conv.C, first + fn_speed.winograd_filters);
     (void)thread;
     if (k >= w->job->conv.K) return;
     if (w->job->conv.R == 3) vector_filters(3, w, k, first, end);
@@ -232,7 +234,7 @@ static void winograd_block(void *context, int64_t task, int thread) {
 
 static void winograd_some_inputs(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
-    int64_t first = task * WINOGRAD_INPUTS, count = min64(WINOGRAD_INPUTS, w->count - first);
+    int64_t first = task * fn_speed.winograd_inputs, count = min64(fn_speed.winograd_inputs, w->count - first);
     (void)thread;
     winograd_inputs(w, w->first + first, count, w->v + first * w->job->conv.C);
 }
@@ -246,8 +248,8 @@ static void winograd_point(void *context, int64_t task, int thread) {
 
 static void winograd_some_outputs(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
-    int64_t panel = w->panel + task % w->some, first = task / w->some * WINOGRAD_OUTPUTS;
-    int64_t count = min64(WINOGRAD_OUTPUTS, w->count - first);
+    int64_t panel = w->panel + task % w->some, first = task / w->some * fn_speed.winograd_outputs;
+    int64_t count = min64(fn_speed.winograd_outputs, w->count - first);
     (void)thread;
     winograd_outputs(w, w->first + first, count, panel, m_of(w, panel) + first * panel_width(w->job, panel) * LANES);
 }
@@ -258,18 +260,19 @@ INLINE winograd_job winograd_layout(const conv_job *job) {
     winograd_job w = {
         .job = job, .grid = grid_of(conv->N, conv->P, conv->Q, conv->R), .panels = ceil_div(conv->K, PANEL)};
     int64_t tile_bytes = POINTS * conv->C * (int64_t)sizeof(REAL), panel_bytes = tile_bytes * PANEL;
-    w.by_points =
-        w.panels * panel_bytes > WINOGRAD_CACHED_BYTES || (w.panels > 1 && w.grid.count <= WINOGRAD_FEW_TILES);
-    if (w.by_points) w.block = ceil_div(w.grid.count, ceil_div(w.grid.count, WINOGRAD_FEW_TILES));
+    w.by_points = w.panels * panel_bytes > fn_speed.winograd_cached_bytes ||
+                  (w.panels > 1 && w.grid.count <= fn_speed.winograd_few_tiles);
+    if (w.by_points) w.block = ceil_div(w.grid.count, ceil_div(w.grid.count, fn_speed.winograd_few_tiles));
     else {
-        int64_t tiles = min64(36, max64(24, WINOGRAD_BLOCK_BYTES / tile_bytes / TILE_ROWS * TILE_ROWS));
+        int64_t tiles = fn_speed.winograd_block_bytes / tile_bytes / TILE_ROWS * TILE_ROWS;
+        tiles = min64(fn_speed.winograd_block_most, max64(fn_speed.winograd_block_least, tiles));
         w.block = max64(1, min64(tiles, ceil_div(w.grid.count, 2 * job->run.threads)));
     }
     int64_t rows = ceil_div(w.block, TILE_ROWS) * TILE_ROWS;
     if (w.block > TILE_ROWS || w.by_points) w.block = rows;
     w.held = w.panels;
     if (job->run.use == USED_ONCE && w.by_points && w.block >= w.grid.count)
-        w.held = min64(w.panels, max64(1, WINOGRAD_HELD_BYTES / panel_bytes));
+        w.held = min64(w.panels, max64(1, fn_speed.winograd_held_bytes / panel_bytes));
     w.u_point = odd_lines(min64(w.held * PANEL, ceil_div(conv->K, LANES) * LANES) * conv->C);
     w.v_point = odd_lines(rows * conv->C);
     w.m_point = odd_lines(rows * (w.by_points ? w.held * PANEL : panel_width(job, 0) * LANES));
@@ -287,7 +290,8 @@ static void winograd_measure(conv_job *job) {
 
 static void winograd_some_filters(winograd_job *w) {
     double work = (double)(w->some * w->job->conv.C) * 200;
-    fn_parallel_on(w->job->run.threads, 2 * w->some * ceil_div(w->job->conv.C, WINOGRAD_FILTERS), work, winograd_filters, w);
+    fn_parallel_on(w->job->run.threads, 2 * w->some * ceil_div(w->job->conv.C, fn_speed.winograd_filters), work,
+                   winograd_filters, w);
 }
 
 static void winograd_prepare(conv_job *job) {
@@ -302,8 +306,8 @@ static void winograd_points(winograd_job *w) {
     const conv_job *job = w->job;
     double outputs = POINTS * (double)w->count * (double)(w->some * PANEL) / LANES;
     fn_parallel_on(job->run.threads, POINTS * w->some, outputs * (double)job->conv.C, winograd_point, w);
-    fn_parallel_on(job->run.threads, ceil_div(w->count, WINOGRAD_OUTPUTS) * w->some, 8 * outputs, winograd_some_outputs,
-                   w);
+    fn_parallel_on(job->run.threads, ceil_div(w->count, fn_speed.winograd_outputs) * w->some, 8 * outputs,
+                   winograd_some_outputs, w);
 }
 
 static void winograd_run(conv_job *job) {
@@ -317,7 +321,7 @@ static void winograd_run(conv_job *job) {
     w.v = (REAL *)job->run.scratch, w.m = w.v + POINTS * w.v_point;
     for (w.first = 0; w.first < w.grid.count; w.first += w.block) {
         w.count = min64(w.block, w.grid.count - w.first);
-        fn_parallel_on(job->run.threads, ceil_div(w.count, WINOGRAD_INPUTS), (double)w.count * 8 * numbers,
+        fn_parallel_on(job->run.threads, ceil_div(w.count, fn_speed.winograd_inputs), (double)w.count * 8 * numbers,
                        winograd_some_inputs, &w);
         for (w.panel = 0; w.panel < w.panels; w.panel += w.held) {
             w.some = min64(w.held, w.panels - w.panel);

@@ -1,9 +1,10 @@
 /* The transforms of Winograd's minimal filtering F(7 - r, r), one dimension, on vectors of channels.
  *
- * A tile of 6 inputs d and a filter g of r taps give 7 - r outputs y = A^T [(G g) * (B^T d)], with 6 products instead of
- * 12 for 3 or 4 taps, of 10 for 2 or 5.  The matrices come from interpolation at the points 0, +-a, +-b, infinity (Lavin & Gray 2016; Barabasz
- * et al. 2018).  With a = 3/4, b = 3/2 the relative L2 error in float32 is half that of the usual 0, +-1, +-2, and all
- * constants of B and A are exact in binary.  In two dimensions each transform runs over rows, then over columns.
+ * A tile of 6 inputs d and a filter g of r taps give 7 - r outputs y = A^T [(G g) * (B^T d)], with 6 products instead
+ * of 12 for 3 or 4 taps, of 10 for 2 or 5.  The matrices come from interpolation at the points 0, +-a, +-b, infinity
+ * (Lavin & Gray 2016; Barabasz et al. 2018).  With a = 3/4, b = 3/2 the relative L2 error in float32 is half that of
+ * the usual 0, +-1, +-2, and all constants of B and A are exact in binary.  In two dimensions each transform runs over
+ * rows, then over columns.
  */
 #define PA ((REAL)0.75)
 #define PB ((REAL)1.5)
@@ -11,20 +12,6 @@
 #define PB2 (PB * PB)
 
 enum { TILE_IN = 6, POINTS = 36 };
-
-/* Below these channels, on either side, or rows or columns of outputs, the direct form is faster (benches/conv_algorithms.py). */
-enum { WINOGRAD_CHANNELS = 8, WINOGRAD_PIXELS = 3 };
-enum {
-    WINOGRAD_LEAST_TILES = 4, /* in inference */
-    WINOGRAD_FEW_TILES = 128,
-    WINOGRAD_CACHED_BYTES = 24 << 20,
-    WINOGRAD_HELD_BYTES = 4 << 20
-}; /* bytes: of weights */
-enum { WINOGRAD_INPUTS = 6, WINOGRAD_OUTPUTS = 12, WINOGRAD_FILTERS = 32 }; /* tiles, tiles, channels of a task */
-enum { WINOGRAD_AHEAD = 4 };                                               /* channels: what to ask memory for */
-enum { WINOGRAD_BLOCK_BYTES = 640 << 10 };
-enum { WINOGRAD_PART_CHANNELS = 32 * 32, WINOGRAD_PART_BYTES = 384 << 10 };
-enum { WINOGRAD_CHUNK_LEAST_BYTES = 3 << 20, WINOGRAD_CHUNK_MOST_BYTES = 18 << 20 };
 
 /* The choice between direct and Winograd for an R x R kernel at stride 1: of the numbers given here, nothing else. */
 INLINE int choose_winograd(int64_t R, int64_t C, int64_t K, int64_t P, int64_t Q) {
@@ -107,7 +94,8 @@ INLINE tile_place next_place(const tile_grid *grid, tile_place at) {
     return (tile_place){at.image + 1, 0, 0};
 }
 
-/* Pixels that tiles are cut from; the tile at (row, column) begins at pixel (side*row + first_h, side*column + first_w). */
+/* Pixels that tiles are cut from; the tile at (row, column) begins at pixel (side*row + first_h, side*column +
+ * first_w). */
 typedef struct {
     const REAL *data, *zeros; /* zeros: what is read outside */
     int64_t H, W, pixel, side, first_h, first_w;
@@ -134,7 +122,8 @@ INLINE void locate(const int size, const tile_image *image, tile_place at, patch
         tile->rows[i] = row + i >= 0 && row + i < image->H ? (((int64_t)data + offsets) & inside) | outside : zeros;
 }
 
-/* Ask for channels c on of a patch's pixels ahead of use; tiles go from left to right, so only the last columns are new. */
+/* Ask for channels c on of a patch's pixels ahead of use; tiles go from left to right, so only the last columns are
+ * new. */
 INLINE void fetch(const int size, const int columns, const patch *tile, int64_t c) {
     UNROLL_FOR (int i = 0; i < size; i++)
         UNROLL_FOR (int j = size - columns; j < size; j++) __builtin_prefetch(pixel_of(tile, i, j) + c);

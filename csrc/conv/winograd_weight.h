@@ -1,12 +1,13 @@
-/* The weight gradient of a 3x3 (5x5), stride 1 convolution by Winograd F(3x3, 4x4) or F(5x5, 2x2): a tile's 4x4 (2x2) of dy
- * is the filter that runs over its 6x6 of x.  Tiles go by in chunks:
+/* The weight gradient of a 3x3 (5x5), stride 1 convolution by Winograd F(3x3, 4x4) or F(5x5, 2x2): a tile's 4x4 (2x2)
+ * of dy is the filter that runs over its 6x6 of x.  Tiles go by in chunks:
  *   V[point][tile][C] = B^T x B    and    D[point][panel][tile][lane] = G dy G^T,
  * whose products over the chunk are added to Z[point][C][K].  At the end dw = A^T Z A.
  *
  * With few channels Z is small, and transforms weigh more than products: the batch is cut into a fixed number of parts,
- * each with its own Z, V and D in one thread's cache, and the parts are added in a fixed tree.  With many channels there is one Z
- * and all threads work on one chunk at a time, first its transforms, then its products; each number of Z has one owner.  When
- * one chunk holds all tiles, Z and dw are made for a few panels at a time, so that Z stays in the cache.
+ * each with its own Z, V and D in one thread's cache, and the parts are added in a fixed tree.  With many channels
+ * there is one Z and all threads work on one chunk at a time, first its transforms, then its products; each number of Z
+ * has one owner.  When one chunk holds all tiles, Z and dw are made for a few panels at a time, so that Z stays in the
+ * cache.
  */
 typedef struct {
     weight_gradient of;
@@ -19,8 +20,6 @@ typedef struct {
     int64_t chunk_size;
     int64_t first, count, panel, some; /* no parts: all threads work on this chunk and panels [panel, panel + some) */
 } winograd_weight_job;
-
-enum { TILES_A_TASK = 4, WINOGRAD_PARTS = 16 };
 
 INLINE void gradient_tile(const int side, const patch *tile, int64_t k, int64_t lanes, REAL *d, int64_t stride) {
     vec t[4][TILE_IN], dy[4], out[TILE_IN];
@@ -117,7 +116,8 @@ static void winograd_weight_part(void *context, int64_t part, int thread) {
 static void winograd_weight_shared_tiles(void *context, int64_t task, int thread) {
     const winograd_weight_job *w = context;
     (void)thread;
-    winograd_weight_tiles(w, w->first, task * TILES_A_TASK, min64((task + 1) * TILES_A_TASK, w->count), w->v, w->d);
+    winograd_weight_tiles(w, w->first, task * fn_speed.winograd_gradients,
+                          min64((task + 1) * fn_speed.winograd_gradients, w->count), w->v, w->d);
 }
 
 static void winograd_weight_shared_products(void *context, int64_t task, int thread) {
@@ -157,7 +157,8 @@ INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t 
 static void winograd_weight_output(void *context, int64_t task, int thread) {
     const winograd_weight_job *w = context;
     int64_t vectors = w->some * 2, k = w->panel * PANEL + task % vectors * LANES;
-    int64_t first = task / vectors * WINOGRAD_FILTERS, end = min64(w->of.conv.C, first + WINOGRAD_FILTERS);
+    int64_t first = task / vectors * fn_speed.winograd_filters,
+            end = min64(w->of.conv.C, first + fn_speed.winograd_filters);
     (void)thread;
     if (k >= w->of.conv.K) return;
     if (w->of.conv.R == 3) weight_output(3, w, k, first, end);
@@ -187,11 +188,14 @@ static fn_status winograd_weight_begin(const weight_gradient *of, winograd_weigh
     /* Parts and chunks set the order of summation: they depend on the shape alone. */
     int64_t row_bytes = POINTS * (int64_t)sizeof(REAL), tile_bytes = row_bytes * (C + K);
     w.parts = winograd_weight_parts(conv);
-    if (w.parts > 1) w.chunk = max64(24, min64(96, WINOGRAD_PART_BYTES / tile_bytes));
+    if (w.parts > 1)
+        w.chunk = max64(WINOGRAD_PART_LEAST_TILES, min64(WINOGRAD_PART_MOST_TILES, WINOGRAD_PART_BYTES / tile_bytes));
     else { /* each chunk reads and writes all of Z; where there is one chunk, Z need not exist as a whole */
         int64_t bytes = max64(WINOGRAD_CHUNK_LEAST_BYTES, min64(WINOGRAD_CHUNK_MOST_BYTES, 2 * row_bytes * C * K));
-        w.chunk = ceil_div(w.grid.count, ceil_div(w.grid.count, max64(64, min64(512, bytes / tile_bytes))));
-        if (w.chunk >= w.grid.count) w.held = min64(w.panels, max64(1, WINOGRAD_HELD_BYTES / (row_bytes * C * PANEL)));
+        int64_t most = max64(WINOGRAD_CHUNK_LEAST_TILES, min64(WINOGRAD_CHUNK_MOST_TILES, bytes / tile_bytes));
+        w.chunk = ceil_div(w.grid.count, ceil_div(w.grid.count, most));
+        if (w.chunk >= w.grid.count)
+            w.held = min64(w.panels, max64(1, fn_speed.winograd_held_bytes / (row_bytes * C * PANEL)));
     }
     w.columns = w.held * PANEL;
     w.together = max64(1, w.chunk / (w.grid.down * w.grid.across));
@@ -212,7 +216,7 @@ static fn_status winograd_weight_begin(const weight_gradient *of, winograd_weigh
 
 /* dw of panels [panel, panel + some). */
 static void winograd_weight_outputs(winograd_weight_job *w) {
-    int64_t C = w->of.conv.C, tasks = w->some * 2 * ceil_div(C, WINOGRAD_FILTERS);
+    int64_t C = w->of.conv.C, tasks = w->some * 2 * ceil_div(C, fn_speed.winograd_filters);
     fn_parallel_on(w->of.threads, tasks, (double)(C * w->some * PANEL) * 100 / LANES, winograd_weight_output, w);
 }
 
@@ -233,7 +237,7 @@ static fn_status winograd_weight_run(const weight_gradient *of) {
     } else
         for (w.first = 0; w.first < w.grid.count; w.first += w.chunk) {
             w.count = min64(w.chunk, w.grid.count - w.first);
-            fn_parallel_on(of->threads, ceil_div(w.count, TILES_A_TASK), 4 * (double)w.count * work,
+            fn_parallel_on(of->threads, ceil_div(w.count, fn_speed.winograd_gradients), 4 * (double)w.count * work,
                            winograd_weight_shared_tiles, &w);
             for (w.panel = 0; w.panel < w.panels; w.panel += w.held) {
                 w.some = min64(w.held, w.panels - w.panel);

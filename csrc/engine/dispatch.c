@@ -1,6 +1,7 @@
 /* Chooses the kernel table: of the best instruction set that the CPU and the operating system run, or of a given
  * one. */
 #include "fastnet.h"
+#include "tuning.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -78,6 +79,8 @@ const char *fn_isa(void) { return isas[atomic_load_explicit(&chosen, memory_orde
 const fn_kernels *fn_table(int dtype) {
     return isas[atomic_load_explicit(&chosen, memory_order_relaxed)].tables[dtype];
 }
+
+int fn_order_version(void) { return FN_ORDER_VERSION; }
 
 const char *fn_compiler(void) {
 #ifdef __clang__

@@ -5,6 +5,7 @@
  * most, is one block from the caching allocator for each call: calls from several Python threads do not meet.
  */
 #include "fastnet.h"
+#include "tuning.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,8 +18,9 @@ const char *const fn_step_names[FN_STEPS] = {
 struct fn_plan {
     const fn_kernels *kernels;
     int64_t item, count, arena, batch, x_image, y_image; /* bytes: of an element, and of an image's arena, x and y */
-    int64_t scratch; /* for `batch` images on so many threads: */
+    int64_t scratch; /* for `batch` images on so many threads, with the tuning's values as they were: */
     int threads;
+    int64_t tuned;
     fn_step *steps;
 };
 
@@ -36,7 +38,7 @@ static int64_t scratch_of(const fn_plan *plan, int64_t N, int threads) {
 fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count) {
     fn_plan *plan = fn_alloc(sizeof *plan, FN_ARRAY);
     if (!plan) return NULL;
-    *plan = (fn_plan){fn_table(dtype), dtype ? 8 : 4, count, arena, batch, x_image, y_image, 0, 1, NULL};
+    *plan = (fn_plan){fn_table(dtype), dtype ? 8 : 4, count, arena, batch, x_image, y_image, 0, 1, 0, NULL};
     plan->steps = fn_alloc((size_t)(count + 1) * sizeof(fn_step), FN_ARRAY);
     if (!plan->steps) {
         fn_free(plan);
@@ -65,6 +67,7 @@ fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step) {
 
 void fn_plan_ready(fn_plan *plan) {
     plan->threads = fn_threads();
+    plan->tuned = fn_speed.changes;
     plan->scratch = scratch_of(plan, plan->batch, plan->threads);
 }
 
@@ -119,7 +122,8 @@ fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y) {
     if (N == 0) return FN_OK;
     int threads = fn_threads();
     int64_t most = N < plan->batch ? N : plan->batch, rest = N % most;
-    int64_t scratch = most == plan->batch && threads == plan->threads ? plan->scratch : scratch_of(plan, most, threads);
+    int known = most == plan->batch && threads == plan->threads && plan->tuned == fn_speed.changes;
+    int64_t scratch = known ? plan->scratch : scratch_of(plan, most, threads);
     if (rest) { /* fewer images may want more: Winograd by points */
         int64_t more = scratch_of(plan, rest, threads);
         if (more > scratch) scratch = more;

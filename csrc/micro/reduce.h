@@ -2,15 +2,13 @@
 
 /* parts[0] += parts[1] + ..., pairwise: ((0+1)+(2+3))+((4+5)+...); each part has `size` numbers. */
 typedef struct {
-    int64_t parts, size;
+    int64_t parts, size, block; /* block: elements of a task */
     REAL *data;
 } tree_job;
 
-enum { TREE_BLOCK = 4096 };
-
 static void tree_task(void *context, int64_t task, int thread) {
     const tree_job *job = context;
-    int64_t first = task * TREE_BLOCK, last = min64(first + TREE_BLOCK, job->size);
+    int64_t first = task * job->block, last = min64(first + job->block, job->size);
     (void)thread;
     for (int64_t gap = 1; gap < job->parts; gap *= 2)
         for (int64_t part = 0; part + gap < job->parts; part += 2 * gap) {
@@ -21,13 +19,13 @@ static void tree_task(void *context, int64_t task, int thread) {
 }
 
 static void sum_parts(int threads, int64_t parts, int64_t size, REAL *data) {
-    tree_job job = {parts, size, data};
+    tree_job job = {parts, size, fn_speed.tree_elements, data};
     double work = (double)parts * (double)size / LANES;
-    if (parts > 1) fn_parallel_on(threads, ceil_div(size, TREE_BLOCK), work, tree_task, &job);
+    if (parts > 1) fn_parallel_on(threads, ceil_div(size, job.block), work, tree_task, &job);
 }
 
-/* sum[j] = sum over i of x[i][j]: rows in 64 parts at most, blocks of 64 rows in REAL, blocks added in double.  With an index
- * only what came from somewhere counts. */
+/* sum[j] = sum over i of x[i][j]: rows in 64 parts at most, blocks of 64 rows in REAL, blocks added in double.  With an
+ * index only what came from somewhere counts. */
 typedef struct {
     int64_t rows, columns, parts;
     const REAL *x;
@@ -56,8 +54,8 @@ INLINE void column_rows(const column_job *job, const pool_kind kind, const int c
 }
 
 INLINE void column_blocks(const column_job *job, const pool_kind kind, int64_t first, int64_t last, double *sums) {
-    for (; first < last; first += 64) {
-        int64_t end = min64(first + 64, last);
+    for (; first < last; first += COLUMN_ROWS) {
+        int64_t end = min64(first + COLUMN_ROWS, last);
         for (int64_t j = 0; j < job->columns; j += COLUMN_VECTORS * LANES) {
             int64_t count = min64(COLUMN_VECTORS, ceil_div(job->columns - j, LANES));
             int64_t lanes = min64(LANES, job->columns - j - (count - 1) * LANES);
@@ -82,7 +80,7 @@ static void column_part(void *context, int64_t part, int thread) {
 
 static fn_status column_run(column_job job, REAL *sum) {
     int64_t columns = job.columns;
-    job.parts = max64(1, min64(64, job.rows / 256));
+    job.parts = max64(1, min64(COLUMN_PARTS, job.rows / COLUMN_PART_ROWS));
     job.sums = fn_alloc((size_t)(job.parts * columns) * sizeof(double), FN_SCRATCH);
     if (!job.sums) return FN_NO_MEMORY;
     fn_parallel(job.parts, (double)job.rows * (double)columns / LANES, column_part, &job);

@@ -1,21 +1,17 @@
 /* The register tile that every matrix product and convolution ends in, and the panels that it reads.
  *
- * A tile is TILE_ROWS x PANEL outputs held in registers, PANEL = 2 vectors.  Operand B comes in panels: for each
- * step t of the reduction, PANEL consecutive numbers B[t][0..PANEL), 64-byte aligned.  Operand A is read in place,
- * one broadcast number a row and step:
+ * A tile is TILE_ROWS x PANEL outputs held in registers, PANEL = 2 vectors.  Operand B comes in panels: for each step t
+ * of the reduction, PANEL consecutive numbers B[t][0..PANEL), 64-byte aligned.  Operand A is read in place, one
+ * broadcast number a row and step:
  *
  *   rows    (row_tile):    a row is wherever rows[i] points; step t reads rows[i][segment + t]
  *   columns (column_tile): step t reads the TILE_ROWS neighbours at base[segment + t*step + i], or half as many at each of
  *                          two lines; column_tile_over reads B in place, too
  *
- * A reduction is cut into equal segments (a filter row, say), which start at offsets[] from the same pointers.
- * Each output is one chain of FMAs in the order of t, whatever the tile's size: same bits on every ISA and thread.
+ * A reduction is cut into equal segments (a filter row, say), which start at offsets[] from the same pointers. Each
+ * output is one chain of FMAs in the order of t, whatever the tile's size: same bits on every ISA and thread.
  */
-enum {
-    PANEL = 2 * LANES,
-    ROWS_AHEAD = 48,
-    COLUMNS_AHEAD = 16
-}; /* steps ahead for which memory is asked, B by rows, A by columns */
+enum { PANEL = 2 * LANES };
 
 typedef struct {
     int64_t count, length; /* segments, and steps in each */

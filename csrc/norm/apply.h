@@ -1,7 +1,7 @@
 /* Batch norm, element by element:
  *   y = max((x - mean)*scale + shift + add, 0)    and    dx = dy*slope + ((x - mean)*scale + shift),
- * where dy counts if (x - mean)*slope + gate > 0.  The coefficients of a channel repeat with a period of some rows that make
- * whole pairs of vectors, unless C is large and odd.
+ * where dy counts if (x - mean)*slope + gate > 0.  The coefficients of a channel repeat with a period of some rows that
+ * make whole pairs of vectors, unless C is large and odd.
  */
 typedef struct {
     int64_t period;
@@ -12,10 +12,9 @@ typedef struct {
 
 enum { HAS_X = 1, HAS_DY = 2, HAS_GATE = 4, HAS_ADD = 8, HAS_RELU = 16, IS_LARGE = 32 };
 enum { MEAN, SCALE, SHIFT, SLOPE, GATE, TABLES }; /* a period each; x - mean is exact near the mean */
-enum { AFFINE_TASK = 16384, AFFINE_PERIOD = 2048, AFFINE_BLOCK = 4096 };
 
-/* `vectors` neighbouring vectors of columns, from number i on, one period after the other up to `last`; the last vector has
- * `lanes` columns.  The coefficients stay in registers. */
+/* `vectors` neighbouring vectors of columns, from number i on, one period after the other up to `last`; the last vector
+ * has `lanes` columns.  The coefficients stay in registers. */
 INLINE void affine_columns(const affine_job *given, const int flags, const int vectors, const int whole, int64_t column,
                            int64_t lanes, int64_t first, int64_t last) {
     const affine_job job = *given;
@@ -28,8 +27,8 @@ INLINE void affine_columns(const affine_job *given, const int flags, const int v
         UNROLL_FOR (int v = 0; v < vectors; v++) {
             int64_t at = i + v * LANES, here = whole ? LANES : min64(v < vectors - 1 ? LANES : lanes, last - at);
             vec value = {0}, d = {0};
-            if (large && flags & HAS_X) __builtin_prefetch(job.x + at + AFFINE_BLOCK);
-            if ((large || flags & HAS_GATE) && flags & HAS_DY) __builtin_prefetch(job.dy + at + AFFINE_BLOCK);
+            if (large && flags & HAS_X) __builtin_prefetch(job.x + at + AFFINE_AHEAD);
+            if ((large || flags & HAS_GATE) && flags & HAS_DY) __builtin_prefetch(job.dy + at + AFFINE_AHEAD);
             if (flags & (HAS_X | HAS_GATE)) d = load_part(job.x + at, here) - t[MEAN][v];
             if (flags & HAS_X) value = multiply_add(d, t[SCALE][v], t[SHIFT][v]);
             if (flags & HAS_DY) {
@@ -56,7 +55,7 @@ INLINE void affine_block(const affine_job *job, const int flags, int64_t first, 
 
 /* Blocks that stay in the first cache while pairs of columns go over them. */
 INLINE void affine_rows(const affine_job *job, const int flags, int64_t first, int64_t last) {
-    int64_t step = job->period * max64(1, AFFINE_BLOCK / job->period);
+    int64_t step = job->period * max64(1, fn_speed.affine_block / job->period);
     for (; first < last; first += step) affine_block(job, flags, first, min64(first + step, last));
 }
 
@@ -85,7 +84,7 @@ typedef struct {
 /* Fill the job's period and tables, which the caller frees. */
 static fn_status affine_tables(int64_t C, affine_factors by, affine_job *job) {
     int64_t fold = 1;
-    while (fold * C % (2 * LANES) && (fold + 1) * C <= AFFINE_PERIOD) fold++;
+    while (fold * C % (2 * LANES) && (fold + 1) * C <= fn_speed.affine_period) fold++;
     int64_t period = job->period = (fold * C % (2 * LANES) ? 1 : fold) * C;
     REAL *tables = job->tables = fn_alloc((size_t)(TABLES * period) * sizeof(REAL), FN_SCRATCH);
     if (!tables) return FN_NO_MEMORY;
@@ -117,7 +116,7 @@ static void affine_task(void *context, int64_t task, int thread) {
 static void affine_all(int threads, const affine_job *given, int64_t size) {
     affine_job job = *given;
     if (is_large(job.y, job.period * (int64_t)sizeof(REAL), size * (int64_t)sizeof(REAL))) job.flags |= IS_LARGE;
-    affine_run run = {&job, size, job.period * max64(1, AFFINE_TASK / job.period)};
+    affine_run run = {&job, size, job.period * max64(1, fn_speed.affine_elements / job.period)};
     fn_parallel_on(threads, ceil_div(size, run.step), 2 * (double)size / LANES, affine_task, &run);
 }
 

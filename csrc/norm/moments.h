@@ -1,9 +1,9 @@
 /* Batch norm over x (images*pixels, C): the statistics of each channel, and the two sums of their gradient.
  *
- * Images in 64 parts at most (the rows, where there are few images), a part in blocks of 64 rows that stay in cache; a block
- * is reduced in REAL, blocks and parts are combined in double, always in the same order.  With few channels, `fold` rows
- * are looked at as one wide row.  The partition depends on the shape alone, never on the width of vectors, and a part of
- * whole images may be reduced as soon as a convolution has written it (conv_norm.h).
+ * Images in 64 parts at most (the rows, where there are few images), a part in blocks of 64 rows that stay in cache; a
+ * block is reduced in REAL, blocks and parts are combined in double, always in the same order.  With few channels,
+ * `fold` rows are looked at as one wide row.  The partition depends on the shape alone, never on the width of vectors,
+ * and a part of whole images may be reduced as soon as a convolution has written it (conv_norm.h).
  */
 typedef struct {
     int64_t images, pixels, C, parts;
@@ -15,18 +15,16 @@ typedef struct {
     double *first, *second; /* (parts, C): mean and sum of squares; or the sums of dy and of dy*(x - mean) */
 } norm_job;
 
-enum { NORM_ROWS = 64, NORM_WIDE = 320, NORM_IMAGES = 16 };
-
 /* The least number of rows that together fill whole groups of 64 columns, if they are not too wide. */
 INLINE int64_t fold_of(int64_t C) {
     for (int64_t fold = 1; fold * C <= NORM_WIDE; fold++)
-        if (fold * C % 64 == 0) return fold;
+        if (fold * C % NORM_FOLD == 0) return fold;
     return 1;
 }
 
 /* Shapes choose the partition; from NORM_IMAGES images on, parts are whole images. */
 INLINE int64_t norm_parts(int64_t images, int64_t pixels) {
-    int64_t parts = max64(1, min64(64, images * pixels / 256));
+    int64_t parts = max64(1, min64(NORM_PARTS, images * pixels / NORM_PART_ROWS));
     return images < NORM_IMAGES ? parts : min64(parts, images);
 }
 
@@ -76,9 +74,6 @@ INLINE void moments_block(const int vectors, const REAL *x, int64_t step, int64_
 
 /* A block of rows: sum dy and sum dy*(x - mean), added to double totals. */
 typedef enum { UNGATED, GATED_BY_X, GATED_BY_Y } gating;
-
-/* How many rows ahead gated numbers are asked for: compilers load them under the mask, which waits for x. */
-enum { GATED_AHEAD = 16 };
 
 INLINE void sums_block(const gating gate, const int vectors, const norm_job *job, int64_t at, int64_t step,
                        int64_t column, int64_t rows, int64_t lanes, double *beta, double *gamma) {
@@ -161,8 +156,8 @@ static void norm_part(void *context, int64_t part, int thread) {
     combine_all(job, count * fold, rest, wide[0], wide[1], a, b);
 }
 
-/* Sums go backwards through what was written forwards, and what follows them (norm_apply.h) goes forwards again: what was
- * touched last may still be in the cache. */
+/* Sums go backwards through what was written forwards, and what follows them (norm_apply.h) goes forwards again: what
+ * was touched last may still be in the cache. */
 static void norm_task(void *context, int64_t task, int thread) {
     const norm_job *job = context;
     norm_part(context, job->parts - 1 - task, thread);

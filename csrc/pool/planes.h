@@ -1,8 +1,9 @@
-/* Max pooling over planes, for arrays in C order: vectors run along rows, a plane has one owner.  Which of a window's equal
- * maxima get its gradient is the caller's choice; NaN is equal to NaN.
+/* Max pooling over planes, for arrays in C order: vectors run along rows, a plane has one owner.  Which of a window's
+ * equal maxima get its gradient is the caller's choice; NaN is equal to NaN.
  */
 
-/* ---- windows of 2 x 2, side by side: a row of them at a time, two vectors of each row of pixels for one of windows ---- */
+/* ---- windows of 2 x 2, side by side: a row of them at a time, two vectors of each row of pixels for one of windows ----
+ */
 
 INLINE int side_by_side(const fn_pool *g) {
     return g->R == 2 && g->S == 2 && g->stride_h == 2 && g->stride_w == 2 && 2 * g->P <= g->H && 2 * g->Q <= g->W &&
@@ -160,7 +161,7 @@ static void plane_run(int threads, plane_job *job, fn_task body, double passes) 
     const fn_pool *g = job->g;
     double size = (double)(g->H * g->W) + (double)(g->P * g->Q) * (double)(g->R * g->S);
     job->planes = g->N * g->C;
-    job->planes_per_task = max64(1, (int64_t)(POOL_TASK / size));
+    job->planes_per_task = max64(1, (int64_t)((double)fn_speed.pool_elements / size));
     double work = passes * (double)job->planes * size / LANES;
     fn_parallel_on(threads, ceil_div(job->planes, job->planes_per_task), work, body, job);
 }

@@ -15,13 +15,11 @@ typedef struct {
     int64_t rows, rows_per_task;
 } pool_job;
 
-enum { POOL_TASK = 16384 }; /* numbers written by a task */
-
 INLINE pool_kind max_kind(const fn_pool *g) { return g->R * g->S < 256 ? MAX_BYTES : MAX_WORDS; }
 
 static void pool_run(int threads, pool_job *job, int64_t rows, int64_t row_size, double reads, fn_task body) {
     job->rows = rows;
-    job->rows_per_task = max64(1, POOL_TASK / max64(1, row_size));
+    job->rows_per_task = max64(1, fn_speed.pool_elements / max64(1, row_size));
     double work = (double)rows * (double)row_size * reads / LANES;
     fn_parallel_on(threads, ceil_div(rows, job->rows_per_task), work, body, job);
 }
@@ -104,12 +102,13 @@ INLINE REAL divisor(const fn_pool *g, int64_t p, int64_t q) {
                   counted(q * g->stride_w - g->pad_left, g->S, g->W, g->pad_left, g->pad_right, with));
 }
 
-/* Sum rows x columns pixels into `count` vectors, in runs of 32 pixels, so that large windows keep their digits. */
+/* Sum rows x columns pixels into `count` vectors, in runs of AVERAGE_RUN pixels, so that large windows keep their
+ * digits. */
 INLINE void sum_window(int count, const REAL *x, int64_t line, int64_t C, int64_t rows, int64_t columns,
                        const REAL *x_end, vec *sum) {
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t s = 0; s < columns; s += 32) {
-            int64_t last = min64(s + 32, columns);
+        for (int64_t s = 0; s < columns; s += AVERAGE_RUN) {
+            int64_t last = min64(s + AVERAGE_RUN, columns);
             vec run[4] = {{0}};
             for (int64_t t = s; t < last; t++)
                 for (int v = 0; v < count; v++) {

@@ -3,6 +3,7 @@
 #include "fastnet.h"
 #include "runtime/subnormals.h"
 #include "runtime/thread_pool.h"
+#include "tuning.h"
 
 #include <stdatomic.h>
 #ifdef _OPENMP
@@ -11,9 +12,6 @@
 #ifdef FN_POSIX
 #include <pthread.h>
 #endif
-
-/* Below about so many elementary operations a second thread costs more than it saves (measured on 2 cores). */
-#define SMALL_WORK 40000.0
 
 static _Atomic int thread_count = 1;
 static _Atomic int region_busy = 0; /* a thread is in a parallel region: others run serially, without oversubscribing */
@@ -74,7 +72,7 @@ static void run_together(int threads, int64_t tasks, fn_task body, void *context
 void fn_parallel_on(int threads, int64_t tasks, double work, fn_task body, void *context) {
     if (tasks < threads) threads = (int)tasks;
     unsigned state = fn_flush_subnormals();
-    if (threads > 1 && work >= SMALL_WORK && tasks < INT32_MAX &&
+    if (threads > 1 && work >= (double)fn_speed.small_work && tasks < INT32_MAX &&
         !atomic_exchange_explicit(&region_busy, 1, memory_order_acquire)) {
         run_together(threads, tasks, body, context);
         atomic_store_explicit(&region_busy, 0, memory_order_release);

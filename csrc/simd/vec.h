@@ -14,6 +14,7 @@
 #endif
 
 #include "fastnet.h"
+#include "tuning.h"
 
 #define PRAGMA(text) _Pragma(#text)
 #ifdef TARGET
@@ -84,7 +85,7 @@ INLINE void store_part(REAL *p, vec v, int64_t lanes) {
 /* Whether `bytes` at p, written in whole lines of `run` bytes together, are more than a cache holds until they are read
  * again: then they go around the caches (writing into a cache reads the line first). */
 INLINE int is_large(const void *p, int64_t run, int64_t bytes) {
-    return bytes >= 16 << 20 && run % 64 == 0 && (uintptr_t)p % 64 == 0;
+    return bytes >= fn_speed.stream_bytes && run % 64 == 0 && (uintptr_t)p % 64 == 0;
 }
 /* To memory around the caches, where p is a multiple of sizeof(vec); others see it after store_fence. */
 INLINE void store_around(REAL *p, vec v) {

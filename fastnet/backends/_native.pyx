@@ -12,6 +12,12 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memset, strlen
 
 
+cdef extern from "runtime/speed.h" nogil:
+    void fn_speed_from_caches(int64_t first, int64_t second)
+    void fn_speed_reset()
+    int fn_speed_set(const char *name, int64_t value)
+    const char *fn_speed_get(int which, int64_t *value)
+
 cdef extern from "fastnet.h" nogil:
     ctypedef enum fn_status:
         FN_OK
@@ -71,6 +77,7 @@ cdef extern from "fastnet.h" nogil:
     int fn_set_isa(const char *name)
     int fn_isa_supported(const char *name)
     const char *fn_compiler()
+    int fn_order_version()
     int fn_threads()
     void fn_set_threads(int count)
     const char *fn_threading()
@@ -245,6 +252,36 @@ def conv_forms():
 
 def compiler():
     return fn_compiler().decode()
+
+def order_version():
+    """Which order kernels sum in and how they choose algorithms: results of different versions differ by rounding."""
+    return fn_order_version()
+
+def speed():
+    """The sizes of blocks and tasks, by name, that no bit depends on (csrc/tuning.h)."""
+    cdef int64_t value
+    cdef const char *name
+    found = {}
+    while (name := fn_speed_get(len(found), &value)) != NULL:
+        found[name.decode()] = value
+    return found
+
+def set_speed(**values):
+    """Set some of them, each at least 1, while no kernel runs.  For tests and measurements."""
+    cdef bytes encoded
+    for name, value in values.items():
+        encoded = name.encode()
+        if fn_speed_set(encoded, value):
+            raise ValueError(f"set_speed: there is no {name!r}, or {value} is below 1")
+
+def reset_speed(int64_t first_cache=-1, int64_t second_cache=-1):
+    """The values for this machine, or for caches of so many bytes (0: unknown)."""
+    if first_cache < 0:
+        fn_speed_reset()
+    else:
+        fn_speed_from_caches(first_cache, second_cache)
+
+fn_speed_reset()
 
 def lanes(int dtype):
     return fn_table(dtype).lanes
