@@ -1,9 +1,9 @@
 /* Depthwise convolution, and groups of 4 channels in and 4 out.  Vectors run along all channels of a pixel; lane k
- * takes channel c of its own group from the same vector of the input.
+ * takes channel c of its own group from the same vector of the input.  Needs conv/job.h.
  *
  * A tile is COLUMNS neighbouring outputs of a row times one vector of channels.  Where the taps of a filter row are
- * known here, the columns that they share are loaded once.  Columns outside the image are zeros.  Weights lie as
- * [vector][r][c][s][lane], the order of each output's sum.
+ * known when compiled, the columns that they share are loaded once.  Columns outside the image are zeros.  Weights are
+ * laid out as [vector][r][c][s][lane], which is also the order of each output's sum.
  */
 enum { COLUMNS = TILE_ROWS >= 8 ? 8 : 4, TAPS_MOST = 7, WIDE_MOST = (COLUMNS - 1) * 2 + TAPS_MOST };
 
@@ -31,16 +31,16 @@ typedef struct {
 
 INLINE int all_inside(row_view in, int64_t wide) { return in.start >= 0 && in.start + wide <= in.size; }
 
-INLINE vec column(const int full, const int inside, row_view in, int64_t i) {
+INLINE vec load_column(const int full, const int inside, row_view in, int64_t i) {
     int64_t at = in.start + i;
     return inside || (at >= 0 && at < in.size) ? load_channels(full, in.row + at * in.pixel, in.channels) : (vec){0};
 }
 
-INLINE void columns(const int full, const int wide, row_view in, vec *x) {
+INLINE void load_columns(const int full, const int wide, row_view in, vec *x) {
     if (all_inside(in, wide)) {
-        UNROLL_FOR (int i = 0; i < wide; i++) x[i] = column(full, 1, in, i);
+        UNROLL_FOR (int i = 0; i < wide; i++) x[i] = load_column(full, 1, in, i);
     } else {
-        UNROLL_FOR (int i = 0; i < wide; i++) x[i] = column(full, 0, in, i);
+        UNROLL_FOR (int i = 0; i < wide; i++) x[i] = load_column(full, 0, in, i);
     }
 }
 
@@ -52,7 +52,8 @@ INLINE void any_filter_row(const int full, const int inside, const int group, co
         for (int64_t s = 0; s < conv->S; s++, w += LANES) {
             vec weight = load(w);
             UNROLL_FOR (int j = 0; j < COLUMNS; j++)
-                sum[j] += of_group(group, c, column(full, inside, in, j * conv->step_w + s * conv->tap_w)) * weight;
+                sum[j] +=
+                    of_group(group, c, load_column(full, inside, in, j * conv->step_w + s * conv->tap_w)) * weight;
         }
 }
 
@@ -62,7 +63,7 @@ INLINE void filter_row(const int full, const int group, const int S, const int s
     if (S) {
         vec x[WIDE_MOST];
         const int wide = (COLUMNS - 1) * step + S;
-        columns(full, wide, in, x);
+        load_columns(full, wide, in, x);
         UNROLL_FOR (int c = 0; c < group; c++) {
             vec own[WIDE_MOST];
             UNROLL_FOR (int i = 0; i < wide; i++) own[i] = of_group(group, c, x[i]);
@@ -89,8 +90,8 @@ INLINE void prefetch_columns(const conv_problem *conv, const REAL *in, int64_t i
     }
 }
 
-/* Outputs that go around the caches: each store must be a whole line, since those beside it come later. */
-INLINE int writes_around(const conv_job *job) {
+/* Whether outputs are stored past the caches: each store must be a whole line, since its neighbours come later. */
+INLINE int stores_past_caches(const conv_job *job) {
     const int64_t size = sizeof(REAL);
     return VECTOR_BYTES == 64 && is_large(job->at.out, job->conv.K * size, job->conv.N * job->at.out_image * size);
 }
@@ -100,7 +101,7 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
     const conv_problem *conv = &job->conv;
     int64_t image = row / conv->P, p = row % conv->P, h = p * conv->step_h + conv->first_h, r0, r1;
     int64_t vectors = ceil_div(conv->K, LANES), taps_row = group * conv->S * LANES, taps = conv->R * taps_row;
-    const int large = full && writes_around(job);
+    const int large = full && stores_past_caches(job);
     taps_inside(h, conv->tap_h, conv->H, conv->R, &r0, &r1);
     for (int64_t q = 0; q < conv->Q; q += COLUMNS)
         for (int64_t v = 0; v < vectors; v++) {
@@ -114,7 +115,8 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
                 row_view view = {in, q * conv->step_w + conv->first_w, conv->W, job->at.in_pixel, conv->K};
                 filter_row(full, group, S, step, conv, view, job->run.prepared + v * taps + r * taps_row, sum);
             }
-            vec scale = channels(job->end.scale, first, conv->K), shift = channels(job->end.shift, first, conv->K);
+            vec scale = load_per_channel(job->end.scale, first, conv->K),
+                shift = load_per_channel(job->end.shift, first, conv->K);
             REAL *out = job->at.out + image * job->at.out_image + p * job->at.out_row + q * job->at.out_pixel + first;
             UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
                 if (j >= conv->Q - q) break;
@@ -128,9 +130,11 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
         }
 }
 
-/* The forms that are compiled, as (group, S, step), S = 0 for any: a function for each, so that registers last. */
+/* The compiled forms, as (group, S, step), S = 0 for any: each has a function of its own, so that its sums stay in
+ * registers. */
 #define WEIGHT_FORMS(FORM) \
-    FORM(1, 3, 1) FORM(1, 3, 2) FORM(1, 5, 1) FORM(1, 5, 2) FORM(1, 7, 1) FORM(4, 3, 1) FORM(4, 3, 2)
+    FORM(1, 3, 1)          \
+    FORM(1, 3, 2) FORM(1, 5, 1) FORM(1, 5, 2) FORM(1, 7, 1) FORM(4, 3, 1) FORM(4, 3, 2)
 #define ROW_FORMS(FORM) WEIGHT_FORMS(FORM) FORM(1, 1, 1) FORM(1, 2, 1)
 #define IS_FORM(conv, in_group, taps, step)                                                        \
     ((conv)->K >= LANES && (conv)->tap_w == 1 && (conv)->group == in_group && (conv)->S == taps && \
@@ -160,7 +164,7 @@ static void depthwise_task(void *context, int64_t task, int thread) {
     row_body body = choose_row(&job->conv);
     (void)thread;
     for (int64_t row = task * job->run.rows_per_task; row < last; row++) body(job, row);
-    if (writes_around(job)) store_fence();
+    if (stores_past_caches(job)) store_fence();
 }
 
 static int depthwise_fits(const conv_job *job) { return job->conv.group > 0; }

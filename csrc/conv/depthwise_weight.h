@@ -1,8 +1,9 @@
-/* The weight gradient of conv_depthwise.h: dw[k][c][r][s] = sum over output pixels of dy[k] * x of channel c of k's
+/* The weight gradient of conv/depthwise.h: dw[k][c][r][s] = sum over output pixels of dy[k] * x of channel c of k's
  * group.
  *
- * The output rows of the batch are cut into parts, which depend on the geometry alone.  A part sums each of its rows,
- * adds that to its partial gradient, and the parts are added in a tree.  Sums lie as [vector][r][c][s][lane].
+ * The output rows of the batch are cut into parts, which depend on the geometry alone.  A part accumulates each of its
+ * rows, adds that to its partial gradient, and the parts are added in a tree.  Sums are laid out as
+ * [vector][r][c][s][lane].
  */
 typedef struct {
     weight_gradient of;
@@ -16,7 +17,7 @@ INLINE void filter_row_gradient(const int full, const int group, const int S, co
     if (S) {
         vec x[WIDE_MOST], acc[GROUP * TAPS_MOST];
         UNROLL_FOR (int i = 0; i < group * S; i++) acc[i] = first ? (vec){0} : load(sum + i * LANES);
-        columns(full, (COLUMNS - 1) * step + S, in, x);
+        load_columns(full, (COLUMNS - 1) * step + S, in, x);
         UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
             if (j >= live) break;
             UNROLL_FOR (int c = 0; c < group; c++)
@@ -32,7 +33,7 @@ INLINE void filter_row_gradient(const int full, const int group, const int S, co
                 vec acc = first ? (vec){0} : load(sum);
                 UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
                     if (j >= live) break;
-                    acc += of_group(group, c, column(full, 0, in, j * conv->step_w + s * conv->tap_w)) * dy[j];
+                    acc += of_group(group, c, load_column(full, 0, in, j * conv->step_w + s * conv->tap_w)) * dy[j];
                 }
                 if (last) store(total, load(total) + acc);
                 else store(sum, acc);

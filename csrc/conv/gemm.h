@@ -1,10 +1,12 @@
 /* Convolution as an implicit matrix product: rows are output pixels, columns are output channels, the reduction runs
  * over taps and input channels.  No im2col matrix exists: a row of A is the input itself, read in place, or, where taps
- * reach into the padding, a slab of the few input rows that a task needs.
+ * reach into the padding, a slab of the few input rows that a task needs.  Needs conv/job.h.
+ *
+ * Assumptions: the layout of `prepared` depends on R, S, C and K alone, not on N or the threads.
  */
 
 /* Pointers to the first tap and to the output of each pixel in output rows [first, last); fills the slab.  Outputs that
- * will be pooled lie side by side at `full`. */
+ * will be pooled are dense at `full`. */
 static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL *slab, REAL *full, const REAL **rows,
                           REAL **outs) {
     const conv_problem *conv = &job->conv;
@@ -37,24 +39,27 @@ static void conv_gemm_task(void *context, int64_t task, int thread) {
     const conv_problem *conv = &job->conv;
     int64_t first = task % job->run.row_tasks * job->run.rows_per_task,
             last = min64(first + job->run.rows_per_task, conv->N * conv->P);
-    int64_t first_panel = task / job->run.row_tasks * job->run.panels_per_task * PANEL;
-    int64_t end_panel = min64(first_panel + job->run.panels_per_task * PANEL, conv->K);
+    int64_t jr_start = task / job->run.row_tasks * job->run.panels_per_task * PANEL;
+    int64_t jr_end = min64(jr_start + job->run.panels_per_task * PANEL, conv->K);
     int64_t pixels = (last - first) * conv->Q, steps = job->run.along.count * job->run.along.length;
     char *scratch = job->run.scratch + thread * job->run.scratch_bytes;
     const REAL **rows = (const REAL **)(scratch + job->run.slab_bytes);
     REAL **outs = (REAL **)(rows + job->run.rows_per_task * conv->Q);
     REAL *full = (REAL *)(outs + job->run.rows_per_task * conv->Q);
     locate_pixels(job, first, last, (REAL *)scratch, full, rows, outs);
-    for (int64_t panel = first_panel; panel < end_panel; panel += PANEL) {
-        const REAL *b = job->run.prepared + panel * steps;
-        ending end = {&job->end, panel, min64(PANEL, conv->K - panel)};
-        for (int64_t i = 0; i < pixels; i += TILE_ROWS) {
-            for (int64_t j = i + TILE_ROWS; j < min64(i + 2 * TILE_ROWS, pixels); j++) /* written soon */
-                __builtin_prefetch(outs[j] + panel, 1), __builtin_prefetch(outs[j] + panel + LANES, 1);
-            row_tile((int)min64(TILE_ROWS, pixels - i), rows + i, job->run.along, b, outs + i, end);
+    /* Loop over the output channels, a panel at a time, and over the pixels, a register tile at a time. */
+    for (int64_t jr = jr_start; jr < jr_end; jr += PANEL) {
+        const REAL *b = job->run.prepared + jr * steps;
+        tile_store end = {&job->end, jr, min64(PANEL, conv->K - jr)};
+        for (int64_t ir = 0; ir < pixels; ir += TILE_ROWS) {
+            for (int64_t i = ir + TILE_ROWS; i < min64(ir + 2 * TILE_ROWS, pixels); i++) { /* the next tile's outputs */
+                __builtin_prefetch(outs[i] + jr, 1);
+                __builtin_prefetch(outs[i] + jr + LANES, 1);
+            }
+            row_tile((int)min64(TILE_ROWS, pixels - ir), rows + ir, job->run.along, b, outs + ir, end);
         }
     }
-    if (job->pooled) pool_outputs(job, first, last, first_panel, end_panel, full);
+    if (job->pooled) pool_outputs(job, first, last, jr_start, jr_end, full);
 }
 
 static void pack_weights(void *context, int64_t panel, int thread) {
@@ -116,12 +121,12 @@ static void gemm_measure(conv_job *job) {
     job->run.slab = taps > 0 && taps_leave_input(job);
     job->run.slab_columns = (conv->Q - 1) * conv->step_w + (conv->S - 1) * conv->tap_w + 1;
 
-    /* About 20 tiles a task, a slab of at most a quarter MiB.  Where that makes too few tasks, they are cut by panels,
-     * which reads the input again, and only then by rows, which reads the weights again. */
+    /* Where a slab's worth of tiles makes too few tasks, they are cut by panels, which reads the input again, and only
+ * then by rows, which reads the weights again. */
     int64_t rows = max64(1, fn_speed.conv_tiles * TILE_ROWS / conv->Q),
-            line = job->run.slab_columns * conv->C * (int64_t)sizeof(REAL);
+            line_bytes = job->run.slab_columns * conv->C * (int64_t)sizeof(REAL);
     int64_t wanted = job->run.threads > 1 ? fn_speed.tasks_per_thread * job->run.threads : 1;
-    rows = min64(out_rows, max64(1, min64(rows, fn_speed.slab_bytes / max64(1, line * conv->step_h))));
+    rows = min64(out_rows, max64(1, min64(rows, fn_speed.slab_bytes / max64(1, line_bytes * conv->step_h))));
     int64_t cuts = max64(1, min64(panels, ceil_div(wanted, ceil_div(out_rows, rows))));
     rows = min64(rows, ceil_div(out_rows * cuts, wanted));
     if (job->pooled)
@@ -130,7 +135,7 @@ static void gemm_measure(conv_job *job) {
     job->run.row_tasks = ceil_div(out_rows, rows);
     job->run.panels_per_task = ceil_div(panels, cuts);
     int64_t images = (rows + conv->P - 2) / conv->P + 1; /* that a task may touch */
-    job->run.slab_bytes = job->run.slab ? (rows * conv->step_h + images * slab_rows(conv, 1)) * line : 0;
+    job->run.slab_bytes = job->run.slab ? (rows * conv->step_h + images * slab_rows(conv, 1)) * line_bytes : 0;
     job->run.slab_bytes = ceil_div(job->run.slab_bytes, 64) * 64;
     int64_t full = job->pooled ? conv->K * (int64_t)sizeof(REAL) : 0;
     job->run.scratch_bytes =

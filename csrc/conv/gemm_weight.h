@@ -1,15 +1,15 @@
 /* The weight gradient: dw[k][c][r][s] = sum over output pixels of dy[pixel][k] * x[pixel's tap (r, s)][c].
  *
  * As a matrix product its rows are (r, s, c), its columns k, and the reduction runs over output pixels.  The output
- * rows of the batch are cut into a fixed number of parts; a part goes through its rows in chunks: it copies the input
- * rows of a chunk into a slab, packs dy into panels unless it comes in whole vectors, and adds the chunk's products to
- * its own partial gradient (R*S*C, K rounded up to panels).  The parts are added in a fixed tree.  Neither threads nor
- * ISA move the cuts.
+ * rows of the batch are cut into a fixed number of parts; a part takes its rows in chunks: it copies the input rows of
+ * a chunk into a slab, packs dy into panels unless it comes in whole vectors, and adds the chunk's products to its own
+ * partial gradient (R*S*C, K rounded up to panels).  The parts are added in a fixed tree.  Neither threads nor ISA move
+ * the cuts.
  */
 typedef struct {
     weight_gradient of;
     int64_t slab_columns, parts, chunk_rows, panels, panels_per_task, columns;
-    int64_t soon_step; /* bytes of the next chunk's dy to ask for in a step of each tile */
+    int64_t soon_step; /* bytes of the next chunk's dy that a step of each tile prefetches */
     int64_t slab_bytes, panel_bytes, scratch_bytes;
     REAL *partial;
     char *scratch;
@@ -21,13 +21,13 @@ INLINE int64_t weight_lines(const conv_problem *conv) {
 }
 
 /* Add the products of one chunk, its slab filled, to rows (r, s, c) of one panel. */
-static void gemm_weight_chunk(const gemm_weight_job *job, segments along, const REAL *slab, stream *dy, REAL *partial,
-                              int64_t columns) {
+static void gemm_weight_chunk(const gemm_weight_job *job, segments along, const REAL *slab, panel_operand *dy,
+                              REAL *partial, int64_t columns) {
     const conv_problem *conv = &job->of.conv;
     int64_t line = job->slab_columns * conv->C, joined = conv->tap_w == 1,
             length = joined ? conv->S * conv->C : conv->C, lines;
     epilogue add = {NULL, NULL, partial, partial, 0};
-    ending end = {&add, 0, columns};
+    tile_store end = {&add, 0, columns};
     for (int64_t r = 0; r < conv->R; r += lines) {
         lines = min64(weight_lines(conv), conv->R - r);
         for (int64_t s = 0; s < (joined ? 1 : conv->S); s++)
@@ -37,7 +37,7 @@ static void gemm_weight_chunk(const gemm_weight_job *job, segments along, const 
                 for (int64_t j = 0, row = (r * conv->S + s) * conv->C + i; j < lines * live; j++)
                     c[j] = partial + (row + j) * job->columns;
                 const REAL *base = slab + r * conv->tap_h * line + s * conv->tap_w * conv->C + i;
-                neighbours from = {base, conv->step_w * conv->C, conv->tap_h * line, (int)lines};
+                column_operand from = {base, conv->step_w * conv->C, conv->tap_h * line, (int)lines};
                 column_tile_over((int)live, from, along, *dy, c, end);
                 dy->soon += along.count * along.length * dy->soon_step;
             }
@@ -71,7 +71,7 @@ static void gemm_weight_task(void *context, int64_t task, int thread) {
             first += rows_here;
         }
         segments along = {count, conv->Q, offsets};
-        stream from = {.soon = (const char *)(dy + count * conv->Q * of->dy_pixel), .soon_step = job->soon_step};
+        panel_operand from = {.soon = (const char *)(dy + count * conv->Q * of->dy_pixel), .soon_step = job->soon_step};
         for (int64_t k = panel; k < end_panel; k++) {
             int64_t columns = min64(PANEL, conv->K - k * PANEL);
             from.b = dy + k * PANEL, from.step = of->dy_pixel;
@@ -107,12 +107,13 @@ static fn_status gemm_weight_run(const weight_gradient *of) {
     /* Parts and chunks set the order of summation: they depend on the shape alone.  Partial gradients take at most
      * WEIGHT_PARTIAL_BYTES, or there is only one. */
     int64_t gradient_bytes = rows * conv->K * (int64_t)sizeof(REAL);
-    int64_t line = job.slab_columns * conv->C * (int64_t)sizeof(REAL);
+    int64_t line_bytes = job.slab_columns * conv->C * (int64_t)sizeof(REAL);
     job.parts = 1;
     while (job.parts < WEIGHT_PARTS && 2 * job.parts * gradient_bytes <= WEIGHT_PARTIAL_BYTES &&
            2 * job.parts <= out_rows)
         job.parts *= 2;
-    job.chunk_rows = max64(1, min64(WEIGHT_CHUNK_PIXELS / conv->Q, WEIGHT_SLAB_BYTES / max64(1, line * conv->step_h)));
+    job.chunk_rows =
+        max64(1, min64(WEIGHT_CHUNK_PIXELS / conv->Q, WEIGHT_SLAB_BYTES / max64(1, line_bytes * conv->step_h)));
     int64_t groups = min64(job.panels, ceil_div(fn_speed.tasks_per_thread * of->threads, job.parts));
     job.panels_per_task = ceil_div(job.panels, groups);
     int64_t run = conv->tap_w == 1 ? conv->S * conv->C : conv->C;
@@ -121,7 +122,7 @@ static fn_status gemm_weight_run(const weight_gradient *of) {
     job.soon_step = soon ? ceil_div(of->dy_pixel * (int64_t)sizeof(REAL), tiles) : 0;
 
     int64_t images = (job.chunk_rows + conv->P - 2) / conv->P + 1; /* that a chunk may touch */
-    job.slab_bytes = (job.chunk_rows * conv->step_h + images * slab_rows(conv, 1)) * line;
+    job.slab_bytes = (job.chunk_rows * conv->step_h + images * slab_rows(conv, 1)) * line_bytes;
     job.slab_bytes = ceil_div(job.slab_bytes, 64) * 64;
     job.panel_bytes = job.chunk_rows * conv->Q * PANEL * (int64_t)sizeof(REAL);
     job.scratch_bytes = ceil_div(job.slab_bytes + job.panel_bytes + job.chunk_rows * (int64_t)sizeof(int64_t), 64) * 64;

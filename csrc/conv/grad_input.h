@@ -1,8 +1,10 @@
-/* The input gradient: a job for each phase of the stride (conv/job.h); each writes its own pixels of dx. */
+/* The input gradient, by the first of the algorithms that fits: scattered, or a convolution for each phase of the
+ * stride (conv/job.h), each of which writes its own pixels of dx.  Needs conv/algorithms.h and conv/scatter.h.
+ */
 
-/* The taps along one axis that pixels phase + stride*i of the input gradient meet, in ascending order of p. */
+/* The taps along one axis through which pixels phase + stride*i of dx are read, in ascending order of p. */
 typedef struct {
-    int64_t count, last, step, first_p, step_p; /* tap numbers last, last - step, ...; p = i + first_p + j*step_p */
+    int64_t count, last, step, first_p, step_p; /* taps last, last - step, ...; p = i + first_p + j*step_p */
 } phase_taps;
 
 INLINE phase_taps find_phase(int64_t phase, int64_t padding, int64_t taps, int64_t stride, int64_t dilation) {
@@ -107,7 +109,7 @@ static fn_status phases_run(const phase_jobs *phases, int threads, int64_t first
 /* Some images at a time, so that the phases, which write the same lines of dx in turn, find them in the cache. */
 typedef struct {
     const phase_jobs *phases;
-    int64_t images, together, image; /* image: elements of dy */
+    int64_t images, together, image_size; /* image_size: of dy */
     fn_status status;
 } phase_tasks;
 
@@ -118,7 +120,7 @@ INLINE void note_failure(fn_status status, fn_status *shared) {
 static void phase_task(void *context, int64_t task, int thread) {
     phase_tasks *tasks = context;
     int64_t first = task * tasks->together, count = min64(tasks->together, tasks->images - first);
-    const REAL *dy = tasks->phases->jobs->at.in + first * tasks->image;
+    const REAL *dy = tasks->phases->jobs->at.in + first * tasks->image_size;
     (void)thread;
     note_failure(phases_run(tasks->phases, 1, first, count, dy), &tasks->status);
 }
@@ -145,7 +147,7 @@ static void phases_by_rows(phase_jobs *phases) {
 
 static fn_status strided_group(const input_gradient *of, int64_t group) {
     const fn_conv *g = of->g;
-    int64_t image = g->P * g->Q * g->K, bytes = (image + g->H * g->W * g->C) * (int64_t)sizeof(REAL);
+    int64_t image_size = g->P * g->Q * g->K, bytes = (image_size + g->H * g->W * g->C) * (int64_t)sizeof(REAL);
     int64_t together = max64(1, min64(g->N, fn_speed.phase_bytes / bytes));
     phase_jobs phases;
     fn_status status = phases_begin(of, group, &phases);
@@ -153,7 +155,7 @@ static fn_status strided_group(const input_gradient *of, int64_t group) {
     else if (status == FN_OK && g->N < fn_speed.tasks_per_thread * of->threads * together)
         status = phases_run(&phases, of->threads, 0, g->N, phases.jobs->at.in);
     else if (status == FN_OK) {
-        phase_tasks tasks = {&phases, g->N, together, image, FN_OK};
+        phase_tasks tasks = {&phases, g->N, together, image_size, FN_OK};
         fn_parallel_on(of->threads, ceil_div(g->N, together), conv_work(g), phase_task, &tasks);
         status = tasks.status;
     }

@@ -1,4 +1,4 @@
-/* A convolution some images at a time, so that what comes before or after it meets its arrays in the cache.
+/* A convolution some images at a time, so that what comes before or after it finds its arrays in the cache.
  *
  * Forward, each block of outputs is handed to a consumer while it is cached.  Backward, a maker computes the gradient
  * of the outputs of some images into a buffer that stays in the cache, where both gradients of the convolution read it:
@@ -33,14 +33,14 @@ typedef struct {
     fn_status status;
 } forward_blocks;
 
-/* The last block comes first: whoever reads the outputs next goes forwards, and finds the first ones in the cache. */
+/* The last block comes first: the next pass over the outputs goes forwards, and finds the first ones in the cache. */
 static void forward_block(void *context, int64_t task, int thread) {
     forward_blocks *job = context;
     const conv_job *conv = job->conv;
-    int64_t N = conv->conv.N, block = job->blocks - 1 - task, image = conv->at.out_image;
+    int64_t N = conv->conv.N, block = job->blocks - 1 - task, image_size = conv->at.out_image;
     int64_t first = N * block / job->blocks, count = N * (block + 1) / job->blocks - first;
     const REAL *in = conv->at.in + first * conv->conv.H * conv->conv.W * conv->at.in_pixel;
-    REAL *y = job->y ? job->y + first * image : job->buffers + thread * job->most * image;
+    REAL *y = job->y ? job->y + first * image_size : job->buffers + thread * job->most * image_size;
     note_failure(conv_run_images(conv, 1, count, in, y), &job->status);
     job->consume(job->context, block, first, count, y, thread);
 }
@@ -87,11 +87,11 @@ typedef struct {
 
 static void gradient_part(void *context, int64_t part, int thread) {
     gradient_blocks *job = context;
-    int64_t N = job->g->N, image = job->g->P * job->g->Q * job->g->K;
+    int64_t N = job->g->N, image_size = job->g->P * job->g->Q * job->g->K;
     int64_t begin = N * part / job->parts, end = N * (part + 1) / job->parts;
     for (int64_t n = begin; n < end; n += job->together) {
         int64_t count = min64(job->together, end - n);
-        REAL *dy = job->gradient ? job->gradient + n * image : job->buffers + thread * job->together * image;
+        REAL *dy = job->gradient ? job->gradient + n * image_size : job->buffers + thread * job->together * image_size;
         job->make(job->context, 1, n, count, dy);
         if (job->phases) note_failure(phases_run(job->phases, 1, n, count, dy), &job->status);
         if (job->weights) winograd_weight_images(job->weights, n, count, dy, n == begin, part, thread);

@@ -1,10 +1,10 @@
 /* What all convolution algorithms share: the problem, where its arrays lie, how it is run; and slabs, copies of input
  * rows with zeros around them.  Needs micro/tile.h.
  *
- * The forward pass and the input gradient are the same problem with other numbers.  Output pixel (p, q) meets a grid of
- * R x S taps; tap (i, j) reads input pixel (p*step_h + first_h + i*tap_h, q*step_w + first_w + j*tap_w).
+ * The forward pass and the input gradient are the same problem with other sizes.  Output pixel (p, q) reads through a
+ * grid of R x S taps; tap (i, j) reads input pixel (p*step_h + first_h + i*tap_h, q*step_w + first_w + j*tap_w).
  *   forward:         step = stride, first = -padding, tap = dilation.
- *   input gradient:  for each phase (a, b) of the stride, pixels (a + stride*p, b + stride*q) of dx meet the taps with
+ *   input gradient:  for each phase (a, b) of the stride, pixels (a + stride*p, b + stride*q) of dx use the taps with
  *                    (a + padding - r*dilation) divisible by stride; step = 1.
  */
 typedef struct {
@@ -17,7 +17,7 @@ typedef struct {
 /* Where the arrays lie; strides count elements. */
 typedef struct {
     const REAL *in;
-    int64_t in_pixel; /* rows of the input touch */
+    int64_t in_pixel; /* rows and images are contiguous */
     REAL *out;
     int64_t out_image, out_row, out_pixel;
     const REAL *w; /* of tap (i, j), input channel c and output channel k: */
@@ -66,7 +66,7 @@ typedef struct {
 typedef struct {
     conv_problem conv;
     const REAL *x, *dy;
-    int64_t x_pixel, dy_pixel; /* from one pixel to the next; rows and images touch */
+    int64_t x_pixel, dy_pixel; /* from one pixel to the next; rows and images are contiguous */
     REAL *dw; /* (K, C, R, S) in C order; with conv.group set (K, group, R, S) */
     int threads;
 } weight_gradient;

@@ -1,7 +1,7 @@
 /* Convolution jobs with so few output channels (the input gradient of an RGB layer, say) that a vector of output
  * channels would be half empty or more: vectors run along output columns instead.
  *
- * The slab holds each input row as (C, columns), transposed on the way in, so that one load gives a tap's numbers for
+ * The slab holds each input row as (C, columns), transposed on the way in, so that one load gives a tap's inputs for
  * LANES neighbouring outputs.  A tile is K channels x NARROW vectors of outputs; weights are broadcast.  The order of
  * each output's sum is that of conv/gemm.h: the same bits.
  */
@@ -123,7 +123,7 @@ static void narrow_task(void *context, int64_t task, int thread) {
         first += count;
     }
     for (int64_t j = total; j < total + NARROW; j++)
-        vectors[j] = vectors[total - 1]; /* idle vectors of the last tile */
+        vectors[j] = vectors[total - 1]; /* unused vectors of the last tile */
     int width = conv->K <= 4 ? NARROW : NARROW_HALF;
     for (int64_t i = 0; i < total; i += width) {
         int live = (int)min64(width, total - i);
@@ -147,14 +147,14 @@ static void narrow_measure(conv_job *job) {
     const conv_problem *conv = &job->conv;
     int64_t out_rows = conv->N * conv->P, a_row = ceil_div(conv->Q, LANES);
     job->run.slab_columns = a_row * LANES + (conv->S - 1) * conv->tap_w;
-    int64_t line = job->run.slab_columns * conv->C * (int64_t)sizeof(REAL);
-    int64_t rows =
-        max64(1, min64(fn_speed.narrow_tiles * NARROW / a_row, fn_speed.slab_bytes / max64(1, line * conv->step_h)));
+    int64_t line_bytes = job->run.slab_columns * conv->C * (int64_t)sizeof(REAL);
+    int64_t rows = max64(
+        1, min64(fn_speed.narrow_tiles * NARROW / a_row, fn_speed.slab_bytes / max64(1, line_bytes * conv->step_h)));
     rows = min64(rows, ceil_div(out_rows, fn_speed.tasks_per_thread * job->run.threads));
     if (job->pooled) rows = ceil_div(rows, 2) * 2;
     job->run.rows_per_task = rows;
     int64_t images = (rows + conv->P - 2) / conv->P + 1, full = job->pooled ? rows * conv->Q * conv->K : 0;
-    job->run.slab_bytes = ceil_div((rows * conv->step_h + images * slab_rows(conv, 1)) * line, 64) * 64;
+    job->run.slab_bytes = ceil_div((rows * conv->step_h + images * slab_rows(conv, 1)) * line_bytes, 64) * 64;
     job->run.scratch_bytes = job->run.slab_bytes + (rows * a_row + NARROW) * 3 * 8 + full * (int64_t)sizeof(REAL);
     job->run.scratch_bytes = ceil_div(job->run.scratch_bytes, 64) * 64;
     job->run.shared_bytes = 0;

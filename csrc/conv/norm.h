@@ -26,16 +26,16 @@ static fn_status conv_norm_forward(const fn_conv *g, const void *x, const void *
 
 typedef struct {
     affine_job job;
-    int64_t image; /* elements of one */
+    int64_t image_size;
 } norm_images;
 
 static void make_norm_gradient(const void *context, int threads, int64_t first, int64_t count, REAL *to) {
     const norm_images *norm = context;
     affine_job job = norm->job;
-    job.x += first * norm->image;
-    job.dy += first * norm->image;
+    job.x += first * norm->image_size;
+    job.dy += first * norm->image_size;
     job.y = to;
-    affine_all(threads, &job, count * norm->image);
+    affine_all(threads, &job, count * norm->image_size);
 }
 
 static fn_status conv_norm_backward(const fn_conv *g, const fn_norm *n, const void *x, const void *w, const void *dy,

@@ -1,19 +1,19 @@
-/* The input gradient of a convolution before max pooling, patch by patch (conv_pool_patches.h), for images and filters
- * that stay in the cache.
+/* The input gradient of a convolution before max pooling, patch by patch, for images and filters that stay in the
+ * cache. Needs conv/pool_patches.h and conv/narrow.h.
  *
- * For each output that was a maximum, the filters that found it there are listed, summed up in registers, and added to
- * its patch of a frame: the gradient of an image and of the padding around it.
+ * For each output that was a maximum, the filters that found it there are listed, accumulated in registers, and added
+ * to its patch of a frame: the gradient of an image and of the padding around it.
  */
 typedef struct {
     patch_job patches;
-    int64_t rows, frame,
-        scratch_bytes; /* of the frame: its rows, its numbers with those that vectors reach behind it */
+    int64_t rows, frame, scratch_bytes; /* the frame's rows, and its elements with those that vectors reach behind it */
     const REAL *add; /* or NULL */
     REAL *dx, *filters; /* filters: (K, R, S*C rounded up with zeros) */
     char *scratch;
 } pooled_input_job;
 
-/* One pooled pixel: lists of the filters of each tap, which have room for K, and what does not count at their end. */
+/* One pooled pixel: lists of the filters of each tap, which have room for K; the last list is of filters whose window a
+ * ReLU cut off. */
 INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int32_t *counts, int32_t *offsets,
                          REAL *values) {
     const patch_job *patches = &job->patches;
@@ -33,7 +33,7 @@ INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int3
     }
 }
 
-/* Images' frames are images of their own: dx = add + frame, where there is one. */
+/* dx = add + the part of an image's frame that lies inside the image. */
 INLINE void take_frame(const pooled_input_job *job, int64_t image, const REAL *frame) {
     const conv_problem *conv = &job->patches.conv;
     int64_t W = conv->W * conv->C, inside = max64(0, min64(W, (job->patches.slab_columns + conv->first_w) * conv->C));
@@ -80,19 +80,19 @@ INLINE int pooled_input_fits(const fn_conv *g, const fn_pool *pool) {
 static fn_status pooled_input_run(const fn_conv *g, const fn_pool *pool, int threads, const REAL *w, const void *dy,
                                   const void *index, const void *add, void *dx) {
     pooled_input_job job = {.patches = patches_of(g, pool, NULL, dy, index), .add = add, .dx = dx};
-    int64_t lists = pool->R * pool->S + 1, numbers = g->K * job.patches.size;
+    int64_t lists = pool->R * pool->S + 1, size = g->K * job.patches.size;
     job.rows = patch_slab(g, g->P) / patch_line(g), job.frame = patch_slab(g, g->P) + LANES;
     job.scratch_bytes =
         (job.frame + lists * g->K) * (int64_t)sizeof(REAL) + (lists * g->K + lists) * (int64_t)sizeof(int32_t);
     job.scratch_bytes = whole_lines(job.scratch_bytes);
-    job.filters = fn_alloc((size_t)numbers * sizeof(REAL), FN_SCRATCH);
+    job.filters = fn_alloc((size_t)size * sizeof(REAL), FN_SCRATCH);
     job.scratch = fn_alloc((size_t)(threads * job.scratch_bytes), FN_SCRATCH);
     fn_status status = job.filters && job.scratch ? FN_OK : FN_NO_MEMORY;
     if (status == FN_OK) {
         fn_note(PATCHES);
-        memset(job.filters, 0, (size_t)numbers * sizeof(REAL));
+        memset(job.filters, 0, (size_t)size * sizeof(REAL));
         pack_filters(&job.patches, w, job.filters);
-        fn_parallel_on(threads, g->N, (double)(g->N * pool->P * pool->Q) * (double)numbers / LANES, pooled_input_task,
+        fn_parallel_on(threads, g->N, (double)(g->N * pool->P * pool->Q) * (double)size / LANES, pooled_input_task,
                        &job);
     }
     fn_free(job.filters);

@@ -1,11 +1,12 @@
-/* The gradients of a convolution before max pooling, from what comes to the pooled outputs: each goes to the one output
- * that was its window's maximum.  With windows of 2 x 2 that leaves a quarter of the products, and none for what a ReLU
- * held back:
+/* The gradients of a convolution before max pooling, from the gradient of the pooled outputs.  It has one non-zero for
+ * each window, at its maximum, so with windows of 2 x 2 a quarter of the products is left, and none where a ReLU was
+ * inactive:
  *   dw[k][c][r][s] = sum over pooled pixels of dy[pixel][k] * x[tap (r, s) of its maximum][c],
  *   dx[tap (r, s) of its maximum][c] += dy[pixel][k] * w[k][c][r][s].
  *
  * Vectors run along a filter's rows, (S, C) side by side and rounded up to vectors, which meet patches of the input
- * that lie anywhere: here is what both have in common, conv_pool_weight.h and conv_pool_input.h.
+ * that lie anywhere.  What both gradients share is here; conv/pool_weight.h and conv/pool_input.h are the two. Needs
+ * conv/grad_weight.h and pool/pool.h.
  */
 typedef struct {
     conv_problem conv;
@@ -13,15 +14,15 @@ typedef struct {
     const fn_pool *pool;
     const REAL *x, *dy;
     const uint8_t *index;
-    int64_t row, size; /* numbers of a filter's row, rounded up, and of a filter */
-    int32_t taps[256]; /* from where a window begins to where its tap begins; the last, of nothing that counts, is 0 */
+    int64_t row, size; /* elements of a filter's row, rounded up, and of a filter */
+    int32_t taps[256]; /* from the start of a window to that of its tap; the last, for no tap, is 0 */
 } patch_job;
 
 static const char PATCHES[] = "patches"; /* as profiles show it */
 enum { PATCH_ROWS = 7, PATCH_VECTORS = VECTOR_BYTES == 64 ? 4 : 2 };
 
 INLINE int64_t patch_line(const fn_conv *g) { return ((g->Q - 1) * g->stride_w + g->S) * g->C; }
-/* Numbers of the slab below `rows` rows of outputs. */
+/* Elements of the slab that `rows` rows of outputs read. */
 INLINE int64_t patch_slab(const fn_conv *g, int64_t rows) {
     return ((rows - 1) * g->stride_h + (g->R - 1) * g->dilation_h + 1) * patch_line(g);
 }
@@ -37,8 +38,8 @@ INLINE int can_be_patches(const fn_conv *g, const fn_pool *pool) {
     return !(winograd_weight_applies(g) && fn_conv_algorithm() == FN_WINOGRAD) && patch_slab(g, pool->R) < 1 << 28;
 }
 
-/* Cycles that other forms take for a tap and 16 channels of the pixels that a pooled one stands for: a cycle has two
- * FMAs, of which Winograd leaves some (measured). */
+/* Cycles that the other algorithms take for a tap and MODEL_LANES channels of the pixels that a pooled one stands
+ * for. */
 INLINE double cycles_of_others(const fn_conv *g, const fn_pool *pool, int64_t pixels) {
     double each = !winograd_weight_applies(g) ? MODEL_DIRECT : g->R == 3 ? MODEL_WINOGRAD_3 : MODEL_WINOGRAD_5;
     return each * (double)pixels / (double)(pool->P * pool->Q);

@@ -1,8 +1,8 @@
-/* The weight gradient of a convolution before max pooling, patch by patch (conv_pool_patches.h).
+/* The weight gradient of a convolution before max pooling, patch by patch.  Needs conv/pool_patches.h.
  *
  * The pooled rows of the batch are cut into a fixed number of parts, a part into bands: the input rows of a band are
- * copied into a slab, and for some filters at a time the patches that count are listed, then those of each filter
- * summed up in registers, then added to the part's gradient (K, R, S*C rounded up).  Parts are added in a fixed tree.
+ * copied into a slab, and for some filters at a time the patches that count are listed, then those of each filter are
+ * accumulated in registers and added to the part's gradient (K, R, S*C rounded up).  Parts are added in a fixed tree.
  */
 typedef struct {
     patch_job patches;
@@ -12,7 +12,8 @@ typedef struct {
 } pooled_weight_job;
 
 /* The patches that `filters` filters from k on have in pooled rows [p, p + rows) of an image, in a slab that begins
- * with row `top` of outputs: lists that lie `apart`.  What does not count is written behind its list. */
+ * with row `top` of outputs: lists that are `apart` elements long at most.  Entries whose window a ReLU cut off are
+ * overwritten. */
 INLINE void list_patches(const patch_job *job, int filters, int64_t k, int64_t image, int64_t p, int64_t rows,
                          int64_t top, int64_t apart, int32_t *counts, int32_t *offsets, REAL *values) {
     const fn_pool *pool = job->pool;
@@ -81,7 +82,7 @@ INLINE int pooled_weight_fits(const fn_conv *g, const fn_pool *pool) {
 static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, int threads, const void *x, const void *dy,
                                    const void *index, REAL *dw) {
     pooled_weight_job job = {.patches = patches_of(g, pool, x, dy, index)};
-    int64_t all = g->N * pool->P, numbers = g->K * job.patches.size;
+    int64_t all = g->N * pool->P, total = g->K * job.patches.size;
 
     /* Parts and bands set the order of summation: they depend on the shape alone.  Partial gradients take
      * WEIGHT_PARTIAL_BYTES at most. */
@@ -96,13 +97,14 @@ static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, int th
     int64_t listed = LISTED_FILTERS * (job.band_rows * pool->Q + 1);
     job.slab_bytes = whole_lines((least + (job.band_rows - 1) * more + LANES) * (int64_t)sizeof(REAL));
     job.scratch_bytes = whole_lines(job.slab_bytes + listed * (int64_t)(sizeof(REAL) + sizeof(int32_t)));
-    job.partial = fn_alloc((size_t)(job.parts * numbers) * sizeof(REAL), FN_SCRATCH);
+    job.partial = fn_alloc((size_t)(job.parts * total) * sizeof(REAL), FN_SCRATCH);
     job.scratch = fn_alloc((size_t)(threads * job.scratch_bytes), FN_SCRATCH);
     fn_status status = job.partial && job.scratch ? FN_OK : FN_NO_MEMORY;
     if (status == FN_OK) {
         fn_note(PATCHES);
-        fn_parallel_on(threads, job.parts, (double)(all * pool->Q) * (double)numbers / LANES, pooled_weight_task, &job);
-        sum_parts(threads, job.parts, numbers, job.partial);
+        fn_parallel_on(threads, job.parts, (double)(all * pool->Q) * (double)total / LANES, pooled_weight_task,
+                       &job);
+        sum_parts(threads, job.parts, total, job.partial);
         unpack_filters(&job.patches, job.partial, dw);
     }
     fn_free(job.partial);

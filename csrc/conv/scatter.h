@@ -1,11 +1,11 @@
 /* The input gradient of a layer with few input channels, where a vector of channels would be half empty or more, or the
- * phases of a stride have short sums: products first, sums over taps afterwards.
+ * phases of a stride have short sums: products first, sums over taps afterwards.  Needs conv/job.h.
  *
  * A row of dy times the weights gives what each of its pixels adds to all its taps, [pixel][r][s][c]: a matrix product
- * whose reduction is over output channels alone.  In channels-last memory the S*C numbers of a filter row then go to
- * neighbours in a row of dx.  Each number of dx is the sum of its contributions by row of dy, then by SCATTER_SPAN of
- * pixels, then by class: pixels of a class lie so far apart that their runs share no number, and no addition waits for
- * the last.
+ * whose reduction is over output channels alone.  The S*C elements of a filter row are then added to neighbours in a
+ * row of dx. Each element of dx is the sum of its contributions by row of dy, then by SCATTER_SPAN of pixels, then by
+ * class: pixels of a class are so far apart that their runs share no element, so that no addition waits for the one
+ * before it.
  */
 static int scatter_fits(const fn_conv *g) {
     int winograd = g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->R == g->S &&
@@ -17,7 +17,7 @@ static int scatter_fits(const fn_conv *g) {
 typedef struct {
     const input_gradient *of;
     int64_t band, bands; /* rows of dx in a task, tasks in an image */
-    int64_t width, classes; /* numbers from pixel to pixel, R*S*C and more; from a pixel to the next of its class */
+    int64_t width, classes; /* elements of a pixel, R*S*C rounded up; pixels from one of a class to the next */
     REAL *weights; /* [panel][k][lane], lane for (r, s, c) */
     REAL *sums; /* for each thread: [pixel][r][s][c] of a span */
 } scatter_job;
@@ -56,11 +56,11 @@ static void scatter_products(const scatter_job *job, const REAL *dy, int64_t cou
     const REAL *rows[SCATTER_SPAN];
     REAL *outs[SCATTER_SPAN];
     for (int64_t i = 0; i < count; i++) rows[i] = dy + i * g->K, outs[i] = sums + i * job->width;
-    const char *ahead = (const char *)(dy + count * g->K); /* the next pixels, fetched bit by bit */
+    const char *ahead = (const char *)(dy + count * g->K); /* the next pixels, prefetched bit by bit */
     int64_t tiles = ceil_div(count, TILE_ROWS) * ceil_div(job->width, PANEL);
     int64_t share = ceil_div(count * g->K * (int64_t)sizeof(REAL), 64 * tiles) * 64;
     for (int64_t panel = 0; panel < job->width; panel += PANEL) {
-        ending end = {&none, panel, min64(PANEL, job->width - panel)};
+        tile_store end = {&none, panel, min64(PANEL, job->width - panel)};
         for (int64_t i = 0; i < count; i += TILE_ROWS, ahead += share) {
             for (int64_t j = 0; j < share; j += 64) __builtin_prefetch(ahead + j);
             row_tile((int)min64(TILE_ROWS, count - i), rows + i, along, job->weights + panel * g->K, outs + i, end);
@@ -123,7 +123,8 @@ static fn_status scatter_run(const input_gradient *of) {
     /* A store seems to claim all of its vector, so runs count as whole vectors of SCATTER_APART_BYTES. */
     int64_t run = ceil_div(g->S * g->C * (int64_t)sizeof(REAL), SCATTER_APART_BYTES) * SCATTER_APART_BYTES;
     job.classes = ceil_div(run / (int64_t)sizeof(REAL), g->stride_w * g->C);
-    /* Some tasks for each thread.  Bands meet in rows of dy, whose products both compute: they must not be too low. */
+    /* Some tasks for each thread.  Neighbouring bands both compute the products of the rows of dy
+     * that reach into both, so bands must not be too low. */
     int64_t wanted = threads > 1 ? ceil_div(fn_speed.tasks_per_thread * threads, g->N) : 1;
     job.band = max64(ceil_div(g->H, wanted), fn_speed.scatter_rows * ((g->R - 1) * g->dilation_h + 1));
     job.bands = ceil_div(g->H, job.band);

@@ -1,9 +1,10 @@
-/* Convolutions over images so small that most taps would meet padding (3x3 on 2x2 pixels, say): each output pixel of
- * its own is a matrix product over the taps that lie inside, whose rows are the images of the batch, read in place.
+/* Convolutions over images so small that most taps would read padding (3x3 on 2x2 pixels, say): each output pixel is a
+ * matrix product of its own over the taps inside, whose rows are the images of the batch, read in place.  Needs
+ * conv/job.h.
  *
  * The order of each output's sum is that of conv/gemm.h without the zeros.
  */
-/* Whether at most 3/5 of the taps of all output pixels lie inside: of the numbers of each axis, how many. */
+/* How many of the taps of all outputs along one axis lie inside. */
 INLINE int64_t inside_axis(int64_t outputs, int64_t first, int64_t step, int64_t tap, int64_t size, int64_t taps) {
     int64_t sum = 0, from, to;
     for (int64_t p = 0; p < outputs; p++, sum += to - from) taps_inside(first + p * step, tap, size, taps, &from, &to);
@@ -25,7 +26,7 @@ static int small_fits(const conv_job *job) {
 
 /* One tile: images rows[], taps [i0, i1) x [j0, j1) of the kernel, whose weights lie at b. */
 INLINE void small_tile(const int height, const int width, const conv_job *job, const REAL *const *rows,
-                       const int64_t *inside, const REAL *b, REAL *const *c, ending end) {
+                       const int64_t *inside, const REAL *b, REAL *const *c, tile_store end) {
     const conv_problem *conv = &job->conv;
     vec acc[TILE_ROWS][2];
     UNROLL_FOR (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
@@ -39,7 +40,8 @@ INLINE void small_tile(const int height, const int width, const conv_job *job, c
 }
 
 static __attribute__((noinline)) void small_tile_of(int height, const conv_job *job, const REAL *const *rows,
-                                                    const int64_t *inside, const REAL *b, REAL *const *c, ending end) {
+                                                    const int64_t *inside, const REAL *b, REAL *const *c,
+                                                    tile_store end) {
 #define SMALL_HEIGHT(height) \
     case height: small_tile(height, 2, job, rows, inside, b, c, end); break;
 #define LOW_SMALL_HEIGHT(height) \
@@ -67,7 +69,7 @@ static void small_task(void *context, int64_t task, int thread) {
     taps_inside(h, conv->tap_h, conv->H, conv->R, inside, inside + 1);
     taps_inside(w, conv->tap_w, conv->W, conv->S, inside + 2, inside + 3);
     const REAL *b = job->run.prepared + panel * conv->R * conv->S * conv->C;
-    ending end = {&job->end, panel, min64(PANEL, conv->K - panel)};
+    tile_store end = {&job->end, panel, min64(PANEL, conv->K - panel)};
     for (int64_t n = first; n < last; n += TILE_ROWS) {
         int live = (int)min64(TILE_ROWS, last - n);
         const REAL *rows[TILE_ROWS];
@@ -135,7 +137,7 @@ static void small_weight_task(void *context, int64_t task, int thread) {
     REAL *sums = job->scratch + thread * taps * TILE_ROWS * PANEL, *rows[TILE_ROWS];
     memset(sums, 0, (size_t)(taps * TILE_ROWS * PANEL) * sizeof(REAL));
     epilogue add = {NULL, NULL, sums, sums, 0};
-    ending end = {&add, 0, columns};
+    tile_store end = {&add, 0, columns};
     const int64_t start = 0;
     for (int64_t n = 0; n < conv->N; n += job->images) {
         segments along = {1, min64(job->images, conv->N - n), &start};

@@ -1,28 +1,30 @@
 /* Convolution at stride 1 by Winograd: F(4x4, 3x3), 36 products where the direct form needs 144, and F(2x2, 5x5), 36
- * for 100.
+ * for 100. Needs conv/winograd_transform.h.
  *
  *   V[point][tile][C] = B^T d B of each tile's 6x6 inputs, vectorised over channels;
  *   M[point][panel][tile][lane] = V[point] U[point][panel], 36 matrix products on the transformed weights;
  *   y = A^T M A, through the epilogue straight into the output.
+ *
  * By blocks, a task is a block of tiles, so small that its V and one panel's M stay in its thread's cache while all of
- * U goes by. By points, all threads work on a larger block, step after step, a task being a point and a panel, so that
- * U goes by once for each block: for few tiles, and for weights that no cache holds.  Where all tiles are one block and
- * weights serve this one execution, U holds a few panels at a time. The input gradient is the same job on dy with
- * turned weights.  Each output depends on its own tile only: the bits do not depend on blocks, threads, or how a batch
- * is split.
+ * U is read.  By points, for few tiles and for weights that no cache holds, all threads work on a larger block, a task
+ * being a point and a panel, so that U is read once for each block.  Where all tiles are one block and weights are
+ * USED_ONCE, U holds a few panels at a time.  The input gradient is the same job on dy with turned weights.  Each
+ * output depends on its own tile only: the bits do not depend on blocks, threads, or how a batch is split.
+ *
+ * Assumption: the layout of U does not depend on N or the threads unless weights are USED_ONCE.
  */
 typedef struct {
     const conv_job *job;
     tile_grid grid;
     int by_points;
     int64_t block, panels, held; /* tiles in a block; panels of outputs, and how many of them U holds at a time */
-    int64_t u_point, v_point, m_point; /* numbers from one point to the next in U, V and M */
+    int64_t u_point, v_point, m_point; /* elements from one point to the next in U, V and M */
     REAL *u, *zeros;
     REAL *v, *m; /* by points: of tiles [first, first + count) and panels [panel, panel + some) */
     int64_t first, count, panel, some;
 } winograd_job;
 
-/* Taps lie side by side in memory, forwards or backwards (a phase of a strided gradient may meet every other tap).  In
+/* Taps lie side by side in memory, forwards or backwards (a phase of a strided gradient may read every other tap).  In
  * inference few tiles make too few rows for the weights that they read (measured). */
 static int winograd_fits(const conv_job *job) {
     const conv_problem *conv = &job->conv;
@@ -39,7 +41,7 @@ INLINE int panel_width(const conv_job *job, int64_t panel) { return job->conv.K 
 INLINE REAL *u_of(const winograd_job *w, int64_t panel) { return w->u + panel % w->held * w->job->conv.C * PANEL; }
 INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % w->held * w->block * PANEL; }
 
-/* U[point][panel][c][lane] = G g G^T of the filters of one vector of outputs, k on, of taps x taps numbers each, for
+/* U[point][panel][c][lane] = G g G^T of the filters of one vector of outputs, k on, of taps x taps elements each, for
  * input channels [first, end). */
 INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int64_t first, int64_t end) {
     const conv_job *job = w->job;
@@ -93,17 +95,17 @@ static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count,
     const conv_problem *conv = &job->conv;
     const tile_image image = {job->at.in,       w->zeros,     conv->H,       conv->W,
                               job->at.in_pixel, w->grid.side, conv->first_h, conv->first_w};
-    tile_place at = place_of(&w->grid, first);
-    patch tiles[2]; /* this one, and the next, which is fetched meanwhile */
-    locate(TILE_IN, &image, at, &tiles[0]);
+    tile_position at = position_of(&w->grid, first);
+    tile_pixels tiles[2]; /* this one, and the next, which is fetched meanwhile */
+    locate_tile(TILE_IN, &image, at, &tiles[0]);
     for (int64_t t = 0; t < count; t++, v += conv->C) {
-        const patch *here = &tiles[t & 1], *next = &tiles[~t & 1];
-        if (t + 1 < count) at = next_place(&w->grid, at);
-        locate(TILE_IN, &image, at, &tiles[~t & 1]);
+        const tile_pixels *here = &tiles[t & 1], *next = &tiles[~t & 1];
+        if (t + 1 < count) at = next_position(&w->grid, at);
+        locate_tile(TILE_IN, &image, at, &tiles[~t & 1]);
         int64_t c = 0;
         for (; c < conv->C; c += LANES) {
-            if (w->grid.side == 4) fetch(TILE_IN, 4, next, c);
-            else fetch(TILE_IN, 2, next, c);
+            if (w->grid.side == 4) prefetch_tile(TILE_IN, 4, next, c);
+            else prefetch_tile(TILE_IN, 2, next, c);
             if (c + LANES <= conv->C) input_tile(here, c, LANES, v + c, w->v_point);
             else input_tile(here, c, conv->C - c, v + c, w->v_point);
         }
@@ -128,8 +130,8 @@ INLINE void point_tile(const int height, const int width, const REAL *v, int64_t
         UNROLL_FOR (int j = 0; j < width; j++) store(m + (i * width + j) * LANES, acc[i][j]);
 }
 
-/* Outputs are written whole lines at a time, each of which is first fetched: ask for those of one tile early. */
-INLINE void claim_outputs(const winograd_job *w, int64_t k, tile_place at) {
+/* A store first reads its cache line: prefetch the lines of one tile's outputs. */
+INLINE void prefetch_outputs(const winograd_job *w, int64_t k, tile_position at) {
     const conv_job *job = w->job;
     int64_t side = job->pooled ? w->grid.side / 2 : w->grid.side;
     REAL *out = job->at.out + at.image * job->at.out_image +
@@ -138,7 +140,7 @@ INLINE void claim_outputs(const winograd_job *w, int64_t k, tile_place at) {
         for (int64_t j = 0; j < side; j++) __builtin_prefetch(out + j * job->at.out_pixel, 1);
 }
 
-/* V and M have room for whole tiles of rows, and what is computed from rows that nobody filled is not read. */
+/* V and M have room for whole tiles of rows; what is computed from rows that were not filled is not read. */
 INLINE void point_product(const int width, int64_t C, int64_t count, const REAL *v, const REAL *u, REAL *m) {
     for (int64_t t = 0; t < count; t += TILE_ROWS, v += TILE_ROWS * C, m += TILE_ROWS * width * LANES) {
         if (count - t > HALF_ROWS) point_tile(TILE_ROWS, width, v, C, u, m);
@@ -159,7 +161,7 @@ static __attribute__((noinline)) void winograd_product(const winograd_job *w, in
 INLINE void output_tile(const int side, const int pooled, const conv_job *job, const REAL *m, int64_t stride, int64_t k,
                         int64_t lanes, int64_t rows, int64_t columns, REAL *out) {
     vec t[TILE_IN][4], y[4], left[4];
-    vec scale = channels(job->end.scale, k, lanes), shift = channels(job->end.shift, k, lanes);
+    vec scale = load_per_channel(job->end.scale, k, lanes), shift = load_per_channel(job->end.shift, k, lanes);
     UNROLL_FOR (int i = 0; i < TILE_IN; i++) {
         vec row[TILE_IN];
         UNROLL_FOR (int j = 0; j < TILE_IN; j++) row[j] = load(m + (i * TILE_IN + j) * stride);
@@ -190,8 +192,8 @@ INLINE void output_tiles(const int side, const winograd_job *w, int64_t first, i
                          const REAL *m) {
     const conv_job *job = w->job;
     int width = panel_width(job, panel);
-    tile_place at = place_of(&w->grid, first);
-    for (int64_t t = 0; t < count; t++, at = next_place(&w->grid, at)) {
+    tile_position at = position_of(&w->grid, first);
+    for (int64_t t = 0; t < count; t++, at = next_position(&w->grid, at)) {
         int64_t rows = min64(side, job->conv.P - side * at.row), columns = min64(side, job->conv.Q - side * at.column);
         int64_t apart = job->pooled ? side / 2 : side;
         REAL *out = job->at.out + at.image * job->at.out_image +
@@ -220,11 +222,11 @@ static void winograd_block(void *context, int64_t task, int thread) {
     for (int64_t panel = 0; panel < w->panels; panel++) {
         const REAL *u = u_of(w, panel);
         int width = panel_width(job, panel);
-        tile_place at = place_of(&w->grid, first);
+        tile_position at = position_of(&w->grid, first);
         for (int64_t point = 0; point < POINTS; point++) {
             if (point < count) {
-                for (int i = 0; i < width; i++) claim_outputs(w, panel * PANEL + i * LANES, at);
-                at = next_place(&w->grid, at);
+                for (int i = 0; i < width; i++) prefetch_outputs(w, panel * PANEL + i * LANES, at);
+                at = next_position(&w->grid, at);
             }
             winograd_product(w, count, point, width, u, v, m);
         }

@@ -1,4 +1,4 @@
-/* The transforms of Winograd's minimal filtering F(7 - r, r), one dimension, on vectors of channels.
+/* The transforms of Winograd's minimal filtering F(7 - r, r), one dimension, on vectors of channels.  Needs simd/vec.h.
  *
  * A tile of 6 inputs d and a filter g of r taps give 7 - r outputs y = A^T [(G g) * (B^T d)], with 6 products instead
  * of 12 for 3 or 4 taps, of 10 for 2 or 5.  The matrices come from interpolation at the points 0, +-a, +-b, infinity
@@ -13,7 +13,7 @@
 
 enum { TILE_IN = 6, POINTS = 36 };
 
-/* The choice between direct and Winograd for an R x R kernel at stride 1: of the numbers given here, nothing else. */
+/* The choice between direct and Winograd for an R x R kernel at stride 1: by these parameters and nothing else. */
 INLINE int choose_winograd(int64_t R, int64_t C, int64_t K, int64_t P, int64_t Q) {
     if (R != 3 && R != 5) return 0;
     if (fn_conv_algorithm() != FN_AUTO) return fn_conv_algorithm() == FN_WINOGRAD;
@@ -68,7 +68,7 @@ INLINE void transform_filter(const int taps, const vec *g, vec *u) {
     u[5] = g[taps - 1];
 }
 
-/* Where tiles of side x side outputs lie in a batch: tile number t is image, row, column. */
+/* The tiles of side x side outputs of a batch, counted by image, row, column. */
 typedef struct {
     int64_t side, down, across, count;
 } tile_grid;
@@ -81,17 +81,17 @@ INLINE tile_grid grid_of(int64_t N, int64_t P, int64_t Q, int64_t R) {
 
 typedef struct {
     int64_t image, row, column; /* of tiles */
-} tile_place;
+} tile_position;
 
-INLINE tile_place place_of(const tile_grid *grid, int64_t tile) {
+INLINE tile_position position_of(const tile_grid *grid, int64_t tile) {
     int64_t line = tile / grid->across;
-    return (tile_place){line / grid->down, line % grid->down, tile % grid->across};
+    return (tile_position){line / grid->down, line % grid->down, tile % grid->across};
 }
 
-INLINE tile_place next_place(const tile_grid *grid, tile_place at) {
+INLINE tile_position next_position(const tile_grid *grid, tile_position at) {
     if (++at.column < grid->across) return at;
-    if (++at.row < grid->down) return (tile_place){at.image, at.row, 0};
-    return (tile_place){at.image + 1, 0, 0};
+    if (++at.row < grid->down) return (tile_position){at.image, at.row, 0};
+    return (tile_position){at.image + 1, 0, 0};
 }
 
 /* Pixels that tiles are cut from; the tile at (row, column) begins at pixel (side*row + first_h, side*column +
@@ -101,17 +101,17 @@ typedef struct {
     int64_t H, W, pixel, side, first_h, first_w;
 } tile_image;
 
-/* Addresses of the pixels of a tile, PATCH of them a row, as whole numbers; a row is computed at once. */
-enum { PATCH = 8 };
-typedef int64_t addresses __attribute__((vector_size(8 * PATCH)));
+/* The addresses of a tile's pixels as integers, a row of ADDRESSES at a time; 6 of them are used. */
+enum { ADDRESSES = 8 };
+typedef int64_t addresses __attribute__((vector_size(8 * ADDRESSES)));
 typedef struct {
     addresses rows[TILE_IN];
-} patch;
+} tile_pixels;
 
-INLINE const REAL *pixel_of(const patch *p, int i, int j) { return (const REAL *)p->rows[i][j]; }
+INLINE const REAL *pixel_of(const tile_pixels *p, int i, int j) { return (const REAL *)p->rows[i][j]; }
 
 /* The pixels from the upper left corner of a tile on, `size` rows; what lies outside the image is `zeros`. */
-INLINE void locate(const int size, const tile_image *image, tile_place at, patch *tile) {
+INLINE void locate_tile(const int size, const tile_image *image, tile_position at, tile_pixels *tile) {
     int64_t row = image->side * at.row + image->first_h, column = image->side * at.column + image->first_w;
     addresses number = {0, 1, 2, 3, 4, 5, 6, 7}, columns = number + column;
     addresses zeros = (int64_t)image->zeros - (addresses){0}, inside = (columns >= 0) & (columns < image->W);
@@ -122,15 +122,14 @@ INLINE void locate(const int size, const tile_image *image, tile_place at, patch
         tile->rows[i] = row + i >= 0 && row + i < image->H ? (((int64_t)data + offsets) & inside) | outside : zeros;
 }
 
-/* Ask for channels c on of a patch's pixels ahead of use; tiles go from left to right, so only the last columns are
- * new. */
-INLINE void fetch(const int size, const int columns, const patch *tile, int64_t c) {
+/* Prefetch channels c on of a tile's pixels; tiles go from left to right, so only the last columns are new. */
+INLINE void prefetch_tile(const int size, const int columns, const tile_pixels *tile, int64_t c) {
     UNROLL_FOR (int i = 0; i < size; i++)
         UNROLL_FOR (int j = size - columns; j < size; j++) __builtin_prefetch(pixel_of(tile, i, j) + c);
 }
 
 /* B^T d B of one tile and one vector of channels, to v[point * stride]. */
-INLINE void input_tile(const patch *tile, int64_t c, int64_t lanes, REAL *v, int64_t stride) {
+INLINE void input_tile(const tile_pixels *tile, int64_t c, int64_t lanes, REAL *v, int64_t stride) {
     vec t[TILE_IN][TILE_IN], out[TILE_IN];
     UNROLL_FOR (int i = 0; i < TILE_IN; i++) {
         vec d[TILE_IN];
@@ -143,7 +142,7 @@ INLINE void input_tile(const patch *tile, int64_t c, int64_t lanes, REAL *v, int
     }
 }
 
-/* At least `size` numbers, as an odd number of cache lines: 36 streams that lie a power of two apart would share a few
+/* At least `size` elements, as an odd number of cache lines: 36 streams a power of two apart would share a few
  * sets of the cache. */
 INLINE int64_t odd_lines(int64_t size) {
     int64_t line = 64 / (int64_t)sizeof(REAL);

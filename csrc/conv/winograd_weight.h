@@ -1,27 +1,27 @@
 /* The weight gradient of a 3x3 (5x5), stride 1 convolution by Winograd F(3x3, 4x4) or F(5x5, 2x2): a tile's 4x4 (2x2)
- * of dy is the filter that runs over its 6x6 of x.  Tiles go by in chunks:
+ * of dy is the filter that runs over its 6x6 of x.  Tiles are taken in chunks:
  *   V[point][tile][C] = B^T x B    and    D[point][panel][tile][lane] = G dy G^T,
  * whose products over the chunk are added to Z[point][C][K].  At the end dw = A^T Z A.
  *
  * With few channels Z is small, and transforms weigh more than products: the batch is cut into a fixed number of parts,
  * each with its own Z, V and D in one thread's cache, and the parts are added in a fixed tree.  With many channels
- * there is one Z and all threads work on one chunk at a time, first its transforms, then its products; each number of Z
- * has one owner.  When one chunk holds all tiles, Z and dw are made for a few panels at a time, so that Z stays in the
- * cache.
+ * there is one Z and all threads work on one chunk at a time, first its transforms, then its products; each element of
+ * Z has one owner.  When one chunk holds all tiles, Z and dw are made for a few panels at a time, so that Z stays in
+ * the cache.
  */
 typedef struct {
     weight_gradient of;
     REAL *z, *zeros;
     tile_grid grid;
     int64_t chunk, together, parts, panels; /* tiles in a chunk, images that fill one; parts: of images */
-    int64_t held, columns; /* panels that Z holds at a time, and numbers in a row of them */
-    int64_t v_point, d_point, z_point; /* numbers from one point to the next */
-    REAL *v, *d; /* of thread 0; threads lie chunk_size apart when there are parts */
+    int64_t held, columns; /* panels that Z holds at a time, and elements in a row of them */
+    int64_t v_point, d_point, z_point; /* elements from one point to the next */
+    REAL *v, *d; /* of thread 0; those of other threads follow, chunk_size apart, when there are parts */
     int64_t chunk_size;
     int64_t first, count, panel, some; /* no parts: all threads work on this chunk and panels [panel, panel + some) */
 } winograd_weight_job;
 
-INLINE void gradient_tile(const int side, const patch *tile, int64_t k, int64_t lanes, REAL *d, int64_t stride) {
+INLINE void gradient_tile(const int side, const tile_pixels *tile, int64_t k, int64_t lanes, REAL *d, int64_t stride) {
     vec t[4][TILE_IN], dy[4], out[TILE_IN];
     UNROLL_FOR (int i = 0; i < side; i++) {
         UNROLL_FOR (int j = 0; j < side; j++) dy[j] = load_part(pixel_of(tile, i, j) + k, lanes);
@@ -40,24 +40,24 @@ INLINE void weight_tiles(const int side, const winograd_weight_job *w, int64_t f
     const conv_problem *conv = &w->of.conv;
     const tile_image x = {w->of.x, w->zeros, conv->H, conv->W, conv->C, side, conv->first_h, conv->first_w};
     const tile_image dy = {w->of.dy, w->zeros, conv->P, conv->Q, conv->K, side, 0, 0};
-    tile_place at = place_of(&w->grid, first + from);
-    patch pixels[2], gradients[2]; /* of this tile, and of the next, which is fetched meanwhile */
-    locate(TILE_IN, &x, at, &pixels[0]);
-    locate(side, &dy, at, &gradients[0]);
+    tile_position at = position_of(&w->grid, first + from);
+    tile_pixels pixels[2], gradients[2]; /* of this tile, and of the next, which is fetched meanwhile */
+    locate_tile(TILE_IN, &x, at, &pixels[0]);
+    locate_tile(side, &dy, at, &gradients[0]);
     for (int64_t t = from; t < to; t++) {
         int now = (t - from) & 1;
         int64_t c = 0, k = 0;
-        if (t + 1 < to) at = next_place(&w->grid, at);
-        locate(TILE_IN, &x, at, &pixels[!now]);
-        locate(side, &dy, at, &gradients[!now]);
+        if (t + 1 < to) at = next_position(&w->grid, at);
+        locate_tile(TILE_IN, &x, at, &pixels[!now]);
+        locate_tile(side, &dy, at, &gradients[!now]);
         for (; c < conv->C; c += LANES) {
-            fetch(TILE_IN, side, &pixels[!now], c);
+            prefetch_tile(TILE_IN, side, &pixels[!now], c);
             if (c + LANES <= conv->C) input_tile(&pixels[now], c, LANES, v + t * conv->C + c, w->v_point);
             else input_tile(&pixels[now], c, conv->C - c, v + t * conv->C + c, w->v_point);
         }
         for (; k < conv->K; k += LANES) {
             REAL *to_d = d + (k / PANEL * w->chunk + t) * PANEL + k % PANEL;
-            fetch(side, side, &gradients[!now], k);
+            prefetch_tile(side, side, &gradients[!now], k);
             if (k + LANES <= conv->K) gradient_tile(side, &gradients[now], k, LANES, to_d, w->d_point);
             else gradient_tile(side, &gradients[now], k, conv->K - k, to_d, w->d_point);
         }
@@ -77,7 +77,7 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
     const int64_t start = 0;
     segments along = {1, count, &start};
     epilogue add = {NULL, NULL, accumulate ? z : NULL, z, 0};
-    ending end = {&add, 0, min64(PANEL, w->of.conv.K - panel * PANEL)};
+    tile_store end = {&add, 0, min64(PANEL, w->of.conv.K - panel * PANEL)};
     for (int64_t c = 0, tiles = ceil_div(C, TILE_ROWS), live; tiles > 0; c += live, tiles--) {
         live = ceil_div(C - c, tiles); /* even heights: low tiles wait for their sums */
         REAL *outs[TILE_ROWS];
@@ -108,9 +108,9 @@ static void winograd_weight_images(const winograd_weight_job *whole, int64_t fir
 static void winograd_weight_part(void *context, int64_t part, int thread) {
     const winograd_weight_job *w = context;
     int64_t begin = w->of.conv.N * part / w->parts, end = w->of.conv.N * (part + 1) / w->parts,
-            image = w->of.conv.P * w->of.conv.Q * w->of.conv.K;
+            image_size = w->of.conv.P * w->of.conv.Q * w->of.conv.K;
     for (int64_t n = begin; n < end; n += w->together)
-        winograd_weight_images(w, n, min64(w->together, end - n), w->of.dy + n * image, n == begin, part, thread);
+        winograd_weight_images(w, n, min64(w->together, end - n), w->of.dy + n * image_size, n == begin, part, thread);
 }
 
 static void winograd_weight_shared_tiles(void *context, int64_t task, int thread) {

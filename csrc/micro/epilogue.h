@@ -1,11 +1,13 @@
-/* What happens to a product before it is stored: y = max(value*scale + shift + add, 0), each part if it is wanted. */
+/* What happens to a sum before it is stored: y = max(value*scale + shift + add, 0), each part if it is wanted.
+ * Needs simd/vec.h.
+ */
 typedef struct {
-    const REAL *scale, *shift; /* a number for each output channel; scale is followed by shift, shift may be alone */
-    const REAL *add, *out;     /* numbers that lie in `add` as outputs lie in `out`; add may be out */
+    const REAL *scale, *shift; /* an element for each output channel; scale needs shift */
+    const REAL *add, *out; /* laid out in `add` as outputs are in `out`; add may be out */
     int relu;
 } epilogue;
 
-INLINE vec channels(const REAL *numbers, int64_t first, int64_t lanes) {
+INLINE vec load_per_channel(const REAL *numbers, int64_t first, int64_t lanes) {
     return numbers ? load_part(numbers + first, lanes) : (vec){0};
 }
 

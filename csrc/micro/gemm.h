@@ -1,5 +1,9 @@
-/* c = a * b + bias for any operand orders.  A task is a block of rows times one panel of columns: it packs its piece
- * of B, KC steps at a time, and runs the tiles of its rows over it, so B is read from memory once a row block. */
+/* C = A * B + bias for any operand orders.  A task is some rows of C times one panel of columns: it packs its piece of
+ * B, GEMM_KC steps at a time, and runs the tiles of its rows over it, so that B is read from memory once for each task
+ * along M. Needs micro/tile.h.
+ *
+ * Assumptions: C is contiguous (a row is N elements); a_row == 1 or a_col == 1; nothing about b_row and b_col.
+ */
 
 enum { GEMM_SCRATCH = GEMM_KC * PANEL };
 
@@ -12,26 +16,30 @@ typedef struct {
 
 static void gemm_task(void *context, int64_t task, int thread) {
     const gemm_job *job = context;
-    int64_t panel = task / job->row_blocks * PANEL, first = task % job->row_blocks * job->block_rows;
-    int64_t last = min64(first + job->block_rows, job->M), columns = min64(PANEL, job->N - panel);
+    int64_t jr = task / job->row_blocks * PANEL, n_left = min64(PANEL, job->N - jr);
+    int64_t m_start = task % job->row_blocks * job->block_rows, m_end = min64(m_start + job->block_rows, job->M);
     REAL *b = job->scratch + (int64_t)thread * GEMM_SCRATCH;
-    for (int64_t k = 0; k == 0 || k < job->K; k += GEMM_KC) {
-        int64_t steps = min64(GEMM_KC, job->K - k);
-        pack_panel(steps, columns, job->b + k * job->b_row + panel * job->b_col, job->b_row, job->b_col, b);
-        epilogue add = {NULL, k + GEMM_KC >= job->K ? job->bias : NULL, k > 0 ? job->c : NULL, job->c, 0};
-        ending end = {&add, panel, columns};
+
+    /* Loop over the reduction, GEMM_KC steps at a time. */
+    for (int64_t pc = 0; pc == 0 || pc < job->K; pc += GEMM_KC) {
+        int64_t k_iter = min64(GEMM_KC, job->K - pc);
+        pack_panel(k_iter, n_left, job->b + pc * job->b_row + jr * job->b_col, job->b_row, job->b_col, b);
+        epilogue add = {NULL, pc + GEMM_KC >= job->K ? job->bias : NULL, pc > 0 ? job->c : NULL, job->c, 0};
+        tile_store end = {&add, jr, n_left};
         const int64_t start = 0;
-        segments along = {1, steps, &start};
-        for (int64_t i = first; i < last; i += TILE_ROWS) {
-            int live = (int)min64(TILE_ROWS, last - i);
+        segments along = {1, k_iter, &start};
+
+        /* Loop over the rows, a register tile at a time. */
+        for (int64_t ir = m_start; ir < m_end; ir += TILE_ROWS) {
+            int m_left = (int)min64(TILE_ROWS, m_end - ir);
             const REAL *rows[TILE_ROWS];
             REAL *c[TILE_ROWS];
-            for (int r = 0; r < live; r++) {
-                rows[r] = job->a + (i + r) * job->a_row + k * job->a_col;
-                c[r] = job->c + (i + r) * job->N;
+            for (int i = 0; i < m_left; i++) {
+                rows[i] = job->a + (ir + i) * job->a_row + pc * job->a_col;
+                c[i] = job->c + (ir + i) * job->N;
             }
-            if (job->a_col == 1) row_tile(live, rows, along, b, c, end);
-            else column_tile(live, rows[0], job->a_col, along, b, c, end);
+            if (job->a_col == 1) row_tile(m_left, rows, along, b, c, end);
+            else column_tile(m_left, rows[0], job->a_col, along, b, c, end);
         }
     }
 }

@@ -1,6 +1,8 @@
-/* Sums over many rows: a fixed partition and a fixed tree, so that the bits depend on neither threads nor ISA. */
+/* Sums over many rows: a fixed partition and a fixed tree, so that the bits depend on neither threads nor ISA.
+ * Needs micro/index.h.
+ */
 
-/* parts[0] += parts[1] + ..., pairwise: ((0+1)+(2+3))+((4+5)+...); each part has `size` numbers. */
+/* parts[0] += parts[1] + ..., pairwise: ((0+1)+(2+3))+((4+5)+...); each part has `size` elements. */
 typedef struct {
     int64_t parts, size, block; /* block: elements of a task */
     REAL *data;
@@ -24,8 +26,8 @@ static void sum_parts(int threads, int64_t parts, int64_t size, REAL *data) {
     if (parts > 1) fn_parallel_on(threads, ceil_div(size, job.block), work, tree_task, &job);
 }
 
-/* sum[j] = sum over i of x[i][j]: rows in 64 parts at most, blocks of 64 rows in REAL, blocks added in double.  With an
- * index only what came from somewhere counts. */
+/* sum[j] = sum over i of x[i][j]: blocks of COLUMN_ROWS rows in REAL, blocks and parts added in double. With an index
+ * of max pooling, elements whose window a ReLU has cut off are left out. */
 typedef struct {
     int64_t rows, columns, parts;
     const REAL *x;
@@ -59,10 +61,8 @@ INLINE void column_blocks(const column_job *job, const pool_kind kind, int64_t f
         for (int64_t j = 0; j < job->columns; j += COLUMN_VECTORS * LANES) {
             int64_t count = min64(COLUMN_VECTORS, ceil_div(job->columns - j, LANES));
             int64_t lanes = min64(LANES, job->columns - j - (count - 1) * LANES);
-            if (count == 4) column_rows(job, kind, 4, lanes, j, first, end, sums);
-            else if (count == 3) column_rows(job, kind, 3, lanes, j, first, end, sums);
-            else if (count == 2) column_rows(job, kind, 2, lanes, j, first, end, sums);
-            else column_rows(job, kind, 1, lanes, j, first, end, sums);
+#define COLUMN_ROWS_OF(count) column_rows(job, kind, count, lanes, j, first, end, sums)
+            SPECIALISE(count, COLUMN_ROWS_OF)
         }
     }
 }

@@ -1,15 +1,19 @@
-/* The register tile that every matrix product and convolution ends in, and the panels that it reads.
+/* The register tile that every matrix product and convolution ends in, and the panels that it reads. Needs
+ * micro/epilogue.h and simd/transpose.h.
  *
  * A tile is TILE_ROWS x PANEL outputs held in registers, PANEL = 2 vectors.  Operand B comes in panels: for each step t
- * of the reduction, PANEL consecutive numbers B[t][0..PANEL), 64-byte aligned.  Operand A is read in place, one
- * broadcast number a row and step:
+ * of the reduction, PANEL consecutive elements B[t][0..PANEL).  Operand A is read in place, one broadcast element a row
+ * and step:
  *
  *   rows    (row_tile):    a row is wherever rows[i] points; step t reads rows[i][segment + t]
- *   columns (column_tile): step t reads the TILE_ROWS neighbours at base[segment + t*step + i], or half as many at each of
- *                          two lines; column_tile_over reads B in place, too
+ *   columns (column_tile): step t reads the TILE_ROWS neighbours at base[segment + t*step + i], or half as many in each
+ *                          of two lines; column_tile_over reads B in place, too
  *
  * A reduction is cut into equal segments (a filter row, say), which start at offsets[] from the same pointers. Each
- * output is one chain of FMAs in the order of t, whatever the tile's size: same bits on every ISA and thread.
+ * output is one chain of FMAs in the order of t, whatever the tile's size: the same bits on every ISA and thread.
+ *
+ * Assumptions: panels are aligned to vectors; rows of A and outputs lie anywhere; 1 <= height <= TILE_ROWS; what is
+ * prefetched may lie outside the arrays.
  */
 enum { PANEL = 2 * LANES };
 
@@ -24,7 +28,7 @@ INLINE void row_product(const int height, const int width, vec acc[][2], const R
     for (int64_t segment = 0; segment < along.count; segment++) {
         const REAL *a[TILE_ROWS];
         UNROLL_FOR (int i = 0; i < height; i++) a[i] = rows[i] + along.offsets[segment] + along.length;
-        for (int64_t t = -along.length; t < 0; t++) { /* up to zero: no register for the end, there is none to spare */
+        for (int64_t t = -along.length; t < 0; t++) { /* up to zero: no register is left for the end */
             vec b0 = *(const vec *)b, b1 = width == 2 ? *(const vec *)(b + LANES) : b0;
             if (width == 2)
                 __builtin_prefetch(b + ROWS_AHEAD * PANEL), __builtin_prefetch(b + ROWS_AHEAD * PANEL + LANES);
@@ -43,19 +47,19 @@ typedef struct {
     const REAL *base;
     int64_t step, line;
     int lines;
-} neighbours;
+} column_operand;
 
-/* Operand B where it need not be a packed panel, and what to ask memory for meanwhile: a line each step. */
+/* Operand B where it need not be a packed panel, and what to prefetch meanwhile: a cache line each step. */
 typedef struct {
     const REAL *b;
     int64_t step;
     const char *soon;
     int64_t soon_step; /* bytes */
-} stream;
+} panel_operand;
 
-/* packed: of.b is a panel, and A is asked for instead. */
-INLINE void column_product(const int height, const int lines, const int width, vec acc[][2], neighbours from,
-                           segments along, const int packed, stream of) {
+/* packed: of.b is a panel, and A is prefetched instead. */
+INLINE void column_product(const int height, const int lines, const int width, vec acc[][2], column_operand from,
+                           segments along, const int packed, panel_operand of) {
     const int run = height / lines;
     for (int64_t segment = 0; segment < along.count; segment++) {
         const REAL *a = from.base + along.offsets[segment];
@@ -79,15 +83,15 @@ INLINE void column_product(const int height, const int lines, const int width, v
 typedef struct {
     const epilogue *end;
     int64_t first, columns;
-} ending;
+} tile_store;
 
-INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *const *c, ending end) {
+INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *const *c, tile_store end) {
     const epilogue e = *end.end;
     vec scale[2], shift[2];
     UNROLL_FOR (int v = 0; v < width; v++) {
         int64_t lanes = end.columns - v * LANES;
-        scale[v] = channels(e.scale, end.first + v * LANES, lanes),
-        shift[v] = channels(e.shift, end.first + v * LANES, lanes);
+        scale[v] = load_per_channel(e.scale, end.first + v * LANES, lanes);
+        shift[v] = load_per_channel(e.shift, end.first + v * LANES, lanes);
     }
     if (!e.scale && !e.add && !e.relu) {
         if (e.shift)
@@ -112,17 +116,16 @@ INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *cons
 }
 
 INLINE void row_tile_sized(const int height, const int width, const REAL *const *rows, segments along, const REAL *b,
-                           REAL *const *c, ending end) {
+                           REAL *const *c, tile_store end) {
     vec acc[TILE_ROWS][2];
     UNROLL_FOR (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
     row_product(height, width, acc, rows, along, b);
     tile_end(height, width, acc, c, end);
 }
 
-INLINE void column_tile_sized(const int height, const int lines, const int width, neighbours from, segments along,
-                              const int packed, stream of, REAL *const *c, ending end) {
+INLINE void column_tile_sized(const int height, const int lines, const int width, column_operand from, segments along,
+                              const int packed, panel_operand of, REAL *const *c, tile_store end) {
     vec acc[TILE_ROWS][2];
-    if (height > TILE_ROWS) return;
     UNROLL_FOR (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
     column_product(height, lines, width, acc, from, along, packed, of);
     tile_end(height, width, acc, c, end);
@@ -130,21 +133,28 @@ INLINE void column_tile_sized(const int height, const int lines, const int width
 
 enum { HALF_ROWS = (TILE_ROWS + 1) / 2, LOW_ROWS = (TILE_ROWS + 5) / 6 };
 
-/* Every height has a tile of its own: few rows cost little, and nothing beside them is read. */
+/* Every height has a tile of its own: few rows cost little, and nothing beside them is read. HALF_HEIGHTS: those of
+ * which two make a tile. */
+// clang-format off
 #if TILE_ROWS == 12
-#define HEIGHTS(HEIGHT) \
-    HEIGHT(1)           \
-    HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6) HEIGHT(7) HEIGHT(8) HEIGHT(9) HEIGHT(10) HEIGHT(11) HEIGHT(12)
+#define HALF_HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6)
+#define HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(7) HEIGHT(8) HEIGHT(9) HEIGHT(10) HEIGHT(11) HEIGHT(12)
 #elif TILE_ROWS == 8
-#define HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6) HEIGHT(7) HEIGHT(8)
+#define HALF_HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4)
+#define HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(5) HEIGHT(6) HEIGHT(7) HEIGHT(8)
 #elif TILE_ROWS == 6
-#define HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6)
+#define HALF_HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3)
+#define HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(4) HEIGHT(5) HEIGHT(6)
+#elif TILE_ROWS == 4
+#define HALF_HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2)
+#define HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(3) HEIGHT(4)
 #else
-#define HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4)
+#error "TILE_ROWS: list the heights of its tiles here"
 #endif
+// clang-format on
 
 static __attribute__((noinline)) void row_tile(int height, const REAL *const *rows, segments along, const REAL *b,
-                                               REAL *const *c, ending end) {
+                                               REAL *const *c, tile_store end) {
 #define ROW_HEIGHT(height) \
     case height: row_tile_sized(height, 2, rows, along, b, c, end); break;
 #define LOW_ROW_HEIGHT(height) \
@@ -158,8 +168,8 @@ static __attribute__((noinline)) void row_tile(int height, const REAL *const *ro
 }
 
 /* `run` neighbours of each line; two lines have 2 * run <= TILE_ROWS. */
-static __attribute__((noinline)) void column_tile_over(int run, neighbours from, segments along, stream of,
-                                                       REAL *const *c, ending end) {
+static __attribute__((noinline)) void column_tile_over(int run, column_operand from, segments along, panel_operand of,
+                                                       REAL *const *c, tile_store end) {
 #define COLUMN_HEIGHT(run) \
     case run: column_tile_sized(run, 1, 2, from, along, 0, of, c, end); break;
 #define LOW_COLUMN_HEIGHT(run) \
@@ -169,10 +179,10 @@ static __attribute__((noinline)) void column_tile_over(int run, neighbours from,
 #define LOW_PAIR_HEIGHT(run) \
     case run: column_tile_sized(2 * run, 2, 1, from, along, 0, of, c, end); break;
     if (from.lines == 2 && end.columns > LANES) switch (run) {
-            HEIGHTS(PAIR_HEIGHT)
+            HALF_HEIGHTS(PAIR_HEIGHT)
         }
     else if (from.lines == 2) switch (run) {
-            HEIGHTS(LOW_PAIR_HEIGHT)
+            HALF_HEIGHTS(LOW_PAIR_HEIGHT)
         }
     else if (end.columns > LANES) switch (run) {
             HEIGHTS(COLUMN_HEIGHT)
@@ -183,9 +193,9 @@ static __attribute__((noinline)) void column_tile_over(int run, neighbours from,
 }
 
 static __attribute__((noinline)) void column_tile(int run, const REAL *base, int64_t step, segments along,
-                                                  const REAL *b, REAL *const *c, ending end) {
-    const neighbours from = {base, step, 0, 1};
-    const stream of = {.b = b};
+                                                  const REAL *b, REAL *const *c, tile_store end) {
+    const column_operand from = {base, step, 0, 1};
+    const panel_operand of = {.b = b};
 #define PANEL_HEIGHT(run) \
     case run: column_tile_sized(run, 1, 2, from, along, 1, of, c, end); break;
 #define LOW_PANEL_HEIGHT(run) \

@@ -13,8 +13,8 @@ typedef struct {
 enum { HAS_X = 1, HAS_DY = 2, HAS_GATE = 4, HAS_ADD = 8, HAS_RELU = 16, IS_LARGE = 32 };
 enum { MEAN, SCALE, SHIFT, SLOPE, GATE, TABLES }; /* a period each; x - mean is exact near the mean */
 
-/* `vectors` neighbouring vectors of columns, from number i on, one period after the other up to `last`; the last vector
- * has `lanes` columns.  The coefficients stay in registers. */
+/* `vectors` neighbouring vectors of columns, from element i on, one period after the other up to `last`; the last
+ * vector has `lanes` columns.  The coefficients stay in registers. */
 INLINE void affine_columns(const affine_job *given, const int flags, const int vectors, const int whole, int64_t column,
                            int64_t lanes, int64_t first, int64_t last) {
     const affine_job job = *given;
@@ -59,7 +59,7 @@ INLINE void affine_rows(const affine_job *job, const int flags, int64_t first, i
     for (; first < last; first += step) affine_block(job, flags, first, min64(first + step, last));
 }
 
-/* Numbers [first, last), of which `first` belongs to channel 0. */
+/* Elements [first, last), of which `first` belongs to channel 0. */
 static void affine_some(const affine_job *job, int64_t first, int64_t last) {
     switch (job->flags) {
 #define AFFINE_CASE(flags)                                   \
@@ -76,7 +76,7 @@ static void affine_some(const affine_job *job, int64_t first, int64_t last) {
     }
 }
 
-/* What a pass multiplies with, C doubles each. */
+/* The coefficients of a pass, C doubles each. */
 typedef struct {
     const double *mean, *scale, *shift, *slope, *gate; /* the last two: or NULL */
 } affine_factors;

@@ -1,9 +1,11 @@
-/* Batch norm over x (images*pixels, C): the statistics of each channel, and the two sums of their gradient.
+/* Batch norm over x (images*pixels, C): the statistics of each channel, and the two sums of their gradient. Needs
+ * micro/epilogue.h.
  *
- * Images in 64 parts at most (the rows, where there are few images), a part in blocks of 64 rows that stay in cache; a
- * block is reduced in REAL, blocks and parts are combined in double, always in the same order.  With few channels,
- * `fold` rows are looked at as one wide row.  The partition depends on the shape alone, never on the width of vectors,
- * and a part of whole images may be reduced as soon as a convolution has written it (conv_norm.h).
+ * Images are cut into NORM_PARTS parts at most (rows, where there are few images), a part into blocks of NORM_ROWS rows
+ * that stay in the cache; a block is reduced in REAL, blocks and parts are combined in double, always in the same
+ * order.  With few channels, `fold` rows are treated as one wide row.  The partition depends on the shape alone, never
+ * on the width of vectors, and a part of whole images may be reduced as soon as a convolution has written it
+ * (conv/norm.h).
  */
 typedef struct {
     int64_t images, pixels, C, parts;
@@ -15,7 +17,7 @@ typedef struct {
     double *first, *second; /* (parts, C): mean and sum of squares; or the sums of dy and of dy*(x - mean) */
 } norm_job;
 
-/* The least number of rows that together fill whole groups of 64 columns, if they are not too wide. */
+/* The least number of rows that together fill whole groups of NORM_FOLD columns, if they are not too wide. */
 INLINE int64_t fold_of(int64_t C) {
     for (int64_t fold = 1; fold * C <= NORM_WIDE; fold++)
         if (fold * C % NORM_FOLD == 0) return fold;
@@ -34,8 +36,9 @@ INLINE int64_t part_start(const norm_job *job, int64_t part) {
     return job->images * part / job->parts * job->pixels;
 }
 
-/* Chan, Golub, LeVeque 1983: add `count` numbers of mean `mean` and sum of squared deviations `squares` to a total. */
-INLINE void combine(double *to_mean, double *to_squares, double share, double before, double mean, double squares) {
+/* Chan, Golub, LeVeque 1983: add elements of mean `mean` and sum of squared deviations `squares` to a total. */
+INLINE void combine_moments(double *to_mean, double *to_squares, double share, double before, double mean,
+                            double squares) {
     double delta = mean - *to_mean;
     *to_mean += delta * share;
     *to_squares += squares + delta * delta * (before * share);
@@ -68,7 +71,8 @@ INLINE void moments_block(const int vectors, const REAL *x, int64_t step, int64_
     double one = 1 / (double)rows, share = (double)rows / (before + (double)rows);
     for (int64_t k = 0; k < (vectors - 1) * LANES + lanes; k++) {
         double shift = (double)s[k] * one;
-        combine(mean + k, squares + k, share, before, (double)p[k] + shift, (double)q[k] - (double)s[k] * shift);
+        combine_moments(mean + k, squares + k, share, before, (double)p[k] + shift,
+                        (double)q[k] - (double)s[k] * shift);
     }
 }
 
@@ -111,7 +115,7 @@ INLINE void norm_block(const int vectors, const norm_job *job, int64_t at, int64
     else sums_block(UNGATED, vectors, job, at, step, column, rows, lanes, a, b);
 }
 
-/* `rows` rows of `columns` numbers from number `at` on, into a[columns] and b[columns]. */
+/* `rows` rows of `columns` elements from element `at` on, into a[columns] and b[columns]. */
 static void norm_rows(const norm_job *job, int64_t at, int64_t rows, int64_t columns, double *a, double *b) {
     for (int64_t row = 0; row < rows; row += NORM_ROWS) {
         int64_t count = min64(NORM_ROWS, rows - row), first = at + row * columns;
@@ -119,22 +123,18 @@ static void norm_rows(const norm_job *job, int64_t at, int64_t rows, int64_t col
             int64_t left = ceil_div(columns - c, LANES);
             vectors = left == 5 ? 3 : min64(left, 4); /* not one alone, if possible: chains of additions need company */
             int64_t lanes = min64(LANES, columns - c - (vectors - 1) * LANES);
-            switch (vectors) {
-            case 4: norm_block(4, job, first + c, columns, c, count, lanes, (double)row, a + c, b + c); break;
-            case 3: norm_block(3, job, first + c, columns, c, count, lanes, (double)row, a + c, b + c); break;
-            case 2: norm_block(2, job, first + c, columns, c, count, lanes, (double)row, a + c, b + c); break;
-            default: norm_block(1, job, first + c, columns, c, count, lanes, (double)row, a + c, b + c);
-            }
+#define NORM_BLOCK(vectors) norm_block(vectors, job, first + c, columns, c, count, lanes, (double)row, a + c, b + c)
+            SPECIALISE(vectors, NORM_BLOCK)
         }
     }
 }
 
-INLINE void combine_all(const norm_job *job, int64_t before, int64_t count, const double *a, const double *b,
-                        double *to_a, double *to_b) {
+INLINE void combine_parts(const norm_job *job, int64_t before, int64_t count, const double *a, const double *b,
+                          double *to_a, double *to_b) {
     double share = (double)count / ((double)before + (double)count);
     for (int64_t c = 0; c < job->C && count > 0; c++)
         if (job->dy) to_a[c] += a[c], to_b[c] += b[c];
-        else combine(to_a + c, to_b + c, share, (double)before, a[c], b[c]);
+        else combine_moments(to_a + c, to_b + c, share, (double)before, a[c], b[c]);
 }
 
 static void norm_part(void *context, int64_t part, int thread) {
@@ -150,14 +150,13 @@ static void norm_part(void *context, int64_t part, int thread) {
     int64_t count = rows / fold, rest = rows % fold;
     memset(wide, 0, sizeof wide);
     norm_rows(job, first * C, count, fold * C, wide[0], wide[1]);
-    for (int64_t f = 0; f < fold; f++) combine_all(job, f * count, count, wide[0] + f * C, wide[1] + f * C, a, b);
+    for (int64_t f = 0; f < fold; f++) combine_parts(job, f * count, count, wide[0] + f * C, wide[1] + f * C, a, b);
     memset(wide, 0, sizeof wide);
     norm_rows(job, (first + count * fold) * C, rest, C, wide[0], wide[1]);
-    combine_all(job, count * fold, rest, wide[0], wide[1], a, b);
+    combine_parts(job, count * fold, rest, wide[0], wide[1], a, b);
 }
 
-/* Sums go backwards through what was written forwards, and what follows them (norm_apply.h) goes forwards again: what
- * was touched last may still be in the cache. */
+/* Reduce in reverse order, while norm/apply.h goes forwards: the most recently touched data is still cached. */
 static void norm_task(void *context, int64_t task, int thread) {
     const norm_job *job = context;
     norm_part(context, job->parts - 1 - task, thread);
@@ -192,7 +191,7 @@ static void norm_end(norm_job *job, double *first, double *second) {
     memset(first, 0, (size_t)job->C * sizeof(double)), memset(second, 0, (size_t)job->C * sizeof(double));
     for (int64_t part = 0; part < job->parts; part++) {
         int64_t from = part_start(job, part), count = part_start(job, part + 1) - from;
-        combine_all(job, from, count, job->first + part * job->C, job->second + part * job->C, first, second);
+        combine_parts(job, from, count, job->first + part * job->C, job->second + part * job->C, first, second);
     }
     int64_t rows = job->images * job->pixels;
     for (int64_t c = 0; c < job->C && !job->dy && rows > 0; c++) second[c] /= (double)rows;

@@ -1,9 +1,8 @@
-/* Max pooling over planes, for arrays in C order: vectors run along rows, a plane has one owner.  Which of a window's
- * equal maxima get its gradient is the caller's choice; NaN is equal to NaN.
+/* Max pooling over planes, for arrays in C order: vectors run along rows, a plane has one owner.  The caller chooses
+ * which of a window's equal maxima get its gradient; NaN is equal to NaN.  Needs pool/pool.h.
  */
 
-/* ---- windows of 2 x 2, side by side: a row of them at a time, two vectors of each row of pixels for one of windows ----
- */
+/* ---- windows of 2 x 2, side by side: two vectors of each row of pixels for one of windows ---- */
 
 INLINE int side_by_side(const fn_pool *g) {
     return g->R == 2 && g->S == 2 && g->stride_h == 2 && g->stride_w == 2 && 2 * g->P <= g->H && 2 * g->Q <= g->W &&
@@ -13,13 +12,13 @@ INLINE int side_by_side(const fn_pool *g) {
 INLINE vec larger_lanes(vec held, vec value) { return blend((value <= held) | (held != held), held, value); }
 INLINE mask matching_lanes(vec value, vec largest) { return (value == largest) | (value != value); }
 
-INLINE vec neighbour(vec v) { /* of each pixel in its window's row */
+INLINE vec swap_pairs(vec v) { /* of each pixel in its window's row */
     mask swapped;
     for (int i = 0; i < LANES; i++) swapped[i] = i ^ 1;
     return shuffle(v, v, swapped);
 }
 
-INLINE void halve(int64_t Q, const REAL *top, const REAL *low, REAL *y) {
+INLINE void pool_row_pair(int64_t Q, const REAL *top, const REAL *low, REAL *y) {
     mask even, odd;
     for (int i = 0; i < LANES; i++) even[i] = 2 * i, odd[i] = 2 * i + 1;
     for (int64_t q = 0; q < Q; q += LANES) {
@@ -33,45 +32,48 @@ INLINE void halve(int64_t Q, const REAL *top, const REAL *low, REAL *y) {
     }
 }
 
-INLINE void spread(fn_ties ties, const REAL *top, const REAL *low, vec share, REAL *dtop, REAL *dlow, int64_t lanes) {
+INLINE void spread_vector(fn_ties ties, const REAL *top, const REAL *low, vec share, REAL *dtop, REAL *dlow,
+                          int64_t lanes) {
     mask odd;
     for (int i = 0; i < LANES; i++) odd[i] = -(i & 1);
     vec a = load_part(top, lanes), b = load_part(low, lanes), largest = larger_lanes(a, b);
-    largest = larger_lanes(largest, neighbour(largest));
+    largest = larger_lanes(largest, swap_pairs(largest));
     mask in_a = matching_lanes(a, largest), in_b = matching_lanes(b, largest);
     if (ties == FN_TIES_SPLIT) {
         vec one = broadcast(1), none = {0}, count = blend(in_a, one, none) + blend(in_b, one, none);
-        share /= count + neighbour(count);
+        share /= count + swap_pairs(count);
     }
     if (ties == FN_TIES_FIRST) {
-        mask beside = (mask)neighbour((vec)in_a);
-        in_b &= ~(in_a | beside | (odd & (mask)neighbour((vec)in_b)));
+        mask beside = (mask)swap_pairs((vec)in_a);
+        in_b &= ~(in_a | beside | (odd & (mask)swap_pairs((vec)in_b)));
         in_a &= ~(odd & beside);
     }
     store_part(dtop, (vec)((mask)share & in_a), lanes);
     store_part(dlow, (vec)((mask)share & in_b), lanes);
 }
 
-INLINE void unhalve(fn_ties ties, int64_t Q, const REAL *top, const REAL *low, const REAL *dy, REAL *dtop, REAL *dlow) {
+INLINE void unpool_row_pair(fn_ties ties, int64_t Q, const REAL *top, const REAL *low, const REAL *dy, REAL *dtop,
+                            REAL *dlow) {
     mask twice[2];
     for (int i = 0; i < LANES; i++) twice[0][i] = i / 2, twice[1][i] = LANES / 2 + i / 2;
     for (int64_t q = 0; q < Q; q += LANES) {
         vec share = load_part(dy + q, Q - q);
         for (int i = 0; i < 2; i++) {
             int64_t at = 2 * q + i * LANES;
-            spread(ties, top + at, low + at, shuffle(share, share, twice[i]), dtop + at, dlow + at, 2 * Q - at);
+            spread_vector(ties, top + at, low + at, shuffle(share, share, twice[i]), dtop + at, dlow + at, 2 * Q - at);
         }
     }
 }
 
-/* ---- any windows: one tap after the other meets a row of them ---- */
+/* ---- any windows: one tap after the other visits a row of them ---- */
 
 INLINE REAL larger(REAL held, REAL value) { return (!(value <= held) & (held == held)) ? value : held; }
 INLINE int matches(REAL value, REAL largest) { return (value == largest) | (value != value); }
 
-typedef enum { FIND_LARGEST, COUNT_MATCHES, GIVE, GIVE_ONCE } tap_pass;
+typedef enum { FIND_LARGEST, COUNT_MATCHES, SPREAD, SPREAD_ONCE } tap_pass;
 
-INLINE void meet_taps(tap_pass pass, const fn_pool *g, int64_t p, const REAL *x, REAL *largest, REAL *share, REAL *dx) {
+INLINE void visit_taps(tap_pass pass, const fn_pool *g, int64_t p, const REAL *x, REAL *largest, REAL *share,
+                       REAL *dx) {
     int64_t up = p * g->stride_h - g->pad_top, r0, r1, q0, q1;
     taps_inside(up, 1, g->H, g->R, &r0, &r1);
     for (int64_t r = r0; r < r1; r++)
@@ -85,7 +87,7 @@ INLINE void meet_taps(tap_pass pass, const fn_pool *g, int64_t p, const REAL *x,
                 else {
                     int here = matches(x[at], largest[q]);
                     dx[at] += here ? share[q] : 0;
-                    if (pass == GIVE_ONCE) share[q] = here ? 0 : share[q];
+                    if (pass == SPREAD_ONCE) share[q] = here ? 0 : share[q];
                 }
             }
         }
@@ -93,17 +95,17 @@ INLINE void meet_taps(tap_pass pass, const fn_pool *g, int64_t p, const REAL *x,
 
 INLINE void find_largest(const fn_pool *g, int64_t p, const REAL *x, REAL *largest) {
     for (int64_t q = 0; q < g->Q; q++) largest[q] = -(REAL)INFINITY;
-    meet_taps(FIND_LARGEST, g, p, x, largest, NULL, NULL);
+    visit_taps(FIND_LARGEST, g, p, x, largest, NULL, NULL);
 }
 
-INLINE void spread_row(fn_ties ties, const fn_pool *g, int64_t p, const REAL *x, const REAL *dy, REAL *dx,
-                       REAL *largest) {
+INLINE void spread_windows_row(fn_ties ties, const fn_pool *g, int64_t p, const REAL *x, const REAL *dy, REAL *dx,
+                               REAL *largest) {
     REAL *share = largest + g->Q;
     find_largest(g, p, x, largest);
     memset(share, 0, (size_t)g->Q * sizeof(REAL));
-    if (ties == FN_TIES_SPLIT) meet_taps(COUNT_MATCHES, g, p, x, largest, share, NULL);
+    if (ties == FN_TIES_SPLIT) visit_taps(COUNT_MATCHES, g, p, x, largest, share, NULL);
     for (int64_t q = 0; q < g->Q; q++) share[q] = ties == FN_TIES_SPLIT ? dy[q] / share[q] : dy[q];
-    meet_taps(ties == FN_TIES_FIRST ? GIVE_ONCE : GIVE, g, p, x, largest, share, dx);
+    visit_taps(ties == FN_TIES_FIRST ? SPREAD_ONCE : SPREAD, g, p, x, largest, share, dx);
 }
 
 /* ---- a task: some planes ---- */
@@ -112,7 +114,7 @@ typedef struct {
     const fn_pool *g;
     fn_ties ties;
     const REAL *x, *dy;
-    REAL *y, *dx, *scratch; /* scratch: per thread, two numbers for each window of a row */
+    REAL *y, *dx, *scratch; /* scratch: per thread, two elements for each window of a row */
     int64_t planes, planes_per_task;
 } plane_job;
 
@@ -125,7 +127,7 @@ static void plane_task(void *context, int64_t task, int thread) {
         for (int64_t p = 0; p < g->P; p++) {
             const REAL *x = job->x + plane * g->H * g->W;
             REAL *y = job->y + (plane * g->P + p) * g->Q;
-            if (side_by_side(g)) halve(g->Q, x + 2 * p * g->W, x + (2 * p + 1) * g->W, y);
+            if (side_by_side(g)) pool_row_pair(g->Q, x + 2 * p * g->W, x + (2 * p + 1) * g->W, y);
             else find_largest(g, p, x, y);
         }
 }
@@ -139,10 +141,10 @@ INLINE void plane_gradient(const plane_job *job, int64_t plane, REAL *scratch, f
     for (int64_t p = 0; p < g->P; p++, dy += g->Q) {
         int64_t top = 2 * p * W, low = top + W;
         if (!covered) {
-            spread_row(ties, g, p, x, dy, dx, scratch);
+            spread_windows_row(ties, g, p, x, dy, dx, scratch);
             continue;
         }
-        unhalve(ties, g->Q, x + top, x + low, dy, dx + top, dx + low);
+        unpool_row_pair(ties, g->Q, x + top, x + low, dy, dx + top, dx + low);
         for (int64_t w = 2 * g->Q; w < W; w++) dx[top + w] = dx[low + w] = 0;
     }
 }

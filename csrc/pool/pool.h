@@ -1,4 +1,4 @@
-/* Pooling.  A task is a few rows of whatever is written, so that each number has one owner.
+/* Pooling.  A task is a few rows of what is written, so that each element has one owner.  Needs micro/index.h.
  *
  * Vectors run over channels, pixel after pixel.  A pixel's last vector may reach into the next pixel: what it reads
  * there is not used, and what it writes there is written again a moment later; only at the end of a row of the
@@ -28,7 +28,7 @@ static void pool_run(int threads, pool_job *job, int64_t rows, int64_t row_size,
 
 INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r0, int64_t r1, int64_t s0, int64_t s1,
                        const REAL *x, const REAL *x_end, int64_t at, int64_t at_end) {
-    /* x: the image's pixel under tap (r0, s0); the next windows below it are asked for early */
+    /* x: the image's pixel under tap (r0, s0); the windows below are prefetched */
     int64_t C = job->g->C, line = job->g->W * C, ahead = job->g->stride_h * line;
     for (int64_t c = 0; c < C; c += LANES) {
         vec best = load_part(x + c, x_end - x - c);
@@ -91,15 +91,16 @@ static fn_status max_pool(const fn_pool *g, const void *x, int relu, void *y, vo
 
 /* How many of `taps` from `start` on count along one axis: those inside, and padding if it is to be included, but
  * never what the last windows of ceil mode reach beyond the padding. */
-INLINE int64_t counted(int64_t start, int64_t taps, int64_t size, int64_t before, int64_t after, int64_t with_padding) {
+INLINE int64_t count_taps(int64_t start, int64_t taps, int64_t size, int64_t before, int64_t after,
+                          int64_t with_padding) {
     int64_t low = with_padding ? -before : 0, high = with_padding ? size + after : size;
     return min64(start + taps, high) - max64(start, low);
 }
 
 INLINE REAL divisor(const fn_pool *g, int64_t p, int64_t q) {
     int64_t with = g->count_include_pad;
-    return (REAL)(counted(p * g->stride_h - g->pad_top, g->R, g->H, g->pad_top, g->pad_bottom, with) *
-                  counted(q * g->stride_w - g->pad_left, g->S, g->W, g->pad_left, g->pad_right, with));
+    return (REAL)(count_taps(p * g->stride_h - g->pad_top, g->R, g->H, g->pad_top, g->pad_bottom, with) *
+                  count_taps(q * g->stride_w - g->pad_left, g->S, g->W, g->pad_left, g->pad_right, with));
 }
 
 /* Sum rows x columns pixels into `count` vectors, in runs of AVERAGE_RUN pixels, so that large windows keep their
@@ -160,7 +161,7 @@ INLINE void windows_over(int64_t at, int64_t taps, int64_t stride, int64_t count
 }
 
 /* dy where the window's maximum was tap number `which`; or dy / divisor, where `which` is the window in its image. */
-INLINE vec share(const pool_job *job, pool_kind kind, int64_t at, int64_t which, int64_t size) {
+INLINE vec load_share(const pool_job *job, pool_kind kind, int64_t at, int64_t which, int64_t size) {
     vec dy = load_part(job->in + at, size - at);
     if (kind == AVERAGE) return dy * broadcast(job->inverse[which]);
     return blend(load_index(kind, job->index, at, size - at) == broadcast_whole(which), dy, (vec){0});
@@ -181,7 +182,7 @@ INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int l
         const int64_t down = kind == AVERAGE ? g->Q : -stride_h * S, right = kind == AVERAGE ? 1 : -stride_w;
         if (p1 - p0 == 1 && q1 - q0 == 1)
             for (int64_t c = 0; c < C; c += LANES) {
-                vec only = share(job, kind, first + c, which, size);
+                vec only = load_share(job, kind, first + c, which, size);
                 if (large) store_around(dx + c, only);
                 else store_part(dx + c, only, end - dx - c);
             }
@@ -190,7 +191,8 @@ INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int l
                 vec sum = {0};
                 for (int64_t i = 0; i < p1 - p0; i++) {
                     int64_t at = first + i * g->Q * C + c, tap = which + i * down;
-                    for (int64_t j = q0; j < q1; j++, at += C, tap += right) sum += share(job, kind, at, tap, size);
+                    for (int64_t j = q0; j < q1; j++, at += C, tap += right)
+                        sum += load_share(job, kind, at, tap, size);
                 }
                 store_part(dx + c, sum, end - dx - c);
             }

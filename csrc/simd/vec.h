@@ -45,7 +45,7 @@ TARGET_BEGIN(TARGET)
 typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
 enum { LANES = VECTOR_BYTES / sizeof(REAL) };
 
-/* Whole-number lanes as wide as REAL: what comparisons of vectors give (all bits set where true). */
+/* Integer lanes as wide as REAL: what comparisons of vectors give (all bits set where true). */
 typedef __typeof__(__builtin_choose_expr(sizeof(REAL) == 4, (int32_t)0, (int64_t)0)) whole;
 typedef whole mask __attribute__((vector_size(VECTOR_BYTES)));
 
@@ -82,12 +82,12 @@ INLINE void store_part(REAL *p, vec v, int64_t lanes) {
 #endif
     }
 }
-/* Whether `bytes` at p, written in whole lines of `run` bytes together, are more than a cache holds until they are read
- * again: then they go around the caches (writing into a cache reads the line first). */
+/* True if an output of `bytes` at p, written in whole cache lines of `run` bytes together, is too large to stay in a
+ * cache until its next use: then use store_around, since a store into a cache reads the line first. */
 INLINE int is_large(const void *p, int64_t run, int64_t bytes) {
     return bytes >= fn_speed.stream_bytes && run % 64 == 0 && (uintptr_t)p % 64 == 0;
 }
-/* To memory around the caches, where p is a multiple of sizeof(vec); others see it after store_fence. */
+/* A non-temporal store, where p is a multiple of sizeof(vec); other threads see it after store_fence. */
 INLINE void store_around(REAL *p, vec v) {
 #if VECTOR_BYTES == 64
     _mm512_stream_ps((float *)p, (__m512)v);
@@ -162,6 +162,16 @@ INLINE vec shuffle(vec a, vec b, mask which) {
     return __builtin_shuffle(a, b, which);
 #endif
 }
+
+/* CALL(count) with a count from 1 to 4 that is known when compiled: its loops are unrolled, its arrays are registers.
+ */
+#define SPECIALISE(count, CALL) \
+    switch (count) {            \
+    case 4: CALL(4); break;     \
+    case 3: CALL(3); break;     \
+    case 2: CALL(2); break;     \
+    default: CALL(1);           \
+    }
 
 INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -1,4 +1,4 @@
-/* exp, expm1 and log of our own, so that results depend on no C library and vectors are as good as numbers.
+/* exp, expm1 and log of our own, so that results depend on no C library, and for vectors as well.  Needs simd/vec.h.
  *
  * x = k*ln 2 + r, |r| <= ln(2)/2, with ln 2 in two parts (Cody & Waite 1980): the first has 15 bits (float) or 32 bits
  * (double), so that k times it is exact.  e^r - 1 is its Taylor series: the first term left out is below 6e-9 (r^8/8!)
@@ -13,7 +13,7 @@ INLINE vec exp_reduced(vec x, mask *k) {
         1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
     };
     const int terms = sizeof(REAL) == 4 ? 6 : 12;
-    /* Adding 1.5 * 2^23 (2^52) rounds to a whole number, which then stands in the lowest bits. */
+    /* Adding 1.5 * 2^23 (2^52) rounds to an integer, which the lowest bits then hold. */
     const vec magic = broadcast(BY_TYPE(0x1.8p23, 0x1.8p52));
     vec rounded = x * broadcast((REAL)1.4426950408889634) + magic;
     vec whole_part = rounded - magic;
