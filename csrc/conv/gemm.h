@@ -15,7 +15,9 @@ static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL
         int64_t row = p * conv->step_h + conv->first_h, pixel = job->at.in_pixel, line = conv->W * pixel;
         const REAL *base;
         if (job->run.slab) {
-            pixel = conv->C, line = job->run.slab_columns * pixel, base = slab;
+            pixel = conv->C;
+            line = job->run.slab_columns * pixel;
+            base = slab;
             fill_slab(conv, job->at.in, job->at.in_pixel, job->run.slab_columns, image, row, slab_rows(conv, count),
                       slab);
             slab += slab_rows(conv, count) * line;
@@ -25,8 +27,10 @@ static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL
         for (int64_t r = 0; r < count; r++)
             for (int64_t q = 0; q < conv->Q; q++) {
                 *rows++ = base + r * conv->step_h * line + q * conv->step_w * pixel;
-                if (job->pooled) *outs++ = full, full += conv->K;
-                else
+                if (job->pooled) {
+                    *outs++ = full;
+                    full += conv->K;
+                } else
                     *outs++ =
                         job->at.out + image * job->at.out_image + (p + r) * job->at.out_row + q * job->at.out_pixel;
             }
@@ -79,7 +83,8 @@ static void pack_weights(void *context, int64_t panel, int thread) {
                 transpose(columns, count, w + c * job->at.w_in + first, job->at.w_out, part, PANEL);
                 for (int64_t i = 0; i < count; i++) {
                     REAL *to = b + ((turn ? taps - 1 - first - i : first + i) * conv->C + c) * PANEL;
-                    store(to, load(part + i * PANEL)), store(to + LANES, load(part + i * PANEL + LANES));
+                    store(to, load(part + i * PANEL));
+                    store(to + LANES, load(part + i * PANEL + LANES));
                 }
             }
         return;

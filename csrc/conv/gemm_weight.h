@@ -74,10 +74,12 @@ static void gemm_weight_task(void *context, int64_t task, int thread) {
         panel_operand from = {.soon = (const char *)(dy + count * conv->Q * of->dy_pixel), .soon_step = job->soon_step};
         for (int64_t k = panel; k < end_panel; k++) {
             int64_t columns = min64(PANEL, conv->K - k * PANEL);
-            from.b = dy + k * PANEL, from.step = of->dy_pixel;
+            from.b = dy + k * PANEL;
+            from.step = of->dy_pixel;
             if (columns % LANES) {
                 pack_panel(count * conv->Q, columns, from.b, of->dy_pixel, 1, b);
-                from.b = b, from.step = PANEL;
+                from.b = b;
+                from.step = PANEL;
             }
             gemm_weight_chunk(job, along, slab, &from, partial + k * PANEL, ceil_div(columns, LANES) * LANES);
         }

@@ -11,7 +11,8 @@ INLINE phase_taps find_phase(int64_t phase, int64_t padding, int64_t taps, int64
     int64_t a = stride, b = dilation % stride;
     while (b) { /* gcd */
         int64_t rest = a % b;
-        a = b, b = rest;
+        a = b;
+        b = rest;
     }
     phase_taps found = {0, 0, stride / a, 0, dilation / a};
     int64_t first = 0;

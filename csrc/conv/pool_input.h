@@ -81,7 +81,8 @@ static fn_status pooled_input_run(const fn_conv *g, const fn_pool *pool, int thr
                                   const void *index, const void *add, void *dx) {
     pooled_input_job job = {.patches = patches_of(g, pool, NULL, dy, index), .add = add, .dx = dx};
     int64_t lists = pool->R * pool->S + 1, size = g->K * job.patches.size;
-    job.rows = patch_slab(g, g->P) / patch_line(g), job.frame = patch_slab(g, g->P) + LANES;
+    job.rows = patch_slab(g, g->P) / patch_line(g);
+    job.frame = patch_slab(g, g->P) + LANES;
     job.scratch_bytes =
         (job.frame + lists * g->K) * (int64_t)sizeof(REAL) + (lists * g->K + lists) * (int64_t)sizeof(int32_t);
     job.scratch_bytes = whole_lines(job.scratch_bytes);

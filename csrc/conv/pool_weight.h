@@ -102,8 +102,7 @@ static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, int th
     fn_status status = job.partial && job.scratch ? FN_OK : FN_NO_MEMORY;
     if (status == FN_OK) {
         fn_note(PATCHES);
-        fn_parallel_on(threads, job.parts, (double)(all * pool->Q) * (double)total / LANES, pooled_weight_task,
-                       &job);
+        fn_parallel_on(threads, job.parts, (double)(all * pool->Q) * (double)total / LANES, pooled_weight_task, &job);
         sum_parts(threads, job.parts, total, job.partial);
         unpack_filters(&job.patches, job.partial, dw);
     }

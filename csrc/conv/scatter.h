@@ -55,7 +55,10 @@ static void scatter_products(const scatter_job *job, const REAL *dy, int64_t cou
     epilogue none = {NULL, NULL, NULL, NULL, 0};
     const REAL *rows[SCATTER_SPAN];
     REAL *outs[SCATTER_SPAN];
-    for (int64_t i = 0; i < count; i++) rows[i] = dy + i * g->K, outs[i] = sums + i * job->width;
+    for (int64_t i = 0; i < count; i++) {
+        rows[i] = dy + i * g->K;
+        outs[i] = sums + i * job->width;
+    }
     const char *ahead = (const char *)(dy + count * g->K); /* the next pixels, prefetched bit by bit */
     int64_t tiles = ceil_div(count, TILE_ROWS) * ceil_div(job->width, PANEL);
     int64_t share = ceil_div(count * g->K * (int64_t)sizeof(REAL), 64 * tiles) * 64;
@@ -77,7 +80,8 @@ static void scatter_sums(const scatter_job *job, int64_t p, int64_t q, int64_t c
     int64_t inside = min64(count, ceil_div(max64(0, -w), g->stride_w)); /* pixels [inside, outside) see no edge */
     int64_t outside = max64(inside, min64(count, ceil_div(max64(0, g->W - g->S + 1 - w), g->stride_w)));
     taps_inside(h - from, g->dilation_h, to - from, g->R, &r0, &r1);
-    sums += r0 * run, dx += h * g->W * C + r0 * line;
+    sums += r0 * run;
+    dx += h * g->W * C + r0 * line;
     for (int64_t i = inside ? 0 : outside; i < count; i = i + 1 == inside ? outside : i + 1) {
         int64_t left = w + i * g->stride_w, s0 = max64(0, -left), s1 = min64(g->S, g->W - left);
         for (int64_t r = 0; r < r1 - r0 && s0 < s1; r++)

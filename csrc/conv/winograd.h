@@ -116,9 +116,15 @@ static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count,
 INLINE void point_tile(const int height, const int width, const REAL *v, int64_t steps, const REAL *u, REAL *m) {
     vec acc[TILE_ROWS][2];
     const REAL *rows[TILE_ROWS];
-    UNROLL_FOR (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0}, rows[i] = v + i * steps;
+    UNROLL_FOR (int i = 0; i < height; i++) {
+        acc[i][0] = acc[i][1] = (vec){0};
+        rows[i] = v + i * steps;
+    }
     for (int64_t t = 0; t < steps; t++, u += width * LANES) {
-        if (width == 2) __builtin_prefetch(u + ROWS_AHEAD * PANEL), __builtin_prefetch(u + ROWS_AHEAD * PANEL + LANES);
+        if (width == 2) {
+            __builtin_prefetch(u + ROWS_AHEAD * PANEL);
+            __builtin_prefetch(u + ROWS_AHEAD * PANEL + LANES);
+        }
         vec u0 = *(const vec *)u, u1 = width == 2 ? *(const vec *)(u + LANES) : u0;
         UNROLL_FOR (int i = 0; i < height; i++) {
             vec value = broadcast(rows[i][t]);
@@ -152,7 +158,9 @@ INLINE void point_product(const int width, int64_t C, int64_t count, const REAL 
 /* M of `count` tiles, one point and one panel, which lies at u; v and m are of the first tile. */
 static __attribute__((noinline)) void winograd_product(const winograd_job *w, int64_t count, int64_t point, int width,
                                                        const REAL *u, const REAL *v, REAL *m) {
-    u += point * w->u_point, v += point * w->v_point, m += point * w->m_point;
+    u += point * w->u_point;
+    v += point * w->v_point;
+    m += point * w->m_point;
     if (width == 2) point_product(2, w->job->conv.C, count, v, u, m);
     else point_product(1, w->job->conv.C, count, v, u, m);
 }
@@ -278,7 +286,8 @@ INLINE winograd_job winograd_layout(const conv_job *job) {
     w.u_point = odd_lines(min64(w.held * PANEL, ceil_div(conv->K, LANES) * LANES) * conv->C);
     w.v_point = odd_lines(rows * conv->C);
     w.m_point = odd_lines(rows * (w.by_points ? w.held * PANEL : panel_width(job, 0) * LANES));
-    w.u = job->run.prepared, w.zeros = w.u + POINTS * w.u_point;
+    w.u = job->run.prepared;
+    w.zeros = w.u + POINTS * w.u_point;
     return w;
 }
 
@@ -320,7 +329,8 @@ static void winograd_run(conv_job *job) {
                        (double)w.grid.count * numbers * (double)job->conv.K, winograd_block, &w);
         return;
     }
-    w.v = (REAL *)job->run.scratch, w.m = w.v + POINTS * w.v_point;
+    w.v = (REAL *)job->run.scratch;
+    w.m = w.v + POINTS * w.v_point;
     for (w.first = 0; w.first < w.grid.count; w.first += w.block) {
         w.count = min64(w.block, w.grid.count - w.first);
         fn_parallel_on(job->run.threads, ceil_div(w.count, fn_speed.winograd_inputs), (double)w.count * 8 * numbers,

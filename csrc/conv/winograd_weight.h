@@ -150,7 +150,8 @@ INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t 
             }
         }
         transpose(count * size, min64(LANES, w->of.conv.K - k), numbers, LANES, dw, w->of.conv.C * size);
-        c += count, dw += count * size;
+        c += count;
+        dw += count * size;
     }
 }
 
@@ -222,7 +223,8 @@ static void winograd_weight_outputs(winograd_weight_job *w) {
 
 static void winograd_weight_end(winograd_weight_job *w) {
     sum_parts(w->of.threads, w->parts, POINTS * w->z_point, w->z);
-    w->panel = 0, w->some = w->panels;
+    w->panel = 0;
+    w->some = w->panels;
     winograd_weight_outputs(w);
 }
 

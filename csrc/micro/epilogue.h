@@ -29,6 +29,7 @@ INLINE epilogue epilogue_of(const fn_epilogue *given, int64_t channel, const REA
     if (!given) return end;
     if (given->scale) end.scale = (const REAL *)given->scale + channel;
     if (given->shift) end.shift = (const REAL *)given->shift + channel;
-    end.add = given->add, end.relu = given->relu;
+    end.add = given->add;
+    end.relu = given->relu;
     return end;
 }

@@ -30,8 +30,10 @@ INLINE void row_product(const int height, const int width, vec acc[][2], const R
         UNROLL_FOR (int i = 0; i < height; i++) a[i] = rows[i] + along.offsets[segment] + along.length;
         for (int64_t t = -along.length; t < 0; t++) { /* up to zero: no register is left for the end */
             vec b0 = *(const vec *)b, b1 = width == 2 ? *(const vec *)(b + LANES) : b0;
-            if (width == 2)
-                __builtin_prefetch(b + ROWS_AHEAD * PANEL), __builtin_prefetch(b + ROWS_AHEAD * PANEL + LANES);
+            if (width == 2) {
+                __builtin_prefetch(b + ROWS_AHEAD * PANEL);
+                __builtin_prefetch(b + ROWS_AHEAD * PANEL + LANES);
+            }
             UNROLL_FOR (int i = 0; i < height; i++) {
                 vec value = broadcast(a[i][t]);
                 acc[i][0] += value * b0;

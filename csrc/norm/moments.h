@@ -66,8 +66,11 @@ INLINE void moments_block(const int vectors, const REAL *x, int64_t step, int64_
             square[v] = multiply_add(d, d, square[v]);
         }
     REAL p[4 * LANES], s[4 * LANES], q[4 * LANES];
-    UNROLL_FOR (int v = 0; v < vectors; v++)
-        store(p + v * LANES, pivot[v]), store(s + v * LANES, sum[v]), store(q + v * LANES, square[v]);
+    UNROLL_FOR (int v = 0; v < vectors; v++) {
+        store(p + v * LANES, pivot[v]);
+        store(s + v * LANES, sum[v]);
+        store(q + v * LANES, square[v]);
+    }
     double one = 1 / (double)rows, share = (double)rows / (before + (double)rows);
     for (int64_t k = 0; k < (vectors - 1) * LANES + lanes; k++) {
         double shift = (double)s[k] * one;
@@ -103,8 +106,14 @@ INLINE void sums_block(const gating gate, const int vectors, const norm_job *job
             second[v] = multiply_add(g, d, second[v]);
         }
     REAL b[4 * LANES], g[4 * LANES];
-    UNROLL_FOR (int v = 0; v < vectors; v++) store(b + v * LANES, first[v]), store(g + v * LANES, second[v]);
-    for (int64_t k = 0; k < (vectors - 1) * LANES + lanes; k++) beta[k] += (double)b[k], gamma[k] += (double)g[k];
+    UNROLL_FOR (int v = 0; v < vectors; v++) {
+        store(b + v * LANES, first[v]);
+        store(g + v * LANES, second[v]);
+    }
+    for (int64_t k = 0; k < (vectors - 1) * LANES + lanes; k++) {
+        beta[k] += (double)b[k];
+        gamma[k] += (double)g[k];
+    }
 }
 
 INLINE void norm_block(const int vectors, const norm_job *job, int64_t at, int64_t step, int64_t column, int64_t rows,
@@ -133,8 +142,10 @@ INLINE void combine_parts(const norm_job *job, int64_t before, int64_t count, co
                           double *to_a, double *to_b) {
     double share = (double)count / ((double)before + (double)count);
     for (int64_t c = 0; c < job->C && count > 0; c++)
-        if (job->dy) to_a[c] += a[c], to_b[c] += b[c];
-        else combine_moments(to_a + c, to_b + c, share, (double)before, a[c], b[c]);
+        if (job->dy) {
+            to_a[c] += a[c];
+            to_b[c] += b[c];
+        } else combine_moments(to_a + c, to_b + c, share, (double)before, a[c], b[c]);
 }
 
 static void norm_part(void *context, int64_t part, int thread) {
@@ -142,7 +153,8 @@ static void norm_part(void *context, int64_t part, int thread) {
     int64_t first = part_start(job, part), rows = part_start(job, part + 1) - first, C = job->C, fold = fold_of(C);
     double *a = job->first + part * C, *b = job->second + part * C, wide[2][NORM_WIDE];
     (void)thread;
-    memset(a, 0, (size_t)C * sizeof(double)), memset(b, 0, (size_t)C * sizeof(double));
+    memset(a, 0, (size_t)C * sizeof(double));
+    memset(b, 0, (size_t)C * sizeof(double));
     if (fold == 1) {
         norm_rows(job, first * C, rows, C, a, b);
         return;
@@ -188,7 +200,8 @@ static fn_status norm_begin(norm_job *job) {
 
 /* All parts in order: mean and biased variance, or the two sums. */
 static void norm_end(norm_job *job, double *first, double *second) {
-    memset(first, 0, (size_t)job->C * sizeof(double)), memset(second, 0, (size_t)job->C * sizeof(double));
+    memset(first, 0, (size_t)job->C * sizeof(double));
+    memset(second, 0, (size_t)job->C * sizeof(double));
     for (int64_t part = 0; part < job->parts; part++) {
         int64_t from = part_start(job, part), count = part_start(job, part + 1) - from;
         combine_parts(job, from, count, job->first + part * job->C, job->second + part * job->C, first, second);
@@ -206,7 +219,10 @@ static fn_status norm_moments(int64_t images, int64_t pixels, int64_t C, const v
     norm_job job = {.images = images, .pixels = pixels, .C = C, .x = x};
     if (C == 0) return FN_OK;
     fn_status status = norm_begin(&job);
-    if (status == FN_OK) norm_run(&job), norm_end(&job, mean, var);
+    if (status == FN_OK) {
+        norm_run(&job);
+        norm_end(&job, mean, var);
+    }
     return status;
 }
 
@@ -225,7 +241,8 @@ static fn_status norm_sums(const fn_norm *n, const void *dy, const void *x, cons
             fill_entry(tables + j, tables + size + j, tables + 2 * size + j, n->mean[j % C], scale[j % C],
                        scale[C + j % C]);
         }
-        job.tables = tables, job.gated_by_x = n->relu && !y;
+        job.tables = tables;
+        job.gated_by_x = n->relu && !y;
         norm_run(&job);
         norm_end(&job, dbeta, dgamma);
         for (int64_t c = 0; c < C; c++) /* what rounding the mean left counts for every row */

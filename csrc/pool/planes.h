@@ -20,7 +20,10 @@ INLINE vec swap_pairs(vec v) { /* of each pixel in its window's row */
 
 INLINE void pool_row_pair(int64_t Q, const REAL *top, const REAL *low, REAL *y) {
     mask even, odd;
-    for (int i = 0; i < LANES; i++) even[i] = 2 * i, odd[i] = 2 * i + 1;
+    for (int i = 0; i < LANES; i++) {
+        even[i] = 2 * i;
+        odd[i] = 2 * i + 1;
+    }
     for (int64_t q = 0; q < Q; q += LANES) {
         vec columns[2];
         for (int i = 0; i < 2; i++) {
@@ -55,7 +58,10 @@ INLINE void spread_vector(fn_ties ties, const REAL *top, const REAL *low, vec sh
 INLINE void unpool_row_pair(fn_ties ties, int64_t Q, const REAL *top, const REAL *low, const REAL *dy, REAL *dtop,
                             REAL *dlow) {
     mask twice[2];
-    for (int i = 0; i < LANES; i++) twice[0][i] = i / 2, twice[1][i] = LANES / 2 + i / 2;
+    for (int i = 0; i < LANES; i++) {
+        twice[0][i] = i / 2;
+        twice[1][i] = LANES / 2 + i / 2;
+    }
     for (int64_t q = 0; q < Q; q += LANES) {
         vec share = load_part(dy + q, Q - q);
         for (int i = 0; i < 2; i++) {

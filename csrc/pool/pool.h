@@ -44,7 +44,10 @@ INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r
                 best = blend(better, value, best);
                 which = (better & broadcast_whole(r * S + s)) | (~better & which);
             }
-        if (job->relu) which |= ~(best > (vec){0}), best = rectify(best);
+        if (job->relu) {
+            which |= ~(best > (vec){0});
+            best = rectify(best);
+        }
         store_part(job->out + at + c, best, at_end - at - c);
         if (kind != MAX_ALONE) store_index(kind, job->index_out, at + c, which, at_end - at - c);
     }
