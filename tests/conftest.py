@@ -11,7 +11,8 @@ from isas import ISAS, kernels
 
 from fastnet import backends
 from fastnet.algorithms import get_conv_algorithm, set_conv_algorithm
-from fastnet.threads import default_num_threads, get_num_threads, set_num_threads
+from fastnet.cores import default_num_threads
+from fastnet.threads import get_num_threads, set_num_threads
 
 
 @pytest.fixture(params=["reference", *ISAS])
