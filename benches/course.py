@@ -204,7 +204,7 @@ class Training:
         return self.model.loss(self.images[self.rng.choice(len(self.images), ACCURACY_BATCH // BATCH * self.batch)])
 
 
-def own_iteration(images):
+def own_iteration(images, size):
     """A function for one iteration of the same network with fastnet's layers and optimiser, in float32."""
     model = fn.models.create("three_layer_convnet", 10, (3, 32, 32), hidden=500)
     optimizer, rng = fn.optim.Adam(1e-3), np.random.default_rng(2)
@@ -220,7 +220,7 @@ def own_iteration(images):
     return iteration
 
 
-def train(iterations: int, count: int) -> bool:
+def train(iterations: int, count: int = TRAIN, batch: int = BATCH) -> bool:
     """Print the time of the training cell on all sides, with `count` images; return whether the target is reached."""
     images = np.random.default_rng(0).standard_normal((count, 3, 32, 32))
     own_model = fn.models.create("three_layer_convnet", 10, (3, 32, 32), hidden=500)
