@@ -98,7 +98,7 @@ def patch(package: Path, level: int = 2) -> Outcome:
     for name, text in manifest["written"].items():
         now = _digest(package / name)
         if now == manifest["saved"].get(name):
-            atomic_write(passing, lambda file, text=text: file.write(text.encode()))  # may leave a partial file
+            _write(passing, text.encode())  # a partial file may stay in the store
             os.replace(passing, package / name)
             outcome.changed.append(name)
         elif now != _digest_of(text):
@@ -122,8 +122,7 @@ def _save(package: Path, level: int) -> dict:
     _discard_copies(package)
     for name in present:
         (store / name).parent.mkdir(parents=True, exist_ok=True)
-        content = (package / name).read_bytes()
-        atomic_write(store / name, lambda file, content=content: file.write(content))
+        _write(store / name, (package / name).read_bytes())
         shutil.copystat(package / name, store / name)
     store.mkdir(exist_ok=True)
     manifest = {
@@ -133,8 +132,7 @@ def _save(package: Path, level: int) -> dict:
         "saved": {Path(name).as_posix(): _digest(store / name) for name in present},
         "written": shims,
     }
-    text = json.dumps(manifest, indent=1)
-    atomic_write(store / _MANIFEST, lambda file: file.write(text.encode()))
+    _write(store / _MANIFEST, json.dumps(manifest, indent=1).encode())
     return manifest
 
 
@@ -268,6 +266,10 @@ def _check_no_shims(package: Path) -> None:
             f"{package}: {', '.join(shims)} is already fastnet's, but there is no manifest of the originals; restore "
             f"them by hand, from {source}"
         )
+
+
+def _write(path: Path, content: bytes) -> None:
+    atomic_write(path, lambda file: file.write(content))
 
 
 def _digest(path: Path) -> str | None:
