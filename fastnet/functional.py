@@ -19,7 +19,7 @@ from fastnet.backends.checks import check_ties
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry, pair
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from fastnet.types import ArrayLike, Padding, Pair
 
 __all__ = [
     "avg_pool2d",
@@ -183,9 +183,9 @@ def linear(x, w, b=None):
 
 def max_pool2d(
     x: ArrayLike,
-    kernel_size: int | tuple[int, int],
-    stride: int | tuple[int, int] | None = None,
-    padding: int | tuple[int, int] | tuple[int, int, int, int] | str = 0,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Padding = 0,
     ceil_mode: bool = False,
     ties: str | None = None,
 ) -> tuple[np.ndarray, Callable[[ArrayLike], np.ndarray]]:

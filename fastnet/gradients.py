@@ -11,22 +11,14 @@ Arrays may be anything that :mod:`fastnet.functional` takes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from fastnet.backends import current
 from fastnet.backends.checks import check_shape, check_ties
 from fastnet.functional import _arrays, _enter_contiguous
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+from fastnet.types import Array, ArrayLike, Padding, Pair
 
 __all__ = ["avg_pool2d", "conv2d", "max_pool2d"]
-
-Pair = int | tuple[int, int]
-Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
 
 
 def conv2d(
@@ -38,7 +30,7 @@ def conv2d(
     dilation: Pair = 1,
     groups: int = 1,
     needs: Sequence[bool] = (True, True, True),
-) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+) -> tuple[Array | None, Array | None, Array | None]:
     """The gradients of :func:`fastnet.functional.conv2d`.
 
     Parameters
@@ -67,7 +59,8 @@ def conv2d(
     gradient, images, weights = _arrays("gradients.conv2d", dy=dy, x=x, weight=w)
     geometry = Conv2dGeometry.make(images.shape, weights.shape, stride, padding, dilation, groups)
     check_shape("gradients.conv2d", "dy", gradient, geometry.y_shape)
-    return current().conv2d_backward(gradient, (images, weights, geometry, None), tuple(needs))
+    dx, dw, db = current().conv2d_backward(gradient, (images, weights, geometry, None), tuple(needs))
+    return dx, dw, db
 
 
 def max_pool2d(
@@ -78,7 +71,7 @@ def max_pool2d(
     padding: Padding = 0,
     ceil_mode: bool = False,
     ties: str = "first",
-) -> np.ndarray:
+) -> Array:
     """The gradient of :func:`fastnet.functional.max_pool2d` called with `ties`.
 
     Parameters
@@ -108,7 +101,8 @@ def max_pool2d(
     geometry = Pool2dGeometry.make(images.shape, kernel_size, stride, padding, ceil_mode, op=op)
     check_shape(op, "dy", gradient, geometry.y_shape)
     check_ties(op, ties)
-    return current().max_pool2d_planes_backward(gradient, (images, geometry, ties))
+    dx: Array = current().max_pool2d_planes_backward(gradient, (images, geometry, ties))
+    return dx
 
 
 def avg_pool2d(
@@ -119,7 +113,7 @@ def avg_pool2d(
     padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> np.ndarray:
+) -> Array:
     """The gradient of :func:`fastnet.functional.avg_pool2d`.
 
     Parameters
@@ -143,4 +137,5 @@ def avg_pool2d(
     (gradient,) = _arrays(op, dy=dy)
     geometry = Pool2dGeometry.make(x_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, op=op)
     check_shape(op, "dy", gradient, geometry.y_shape)
-    return current().avg_pool2d_backward(gradient, (geometry, gradient.dtype))
+    dx: Array = current().avg_pool2d_backward(gradient, (geometry, gradient.dtype))
+    return dx

@@ -5,20 +5,18 @@ Both functions copy only where something has to change, with a kernel that runs 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from fastnet.backends import current
 from fastnet.backends.checks import FLOATS
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike
+from fastnet.types import Array, ArrayLike, DType, DTypeLike
 
 __all__ = ["channels_last", "contiguous"]
 
 
-def channels_last(x: ArrayLike, dtype: DTypeLike | None = None) -> np.ndarray:
+def channels_last(x: ArrayLike, dtype: DTypeLike | None = None) -> Array:
     """Images as convolutions read them: the pixels of an image in rows, each with its channels side by side.
 
     Every op converts its arguments; call this for images that several ops read.  The shape stays (N, C, H, W), as
@@ -38,10 +36,11 @@ def channels_last(x: ArrayLike, dtype: DTypeLike | None = None) -> np.ndarray:
     images, dtype = _checked("channels_last", x, dtype)
     if images.ndim != 4:
         raise ValueError(f"channels_last: x must have shape (N, C, H, W), got {tuple(images.shape)}")
-    return current().asarray(images, dtype)
+    y: Array = current().asarray(images, dtype)
+    return y
 
 
-def contiguous(x: ArrayLike, dtype: DTypeLike | None = None) -> np.ndarray:
+def contiguous(x: ArrayLike, dtype: DTypeLike | None = None) -> Array:
     """An array in C order, like ``np.ascontiguousarray``, which takes longer for channels-last arrays.
 
     Parameters
@@ -55,10 +54,11 @@ def contiguous(x: ArrayLike, dtype: DTypeLike | None = None) -> np.ndarray:
     TypeError, ValueError
         If x does not hold real numbers of at most 64 bits, or for another dtype.
     """
-    return current().contiguous(*_checked("contiguous", x, dtype))
+    y: Array = current().contiguous(*_checked("contiguous", x, dtype))
+    return y
 
 
-def _checked(op: str, x, dtype) -> tuple[np.ndarray, np.dtype]:
+def _checked(op: str, x: Any, dtype: DTypeLike | None) -> tuple[Array, DType]:
     """The array, and the dtype to convert it to."""
     x = x if hasattr(x, "dtype") else np.asarray(x)
     if x.dtype.kind not in "fiub" or x.dtype.itemsize > 8:

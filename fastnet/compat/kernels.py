@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastnet import functional, gradients
 from fastnet.geometry import Conv2dGeometry
 from fastnet.layout import channels_last, contiguous
+from fastnet.types import Padding, Pair
 
 __all__ = [
     "Saved",
@@ -34,10 +35,6 @@ __all__ = [
     "max_pool_forward",
     "promoted",
 ]
-
-
-Pair = int | tuple[int, int]
-Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
 
 
 class Saved(NamedTuple):

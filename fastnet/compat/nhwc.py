@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from fastnet import functional, gradients
 from fastnet.compat import kernels
-from fastnet.compat.kernels import Pair
 from fastnet.layout import channels_last
+from fastnet.types import Pair
 
 __all__ = [
     "avg_pool_backward",
