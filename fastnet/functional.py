@@ -224,7 +224,11 @@ def max_pool2d(
         return y, lambda dy: ops.max_pool2d_backward(_gradient("max_pool2d", dy, y), saved)
     check_ties("max_pool2d", ties)
     y, saved = ops.max_pool2d_planes(images, geometry, ties)
-    return y, lambda dy: ops.max_pool2d_planes_backward(_gradient("max_pool2d", dy, y, _enter_contiguous), saved)
+
+    def backward(dy):
+        return ops.contiguous(ops.max_pool2d_planes_backward(_gradient("max_pool2d", dy, y, _enter_contiguous), saved))
+
+    return ops.contiguous(y), backward
 
 
 def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):

@@ -101,7 +101,8 @@ def max_pool2d(
     geometry = Pool2dGeometry.make(images.shape, kernel_size, stride, padding, ceil_mode, op=op)
     check_shape(op, "dy", gradient, geometry.y_shape)
     check_ties(op, ties)
-    dx: Array = current().max_pool2d_planes_backward(gradient, (images, geometry, ties))
+    ops = current()
+    dx: Array = ops.contiguous(ops.max_pool2d_planes_backward(gradient, (images, geometry, ties)))
     return dx
 
 

@@ -159,7 +159,7 @@ def max_pool_forward(x: ArrayLike, kernel: Pair, stride: Pair | None = None) -> 
     x = np.asarray(x)
     # any rule for ties would do: y does not depend on it, and C-ordered arrays are pooled directly
     y, _ = functional.max_pool2d(contiguous(x, promoted("max_pool", x=x)), kernel, stride, ties="first")
-    return contiguous(y)
+    return y
 
 
 def max_pool_backward(
@@ -184,7 +184,7 @@ def max_pool_backward(
     """
     dy, x = np.asarray(dy), np.asarray(x)
     dtype = promoted("max_pool_backward", dy=dy, x=x)
-    return contiguous(gradients.max_pool2d(contiguous(dy, dtype), contiguous(x, dtype), kernel, stride, ties=ties))
+    return gradients.max_pool2d(contiguous(dy, dtype), contiguous(x, dtype), kernel, stride, ties=ties)
 
 
 def avg_pool_forward(x: ArrayLike, kernel: Pair, stride: Pair | None = None) -> np.ndarray:
