@@ -87,6 +87,20 @@ typedef struct {
     int64_t first, columns;
 } tile_store;
 
+/* Add, rectify and store rows whose last vector is not full.  Out of line, in one copy for all heights: most of a tile's
+ * code, and of the time to compile it, was this. */
+static __attribute__((noinline)) void tile_edge(int height, int width, vec out[][2], REAL *const *c, tile_store end) {
+    const epilogue e = *end.end;
+    for (int i = 0; i < height; i++)
+        for (int v = 0; v < width; v++) {
+            REAL *to = c[i] + end.first + v * LANES;
+            int64_t lanes = end.columns - v * LANES;
+            vec value = out[i][v];
+            if (e.add) value += load_part(e.add + (to - e.out), lanes);
+            store_part(to, e.relu ? rectify(value) : value, lanes);
+        }
+}
+
 INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *const *c, tile_store end) {
     const epilogue e = *end.end;
     vec scale[2], shift[2];
@@ -95,26 +109,29 @@ INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *cons
         scale[v] = load_per_channel(e.scale, end.first + v * LANES, lanes);
         shift[v] = load_per_channel(e.shift, end.first + v * LANES, lanes);
     }
-    if (!e.scale && !e.add && !e.relu) {
-        if (e.shift)
-            UNROLL_FOR (int i = 0; i < height; i++)
-                UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] += shift[v];
-        if (end.columns == width * LANES)
-            UNROLL_FOR (int i = 0; i < height; i++)
-                UNROLL_FOR (int v = 0; v < width; v++) store(c[i] + end.first + v * LANES, acc[i][v]);
-        else
-            UNROLL_FOR (int i = 0; i < height; i++) {
-                if (width == 2) store(c[i] + end.first, acc[i][0]);
-                store_part(c[i] + end.first + (width - 1) * LANES, acc[i][width - 1],
-                           end.columns - (width - 1) * LANES);
-            }
-    } else
+    if (e.scale)
         UNROLL_FOR (int i = 0; i < height; i++)
-            UNROLL_FOR (int v = 0; v < width; v++) {
-                REAL *to = c[i] + end.first + v * LANES;
-                int64_t lanes = end.columns - v * LANES;
-                store_part(to, finish(&e, acc[i][v], scale[v], shift[v], to, lanes), lanes);
-            }
+            UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] = multiply_add(acc[i][v], scale[v], shift[v]);
+    else if (e.shift)
+        UNROLL_FOR (int i = 0; i < height; i++)
+            UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] += shift[v];
+    if (end.columns < width * LANES) {
+        vec out[TILE_ROWS][2]; /* acc would leave its registers */
+        UNROLL_FOR (int i = 0; i < height; i++)
+            UNROLL_FOR (int v = 0; v < width; v++) out[i][v] = acc[i][v];
+        tile_edge(height, width, out, c, end);
+        return;
+    }
+    if (e.add)
+        UNROLL_FOR (int i = 0; i < height; i++) {
+            const REAL *add = e.add + (c[i] + end.first - e.out);
+            UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] += load(add + v * LANES);
+        }
+    if (e.relu)
+        UNROLL_FOR (int i = 0; i < height; i++)
+            UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] = rectify(acc[i][v]);
+    UNROLL_FOR (int i = 0; i < height; i++)
+        UNROLL_FOR (int v = 0; v < width; v++) store(c[i] + end.first + v * LANES, acc[i][v]);
 }
 
 INLINE void row_tile_sized(const int height, const int width, const REAL *const *rows, segments along, const REAL *b,
