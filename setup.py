@@ -4,6 +4,7 @@ FASTNET_NO_EXT=1     install without the extension: the NumPy reference backend 
 FASTNET_OPENMP=1     run kernels on OpenMP's threads instead of fastnet's own pool (Windows: always, where it is found)
 FASTNET_WERROR=1     compiler warnings are errors (CI)
 FASTNET_CFLAGS       further compiler flags, FASTNET_LDFLAGS further linker flags
+FASTNET_OBJECTS=DIR  keep compiled objects there, for builds in several folders, instead of in build/objects
 """
 
 import glob
@@ -39,10 +40,11 @@ class Objects:
 
     Objects are kept in build/objects under a hash of what they depend on, so that `pip install .` reuses what an
     earlier one in the same folder compiled; setuptools compiles all of them when one file is newer than the extension.
-    Objects that the last build did not use are deleted.
+    Objects that the last build did not use are deleted, unless FASTNET_OBJECTS names a folder of several builds.
     """
 
-    FOLDER = os.path.join("build", "objects")
+    SHARED = os.environ.get("FASTNET_OBJECTS")
+    FOLDER = SHARED or os.path.join("build", "objects")
     SLOWEST = "avx512", "avx2", "portable", "_native"  # compiled first, so that no processor waits for one at the end
 
     def __init__(self, compiler, depends):
@@ -60,7 +62,7 @@ class Objects:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = dict(zip(order, pool.map(lambda source: self.object(source, options), order), strict=True))
         for name in os.listdir(self.FOLDER):
-            if name not in self.used:
+            if name not in self.used and not self.SHARED:
                 os.remove(os.path.join(self.FOLDER, name))
         return [objects[source] for source in sources]
 
