@@ -117,10 +117,13 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _check_that_it_starts() -> None:
-    """Check that a new Python, which does not search the working folder, finds this module."""
-    command = [sys.executable, "-P", "-c", f"import importlib.util as u; print(u.find_spec({__name__!r}).origin)"]
-    found = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    if not found or not os.path.samefile(found, __file__):
+    """Check that a new Python, which does not search the working folder, finds this package and this module."""
+    package = __name__.partition(".")[0]
+    find = f"import importlib.util as u; [print(u.find_spec(name).origin) for name in ({package!r}, {__name__!r})]"
+    command = [sys.executable, "-P", "-c", find]
+    found = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    expected = [Path(__file__).parents[1] / "__init__.py", __file__]
+    if len(found) != 2 or not all(map(os.path.samefile, found, expected)):
         tree = Path(__file__).parents[2]
         raise RuntimeError(
             f"a kernel would not find this fastnet, which was imported from {tree} and is not installed; "
