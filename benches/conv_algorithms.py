@@ -1,4 +1,4 @@
-"""Where Winograd beats direct convolution: the measurement behind the thresholds in csrc/conv/winograd.h.
+"""Where Winograd beats direct convolution: the measurement behind the thresholds of Winograd in csrc/tuning.h.
 
     python benches/conv_algorithms.py [--kernel 5] [--dtype float64] [--threads 2]
 

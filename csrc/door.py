@@ -29,13 +29,16 @@ LOCALS = {
     "const fn_conv *": ("const fn_conv *{0}_ = conv_of({0})", "{0}_"),
     "const fn_pool *": ("const fn_pool *{0}_ = pool_of({0})", "{0}_"),
     "const fn_norm *": ("fn_norm {0}_ = norm_of({0})", "&{0}_"),
-    "const fn_epilogue *": ("fn_epilogue {0}_ = [address(scale), address(shift), address(add), relu]", "&{0}_"),
+    "const fn_epilogue *": (
+        "fn_epilogue {0}_ = [address(scale), address(shift), address(add), activation, a]",
+        "&{0}_",
+    ),
     "double[1]": ("double {0}_ = 0", "&{0}_"),
 }
 # How a parameter of a C type is declared in the function's signature; arrays are objects, without a type.
 SCALARS = {"int64_t": "int64_t ", "uint64_t": "uint64_t ", "double": "double ", "int": "bint ", "fn_ties": "fn_ties "}
 SIGNATURE = {"const fn_conv *": "bytes {}", "const fn_pool *": "bytes {}", "double[1]": None}
-SIGNATURE["const fn_epilogue *"] = "scale, shift, add, bint relu"
+SIGNATURE["const fn_epilogue *"] = "scale, shift, add, int activation, double a"
 
 
 def parse(text: str):

@@ -29,12 +29,22 @@ typedef struct {
     int relu;
 } fn_norm;
 
-/* What a convolution does to its sums before it stores them: y = max(sum*scale + shift + add, 0), each part if
+/* Activations that a convolution can apply as it stores. */
+enum {
+    FN_NO_ACTIVATION,
+#define ACTIVATION(name) FN_ACTIVATION_##name,
+#include "kernels.def"
+    FN_ACTIVATIONS
+};
+extern const char *const fn_activation_names[FN_ACTIVATIONS];
+
+/* What a convolution does to its sums before it stores them: y = activation(sum*scale + shift + add), each part if
  * wanted. */
 typedef struct {
     const void *scale, *shift; /* K elements each, or NULL; scale needs shift */
     const void *add; /* laid out like the output, or NULL */
-    int relu;
+    int activation;
+    double a; /* the activation's parameter, where it has one */
 } fn_epilogue;
 
 /* Which of a window's equal maxima get its gradient: each an equal part, the first all of it, each all of it. */
@@ -109,13 +119,14 @@ enum {
 };
 extern const char *const fn_map_names[FN_MAPS];
 
-/* ---- engine/plan.c: inference of whole networks; fastnet/backends/native_plan.py makes the steps ---- */
+/* ---- engine/plan.c: inference of whole networks; fastnet/backends/native/plan.py makes the steps ---- */
 
 /* A convolution whose weights are laid out once; csrc/conv/fixed.h. */
 typedef struct {
     fn_conv g; /* N is what it is laid out for; it runs on any number */
     int64_t wide, algorithm, group_bytes; /* wide: channels a pixel of the array whose first K channels are y */
-    int relu, pooled; /* pooled: y is the largest of each 2 x 2 outputs, after relu */
+    int activation, pooled; /* pooled: y is the largest of each 2 x 2 outputs, after the activation */
+    double a; /* the activation's parameter */
     void *laid_out;
 } fn_fixed_conv;
 
@@ -132,8 +143,8 @@ typedef struct {
     int64_t kind; /* FN_STEP_... */
     int64_t x, add, y; /* bytes an image from the arena's start, or a place */
     int64_t first, wide; /* y is `channels` channels of an array that has `wide`, from `first` on */
-    int64_t pixels, channels, relu, pooled, map; /* map: FN_MAP_... */
-    double a, b; /* FN_STEP_map: the kernel's; FN_STEP_moments: a is eps */
+    int64_t pixels, channels, activation, pooled, map; /* activation: FN_ACTIVATION_...; map: FN_MAP_... */
+    double a, b; /* parameters of the map or the activation; FN_STEP_moments: a is eps */
     fn_conv conv;
     fn_pool pool;
     /* conv: weight, shift, read by fn_plan_set; norms: mean, inverse_std (double), gamma, beta */

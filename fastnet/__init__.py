@@ -52,6 +52,7 @@ _HOME = {
             "LeakyReLU",
             "Linear",
             "MaxPool2d",
+            "Model",
             "Parameter",
             "ReLU",
             "Residual",
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
     from fastnet.layers import LeakyReLU as LeakyReLU
     from fastnet.layers import Linear as Linear
     from fastnet.layers import MaxPool2d as MaxPool2d
+    from fastnet.layers import Model as Model
     from fastnet.layers import Parameter as Parameter
     from fastnet.layers import ReLU as ReLU
     from fastnet.layers import Residual as Residual

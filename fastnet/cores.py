@@ -1,4 +1,4 @@
-"""How many threads kernels start with: what the environment says, or affinity mask, cores and cgroup quota allow."""
+"""The default number of threads: from the environment, or from the affinity mask, cores and cgroup quota."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _affinity() -> tuple[int, str]:
     except AttributeError:  # macOS, Windows
         count = os.cpu_count() or 1
         return count, f"{count} processors"
-    cores = set()
+    cores: set[str | int] = set()
     for cpu in cpus:
         siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
         try:
@@ -39,9 +39,9 @@ def _quota(root: str = "/sys/fs/cgroup") -> float:
         group = Path(root)
     for folder in (group, *group.parents):
         try:
-            quota, period = (folder / "cpu.max").read_text().split()
-            if quota != "max":
-                limit = min(limit, int(quota) / int(period))
+            granted, period = (folder / "cpu.max").read_text().split()
+            if granted != "max":
+                limit = min(limit, int(granted) / int(period))
         except (OSError, ValueError):
             pass
         if folder == Path(root):
@@ -67,7 +67,13 @@ def _from_environment(name: str) -> int | None:
 
 
 def default_num_threads() -> int:
-    """FASTNET_NUM_THREADS, else OMP_NUM_THREADS, else what affinity mask and cgroup quota allow."""
+    """FASTNET_NUM_THREADS, else OMP_NUM_THREADS, else what the affinity mask and the cgroup quota allow.
+
+    Raises
+    ------
+    ValueError
+        If FASTNET_NUM_THREADS is not an integer from 1 to 1024.
+    """
     global _reason
     for name in ("FASTNET_NUM_THREADS", "OMP_NUM_THREADS"):
         if count := _from_environment(name):
@@ -82,5 +88,5 @@ def default_num_threads() -> int:
 
 
 def default_reason() -> str:
-    """Why :func:`default_num_threads` returned what it did last, in words; empty before."""
+    """Why :func:`default_num_threads` last returned what it did, in words; "" before its first call."""
     return _reason

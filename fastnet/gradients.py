@@ -11,14 +11,24 @@ Arrays may be anything that :mod:`fastnet.functional` takes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from fastnet.backends import current
-from fastnet.backends.checks import check_shape, check_ties
-from fastnet.functional import _arrays, _enter_contiguous
+from fastnet.functional.arguments import arrays_of, enter_contiguous
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.graph import Node
+from fastnet.ops import REGISTRY
+from fastnet.ops.checks import check_shape, check_ties
 from fastnet.types import Array, ArrayLike, Padding, Pair
 
 __all__ = ["avg_pool2d", "conv2d", "max_pool2d"]
+
+
+def _gradient(name: str, dy: Any, arrays: tuple[Any, ...], needs: Any = None, **attributes: Any) -> Any:
+    """The gradients of an op from its arguments."""
+    ops, op = current(), REGISTRY[name]
+    given = {attribute: attributes.get(attribute, default) for attribute, default in op.attributes.items()}
+    return ops.call_gradient(op, dy, ops.recall(op, arrays, given), needs)
 
 
 def conv2d(
@@ -56,10 +66,10 @@ def conv2d(
     TypeError, ValueError
         If arguments do not fit together; the message says which, what was given and what was expected.
     """
-    gradient, images, weights = _arrays("gradients.conv2d", dy=dy, x=x, weight=w)
+    gradient, images, weights = arrays_of("gradients.conv2d", dy=dy, x=x, weight=w)
     geometry = Conv2dGeometry.make(images.shape, weights.shape, stride, padding, dilation, groups)
     check_shape("gradients.conv2d", "dy", gradient, geometry.y_shape)
-    dx, dw, db = current().conv2d_backward(gradient, (images, weights, geometry, None), tuple(needs))
+    dx, dw, db = _gradient("conv2d", gradient, (images, weights, None), geometry=geometry, needs=tuple(needs))
     return dx, dw, db
 
 
@@ -97,13 +107,12 @@ def max_pool2d(
         If arguments do not fit together; the message says which, what was given and what was expected.
     """
     op = "gradients.max_pool2d"
-    gradient, images = _arrays(op, _enter_contiguous, dy=dy, x=x)
+    gradient, images = arrays_of(op, enter_contiguous, dy=dy, x=x)
     geometry = Pool2dGeometry.make(images.shape, kernel_size, stride, padding, ceil_mode, op=op)
     check_shape(op, "dy", gradient, geometry.y_shape)
     check_ties(op, ties)
-    ops = current()
-    dx: Array = ops.contiguous(ops.max_pool2d_planes_backward(gradient, (images, geometry, ties)))
-    return dx
+    dx: Array = _gradient("max_pool2d_planes", gradient, (images,), geometry=geometry, ties=ties)
+    return current().contiguous(dx)
 
 
 def avg_pool2d(
@@ -135,8 +144,9 @@ def avg_pool2d(
         If arguments do not fit together; the message says which, what was given and what was expected.
     """
     op = "gradients.avg_pool2d"
-    (gradient,) = _arrays(op, dy=dy)
+    (gradient,) = arrays_of(op, dy=dy)
     geometry = Pool2dGeometry.make(x_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, op=op)
     check_shape(op, "dy", gradient, geometry.y_shape)
-    dx: Array = current().avg_pool2d_backward(gradient, (geometry, gradient.dtype))
+    image = Node(None, (), {}, geometry.x_shape, gradient.dtype)  # its elements do not matter
+    dx: Array = _gradient("avg_pool2d", gradient, (image,), geometry=geometry)
     return dx

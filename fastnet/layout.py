@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.backends import current
-from fastnet.backends.checks import FLOATS
+from fastnet.ops.checks import FLOATS
 from fastnet.types import Array, ArrayLike, DType, DTypeLike
 
 __all__ = ["channels_last", "contiguous"]
@@ -31,7 +31,7 @@ def channels_last(x: ArrayLike, dtype: DTypeLike | None = None) -> Array:
     Raises
     ------
     TypeError, ValueError
-        If x does not hold real numbers of at most 64 bits or has not four axes, or for another dtype.
+        If x does not hold real numbers of at most 64 bits or does not have four axes, or for another dtype.
     """
     images, dtype = _checked("channels_last", x, dtype)
     if images.ndim != 4:

@@ -9,11 +9,6 @@ from fastnet.cores import MAX_THREADS, default_reason
 
 __all__ = ["get_num_threads", "set_num_threads"]
 
-if backends.NativeOps:
-    from fastnet.backends import _native
-else:
-    _native = None
-
 _reason = ""  # of the last set_num_threads
 
 
@@ -23,17 +18,22 @@ def reason() -> str:
 
 
 def get_num_threads() -> int:
-    """Threads that kernels use (1 on the reference backend, in a single-threaded build, and in a forked child)."""
+    """How many threads kernels use: 1 on the reference backend, in a single-threaded build, and in a forked child."""
     return backends.current().threads
 
 
 def set_num_threads(count: int) -> None:
     """Use `count` threads from now on.  Results do not depend on it.
 
+    Parameters
+    ----------
+    count : int
+        From 1 to 1024.
+
     Raises
     ------
     TypeError, ValueError
-        `count` is not an integer from 1 to 1024.
+        If `count` is not an integer in this range.
     """
     global _reason
     try:
@@ -42,6 +42,8 @@ def set_num_threads(count: int) -> None:
         raise TypeError(f"set_num_threads: count must be an integer, got {count!r}") from None
     if not 1 <= number <= MAX_THREADS:
         raise ValueError(f"set_num_threads: count must be from 1 to {MAX_THREADS}, got {number}")
-    if _native:
+    if backends.NativeOps:
+        from fastnet.backends import _native
+
         _native.set_threads(number)
         _reason = f"set_num_threads({number})"

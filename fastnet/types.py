@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = [
+    "Activation",
     "Array",
     "ArrayLike",
     "Backward",
@@ -21,6 +22,7 @@ __all__ = [
     "Pair",
     "Seed",
     "Shape",
+    "Shaped",
 ]
 
 Array = NDArray[Any]
@@ -37,6 +39,20 @@ Pair = int | tuple[int, int]
 
 Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
 """A Pair, (top, bottom, left, right), "same" or "valid"."""
+
+
+class Shaped(Protocol):
+    """An array, or the description of one (a graph's Node), of which only the shape is read."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def ndim(self) -> int: ...
+
+
+Activation = tuple[str, Mapping[str, float]]
+"""A fused activation: the name of an elementwise op, and the values of its attributes."""
 
 Seed = int | np.random.SeedSequence | Generator
 

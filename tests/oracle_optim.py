@@ -73,15 +73,15 @@ def _moving_average(values, decay, start):
     return averages
 
 
-def rmsprop(w, gradients, state, lr, decay_rate=0.99, eps=1e-8, weight_decay=0.0):
+def rmsprop(w, gradients, state, lr, alpha=0.99, eps=1e-8, weight_decay=0.0):
     """(w, mean square): each gradient over the root of the moving average of squares that it belongs to."""
 
     def displacement(past):
-        means = _moving_average(np.square(past), decay_rate, np.asarray(state, REAL))
+        means = _moving_average(np.square(past), alpha, np.asarray(state, REAL))
         return REAL(lr) * sum(g / (np.sqrt(mean) + REAL(eps)) for g, mean in zip(past, means, strict=True))
 
     w, past = _walk(w, gradients, displacement, weight_decay)
-    return w, _moving_average(np.square(past), decay_rate, np.asarray(state, REAL))[-1]
+    return w, _moving_average(np.square(past), alpha, np.asarray(state, REAL))[-1]
 
 
 def adam(w, gradients, state, lr, t=1, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled=False):

@@ -1,14 +1,18 @@
-"""What each op owes, whatever it computes: check() runs it in every variant.
+"""What each op owes, whatever it computes: in_every_variant() runs it, and check() compares it with the reference.
 
 It must be near the reference in float64, have the same bits on every instruction set with FMA, at every number of
 threads and wherever its arrays lie, and never read or write outside them.  Arrays lie between pages without access, so
 that a look outside is a segmentation fault, and blocks hold NaN until a kernel has written them.
 
-The properties of tests/backends/test_properties.py draw random sizes and call it; an op that is new is proved by a
-property there.
+tests/backends/test_every_op.py runs the examples of every op's record in every variant.  The properties of
+tests/backends/test_properties.py draw random sizes and call check(); an op that is new and neither elementwise nor an
+update is proved at random sizes by a property there.
 """
 
 from __future__ import annotations
+
+from functools import partial
+from itertools import cycle
 
 import numpy as np
 from guarded import guarded
@@ -21,8 +25,8 @@ if backends.NativeOps:
 
 FUSED = [isa for isa in ISAS if isa != "portable"]  # those with FMA: products are fused with sums
 # instruction set, threads, whether inputs lie at the end of their pages
-VARIANTS = [(isa, threads, threads % 2 == 0) for isa in FUSED for threads in (2, 1, 3, 7)]
-VARIANTS += [("portable", 1, True), ("portable", 3, False)]  # rounds otherwise, always in the same way
+# "portable" rounds otherwise, always in the same way
+VARIANTS = [(isa, threads, threads < 3) for isa in (*FUSED, "portable") for threads in (2, 1, 3, 7)]
 TOLERANCE = {np.float32: 1e-3, np.float64: 1e-9}
 
 
@@ -33,30 +37,41 @@ def placed(array, layout, at_end):
     return guarded(np.ascontiguousarray(array), at_end)
 
 
+def in_every_variant(compute, layouts, algorithm="auto"):
+    """Run ``compute(ops, place)``, which returns named arrays, in every variant; the bits must be the same.
+
+    ``place(array)`` returns it as it is to lie in memory; `layouts` take turns.  Yields the variant's name and results.
+    """
+    first, before = {}, _native.threads()
+    try:
+        for (isa, threads, at_end), layout in zip(VARIANTS, cycle(layouts), strict=False):
+            _native.set_threads(threads)
+            with kernels(isa, algorithm) as ops:
+                got = compute(ops, partial(placed, layout=layout, at_end=at_end))
+                bits = {name: array.tobytes() for name, array in got.items()}
+            variant = f"{isa}, {threads} threads, {layout}"
+            known = first.setdefault(isa in FUSED, bits)
+            assert [name for name in known if bits[name] != known[name]] == [], variant
+            for name, array in got.items():
+                assert not np.isnan(array).any(), f"{name}, {variant}"
+            yield variant, got
+    finally:
+        _native.set_threads(before)
+
+
 def check(compute, arrays, layout="c-order", algorithm="auto"):
-    """Run ``compute(ops, *arrays)``, which returns named arrays, in every variant.
+    """Run ``compute(ops, *arrays)``, which returns named arrays, in every variant, and compare it with the reference's.
 
     Results whose names begin with "~" need not be near the reference's, since a ReLU before them may round to either
     side of 0.
     """
     double = [array.astype(np.float64) if array.dtype.kind == "f" else array.copy() for array in arrays]
     expected = compute(backends.Ops(), *double)
-    tolerance = TOLERANCE[next(array.dtype.type for array in arrays if array.dtype.kind == "f")]
-    first, before = {}, _native.threads()
-    try:
-        for isa, threads, at_end in VARIANTS:
-            _native.set_threads(threads)
-            with kernels(isa, algorithm) as ops:
-                got = compute(ops, *(placed(array, layout, at_end) for array in arrays))
-                bits = {name: array.tobytes() for name, array in got.items()}
-            known = first.setdefault(isa in FUSED, bits)
-            assert [name for name in bits if bits[name] != known[name]] == [], f"{isa}, {threads} threads"
-            for name, array in got.items():
-                scale = max(1.0, abs(expected[name]).max(initial=0))
-                assert array.shape == expected[name].shape, name
-                far = abs(array - expected[name]) > tolerance * scale
-                assert not far.any() or name[0] == "~", f"{name}, {isa}"
-                assert not np.isnan(array).any(), f"{name}, {isa}"
-    finally:
-        _native.set_threads(before)
-    return first
+    dtype = next((array.dtype.type for array in arrays if array.dtype.kind == "f"), np.float64)
+    runs = in_every_variant(lambda ops, place: compute(ops, *map(place, arrays)), [layout], algorithm)
+    for variant, got in runs:
+        for name, array in got.items():
+            scale = max(1.0, abs(expected[name]).max(initial=0))
+            assert array.shape == expected[name].shape, name
+            far = abs(array - expected[name]) > TOLERANCE[dtype] * scale
+            assert not far.any() or name[0] == "~", f"{name}, {variant}"

@@ -159,7 +159,7 @@ def test_batch_norm_moves_statistics_in_place():
     frozen = mean.copy()
     frozen.flags.writeable = False
     for bad in ([0.0] * 4, mean.astype(">f8"), frozen):
-        with pytest.raises(TypeError, match="training moves running_mean in place"):
+        with pytest.raises(TypeError, match="training updates running_mean in place"):
             F.batch_norm(X, running_mean=bad, running_var=var, training=True)
 
 

@@ -1,5 +1,7 @@
 """A user's type checker sees fastnet's types: it accepts right calls and reports wrong ones."""
 
+import ast
+import inspect
 import os
 import re
 import subprocess
@@ -9,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import fastnet
-
-pytest.importorskip("mypy")
+from fastnet import functional
+from fastnet.ops import REGISTRY
 
 RIGHT = """
 from collections.abc import Callable
@@ -19,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastnet as fn
-from fastnet.types import Array
+from fastnet.graph import Node, Recorder
+from fastnet.layers import Evaluation
+from fastnet.types import Array, Backward, DType, Generator, Shape
 
 digits = fn.data.digits().split(validation=0.1)
 model = fn.Sequential(
@@ -66,6 +70,84 @@ fn.set_num_threads(2)
 class Twice(fn.Layer):
     def run(self, x: Array, training: bool, ops: fn.backends.Ops) -> tuple[Array, Callable[..., Array]]:
         return 2 * x, lambda dy, input_gradient=True: 2 * dy
+
+
+class Scale(fn.Layer):
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
+        self.factor = self.parameter("factor", shape[:1], "ones", rng, dtype, decay=False)
+        return shape
+
+    def run(self, x: Array, training: bool, ops: fn.backends.Ops) -> tuple[Array, Callable[..., Array | None]]:
+        factor = self.factor.value[:, None, None]
+
+        def backward(dy: Array, input_gradient: bool = True) -> Array | None:
+            if self.factor.requires_grad:
+                self.factor.accumulate((dy * x).sum(axis=(0, 2, 3)))
+            return dy * factor if input_gradient else None
+
+        return x * factor, backward
+
+
+class Block(fn.Model):
+    def __init__(self, channels: int) -> None:
+        self.conv, self.norm = fn.Conv2d(channels, 3, padding=1), fn.BatchNorm2d()
+
+    def children(self) -> dict[str, fn.Layer]:
+        return {"conv": self.conv, "norm": self.norm}
+
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
+        return self.norm.place(self.conv.place(shape, rng, dtype), rng, dtype)
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        y = ops.layer(self.norm, ops.layer(self.conv, x, training), training)
+        return ops.relu(ops.add(x, y))
+
+
+block = Block(8)
+block.build((8, 9, 9), seed=1, dtype="float64")
+y, pull = block.forward(np.ones((2, 8, 9, 9)), training=True)
+pulled: Backward = pull
+plan = block.compile(batch_size=4, input_shape=(8, 12, 12))
+outputs: Array = plan(np.ones((4, 8, 12, 12), np.float32))
+sizes: tuple[tuple[int, ...], tuple[int, ...], int] = plan.input_shape, plan.output_shape, plan.batch_size
+keys = block.load("model.safetensors", strict=False)
+evaluation: Evaluation = model.evaluate(digits.X_test, digits.y_test, loss=fn.losses.svm)
+report = model.profile(x, training=False, seconds=1.0)
+slowest: str = max(report.rows, key=lambda row: row.ms).path
+gflops: float = report.rows[0].rates(report.roof)["gflops"]
+report.to_json("profile.json")
+report.plot("roofline.png")
+print(report, report.step_ms, report.to_dict()["model"])
+batch: tuple[Array, Array] = digits.X_train[:8], digits.y_train[:8]
+predictions: Array = model.predict(batch[0], batch_size=32).argmax(1)
+
+w = np.zeros((4, 1, 3, 3), np.float32)
+y, conv_backward = fn.functional.conv2d(x, w, None, stride=2, padding="same")
+dx, dw, db = conv_backward(y)
+pixels: float = float(dx.sum() + dw.sum())
+no_bias: Array | None = db
+y, one = fn.functional.leaky_relu(y, negative_slope=0.2)
+dx = one(np.ones_like(y))
+for function in (fn.functional.relu, fn.functional.sigmoid, fn.functional.tanh, fn.functional.gelu):
+    y, one = function([[1.0, -2.0], [3.0, 0.5]])
+y, one = fn.functional.max_pool2d(x, 2, ties="split")
+y, one = fn.functional.avg_pool2d(x, (2, 2), stride=1, padding=(0, 1), count_include_pad=False)
+y, one = fn.functional.global_avg_pool2d(x)
+y, one = fn.functional.flatten(x)
+y, linear_backward = fn.functional.linear(y, np.zeros((10, 64)), np.zeros(10))
+product, both = fn.functional.matmul(y, np.zeros((10, 3)))
+da, db = both(product)
+y, norm_backward = fn.functional.batch_norm(x, training=True)
+dx, dgamma, dbeta = norm_backward(y)
+y, one = fn.functional.dropout(x, 0.3, seed=5)
+columns: Array = fn.functional.im2col(x, 3, padding=1)
+x_again: Array = fn.functional.col2im(columns, x.shape, 3, padding=1)
+dx_only: Array | None = fn.gradients.conv2d(y, x, w, needs=(True, False, False))[0]
+nhwc: Array = fn.layout.channels_last(x)
+with fn.use_backend("reference") as ops:
+    print(ops.name, ops.threads, fn.get_num_threads(), fn.available_backends()[0])
+with fn.layers.trace(lambda name, phase, array: print(name, phase, array.shape)):
+    model(x)
 """
 
 WRONG = """
@@ -93,12 +175,49 @@ fn.models.resnet20(classes=10)
 fn.data.mnist(3)
 fn.losses.get(3)
 fn.initializers.xavier
+fn.functional.conv2d([1.0])
+fn.functional.conv2d([1.0], [1.0], strides=2)
+fn.functional.relu([1.0], 0.1)
+fn.functional.leaky_relu([1.0], slope=0.1)
+fn.functional.tanh([1.0]).shape
+fn.functional.swish([1.0])
+fn.functional.max_pool2d([1.0], "2")
+fn.functional.linear([1.0], [1.0])[1]([1.0]).shape
+fn.gradients.conv2d([1.0], [1.0])
+fn.Sequential(fn.ReLU()).compile("4")
+fn.Sequential(fn.ReLU()).compile().weights
+fn.ReLU().compile()
+fn.Sequential(fn.ReLU()).predict([1.0], batch=3)
+fn.Sequential(fn.ReLU()).evaluate([1.0], [0]).loss.shape
+fn.Sequential(fn.ReLU()).profile([1.0], rounds=3)
+fn.diagnose.profile(3, [1.0])
+fn.Solver(fn.Sequential(fn.ReLU()), lr=0.1)
+fn.use_backend(3)
+fn.set_num_threads("2")
+fn.layout.channels_last()
+fn.Sequential(fn.ReLU()).call([1.0], False, fn.backends.current())
 """
+
+
+def test_functional_declares_every_elementwise_op():
+    """What type checkers see of the functions that are made from the registry is what the records say."""
+    tree = ast.parse(inspect.getsource(functional))
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    declared = {
+        function.name: {
+            argument.arg: ast.literal_eval(default)
+            for argument, default in zip(function.args.args[1:], function.args.defaults, strict=True)
+        }
+        for block in blocks
+        for function in block.body
+    }
+    assert declared == {op.name: dict(op.attributes) for op in REGISTRY.values() if op.elementwise}
 
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory):
     """The lines that mypy reports, by file, and its whole output."""
+    pytest.importorskip("mypy")
     folder = tmp_path_factory.mktemp("user")
     (folder / "right.py").write_text(RIGHT)
     (folder / "wrong.py").write_text(WRONG)

@@ -60,7 +60,7 @@ static void conv_run_fixed(const fn_fixed_conv *c, int64_t N, int threads, const
                            void *scratch) {
     const fn_conv *g = &c->g;
     char *weights = (char *)c->laid_out + whole_lines(g->K * (int64_t)sizeof(REAL));
-    const fn_epilogue end = {NULL, c->laid_out, add, c->relu};
+    const fn_epilogue end = {NULL, c->laid_out, add, c->activation, c->a};
     for (int64_t group = 0; group < conv_jobs(g); group++) {
         conv_job job = fixed_job(c, N, threads, group);
         job.at.in = (const REAL *)x + group * job.conv.C;

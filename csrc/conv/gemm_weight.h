@@ -26,7 +26,7 @@ static void gemm_weight_chunk(const gemm_weight_job *job, segments along, const 
     const conv_problem *conv = &job->of.conv;
     int64_t line = job->slab_columns * conv->C, joined = conv->tap_w == 1,
             length = joined ? conv->S * conv->C : conv->C, lines;
-    epilogue add = {NULL, NULL, partial, partial, 0};
+    epilogue add = {.add = partial, .out = partial};
     tile_store end = {&add, 0, columns};
     for (int64_t r = 0; r < conv->R; r += lines) {
         lines = min64(weight_lines(conv), conv->R - r);

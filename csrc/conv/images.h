@@ -49,7 +49,7 @@ static void forward_block(void *context, int64_t task, int thread) {
  * kept. */
 static fn_status conv_forward_blocks(const fn_conv *g, int threads, const void *x, const void *w, const void *bias,
                                      REAL *y, int64_t blocks, image_consumer consume, void *context) {
-    const fn_epilogue end = {NULL, bias, NULL, 0};
+    const fn_epilogue end = {.shift = bias};
     conv_job conv = forward_job(g, 0, threads, x, w, &end, y);
     forward_blocks job = {.conv = &conv,
                           .blocks = blocks,

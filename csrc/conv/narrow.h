@@ -87,7 +87,7 @@ INLINE void narrow_tile(const int height, const int width, const conv_job *job, 
                 for (int64_t lane = 0; lane < counts[j]; lane++) others[lane] = add[lane * job->at.out_pixel];
                 sum[i][j] += load(others);
             }
-            rows[i] = end->relu ? rectify(sum[i][j]) : sum[i][j];
+            rows[i] = activate(end, sum[i][j]);
         }
         if (height <= LANES / 2)
             store_pixels(height, rows, counts[j], outs[j], job->pooled ? conv->K : job->at.out_pixel);

@@ -9,7 +9,7 @@ static void add_moments(void *context, int64_t part, int64_t first, int64_t coun
 
 static fn_status conv_norm_forward(const fn_conv *g, const void *x, const void *w, const void *bias, void *y,
                                    double *mean, double *var) {
-    const fn_epilogue end = {NULL, bias, NULL, 0};
+    const fn_epilogue end = {.shift = bias};
     int64_t pixels = g->P * g->Q;
     if (!goes_by_images(g)) {
         fn_status status = conv_forward(g, x, w, &end, y);

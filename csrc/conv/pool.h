@@ -28,7 +28,7 @@ static fn_status conv_pool_forward(const fn_conv *g, const fn_pool *pool, const 
         int64_t blocks = ceil_div(g->N, few_images(g));
         return conv_forward_blocks(g, fn_threads(), x, w, bias, NULL, blocks, pool_images, &job);
     }
-    const fn_epilogue end = {NULL, bias, NULL, 0};
+    const fn_epilogue end = {.shift = bias};
     REAL *outputs = fn_alloc((size_t)(g->N * g->P * g->Q * g->K) * sizeof(REAL), FN_SCRATCH);
     if (!outputs) return FN_NO_MEMORY;
     fn_status status = conv_forward(g, x, w, &end, outputs);

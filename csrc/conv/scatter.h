@@ -52,7 +52,7 @@ static void scatter_products(const scatter_job *job, const REAL *dy, int64_t cou
     const fn_conv *g = job->of->g;
     const int64_t start = 0;
     segments along = {1, g->K, &start};
-    epilogue none = {NULL, NULL, NULL, NULL, 0};
+    epilogue none = {0};
     const REAL *rows[SCATTER_SPAN];
     REAL *outs[SCATTER_SPAN];
     for (int64_t i = 0; i < count; i++) {

@@ -136,7 +136,7 @@ static void small_weight_task(void *context, int64_t task, int thread) {
             columns = min64(PANEL, conv->K - panel * PANEL);
     REAL *sums = job->scratch + thread * taps * TILE_ROWS * PANEL, *rows[TILE_ROWS];
     memset(sums, 0, (size_t)(taps * TILE_ROWS * PANEL) * sizeof(REAL));
-    epilogue add = {NULL, NULL, sums, sums, 0};
+    epilogue add = {.add = sums, .out = sums};
     tile_store end = {&add, 0, columns};
     const int64_t start = 0;
     for (int64_t n = 0; n < conv->N; n += job->images) {

@@ -76,7 +76,7 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
     int64_t C = w->of.conv.C;
     const int64_t start = 0;
     segments along = {1, count, &start};
-    epilogue add = {NULL, NULL, accumulate ? z : NULL, z, 0};
+    epilogue add = {.add = accumulate ? z : NULL, .out = z};
     tile_store end = {&add, 0, min64(PANEL, w->of.conv.K - panel * PANEL)};
     for (int64_t c = 0, tiles = ceil_div(C, TILE_ROWS), live; tiles > 0; c += live, tiles--) {
         live = ceil_div(C - c, tiles); /* even heights: low tiles wait for their sums */

@@ -18,6 +18,12 @@ const char *const fn_map_names[FN_MAPS] = {
 #include "kernels.def"
 };
 
+const char *const fn_activation_names[FN_ACTIVATIONS] = {
+    [FN_NO_ACTIVATION] = "none",
+#define ACTIVATION(name) [FN_ACTIVATION_##name] = #name,
+#include "kernels.def"
+};
+
 extern const fn_kernels fn_portable_f32, fn_portable_f64;
 #ifdef FN_X86
 extern const fn_kernels fn_avx2_f32, fn_avx2_f64, fn_avx512_f32, fn_avx512_f64;

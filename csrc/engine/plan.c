@@ -59,7 +59,8 @@ fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step) {
     fn_step *s = plan->steps + i;
     *s = *step;
     if (s->kind != FN_STEP_conv) return FN_OK;
-    s->fixed = (fn_fixed_conv){.g = s->conv, .wide = s->wide, .relu = (int)s->relu, .pooled = (int)s->pooled};
+    s->fixed = (fn_fixed_conv){
+        .g = s->conv, .wide = s->wide, .activation = (int)s->activation, .pooled = (int)s->pooled, .a = s->a};
     s->fixed.g.N = plan->batch;
     s->arrays[0] = s->arrays[1] = NULL; /* which live until now only */
     return plan->kernels->conv_fix(&s->fixed, step->arrays[0], step->arrays[1]);
@@ -89,7 +90,8 @@ static fn_status own_moments(const fn_plan *plan, const fn_step *s, const place 
     fn_status status = k->norm_moments(here->N, s->pixels, C, x, mean, inverse_std);
     for (int64_t c = 0; c < C; c++) inverse_std[c] = 1 / sqrt(inverse_std[c] + s->a);
     if (status != FN_OK) return status;
-    fn_norm norm = {here->N, s->pixels, C, mean, inverse_std, s->arrays[2], s->arrays[3], (int)s->relu};
+    fn_norm norm = {
+        here->N, s->pixels, C, mean, inverse_std, s->arrays[2], s->arrays[3], s->activation == FN_ACTIVATION_relu};
     return k->norm_apply(&norm, x, at(here, s->add), y);
 }
 
@@ -99,11 +101,18 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const place *he
     const void *x = at(here, s->x), *add = at(here, s->add);
     void *y = (char *)at(here, s->y) + s->first * plan->item;
     fn_pool pool = s->pool;
-    fn_norm norm = {N, s->pixels, s->channels, s->arrays[0], s->arrays[1], s->arrays[2], s->arrays[3], (int)s->relu};
+    fn_norm norm = {N,
+                    s->pixels,
+                    s->channels,
+                    s->arrays[0],
+                    s->arrays[1],
+                    s->arrays[2],
+                    s->arrays[3],
+                    s->activation == FN_ACTIVATION_relu};
     pool.N = N;
     switch (s->kind) {
     case FN_STEP_conv: k->conv_run_fixed(&s->fixed, N, threads, x, add, y, here->scratch); return FN_OK;
-    case FN_STEP_max_pool: return k->max_pool(&pool, x, (int)s->relu, y, NULL);
+    case FN_STEP_max_pool: return k->max_pool(&pool, x, s->activation == FN_ACTIVATION_relu, y, NULL);
     case FN_STEP_avg_pool: return k->avg_pool(&pool, x, y);
     case FN_STEP_norm: return k->norm_apply(&norm, x, add, y);
     case FN_STEP_moments: return own_moments(plan, s, here, x, y);

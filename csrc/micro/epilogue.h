@@ -1,10 +1,11 @@
-/* What happens to a sum before it is stored: y = max(value*scale + shift + add, 0), each part if it is wanted.
+/* What happens to a sum before it is stored: y = activation(value*scale + shift + add), each part if it is wanted.
  * Needs simd/vec.h.
  */
 typedef struct {
     const REAL *scale, *shift; /* an element for each output channel; scale needs shift */
     const REAL *add, *out; /* laid out in `add` as outputs are in `out`; add may be out */
-    int relu;
+    int activation;
+    REAL a; /* its parameter */
 } epilogue;
 
 INLINE vec load_per_channel(const REAL *numbers, int64_t first, int64_t lanes) {
@@ -17,19 +18,27 @@ INLINE vec rectify(vec x) { return blend(x <= (vec){0}, (vec){0}, x); }
 /* The larger one; NaN wins, and the first of equals. */
 INLINE vec maximum(vec best, vec value) { return blend(~(value <= best) & (best == best), value, best); }
 
+INLINE vec activate(const epilogue *end, vec value) {
+    switch (end->activation) {
+    case FN_ACTIVATION_relu: return rectify(value);
+    default: return value;
+    }
+}
+
 INLINE vec finish(const epilogue *end, vec value, vec scale, vec shift, const REAL *at, int64_t lanes) {
     if (end->scale) value = multiply_add(value, scale, shift);
     else if (end->shift) value += shift;
     if (end->add) value += load_part(end->add + (at - end->out), lanes);
-    return end->relu ? rectify(value) : value;
+    return activate(end, value);
 }
 
 INLINE epilogue epilogue_of(const fn_epilogue *given, int64_t channel, const REAL *out) {
-    epilogue end = {NULL, NULL, NULL, out, 0};
+    epilogue end = {NULL, NULL, NULL, out, FN_NO_ACTIVATION, 0};
     if (!given) return end;
     if (given->scale) end.scale = (const REAL *)given->scale + channel;
     if (given->shift) end.shift = (const REAL *)given->shift + channel;
     end.add = given->add;
-    end.relu = given->relu;
+    end.activation = given->activation;
+    end.a = (REAL)given->a;
     return end;
 }

@@ -24,7 +24,8 @@ static void gemm_task(void *context, int64_t task, int thread) {
     for (int64_t pc = 0; pc == 0 || pc < job->K; pc += GEMM_KC) {
         int64_t k_iter = min64(GEMM_KC, job->K - pc);
         pack_panel(k_iter, n_left, job->b + pc * job->b_row + jr * job->b_col, job->b_row, job->b_col, b);
-        epilogue add = {NULL, pc + GEMM_KC >= job->K ? job->bias : NULL, pc > 0 ? job->c : NULL, job->c, 0};
+        epilogue add = {
+            .shift = pc + GEMM_KC >= job->K ? job->bias : NULL, .add = pc > 0 ? job->c : NULL, .out = job->c};
         tile_store end = {&add, jr, n_left};
         const int64_t start = 0;
         segments along = {1, k_iter, &start};

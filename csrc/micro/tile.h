@@ -87,8 +87,8 @@ typedef struct {
     int64_t first, columns;
 } tile_store;
 
-/* Add, rectify and store rows whose last vector is not full.  Out of line, in one copy for all heights: most of a tile's
- * code, and of the time to compile it, was this. */
+/* Add, activate and store rows whose last vector is not full.  Out of line, in one copy for all heights, since it would be
+ * most of a tile's code. */
 static __attribute__((noinline)) void tile_edge(int height, int width, vec out[][2], REAL *const *c, tile_store end) {
     const epilogue e = *end.end;
     for (int i = 0; i < height; i++)
@@ -97,7 +97,7 @@ static __attribute__((noinline)) void tile_edge(int height, int width, vec out[]
             int64_t lanes = end.columns - v * LANES;
             vec value = out[i][v];
             if (e.add) value += load_part(e.add + (to - e.out), lanes);
-            store_part(to, e.relu ? rectify(value) : value, lanes);
+            store_part(to, activate(&e, value), lanes);
         }
 }
 
@@ -127,9 +127,9 @@ INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *cons
             const REAL *add = e.add + (c[i] + end.first - e.out);
             UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] += load(add + v * LANES);
         }
-    if (e.relu)
+    if (e.activation != FN_NO_ACTIVATION)
         UNROLL_FOR (int i = 0; i < height; i++)
-            UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] = rectify(acc[i][v]);
+            UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] = activate(&e, acc[i][v]);
     UNROLL_FOR (int i = 0; i < height; i++)
         UNROLL_FOR (int v = 0; v < width; v++) store(c[i] + end.first + v * LANES, acc[i][v]);
 }

@@ -90,7 +90,7 @@ static void adagrad_step(int64_t n, void *w, const void *g, void *squares, doubl
     step_run(&job, 8, squares_task);
 }
 
-static void rmsprop_step(int64_t n, void *w, const void *g, void *squares, double lr, double decay_rate, double eps,
+static void rmsprop_step(int64_t n, void *w, const void *g, void *squares, double lr, double alpha, double eps,
                          double weight_decay) {
     step_job job = {.n = n,
                     .w = w,
@@ -98,8 +98,8 @@ static void rmsprop_step(int64_t n, void *w, const void *g, void *squares, doubl
                     .g = g,
                     .lr = (REAL)lr,
                     .decay = (REAL)weight_decay,
-                    .beta2 = (REAL)decay_rate,
-                    .rate2 = (REAL)(1 - decay_rate),
+                    .beta2 = (REAL)alpha,
+                    .rate2 = (REAL)(1 - alpha),
                     .eps = (REAL)eps};
     step_run(&job, 8, squares_task);
 }

@@ -1,4 +1,4 @@
-"""Which Ops is in use: native (compiled kernels) where it was built, else reference (NumPy)."""
+"""Which backend is in use: native (compiled kernels) if it was built, else reference (NumPy)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from fastnet.backends.reference import Ops
 
-NativeOps, why_not_native = None, ""
+NativeOps: type[Ops] | None = None
+why_not_native = ""
 try:
     importlib.import_module("fastnet.backends._native")
 except ModuleNotFoundError:
@@ -65,15 +66,15 @@ def _restore(previous: Ops) -> Iterator[Ops]:
         _current = previous
 
 
-def use_backend(name: str):
-    """Choose the backend, "native" or "reference", from now on, or for the length of a ``with`` block.
+def use_backend(name: str) -> contextlib.AbstractContextManager[Ops]:
+    """Choose the backend, "native" or "reference", from now on, or inside a ``with`` block.
 
     Raises
     ------
     ValueError
-        An unknown name.
+        If the name is unknown.
     RuntimeError
-        "native" where the extension was not built.
+        If it is "native" and the extension was not built.
     """
     global _current
     previous, _current = _current, _make(name)

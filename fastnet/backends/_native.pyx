@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
 """Python's door to csrc/: takes pointers out of arrays and releases the GIL, nothing else.
 
-Callers (fastnet/backends/native.py) have checked shapes, dtypes and memory order.  The functions that run a kernel each
+Callers (fastnet/backends/native/) have checked shapes, dtypes and memory order.  The functions that run a kernel each
 are made by csrc/door.py from csrc/kernels.def, which says what their parameters are.
 """
 
@@ -46,11 +46,12 @@ cdef extern from "fastnet.h" nogil:
         const void *scale
         const void *shift
         const void *add
-        int relu
+        int activation
+        double a
     ctypedef struct fn_memory:
         int64_t live, cached, peak, scratch_live, scratch_peak
     ctypedef struct fn_step:
-        int64_t kind, x, add, y, first, wide, pixels, channels, relu, pooled, map
+        int64_t kind, x, add, y, first, wide, pixels, channels, activation, pooled, map
         double a, b
         fn_conv conv
         fn_pool pool
@@ -62,12 +63,14 @@ cdef extern from "fastnet.h" nogil:
     enum:
         FN_MAPS
         FN_STEPS
+        FN_ACTIVATIONS
         FN_STEP_conv
         FN_INPUT
         FN_OUTPUT
         FN_NOWHERE
     const char *fn_map_names[FN_MAPS]
     const char *fn_step_names[FN_STEPS]
+    const char *fn_activation_names[FN_ACTIVATIONS]
 
 include "_kernels.pxi"
 
@@ -351,13 +354,17 @@ def map_backward(int kernel, int64_t n, double a, double b, dy, saved, dx):
         run(n, a, b, dy_, saved_, dx_)
 
 
+# What convolutions can apply as they store; 0 is nothing.
+ACTIVATIONS = {fn_activation_names[i].decode(): i for i in range(FN_ACTIVATIONS)}
+
+
 # ---------------------------------------------------------------- whole networks
 
 STEP_KINDS = {fn_step_names[i].decode(): i for i in range(FN_STEPS)}
 INPUT, OUTPUT, NOWHERE = FN_INPUT, FN_OUTPUT, FN_NOWHERE  # places that are no offsets into the arena
 
 cdef class Plan:
-    """The steps of fastnet/backends/native_plan.py, ready to run, also from several Python threads at a time.
+    """The steps of fastnet/backends/native/plan.py, ready to run, also from several Python threads at a time.
 
     x_image, y_image: bytes of an image.  steps: one dictionary a step, the fields of an fn_step by name; those that are
     left out are 0, `add` NOWHERE.  `kind` is a name of STEP_KINDS, `map` one of ELEMENTWISE, `conv` and `pool` are packed
@@ -384,7 +391,7 @@ cdef class Plan:
         step.x, step.y, step.add = fields.pop("x"), fields.pop("y"), fields.pop("add", FN_NOWHERE)
         step.first, step.wide = fields.pop("first", 0), fields.pop("wide", 0)
         step.pixels, step.channels = fields.pop("pixels", 0), fields.pop("channels", 0)
-        step.relu, step.pooled = fields.pop("relu", False), fields.pop("pooled", False)
+        step.activation, step.pooled = fields.pop("activation", 0), fields.pop("pooled", False)
         step.a, step.b = fields.pop("a", 0), fields.pop("b", 0)
         if "map" in fields:
             step.map = ELEMENTWISE.index(fields.pop("map"))

@@ -1,333 +1,159 @@
-"""Ops: the contract that every backend fulfils, written naively and readably against ``self.xp`` (NumPy).
-
-Forward ops return ``(y, saved)``; the backward op takes ``saved``, which is opaque to everybody else.  Arrays have
-shape (N, C, H, W) or (N, D); all arrays of a call have one dtype, float32 or float64.
-"""
+"""Ops: the contract of every backend, and the backend that runs each record as it is written, on NumPy."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 import numpy as np
 
-from fastnet.backends.checks import FLOATS, check_gradient, check_shape, check_ties, one_dtype
-from fastnet.backends.joined import JoinedOps
-from fastnet.backends.pointwise import PointwiseOps
-from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.graph import Graph, Node, Program
+from fastnet.ops import Op
+from fastnet.ops.checks import FLOATS, check_gradient, check_shape
+from fastnet.ops.methods import op_methods
+from fastnet.types import Array, DTypeLike
+
+__all__ = ["Ops", "Saved"]
 
 
-class Ops(JoinedOps, PointwiseOps):
-    """The contract and its slow twin."""
+class Saved(NamedTuple):
+    """What a forward op passes to its gradient; opaque to callers."""
+
+    kept: Any
+    shape: tuple[int, ...]
+    dtype: Any
+    x_shape: tuple[int, ...]
+    given: tuple[bool, ...]  # which of the differentiable arrays were not None
+
+
+@op_methods()
+class Ops:
+    """Every op of ``fastnet.ops.REGISTRY`` as a method.
+
+    ``y, saved = ops.relu(x)`` checks its arguments and runs; ``dx = ops.relu_backward(dy, saved)`` is its gradient, a
+    tuple if the op has several arrays.  Ops without a gradient, and those whose gradient needs nothing
+    saved (add, concat, flatten), return their result alone.  Arrays have shape (N, C, H, W) or (N, D); all arrays of a
+    call have one dtype, float32 or float64.  :meth:`kernel` and :meth:`gradient` are the same
+    without checks, for callers that have checked already.
+    """
+
+    if TYPE_CHECKING:  # the methods that op_methods makes
+
+        def __getattr__(self, name: str) -> Any: ...
 
     name = "reference"
     xp = np
-    threads = 1  # that its ops use
+
+    @property
+    def threads(self) -> int:
+        """How many threads its ops use."""
+        return 1
+
+    # ---------------------------------------------------------------- running ops
+
+    def kernel(self, op: Op) -> Callable[..., Any]:
+        """``kernel(*arrays, **attributes)`` on arrays as :meth:`enter` gives them: ``(y, saved)``, or the result of an
+        op without a gradient."""
+        return partial(op.forward, self if op.composed else self.xp)
+
+    def gradient(self, op: Op) -> Callable[..., Any]:
+        """``gradient(dy, saved, needs)``, and ``add=`` where the op accumulates."""
+        assert op.backward is not None
+        return partial(op.backward, self if op.composed else self.xp)
+
+    def enter(self, role: str, x: Any) -> Any:
+        """x as kernels read an array of this role."""
+        return x
+
+    def call(self, op: Op, arrays: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        """Check the arguments of an op and run it."""
+        if op.inputs and op.inputs[-1].integer:
+            arrays = (*arrays[:-1], self.xp.asarray(arrays[-1]))
+        shape, dtype = op.check(arrays, attributes)
+        if op.in_place:
+            return self.update(op, arrays, attributes)
+        roles: Sequence[Any] = op.inputs if not op.variadic else op.inputs * len(arrays)
+        entered = [None if x is None else self.enter(i.role, x) for i, x in zip(roles, arrays, strict=True)]
+        result = self.kernel(op)(*entered, **attributes)
+        if op.backward is None:
+            return result
+        y, kept = result
+        if op.plain:
+            return y
+        return y, self._saved(op, kept, arrays, shape, dtype)
+
+    def recall(self, op: Op, arrays: tuple[Any, ...], attributes: dict[str, Any]) -> Saved:
+        """What an op would have saved, from its arguments, for a gradient without the forward pass.
+
+        An array that the gradient does not read may be a Node, which has only a shape and a dtype.
+        """
+        shape, dtype = op.check(arrays, attributes)
+        described = [x is None or isinstance(x, Node) for x in arrays]
+        inputs = zip(op.inputs, arrays, described, strict=True)
+        entered = [x if known else self.enter(i.role, x) for i, x, known in inputs]
+        assert op.recall is not None
+        return self._saved(op, op.recall(*entered, **attributes), arrays, shape, dtype)
+
+    @staticmethod
+    def _saved(op: Op, kept: Any, arrays: tuple[Any, ...], shape: tuple[int, ...], dtype: Any) -> Saved:
+        given = tuple(arrays[i] is not None for i in op.differentiable)
+        return Saved(kept, shape, dtype, tuple(arrays[0].shape), given)
+
+    def call_gradient(self, op: Op, dy: Any, saved: Saved, needs: Any = None, add: Any = None) -> Any:
+        """Check dy and run an op's gradient."""
+        name = f"{op.name}_backward"
+        check_gradient(name, dy, saved.shape, saved.dtype)
+        if needs is None:
+            needs = saved.given
+        dy = self.enter(op.gradient_role, dy)
+        if add is None:
+            return self.gradient(op)(dy, saved.kept, needs)
+        check_shape(name, "add", add, saved.x_shape)
+        if add.dtype != saved.dtype:
+            raise TypeError(f"{name}: add must have the forward pass's dtype {saved.dtype}, got {add.dtype}")
+        return self.gradient(op)(dy, saved.kept, needs, add=self.enter(op.inputs[0].role, add))
+
+    def update(self, op: Op, arrays: tuple[Any, ...], attributes: dict[str, Any]) -> None:
+        """Run an op that changes arrays in place."""
+        self.kernel(op)(*arrays, **attributes)
 
     # ---------------------------------------------------------------- arrays
 
-    def asarray(self, x, dtype=None):
+    def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:
         """Any array as this backend's array in `dtype` (default: its own float dtype, else float32)."""
         x = self.xp.asarray(x)
         if dtype is None:
             dtype = x.dtype.newbyteorder("=") if x.dtype.newbyteorder("=") in FLOATS else np.float32
         return self.xp.asarray(x, dtype=dtype)
 
-    def contiguous(self, x, dtype=None):
-        """Any array in C order and `dtype` (default: its own): itself where it is so, else a copy."""
+    def contiguous(self, x: Any, dtype: DTypeLike | None = None) -> Array:
+        """Any array in C order and `dtype` (default: its own); copied only if it differs."""
         x = self.xp.asarray(x)
         return self.xp.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=") if dtype is None else dtype)
 
-    def to_numpy(self, x) -> np.ndarray:
+    def to_numpy(self, x: Any) -> Array:
+        """An array of this backend as a NumPy array."""
         return np.asarray(x)
 
-    def empty(self, shape, dtype):
-        """An uninitialised array; 4-d arrays lie in the backend's memory order."""
+    def empty(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
+        """An uninitialised array; 4-d arrays are in the backend's memory order."""
         return self.xp.empty(shape, dtype)
 
-    def zeros(self, shape, dtype):
+    def zeros(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
+        """An array of zeros, in the same order as :meth:`empty`'s."""
         return self.xp.zeros(shape, dtype)
 
     # ---------------------------------------------------------------- whole networks
 
-    def plan(self, graph, batch_size=1):
-        """A function of x, (N, ...), that computes what :func:`fastnet.backends.graph.record` wrote down, with its
-        arrays as they are now.  Made to be fast for `batch_size` images a call; takes any number."""
-        steps = [
-            (node, {name: value.copy() if hasattr(value, "dtype") else value for name, value in node.arguments.items()})
-            for node in graph.nodes[1:]
-        ]
+    def plan(self, graph: Graph, batch_size: int = 1) -> Callable[[Any], Any]:
+        """A function of x, (N, ...), that computes a recorded graph with its arrays as they are now.
 
-        def run(x):
-            values = {id(graph.source): x}
-            for node, arguments in steps:
-                inputs = [values[id(other)] for other in node.inputs]
-                if "geometry" in arguments:
-                    arguments = {**arguments, "geometry": arguments["geometry"].of_batch(len(x))}
-                y = getattr(self, node.op)(*([inputs] if node.op == "concat" else inputs), **arguments)
-                values[id(node)] = y[0] if isinstance(y, tuple) else y
-            return values[id(graph.output)]
-
-        return run
-
-    # ---------------------------------------------------------------- dense
-
-    def matmul(self, a, b, transpose_a=False, transpose_b=False):
-        """(M, D) @ (D, L); either operand may be given transposed."""
-        one_dtype("matmul", a=a, b=b)
-        a, b = a.T if transpose_a else a, b.T if transpose_b else b
-        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-            raise ValueError(f"matmul: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit")
-        return a @ b
-
-    def linear(self, x, w, b, relu=False):
-        """y = x @ w.T + b with x (N, in), w (out, in), b (out,) or None; its positive part with ``relu``."""
-        one_dtype("linear", x=x, weight=w, bias=b)
-        if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[1]:
-            raise ValueError(
-                f"linear: x must be (N, in) and weight (out, in), got {tuple(x.shape)} and {tuple(w.shape)}"
-            )
-        if b is not None:
-            check_shape("linear", "bias", b, w.shape[:1])
-        y, positive = x @ w.T, None
-        if b is not None:
-            y = y + b
-        if relu:
-            y, positive = self.relu(y)
-        return y, (x, w, positive)
-
-    def linear_backward(self, dy, saved, needs=(True, True, True)):
-        """(dx, dw, db); None where ``needs`` is False."""
-        x, w, positive = saved
-        one_dtype("linear_backward", dy=dy, x=x)
-        check_shape("linear_backward", "dy", dy, (x.shape[0], w.shape[0]))
-        if positive is not None:
-            dy = self.relu_backward(dy, positive)
-        return (
-            dy @ w if needs[0] else None,
-            dy.T @ x if needs[1] else None,
-            dy.sum(axis=0) if needs[2] else None,
-        )
-
-    # ---------------------------------------------------------------- convolution
-
-    def conv2d(self, x, w, b, geometry: Conv2dGeometry, relu=False):
-        """y[n,k,p,q] = b[k] + sum over c,r,s of xpad[n, c, p*stride+r*dilation, q*stride+s*dilation] * w[k,c,r,s].
-
-        With ``relu`` its positive part.  saved is (x, w, geometry, y with relu or None), for callers that have kept
-        them themselves.
+        It is optimised for `batch_size` images a call, and takes any number.
         """
-        one_dtype("conv2d", x=x, weight=w, bias=b)
-        check_shape("conv2d", "x", x, geometry.x_shape)
-        check_shape("conv2d", "weight", w, geometry.w_shape)
-        if b is not None:
-            check_shape("conv2d", "bias", b, (geometry.K,))
-        g = geometry
-        xpad = self._pad(x, g.padding)
-        y = self.xp.zeros(g.y_shape, x.dtype)
-        for group, r, s in np.ndindex(g.groups, g.R, g.S):
-            channels, filters = self._group(g, group)
-            y[:, filters] += self.xp.einsum("ncpq,kc->nkpq", self._tap(xpad, g, r, s)[:, channels], w[filters, :, r, s])
-        if b is not None:
-            y += b[:, None, None]
-        positive = None
-        if relu:
-            y, positive = self.relu(y)
-        return y, (x, w, g, positive)
-
-    def conv2d_scaled(self, x, w, geometry: Conv2dGeometry, scale, shift, add=None, relu=False):
-        """relu(conv2d(x, w) * scale + shift + add), a number of scale and shift for each filter; no gradient."""
-        one_dtype("conv2d", x=x, weight=w, scale=scale, shift=shift, add=add)
-        y, _ = self.conv2d(x, w, None, geometry)
-        check_shape("conv2d", "scale", scale, (geometry.K,))
-        check_shape("conv2d", "shift", shift, (geometry.K,))
-        y = y * scale[:, None, None] + shift[:, None, None]
-        if add is not None:
-            check_shape("conv2d", "add", add, geometry.y_shape)
-            y = y + add
-        return self.relu(y)[0] if relu else y
-
-    def conv2d_backward(self, dy, saved, needs=(True, True, True), add=None):
-        """(dx + add, dw, db); None where ``needs`` is False."""
-        x, w, g, positive = saved
-        one_dtype("conv2d_backward", dy=dy, x=x, add=add)
-        check_shape("conv2d_backward", "dy", dy, g.y_shape)
-        if add is not None:
-            check_shape("conv2d_backward", "add", add, g.x_shape)
-        if positive is not None:
-            dy = self.relu_backward(dy, positive)
-        xpad = self._pad(x, g.padding)
-        dxpad, dw = self.xp.zeros_like(xpad), self.xp.zeros_like(w)
-        for group, r, s in np.ndindex(g.groups, g.R, g.S):
-            channels, filters = self._group(g, group)
-            if needs[0]:
-                self._tap(dxpad, g, r, s)[:, channels] += self.xp.einsum(
-                    "nkpq,kc->ncpq", dy[:, filters], w[filters, :, r, s]
-                )
-            if needs[1]:
-                dw[filters, :, r, s] = self.xp.einsum(
-                    "nkpq,ncpq->kc", dy[:, filters], self._tap(xpad, g, r, s)[:, channels]
-                )
-        dx = self._unpad(dxpad, g.padding)
-        return (
-            (dx if add is None else dx + add) if needs[0] else None,
-            dw if needs[1] else None,
-            dy.sum(axis=(0, 2, 3)) if needs[2] else None,
-        )
-
-    def im2col(self, x, geometry: Conv2dGeometry):
-        """Patches as columns, (N, C*R*S, P*Q), row (c*R + r)*S + s: then y = w.reshape(K, -1) @ columns."""
-        check_shape("im2col", "x", x, geometry.x_shape)
-        one_dtype("im2col", x=x)
-        g = geometry
-        xpad = self._pad(x, g.padding)
-        columns = self.xp.empty((g.N, g.C, g.R, g.S, g.P, g.Q), x.dtype)
-        for r, s in np.ndindex(g.R, g.S):
-            columns[:, :, r, s] = self._tap(xpad, g, r, s)
-        return columns.reshape(g.N, g.C * g.R * g.S, g.P * g.Q)
-
-    def col2im(self, columns, geometry: Conv2dGeometry):
-        """The adjoint of im2col: columns added up at the pixels where they came from, (N, C, H, W)."""
-        g = geometry
-        one_dtype("col2im", columns=columns)
-        check_shape("col2im", "columns", columns, (g.N, g.C * g.R * g.S, g.P * g.Q))
-        columns = columns.reshape(g.N, g.C, g.R, g.S, g.P, g.Q)
-        top, bottom, left, right = g.padding
-        xpad = self.xp.zeros((g.N, g.C, g.H + top + bottom, g.W + left + right), columns.dtype)
-        for r, s in np.ndindex(g.R, g.S):
-            self._tap(xpad, g, r, s)[...] += columns[:, :, r, s]
-        return self._unpad(xpad, g.padding)
-
-    def _pad(self, x, sides, value=0.0):
-        top, bottom, left, right = sides
-        return self.xp.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
-
-    @staticmethod
-    def _unpad(xpad, sides):
-        top, bottom, left, right = sides
-        return xpad[:, :, top : xpad.shape[2] - bottom, left : xpad.shape[3] - right]
-
-    @staticmethod
-    def _tap(xpad, g, r, s):
-        """The view (N, C, P, Q) of the pixels that kernel position (r, s) meets."""
-        dilation = getattr(g, "dilation", (1, 1))
-        top, left = r * dilation[0], s * dilation[1]
-        return xpad[
-            :,
-            :,
-            top : top + (g.P - 1) * g.stride[0] + 1 : g.stride[0],
-            left : left + (g.Q - 1) * g.stride[1] + 1 : g.stride[1],
-        ]
-
-    @staticmethod
-    def _group(g, group):
-        per_c, per_k = g.C // g.groups, g.K // g.groups
-        return slice(group * per_c, (group + 1) * per_c), slice(group * per_k, (group + 1) * per_k)
-
-    # ---------------------------------------------------------------- pooling
-
-    def _pool_pad(self, x, g, value):
-        """Pad by the geometry's sides and by what ceil_mode's last windows reach beyond them."""
-        top, _, left, _ = g.padding
-        bottom = max((g.P - 1) * g.stride[0] + g.R - top - g.H, 0)
-        right = max((g.Q - 1) * g.stride[1] + g.S - left - g.W, 0)
-        return self._pad(x, (top, bottom, left, right), value), (top, bottom, left, right)
-
-    def max_pool2d(self, x, geometry: Pool2dGeometry, relu=False):
-        """The largest value of each window; NaN wins, and the first of equals (rows first) gets the gradient.
-
-        With ``relu`` its positive part, and no gradient where there is none.
-        """
-        one_dtype("max_pool2d", x=x)
-        check_shape("max_pool2d", "x", x, geometry.x_shape)
-        g, xp = geometry, self.xp
-        xpad, _ = self._pool_pad(x, g, -np.inf)
-        inside, _ = self._pool_pad(xp.ones((1, 1, g.H, g.W), bool), g, False)
-        y = xp.full(g.y_shape, -np.inf, x.dtype)
-        index = xp.full(g.y_shape, -1, np.int64)
-        for r, s in np.ndindex(g.R, g.S):
-            value = self._tap(xpad, g, r, s)
-            better = ((index < 0) | ~(value <= y) & (y == y)) & self._tap(inside, g, r, s)
-            y = xp.where(better, value, y)
-            index = xp.where(better, r * g.S + s, index)
-        if relu:
-            y, index = self.relu(y)[0], xp.where(y > 0, index, -1)
-        return y, (index, g, x.dtype)
-
-    def max_pool2d_backward(self, dy, saved):
-        index, g, dtype = saved
-        check_gradient("max_pool2d_backward", dy, g.y_shape, dtype)
-        dxpad, sides = self._pool_pad(self.xp.zeros(g.x_shape, dtype), g, 0.0)
-        for r, s in np.ndindex(g.R, g.S):
-            self._tap(dxpad, g, r, s)[...] += self.xp.where(index == r * g.S + s, dy, 0)
-        return self._unpad(dxpad, sides)
-
-    def max_pool2d_planes(self, x, geometry: Pool2dGeometry, ties="first"):
-        """max_pool2d that reads and writes C order, with a rule for equal maxima of a window (NaN is equal to NaN).
-
-        ties: "split", each gets an equal part of the gradient; "first", the first, rows first, all of it; "all", each
-        all of it.  saved is (x, geometry, ties); backward finds the maxima again.
-        """
-        check_ties("max_pool2d_planes", ties)
-        one_dtype("max_pool2d_planes", x=x)
-        y, _ = Ops.max_pool2d(self, x, geometry)
-        return y, (x, geometry, ties)
-
-    def max_pool2d_planes_backward(self, dy, saved):
-        x, g, ties = saved
-        check_gradient("max_pool2d_planes_backward", dy, g.y_shape, x.dtype)
-        y, _ = Ops.max_pool2d(self, x, g)
-        xpad, sides = self._pool_pad(x, g, -np.inf)
-        inside, _ = self._pool_pad(self.xp.ones((1, 1, g.H, g.W), bool), g, False)
-        taps, wins = list(np.ndindex(g.R, g.S)), []
-        for r, s in taps:
-            value = self._tap(xpad, g, r, s)
-            wins.append(((value == y) | (value != value)) & self._tap(inside, g, r, s))
-        if ties == "split":
-            dy = dy / sum(win.astype(x.dtype) for win in wins)
-        if ties == "first":
-            wins = [win & ~self.xp.any(self.xp.stack(wins[:i]), axis=0) if i else win for i, win in enumerate(wins)]
-        dxpad = self.xp.zeros_like(xpad)
-        for (r, s), win in zip(taps, wins, strict=True):
-            self._tap(dxpad, g, r, s)[...] += self.xp.where(win, dy, 0)
-        return self._unpad(dxpad, sides)
-
-    def _divisor(self, g, dtype):
-        top, bottom, left, right = g.padding
-        counted = self.xp.ones((1, 1, g.H, g.W), dtype)
-        if g.count_include_pad:
-            counted = self._pad(counted, g.padding, 1.0)
-            bottom = max((g.P - 1) * g.stride[0] + g.R - counted.shape[2], 0)
-            right = max((g.Q - 1) * g.stride[1] + g.S - counted.shape[3], 0)
-            counted = self._pad(counted, (0, bottom, 0, right))
-        else:
-            counted, _ = self._pool_pad(counted, g, 0.0)
-        return sum(self._tap(counted, g, r, s) for r, s in np.ndindex(g.R, g.S))
-
-    def avg_pool2d(self, x, geometry: Pool2dGeometry):
-        """The mean of each window."""
-        one_dtype("avg_pool2d", x=x)
-        check_shape("avg_pool2d", "x", x, geometry.x_shape)
-        g = geometry
-        xpad, _ = self._pool_pad(x, g, 0.0)
-        total = sum(self._tap(xpad, g, r, s) for r, s in np.ndindex(g.R, g.S))
-        return total / self._divisor(g, x.dtype), (g, x.dtype)
-
-    def avg_pool2d_backward(self, dy, saved):
-        g, dtype = saved
-        check_gradient("avg_pool2d_backward", dy, g.y_shape, dtype)
-        dxpad, sides = self._pool_pad(self.xp.zeros(g.x_shape, dtype), g, 0.0)
-        share = dy / self._divisor(g, dtype)
-        for r, s in np.ndindex(g.R, g.S):
-            self._tap(dxpad, g, r, s)[...] += share
-        return self._unpad(dxpad, sides)
-
-    def global_avg_pool2d(self, x):
-        """The mean over all pixels, (N, C, 1, 1)."""
-        one_dtype("global_avg_pool2d", x=x)
-        if x.ndim != 4 or x.shape[2] * x.shape[3] == 0:
-            raise ValueError(f"global_avg_pool2d: x must have shape (N, C, H, W) with H, W >= 1, got {tuple(x.shape)}")
-        return x.mean(axis=(2, 3), keepdims=True), (x.shape, x.dtype)
-
-    def global_avg_pool2d_backward(self, dy, saved):
-        shape, dtype = saved
-        N, C, H, W = shape
-        check_gradient("global_avg_pool2d_backward", dy, (N, C, 1, 1), dtype)
-        return self.xp.broadcast_to(dy / (H * W), shape).astype(dtype)
+        values = {
+            node: getattr(node.source, "value", node.source).copy()
+            for node in graph.nodes
+            if node.op is None and node is not graph.source
+        }
+        return lambda x: Program(graph.copy(len(x), values), self, gradients=False).infer(x)

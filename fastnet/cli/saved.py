@@ -12,7 +12,7 @@ from fastnet.cli.errors import UserError, user_mistakes
 
 if TYPE_CHECKING:
     from fastnet.data import Standardize
-    from fastnet.layers import Layer
+    from fastnet.layers import Model
 
 __all__ = ["Saved", "create", "save", "load"]
 
@@ -23,7 +23,7 @@ class Saved:
 
     Attributes
     ----------
-    model : Layer
+    model : Model
     card : dict
         "model", "options", "classes", "input_shape", "dtype", "data", and the other entries given to `save`.
     preprocess : Standardize or None
@@ -31,13 +31,13 @@ class Saved:
         The file with the weights.
     """
 
-    model: Layer
+    model: Model
     card: dict[str, Any]
     preprocess: Standardize | None
     path: Path
 
 
-def create(card: dict[str, Any], seed: int = 0) -> Layer:
+def create(card: dict[str, Any], seed: int = 0) -> Model:
     """The untrained model that a card describes."""
     from fastnet import models
 
@@ -45,7 +45,7 @@ def create(card: dict[str, Any], seed: int = 0) -> Layer:
     return models.create(card["model"], len(card["classes"]), shape, seed=seed, dtype=card["dtype"], **card["options"])
 
 
-def save(folder: Path, model: Layer, card: dict[str, Any], preprocess: Standardize | None) -> Path:
+def save(folder: Path, model: Model, card: dict[str, Any], preprocess: Standardize | None) -> Path:
     """Write model.safetensors (model.npz without safetensors) and model.json; returns the former's path."""
     from fastnet.storage import atomic_write
 

@@ -45,7 +45,9 @@ def run(args: Namespace) -> int:
 
         runs = variants()
         print(f"fastnet {fastnet.__version__}, kernels built by {_native.compiler()}, on {machine.cpu_name()}")
-        print(f"{_say([isa for isa, _ in runs])}; {_say([threads for _, threads in runs])} threads\n")
+        order = _native.order_version()
+        print(f"{_say([isa for isa, _ in runs])}; {_say([threads for _, threads in runs])} threads")
+        print(f"order of sums: version {order}\n")
         found = {dtype: [fingerprint(isa, threads, dtype) for isa, threads in runs] for dtype in _DTYPES}
     names = list(found["float32"][0].hashes)
     width = max(map(len, names))
@@ -63,6 +65,7 @@ def run(args: Namespace) -> int:
             "fastnet": fastnet.__version__,
             "compiler": _native.compiler(),
             "cpu": machine.cpu_name(),
+            "order_of_sums": order,
             "runs": [f"{isa}, {threads} threads" for isa, threads in runs],
             "same": not others,
             "hashes": {dtype: prints[0].hashes for dtype, prints in found.items()},

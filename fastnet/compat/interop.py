@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import losses
-from fastnet.layers import Layer, Parameter
+from fastnet.layers import Layer, Model, Parameter
 from fastnet.regularizers import L2
 
 __all__ = ["as_course_model", "from_course_model"]
@@ -120,7 +120,7 @@ def as_course_model(model: Layer, loss: str | Callable = "softmax", reg: float =
 # ---------------------------------------------------------------- a course model for fastnet's Solver
 
 
-class _CourseLayer(Layer):
+class _CourseLayer(Model):
     def __init__(self, course_model, loss="softmax"):
         self.course_model, self._data_loss, self._call = course_model, losses.get(loss), None
         values = {name: np.asarray(value) for name, value in course_model.params.items()}
@@ -191,7 +191,7 @@ class _Call:
         self.x, self.scores, self.grads = x, scores, None
 
 
-def from_course_model(course_model: Any, loss: str | Callable = "softmax") -> Layer:
+def from_course_model(course_model: Any, loss: str | Callable = "softmax") -> Model:
     """A course model as a fastnet layer, for fastnet's Solver with its optimisers, schedules, callbacks and files.
 
     >>> model = from_course_model(ThreeLayerConvNet(dtype=np.float32))                      # doctest: +SKIP
@@ -206,7 +206,7 @@ def from_course_model(course_model: Any, loss: str | Callable = "softmax") -> La
 
     Returns
     -------
-    Layer
+    Model
         Its parameters are the arrays in ``course_model.params``, so training one trains the other.  Pass
         ``loss=model.loss`` to the Solver, since a course model computes gradients together with its loss.  A training
         step calls the course model twice, without labels for the scores and with labels for the gradients; the

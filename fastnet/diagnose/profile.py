@@ -1,39 +1,47 @@
-"""Profile: how long each layer takes where it runs in a whole training step, and what bounds it."""
+"""Profile: how long each layer takes inside whole training steps, and what limits it."""
 
 from __future__ import annotations
 
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from fastnet import backends, losses, optim
 from fastnet.algorithms import get_conv_algorithm, set_conv_algorithm
+from fastnet.backends import Ops
+from fastnet.diagnose.clock import Call, Clock, Frame, Use
 from fastnet.diagnose.report import Profile, Row
-from fastnet.diagnose.roofline import measure_roof
-from fastnet.diagnose.watch import Call, Frame, Watch
+from fastnet.diagnose.roofline import Roof, measure_roof
 from fastnet.diagnose.work import Work
-from fastnet.layers import tracing
+from fastnet.graph import Node, Program
+from fastnet.graph.fusion import INFERENCE, TRAINING, fuse
+from fastnet.layers import Layer
+from fastnet.types import Array
 
 __all__ = ["profile"]
 
 _ROUNDS = 3  # at least
-_ENDS = ("input", "loss", "update")  # what a step does beside the layers
+_ENDS = ("input", "loss", "update")  # what a step does besides running layers
+
+Timed = Callable[..., Any]  # timed(number, function, *arguments): call the function, as _ENDS[number]
+Around = Callable[[Node, str, Callable[..., Any]], Callable[..., Any]]  # see Program
 
 
-def profile(model, x, training: bool = True, seconds: float = 5.0, name: str | None = None) -> Profile:
-    """Time every layer of a model inside whole steps, and hold it against what the machine can do.
+def profile(model: Layer, x: Array, training: bool = True, seconds: float = 5.0, name: str | None = None) -> Profile:
+    """Time every layer of a model inside whole steps, and compare it with the limits of the machine.
 
-    Whole steps run in rounds: once without a clock inside, once with the layers' times taken, once with the gradients
-    of products taken apart, and once under each other algorithm that would change anything.  The best of all rounds
-    counts.  The model is left as it was.
+    Whole steps run in rounds: once untimed inside, once with each layer timed, once with the gradients of products
+    computed and timed one by one, and once for each other convolution algorithm that would run anything differently.
+    The best of all rounds counts.  The model does not change.
 
     Parameters
     ----------
     model : Layer
-        Built for x here, with seed 0, if it is not built.
+        If it is not built, it is built for x, with seed 0.
     x : array, (N, *input_shape)
         A batch; labels are random.
     training : bool
@@ -51,9 +59,9 @@ def profile(model, x, training: bool = True, seconds: float = 5.0, name: str | N
     Raises
     ------
     RuntimeError
-        The backend in use is not the native one.
+        If the backend in use is not the native one.
     ValueError
-        x has another shape than the model takes, or is an empty batch.
+        If x does not have the shape that the model takes, or is an empty batch.
     """
     ops = backends.current()
     if ops.name != "native":
@@ -82,8 +90,8 @@ def profile(model, x, training: bool = True, seconds: float = 5.0, name: str | N
 
 
 @contextlib.contextmanager
-def _unchanged(model) -> Iterator[None]:
-    """Values, gradients and random streams as they were before."""
+def _unchanged(model: Layer) -> Iterator[None]:
+    """Restore values, gradients and random streams after the block."""
     parameters = list({id(p): p for layer in model.leaves() for p in layer.own.values()}.values())
     kept = [(p.value.copy(), p.grad) for p in parameters]
     streams = model.rng_state()
@@ -96,63 +104,78 @@ def _unchanged(model) -> Iterator[None]:
 
 
 class _Steps:
-    """Runs steps of a model in all the ways that are to be compared, and keeps the times."""
+    """Runs steps of a model in all the ways that are compared, and keeps the times."""
 
-    def __init__(self, model, x, training, ops):
+    def __init__(self, model: Layer, x: Array, training: bool, ops: Ops) -> None:
         self.model, self.x, self.training, self.ops = model, x, training, ops
         self.sgd, self.chosen = optim.SGD(1e-3, momentum=0.9), get_conv_algorithm()
         self.labels = np.random.default_rng(0).integers(0, model.output_shape[0], len(x))
-        self.plain: list[float] = []  # seconds of whole steps without a clock inside
+        self.plain: list[float] = []  # seconds of whole steps, untimed inside
         self.rounds: dict[str, list[list[Frame]]] = {}
+        self.programs: dict[tuple[str, ...], tuple[Clock, Program]] = {}
+        self.uses: list[Use] = []
 
     def measure(self, seconds: float) -> None:
         """Run rounds until `seconds` are over."""
         self.found = self._frames(self.chosen, split=True, survey=True)
         surveys = {name: self._frames(name, split=True, survey=True) for name in ("direct", "winograd")}
         self.others = {name: found for name, found in surveys.items() if _forms(found) != _forms(self.found)}
-        end = time.perf_counter() + seconds
+        plain, end = self._program(self.ops), time.perf_counter() + seconds
         while len(self.plain) < _ROUNDS or time.perf_counter() < end:
             start = time.perf_counter()
-            self._step(_call)
+            self._step(_call, plain)
             self.plain.append(time.perf_counter() - start)
             self.rounds.setdefault("whole", []).append(self._frames(self.chosen))
             for name in (self.chosen, *self.others):
                 self.rounds.setdefault(name, []).append(self._frames(name, split=True))
 
-    def _frames(self, algorithm: str, **how) -> list[Frame]:
+    def _frames(self, algorithm: str, **how: bool) -> list[Frame]:
         """The frames of one step, always in the same order: input, loss, update, and two for each of `self.uses`."""
-        watch, ends = Watch(self.ops, **how), [Frame() for _ in _ENDS]
+        clock, program = self._clocked(**how)
+        ends = [Frame() for _ in _ENDS]
 
-        def timed(number, function, *arguments):
+        def timed(number: int, function: Callable[..., Any], *arguments: Any) -> Any:
             start = time.perf_counter()
             result = function(*arguments)
             ends[number].seconds = time.perf_counter() - start
             return result
 
+        clock.reset()
         set_conv_algorithm(algorithm)
         try:
-            with tracing.watch(watch):
-                self._step(timed)
+            self._step(timed, program)
         finally:
             set_conv_algorithm(self.chosen)
-        self.uses = [use for use in watch.uses if use.alone]
+        self.uses = clock.uses
         return [*ends, *(frame for use in self.uses for frame in (use.forward, use.backward))]
 
-    def _step(self, timed) -> None:
+    def _clocked(self, **how: bool) -> tuple[Clock, Program]:
+        """The model's program, with its kernels timed."""
+        key = tuple(sorted(how))
+        if key not in self.programs:
+            clock = Clock(self.ops, **how)
+            self.programs[key] = clock, self._program(clock.ops, clock.around)
+        return self.programs[key]
+
+    def _program(self, ops: Ops, around: Around | None = None) -> Program:
+        graph = fuse(self.model.graph(self.x.shape, self.training), TRAINING if self.training else INFERENCE)
+        return Program(graph, ops, self.training, around=around)
+
+    def _step(self, timed: Timed, program: Program) -> None:
         x = timed(0, self.ops.asarray, self.x)
         if not self.training:
-            tracing.infer(self.model, x, self.ops)
+            program.infer(x)
             return
         self.model.zero_grad()
-        y, backward = self.model.forward(x, training=True)
+        y, backward = program.forward(x)
         dy = timed(1, losses.softmax_cross_entropy, y, self.labels)[1] if y.ndim == 2 else y
         backward(dy, input_gradient=False)
         timed(2, self.sgd.step, self.model.parameters(requires_grad=True))
 
     # ---------------------------------------------------------------- rows
 
-    def rows(self, roof) -> Iterator[Row]:
-        """Forward and backward of each layer in the order of the model, then its calls, where there are several."""
+    def rows(self, roof: Roof) -> Iterator[Row]:
+        """The forward and backward pass of each layer, in order, each followed by its calls if it has several."""
         item, N, D = self.model.dtype.itemsize, len(self.x), self.model.output_shape[0]
         weights = sum(parameter.size for parameter in self.model.parameters(requires_grad=True))
         copied = self.ops.asarray(self.x) is not self.x
@@ -172,41 +195,56 @@ class _Steps:
                 for j in range(len(calls) if len(calls) > 1 else 0):
                     yield self._part(roof, index, j, (use.path, use.title, phase))
 
-    def _row(self, roof, index, names, calls) -> Row:
+    def _row(self, roof: Roof, index: int, names: tuple[str, str, str], calls: list[Call]) -> Row:
         times = [frames[index].seconds for frames in self.rounds["whole"]]
-        work = Work(*(sum(call.work[i] for call in calls) for i in range(3)))
+        work = Work(
+            sum(call.work.flops for call in calls),
+            sum(call.work.done for call in calls),
+            sum(call.work.bytes for call in calls),
+        )
         others = {}
         if len(calls) == 1 and calls[0].seconds:
             least = self._least(self.chosen, index, 0)
             others = {name: min(times) + self._least(name, index, 0) - least for name in self._alternatives(index, 0)}
         return _measured(roof, names, "", times, work, calls, others)
 
-    def _part(self, roof, index, j, names) -> Row:
+    def _part(self, roof: Roof, index: int, j: int, names: tuple[str, str, str]) -> Row:
         call = self.found[index].calls[j]
         times = [frames[index].calls[j].seconds for frames in self.rounds[self.chosen]]
         others = {name: self._least(name, index, j) for name in self._alternatives(index, j)}
         return _measured(roof, names, call.part or call.op, times, call.work, [call], others)
 
-    def _alternatives(self, index, j) -> list[str]:
-        """Algorithms under which this call runs otherwise."""
+    def _alternatives(self, index: int, j: int) -> list[str]:
+        """The algorithms under which this call runs differently."""
         forms = self.found[index].calls[j].forms
         return [name for name, found in self.others.items() if found[index].calls[j].forms != forms]
 
-    def _least(self, key, index, j) -> float:
+    def _least(self, key: str, index: int, j: int) -> float:
         return min(frames[index].calls[j].seconds for frames in self.rounds[key])
 
 
-def _call(number, function, *arguments):
+def _call(number: int, function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
 
 
-def _forms(frames: list[Frame]) -> list:
+def _forms(frames: list[Frame]) -> list[tuple[str, ...]]:
     return [call.forms for frame in frames for call in frame.calls]
 
 
-def _measured(roof, names, part, times, work, calls, others) -> Row:
+def _measured(
+    roof: Roof,
+    names: tuple[str, str, str],
+    part: str,
+    times: list[float],
+    work: Work,
+    calls: list[Call],
+    others: dict[str, float],
+) -> Row:
+    path, layer, phase = names
     return Row(
-        *names,
+        path,
+        layer,
+        phase,
         part,
         ms=1e3 * min(times),
         median_ms=1e3 * statistics.median(times),

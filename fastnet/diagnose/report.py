@@ -1,15 +1,20 @@
-"""What a profile found: rows, a table, JSON, a picture."""
+"""The results of a profile: rows, a table, JSON, a picture."""
 
 from __future__ import annotations
 
 import html
 import json
+import os
 import textwrap
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from fastnet.diagnose import roofline
 from fastnet.diagnose.work import Work
 from fastnet.storage import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Row", "Profile"]
 
@@ -30,14 +35,14 @@ _COLUMNS = (  # title, alignment and width
 
 @dataclass(frozen=True)
 class Row:
-    """A pass of a layer, or one of the ops that it called.
+    """A forward or backward pass of a layer, or one of the ops that it called.
 
     Attributes
     ----------
     path, layer : str
-        Where in the model, and what ("Conv2d+ReLU" where both run as one).
+        Where in the model, and the classes of the layers ("Conv2d+ReLU" if they are fused).
     phase : str
-        "forward" or "backward"; "input" (into the kernels' order of memory), "loss", "update" beside the layers.
+        "forward" or "backward"; besides the layers "input" (conversion to the kernels' memory order), "loss", "update".
     part : str
         "" for the whole pass; else the gradient ("input", "weight", "bias", "ReLU") or the op.
     ms, median_ms : float
@@ -47,9 +52,9 @@ class Row:
         The highest of the floors: "compute", "memory" or "overhead" (calls).
     ops : tuple of str
     forms : tuple of str
-        How convolutions ran: "gemm", "narrow", "small", "depthwise", "winograd", "patches".
+        The algorithms of convolutions: "gemm", "narrow", "small", "depthwise", "winograd", "patches".
     others : dict
-        What the pass would take, in ms, under the algorithms that would run it otherwise.
+        The time in ms under each convolution algorithm that would run the pass differently.
     """
 
     path: str
@@ -64,7 +69,7 @@ class Row:
     forms: tuple[str, ...]
     others: dict[str, float]
 
-    def rates(self, roof) -> dict[str, float]:
+    def rates(self, roof: roofline.Roof) -> dict[str, float]:
         """GFLOP/s of the definition and of what was executed, GB/s, and the shares of the roofs in percent."""
         seconds = self.ms / 1e3
         flops, done, moved = (number / seconds / 1e9 for number in self.work)
@@ -90,9 +95,9 @@ class Profile:
     batch : int
     training : bool
     algorithm : str
-        That was set for convolutions.
+        The setting for convolutions.
     step_ms : float
-        The best whole step, with no clock inside it.
+        The best whole step, untimed inside.
     rows : list of Row
     """
 
@@ -107,12 +112,12 @@ class Profile:
 
     @property
     def layers_ms(self) -> float:
-        """What the passes add up to."""
+        """The sum of all passes."""
         return sum(row.ms for row in self.rows if not row.part)
 
     # ---------------------------------------------------------------- numbers
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Everything, as plain Python objects for JSON."""
         facts = {
             name: getattr(self, name) for name in ("model", "batch", "training", "algorithm", "step_ms", "layers_ms")
@@ -124,13 +129,13 @@ class Profile:
             "rows": [self._plain(row) for row in self.rows],
         }
 
-    def _plain(self, row: Row) -> dict:
+    def _plain(self, row: Row) -> dict[str, Any]:
         facts = {name: value for name, value in vars(row).items() if name != "work"}
         facts |= {"ops": list(row.ops), "forms": list(row.forms)}
         facts |= {"flops": row.work.flops, "flops_done": row.work.done, "bytes": row.work.bytes}
         return facts | {"percent_of_step": 100 * row.ms / self.step_ms} | row.rates(self.roof)
 
-    def to_json(self, path) -> None:
+    def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write :meth:`to_dict` to a file."""
         atomic_write(path, lambda file: file.write(json.dumps(self.to_dict(), indent=1).encode() + b"\n"))
 
@@ -161,10 +166,10 @@ class Profile:
         return lines + (textwrap.wrap(f"warning: {roof.warning}", 110) if roof.warning else [])
 
     def _foot(self) -> list[str]:
-        totals = {}
+        totals: dict[str, float] = {}
         for row in self.rows:
             if not row.part:
-                totals[row.phase] = totals.get(row.phase, 0) + row.ms
+                totals[row.phase] = totals.get(row.phase, 0.0) + row.ms
         parts = ", ".join(f"{phase} {ms:.3f}" for phase, ms in totals.items())
         share = 100 * self.layers_ms / self.step_ms
         return [
@@ -195,13 +200,13 @@ class Profile:
 
     # ---------------------------------------------------------------- picture
 
-    def plot(self, path=None):
-        """Draw the passes under the machine's roofs.
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draw a roofline plot of the passes.
 
         Parameters
         ----------
         path : path, optional
-            Write the picture there (PNG, PDF, SVG by the suffix); no window or display is needed.
+            A file to write (PNG, PDF, SVG by the suffix), which needs no display.
 
         Returns
         -------
@@ -210,7 +215,7 @@ class Profile:
         Raises
         ------
         ImportError
-            matplotlib is not installed.
+            If matplotlib is not installed.
         """
         return roofline.plot(self, path)
 

@@ -1,10 +1,13 @@
-"""The roofline (Williams, Waterman, Patterson 2009): what a machine can do at most, and what bounds a piece of work."""
+"""The roofline model (Williams, Waterman & Patterson 2009): the limits of a machine, and which one bounds a pass."""
 
 from __future__ import annotations
 
 import math
+import os
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,11 +15,17 @@ from fastnet import backends
 from fastnet.diagnose.machine import cpu_name
 from fastnet.diagnose.work import Work
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from fastnet.diagnose.report import Profile
+
 __all__ = ["Roof", "measure_roof", "plot"]
 
-# Below this share of threads times one thread's peak, somebody else computes, or threads share a core.
+# Below this share of threads times one thread's peak, the machine is busy, or threads share a core.
 DISTURBED = 0.85
-_VISIBLE = 1e-3  # of the step: the picture leaves out what takes less
+_VISIBLE = 1e-3  # of the step: shorter passes are not drawn
 _KINDS = {"product": "convolution, linear", "norm": "batch norm", "pool": "pooling", "other": "everything else"}
 _PASSES = {"input": "input gradient", "weight": "weight gradient", "bias": "bias gradient"}
 _COLOURS = {"product": "C0", "norm": "C1", "pool": "C2", "other": "C7"}
@@ -25,20 +34,20 @@ _MARKERS = {"forward": "o", "backward": "s", "input": "^", "weight": "D", "bias"
 
 @dataclass(frozen=True)
 class Roof:
-    """What the machine reached when it was asked for one thing only.
+    """The peaks of the machine, measured one at a time.
 
     Attributes
     ----------
     cpu, isa, compiler, dtype : str
     threads : int
     gflops : float
-        Multiply-adds in registers on all threads, two operations each.
+        Multiply-adds in registers on all threads, each counted as two operations.
     gflops_one : float
         On one thread.
     gbs : float
-        ``a + b`` of arrays that fit no cache: 10^9 bytes read and written a second.
+        10^9 bytes read and written per second by ``a + b`` of arrays larger than the caches.
     call_us : float
-        A call of an op on one number.
+        The time of an op on one element, in microseconds.
     """
 
     cpu: str
@@ -53,22 +62,22 @@ class Roof:
 
     @property
     def warning(self) -> str:
-        """Why the peak is doubtful, or ""."""
+        """Why the peak may be wrong, or ""."""
         scale = self.gflops / self.gflops_one
         if scale >= DISTURBED * self.threads:
             return ""
         return (
             f"{self.threads} threads reach only {scale:.1f} times the multiply-add peak of one: another program "
-            "computes, or threads share a core; times and percentages are not those of a quiet machine"
+            "is running, or threads share a core; times and percentages are not those of an idle machine"
         )
 
     def best(self, other: Roof) -> Roof:
-        """Of two measurements of one machine the better figures."""
+        """The better figures of two measurements of one machine."""
         most = {name: max(getattr(self, name), getattr(other, name)) for name in ("gflops", "gflops_one", "gbs")}
         return replace(self, **most, call_us=min(self.call_us, other.call_us))
 
     def floors(self, work: Work, calls: int = 1) -> dict[str, float]:
-        """Seconds that arithmetic, memory and calls take at least, each on its own."""
+        """Lower bounds on the time, in seconds: by arithmetic, by memory traffic and by calls, each alone."""
         return {
             "compute": work.done / (self.gflops * 1e9),
             "memory": work.bytes / (self.gbs * 1e9),
@@ -76,18 +85,18 @@ class Roof:
         }
 
     def bound(self, work: Work, calls: int = 1) -> str:
-        """Which of the floors is the highest: "compute", "memory" or "overhead"."""
+        """The highest of the :meth:`floors`: "compute", "memory" or "overhead"."""
         floors = self.floors(work, calls)
-        return max(floors, key=floors.get)
+        return max(floors, key=floors.__getitem__)
 
 
 def measure_roof(dtype: str = "float32", seconds: float = 0.2) -> Roof:
-    """Measure the machine as it is now, with the instruction set and threads in use; `seconds` for each figure.
+    """Measure the machine with the instruction set and threads in use; `seconds` for each figure.
 
     Raises
     ------
     RuntimeError
-        There are no compiled kernels.
+        If there are no compiled kernels.
     """
     if not backends.NativeOps:
         raise RuntimeError(f"there are no compiled kernels to measure here ({backends.why_not_native})")
@@ -109,7 +118,7 @@ def measure_roof(dtype: str = "float32", seconds: float = 0.2) -> Roof:
     return Roof(cpu_name(), _native.isa(), _native.compiler(), dtype, threads, peak, one, gbs, call * 1e6)
 
 
-def _best(call, seconds: float, least: int = 5) -> float:
+def _best(call: Callable[[], object], seconds: float, least: int = 5) -> float:
     best, count, end = float("inf"), 0, time.perf_counter() + seconds
     while count < least or time.perf_counter() < end:
         start = time.perf_counter()
@@ -121,13 +130,18 @@ def _best(call, seconds: float, least: int = 5) -> float:
 # ---------------------------------------------------------------- picture
 
 
-def plot(profile, path=None):
+def plot(profile: Profile, path: str | os.PathLike[str] | None = None) -> Figure:
     """Draw the rows of a Profile under the roofs; see :meth:`Profile.plot`."""
     try:
+        make_figure: Callable[..., Figure]
         if path is None:
-            from matplotlib.pyplot import figure as make_figure
+            from matplotlib import pyplot
+
+            make_figure = pyplot.figure
         else:
-            from matplotlib.figure import Figure as make_figure
+            from matplotlib import figure as figures
+
+            make_figure = figures.Figure
     except ImportError as error:
         raise ImportError('plots need matplotlib: pip install "fastnet-cnn[plot]"') from error
     roof, figure = profile.roof, make_figure(figsize=(11, 6.6), layout="constrained")
@@ -139,10 +153,14 @@ def plot(profile, path=None):
     axes.set(
         xscale="log", yscale="log", xlim=(low, high), ylim=(min([low * roof.gbs, *y]) / 2, max([roof.gflops, *y]) * 2)
     )
-    behind = {"bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}}
+    behind: dict[str, Any] = {"bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}}
     peak, memory = f"{roof.gflops:.0f} GFLOP/s: multiply-adds", f"{roof.gbs:.1f} GB/s: memory"
     axes.text(high / 1.1, roof.gflops * 1.08, peak, ha="right", va="bottom", **behind)
-    along = {"rotation": math.degrees(math.atan(roof.gbs)), "rotation_mode": "anchor", "transform_rotates_text": True}
+    along: dict[str, Any] = {
+        "rotation": math.degrees(math.atan(roof.gbs)),
+        "rotation_mode": "anchor",
+        "transform_rotates_text": True,
+    }
     axes.text(low * 1.3, low * 1.3 * roof.gbs * 1.1, memory, va="bottom", **along)
     for point in points:
         axes.plot(point.x, point.y, _MARKERS[point.mark], color=_COLOURS[point.kind], markersize=point.size, alpha=0.75)
@@ -165,11 +183,14 @@ def plot(profile, path=None):
         f"{profile.model}, {what}, {shape}, {roof.dtype}: {profile.step_ms:.2f} ms on {roof.cpu}, {roof.isa}"
     )
     axes.grid(alpha=0.25, which="both", linewidth=0.4)
-    figure.draw_without_rendering()  # lays out, so that labels know where points lie
+    figure.draw_without_rendering()  # applies the layout, so that positions of points are known
     _label(axes, points)
     if path is not None:
         figure.savefig(path, dpi=120)
     return figure
+
+
+_Box = tuple[float, float, float, float]  # left, bottom, right, top, in points
 
 
 @dataclass
@@ -184,8 +205,8 @@ class _Point:
     name: str
 
 
-def _points(profile) -> list[_Point]:
-    """A point for each pass that does arithmetic, or for each of its calls where there are several."""
+def _points(profile: Profile) -> list[_Point]:
+    """A point for each pass that does arithmetic, or for each of its calls if there are several."""
     rows, points = profile.rows, []
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         several = not row.part and following is not None and following.part
@@ -210,16 +231,17 @@ def _points(profile) -> list[_Point]:
     return points
 
 
-def _kind(ops) -> str:
+def _kind(ops: Iterable[str]) -> str:
     for kind, words in {"product": ("conv2d", "linear"), "norm": ("batch_norm",), "pool": ("pool",)}.items():
         if any(word in op for op in ops for word in words):
             return kind
     return "other"
 
 
-def _label(axes, points, most: int = 12) -> None:
-    """Name the points that take the most time, where there is room."""
-    taken, (left, right) = [], axes.transAxes.transform([(0, 0), (1, 1)])[:, 0] * 72 / axes.figure.dpi
+def _label(axes: Axes, points: list[_Point], most: int = 12) -> None:
+    """Label the points that take the most time, as far as labels do not overlap."""
+    taken: list[_Box] = []
+    left, right = axes.transAxes.transform([(0, 0), (1, 1)])[:, 0] * 72 / axes.figure.dpi
     for point in sorted(points, key=lambda point: -point.ms):
         x, y = axes.transData.transform((point.x, point.y)) * 72 / axes.figure.dpi
         width = 4.4 * len(point.name)
@@ -229,15 +251,21 @@ def _label(axes, points, most: int = 12) -> None:
             taken.append(box)
             offset, side = (-8, "right") if to_left else (8, "left")
             behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 0.5}
-            text = {"bbox": behind, "textcoords": "offset points", "fontsize": 7.5, "ha": side, "va": "center"}
+            text: dict[str, Any] = {
+                "bbox": behind,
+                "textcoords": "offset points",
+                "fontsize": 7.5,
+                "ha": side,
+                "va": "center",
+            }
             axes.annotate(point.name, (point.x, point.y), (offset, 0), **text)
 
 
-def _apart(a, b) -> bool:
+def _apart(a: _Box, b: _Box) -> bool:
     return a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1]
 
 
-def _legend(axes, points) -> None:
+def _legend(axes: Axes, points: list[_Point]) -> None:
     for mark in dict.fromkeys(point.mark for point in points):
         axes.plot([], [], _MARKERS[mark], color="black", label=_PASSES.get(mark, mark))
     for kind in dict.fromkeys(point.kind for point in points):

@@ -1,15 +1,17 @@
-"""What a call of an op has to do: operations, and bytes that must be read or written at least once."""
+"""The work of a call of an op: operations, and bytes that must be read or written at least once."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.ops import REGISTRY, Op
+from fastnet.types import Array
 
-__all__ = ["Work", "work_of", "winograd_flops"]
+__all__ = ["Work", "arrays_in", "work_of", "winograd_flops"]
 
 _SKIP_PADDING = {"small", "depthwise"}
-_READS = {"input": ("dy", "w"), "weight": ("dy", "x"), "bias": ("dy",)}
 
 
 class Work(NamedTuple):
@@ -18,11 +20,11 @@ class Work(NamedTuple):
     Attributes
     ----------
     flops : float
-        Of the definition: for a convolution those of the direct form, taps in the padding included.
+        By the definition: for a convolution those of the direct form, including taps in the padding.
     done : float
-        What the algorithm that ran executes; less, where that is Winograd.
+        Those of the algorithm that ran; fewer for Winograd.
     bytes : int
-        Each array that goes in or comes out once.
+        The size of all inputs and outputs, each counted once.
     """
 
     flops: float
@@ -30,74 +32,77 @@ class Work(NamedTuple):
     bytes: int
 
 
-# Operations for each number of the largest array, counted in the formulas of backends/pointwise.py.
-_EACH = {
-    "batch_norm": 8,  # mean 1, variance 3, normalising 4
-    "batch_norm_relu": 9,
-    "batch_norm_backward": 9,  # dbeta 1, dgamma 3, dx 5
-    "batch_norm_relu_backward": 10,
-    "leaky_relu": 2,
-    "leaky_relu_backward": 2,
-    "sigmoid": 20,
-    "sigmoid_backward": 3,
-    "tanh": 24,
-    "tanh_backward": 3,
-    **dict.fromkeys(("flatten", "unflatten", "concat", "split", "subsample", "subsample_backward", "asarray"), 0),
-}
-
-
-def work_of(op: str, arguments: tuple, more: dict, result, part: str = "", forms=()) -> Work:
-    """The work of ``op(*arguments, **more) -> result``.
+def work_of(
+    op: Op,
+    name: str,
+    part: str,
+    read: list[Array],
+    made: list[Array],
+    attributes: Mapping[str, Any],
+    forms: Sequence[str] = (),
+) -> Work:
+    """The work of one call.
 
     Parameters
     ----------
-    op : str
-        The name of a method of Ops.
-    part : "input", "weight", "bias" or ""
-        The one gradient that was asked of a product's backward; "" otherwise.
+    op : Op
+    name : str
+        The op's, or its gradient's ("conv2d_backward").
+    part : "input", "weight", "bias", "ReLU" or ""
+        The one gradient of a product that was computed; "" otherwise.
+    read, made : list of array
+        Inputs and outputs.
+    attributes : mapping
+        The op's.
     forms : sequence of str
-        How convolutions ran: ``_native.conv_forms()``.
+        The algorithms of convolutions: ``_native.conv_forms()``.
     """
-    read, made = _arrays([arguments, more]), _arrays(result)
-    if part in _READS:
-        dy, (x, w, *_) = arguments[:2]
-        index = arguments[1][3:4] if op == "conv2d_max_pool_backward" else ()
-        read = _arrays([{"dy": dy, "x": x, "w": w}[name] for name in _READS[part]] + [index, more])
     memory = {_place(array) for array in read}
     new = {_place(array) for array in made} - memory
     moved = sum(size for _, size in memory | new) if new or not made else 0  # a view of the input moves nothing
-    geometry, window = (_find(arguments, kind) for kind in (Conv2dGeometry, Pool2dGeometry))
-    compared = 0  # or added up, by pooling
+    backward = name.endswith("_backward")
+    geometry = attributes.get("geometry")
+    window = geometry if isinstance(geometry, Pool2dGeometry) else attributes.get("pool_geometry")
+    compared = 0  # or accumulated, by pooling
     if window is not None:
-        compared = window.N * window.C * window.P * window.Q * (1 if op.endswith("backward") else window.R * window.S)
-    if op.startswith("conv2d"):
+        compared = window.N * window.C * window.P * window.Q * (1 if backward else window.R * window.S)
+    if isinstance(geometry, Conv2dGeometry) and part != "ReLU" and op.name.startswith("conv2d"):
         flops = 2.0 * geometry.macs if part != "bias" else geometry.N * geometry.K * geometry.P * geometry.Q
         done = flops
-        if part != "bias" and "patches" in forms:  # one product in a window, all of which are read
+        if window is not None and part != "bias" and "patches" in forms:  # one product per window
             done = flops * (window.P * window.Q) / (geometry.P * geometry.Q)
         elif part != "bias" and "winograd" in forms:
             done = winograd_flops(geometry, part)
         elif part != "bias" and forms and set(forms) <= _SKIP_PADDING:
             done = flops * _taps_inside(geometry)
         return Work(flops + compared, done + compared, moved)
-    if op.startswith("linear"):
-        x, w = arguments[:2] if op == "linear" else arguments[1][:2]
-        flops = 2.0 * x.shape[0] * w.size if part != "bias" else x.shape[0] * w.shape[0]
+    if op.name == "linear" and part != "ReLU":
+        N, inputs, outputs = _product(part, read)
+        flops = 2.0 * N * inputs * outputs if part != "bias" else N * outputs
     elif window is not None:
         flops = compared
     else:
-        flops = _EACH.get(op, 1) * max((array.size for array in read + made), default=0)
+        each = REGISTRY[name.removesuffix("_backward")].flops[backward] if part == "ReLU" else op.flops[backward]
+        flops = each * max((array.size for array in read + made), default=0)
     return Work(flops, flops, moved)
+
+
+def _product(part: str, read: list[Array]) -> tuple[int, int, int]:
+    """(N, inputs, outputs) of linear, or of one of its gradients."""
+    if part == "":
+        return *read[0].shape, read[1].shape[0]
+    dy = read[0]
+    return len(dy), 0 if part == "bias" else read[1].shape[1], dy.shape[1]
 
 
 _OUTPUT, _FILTER = {2: 10, 3: 13, 4: 16, 5: 21}, {2: 13, 3: 17, 4: 21, 5: 25}  # by outputs, by taps
 
 
 def winograd_flops(g: Conv2dGeometry, part: str = "") -> float:
-    """What F(4x4, 3x3) or F(2x2, 5x5) executes: 36 products for each tile and pair of channels, and the transforms.
+    """The operations of F(4x4, 3x3) or F(2x2, 5x5): 36 products for each tile and pair of channels, and transforms.
 
-    One-dimensional transforms (csrc/kernels/winograd.h) take 24 operations for six inputs and those of the tables for
-    outputs and filters; in two dimensions there are as many as a tile has rows, and six more.
+    One-dimensional transforms (csrc/conv/winograd_transform.h) take 24 operations for six inputs, and as many
+    as the tables say for outputs and filters; two-dimensional ones are six of them and one for each row of a tile.
     """
     C, K = (g.K, g.C) if part == "input" else (g.C, g.K)
     height, width = (g.H, g.W) if part == "input" else (g.P, g.Q)
@@ -122,27 +127,18 @@ def _taps_inside(g: Conv2dGeometry) -> float:
     return share
 
 
-# ---------------------------------------------------------------- arrays in what goes in and comes out
+# ---------------------------------------------------------------- arrays in arguments and results
 
 
-def _walk(value):
+def arrays_in(value: Any) -> list[Array]:
+    """All arrays in nested tuples, lists and dictionaries."""
+    if isinstance(value, dict):
+        value = list(value.values())
     if isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _walk(item)
-    elif isinstance(value, dict):
-        yield from _walk(list(value.values()))
-    else:
-        yield value
+        return [array for item in value for array in arrays_in(item)]
+    return [value] if hasattr(value, "__array_interface__") and getattr(value, "ndim", 0) > 0 else []
 
 
-def _arrays(value) -> list:
-    return [item for item in _walk(value) if hasattr(item, "__array_interface__") and getattr(item, "ndim", 0)]
-
-
-def _place(array) -> tuple[int, int]:
-    """Arrays that share memory count once."""
+def _place(array: Array) -> tuple[int, int]:
+    """(address, bytes); arrays of the same memory are equal."""
     return array.__array_interface__["data"][0], array.nbytes
-
-
-def _find(value, kind):
-    return next((item for item in _walk(value) if isinstance(item, kind)), None)

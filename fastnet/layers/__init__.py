@@ -6,9 +6,9 @@ from fastnet.layers.containers import Concat, Residual, Sequential
 from fastnet.layers.conv import Conv2d
 from fastnet.layers.dropout import Dropout
 from fastnet.layers.linear import Linear
+from fastnet.layers.model import Evaluation, Model
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from fastnet.layers.prediction import Evaluation
 from fastnet.layers.shape import Flatten, Identity, Subsample
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "MaxPool2d",
+    "Model",
     "Parameter",
     "ReLU",
     "Residual",

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 
+from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
 
-__all__ = ["ReLU", "LeakyReLU", "Sigmoid", "Tanh"]
+__all__ = ["LeakyReLU", "ReLU", "Sigmoid", "Tanh"]
 
 
 def check_inplace(layer: str, inplace: bool) -> bool:
-    """`inplace`, which has no effect but is no place for another argument either."""
+    """`inplace` has no effect; a value that is not a bool was meant for another argument."""
     if not isinstance(inplace, bool):
         raise TypeError(f"{layer}: inplace must be True or False, got {inplace!r}")
     return inplace
+
+
+def finite(name: str, value: float) -> float:
+    """A finite number, or an error that says which argument is wrong."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
 
 
 class ReLU(Layer):
@@ -22,57 +30,36 @@ class ReLU(Layer):
     Parameters
     ----------
     inplace : bool
-        Accepted so that PyTorch's calls work; it has no effect: a ReLU runs inside the layer before it if it can.
+        Accepted so that PyTorch's calls work; it has no effect: a ReLU is fused with the layer before it.
     """
 
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = check_inplace("ReLU", inplace)
 
-    def run(self, x, training, ops):
-        y, saved = ops.relu(x)
-
-        def backward(dy, input_gradient=True):
-            return ops.relu_backward(dy, saved) if input_gradient else None
-
-        return y, backward
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.relu(x)
 
 
 class LeakyReLU(Layer):
     """x where x > 0, else negative_slope * x (Maas et al. 2013); `inplace` as in :class:`ReLU`."""
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        if not isinstance(negative_slope, (int, float)) or not math.isfinite(negative_slope):
-            raise ValueError(f"LeakyReLU: negative_slope must be a finite number, got {negative_slope!r}")
-        self.negative_slope, self.inplace = float(negative_slope), check_inplace("LeakyReLU", inplace)
+        self.negative_slope = finite("LeakyReLU: negative_slope", negative_slope)
+        self.inplace = check_inplace("LeakyReLU", inplace)
 
-    def run(self, x, training, ops):
-        y, saved = ops.leaky_relu(x, self.negative_slope)
-
-        def backward(dy, input_gradient=True):
-            return ops.leaky_relu_backward(dy, saved) if input_gradient else None
-
-        return y, backward
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.leaky_relu(x, self.negative_slope)
 
 
 class Sigmoid(Layer):
     """1 / (1 + exp(-x))."""
 
-    def run(self, x, training, ops):
-        y, saved = ops.sigmoid(x)
-
-        def backward(dy, input_gradient=True):
-            return ops.sigmoid_backward(dy, saved) if input_gradient else None
-
-        return y, backward
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.sigmoid(x)
 
 
 class Tanh(Layer):
     """tanh(x)."""
 
-    def run(self, x, training, ops):
-        y, saved = ops.tanh(x)
-
-        def backward(dy, input_gradient=True):
-            return ops.tanh_backward(dy, saved) if input_gradient else None
-
-        return y, backward
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.tanh(x)

@@ -1,7 +1,8 @@
-"""Layer: what every layer can do, whatever it computes.
+"""Layer: what all layers have in common.
 
-A subclass writes two methods: ``setup``, which infers shapes and makes parameters, and ``run``, which computes.
-Everything else (casting at the door, names, files, freezing, prediction, summaries) is here and in the mixins.
+A subclass defines two methods: ``setup``, which infers shapes and makes parameters, and ``call``, which calls ops.
+These calls are recorded as a graph, fused, differentiated and run (fastnet/graph).  A layer that computes in NumPy,
+and its gradient too, defines ``run`` in place of ``call``; it becomes one node of the graph.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any, Self
 
 from fastnet import initializers
 from fastnet.backends import Ops, current
+from fastnet.graph import Node, Recorder
 from fastnet.layers.parameter import Parameter
-from fastnet.layers.prediction import Prediction
+from fastnet.layers.programs import Programs
 from fastnet.layers.state import State
-from fastnet.layers.tracing import step, trace
+from fastnet.layers.tracing import trace
+from fastnet.layers.version import changed
 from fastnet.types import Array, ArrayLike, Backward, DType, DTypeLike, Generator, Initializer, Seed, Shape
 
 __all__ = ["Layer", "Parameter", "trace"]
@@ -33,8 +36,8 @@ def count(value: Any, name: str) -> int:
     return number
 
 
-class Layer(State, Prediction):
-    """A function of one array with parameters, that knows its own gradient.
+class Layer(State, Programs):
+    """A differentiable function of one array, with parameters.
 
     Attributes
     ----------
@@ -47,9 +50,9 @@ class Layer(State, Prediction):
     macs : int
         Multiply-accumulates for one image, as last built.
     uses : list of (output shape, macs)
-        One for each place of the layer in the model that was built last around it.
+        One for each use of the layer in the model that was last built with it.
     path : str
-        Where the layer sits in the model that was built last around it ("1.body.0").
+        Where the layer is in the model that was last built with it ("1.body.0").
     own : dict of str to Parameter
         The layer's own parameters, not its children's.
     """
@@ -61,7 +64,11 @@ class Layer(State, Prediction):
     macs = 0
     uses: Sequence[tuple[Shape, int]] = ()
     path = ""
-    traced = True  # whether trace() reports this layer's own output
+    frozen = False  # set by ``freeze`` on a layer with buffers: it must use them and leave them as they are
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.opaque = cls.run is not Layer.run  # then the graph has one node for the layer
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
     own: dict[str, Parameter]
@@ -75,26 +82,53 @@ class Layer(State, Prediction):
     def __init__(self) -> None:
         pass
 
-    # ---------------------------------------------------------------- what a subclass writes
+    # ---------------------------------------------------------------- what a subclass defines
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
-        """Check the input shape (without N), make parameters with :meth:`parameter`, return the output shape."""
+        """Check the input shape (without N), make parameters with :meth:`parameter`, return the output shape.
+
+        It runs again when the layer is built again, and for images of another size, then with rng None: parameters
+        exist by then.
+        """
         return shape
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        """Return y, computed from x by ops alone: ``ops.relu(ops.conv2d(x, self.weight, self.bias, geometry))``.
+
+        x describes an array that is not computed yet: it has a shape and a dtype, and only ops accept it.  `ops` has a
+        method for each op of ``fastnet.ops.REGISTRY``, and ``ops.layer(child, x, training)`` for a child layer.
+        Parameters are passed as they are.  Gradients follow from the ops; one without a gradient (``im2col``) serves
+        for inference only.
+
+        It is called when a shape comes for the first time, and again after an attribute of any layer was assigned, not
+        at every step: what it reads must be attributes, and what it assigns is recorded only then.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} defines neither call(x, training, ops) nor run(x, training, ops)"
+        )
 
     def run(self, x: Array, training: bool, ops: Ops) -> tuple[Array, Callable[..., Any]]:
         """Compute ``(y, backward)``; x has the model's dtype and belongs to the backend `ops`.
 
-        ``backward(dy, input_gradient=True)`` accumulates the gradients of parameters that require one and returns dx,
-        or None without `input_gradient`.
+        A layer that overrides this computes its own gradient: ``backward(dy, input_gradient=True)`` accumulates the
+        gradients of parameters that require one and returns dx, or None without `input_gradient`.  Ops with a gradient
+        return ``(y, saved)`` here.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define run(x, training, ops)")
+        if isinstance(x, Node):  # a layer whose `run` calls this one is being compiled
+            y: Any = self.call(x, training, ops.plain)
+            backward: Any = None  # gradients follow from the graph
+            return y, backward
+        return self._program(x, training, ops, gradients=True, whole=False).forward(x)
 
-    def infer(self, x: Array, ops: Ops, **options: Any) -> Array:
-        """``run`` for inference, keeping nothing for a backward pass."""
-        return step(self, x, False, ops, **options)[0]
+    def infer(self, x: Array, ops: Ops) -> Array:
+        """y alone, for inference; saves nothing for a backward pass."""
+        if self.opaque or isinstance(x, Node):
+            return self.run(x, False, ops)[0]
+        y: Array = self._program(x, False, ops, gradients=False, whole=False).infer(x)
+        return y
 
     def children(self) -> dict[str, Layer]:
-        """Child layers by name.  A name that starts with "_" is left out of the parameters' names."""
+        """Child layers by name.  A name that starts with "_" is not part of the parameters' names."""
         return {}
 
     def parameter(
@@ -113,6 +147,7 @@ class Layer(State, Prediction):
             value = ops.xp.asarray(initializers.draw(initializer, rng, shape), dtype, order="C")
             self.own[name] = Parameter(value, name, decay=decay, buffer=buffer)
             setattr(self, name, self.own[name])
+            changed()
         elif existing.shape != tuple(shape):
             raise ValueError(
                 f"{type(self).__name__}: built with {name} of shape {existing.shape}, this input needs {tuple(shape)}"
@@ -120,6 +155,17 @@ class Layer(State, Prediction):
         elif existing.dtype != dtype:
             existing.value, existing.grad = ops.xp.asarray(existing.value, dtype, order="C"), None
         return self.own[name]
+
+    def shape_of(self, input_shape: Shape) -> Shape:
+        """The output shape for an input shape, both without the batch axis."""
+        if input_shape == self.input_shape:
+            return self.output_shape
+        kept = dict(self.__dict__)
+        try:
+            unused: Any = None  # no parameter is drawn
+            return tuple(self.setup(input_shape, unused, self.dtype))
+        finally:
+            self.__dict__.update(kept)
 
     # ---------------------------------------------------------------- building
 
@@ -143,7 +189,7 @@ class Layer(State, Prediction):
         Raises
         ------
         ValueError, TypeError
-            A layer that cannot take its input; the message names it.
+            If a layer cannot take its input; the message names the layer.
         """
         try:
             shape = tuple(operator.index(size) for size in input_shape)
@@ -223,30 +269,33 @@ class Layer(State, Prediction):
         y : array, (N, *output_shape)
         backward : function
             ``backward(dy, input_gradient=True)`` adds into ``parameter.grad`` and returns dx (None without
-            `input_gradient`, which saves its computation).  Call it once: containers let go of activations on the way.
+            `input_gradient`, which saves its computation).  Call it once: it frees activations as it goes.
         """
         ops = current()
         x = self._enter(x, ops)
-        y, inner = step(self, x, training, ops)
-        shape, dtype = y.shape, self.dtype
+        y, inner = self._program(x, training, ops, gradients=True).forward(x)
+        shape, dtype = tuple(y.shape), self.dtype
 
         def backward(dy: ArrayLike, input_gradient: bool = True) -> Any:
-            dy = ops.asarray(dy, dtype)
-            if dy.shape != shape:
-                raise ValueError(f"backward: dy must have the output's shape {tuple(shape)}, got {tuple(dy.shape)}")
-            return inner(dy, input_gradient)
+            gradient = ops.asarray(dy, dtype)
+            if gradient.shape != shape:
+                raise ValueError(f"backward: dy must have the output's shape {shape}, got {tuple(gradient.shape)}")
+            return inner(gradient, input_gradient)
 
         return y, backward
 
     def __call__(self, x: ArrayLike) -> Array:
         """Inference: y alone."""
         ops = current()
-        return self.infer(self._enter(x, ops), ops)
+        x = self._enter(x, ops)
+        y: Array = self._program(x, False, ops, gradients=False).infer(x)
+        return y
 
     def _enter(self, x: Any, ops: Ops) -> Array:
         if getattr(x, "dtype", None) != self.dtype or not self.built:
             x = self._cast(x, ops)
-        return ops.asarray(x, self.dtype)
+        entered: Array = ops.asarray(x, self.dtype)
+        return entered
 
     def _cast(self, x: Any, ops: Ops) -> Any:
         given = getattr(x, "dtype", None)

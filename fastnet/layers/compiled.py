@@ -1,19 +1,21 @@
-"""Plan: a model as it stands, made ready for inference."""
+"""Plan: a model compiled for inference."""
 
 from __future__ import annotations
 
+from fastnet.backends import Ops
+from fastnet.graph import Graph
 from fastnet.types import Array, ArrayLike
 
 __all__ = ["FEW", "Plan"]
 
-FEW = 4  # images: made for fewer, a plan may run a convolution otherwise than the layer does (kernels/conv_fixed.h)
+FEW = 4  # images: compiled for fewer, a plan may run other convolution algorithms than the layer (csrc/conv/fixed.h)
 
 
 class Plan:
-    """A function of x that gives what the model gave when it was compiled; made by :meth:`Layer.compile`.
+    """A compiled model, a function of x; made by :meth:`Model.compile <fastnet.Model.compile>`.
 
-    Weights are a snapshot: the model may be trained on, changed or deleted.  A call gives up Python's lock once for the
-    whole network, and calls from several threads at the same time are right (and share the kernels' threads).
+    Weights are a snapshot: the model may be trained on, changed or deleted.  A call releases the GIL once for the whole
+    network; several Python threads may call a plan at the same time, and share the kernels' threads.
 
     Attributes
     ----------
@@ -24,7 +26,7 @@ class Plan:
     batch_size : int
     """
 
-    def __init__(self, graph, ops, batch_size: int):
+    def __init__(self, graph: Graph, ops: Ops, batch_size: int) -> None:
         self.input_shape, self.output_shape = graph.source.shape[1:], graph.output.shape[1:]
         self.dtype, self.batch_size, self._ops = graph.source.dtype, batch_size, ops
         self._run = ops.plan(graph, batch_size)
@@ -35,14 +37,16 @@ class Plan:
         Raises
         ------
         ValueError
-            x has another shape.
+            If x has another shape.
         TypeError
-            x does not hold real numbers.
+            If x does not hold real numbers.
         """
-        x = self._ops.asarray(x, self.dtype)
-        if x.shape[1:] != self.input_shape:
-            raise ValueError(f"plan: x must have shape (N, {', '.join(map(str, self.input_shape))}), got {x.shape}")
-        return self._run(x)
+        images: Array = self._ops.asarray(x, self.dtype)
+        if images.shape[1:] != self.input_shape:
+            sizes = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"plan: x must have shape (N, {sizes}), got {images.shape}")
+        y: Array = self._run(images)
+        return y
 
     def __repr__(self) -> str:
         return f"Plan({self.input_shape} -> {self.output_shape}, {self.dtype}, batch_size={self.batch_size})"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 from fastnet import initializers
 from fastnet.geometry import Conv2dGeometry, pair
+from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, Parameter, count
-from fastnet.layers.parameter import weighted
 from fastnet.layers.shape import image_shape
 from fastnet.layers.sizes import check_declared, optional_input_size
 from fastnet.types import DType, Generator, Initializer, Padding, Pair, Shape
@@ -103,7 +104,7 @@ class Conv2d(Layer):
         C, H, W = image_shape("Conv2d", shape)
         check_declared("Conv2d", "in_channels", self.in_channels, C, f" channels; {_ORDER}")
         groups = C if self.groups == "depthwise" else self.groups
-        w_shape = (self.out_channels, max(C // groups, 1), *self.kernel_size)
+        w_shape: Shape = (self.out_channels, max(C // groups, 1), *self.kernel_size)
         if self.weight is not None:
             w_shape = self.weight.shape  # the geometry says it if x has other channels
         geometry = self._geometry((1, C, H, W), w_shape)
@@ -113,17 +114,13 @@ class Conv2d(Layer):
         self.macs = geometry.macs
         return geometry.y_shape[1:]
 
-    def _geometry(self, x_shape, w_shape):
+    def _geometry(self, x_shape: Sequence[int], w_shape: Sequence[int]) -> Conv2dGeometry:
         groups = x_shape[1] if self.groups == "depthwise" else self.groups
         return Conv2dGeometry.make(x_shape, w_shape, self.stride, self.padding, self.dilation, groups)
 
-    def geometry(self, x_shape) -> Conv2dGeometry:
+    def geometry(self, x_shape: Sequence[int]) -> Conv2dGeometry:
         """Of this layer, built, on inputs of a shape (N, C, H, W)."""
         return self._geometry(x_shape, self.weight.value.shape)
 
-    def run(self, x, training, ops, relu=False):
-        weight, bias = self.weight, self.bias
-        y, saved = ops.conv2d(x, weight.value, None if bias is None else bias.value, self.geometry(x.shape), relu)
-        backward = weighted(ops.conv2d_backward, saved, weight, bias)
-        backward.adds = True  # takes add=, another gradient of x to add its own to
-        return y, backward
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.conv2d(x, self.weight, self.bias, self.geometry(x.shape))

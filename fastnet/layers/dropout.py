@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
+from fastnet.ops import Stream
 from fastnet.types import DType, Generator, Shape
 
 __all__ = ["Dropout"]
@@ -33,28 +35,28 @@ class Dropout(Layer):
             )
         if seed is not None and not 0 <= seed < 2**64:
             raise ValueError(f"Dropout: seed must be in [0, 2**64), got {seed!r}")
-        self.p, self.inplace, self.seed, self.offset = float(p), inplace, seed, 0
+        self.p, self.inplace, self.seed = float(p), inplace, seed
+        self._stream = Stream(0 if seed is None else seed)
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         if self.seed is None:
-            self.seed = int(rng.integers(2**63))
+            self.seed = self._stream.seed = int(rng.integers(2**63))
         return shape
 
-    def run(self, x, training, ops):
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         if not training or self.p == 0:
-            return x, lambda dy, input_gradient=True: dy if input_gradient else None
-        y, saved = ops.dropout(x, self.p, self.seed, self.offset)
-        self.offset += -(-x.size // 4) * 4  # whole Philox blocks of four numbers
+            return x
+        return ops.dropout(x, self.p, self._stream)
 
-        def backward(dy, input_gradient=True):
-            return ops.dropout_backward(dy, saved) if input_gradient else None
-
-        return y, backward
+    @property
+    def offset(self) -> int:
+        """How many numbers of the stream have been used."""
+        return self._stream.offset
 
     def stream(self) -> dict[str, int]:
-        """The stream's position; see ``rng_state``."""
-        return {"seed": self.seed, "offset": self.offset}
+        """The position of the stream; see ``rng_state``."""
+        return {"seed": self._stream.seed, "offset": self._stream.offset}
 
     def set_stream(self, seed: int, offset: int) -> None:
         """Restore the position that :meth:`stream` returned."""
-        self.seed, self.offset = seed, offset
+        self._stream.seed, self._stream.offset = seed, offset

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, overload
 
 from fastnet import initializers
+from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, Parameter, count
-from fastnet.layers.parameter import weighted
 from fastnet.layers.sizes import check_declared, optional_input_size
 from fastnet.types import DType, Generator, Initializer, Shape
 
@@ -74,7 +74,5 @@ class Linear(Layer):
         self.macs = self.out_features * shape[0]
         return (self.out_features,)
 
-    def run(self, x, training, ops, relu=False):
-        weight, bias = self.weight, self.bias
-        y, saved = ops.linear(x, weight.value, None if bias is None else bias.value, relu)
-        return y, weighted(ops.linear_backward, saved, weight, bias)
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.linear(x, self.weight, self.bias)

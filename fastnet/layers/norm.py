@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, Parameter, count
-from fastnet.layers.parameter import weighted
 from fastnet.layers.sizes import check_declared
 from fastnet.types import DType, Generator, Shape
 
@@ -27,7 +27,7 @@ class _BatchNorm(Layer):
     affine : bool
         Whether each channel has a weight (gamma, starts at 1) and a bias (beta, starts at 0).
     track_running_stats : bool
-        Without, inference normalises with the batch's own statistics too.
+        If False, inference normalises with the batch's statistics too.
 
     Attributes
     ----------
@@ -73,50 +73,17 @@ class _BatchNorm(Layer):
             self.parameter("running_var", channels, "ones", rng, dtype, buffer=True)
         return shape
 
-    def run(self, x, training, ops, relu=False):
-        op, gradient = ops.batch_norm, ops.batch_norm_backward
-        if relu:
-            op, gradient = ops.batch_norm_relu, ops.batch_norm_relu_backward
-        y, saved = op(x, *self.statistics(training))
-        return y, weighted(gradient, saved, self.weight, self.bias)
-
-    def run_sum(self, x, add, training, ops):
-        """``relu(run(x) + add)``, and its backward, which returns the gradients of x and of `add`."""
-        y, saved = ops.batch_norm_relu(x, *self.statistics(training), add=add)
-        others = []
-
-        def gradient(dy, saved, needs):
-            *gradients, dadd = ops.batch_norm_relu_backward(dy, saved, needs)
-            others.append(dadd)
-            return gradients
-
-        inner = weighted(gradient, saved, self.weight, self.bias)
-        return y, lambda dy: (inner(dy), others.pop())
-
-    def as_affine(self):
-        """(scale, shift) for each channel, with which running statistics normalise."""
-        mean, var = (p.value.astype("float64") for p in (self.running_mean, self.running_var))
-        scale = (var + self.eps) ** -0.5
-        if self.affine:
-            scale = scale * self.weight.value
-        shift = -mean * scale
-        if self.affine:
-            shift = shift + self.bias.value
-        return scale.astype(self.dtype), shift.astype(self.dtype)
-
-    def statistics(self, training):
-        """What ``batch_norm`` takes besides x."""
-        gamma, beta = (self.weight, self.bias) if self.affine else (None, None)
-        mean, var = (self.running_mean.value, self.running_var.value) if self.track_running_stats else (None, None)
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         batch_statistics = not self.track_running_stats or (training and not self.frozen)
-        return gamma and gamma.value, beta and beta.value, mean, var, batch_statistics, self.momentum, self.eps
+        statistics = self.weight, self.bias, self.running_mean, self.running_var
+        return ops.batch_norm(x, *statistics, batch_statistics, self.momentum, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):
-    __doc__ = "Normalise each column of (N, C).  " + _BatchNorm.__doc__
+    __doc__ = f"Normalise each column of (N, C).  {_BatchNorm.__doc__}"
     _axes = 1
 
 
 class BatchNorm2d(_BatchNorm):
-    __doc__ = "Normalise each channel of (N, C, H, W).  " + _BatchNorm.__doc__
+    __doc__ = f"Normalise each channel of (N, C, H, W).  {_BatchNorm.__doc__}"
     _axes = 3

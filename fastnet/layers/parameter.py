@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from fastnet.backends import current
 from fastnet.types import Array, DType
 
-__all__ = ["Parameter", "weighted"]
+__all__ = ["Parameter"]
 
 
 class Parameter:
@@ -67,19 +64,3 @@ class Parameter:
     @property
     def _frozen(self) -> bool:
         return not self.requires_grad and not self.buffer
-
-
-def weighted(gradient: Callable[..., Any], saved: Any, *parameters: Parameter | None) -> Callable[..., Any]:
-    """The backward of an op with parameters: computes the gradients that are needed and accumulates them."""
-
-    def backward(dy: Array, input_gradient: bool = True, **options: Any) -> Any:
-        needs = input_gradient, *(parameter is not None and parameter.requires_grad for parameter in parameters)
-        if not any(needs):
-            return None
-        dx, *gradients = gradient(dy, saved, needs, **options)
-        for parameter, need, found in zip(parameters, needs[1:], gradients, strict=False):
-            if parameter is not None and need:
-                parameter.accumulate(found)
-        return dx
-
-    return backward

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from fastnet.geometry import Pool2dGeometry, pair
+from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
 from fastnet.layers.shape import image_shape
 from fastnet.types import DType, Generator, Padding, Pair, Shape
@@ -26,7 +28,7 @@ class _Pool2d(Layer):
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         return self.geometry((1, *image_shape(type(self).__name__, shape))).y_shape[1:]
 
-    def geometry(self, x_shape) -> Pool2dGeometry:
+    def geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
         """Of this layer on inputs of a shape (N, C, H, W)."""
         return Pool2dGeometry.make(
             x_shape, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self._op
@@ -67,13 +69,8 @@ class MaxPool2d(_Pool2d):
             )
         super().__init__(kernel_size, stride, padding, ceil_mode)
 
-    def run(self, x, training, ops, relu=False):
-        y, saved = ops.max_pool2d(x, self.geometry(x.shape), relu)
-
-        def backward(dy, input_gradient=True):
-            return ops.max_pool2d_backward(dy, saved) if input_gradient else None
-
-        return y, backward
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.max_pool2d(x, self.geometry(x.shape))
 
 
 class AvgPool2d(_Pool2d):
@@ -98,13 +95,8 @@ class AvgPool2d(_Pool2d):
         super().__init__(kernel_size, stride, padding, ceil_mode)
         self.count_include_pad = bool(count_include_pad)
 
-    def run(self, x, training, ops):
-        y, saved = ops.avg_pool2d(x, self.geometry(x.shape))
-
-        def backward(dy, input_gradient=True):
-            return ops.avg_pool2d_backward(dy, saved) if input_gradient else None
-
-        return y, backward
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.avg_pool2d(x, self.geometry(x.shape))
 
 
 class GlobalAvgPool2d(Layer):
@@ -113,10 +105,5 @@ class GlobalAvgPool2d(Layer):
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         return image_shape("GlobalAvgPool2d", shape)[0], 1, 1
 
-    def run(self, x, training, ops):
-        y, saved = ops.global_avg_pool2d(x)
-
-        def backward(dy, input_gradient=True):
-            return ops.global_avg_pool2d_backward(dy, saved) if input_gradient else None
-
-        return y, backward
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.global_avg_pool2d(x)

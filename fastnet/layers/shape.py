@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, count
 from fastnet.types import DType, Generator, Shape
 
@@ -19,7 +20,14 @@ def image_shape(name: str, shape: Shape) -> tuple[int, int, int]:
 
 
 class Flatten(Layer):
-    """(N, C, H, W) to (N, C*H*W), in that order: of PyTorch's forms the default one."""
+    """(N, C, H, W) to (N, C*H*W), in that order.
+
+    Parameters
+    ----------
+    start_dim : 1
+    end_dim : -1
+        PyTorch's arguments; only the default is supported.
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         if (start_dim, end_dim) != (1, -1):
@@ -30,23 +38,15 @@ class Flatten(Layer):
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         return (math.prod(shape),)
 
-    def run(self, x, training, ops):
-        shape = x.shape
-
-        def backward(dy, input_gradient=True):
-            return ops.unflatten(dy, shape) if input_gradient else None
-
-        return ops.flatten(x), backward
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.flatten(x)
 
 
 class Identity(Layer):
     """y = x."""
 
-    def run(self, x, training, ops):
-        def backward(dy, input_gradient=True):
-            return dy if input_gradient else None
-
-        return x, backward
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return x
 
 
 class Subsample(Layer):
@@ -64,10 +64,5 @@ class Subsample(Layer):
             raise ValueError(f"Subsample: {self.channels} channels asked for, the input has {C} already")
         return self.channels, -(-H // self.stride), -(-W // self.stride)
 
-    def run(self, x, training, ops):
-        y, saved = ops.subsample(x, self.stride, self.channels)
-
-        def backward(dy, input_gradient=True):
-            return ops.subsample_backward(dy, saved) if input_gradient else None
-
-        return y, backward
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.subsample(x, self.stride, self.channels)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastnet import storage
 from fastnet.backends import current
 from fastnet.layers.parameter import Parameter
+from fastnet.layers.version import version
 from fastnet.types import Array
 
 if TYPE_CHECKING:
@@ -62,7 +61,10 @@ class State:
             parameter.zero_grad()
 
     def _named_state(self) -> dict[str, Parameter]:
-        """Parameters and buffers by name, in the order of ``state_dict()``."""
+        """Parameters and buffers by name, in the order of ``state_dict()``; kept until a layer changes."""
+        kept: tuple[int, dict[str, Parameter]] | None = self.__dict__.get("_state")
+        if kept is not None and kept[0] == version():
+            return kept[1]
         self._require_built()
         found: dict[str, Parameter] = {}
         seen: set[int] = set()
@@ -75,6 +77,7 @@ class State:
                     raise ValueError(f"two parameters are called {key}; give the layers other names")
                 seen.add(id(parameter))
                 found[key] = parameter
+        self.__dict__["_state"] = version(), found
         return found
 
     def _require_built(self) -> None:
@@ -131,20 +134,6 @@ class State:
         for name, value in values.items():
             own[name].value[...] = ops.xp.asarray(value)
         return keys
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write ``state_dict()`` to a .safetensors or .npz file, atomically."""
-        storage.write_arrays(path, self.state_dict())
-
-    def load(self, path: str | os.PathLike[str], strict: bool = True) -> Keys:
-        """Read a file that :meth:`save` wrote into this (built) model; errors as in :meth:`load_state_dict`."""
-        self._require_built()
-        try:
-            return self.load_state_dict(storage.read_arrays(path), strict)
-        except (KeyError, ValueError, TypeError) as error:
-            if str(path) in str(error):
-                raise
-            raise type(error)(f"{path}: {error.args[0]}") from error
 
     # ---------------------------------------------------------------- freezing
 

@@ -16,7 +16,7 @@ _HEAD = ("name", "layer", "output shape", "parameters", "MACs")
 
 
 class Row(NamedTuple):
-    """One layer; parameters count weights and biases, not statistics."""
+    """One layer; parameters are weights and biases, without statistics."""
 
     name: str
     layer: str

@@ -7,15 +7,15 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from fastnet.layers import Layer
+from fastnet.layers import Model
 from fastnet.types import DTypeLike, Seed, Shape
 
 __all__ = ["create", "names", "register"]
 
-_FACTORIES: dict[str, Callable[..., Layer]] = {}
+_FACTORIES: dict[str, Callable[..., Model]] = {}
 
-Model = TypeVar("Model", bound=Layer)
-Factory = TypeVar("Factory", bound=Callable[..., Layer])
+Built = TypeVar("Built", bound=Model)
+Factory = TypeVar("Factory", bound=Callable[..., Model])
 
 
 def register(factory: Factory) -> Factory:
@@ -29,7 +29,7 @@ def names() -> list[str]:
     return sorted(_FACTORIES)
 
 
-def create(name: str, num_classes: int | None = None, input_shape: Shape | None = None, **options: Any) -> Layer:
+def create(name: str, num_classes: int | None = None, input_shape: Shape | None = None, **options: Any) -> Model:
     """Build a model by name.
 
     Parameters
@@ -63,7 +63,7 @@ def create(name: str, num_classes: int | None = None, input_shape: Shape | None 
     return factory(**{key: value for key, value in given.items() if value is not None}, **options)
 
 
-def built(model: Model, name: str, input_shape: Shape, seed: Seed, dtype: DTypeLike) -> Model:
+def built(model: Built, name: str, input_shape: Shape, seed: Seed, dtype: DTypeLike) -> Built:
     """Build a model; errors name it."""
     try:
         model.build(input_shape, seed, dtype)

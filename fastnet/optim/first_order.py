@@ -131,7 +131,7 @@ class RMSprop(Optimizer):
 
     def _update(self, ops: Ops, p: Parameter, state: dict[str, Any], lr: float, weight_decay: float) -> None:
         ops.rmsprop_step(
-            p.value, p.grad, state["squares"], lr, decay_rate=self.alpha, eps=self.eps, weight_decay=weight_decay
+            p.value, p.grad, state["squares"], lr, alpha=self.alpha, eps=self.eps, weight_decay=weight_decay
         )
 
 

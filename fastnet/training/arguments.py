@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastnet.layers import Layer
+from fastnet.layers import Layer, Model
 from fastnet.training.callbacks import Callback, EarlyStopping
 
 __all__ = ["check_arguments", "check_folder"]
@@ -31,8 +31,9 @@ def check_arguments(
     TypeError, ValueError
         Which argument of Solver is wrong, and what was expected.
     """
-    if not isinstance(model, Layer):
-        raise TypeError(f"Solver: model must be a fastnet layer, such as Sequential(...), got {model!r}")
+    if not isinstance(model, Model):
+        hint = f"; Sequential({model!r}) makes a model of the layer" if isinstance(model, Layer) else ""
+        raise TypeError(f"Solver: model must be a fastnet.Model, such as Sequential(...), got {model!r}{hint}")
     for name, value, least, below in (("batch_size", batch_size, 1, 2**62), ("seed", seed, 0, 2**63)):
         if not isinstance(value, (int, numbers.Integral)) or not least <= int(value) < below:
             raise ValueError(f"Solver: {name} must be an integer from {least} to {below - 1}, got {value!r}")

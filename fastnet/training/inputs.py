@@ -9,14 +9,14 @@ import numpy as np
 
 from fastnet.data import Dataset, Loader, Standardize
 from fastnet.data.loader import Augment, Preprocess
-from fastnet.layers import Layer
+from fastnet.layers import Model
 from fastnet.types import Array, ArrayLike
 
 __all__ = ["prepare", "ordered"]
 
 
 def prepare(
-    model: Layer,
+    model: Model,
     data: tuple[ArrayLike, ArrayLike] | Dataset | Loader,
     validation: tuple[ArrayLike, ArrayLike] | Loader | None,
     batch_size: int,
@@ -54,7 +54,7 @@ def ordered(like: Loader, X: ArrayLike, y: ArrayLike, batch_size: int) -> Loader
     return Loader(X, y, batch_size, shuffle=False, preprocess=like.preprocess, dtype=like.dtype)
 
 
-def _check_classes(model: Layer, name: str, y: Array) -> None:
+def _check_classes(model: Model, name: str, y: Array) -> None:
     shape = model.output_shape
     if len(shape) == 1 and y.max() >= shape[0]:
         raise ValueError(

@@ -15,7 +15,7 @@ import numpy as np
 from fastnet import losses
 from fastnet.data import Dataset, Loader
 from fastnet.data.loader import Augment, Preprocess
-from fastnet.layers import Evaluation, Layer, trace
+from fastnet.layers import Evaluation, Model, trace
 from fastnet.optim import Adam, ConstantLR, Optimizer
 from fastnet.regularizers import L2
 from fastnet.training.arguments import check_arguments, check_folder
@@ -37,7 +37,7 @@ class Solver:
 
     Parameters
     ----------
-    model : Layer
+    model : Model
         Built here, with `seed`, if it is not built yet.  Training runs in its dtype.
     data : (X, y), Dataset or Loader
         X (N, ...), uint8 or float, is never copied whole; y (N,) holds class numbers.  Of a Dataset the training part
@@ -86,7 +86,7 @@ class Solver:
 
     def __init__(
         self,
-        model: Layer,
+        model: Model,
         data: tuple[ArrayLike, ArrayLike] | Dataset | Loader,
         validation: tuple[ArrayLike, ArrayLike] | Loader | None = None,
         *,

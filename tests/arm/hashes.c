@@ -115,7 +115,7 @@ static uint64_t hash(const void *array, int64_t bytes, uint64_t before) { /* FNV
 static uint64_t convolve(int dtype, problem p) {
     const fn_kernels *k = tables[dtype];
     const fn_conv g = geometry(p);
-    const fn_epilogue plain = {NULL, NULL, NULL, 0};
+    const fn_epilogue plain = {0};
     int64_t item = dtype ? 8 : 4, x_size = g.N * g.H * g.W * g.C, y_size = g.N * g.P * g.Q * g.K;
     int64_t w_size = g.K * (g.C / g.groups) * g.R * g.S;
     void *x = numbers(dtype, x_size, 1), *w = numbers(dtype, w_size, 2), *dy = numbers(dtype, y_size, 3);

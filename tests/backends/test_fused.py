@@ -5,6 +5,8 @@ The reference composes its fused ops of single ones, so test_fused_reference.py 
 
 from __future__ import annotations
 
+from functools import partial
+
 import cases
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from fastnet import backends
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
 same = np.testing.assert_array_equal
+RELU = ("relu", {})
 
 CONVOLUTIONS = [  # x, filters, kernel, stride, padding, groups: gemm, narrow, depthwise, grouped, Winograd's shape
     ((3, 5, 9, 8), 7, 3, 2, 1, 1),
@@ -25,6 +28,16 @@ CONVOLUTIONS = [  # x, filters, kernel, stride, padding, groups: gemm, narrow, d
     ((2, 8, 6, 7), 12, 3, 2, 1, 4),
     ((4, 24, 2, 2), 16, 3, 1, 1, 1),
 ]
+
+
+class Composed(backends.NativeOps or backends.Ops):
+    """The kernels of single ops: a fused op runs as its record composes it."""
+
+    def kernel(self, op):
+        return partial(op.forward, self) if op.composed else super().kernel(op)
+
+    def gradient(self, op):
+        return partial(op.backward, self) if op.composed else super().gradient(op)
 
 
 def convolution(case, dtype):
@@ -39,7 +52,7 @@ def convolution(case, dtype):
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
 def test_convolution_with_relu_and_an_accumulated_gradient(native, algorithm, dtype, case):
     g, a, _, b = convolution(case, dtype)
-    y, saved = native.conv2d(a["x"], a["w"], b, g, relu=True)
+    y, saved = native.conv2d(a["x"], a["w"], b, g, RELU)
     plain, plain_saved = native.conv2d(a["x"], a["w"], b, g)
     expected, positive = native.relu(plain)
     same(y, expected)
@@ -55,7 +68,7 @@ def test_convolution_with_relu_and_an_accumulated_gradient(native, algorithm, dt
 @pytest.mark.parametrize("added", [False, True])
 def test_scaled_convolution(native, algorithm, dtype, case, relu, added):
     g, a, scale, shift = convolution(case, dtype)
-    y = native.conv2d_scaled(a["x"], a["w"], g, scale, shift, add=a["add"] if added else None, relu=relu)
+    y = native.conv2d_scaled(a["x"], a["w"], scale, shift, a["add"] if added else None, g, RELU if relu else None)
     plain = native.conv2d(a["x"], a["w"], None, g)[0].astype(np.float64)
     expected = plain * scale[:, None, None] + shift[:, None, None] + (a["add"] if added else 0)
     bound = 8 * np.finfo(dtype).eps * (abs(plain * scale[:, None, None]) + abs(shift[:, None, None]) + 4)
@@ -66,16 +79,16 @@ def test_scaled_convolution(native, algorithm, dtype, case, relu, added):
 def test_nan_goes_through_relu(ops, dtype):
     g, a, scale, shift = convolution(CONVOLUTIONS[0], dtype)
     a["x"][0, 0, 4, 4] = np.nan
-    assert np.isnan(ops.conv2d_scaled(a["x"], a["w"], g, scale, shift, relu=True)).any()
-    assert np.isnan(ops.conv2d(a["x"], a["w"], shift, g, relu=True)[0]).any()
+    assert np.isnan(ops.conv2d_scaled(a["x"], a["w"], scale, shift, None, g, RELU)).any()
+    assert np.isnan(ops.conv2d(a["x"], a["w"], shift, g, RELU)[0]).any()
 
 
 def test_wrong_shapes_of_a_sum_are_refused(ops):
     g, a, scale, shift = convolution(CONVOLUTIONS[0], np.dtype(np.float32))
-    with pytest.raises(ValueError, match="conv2d: add"):
-        ops.conv2d_scaled(a["x"], a["w"], g, scale, shift, add=a["add"][:, :, 1:])
-    with pytest.raises(ValueError, match="conv2d: scale"):
-        ops.conv2d_scaled(a["x"], a["w"], g, scale[1:], shift)
+    with pytest.raises(ValueError, match="conv2d_scaled: add"):
+        ops.conv2d_scaled(a["x"], a["w"], scale, shift, a["add"][:, :, 1:], g)
+    with pytest.raises(ValueError, match="conv2d_scaled: scale"):
+        ops.conv2d_scaled(a["x"], a["w"], scale[1:], shift, None, g)
     with pytest.raises(ValueError, match="conv2d_backward: add"):
         ops.conv2d_backward(a["dy"], ops.conv2d(a["x"], a["w"], None, g)[1], add=a["dadd"][1:])
 
@@ -90,18 +103,18 @@ def test_batch_norm_with_relu(native, dtype, shape, added, training):
     gamma, beta, mean = (cases.normal(shape[1:2], dtype, seed) for seed in range(3, 6))
     var = abs(cases.normal(shape[1:2], dtype, 6)) + dtype.type(0.1)
     running = mean.copy(), var.copy()
-    y, saved = native.batch_norm_relu(x, gamma, beta, *running, training, add=add if added else None)
+    y, saved = native.batch_norm_activation(x, gamma, beta, *running, add if added else None, training, activation=RELU)
     plain, plain_saved = native.batch_norm(x, gamma, beta, mean, var, training)
     same(running[0], mean)
     expected, positive = native.relu(plain + add if added else plain)
     same(y, expected)
-    *gradients, dadd = native.batch_norm_relu_backward(dy, saved)
+    *gradients, dadd = native.batch_norm_activation_backward(dy, saved, (True,) * 3 + (added,))
     gated = native.relu_backward(dy, positive)
     for one, other in zip(gradients, native.batch_norm_backward(gated, plain_saved), strict=True):
         same(one, other)
     same(dadd, gated) if added else None
     assert (dadd is None) == (not added)
-    assert native.batch_norm_relu_backward(dy, saved, (True, False, False))[1:3] == (None, None)
+    assert native.batch_norm_activation_backward(dy, saved, (True, False, False, False))[1:3] == (None, None)
 
 
 @pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 1), (3, 1, 1), (17, 4, 8), (16, 16, 0)], ids=str)
@@ -111,7 +124,7 @@ def test_max_pooling_with_relu(native, dtype, window):
     x[0, :, :9] -= 9  # windows without a positive element
     x[1, 0, 0, 0], x[1, 1, 3, 3] = np.nan, 50
     g = Pool2dGeometry.make(x.shape, size, stride, padding)
-    y, saved = native.max_pool2d(x, g, relu=True)
+    y, saved = native.max_pool2d(x, g, RELU)
     plain, plain_saved = native.max_pool2d(x, g)
     expected, positive = native.relu(plain)
     same(y, expected)
@@ -124,7 +137,7 @@ def test_max_pooling_with_relu(native, dtype, window):
 
 def test_linear_with_relu(native, dtype):
     x, w, b, dy = (cases.normal(s, dtype, i) for i, s in enumerate([(9, 17), (21, 17), (21,), (9, 21)]))
-    y, saved = native.linear(x, w, b, relu=True)
+    y, saved = native.linear(x, w, b, RELU)
     plain, plain_saved = native.linear(x, w, b)
     expected, positive = native.relu(plain)
     same(y, expected)
@@ -154,17 +167,18 @@ FUSABLE = [
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("relu, added", [(False, False), (True, False), (True, True)])
 def test_convolution_and_batch_norm(native, algorithm, dtype, case, training, relu, added):
-    """The same bits as the composition, which the contract's own method runs with any backend."""
+    """The same bits as the composition of the record."""
     g, a, gamma, beta = convolution(case, dtype)
     bias, start = cases.normal((g.K,), dtype, 9), cases.normal((g.K,), dtype, 10)
     add, results = a["add"] if added else None, []
-    for kind in (type(native), backends.Ops):
+    for ops in (native, Composed()):
         running = [start.copy(), abs(start) + 1]
-        statistics = (gamma, beta, *running, training, 0.1, 1e-5)
-        y, saved = kind.conv2d_batch_norm(native, a["x"], a["w"], bias, g, statistics, add=add, relu=relu)
-        gradients = kind.conv2d_batch_norm_backward(native, a["dy"], saved, add=a["dadd"])
+        y, saved = ops.conv2d_batch_norm(
+            a["x"], a["w"], bias, gamma, beta, *running, add, g, training, activation=RELU if relu else None
+        )
+        gradients = ops.conv2d_batch_norm_backward(a["dy"], saved, (True,) * 5 + (added,), add=a["dadd"])
         results.append([y, *running, *gradients])
-        fewer = kind.conv2d_batch_norm_backward(native, a["dy"], saved, (False, True, False, True, False))
+        fewer = ops.conv2d_batch_norm_backward(a["dy"], saved, (False, True, False, True, False, False))
         assert [got is None for got in fewer[:5]] == [True, False, True, False, True]
         same(fewer[1], gradients[1])
     db = [result.pop(5) for result in results]
@@ -188,21 +202,22 @@ def test_convolution_and_max_pooling(native, algorithm, dtype, case, window):
     """The same bits as the composition; gradients may be accumulated in another order."""
     g, a, _, bias = convolution(case, dtype)
     size, stride, padding, ceil_mode, relu = window
+    activation = RELU if relu else None
     pool = Pool2dGeometry.make(g.y_shape, min(size, *g.y_shape[2:]), stride, padding, ceil_mode)
     dy, results = cases.normal(pool.y_shape, dtype, 11), []
     a["x"][0], bias[0] = 0, 0  # maxima that are 0
-    for kind in (type(native), backends.Ops):
-        y, saved = kind.conv2d_max_pool(native, a["x"], a["w"], bias, g, pool, relu)
-        gradients = kind.conv2d_max_pool_backward(native, dy, saved, add=a["dadd"])
+    for ops in (native, Composed()):
+        y, saved = ops.conv2d_max_pool(a["x"], a["w"], bias, g, pool, activation)
+        gradients = ops.conv2d_max_pool_backward(dy, saved, add=a["dadd"])
         results.append([y, *gradients])
         for needs in [(False, True, False), (True, False, True), (False, False, False)]:
-            fewer = kind.conv2d_max_pool_backward(native, dy, saved, needs, add=a["dadd"])
+            fewer = ops.conv2d_max_pool_backward(dy, saved, needs, add=a["dadd"])
             assert [got is not None for got in fewer] == list(needs)
             for got, need, expected in zip(fewer, needs, gradients, strict=True):
                 same(got, expected) if need else None
     (y, *got), (expected, *apart) = results
     same(y, expected)
-    largest = native.max_pool2d(native.conv2d(a["x"], a["w"], bias, g)[0], pool, relu)[1]
+    largest = native.max_pool2d(native.conv2d(a["x"], a["w"], bias, g)[0], pool, activation)[1]
     between, convolved = (
         native.max_pool2d_backward(abs(dy), largest),
         native.conv2d(abs(a["x"]), abs(a["w"]), None, g)[1],
@@ -241,12 +256,13 @@ def test_gradients_from_maxima_alone_are_exact_on_integers(native, dtype, case):
     g, pool = patches(case)
     x, w, dy = (cases.integers(size, dtype, i, -4, 4) for i, size in enumerate((g.x_shape, g.w_shape, pool.y_shape)))
     add = cases.integers(g.x_shape, dtype, 3, -4, 4)
-    for relu in False, True:
-        y, saved = native.conv2d_max_pool(x, w, None, g, pool, relu)
-        expected, apart = backends.Ops.conv2d_max_pool(native, x, w, None, g, pool, relu)
+    for activation in None, RELU:
+        y, saved = native.conv2d_max_pool(x, w, None, g, pool, activation)
+        expected, apart = Composed().conv2d_max_pool(x, w, None, g, pool, activation)
         same(y, expected)
-        got = native.conv2d_max_pool_backward(dy, saved, add=add)
-        for one, other in zip(got, backends.Ops.conv2d_max_pool_backward(native, dy, apart, add=add), strict=True):
+        got = native.conv2d_max_pool_backward(dy, saved, (True, True, True), add=add)
+        composed = Composed().conv2d_max_pool_backward(dy, apart, (True, True, True), add=add)
+        for one, other in zip(got, composed, strict=True):
             same(one, other)
         same(native.conv2d_max_pool_backward(dy, saved, (True, False, False))[0], got[0] - add)
 
@@ -263,13 +279,14 @@ def test_gradients_from_maxima_alone_have_the_same_bits_in_each_variant(threads,
         with kernels(isa, "auto") as ops:
             for count in 1, 2, 3, 7:
                 threads(count)
-                got = ops.conv2d_max_pool_backward(dy, ops.conv2d_max_pool(x, w, None, g, pool, True)[1])
+                saved = ops.conv2d_max_pool(x, w, None, g, pool, RELU)[1]
+                got = ops.conv2d_max_pool_backward(dy, saved, (True, True, True))
                 expected = expected or got
                 for one, other in zip(got, expected, strict=True):
                     same(one, other)
             for first in range(0, N, 3):
                 part, part_pool = patches((x[first : first + 3].shape, *case[1:]))
-                _, saved = ops.conv2d_max_pool(x[first : first + 3], w, None, part, part_pool, True)
+                _, saved = ops.conv2d_max_pool(x[first : first + 3], w, None, part, part_pool, RELU)
                 same(ops.conv2d_max_pool_backward(dy[first : first + 3], saved)[0], expected[0][first : first + 3])
 
 
@@ -281,7 +298,8 @@ def test_an_infinite_gradient_stays_in_its_patch():
     )
     dy[1, 3, 2, 2] = np.inf
     with kernels(algorithm="auto") as ops:
-        dx, dw, db = ops.conv2d_max_pool_backward(dy, ops.conv2d_max_pool(x, w, None, g, pool)[1])
+        saved = ops.conv2d_max_pool(x, w, None, g, pool)[1]
+        dx, dw, db = ops.conv2d_max_pool_backward(dy, saved, (True, True, True))
     reached = np.argwhere(~np.isfinite(dx))
     assert set(reached[:, 0]) == {1} and all(np.ptp(reached[:, axis]) == 4 for axis in (2, 3))
     assert set(np.argwhere(~np.isfinite(dw))[:, 0]) == {3} and not np.isfinite(db[3])
@@ -293,19 +311,18 @@ def test_convolution_and_max_pooling_with_large_windows_and_no_bias(native):
     g = Conv2dGeometry.make(shape, w_shape, padding=1)
     pool = Pool2dGeometry.make(g.y_shape, 16, 4)
     x, w, dy = (cases.integers(size, np.float64, seed) for seed, size in enumerate((shape, w_shape, pool.y_shape)))
-    (y, saved), (expected, expected_saved) = (
-        kind.conv2d_max_pool(native, x, w, None, g, pool, True) for kind in (type(native), backends.Ops)
-    )
-    same(y, expected)
-    got = type(native).conv2d_max_pool_backward(native, dy, saved)
-    for one, other in zip(got, backends.Ops.conv2d_max_pool_backward(native, dy, expected_saved), strict=True):
+    results = []
+    for ops in (native, Composed()):
+        y, saved = ops.conv2d_max_pool(x, w, None, g, pool, RELU)
+        results.append([y, *ops.conv2d_max_pool_backward(dy, saved, (True, True, True))])
+    for one, other in zip(*results, strict=True):
         same(one, other)
 
 
 def test_convolution_and_max_pooling_refuse_wrong_arguments(ops):
     g, a, _, bias = convolution(FUSABLE[0], np.float32)
     pool = Pool2dGeometry.make(g.y_shape, 2)
-    with pytest.raises(ValueError, match="conv2d_max_pool: .* output, .17, 12, 9, 8., and is of .17, 12, 8, 8."):
+    with pytest.raises(ValueError, match="conv2d_max_pool: .* output, .17, 12, 9, 8., not of .17, 12, 8, 8."):
         ops.conv2d_max_pool(a["x"], a["w"], bias, g, Pool2dGeometry.make((17, 12, 8, 8), 2))
     _, saved = ops.conv2d_max_pool(a["x"], a["w"], bias, g, pool)
     with pytest.raises(ValueError, match="dy"):
@@ -316,12 +333,11 @@ def test_convolution_and_max_pooling_refuse_wrong_arguments(ops):
 
 def test_convolution_and_batch_norm_refuse_wrong_arguments(ops):
     g, a, gamma, beta = convolution(FUSABLE[0], np.float32)
-    statistics = (gamma, beta, None, None, True, 0.1, 1e-5)
     with pytest.raises(ValueError, match="add"):
-        ops.conv2d_batch_norm(a["x"], a["w"], None, g, statistics, add=a["add"][:, :3], relu=True)
+        ops.conv2d_batch_norm(a["x"], a["w"], None, gamma, beta, None, None, a["add"][:, :3], g, True, activation=RELU)
     with pytest.raises(ValueError, match="gamma"):
-        ops.conv2d_batch_norm(a["x"], a["w"], None, g, (gamma[:3], *statistics[1:]))
-    _, saved = ops.conv2d_batch_norm(a["x"], a["w"], None, g, statistics)
+        ops.conv2d_batch_norm(a["x"], a["w"], None, gamma[:3], beta, None, None, None, g, True)
+    _, saved = ops.conv2d_batch_norm(a["x"], a["w"], None, gamma, beta, None, None, None, g, True)
     with pytest.raises(ValueError, match="dy"):
         ops.conv2d_batch_norm_backward(a["dy"][:3], saved)
     with pytest.raises(ValueError, match="add"):

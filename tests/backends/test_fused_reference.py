@@ -12,6 +12,7 @@ from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
 same = np.testing.assert_array_equal
 OPS = backends.Ops()
+RELU = ("relu", {})
 
 CONVOLUTIONS = [  # x, filters, kernel, stride, padding, groups
     ((3, 5, 9, 8), 7, 3, 2, 1, 1),
@@ -39,7 +40,7 @@ def exact_oracle(case, seed=0):
 def test_relu_scale_and_sums_after_a_convolution(case):
     (g, x, w, b, dy), plain, gradients = exact_oracle(case)
     dadd, scale = cases.integers(g.x_shape, np.float64, 5), cases.integers((g.K,), np.float64, 6)
-    y, saved = OPS.conv2d(x, w, b, g, relu=True)
+    y, saved = OPS.conv2d(x, w, b, g, RELU)
     same(y, np.maximum(plain, 0))
     dx, dw, db = gradients(dy * (plain > 0))
     for got, expected in zip(OPS.conv2d_backward(dy, saved, add=dadd), (dx + dadd, dw, db), strict=True):
@@ -48,9 +49,8 @@ def test_relu_scale_and_sums_after_a_convolution(case):
     for relu in False, True:
         for add in None, dy:
             expected = scaled if add is None else scaled + add
-            same(
-                OPS.conv2d_scaled(x, w, g, scale, b, add=add, relu=relu), np.maximum(expected, 0) if relu else expected
-            )
+            got = OPS.conv2d_scaled(x, w, scale, b, add, g, RELU if relu else None)
+            same(got, np.maximum(expected, 0) if relu else expected)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -66,11 +66,11 @@ def test_batch_norm_with_relu(training, added):
     gated = dy * (summed > 0)
     dx, dgamma, dbeta = oracle.batch_norm_backward(gated, between, gamma, *moments, training)
     convolved = gradients(dx)
-    statistics = gamma, beta, mean, abs(variance), training, 0.1, 1e-5
-    y, saved = OPS.batch_norm_relu(between, *statistics, add=add)
-    both, both_saved = OPS.conv2d_batch_norm(x, w, b, g, statistics, add=add, relu=True)
-    found = OPS.batch_norm_relu_backward(dy, saved)
-    after = OPS.conv2d_batch_norm_backward(dy, both_saved, add=dadd)
+    statistics = gamma, beta, mean, abs(variance), add
+    y, saved = OPS.batch_norm_activation(between, *statistics, training, activation=RELU)
+    both, both_saved = OPS.conv2d_batch_norm(x, w, b, *statistics, g, training, activation=RELU)
+    found = OPS.batch_norm_activation_backward(dy, saved, (True,) * 3 + (added,))
+    after = OPS.conv2d_batch_norm_backward(dy, both_saved, (True,) * 5 + (added,), add=dadd)
     expected = [dx, dgamma, dbeta, gated if added else None]
     joined = [convolved[0] + dadd, *convolved[1:], *expected[1:]]
     for got, wanted in zip((y, both, *found, *after), (*[np.maximum(summed, 0)] * 2, *expected, *joined), strict=True):
@@ -85,11 +85,12 @@ def test_max_pooling_with_relu(relu):
     (g, x, w, b, _), between, gradients = exact_oracle(CONVOLUTIONS[1])
     pool = Pool2dGeometry.make(g.y_shape, 3, 2, 1)
     highest, winners = oracle.max_pool2d(between, (3, 3), (2, 2), (1, 1, 1, 1))
+    activation = RELU if relu else None
     dy, dadd = cases.integers(pool.y_shape, np.float64, 5), cases.integers(g.x_shape, np.float64, 6)
     gated = oracle.max_pool2d_backward(dy * (highest > 0) if relu else dy, winners, g.y_shape)
     dx, dw, db = gradients(gated)
-    y, saved = OPS.max_pool2d(between, pool, relu)
-    both, both_saved = OPS.conv2d_max_pool(x, w, b, g, pool, relu)
+    y, saved = OPS.max_pool2d(between, pool, activation)
+    both, both_saved = OPS.conv2d_max_pool(x, w, b, g, pool, activation)
     expected = np.maximum(highest, 0) if relu else highest
     found = (y, OPS.max_pool2d_backward(dy, saved), both, *OPS.conv2d_max_pool_backward(dy, both_saved, add=dadd))
     for got, wanted in zip(found, (expected, gated, expected, dx + dadd, dw, db), strict=True):
@@ -99,7 +100,7 @@ def test_max_pooling_with_relu(relu):
 def test_linear_with_relu():
     x, w, b, dy = (cases.integers(s, np.float64, i) for i, s in enumerate([(9, 17), (21, 17), (21,), (9, 21)]))
     plain = oracle.matmul(x, w.T) + b
-    y, saved = OPS.linear(x, w, b, relu=True)
+    y, saved = OPS.linear(x, w, b, RELU)
     same(y, np.maximum(plain, 0))
     gated = dy * (plain > 0)
     expected = oracle.matmul(gated, w), oracle.matmul(gated.T, x), gated.sum(axis=0)

@@ -50,8 +50,8 @@ def test_batch_norm(isa, dtype, odd):
     with kernels(isa, guard=False) as ops:
 
         def run(x, dy, add):
-            y, saved = ops.batch_norm_relu(x, gamma, beta, mean, var, False, add=add)
-            dx, *_, dadd = ops.batch_norm_relu_backward(dy, saved)
+            y, saved = ops.batch_norm_activation(x, gamma, beta, mean, var, add, False, activation=("relu", {}))
+            dx, *_, dadd = ops.batch_norm_activation_backward(dy, saved)
             plain, saved = ops.batch_norm(x, gamma, beta, mean, var, False)
             return y, plain, dx, dadd, ops.batch_norm_backward(dy, saved)[0]
 

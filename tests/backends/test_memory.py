@@ -16,6 +16,7 @@ import pytest
 
 from fastnet import backends
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.ops import Stream
 
 if backends.NativeOps is None:
     pytest.skip(f"the extension was not built: {backends.why_not_native}", allow_module_level=True)
@@ -82,25 +83,25 @@ def test_scratch_is_far_below_an_im2col_matrix(best_native, algorithm, threads):
     geometry = Conv2dGeometry.make(x.shape, w.shape, 1, 3)
     y, saved = best_native.conv2d(x, w, None, geometry)
     assert scratch_of(lambda: best_native.conv2d(x, w, None, geometry)) <= 8 * 2**20
-    assert scratch_of(lambda: best_native.conv2d_backward(y, saved)) <= 8 * 2**20
+    assert scratch_of(lambda: best_native.conv2d_backward(y, saved, (True, True, True))) <= 8 * 2**20
 
 
 def everything(ops):
     x = cases.normal((3, 8, 9, 9), np.float32)
     w = cases.normal((5, 8, 3, 3), np.float32)
     y, saved = ops.conv2d(x, w, None, Conv2dGeometry.make(x.shape, w.shape, 1, 1))
-    ops.conv2d_backward(y, saved)
+    ops.conv2d_backward(y, saved, (True, True, True))
     for op in ("max_pool2d", "avg_pool2d"):
         z, saved = getattr(ops, op)(y, Pool2dGeometry.make(y.shape, 2))
         getattr(ops, op + "_backward")(z, saved)
     z, saved = ops.batch_norm(y, None, None, None, None, True)
-    ops.batch_norm_backward(z, saved)
+    ops.batch_norm_backward(z, saved, (True, True, True))
     flat = ops.flatten(z)
     scores, saved = ops.linear(flat, cases.normal((4, flat.shape[1]), np.float32), None)
-    ops.linear_backward(scores, saved)
+    ops.linear_backward(scores, saved, (True, True, True))
     ops.softmax_cross_entropy(scores, np.array([0, 1, 2]))
     ops.svm_loss(scores, np.array([0, 1, 2]))
-    ops.dropout(x, 0.5, 1)
+    ops.dropout(x, 0.5, Stream(1))
     ops.im2col(x, Conv2dGeometry.make(x.shape, w.shape, 1, 1))
     return y
 
@@ -157,11 +158,11 @@ def test_saved_arrays_outlive_their_op(native):
     dy = cases.normal((2, 4, 9, 9), np.float32)
     geometry = Conv2dGeometry.make(x.shape, w.shape, 1, 1)
     _, saved = native.conv2d(x, w, None, geometry)
-    expected = [array.copy() for array in native.conv2d_backward(dy, saved)]
+    expected = [array.copy() for array in native.conv2d_backward(dy, saved, (True, True, True))]
     _, saved = native.conv2d(x.copy(), w.copy(), None, geometry)
     for seed in range(20):
         native.relu(cases.normal((2, 3, 9, 9), np.float32, seed))
-    for got, wanted in zip(native.conv2d_backward(dy, saved), expected, strict=True):
+    for got, wanted in zip(native.conv2d_backward(dy, saved, (True, True, True)), expected, strict=True):
         np.testing.assert_array_equal(got, wanted)
 
 

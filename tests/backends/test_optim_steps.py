@@ -19,7 +19,7 @@ STEPS = [
     ("adagrad", 1, {"lr": 0.1}),
     ("adagrad", 1, {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.2}),
     ("rmsprop", 1, {"lr": 0.1}),
-    ("rmsprop", 1, {"lr": 0.1, "decay_rate": 0.9, "eps": 1e-3, "weight_decay": 0.2}),
+    ("rmsprop", 1, {"lr": 0.1, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.2}),
     ("adam", 2, {"lr": 0.1}),
     ("adam", 2, {"lr": 0.1, "beta1": 0.8, "beta2": 0.99, "eps": 1e-3, "weight_decay": 0.2}),
     ("adam", 2, {"lr": 0.1, "weight_decay": 0.2, "decoupled": True}),
@@ -94,9 +94,9 @@ BY_HAND = [
     ("adagrad", {"lr": 1}, 0, [3, 4, -12], [-1, -1.8, -1.8 + 12 / 13]),  # lengths 3, 5, 13
     ("adagrad", {"lr": 1, "eps": 1}, 0, [3, 4], [-3 / 4, -3 / 4 - 4 / 6]),
     ("adagrad", {"lr": 1, "weight_decay": 0.5}, 8, [-1, 0.5], [7, 6.2]),  # 3, 4: lengths 3, 5
-    ("rmsprop", {"lr": 1, "decay_rate": 0.75}, 0, [2, 1, -11], [-2, -3, -3 + 11 / 31**0.5]),  # mean squares 1, 1, 31
-    ("rmsprop", {"lr": 1, "decay_rate": 0.75, "eps": 1}, 0, [2, 1], [-1, -1.5]),
-    ("rmsprop", {"lr": 1, "decay_rate": 0.75, "weight_decay": 1}, 3, [-1, 0], [1, 0]),  # 2, 1
+    ("rmsprop", {"lr": 1, "alpha": 0.75}, 0, [2, 1, -11], [-2, -3, -3 + 11 / 31**0.5]),  # mean squares 1, 1, 31
+    ("rmsprop", {"lr": 1, "alpha": 0.75, "eps": 1}, 0, [2, 1], [-1, -1.5]),
+    ("rmsprop", {"lr": 1, "alpha": 0.75, "weight_decay": 1}, 3, [-1, 0], [1, 0]),  # 2, 1
     ("adam", {"lr": 1, "beta1": 0.5, "beta2": 0.75}, 0, [7, 7, 7], [-1, -2, -3]),
     ("adam", {"lr": 1, "beta1": 0.5, "beta2": 0.5}, 0, [3, 0], [-1, -1 - 1 / 3**0.5]),  # means 3, 1; of squares 9, 3
     ("adam", {"lr": 1, "beta1": 0.5, "beta2": 0.75, "eps": 1}, 0, [3, 3], [-3 / 4, -3 / 2]),
@@ -135,7 +135,7 @@ def test_steps_under_a_constant_gradient(ops, dtype):
         before = sgd.copy(), adagrad.copy(), rmsprop.copy(), adam.copy()
         ops.sgd_step(sgd, g, velocity, 1.0, momentum=0.75, dampening=0.5)
         ops.adagrad_step(adagrad, g, squares, 1.0, eps=1e-30)
-        ops.rmsprop_step(rmsprop, g, mean_squares, 1.0, decay_rate=0.75, eps=1e-30)
+        ops.rmsprop_step(rmsprop, g, mean_squares, 1.0, alpha=0.75, eps=1e-30)
         ops.adam_step(adam, g, m, v, t, 1.0, eps=1e-30)
         steps = [old - new for old, new in zip(before, (sgd, adagrad, rmsprop, adam), strict=True)]
         for got, size in zip(steps[1:], (t**-0.5, (1 - 0.75**t) ** -0.5, 1.0), strict=True):

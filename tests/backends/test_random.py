@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 
-from fastnet.backends import philox
+from fastnet.ops import Stream, philox
 
 ONES = 0xFFFFFFFF
 KNOWN = [  # kat_vectors of Random123: counter, key, result
@@ -76,7 +76,8 @@ def test_numbers_look_uniform(best_native):
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9, 1 - 2**-24])
 def test_dropout(ops, dtype, shape, p):
     x = cases.normal(shape, dtype)
-    y, saved = ops.dropout(x, p, 5, 13)
+    y, saved = ops.dropout(x, p, stream := Stream(5, 13))
+    assert stream == Stream(5, 13 + -(-x.size // 4) * 4), "a call takes whole Philox blocks of four"
     keep = oracle.uniform(5, 13, x.size) >= dtype.type(p)
     keep = np.moveaxis(keep.reshape(shape[0], *shape[2:], shape[1]), 3, 1) if x.ndim == 4 else keep.reshape(shape)
     scale = dtype.type(1 / (1 - p))
@@ -89,7 +90,7 @@ def test_dropout(ops, dtype, shape, p):
 
 
 def test_dropout_keeps_the_share_that_it_should(best_native, dtype):
-    y, _ = best_native.dropout(np.ones((100, 10000), dtype), 0.3, 1)
+    y, _ = best_native.dropout(np.ones((100, 10000), dtype), 0.3, Stream(1))
     assert abs((y == 0).mean() - 0.3) < 0.0025
     assert abs(y.mean() - 1) < 0.005
 
@@ -100,11 +101,11 @@ def test_dropout_of_hostile_arrays(ops, how):
     odd, odd_dy = cases.HOSTILE[how](x), cases.HOSTILE[how](dy)
     if how == "byte-swapped":
         with pytest.raises(TypeError, match="float32"):
-            ops.dropout(odd, 0.5, 1)
+            ops.dropout(odd, 0.5, Stream(1))
         return
-    y, saved = ops.dropout(x, 0.5, 1)
+    y, saved = ops.dropout(x, 0.5, Stream(1))
     dx = ops.dropout_backward(dy, saved)
-    odd_y, saved = ops.dropout(odd, 0.5, 1)
+    odd_y, saved = ops.dropout(odd, 0.5, Stream(1))
     np.testing.assert_array_equal(odd_y, y)
     np.testing.assert_array_equal(ops.dropout_backward(odd_dy, saved), dx)
     np.testing.assert_array_equal(odd, x)
@@ -115,16 +116,16 @@ def test_wrong_arguments_are_refused(ops):
     x = np.ones((3, 4), np.float32)
     for p in (-0.1, 1.0, 1.5, np.nan, np.inf):
         with pytest.raises(ValueError, match=r"must lie in \[0, 1\), got"):
-            ops.dropout(x, p, 0)
+            ops.dropout(x, p, Stream(0))
     for seed, offset in ((-1, 0), (2**64, 0), (0, -1), (0, 2**62)):
         with pytest.raises(ValueError, match=r"seed must lie in \[0, 2\*\*64\) and offset in \[0, 2\*\*62\)"):
             ops.random_uniform((4,), np.float32, seed, offset)
         with pytest.raises(ValueError, match="seed must lie in"):
-            ops.dropout(x, 0.5, seed, offset)
+            ops.dropout(x, 0.5, Stream(seed, offset))
     with pytest.raises(TypeError, match="float32 or float64"):
         ops.random_uniform((4,), np.int32, 0)
     with pytest.raises(TypeError, match="float32 or float64"):
-        ops.dropout(x.astype(int), 0.5, 0)
-    _, saved = ops.dropout(x, 0.5, 0)
+        ops.dropout(x.astype(int), 0.5, Stream(0))
+    _, saved = ops.dropout(x, 0.5, Stream(0))
     with pytest.raises(ValueError, match="dy must have shape"):
         ops.dropout_backward(np.ones((4, 3), np.float32), saved)

@@ -1,4 +1,7 @@
-"""The same bits for any number of threads, any vector width, any split of a batch; forks; calls from many threads."""
+"""The same bits for any split of a batch and any placement of arrays; forks; calls from many threads.
+
+That bits do not depend on the number of threads or the vector's width, test_every_op.py checks for every op.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 
 from fastnet import backends
-from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.geometry import Conv2dGeometry
 
 if backends.NativeOps is None:
     pytest.skip(f"the extension was not built: {backends.why_not_native}", allow_module_level=True)
@@ -43,90 +46,6 @@ def isa():
     before = _native.isa()
     yield lambda name: _native.set_isa(name) or pytest.fail(f"no {name} here")
     _native.set_isa(before)
-
-
-def convolutions(ops, dtype):
-    for case in CONVS:
-        x, w, b = (cases.normal(s, dtype, i) for i, s in enumerate((case.x_shape, case.w_shape, (case.K,))))
-        geometry = Conv2dGeometry.make(x.shape, w.shape, **case.arguments)
-        y, saved = ops.conv2d(x, w, b, geometry)
-        gradients = ops.conv2d_backward(cases.normal(y.shape, dtype, 3), saved)
-        yield from zip((f"{case} {name}" for name in ("y", "dx", "dw", "db")), (y, *gradients), strict=True)
-
-
-def others(ops, dtype):
-    """Everything that is no convolution."""
-    x, dy = cases.normal((9, 33, 17, 16), dtype), cases.normal((9, 33, 17, 16), dtype, 1)
-    gamma, beta, mean, var = (cases.normal((33,), dtype, i) for i in (2, 3, 4, 5))
-    for training in (True, False):
-        y, saved = ops.batch_norm(x, gamma, beta, mean, abs(var), training)
-        yield from zip(("bn", "bn dx", "bn dgamma", "bn dbeta"), (y, *ops.batch_norm_backward(dy, saved)), strict=True)
-    yield from (("running mean", mean), ("running var", var))
-    for arguments in ((2,), (3, 2, 1), (3, 1, 1)):
-        geometry = Pool2dGeometry.make(x.shape, *arguments)
-        for op in ("max_pool2d", "avg_pool2d"):
-            y, saved = getattr(ops, op)(x, geometry)
-            yield f"{op}{arguments}", y
-            yield f"{op}{arguments} dx", getattr(ops, op + "_backward")(cases.normal(y.shape, dtype, 2), saved)
-        for ties in ("split", "first", "all"):
-            y, saved = ops.max_pool2d_planes(np.round(x), geometry, ties)
-            gradient = ops.max_pool2d_planes_backward(cases.normal(y.shape, dtype, 2), saved)
-            yield from ((f"planes{arguments}", y), (f"planes{arguments} {ties} dx", gradient))
-    y, saved = ops.global_avg_pool2d(x)
-    yield from (("global", y), ("global dx", ops.global_avg_pool2d_backward(y, saved)))
-    for op in ("relu", "leaky_relu", "sigmoid", "tanh"):
-        y, saved = getattr(ops, op)(4 * x)
-        yield from ((op, y), (op + " dx", getattr(ops, op + "_backward")(dy, saved)))
-    y, saved = ops.dropout(x, 0.3, 5, 7)
-    yield from (("dropout", y), ("dropout dx", ops.dropout_backward(dy, saved)))
-    yield "uniform", ops.random_uniform((50001,), dtype, 3, 5)
-    scores, labels = cases.normal((999, 37), dtype), np.random.default_rng(0).integers(0, 37, 999)
-    for op in ("softmax_cross_entropy", "svm_loss"):
-        loss, gradient = getattr(ops, op)(scores, labels)
-        yield from ((op, np.array(loss)), (op + " gradient", gradient))
-    for M, K, N in ((127, 300, 65), (1, 3000, 40), (700, 64, 10)):
-        a, b, c = (cases.normal(s, dtype, i) for i, s in enumerate(((M, K), (N, K), (N,))))
-        y, saved = ops.linear(a, b, c)
-        names = (f"linear {M} {K} {N} {name}" for name in ("y", "dx", "dw", "db"))
-        yield from zip(names, (y, *ops.linear_backward(y, saved)), strict=True)
-    for name, states in (("sgd", 1), ("adagrad", 1), ("rmsprop", 1), ("adam", 2)):
-        w, g = cases.normal((70001,), dtype), cases.normal((70001,), dtype, 1)
-        state = [abs(cases.normal((70001,), dtype, 2 + i)) for i in range(states)]
-        more = {"momentum": 0.9, "nesterov": True} if name == "sgd" else {"t": 3} if name == "adam" else {}
-        getattr(ops, name + "_step")(w, g, *state, lr=0.01, weight_decay=0.1, **more)
-        yield from ((f"{name} {i}", array) for i, array in enumerate((w, *state)))
-    geometry = Conv2dGeometry.make(x.shape, (1, 33, 3, 3), 1, 1)
-    columns = ops.im2col(x, geometry)
-    yield from (("im2col", columns), ("col2im", ops.col2im(columns, geometry)))
-    yield from (("add", ops.add(x, dy)), ("flatten", ops.flatten(x)), ("concat", ops.concat([x, dy, x])))
-    yield from ((f"split {i}", piece) for i, piece in enumerate(ops.split(x, (16, 17))))
-
-
-MAKERS = [(convolutions, "direct"), (convolutions, "winograd"), (others, "direct")]
-
-
-def bits(make, ops, dtype):
-    return {name: array.tobytes() for name, array in make(ops, dtype)}
-
-
-@pytest.mark.parametrize("make, algorithm", MAKERS, indirect=["algorithm"])
-def test_same_bits_at_any_number_of_threads(native, algorithm, threads, dtype, make):
-    threads(1)
-    expected = bits(make, native, dtype)
-    for count in (2, 3, 7):
-        threads(count)
-        got = bits(make, native, dtype)
-        assert [name for name in expected if got[name] != expected[name]] == [], f"{count} threads"
-
-
-@pytest.mark.skipif(len(ISAS) < 2, reason="this CPU has no AVX-512")
-@pytest.mark.parametrize("make, algorithm", MAKERS, indirect=["algorithm"])
-def test_same_bits_under_avx2_and_avx512(best_native, algorithm, isa, dtype, make):
-    isa("avx2")
-    expected = bits(make, best_native, dtype)
-    isa("avx512")
-    got = bits(make, best_native, dtype)
-    assert [name for name in expected if got[name] != expected[name]] == []
 
 
 @pytest.mark.parametrize("case", CONVS, ids=str)

@@ -12,6 +12,7 @@ from fastnet.diagnose.fingerprint import kernels_as
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
 _native = pytest.importorskip("fastnet.backends._native")
+RELU = ("relu", {})
 TUNING = Path(__file__).parents[2] / "csrc" / "tuning.h"
 
 # x, weight, stride, padding, dilation, groups: each algorithm, forward and backward, at sizes that make several tasks
@@ -54,7 +55,7 @@ def convolution(ops, dtype, geometry):
     y, saved = ops.conv2d(x, w, b, geometry)
     dy = numbers(3, y.shape, dtype)
     yield from (y, *ops.conv2d_backward(dy, saved, add=numbers(4, x.shape, dtype)))
-    yield ops.conv2d_scaled(x, w, geometry, b, b, add=dy, relu=True)
+    yield ops.conv2d_scaled(x, w, b, b, dy, geometry, RELU)
 
     mean, var, dgamma, dbeta = (np.empty(geometry.K) for _ in range(4))
     x, w, dy, y = ops.contiguous(x), np.ascontiguousarray(w), ops.contiguous(dy), ops.empty(y.shape, dtype)
@@ -67,7 +68,7 @@ def convolution(ops, dtype, geometry):
     yield from (dgamma, dbeta, dx, dw)
 
     if min(geometry.P, geometry.Q) >= 2:
-        y, saved = ops.conv2d_max_pool(x, w, b, geometry, Pool2dGeometry.make(dy.shape, 2), relu=True)
+        y, saved = ops.conv2d_max_pool(x, w, b, geometry, Pool2dGeometry.make(dy.shape, 2), RELU)
         yield from (y, *ops.conv2d_max_pool_backward(numbers(5, y.shape, dtype), saved))
 
 
@@ -75,8 +76,8 @@ def others(ops, dtype):
     x, dy = numbers(0, (20, 33, 17, 16), dtype), numbers(1, (20, 33, 17, 16), dtype)
     gamma, mean = numbers(2, 33, dtype), numbers(3, 33, dtype)
     for training in (True, False):
-        y, saved = ops.batch_norm_relu(x, gamma, gamma, mean, abs(mean), training, add=dy)
-        yield from (y, *ops.batch_norm_relu_backward(dy, saved))
+        y, saved = ops.batch_norm_activation(x, gamma, gamma, mean, abs(mean), dy, training, activation=RELU)
+        yield from (y, *ops.batch_norm_activation_backward(dy, saved))
     for op in ("max_pool2d", "avg_pool2d"):
         for window in ((2,), (3, 2, 1)):
             y, saved = getattr(ops, op)(x, Pool2dGeometry.make(x.shape, *window))

@@ -10,9 +10,10 @@ import pytest
 import fastnet as fn
 from fastnet import backends
 from fastnet.diagnose import Profile, Roof, Row, measure_roof, roofline
-from fastnet.diagnose import watch as watching
+from fastnet.diagnose import clock as clocks
 from fastnet.diagnose.work import Work
-from fastnet.layers import tracing
+from fastnet.graph import Program
+from fastnet.graph.fusion import TRAINING, fuse
 
 if backends.NativeOps is None:
     pytest.skip(f"the extension was not built: {backends.why_not_native}", allow_module_level=True)
@@ -64,17 +65,16 @@ def parts(profile, path, phase="backward"):
 def test_training_has_a_row_for_each_pass_of_each_step_in_order(trained):
     layers = [
         ("0", "Conv2d+BatchNorm2d+ReLU"),
-        ("3", "Residual"),
         ("3.shortcut.0", "Conv2d"),
         ("3.body.0", "Conv2d+BatchNorm2d"),
-        ("5", "MaxPool2d+ReLU"),
+        ("3", "Residual"),
+        ("4", "ReLU+MaxPool2d"),
         ("6", "Flatten"),
         ("7", "Dropout"),
         ("8", "Linear"),
     ]
     expected = [("", phase, phase) for phase in ("input", "loss", "update")]
     expected += [(*layer, phase) for layer in layers for phase in ("forward", "backward")]
-    expected.remove(("3", "Residual", "backward"))  # hands on: the convolutions' gradients are added as they are made
     assert passes(trained) == expected
     assert trained.training and (trained.batch, trained.input_shape) == (4, (16, 8, 8))
 
@@ -84,16 +84,15 @@ def test_inference_shows_what_is_folded(inferred):
         ("0", "Conv2d+BatchNorm2d+ReLU", "forward"),
         ("3.shortcut.0", "Conv2d", "forward"),
         ("3.body.0", "Conv2d+BatchNorm2d", "forward"),
-        ("5", "MaxPool2d+ReLU", "forward"),
+        ("4", "ReLU+MaxPool2d", "forward"),
         ("6", "Flatten", "forward"),
-        ("7", "Dropout", "forward"),
         ("8", "Linear", "forward"),
     ]
     assert not {row.phase for row in inferred.rows} & {"backward", "loss", "update"}
 
 
 def test_gradients_of_products_are_taken_apart(trained):
-    norm = "batch_norm_relu_backward"
+    norm = "batch_norm_activation_backward"
     assert set(parts(trained, "3.body.0")) == {"batch_norm_backward", "input", "weight", "bias"}
     assert set(parts(trained, "8")) == {"input", "weight", "bias"}
     assert set(parts(trained, "0")) == {norm, "weight", "bias"}, "nobody wants the input gradient of the first layer"
@@ -172,49 +171,57 @@ def test_the_model_is_left_as_it_was():
     assert (model.rng_state(), fn.get_conv_algorithm()) == (streams, algorithm)
 
 
+def clocked(clock, model, x):
+    return Program(fuse(model.graph(x.shape, True), TRAINING), clock.ops, True, around=clock.around)
+
+
 @pytest.mark.parametrize("split", [False, True])
-def test_a_watched_step_has_the_same_bits(split):
+def test_a_timed_step_has_the_same_bits(split):
     """Fused as always, gradients one by one or together."""
 
-    def run(watch):
+    def run(clock):
         model, x = net(), images()
-        with tracing.watch(watch) if watch else tracing.trace(lambda *_: None) if watch is None else _nothing():
-            y, backward = model.forward(x, training=True)
-            dx = backward(y)
-            other = tracing.infer(model, x, backends.current())
+        y, backward = (
+            clocked(clock, model, x).forward(backends.current().asarray(x))
+            if clock
+            else model.forward(x, training=True)
+        )
+        dx = backward(y)
         kept = [p.grad for p in model.parameters(requires_grad=True) if p.name not in before_norm]
-        return [array.tobytes() for array in (y, dx, other, *kept)]
+        return [array.tobytes() for array in (y, dx, *kept)]
 
     before_norm = ("0.bias", "3.body.0.bias")  # whose gradient is 0, or, one by one, what rounding leaves of it
 
-    assert run(watching.Watch(backends.current(), split=split)) == run(False)
+    assert run(clocks.Clock(backends.current(), split=split)) == run(None)
 
 
-class _nothing:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-
-def test_time_inside_a_step_is_not_its_own(monkeypatch):
+def test_a_frame_holds_the_time_of_its_calls(monkeypatch):
     """By a clock that moves on by one at each look."""
     ticks = iter(range(10**6))
-    monkeypatch.setattr(watching.time, "perf_counter", lambda: next(ticks))
-    watch, model = watching.Watch(backends.current()), net()
-    with tracing.watch(watch):
-        start = next(ticks)
-        y, backward = model.forward(images(), training=True)
-        backward(y, input_gradient=False)
-        total = next(ticks) - start
-    frames = [frame for use in watch.uses for frame in (use.forward, use.backward)]
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: next(ticks))
+    clock, model, x = clocks.Clock(backends.current()), net(), images()
+    program = clocked(clock, model, x)
+    start = next(ticks)
+    y, backward = program.forward(backends.current().asarray(x))
+    backward(y, input_gradient=False)
+    total = next(ticks) - start
+    frames = [frame for use in clock.uses for frame in (use.forward, use.backward)]
     assert all(frame.seconds >= sum(call.seconds for call in frame.calls) >= 0 for frame in frames)
-    looks = [1 + 2 * len(frame.calls) for frame in frames if frame.seconds]
-    assert sum(frame.seconds for frame in frames) == total - 3  # before, between and after forward and backward
-    assert sum(looks) <= total
-    calls = [call.op for use in watch.uses for call in use.forward.calls]
+    assert sum(frame.seconds for frame in frames) <= total
+    calls = [call.op for use in clock.uses for call in use.forward.calls]
     assert calls[0] == "conv2d_batch_norm" and "linear" in calls
+
+
+def test_layers_that_compute_by_themselves_show_the_ops_that_they_call():
+    class Swish(fn.Layer):
+        def run(self, x, training, ops):
+            y, saved = ops.sigmoid(x)
+            return x * y, lambda dy, input_gradient=True: ops.sigmoid_backward(dy * x, saved) + dy * y
+
+    model = fn.Sequential(fn.Conv2d(4, 3), Swish(), fn.Flatten(), fn.Linear(3))
+    rows = model.profile(np.ones((2, 3, 6, 6), np.float32), seconds=0).rows
+    found = {row.phase: row.ops for row in rows if row.layer == "Swish" and not row.part}
+    assert found == {"forward": ("sigmoid",), "backward": ("sigmoid_backward",)}
 
 
 # ---------------------------------------------------------------- the machine, and what is made of it
@@ -354,4 +361,4 @@ def test_a_profile_that_fails_changes_nothing(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         model.profile(images(), seconds=0)
     assert {name: value.tobytes() for name, value in model.state_dict().items()} == state
-    assert fn.get_conv_algorithm() == before and tracing._watcher is None
+    assert fn.get_conv_algorithm() == before

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fastnet import backends
-from fastnet.diagnose.work import winograd_flops, work_of
+from fastnet.diagnose.work import arrays_in, winograd_flops, work_of
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.ops import REGISTRY
 
 CONV = cases.Conv(2, 3, 9, 8, 5, 3, 2, 2, 1)
 
@@ -21,51 +22,54 @@ def arrays(*shapes):
     return [np.ones(shape, np.float32) for shape in shapes]
 
 
+def work(name, read, made, part="", **attributes):
+    return work_of(REGISTRY[name.removesuffix("_backward")], name, part, read, made, attributes)
+
+
 def test_a_convolution_and_its_gradients():
     g = geometry(CONV)
     x, w, b, y = arrays(g.x_shape, g.w_shape, (g.K,), g.y_shape)
     pixels = g.N * g.P * g.Q
     products = 2 * pixels * g.K * g.C * g.R * g.S
-    work = work_of("conv2d", (x, w, b, g), {"relu": False}, (y, (x, w, g, None)))
-    assert work == (products, products, x.nbytes + w.nbytes + b.nbytes + y.nbytes)
+    found = work("conv2d", [x, w, b], [y], geometry=g)
+    assert found == (products, products, x.nbytes + w.nbytes + b.nbytes + y.nbytes)
     dx, dw, db = arrays(x.shape, w.shape, b.shape)
-    saved, add = (x, w, g, None), np.ones_like(x)
-    for part, moved, flops, more in (
-        ("input", (y, w, dx), products, {}),
-        ("input", (y, w, add, dx), products, {"add": add}),
-        ("weight", (y, x, dw), products, {}),
-        ("bias", (y, db), pixels * g.K, {}),
+    add = np.ones_like(x)
+    for part, read, made, flops in (
+        ("input", [y, w], dx, products),
+        ("input", [y, w, add], dx, products),
+        ("weight", [y, x], dw, products),
+        ("bias", [y], db, pixels * g.K),
     ):
-        result = [dx if part == "input" else None, dw if part == "weight" else None, db if part == "bias" else None]
-        work = work_of("conv2d_backward", (y, saved, ()), more, result, part)
-        assert work == (flops, flops, sum(array.nbytes for array in moved)), part
+        found = work("conv2d_backward", read, [made], part, geometry=g)
+        assert found == (flops, flops, sum(array.nbytes for array in [*read, made])), part
 
 
 def test_a_convolution_and_the_pooling_after_it():
     g = geometry(CONV)
     pool = Pool2dGeometry.make(g.y_shape, 2)
     x, w, b, y = arrays(g.x_shape, g.w_shape, (g.K,), pool.y_shape)
-    index, saved = y.astype(np.uint8), (x, w, g, y.astype(np.uint8), pool)
+    index, given = y.astype(np.uint8), {"geometry": g, "pool_geometry": pool}
     products = 2 * g.N * g.P * g.Q * g.K * g.C * g.R * g.S
-    work = work_of("conv2d_max_pool", (x, w, b, g, pool, True), {}, (y, (x, w, g, index, pool)))
-    assert work == (products + 4 * y.size,) * 2 + (x.nbytes + w.nbytes + b.nbytes + y.nbytes + index.nbytes,)
-    work = work_of("conv2d_max_pool_backward", (y, saved), {}, (None, w.copy(), None), "weight")
-    assert work.flops == products + y.size
+    found = work("conv2d_max_pool", [x, w, b], [y, index], **given)
+    assert found == (products + 4 * y.size,) * 2 + (x.nbytes + w.nbytes + b.nbytes + y.nbytes + index.nbytes,)
+    found = work("conv2d_max_pool_backward", [y, x, index], [w.copy()], "weight", **given)
+    assert found.flops == products + y.size
 
 
-def test_linear_and_pointwise_ops():
+def test_linear_and_elementwise_ops():
     x, w, y = arrays((7, 30), (4, 30), (7, 4))
-    assert work_of("linear", (x, w, None), {}, (y, (x, w, None))) == (2 * 7 * 30 * 4,) * 2 + (4 * (210 + 120 + 28),)
-    work = work_of("linear_backward", (y, (x, w, None), ()), {}, (None, w.copy(), None), "weight")
-    assert work == (2 * 7 * 30 * 4,) * 2 + (4 * (28 + 210 + 120),)
+    assert work("linear", [x, w], [y]) == (2 * 7 * 30 * 4,) * 2 + (4 * (210 + 120 + 28),)
+    assert work("linear_backward", [y, x], [w.copy()], "weight") == (2 * 7 * 30 * 4,) * 2 + (4 * (28 + 210 + 120),)
+    assert work("linear_backward", [y], [np.ones(4, np.float32)], "bias").flops == 28
     z, out = arrays((2, 3, 4, 5), (2, 3, 4, 5))
-    assert work_of("relu", (z,), {}, (out, out)) == (120, 120, 960)
-    assert work_of("accumulate", (z, out), {}, None).bytes == 960
-    assert work_of("flatten", (z,), {}, z.reshape(2, 60)).bytes == 0, "a view moves nothing"
+    assert work("relu", [z], [out, out]) == (120, 120, 960)
+    assert work("sigmoid", [z], [out]).flops == 20 * 120 and work("sigmoid_backward", [z, out], [z]).flops == 3 * 120
+    assert work("accumulate", [z, out], []).bytes == 960
+    assert work("flatten", [z], [z.reshape(2, 60)]).bytes == 0, "a view moves nothing"
     g = Pool2dGeometry.make((2, 3, 4, 4), 2)
     x, y, index = np.ones(g.x_shape, np.float32), np.ones(g.y_shape, np.float32), np.zeros(g.y_shape, np.uint8)
-    assert work_of("max_pool2d", (x, g), {}, (y, (index, g, x.dtype))) == (96, 96, 384 + 96 + 24)
-    assert work_of("an op of tomorrow", (z, out), {"to": out}, (np.ones(7), None)).flops == 120
+    assert work("max_pool2d", [x], [y, index], geometry=g) == (96, 96, 384 + 96 + 24)
 
 
 class Counted:
@@ -137,16 +141,16 @@ def test_winograd(part):
 def test_the_form_that_ran_is_counted():
     g = geometry(cases.Conv(2, 32, 8, 8, 32, 3, 3, 1, 1))
     x, w, y = arrays(g.x_shape, g.w_shape, g.y_shape)
-    work = work_of("conv2d", (x, w, None, g), {}, (y, (x, w, g, None)), forms=("winograd",))
-    assert work.flops == 2 * g.macs and work.done == winograd_flops(g)
+    found = work_of(REGISTRY["conv2d"], "conv2d", "", [x, w], [y], {"geometry": g}, forms=("winograd",))
+    assert found.flops == 2 * g.macs and found.done == winograd_flops(g)
 
 
 def test_taps_in_the_padding_are_not_executed_by_forms_that_skip_them():
     g = geometry(cases.Conv(1, 20, 2, 2, 30, 3, 3, 1, 1))
     x, w, y = arrays(g.x_shape, g.w_shape, g.y_shape)
     for part, forms, pairs in (("", ("small",), 16), ("", ("gemm",), 36), ("", ("gemm", "small"), 36)):
-        work = work_of("conv2d", (x, w, None, g), {}, (y, None), part, forms)
-        assert (work.flops, work.done) == (2 * 36 * 600, 2 * pairs * 600)
+        found = work_of(REGISTRY["conv2d"], "conv2d", part, [x, w], [y], {"geometry": g}, forms)
+        assert (found.flops, found.done) == (2 * 36 * 600, 2 * pairs * 600)
 
 
 @pytest.mark.skipif(backends.NativeOps is None, reason="there are no kernels")
@@ -165,9 +169,11 @@ def test_before_max_pooling_products_are_those_of_the_maxima():
             result = ops.conv2d_max_pool_backward(dy, saved, needs)
             forms = _native.conv_forms()
             assert forms == ["patches"]
-            work = work_of("conv2d_max_pool_backward", (dy, saved), {}, result, part, forms)
+            op, given = REGISTRY["conv2d_max_pool"], {"geometry": g, "pool_geometry": pool}
+            made = arrays_in(result)
+            found = work_of(op, "conv2d_max_pool_backward", part, [dy, w], made, given, forms)
             compared = 2 * 16 * 5 * 5
-            assert (work.flops - compared, work.done - compared) == (2 * g.macs, 2 * g.macs / 4)
+            assert (found.flops - compared, found.done - compared) == (2 * g.macs, 2 * g.macs / 4)
 
 
 @pytest.mark.skipif(backends.NativeOps is None, reason="there are no kernels")

@@ -1,9 +1,10 @@
-"""Fused steps give what single layers give; a trace makes a container run its layers one by one."""
+"""Fused graphs give what the layers give one by one, which is what runs under a trace."""
 
 import numpy as np
 import pytest
 
 from fastnet import models
+from fastnet.graph.fusion import INFERENCE, PLAN, TRAINING, fuse
 from fastnet.layers import (
     AvgPool2d,
     BatchNorm1d,
@@ -20,7 +21,6 @@ from fastnet.layers import (
     Sigmoid,
     trace,
 )
-from fastnet.layers.fusion import Pooled, title
 
 
 def block(*body, shortcut=None):
@@ -89,13 +89,19 @@ def step(model, x, training, unfused):
     return {"y": y, "dx": dx, **gradients, **model.state_dict()}
 
 
-def assert_same(model, one, other):
-    """Bits, but for what sums up pooled gradients instead of those before pooling."""
+def fused(model, rules=TRAINING, count=4):
+    """The nodes of a fused graph."""
+    training = rules is TRAINING
+    return [node for node in fuse(model.graph((count, *model.input_shape), training), rules).nodes if node.op]
+
+
+def assert_same(model, one, other, several=False):
+    """Bits, but for the gradients that accumulate over pooled outputs instead of those before pooling, and where
+    `several` gradients, three at least, are added up in another order."""
     assert one.keys() == other.keys()
-    steps = [inner for _, layer in model.named_layers() for inner in getattr(layer, "steps", [])]
-    pooled = {inner.conv.bias.name for inner in steps if isinstance(inner, Pooled)}
+    pooled = {node.layers[0].bias.name for node in fused(model) if node.name == "conv2d_max_pool"}
     for key, array in one.items():
-        tolerance = 200 * np.finfo(array.dtype).eps * (key in pooled)
+        tolerance = 200 * np.finfo(array.dtype).eps * (key in pooled or several)
         np.testing.assert_allclose(array, other[key], tolerance, tolerance, err_msg=key)
 
 
@@ -104,8 +110,10 @@ def assert_same(model, one, other):
 @pytest.mark.parametrize("name", NETS)
 def test_training_has_the_same_bits(name, dtype, training, count):
     model = made(name, dtype)
-    fused, single = (step(made(name, dtype), images(dtype, 0, count), training, unfused) for unfused in (False, True))
-    assert_same(model, fused, single)
+    fused_step, single = (
+        step(made(name, dtype), images(dtype, 0, count), training, unfused) for unfused in (False, True)
+    )
+    assert_same(model, fused_step, single, several=name == "residual of residuals")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -137,17 +145,58 @@ def test_frozen_parts_and_no_input_gradient():
     assert {p.name for p in model.parameters() if p.grad is not None} == {"2.weight", "2.bias"}
 
 
+def titles(model, rules=TRAINING):
+    return ["+".join(type(layer).__name__ for layer in node.layers) for node in fused(model, rules)]
+
+
+def built(name):
+    model = Sequential(*NETS[name]())
+    model.build((3, 8, 8), seed=1)
+    return model
+
+
 def test_what_is_fused():
-    model = models.create("resnet20")
-    kinds = [type(s).__name__ for s in model["layer1"][0].steps]
-    assert kinds == ["Rectified"]
-    assert title(model.steps[0]) == "Conv2d+BatchNorm2d+ReLU" and model.steps[1] is model["layer1"]
+    nodes = fused(models.create("resnet20"))
+    assert [node.name for node in nodes[:4]] == ["conv2d_batch_norm"] * 4
+    assert sum(node.name in ("add", "relu", "batch_norm") for node in nodes) == 0
+    assert titles(models.create("resnet20"))[:3] == [
+        "Conv2d+BatchNorm2d+ReLU",
+        "Conv2d+BatchNorm2d+ReLU",
+        "Conv2d+BatchNorm2d+Residual+ReLU",
+    ]
 
 
-def test_what_pooling_joins():
-    names = [[title(s) for s in Sequential(*NETS[name]()).steps] for name in ("conv relu pool", "conv pool")]
-    assert names[0][:2] == ["Conv2d+ReLU+MaxPool2d", "Conv2d+ReLU"]
-    assert names[1] == ["Conv2d+MaxPool2d", "Conv2d+MaxPool2d+ReLU"]
+def test_what_pooling_is_fused_with():
+    assert titles(built("conv relu pool"))[:2] == ["Conv2d+ReLU+MaxPool2d", "Conv2d+ReLU"]
+    assert titles(built("conv pool")) == ["Conv2d+MaxPool2d", "Conv2d+MaxPool2d+ReLU"]
+    assert titles(built("conv norm relu pool")) == [
+        "Conv2d+BatchNorm2d",
+        "ReLU+MaxPool2d",
+        "Conv2d+BatchNorm2d+ReLU",
+    ]
+
+
+def test_every_rule_matches_somewhere():
+    """No rule of any list is dead: without it, the graph of some network has other nodes."""
+    for rules in (TRAINING, INFERENCE, PLAN):
+        for rule in set(rules):
+            fewer = tuple(other for other in rules if other is not rule)
+            changed = False
+            for name in NETS:
+                model = built(name)
+                graphs = [model.graph((4, 3, 8, 8), rules is TRAINING) for _ in range(2)]
+                with_rule, without = (
+                    [(node.name, node.attributes.get("activation")) for node in fuse(graph, used).nodes]
+                    for graph, used in zip(graphs, (rules, fewer), strict=True)
+                )
+                changed |= with_rule != without
+            assert changed, rule.name
+
+
+def test_a_value_that_others_read_is_not_fused_away():
+    shared = Sequential(conv(3), Concat([ReLU(), Sigmoid()]))
+    shared.build((3, 8, 8))
+    assert [node.name for node in fused(shared)] == ["conv2d", "relu", "sigmoid", "concat"]
 
 
 def test_subclasses_are_left_alone():
@@ -161,6 +210,7 @@ def test_subclasses_are_left_alone():
             return x, lambda dy, input_gradient=True: dy
 
     model = Sequential(Doubled(2, 1), ReLU(), Conv2d(2, 1), Leaky())
-    assert model.steps == list(model)
+    model.build((3, 8, 8))
+    assert [node.name for node in fused(model)] == ["opaque", "relu", "conv2d", "opaque"]
     y, backward = model.forward(images("float32"), training=True)
     assert (y < 0).any() and backward(y).shape == (4, 3, 8, 8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastnet.backends import current
+from fastnet.backends import available_backends, current, use_backend
 from fastnet.layers import (
     AvgPool2d,
     BatchNorm1d,
@@ -17,6 +17,7 @@ from fastnet.layers import (
     Layer,
     Linear,
     MaxPool2d,
+    Model,
     ReLU,
     Residual,
     Sequential,
@@ -275,7 +276,7 @@ def test_errors_name_the_layer():
 
 
 def test_not_built():
-    for ask in (Layer.parameters, Layer.state_dict, Layer.summary, Layer.freeze):
+    for ask in (Layer.parameters, Layer.state_dict, Model.summary, Layer.freeze):
         with pytest.raises(RuntimeError, match=r"not built.*build\(input_shape\)"):
             ask(net())
 
@@ -322,6 +323,19 @@ def test_running_statistics_follow_torch():
     expected = (x - before["running_mean"][:, None, None]) / np.sqrt(before["running_var"] + 1e-5)[:, None, None]
     np.testing.assert_allclose(y, expected)
     np.testing.assert_array_equal(layer.running_mean.value, before["running_mean"])
+
+
+@pytest.mark.parametrize("backend", available_backends())
+def test_running_statistics_move_in_an_array_that_somebody_put_there(backend):
+    with use_backend(backend):
+        model = BatchNorm2d(momentum=1.0)
+        model.build((4, 2, 2), seed=0)
+        model.running_mean.value = model.running_mean.value.repeat(2)[::2]
+        given = model.running_mean.value
+        x = images(5, (4, 2, 2))
+        model.forward(x, training=True)
+    assert model.running_mean.value is given
+    np.testing.assert_allclose(given, x.mean(axis=(0, 2, 3)), rtol=1e-5, atol=1e-6)
 
 
 def test_batch_norm_needs_more_than_one_value():
@@ -446,13 +460,43 @@ def test_a_layer_of_ones_own():
     y, backward = model.forward(images(2, (4,)))
     assert backward(np.ones_like(y)).shape == (2, 4)
     np.testing.assert_allclose(model["1"].weight.grad, [y.sum()], rtol=1e-5)
-    with pytest.raises(NotImplementedError, match="Layer does not define run"):
+    with pytest.raises(NotImplementedError, match="Layer defines neither call.* nor run"):
         Layer().forward(images())
 
 
-def test_ops_come_from_the_current_backend():
-    from fastnet.backends import use_backend
+def test_an_op_without_a_gradient_serves_for_inference_only():
+    class Twice(Layer):
+        def call(self, x, training, ops):
+            return ops.matmul(x, x, transpose_a=True)
 
+    x = np.eye(3, dtype=np.float32)
+    layer = Twice()
+    np.testing.assert_array_equal(layer(x), x)
+    with pytest.raises(TypeError, match="matmul has no gradient: a layer that calls it can infer"):
+        layer.forward(x)
+
+
+def test_assigning_the_same_value_records_nothing_again():
+    class Counting(Layer):
+        calls = 0
+
+        def call(self, x, training, ops):
+            type(self).calls += 1
+            return ops.relu(x)
+
+    layer, x = Counting(), images()
+    layer(x)
+    once = Counting.calls
+    layer.traced = layer.traced
+    shared = Dropout(0.5)
+    shared.p = shared.p
+    layer(x)
+    assert Counting.calls == once + 1  # the new Dropout is a change, its p is none
+    layer(x)
+    assert Counting.calls == once + 1
+
+
+def test_ops_come_from_the_current_backend():
     model, x = net(), images()
     here = model(x)
     with use_backend("reference"):

@@ -336,6 +336,19 @@ def test_errors():
         plan(np.zeros((2, 1, 4, 4), complex))
 
 
+def test_a_layer_that_reads_the_batch_size_is_refused():
+    class Folded(fn.Layer):
+        def call(self, x, training, ops):
+            return ops.unflatten(ops.flatten(x), (x.shape[0], *x.shape[1:]))
+
+    model = fn.Sequential(fn.ReLU(), Folded())
+    model.build((2, 3, 3))
+    x = images(model, 5)
+    with pytest.raises(TypeError, match="compile: a layer calls unflatten with an argument that depends on the batch"):
+        model.compile()
+    np.testing.assert_array_equal(model.predict(x), np.maximum(x, 0))
+
+
 @pytest.mark.parametrize("compute", [lambda x: x * 2, lambda x: x.mean(), lambda x: np.exp(x), lambda x: x[:, :1], abs])
 def test_layers_that_compute_by_themselves_are_refused(compute):
     class Own(fn.Layer):

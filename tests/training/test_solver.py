@@ -467,7 +467,7 @@ def test_wrong_arguments_are_refused_before_training(wrong, error, message):
 
 
 def test_model_that_is_none_is_refused():
-    with pytest.raises(TypeError, match="model must be a fastnet layer"):
+    with pytest.raises(TypeError, match="model must be a fastnet.Model"):
         fn.Solver(3, problem())
 
 

@@ -1,18 +1,20 @@
 """Philox4x32-10: counter-based random numbers (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 
-Number i of a stream depends on (seed, i) alone, so that any thread may make any part of it.
+Number i of a stream depends on (seed, i) alone, so any thread can compute any part of it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from fastnet.types import Array, DTypeLike
+
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW = np.uint64(0xFFFFFFFF)
 
 
-def words(seed: int, offset: int, count: int) -> np.ndarray:
+def words(seed: int, offset: int, count: int) -> Array:
     """`count` 32-bit words of stream `seed`, from word number `offset` on; block i holds words 4i to 4i+3."""
     first, last = offset // 4, (offset + count + 3) // 4
     block = np.arange(first, last, dtype=np.uint64)
@@ -32,6 +34,8 @@ def words(seed: int, offset: int, count: int) -> np.ndarray:
     return flat[offset - 4 * first : offset - 4 * first + count]
 
 
-def uniform(seed: int, offset: int, count: int, dtype) -> np.ndarray:
+def uniform(seed: int, offset: int, count: int, dtype: DTypeLike) -> Array:
     """`count` numbers in [0, 1): the upper 24 bits of each word times 2**-24, in both dtypes."""
-    return (words(seed, offset, count) >> np.uint32(8)).astype(dtype) * np.dtype(dtype).type(2.0**-24)
+    scale = np.array(2.0**-24, dtype)[()]
+    numbers: Array = (words(seed, offset, count) >> np.uint32(8)).astype(dtype) * scale
+    return numbers

@@ -1,16 +1,21 @@
-"""What every backend checks of the arrays it is given (shapes of windows are geometry's business)."""
+"""Checks of arrays that all backends share; the shapes of windows are checked in fastnet/geometry.py."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
+from fastnet.types import Array, DType, Shaped
+
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-TIES = ("split", "first", "all")  # what equal maxima of a window get of its gradient
+TIES = ("split", "first", "all")  # which of a window's equal maxima receive its gradient
 
 
-def one_dtype(op: str, **arrays) -> np.dtype:
-    """The common dtype of the arrays that are not None; refuses mixtures and anything but float32 and float64."""
-    dtype = None
+def one_dtype(op: str, **arrays: Any) -> DType:
+    """The dtype that all arrays (but None) have; a TypeError for mixtures and anything but float32 and float64."""
+    dtype: DType | None = None
     for array in arrays.values():
         if array is None or array.dtype is dtype:
             continue
@@ -19,19 +24,19 @@ def one_dtype(op: str, **arrays) -> np.dtype:
         elif array.dtype != dtype:
             listing = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items() if array is not None)
             raise TypeError(f"{op}: arrays must have one dtype, got {listing}; cast with .astype(...)")
-    if dtype not in FLOATS:
+    if dtype is None or dtype not in FLOATS:
         raise TypeError(f"{op}: arrays must be float32 or float64, got {dtype}; cast with .astype(np.float32)")
     return dtype
 
 
-def check_shape(op: str, name: str, array, shape: tuple) -> None:
+def check_shape(op: str, name: str, array: Shaped, shape: Iterable[int]) -> None:
     """Raise ValueError unless ``array.shape == shape``."""
     if tuple(array.shape) != tuple(shape):
         raise ValueError(f"{op}: {name} must have shape {tuple(shape)}, got {tuple(array.shape)}")
 
 
-def check_labels(op: str, scores, labels):
-    """Check (N, C) scores against (N,) integer labels in [0, C)."""
+def check_labels(op: str, scores: Array, labels: Array) -> None:
+    """Raise unless scores have shape (N, C) and labels are N integers in [0, C)."""
     if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] == 0:
         raise ValueError(f"{op}: scores must have shape (N, C) with N, C >= 1, got {tuple(scores.shape)}")
     if labels.dtype.kind not in "iu":
@@ -42,20 +47,20 @@ def check_labels(op: str, scores, labels):
         raise ValueError(f"{op}: labels must lie in 0..{scores.shape[1] - 1}, got {low}..{high}")
 
 
-def check_gradient(op: str, dy, shape: tuple, dtype) -> None:
+def check_gradient(op: str, dy: Any, shape: Iterable[int], dtype: DType) -> None:
     """Raise unless `dy` has the forward output's shape and dtype."""
     check_shape(op, "dy", dy, shape)
     if dy.dtype != dtype:
         raise TypeError(f"{op}: dy must have the forward pass's dtype {dtype}, got {dy.dtype}; cast with .astype(...)")
 
 
-def check_ties(op: str, ties) -> None:
+def check_ties(op: str, ties: object) -> None:
     """Raise unless `ties` is one of TIES."""
     if ties not in TIES:
         raise ValueError(f"{op}: ties must be one of {', '.join(map(repr, TIES))}, got {ties!r}")
 
 
-def check_joinable(op: str, x) -> None:
-    """Raise unless `x` has the two or four axes of which the second are channels."""
+def check_channels(op: str, x: Shaped) -> None:
+    """Raise ValueError unless `x` has shape (N, C) or (N, C, H, W)."""
     if x.ndim not in (2, 4):
         raise ValueError(f"{op}: arrays must have shape (N, C) or (N, C, H, W), got {tuple(x.shape)}")

@@ -1,0 +1,90 @@
+"""NativeOps: the ops on the compiled kernels of csrc/.  A kernel's function allocates, calls, and returns.
+
+4-d arrays have shape (N, C, H, W) and are channels-last in memory; others are copied once, when they are passed in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnet.backends import _native
+from fastnet.backends.native import arrays, conv, dense, elementwise, loss, norm, pool, random, shape, updates
+from fastnet.backends.native.arrays import KERNELS
+from fastnet.backends.native.plan import NativePlan
+from fastnet.backends.reference import Ops
+from fastnet.cores import default_num_threads
+from fastnet.graph import Graph
+from fastnet.ops import ACTIVATION, WEIGHT, Op
+from fastnet.ops.checks import FLOATS
+from fastnet.types import Array, DTypeLike
+
+__all__ = ["NativeOps"]
+
+_FAMILIES = (conv, dense, elementwise, loss, norm, pool, random, shape, updates)  # they fill KERNELS when imported
+
+
+def _start() -> None:
+    """Choose the instruction set (FASTNET_ISA) and the number of threads, once, when kernels are loaded."""
+    isa = os.environ.get("FASTNET_ISA") or None
+    if not _native.set_isa(isa):
+        known = [name for name in ("avx512", "avx2", "neon", "portable") if _native.isa_supported(name)]
+        raise ValueError(f"FASTNET_ISA={isa!r} is not available here; this CPU runs {', '.join(known)}")
+    _native.set_threads(default_num_threads())
+
+
+_start()
+
+
+def _itself(x: Any) -> Any:
+    return x
+
+
+_ENTER: dict[str, Callable[[Any], Any]] = {ACTIVATION: arrays.dense, WEIGHT: arrays.c_order}
+
+
+class NativeOps(Ops):
+    """Ops on compiled kernels; an op without one runs as its record is written."""
+
+    name = "native"
+
+    @property
+    def threads(self) -> int:
+        return _native.threads()
+
+    def kernel(self, op: Op) -> Callable[..., Any]:
+        return KERNELS.get(op.name) or super().kernel(op)
+
+    def gradient(self, op: Op) -> Callable[..., Any]:
+        return KERNELS.get(f"{op.name}_backward") or super().gradient(op)
+
+    def enter(self, role: str, x: Any) -> Any:
+        return _ENTER.get(role, _itself)(x)
+
+    def call(self, op: Op, given: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        if op.in_place:
+            w, kernel = given[0], KERNELS.get(op.name)
+            alike = (x is None or (x.shape == w.shape and x.dtype is w.dtype and _native.layout(x) & 2) for x in given)
+            if kernel and w.dtype in FLOATS and all(alike):  # the common case, kept fast
+                return kernel(*given, **attributes)
+        return super().call(op, given, attributes)
+
+    def update(self, op: Op, given: tuple[Any, ...], attributes: dict[str, Any]) -> None:
+        updates.in_place(self.kernel(op), [i.name in op.in_place for i in op.inputs], given, attributes)
+
+    asarray = staticmethod(arrays.asarray)
+    contiguous = staticmethod(arrays.contiguous)
+
+    def empty(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
+        return arrays.empty(tuple(shape), np.dtype(dtype))
+
+    def zeros(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
+        y = self.empty(shape, dtype)
+        y[...] = 0
+        return y
+
+    def plan(self, graph: Graph, batch_size: int = 1) -> NativePlan:
+        return NativePlan(self, graph, batch_size)

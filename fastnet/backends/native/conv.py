@@ -1,0 +1,179 @@
+"""Convolution, alone and fused with the ops that follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnet.backends import _native
+from fastnet.backends.native.arrays import c_empty, empty, kernel
+from fastnet.backends.native.elementwise import activation_code, activation_gradient
+from fastnet.backends.native.norm import norm_sums, normalize
+from fastnet.backends.native.pool import max_pool2d, pooled
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.ops.fused_inference import scale_and_shift
+from fastnet.types import Activation, Array, DType
+
+
+def _gradients(g: Conv2dGeometry, dtype: DType, needs: Sequence[bool]) -> tuple[Array | None, Array | None]:
+    """Uninitialised arrays for dx and dw; None for one that is not needed."""
+    return empty(g.x_shape, dtype) if needs[0] else None, c_empty(g.w_shape, dtype) if needs[1] else None
+
+
+@kernel
+def conv2d(
+    x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, activation: Activation | None = None
+) -> tuple[Array, Any]:
+    y = empty(geometry.y_shape, x.dtype)
+    _native.conv_forward(geometry.packed, x, w, None, b, None, *activation_code(activation), y)
+    return y, (x, w, geometry, y if activation else None, activation)
+
+
+@kernel
+def conv2d_backward(dy: Array, saved: Any, needs: Sequence[bool], add: Array | None = None) -> tuple[Array | None, ...]:
+    x, w, g, y, activation = saved
+    dy = activation_gradient(dy, y, activation)
+    dx, dw = _gradients(g, x.dtype, needs)
+    db = None
+    if dx is not None:
+        _native.conv_grad_input(g.packed, dy, w, add, dx)
+    if dw is not None:
+        _native.conv_grad_weight(g.packed, x, dy, dw)
+    if needs[2]:
+        db = empty((g.K,), x.dtype)
+        _native.column_sum(g.N * g.P * g.Q, g.K, dy, db)
+    return dx, dw, db
+
+
+@kernel
+def im2col(x: Array, geometry: Conv2dGeometry) -> Array:
+    g = geometry
+    columns = empty((g.N, g.C * g.R * g.S, g.P * g.Q), x.dtype)
+    _native.im2col(g.packed, x, columns)
+    return columns
+
+
+@kernel
+def col2im(columns: Array, geometry: Conv2dGeometry) -> Array:
+    x = empty(geometry.x_shape, columns.dtype)
+    _native.col2im(geometry.packed, columns, x)
+    return x
+
+
+# ---------------------------------------------------------------- batch norm after a convolution
+
+
+@kernel
+def conv2d_scaled(
+    x: Array,
+    w: Array,
+    scale: Array | None,
+    shift: Array | None,
+    add: Array | None,
+    geometry: Conv2dGeometry,
+    activation: Activation | None = None,
+) -> Array:
+    y = empty(geometry.y_shape, x.dtype)
+    _native.conv_forward(geometry.packed, x, w, scale, shift, add, *activation_code(activation), y)
+    return y
+
+
+@kernel
+def conv2d_post(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    gamma: Array | None,
+    beta: Array | None,
+    running_mean: Any,
+    running_var: Any,
+    add: Array | None,
+    geometry: Conv2dGeometry,
+    eps: float,
+    activation: Activation | None = None,
+    pool_geometry: Pool2dGeometry | None = None,
+) -> Array:
+    if running_mean is not None:
+        scale, b = scale_and_shift(np, b, gamma, beta, running_mean, running_var, eps)
+    elif add is None and pool_geometry is not None and activation in (None, ("relu", {})):
+        return conv2d_max_pool(x, w, b, geometry, pool_geometry, activation)[0]
+    else:
+        scale = None
+    y = conv2d_scaled(x, w, scale, b, add, geometry, activation)
+    return y if pool_geometry is None else max_pool2d(y, pool_geometry)[0]
+
+
+@kernel
+def conv2d_batch_norm(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    gamma: Array | None,
+    beta: Array | None,
+    running_mean: Any,
+    running_var: Any,
+    add: Array | None,
+    geometry: Conv2dGeometry,
+    training: bool,
+    momentum: float,
+    eps: float,
+    activation: Activation | None = None,
+) -> tuple[Array, Any]:
+    between, moments = empty(geometry.y_shape, x.dtype), None
+    if training:
+        moments = np.empty(geometry.K), np.empty(geometry.K)
+        _native.conv_norm_forward(geometry.packed, x, w, b, between, *moments)
+    else:
+        _native.conv_forward(geometry.packed, x, w, None, b, None, 0, 0.0, between)
+    statistics = gamma, beta, running_mean, running_var
+    y, saved = normalize(between, moments, statistics, momentum, eps, add, activation)
+    return y, (x, w, geometry, saved)
+
+
+@kernel
+def conv2d_batch_norm_backward(
+    dy: Array, saved: Any, needs: Sequence[bool], add: Array | None = None
+) -> tuple[Array | None, ...]:
+    x, w, g, saved = saved
+    sums = norm_sums(dy, saved, needs[3], needs[4] or needs[2])
+    dx, dw = _gradients(g, dy.dtype, needs)
+    dgamma, dbeta = sums.gradients
+    db = None
+    if needs[2] and not saved.training:
+        slope = saved.norm.inverse_std if saved.norm.gamma is None else saved.norm.inverse_std * saved.norm.gamma
+        db = (slope * dbeta).astype(dy.dtype)
+    elif needs[2]:  # subtracting the batch's mean removes any bias
+        db = np.zeros(g.K, dy.dtype)
+    if dx is not None or dw is not None:
+        _native.conv_norm_backward(g.packed, sums.norm, x, w, sums.dy, saved.x, *sums.totals, add, dx, dw)
+    return dx, dw, db, dgamma if needs[3] else None, dbeta if needs[4] else None, sums.gated
+
+
+# ---------------------------------------------------------------- max pooling after a convolution
+
+
+@kernel
+def conv2d_max_pool(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    geometry: Conv2dGeometry,
+    pool_geometry: Pool2dGeometry,
+    activation: Activation | None = None,
+) -> tuple[Array, Any]:
+    y, index = pooled(pool_geometry, x.dtype)
+    _native.conv_pool_forward(geometry.packed, pool_geometry.packed, x, w, b, activation is not None, y, index)
+    return y, (x, w, geometry, index, pool_geometry)
+
+
+@kernel
+def conv2d_max_pool_backward(
+    dy: Array, saved: Any, needs: Sequence[bool], add: Array | None = None
+) -> tuple[Array | None, ...]:
+    x, w, g, index, pool = saved
+    dx, dw = _gradients(g, dy.dtype, needs)
+    db = empty((g.K,), dy.dtype) if needs[2] else None
+    _native.conv_pool_backward(g.packed, pool.packed, x, w, dy, index, add, dx, dw, db)
+    return dx, dw, db

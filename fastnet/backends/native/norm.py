@@ -1,0 +1,147 @@
+"""Batch norm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnet.backends import _native
+from fastnet.backends.native.arrays import empty, extents, kernel
+from fastnet.ops.norm import values_per_channel
+from fastnet.types import Activation, Array
+
+_F64 = np.dtype(np.float64)
+
+
+class Norm(NamedTuple):
+    """The parameters of a normalisation, ``fn_norm`` of csrc/fastnet.h; mean and inverse_std are float64."""
+
+    images: int
+    pixels: int
+    channels: int
+    mean: Array
+    inverse_std: Array
+    gamma: Array | None
+    beta: Array | None
+    relu: bool
+
+
+class Normalized(NamedTuple):
+    """What batch norm saves for its gradient; y only if an array was added before the activation."""
+
+    x: Array
+    norm: Norm
+    training: bool
+    y: Array | None
+
+
+class Sums(NamedTuple):
+    """The results of the backward pass's reductions.
+
+    Attributes
+    ----------
+    dy, norm
+        For the input gradient: after an add, dy is the gradient before the ReLU, and norm has none.
+    totals
+        dgamma and dbeta in float64; (None, None) if the running statistics were used.
+    gradients
+        dgamma and dbeta; None where they are not needed.
+    gated
+        The gradient of the added array, or None.
+    """
+
+    dy: Array
+    norm: Norm
+    totals: tuple[Any, Any]
+    gradients: tuple[Any, Any]
+    gated: Array | None
+
+
+def normalize(
+    x: Array,
+    moments: tuple[Array, Array] | None,
+    statistics: tuple[Any, Any, Any, Any],
+    momentum: float,
+    eps: float,
+    add: Array | None,
+    activation: Activation | None,
+) -> tuple[Array, Normalized]:
+    """Normalise x with `moments`, its (mean, variance), and update the running statistics with them; without moments,
+    normalise with the running statistics.  Returns (y, Normalized)."""
+    gamma, beta, running_mean, running_var = statistics
+    if moments is None:
+        mean, var = running_mean.astype(_F64), running_var.astype(_F64)
+    else:
+        mean, var = moments
+        if running_mean is not None:
+            count, dtype = values_per_channel(x.shape), x.dtype
+            running_mean += momentum * (mean.astype(dtype) - running_mean)
+            running_var += momentum * ((var * (count / (count - 1))).astype(dtype) - running_var)
+    norm = Norm(*extents(x.shape), mean, 1.0 / np.sqrt(var + eps), gamma, beta, activation is not None)
+    y = empty(x.shape, x.dtype)
+    _native.norm_apply(norm, x, add, y)
+    return y, Normalized(x, norm, moments is not None, None if add is None else y)
+
+
+def norm_sums(dy: Array, saved: Normalized, *needs: bool) -> Sums:
+    """The reductions of dy for the gradients of gamma, beta and x; `needs`: whether dgamma and dbeta are wanted."""
+    x, norm, training, y = saved
+    dtype, totals = x.dtype, (np.empty(norm.channels), np.empty(norm.channels))
+    gated = None if y is None else empty(x.shape, dtype)
+    if any(needs) or training or y is not None:
+        _native.norm_sums(norm, dy, x, y, gated, *totals)
+    dgamma, dbeta = (total.astype(dtype) if need else None for total, need in zip(totals, needs, strict=True))
+    if gated is not None:
+        dy, norm = gated, norm._replace(relu=False)
+    return Sums(dy, norm, totals if training else (None, None), (dgamma, dbeta), gated)
+
+
+@kernel
+def batch_norm(
+    x: Array,
+    gamma: Array | None,
+    beta: Array | None,
+    running_mean: Any,
+    running_var: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Array, Normalized]:
+    return batch_norm_activation(x, gamma, beta, running_mean, running_var, None, training, momentum, eps)
+
+
+@kernel
+def batch_norm_activation(
+    x: Array,
+    gamma: Array | None,
+    beta: Array | None,
+    running_mean: Any,
+    running_var: Any,
+    add: Array | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    activation: Activation | None = None,
+) -> tuple[Array, Normalized]:
+    moments = None
+    if training:
+        moments = np.empty(x.shape[1]), np.empty(x.shape[1])
+        _native.norm_moments(*extents(x.shape), x, *moments)
+    return normalize(x, moments, (gamma, beta, running_mean, running_var), momentum, eps, add, activation)
+
+
+@kernel
+def batch_norm_activation_backward(dy: Array, saved: Normalized, needs: Sequence[bool]) -> tuple[Array | None, ...]:
+    sums = norm_sums(dy, saved, *needs[1:3])
+    dx = None
+    if needs[0]:
+        dx = empty(saved.x.shape, saved.x.dtype)
+        _native.norm_backward(sums.norm, sums.dy, saved.x, *sums.totals, dx)
+    return dx, *sums.gradients, sums.gated
+
+
+@kernel
+def batch_norm_backward(dy: Array, saved: Normalized, needs: Sequence[bool]) -> tuple[Array | None, ...]:
+    return batch_norm_activation_backward(dy, saved, needs)[:3]

@@ -1,0 +1,73 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnet.backends import _native
+from fastnet.backends.native.arrays import KERNELS, c_empty, empty, kernel
+from fastnet.geometry import Pool2dGeometry
+from fastnet.ops.checks import TIES
+from fastnet.types import Activation, Array, DType
+
+_U8, _I32 = np.dtype(np.uint8), np.dtype(np.int32)
+
+
+def pooled(g: Pool2dGeometry, dtype: DType) -> tuple[Array, Array]:
+    """Uninitialised arrays for the maxima, and for their positions in the windows."""
+    return empty(g.y_shape, dtype), empty(g.y_shape, _U8 if g.R * g.S < 256 else _I32)
+
+
+@kernel
+def max_pool2d(x: Array, geometry: Pool2dGeometry, activation: Activation | None = None) -> tuple[Array, Any]:
+    y, index = pooled(geometry, x.dtype)
+    _native.max_pool(geometry.packed, x, activation is not None, y, index)
+    return y, (index, geometry)
+
+
+@kernel
+def max_pool2d_backward(dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
+    index, g = saved
+    dx = empty(g.x_shape, dy.dtype)
+    _native.max_pool_backward(g.packed, dy, index, dx)
+    return dx
+
+
+@kernel
+def max_pool2d_planes(x: Array, geometry: Pool2dGeometry, ties: str) -> tuple[Array, Any]:
+    y = c_empty(geometry.y_shape, x.dtype)
+    _native.max_pool_planes(geometry.packed, x, y)
+    return y, (x, geometry, ties)
+
+
+@kernel
+def max_pool2d_planes_backward(dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
+    x, g, ties = saved
+    dx = c_empty(g.x_shape, dy.dtype)
+    _native.max_pool_planes_backward(g.packed, TIES.index(ties), x, dy, dx)
+    return dx
+
+
+@kernel
+def avg_pool2d(x: Array, geometry: Pool2dGeometry) -> tuple[Array, Pool2dGeometry]:
+    y = empty(geometry.y_shape, x.dtype)
+    _native.avg_pool(geometry.packed, x, y)
+    return y, geometry
+
+
+@kernel
+def avg_pool2d_backward(dy: Array, saved: Pool2dGeometry, needs: Sequence[bool] = (True,)) -> Array:
+    dx = empty(saved.x_shape, dy.dtype)
+    _native.avg_pool_backward(saved.packed, dy, dx)
+    return dx
+
+
+@kernel
+def global_avg_pool2d(x: Array) -> tuple[Array, Pool2dGeometry]:
+    return avg_pool2d(x, Pool2dGeometry.make(x.shape, x.shape[2:], op="global_avg_pool2d"))
+
+
+KERNELS["global_avg_pool2d_backward"] = avg_pool2d_backward

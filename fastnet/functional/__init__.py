@@ -1,0 +1,93 @@
+"""Every op as a function, without layers: ``y, backward = functional.conv2d(x, w, b, padding=1)``.
+
+Arrays may be anything that NumPy takes: lists, strided, byte-swapped, read-only.  float32 and float64 arrays keep
+their dtype and may not be mixed in one call; integers, float16 and lists follow the others, else become float32.
+
+``backward(dy)`` returns dx for ops of one array, and a tuple of gradients, in the order of the arguments, for ops with
+weights (None for an array that was not given).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastnet.backends import current
+from fastnet.functional.arguments import arrays_of, gradient_of
+from fastnet.functional.conv import col2im, conv2d, im2col
+from fastnet.functional.dense import flatten, linear, matmul
+from fastnet.functional.norm import batch_norm, dropout
+from fastnet.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d
+from fastnet.ops import REGISTRY, Op
+from fastnet.types import Array, ArrayLike
+
+__all__ = [
+    "avg_pool2d",
+    "batch_norm",
+    "col2im",
+    "conv2d",
+    "dropout",
+    "flatten",
+    "global_avg_pool2d",
+    "im2col",
+    "linear",
+    "matmul",
+    "max_pool2d",
+]
+
+_Result = tuple[Array, Callable[[ArrayLike], Array]]  # y, and backward, which returns dx
+
+if TYPE_CHECKING:  # the functions made below; tests/test_types.py holds them against the registry
+
+    def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> _Result: ...
+    def relu(x: ArrayLike) -> _Result: ...
+    def sigmoid(x: ArrayLike) -> _Result: ...
+    def tanh(x: ArrayLike) -> _Result: ...
+
+
+_DOC = """{op.doc}
+
+Parameters
+----------
+x : array, of any shape
+{attributes}
+Returns
+-------
+y : array, of x's shape
+backward : function
+    ``dx = backward(dy)``.
+
+Raises
+------
+TypeError, ValueError
+    If x does not hold real numbers of at most 64 bits; from `backward`, if dy has another shape than y.
+"""
+
+
+def _elementwise(op: Op) -> Callable[..., _Result]:
+    """A function of this module from an elementwise op's record."""
+    signature = op.signature
+
+    def function(*args: Any, **kwargs: Any) -> _Result:
+        arguments = signature.bind(*args, **kwargs).arguments
+        ops = current()
+        (x,) = arrays_of(op.name, x=arguments.pop("x"))
+        y, saved = getattr(ops, op.name)(x, **{name: float(value) for name, value in arguments.items()})
+
+        def backward(dy: ArrayLike) -> Array:
+            dx: Array = getattr(ops, f"{op.name}_backward")(gradient_of(op.name, dy, y), saved)
+            return dx
+
+        return y, backward
+
+    function.__name__ = function.__qualname__ = op.name
+    function.__dict__["__signature__"] = signature
+    attributes = "".join(f"{name} : float, default {default}\n" for name, default in op.attributes.items())
+    function.__doc__ = _DOC.format(op=op, attributes=attributes)
+    return function
+
+
+for _op in REGISTRY.values():
+    if _op.elementwise:
+        globals()[_op.name] = _elementwise(_op)
+        __all__.append(_op.name)

@@ -1,0 +1,69 @@
+"""What users pass to functions: anything that NumPy takes becomes arrays of the backend, of one dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnet.backends import current
+from fastnet.types import Array, ArrayLike, DType
+
+__all__ = ["arrays_of", "enter_contiguous", "gradient_of", "images"]
+
+Enter = Callable[[str, Any, DType], Array]
+
+
+def arrays_of(op: str, enter: Enter | None = None, **given: ArrayLike | None) -> list[Any]:
+    """The backend's arrays of one dtype; None stays None.  ``enter(name, array, dtype)`` chooses their memory order."""
+    strong: list[DType] = []
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None:
+            if name in ("x", "weight", "columns", "a", "b", "dy"):
+                raise TypeError(f"{op}: {name} must be an array of real numbers, got None")
+            found[name] = None
+            continue
+        weak = not hasattr(value, "dtype")
+        array: Any = np.asarray(value) if weak else value
+        if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+            raise TypeError(f"{op}: {name} must hold real numbers of at most 64 bits, got dtype {array.dtype}")
+        if not weak and array.dtype.kind == "f" and array.dtype.itemsize >= 4:
+            strong.append(np.dtype(array.dtype.type))
+        found[name] = array
+    dtype = strong[0] if strong else np.dtype(np.float32)
+    if any(other != dtype for other in strong):
+        listing = ", ".join(f"{name} {array.dtype}" for name, array in found.items() if array is not None)
+        raise TypeError(f"{op}: float32 and float64 arrays may not be mixed, got {listing}; cast with .astype(...)")
+    enter = enter or _enter
+    return [None if array is None else enter(name, array, dtype) for name, array in found.items()]
+
+
+def _enter(name: str, array: Any, dtype: DType) -> Array:
+    """Weights in C order, activations in the backend's order."""
+    ops = current()
+    entered: Array = ops.xp.asarray(array, dtype, order="C") if name == "weight" else ops.asarray(array, dtype)
+    return entered
+
+
+def enter_contiguous(name: str, array: Any, dtype: DType) -> Array:
+    """Everything in C order."""
+    entered: Array = current().contiguous(array, dtype)
+    return entered
+
+
+def gradient_of(op: str, dy: ArrayLike, y: Array, enter: Enter | None = None) -> Array:
+    """dy as the backend's array in y's dtype; ValueError unless it has y's shape."""
+    gradient = (enter or _enter)("dy", dy, y.dtype)
+    if tuple(gradient.shape) != tuple(y.shape):
+        raise ValueError(f"{op}: dy must have the output's shape {tuple(y.shape)}, got {tuple(gradient.shape)}")
+    return gradient
+
+
+def images(op: str, x: Array) -> Array:
+    """x; ValueError unless it has shape (N, C, H, W)."""
+    if x.ndim != 4:
+        hint = " (a single image needs a leading batch axis: x[None])" if x.ndim == 3 else ""
+        raise ValueError(f"{op}: x must have shape (N, C, H, W), got {tuple(x.shape)}{hint}")
+    return x

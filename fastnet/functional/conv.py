@@ -1,0 +1,125 @@
+"""Convolution, and the patches of images as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from fastnet.backends import current
+from fastnet.functional.arguments import arrays_of, gradient_of, images
+from fastnet.geometry import Conv2dGeometry, pair
+from fastnet.types import Array, ArrayLike, Padding, Pair
+
+__all__ = ["col2im", "conv2d", "im2col"]
+
+
+def conv2d(
+    x: ArrayLike,
+    w: ArrayLike,
+    b: ArrayLike | None = None,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> tuple[Array, Callable[[ArrayLike], tuple[Array, Array, Array | None]]]:
+    """2-d convolution (cross-correlation).
+
+    Parameters
+    ----------
+    x : array, (N, C, H, W)
+    w : array, (K, C // groups, R, S)
+    b : array, (K,), optional
+    stride, dilation : int or pair
+    padding : int, pair, (top, bottom, left, right), "same" or "valid"
+    groups : int
+
+    Returns
+    -------
+    y : array, (N, K, P, Q)
+    backward : function
+        ``dx, dw, db = backward(dy)``; db is None without b.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If arguments do not fit together; the message says which, what was given and what was expected.
+    """
+    ops = current()
+    inputs, weight, bias = arrays_of("conv2d", x=x, weight=w, bias=b)
+    bias_shape = None if bias is None else bias.shape
+    geometry = Conv2dGeometry.make(inputs.shape, weight.shape, stride, padding, dilation, groups, bias_shape)
+    y, saved = ops.conv2d(inputs, weight, bias, geometry)
+
+    def backward(dy: ArrayLike) -> tuple[Array, Array, Array | None]:
+        dx, dw, db = ops.conv2d_backward(gradient_of("conv2d", dy, y), saved, (True, True, b is not None))
+        return dx, dw, db
+
+    return y, backward
+
+
+def _patches(
+    x_shape: Sequence[int], kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair
+) -> Conv2dGeometry:
+    w_shape = 1, x_shape[1], *pair(kernel_size, "im2col: kernel_size")
+    return Conv2dGeometry.make(x_shape, w_shape, stride, padding, dilation)
+
+
+def im2col(x: ArrayLike, kernel_size: Pair, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1) -> Array:
+    """Patches as columns, like torch's ``unfold``.
+
+    A convolution is then ``w.reshape(K, -1) @ columns``.  :func:`conv2d` never makes this matrix.
+
+    Parameters
+    ----------
+    x : array, (N, C, H, W)
+    kernel_size, stride, dilation : int or pair
+    padding : int, pair, (top, bottom, left, right), "same" or "valid"
+
+    Returns
+    -------
+    array, (N, C*R*S, P*Q)
+        Row (c*R + r)*S + s of column p*Q + q is the pixel of channel c under kernel position (r, s) at output position
+        (p, q).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If arguments do not fit together; the message says which, what was given and what was expected.
+    """
+    (inputs,) = arrays_of("im2col", x=x)
+    geometry = _patches(images("im2col", inputs).shape, kernel_size, stride, padding, dilation)
+    columns: Array = current().im2col(inputs, geometry)
+    return columns
+
+
+def col2im(
+    columns: ArrayLike,
+    x_shape: Sequence[int],
+    kernel_size: Pair,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+) -> Array:
+    """Accumulate columns at the pixels that they come from, like torch's ``fold``: the adjoint of :func:`im2col`.
+
+    Parameters
+    ----------
+    columns : array, (N, C*R*S, P*Q)
+    x_shape : (N, C, H, W)
+    kernel_size, stride, dilation : int or pair
+    padding : int, pair, (top, bottom, left, right), "same" or "valid"
+
+    Returns
+    -------
+    array, (N, C, H, W)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If arguments do not fit together; the message says which, what was given and what was expected.
+    """
+    (given,) = arrays_of("col2im", columns=columns)
+    x_shape = tuple(x_shape)
+    if len(x_shape) != 4:
+        raise ValueError(f"col2im: x_shape must be (N, C, H, W), got {x_shape}")
+    x: Array = current().col2im(given, _patches(x_shape, kernel_size, stride, padding, dilation))
+    return x

@@ -1,0 +1,115 @@
+"""Batch normalisation and dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastnet.backends import current
+from fastnet.functional.arguments import arrays_of, gradient_of
+from fastnet.ops import Stream
+from fastnet.types import Array, ArrayLike
+
+__all__ = ["batch_norm", "dropout"]
+
+
+def batch_norm(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    running_mean: ArrayLike | None = None,
+    running_var: ArrayLike | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Array, Callable[[ArrayLike], tuple[Array, Array | None, Array | None]]]:
+    """Normalise each channel, then scale it by gamma and shift it by beta (Ioffe & Szegedy 2015, arXiv:1502.03167).
+
+    Parameters
+    ----------
+    x : array, (N, C) or (N, C, H, W)
+    gamma, beta : array, (C,), optional
+        Default: 1 and 0.
+    running_mean, running_var : array, (C,), optional
+        The statistics to normalise with, unless `training`.  Training uses the batch's mean and variance, and updates
+        these two in place, if they are given; they must then be writable, contiguous arrays of x's dtype.
+    training : bool
+    momentum : float
+        The weight of the new value in the running statistics, as in PyTorch; courses and Keras give the weight of the
+        old one, 1 - momentum.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    y : array, of x's shape
+    backward : function
+        ``dx, dgamma, dbeta = backward(dy)``; None for gamma or beta that was not given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If arguments do not fit together; the message says which, what was given and what was expected.
+    """
+    ops = current()
+    if not eps > 0:
+        raise ValueError(f"batch_norm: eps must be positive, got {eps!r}")
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"batch_norm: momentum, the weight of the new value, must lie in [0, 1], got {momentum!r}")
+    inputs, scale, shift, mean, var = arrays_of(
+        "batch_norm", x=x, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var
+    )
+    if training:
+        for name, given, array in (("running_mean", running_mean, mean), ("running_var", running_var, var)):
+            if given is not None and (
+                given is not array or not getattr(getattr(given, "flags", None), "writeable", True)
+            ):
+                raise TypeError(
+                    f"batch_norm: training updates {name} in place; give a writable, contiguous {inputs.dtype} array"
+                )
+    y, saved = ops.batch_norm(inputs, scale, shift, mean, var, bool(training), momentum, eps)
+    needs = True, gamma is not None, beta is not None
+
+    def backward(dy: ArrayLike) -> tuple[Array, Array | None, Array | None]:
+        dx, dgamma, dbeta = ops.batch_norm_backward(gradient_of("batch_norm", dy, y), saved, needs)
+        return dx, dgamma, dbeta
+
+    return y, backward
+
+
+def dropout(
+    x: ArrayLike, p: float = 0.5, training: bool = True, seed: int = 0, offset: int = 0
+) -> tuple[Array, Callable[[ArrayLike], Array]]:
+    """Inverted dropout: zero with probability `p`, and divide the rest by 1 - p (Srivastava et al. 2014).
+
+    Parameters
+    ----------
+    x : array, of any shape
+    p : float
+        In [0, 1).
+    training : bool
+        If False, y is x.
+    seed, offset : int
+        The mask is numbers `offset`, offset + 1, ... of Philox stream `seed`, so the same call drops the same elements.
+
+    Returns
+    -------
+    y : array, of x's shape
+    backward : function
+        ``dx = backward(dy)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If x does not hold real numbers, or p, seed or offset is out of range.
+    """
+    ops = current()
+    (inputs,) = arrays_of("dropout", x=x)
+    if not training:
+        return inputs, lambda dy: gradient_of("dropout", dy, inputs)
+    y, saved = ops.dropout(inputs, p, Stream(seed, offset))
+
+    def backward(dy: ArrayLike) -> Array:
+        dx: Array = ops.dropout_backward(gradient_of("dropout", dy, y), saved)
+        return dx
+
+    return y, backward

@@ -1,0 +1,242 @@
+"""Program: a graph prepared to run forward and backward, any number of times and from any number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from fastnet.graph.gradients import schedule
+from fastnet.graph.ir import Graph, Node
+
+__all__ = ["Program", "Step"]
+
+
+class Step(NamedTuple):
+    """A node prepared to run: ``kernel(*arrays)``.
+
+    Attributes
+    ----------
+    node : Node
+    number : int
+        Of the step, and of what it saves, in the tape.
+    kernel : function
+    take : function
+        Selects the op's arrays from the list of all values.
+    slot : int
+        The index of the result in that list.
+    dead : tuple of int
+        The slots of values that are not read after this step.
+    """
+
+    node: Node
+    number: int
+    kernel: Callable[..., Any]
+    take: Callable[[list[Any]], tuple[Any, ...]]
+    slot: int
+    dead: tuple[int, ...]
+
+
+class _Back(NamedTuple):
+    number: int
+    kernel: Callable[..., Any]
+    slot: int
+    needs: tuple[bool, ...]
+    add: int | None
+    single: bool
+    targets: list[tuple[int, int, Any, bool]]  # position, slot, parameter or None, whether to add
+
+
+class Program:
+    """A network on one backend, for one shape of x, which is an array of the backend's (``ops.asarray``).
+
+    Parameters
+    ----------
+    graph : Graph
+        Fused already, if at all.
+    ops : Ops
+        The backend.
+    gradients : bool
+        Whether :meth:`forward` may be followed by a backward pass; :meth:`infer` alone keeps nothing.
+    tell : function, optional
+        ``tell(name, "backward", gradient)``, called for each parameter's gradient.
+    around : function, optional
+        ``around(node, phase, kernel)`` returns what to call instead of a kernel; phase is "forward" or "backward".
+        The profile times kernels with it.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        ops: Any,
+        gradients: bool,
+        tell: Callable[..., None] | None = None,
+        around: Callable[..., Any] | None = None,
+    ) -> None:
+        self.graph, self.ops, self._tell, self._around = graph, ops, tell, around
+        sources = [node for node in graph.nodes if node.op is None and node is not graph.source]
+        computed = [node for node in graph.nodes if node.op is not None]
+        self._slots = {node: slot for slot, node in enumerate([graph.source, *sources, *computed])}
+        self._count = len(self._slots) + 1  # the last value is None: an array that was not given
+        self._output = self._slots[graph.output]
+        self._constants = [(self._slots[node], node.source) for node in sources if not hasattr(node.source, "value")]
+        self._parameters = [(self._slots[node], node.source, node) for node in sources if hasattr(node.source, "value")]
+        self._known: list[Any] = [None] * len(self._parameters)  # the parameters' arrays that have been checked
+        self._gradients = gradients
+        for node in computed if gradients else ():
+            if node.op is not None and node.op.backward is None:
+                raise TypeError(
+                    f"{node.name} has no gradient: a layer that calls it can infer, model(x), but not run forward(x)"
+                )
+        self.steps = self._made_steps(computed)
+        self._plans: dict[tuple[bool, ...], list[_Back]] = {}
+        self._opaque = [node for node in computed if node.name == "opaque"]
+
+    def _made_steps(self, nodes: list[Node]) -> list[Step]:
+        last = {self._slots[other]: n for n, node in enumerate(nodes) for other in node.inputs if other is not None}
+        last[self._output] = len(nodes)
+        dead: list[list[int]] = [[] for _ in range(len(nodes) + 1)]
+        for slot, n in last.items():
+            dead[n].append(slot)
+        steps = []
+        for n, node in enumerate(nodes):
+            attributes = node.attributes
+            if node.name == "opaque":
+                shape = None if node is self.graph.output else attributes["shape"]
+                attributes = {**attributes, "keep": self._gradients, "shape": shape}
+            kernel = partial(self.ops.kernel(node.op), **attributes)
+            if self._around is not None:
+                kernel = self._around(node, "forward", kernel)
+            places = [self._count - 1 if other is None else self._slots[other] for other in node.inputs]
+            take = itemgetter(*places) if len(places) > 1 else _one(places[0])
+            steps.append(Step(node, n, kernel, take, self._slots[node], tuple(dead[n])))
+        return steps
+
+    # ---------------------------------------------------------------- forward
+
+    def _values(self, x: Any) -> list[Any]:
+        values: list[Any] = [None] * self._count
+        values[0] = x
+        known = self._known
+        for n, (slot, parameter, node) in enumerate(self._parameters):
+            value = parameter.value
+            if value is not known[n]:
+                value = self._admitted(n, parameter, node)
+            values[slot] = value
+        for slot, value in self._constants:
+            values[slot] = value
+        return values
+
+    def _admitted(self, n: int, parameter: Any, node: Node) -> Any:
+        """A parameter's array, checked, in the memory order that kernels read."""
+        value = parameter.value
+        if tuple(value.shape) != node.shape or value.dtype != node.dtype:
+            raise ValueError(
+                f"{parameter.name or 'parameter'}: the value is an array {tuple(value.shape)} of {value.dtype}; the "
+                f"layer was built with {node.shape} of {node.dtype}"
+            )
+        read = value if parameter.buffer else self.ops.contiguous(value, node.dtype)  # buffers change in place
+        if read is value:
+            self._known[n] = value
+        return read
+
+    def infer(self, x: Any) -> Any:
+        """The output alone; each value is dropped after its last use."""
+        values = self._values(x)
+        for _, _, kernel, take, slot, dead in self.steps:
+            result = kernel(*take(values))
+            values[slot] = result[0] if type(result) is tuple else result
+            for old in dead:
+                values[old] = None
+        return values[self._output]
+
+    def forward(self, x: Any) -> tuple[Any, Callable[..., Any]]:
+        """``(y, backward)``; ``backward(dy, input_gradient=True)`` may be called once."""
+        values = self._values(x)
+        tape: list[Any] = []
+        for _, _, kernel, take, slot, dead in self.steps:
+            values[slot], saved = kernel(*take(values))
+            tape.append(saved)
+            for old in dead:
+                values[old] = None
+        alive = [tape]
+
+        def backward(dy: Any, input_gradient: bool = True) -> Any:
+            if not alive:
+                raise RuntimeError("backward: called before, and the activations are gone; run forward again")
+            return self._backward(alive.pop(), dy, input_gradient)
+
+        return values[self._output], backward
+
+    # ---------------------------------------------------------------- backward
+
+    def _backward(self, tape: list[Any], dy: Any, input_gradient: bool) -> Any:
+        flags = input_gradient, *[p.requires_grad for _, p, _ in self._parameters], *self._trains()
+        plan = self._plans.get(flags)
+        if plan is None:
+            plan = self._plans[flags] = self._planned(flags)
+        gradients: list[Any] = [None] * self._count
+        gradients[self._output] = dy
+        del dy
+        for number, kernel, slot, needs, add, single, targets in plan:
+            dy, saved = gradients[slot], tape[number]
+            gradients[slot] = tape[number] = None
+            found = kernel(dy, saved, needs) if add is None else kernel(dy, saved, needs, add=gradients[add])
+            del dy, saved
+            if single:
+                found = (found,)
+            for position, target, parameter, again in targets:
+                gradient = found[position]
+                if parameter is not None:
+                    parameter.accumulate(gradient)
+                    if self._tell is not None:
+                        self._tell(parameter.name, "backward", parameter.grad)
+                elif again:
+                    gradients[target] = self.ops.add(gradient, gradients[target])
+                else:
+                    gradients[target] = gradient
+            del found
+        return gradients[0] if input_gradient else None
+
+    def _trains(self) -> list[bool]:
+        return [node.attributes["layer"].trains() for node in self._opaque]
+
+    def _planned(self, flags: tuple[bool, ...]) -> list[_Back]:
+        count = len(self._parameters)
+        wanted = {self.graph.source: flags[0]}
+        wanted |= {node: flag for (_, _, node), flag in zip(self._parameters, flags[1 : count + 1], strict=True)}
+        trains = dict(zip(self._opaque, flags[count + 1 :], strict=True))
+        plan = []
+        steps = {step.node: step.number for step in self.steps}
+        for node, needs, add, targets in schedule(
+            self.graph, lambda node: wanted.get(node, False), lambda node: trains.get(node, False)
+        ):
+            assert node.op is not None
+            kernel = self.ops.gradient(node.op)
+            if self._around is not None:
+                kernel = self._around(node, "backward", kernel)
+            plan.append(
+                _Back(
+                    steps[node],
+                    kernel,
+                    self._slots[node],
+                    needs,
+                    None if add is None else self._slots[add],
+                    not node.op.variadic and len(node.op.differentiable) == 1,
+                    [
+                        (
+                            position,
+                            self._slots[other],
+                            other.source if other.op is None and other is not self.graph.source else None,
+                            again,
+                        )
+                        for position, other, again in targets
+                    ],
+                )
+            )
+        return plan
+
+
+def _one(place: int) -> Callable[[list[Any]], tuple[Any, ...]]:
+    return lambda values: (values[place],)

@@ -1,0 +1,132 @@
+"""Recorder: ops that compute nothing, and record what they are called with."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from fastnet.graph.ir import Graph, Node, Unrecordable
+from fastnet.graph.opaque import observe, opaque
+from fastnet.ops import REGISTRY, Op
+from fastnet.ops.methods import op_methods
+
+__all__ = ["Recorder", "record"]
+
+
+@op_methods(gradients=False)
+class Recorder:
+    """Every op of the registry as a method that returns a Node.
+
+    Parameters
+    ----------
+    tell : function, optional
+        ``tell(name, phase, array)``; given, the graph has nodes that call it with each layer's arrays.
+    symbolic : bool
+        Whether layers that define ``run`` are recorded through it, as plans need; it must then only call ops.
+
+    A Parameter among the arguments is read when the graph runs, any other array is a constant.
+    """
+
+    if TYPE_CHECKING:  # the methods that op_methods makes
+
+        def __getattr__(self, name: str) -> Callable[..., Node]: ...
+
+    name = "recorder"
+
+    def __init__(self, tell: Callable[..., None] | None = None, symbolic: bool = False) -> None:
+        self.order: list[Node] = []
+        self.tell, self.symbolic = tell, symbolic
+        self._sources: dict[int, Node] = {}
+        self._layers: list[Any] = []
+
+    def source(self, shape: Any, dtype: Any, what: Any) -> Node:
+        """A node without an op: an array that is given, not computed."""
+        node = Node(None, (), {}, shape, dtype, what)
+        self.order.append(node)
+        return node
+
+    def call(self, op: Op, arrays: tuple[Any, ...], attributes: dict[str, Any]) -> Node:
+        """Record a call; raises what the call itself would raise."""
+        inputs = [self._node(array) for array in arrays]
+        shape, dtype = op.check(inputs, attributes)
+        return self.append(op, inputs, attributes, shape, dtype)
+
+    def append(self, op: Op, inputs: list[Node | None], attributes: dict[str, Any], shape: Any, dtype: Any) -> Node:
+        node = Node(op, inputs, attributes, shape, dtype, layers=tuple(self._layers[-1:]))
+        self.order.append(node)
+        return node
+
+    def layer(self, layer: Any, x: Node, training: bool) -> Node:
+        """Record a child layer's ops on x; containers call this."""
+        observed = self.tell is not None and layer.traced
+        if observed:
+            x = self.append(*observe(x, layer, "backward", self.tell))
+        with self._inside(layer):
+            if layer.opaque and not self.symbolic:
+                y = self.append(*opaque(x, layer, training, self.tell))
+            elif layer.opaque:
+                y = layer.infer(x, _Pairs(self))
+            else:
+                y = layer.call(x, training, self)
+        if not isinstance(y, Node):
+            raise Unrecordable(f"compile: {type(layer).__name__} returned {type(y).__name__}, not what an op returned")
+        return self.append(*observe(y, layer, "forward", self.tell)) if observed else y
+
+    @contextlib.contextmanager
+    def _inside(self, layer: Any) -> Iterator[None]:
+        self._layers.append(layer)
+        try:
+            yield
+        finally:
+            self._layers.pop()
+
+    def _node(self, array: Any) -> Node | None:
+        if array is None or isinstance(array, Node):
+            return array
+        if id(array) not in self._sources:
+            self._sources[id(array)] = self.source(array.shape, array.dtype, array)
+        return self._sources[id(array)]
+
+
+class _Pairs:
+    """A Recorder whose methods return ``(y, saved)`` as a backend's do, for layers that define ``run``."""
+
+    name = "recorder"
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.plain = recorder
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.plain, name)
+        if name in REGISTRY and REGISTRY[name].backward is not None and not REGISTRY[name].plain:
+            return lambda *args, **kwargs: (method(*args, **kwargs), None)
+        return method
+
+
+def record_any_batch(function: Callable[..., Any], shape: tuple[int, ...], dtype: Any) -> Graph:
+    """The graph of ``function(x, ops)`` for any number of images of a shape (without the batch axis).
+
+    Raises
+    ------
+    Unrecordable
+        A layer computes by itself, or reads the number of images.
+    """
+    two, three = (record(function, (batch, *shape), dtype, symbolic=True) for batch in (2, 3))
+    for one, other in zip(two.nodes, three.copy(2).nodes, strict=False):
+        if one.name != other.name or (one.op is not None and one.attributes != other.attributes):
+            raise Unrecordable(f"compile: a layer calls {one.name} with an argument that depends on the batch size")
+    return two
+
+
+def record(function: Callable[..., Any], shape: Any, dtype: Any, tell: Any = None, symbolic: bool = False) -> Graph:
+    """The graph of ``function(x, ops)`` for x of a shape, batch axis included.
+
+    Raises
+    ------
+    Unrecordable
+        With `symbolic`, if a layer does anything but pass arrays to ops.
+    """
+    recorder = Recorder(tell, symbolic)
+    x = recorder.source(shape, dtype, "input")
+    return Graph(x, function(x, recorder), recorder.order)

@@ -1,0 +1,64 @@
+"""The programs that run a layer: recorded on first use, and again after a change that the graph may depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastnet.graph import Graph, Node, Program, Recorder, record
+from fastnet.graph.fusion import INFERENCE, TRAINING, fuse
+from fastnet.layers.tracing import tracer
+from fastnet.layers.version import changed, version
+
+__all__ = ["Programs"]
+
+_KEPT = 16  # programs per layer, one for each shape; the oldest goes first
+
+
+class Programs:
+    """The part of Layer that records and runs graphs."""
+
+    if TYPE_CHECKING:  # Layer has these
+        dtype: Any
+
+        def call(self, x: Node, training: bool, ops: Recorder) -> Node: ...
+
+    traced = True  # whether trace() reports this layer's own output
+    opaque = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Any attribute may decide what ``call`` records: a dropout's p, a batch norm's momentum."""
+        known = self.__dict__.get(name, changed) is value
+        object.__setattr__(self, name, value)
+        if not self.opaque and not known:
+            changed()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_programs", "_state")}
+
+    def graph(self, shape: tuple[int, ...], training: bool = False) -> Graph:
+        """The graph, without fusion, of what the layer computes from x of this shape, batch axis included."""
+        return record(self._whole(training), shape, self.dtype)
+
+    def _whole(self, training: bool) -> Callable[..., Any]:
+        """A function that records this layer; as one node if it is opaque."""
+        return lambda x, ops: ops.layer(self, x, training)
+
+    def _program(self, x: Any, training: bool, ops: Any, gradients: bool, whole: bool = True) -> Program:
+        """The program for x: of the layer, or if not `whole` of ``call`` alone, for an opaque layer that uses it."""
+        tell, call = tracer(), self.call
+        function = self._whole(training) if whole else lambda x, ops: call(x, training, ops)
+        if tell is not None:  # layers one by one, so that every output exists
+            return Program(record(function, x.shape, x.dtype, tell), ops, gradients, tell)
+        key = whole, x.shape, x.dtype, bool(training), gradients, ops.name
+        programs: dict[tuple[Any, ...], tuple[int, Program]] = self.__dict__.setdefault("_programs", {})
+        kept = programs.get(key)
+        if kept is not None and kept[0] == version():
+            return kept[1]
+        recorded = version()
+        graph = fuse(record(function, x.shape, x.dtype), TRAINING if gradients else INFERENCE)
+        program = Program(graph, ops, gradients)
+        if key not in programs and len(programs) >= _KEPT:
+            programs.pop(next(iter(programs)), None)
+        programs[key] = recorded, program
+        return program

@@ -1,0 +1,9 @@
+"""Ops: every operation as one record, with its shape rule, its definition in array terms, and its gradient."""
+
+from fastnet.ops import conv, dense, elementwise, fused, fused_inference, loss, norm, pool, random, shape, updates
+from fastnet.ops.random import Stream
+from fastnet.ops.record import ACTIVATION, REGISTRY, REQUIRED, STATE, WEIGHT, Example, Input, Op, register
+
+__all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "Input", "Op", "Stream", "register"]
+
+FAMILIES = (elementwise, dense, conv, pool, norm, shape, random, loss, updates, fused, fused_inference)

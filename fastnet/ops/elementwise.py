@@ -1,0 +1,183 @@
+"""Elementwise ops: activations, and the sum of two arrays.
+
+An activation is one record here and two functions in csrc/pointwise/activation.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastnet.ops.checks import check_shape
+from fastnet.ops.record import REGISTRY, Example, Input, Op, register
+from fastnet.types import Activation, Array, Shape, Shaped
+
+__all__ = ["activate", "activate_gradient", "activation", "ungate"]
+
+_EXAMPLE = Example(((9, 33, 17, 16),), scale=8.0)
+
+
+def activation(
+    name: str,
+    forward: Callable[..., Any],
+    gradient: Callable[..., Any],
+    *,
+    saves: str = "x",
+    attributes: Mapping[str, float] | None = None,
+    flops: tuple[float, float] = (1.0, 1.0),
+    onnx: str = "",
+    doc: str,
+) -> Op:
+    """Register an elementwise function of one array.
+
+    Parameters
+    ----------
+    name : str
+        Of the op, and of its functions in csrc/pointwise/activation.h.
+    forward : function
+        ``forward(xp, x, **attributes)``.
+    gradient : function
+        ``gradient(xp, dy, saved, **attributes)``, the gradient of x.
+    saves : "x" or "y"
+        The array that `gradient` needs.
+    attributes : mapping of str to float, optional
+        Up to two parameters with their defaults; kernels receive them in this order.
+    """
+    numbers = dict(attributes or {})
+
+    def run(xp: Any, x: Array, **given: float) -> tuple[Array, Any]:
+        y = forward(xp, x, **given)
+        return y, (y if saves == "y" else x, given)
+
+    def backward(xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Any:
+        array, given = saved
+        return gradient(xp, dy, array, **given)
+
+    op = Op(
+        name,
+        (Input("x"),),
+        shape=lambda x, **_: tuple(x.shape),
+        forward=run,
+        backward=backward,
+        attributes=numbers,
+        elementwise=True,
+        saves_output=saves == "y",
+        flops=flops,
+        onnx=onnx,
+        examples=(_EXAMPLE,),
+        doc=doc,
+    )
+    return register(op)
+
+
+def _sigmoid(xp: Any, x: Array) -> Any:
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, 1 / (1 + e), e / (1 + e))
+
+
+activation(
+    "relu",
+    lambda xp, x: xp.maximum(x, 0),
+    lambda xp, dy, y: xp.where(y > 0, dy, xp.zeros_like(dy)),
+    saves="y",
+    onnx="Relu",
+    doc="max(x, 0); NaN stays NaN; the gradient at 0 is 0.",
+)
+activation(
+    "leaky_relu",
+    lambda xp, x, negative_slope: xp.where(x > 0, x, x * x.dtype.type(negative_slope)),
+    lambda xp, dy, x, negative_slope: xp.where(x > 0, dy, dy * dy.dtype.type(negative_slope)),
+    attributes={"negative_slope": 0.01},
+    flops=(2, 2),
+    onnx="LeakyRelu",
+    doc="x where x > 0, else negative_slope * x (Maas et al. 2013).",
+)
+activation(
+    "sigmoid",
+    _sigmoid,
+    lambda xp, dy, y: dy * y * (1 - y),
+    saves="y",
+    flops=(20, 3),
+    onnx="Sigmoid",
+    doc="1 / (1 + exp(-x)), without overflow.",
+)
+activation(
+    "tanh",
+    lambda xp, x: xp.tanh(x),
+    lambda xp, dy, y: dy * (1 - y * y),
+    saves="y",
+    flops=(24, 3),
+    onnx="Tanh",
+    doc="tanh(x).",
+)
+
+
+def activate(xp: Any, y: Array, activation: Activation | None) -> Any:
+    """y after a fused activation: (name, attributes), or None for y itself."""
+    return y if activation is None else REGISTRY[activation[0]].forward(xp, y, **activation[1])[0]
+
+
+def activate_gradient(xp: Any, dy: Array, y: Array | None, activation: Activation | None) -> Any:
+    """The gradient before a fused activation, from its result y.
+
+    Holds for activations whose gradient is a function of y, and for leaky ReLU with a slope >= 0, whose y has x's sign.
+    """
+    if activation is None:
+        return dy
+    gradient = REGISTRY[activation[0]].backward
+    assert gradient is not None
+    return gradient(xp, dy, (y, activation[1]))
+
+
+def ungate(ops: Any, dy: Array, saved: Any) -> tuple[Array, Any]:
+    """(dy, saved) of a product after its fused activation's gradient: those of a product without an activation.
+
+    The last two arrays that a product saves are y and the activation.
+    """
+    *kept, y, activation = saved
+    name, attributes = activation
+    op = REGISTRY[name]
+    return ops.gradient(op)(dy, (y, *attributes.values(), *(0.0, 0.0)[len(attributes) :]), (True,)), (*kept, None, None)
+
+
+def _add_shape(a: Shaped, b: Shaped) -> Shape:
+    check_shape("add", "b", b, a.shape)
+    return tuple(a.shape)
+
+
+register(
+    Op(
+        "add",
+        (Input("a"), Input("b")),
+        shape=_add_shape,
+        forward=lambda xp, a, b: (a + b, None),
+        backward=lambda xp, dy, saved, needs=(True, True): tuple(dy if need else None for need in needs),
+        plain=True,
+        flops=(1, 0),
+        onnx="Add",
+        examples=(Example(((9, 33, 17, 16), (9, 33, 17, 16))), Example(((7, 5), (7, 5)))),
+        doc="a + b, of one shape.",
+    )
+)
+
+
+def _accumulate(xp: Any, total: Array, x: Array) -> None:
+    total += x
+
+
+def _accumulate_shape(total: Shaped, x: Shaped) -> Shape:
+    check_shape("accumulate", "x", x, total.shape)
+    return tuple(total.shape)
+
+
+register(
+    Op(
+        "accumulate",
+        (Input("total"), Input("x")),
+        shape=_accumulate_shape,
+        forward=_accumulate,
+        in_place=("total",),
+        examples=(Example(((70001,), (70001,))),),
+        doc="total += x, in place; the two must not overlap, unless they are one array.",
+    )
+)

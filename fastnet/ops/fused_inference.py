@@ -1,0 +1,170 @@
+"""Fused ops of inference: what may follow a convolution, or go before a linear layer; none has a gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.ops.checks import check_shape
+from fastnet.ops.conv import ACTIVATIONS, CONV_INPUTS, EXAMPLES, conv2d_shape
+from fastnet.ops.elementwise import activate
+from fastnet.ops.fused import ADD, RELU, Described, check_add, conv_norm_examples, pool_shape
+from fastnet.ops.norm import NORM_INPUTS, batch_norm_shape
+from fastnet.ops.record import REGISTRY, REQUIRED, WEIGHT, Example, Input, Op, register
+from fastnet.types import Activation, Array, Shape, Shaped
+
+# ---------------------------------------------------------------- convolution, scale and shift (inference)
+
+
+def _scaled_shape(
+    x: Shaped,
+    w: Shaped,
+    scale: Shaped,
+    shift: Shaped,
+    add: Shaped | None,
+    geometry: Conv2dGeometry,
+    activation: Activation | None = None,
+) -> Shape:
+    conv2d_shape(x, w, None, geometry)
+    check_shape("conv2d_scaled", "scale", scale, (geometry.K,))
+    check_shape("conv2d_scaled", "shift", shift, (geometry.K,))
+    check_add("conv2d_scaled", add, geometry.y_shape)
+    return geometry.y_shape
+
+
+def _scaled(
+    ops: Any,
+    x: Array,
+    w: Array,
+    scale: Array,
+    shift: Array,
+    add: Array | None,
+    geometry: Conv2dGeometry,
+    activation: Activation | None = None,
+) -> Any:
+    y = ops.conv2d(x, w, None, geometry)[0] * scale[:, None, None] + shift[:, None, None]
+    return activate(ops.xp, y if add is None else y + add, activation)
+
+
+register(
+    Op(
+        "conv2d_scaled",
+        (*CONV_INPUTS[:2], Input("scale", WEIGHT), Input("shift", WEIGHT), ADD),
+        shape=_scaled_shape,
+        forward=_scaled,
+        attributes={"geometry": REQUIRED, "activation": None},
+        composed=True,
+        activations=ACTIVATIONS,
+        examples=tuple(
+            Example(
+                (*e.shapes[:2], e.shapes[2], e.shapes[2], e.attributes["geometry"].y_shape),
+                {"geometry": e.attributes["geometry"], "activation": RELU},
+            )
+            for e in (*EXAMPLES[:2], EXAMPLES[7], *EXAMPLES[8:])
+        ),
+        doc="activation(conv2d(x, w) * scale + shift + add) with one scale and shift for each filter; no gradient.",
+    )
+)
+
+
+def scale_and_shift(
+    xp: Any, b: Array | None, gamma: Array | None, beta: Array | None, running_mean: Any, running_var: Any, eps: float
+) -> tuple[Array, Array]:
+    """scale and shift, for which ``conv(x)*scale + shift`` is ``batch_norm(conv(x) + b)`` with running statistics."""
+    dtype = running_mean.dtype
+    scale = (running_var.astype(xp.float64) + eps) ** -0.5
+    if gamma is not None:
+        scale = scale * gamma
+    shift = -running_mean.astype(xp.float64) * scale
+    if beta is not None:
+        shift = shift + beta
+    scale, shift = scale.astype(dtype), shift.astype(dtype)
+    return scale, shift if b is None else shift + b * scale
+
+
+# ---------------------------------------------------------------- whatever may follow a convolution in inference
+
+
+def _post_shape(
+    x: Shaped,
+    w: Shaped,
+    b: Shaped | None,
+    gamma: Shaped | None,
+    beta: Shaped | None,
+    running_mean: Shaped | None,
+    running_var: Shaped | None,
+    add: Shaped | None,
+    geometry: Conv2dGeometry,
+    eps: float = 1e-5,
+    activation: Activation | None = None,
+    pool_geometry: Pool2dGeometry | None = None,
+) -> Shape:
+    shape = conv2d_shape(x, w, b, geometry)
+    if running_mean is not None:
+        batch_norm_shape(Described(shape), gamma, beta, running_mean, running_var, False)
+    check_add("conv2d_post", add, shape)
+    return shape if pool_geometry is None else pool_shape("conv2d_post", geometry, pool_geometry)
+
+
+def _post(
+    ops: Any,
+    x: Array,
+    w: Array,
+    b: Array | None,
+    gamma: Array | None,
+    beta: Array | None,
+    running_mean: Any,
+    running_var: Any,
+    add: Array | None,
+    geometry: Conv2dGeometry,
+    eps: float = 1e-5,
+    activation: Activation | None = None,
+    pool_geometry: Pool2dGeometry | None = None,
+) -> Any:
+    if running_mean is not None:
+        scale, shift = scale_and_shift(ops.xp, b, gamma, beta, running_mean, running_var, eps)
+        y = ops.conv2d_scaled(x, w, scale, shift, add, geometry, activation)
+    else:
+        y = ops.conv2d(x, w, b, geometry)[0]
+        y = activate(ops.xp, y if add is None else ops.add(y, add), activation)
+    return y if pool_geometry is None else ops.max_pool2d(y, pool_geometry)[0]
+
+
+register(
+    Op(
+        "conv2d_post",
+        (*CONV_INPUTS, *NORM_INPUTS, ADD),
+        shape=_post_shape,
+        forward=_post,
+        attributes={"geometry": REQUIRED, "eps": 1e-5, "activation": None, "pool_geometry": None},
+        composed=True,
+        activations=ACTIVATIONS,
+        examples=tuple(
+            Example(e.shapes, {"geometry": e.attributes["geometry"], "activation": RELU}, positive=e.positive)
+            for e in conv_norm_examples()
+        ),
+        doc="max_pool2d(activation(batch_norm(conv2d(x, w, b)) + add)) with running statistics; all but conv2d is "
+        "optional; no gradient.  The norm is folded into one scale and shift for each filter.",
+    )
+)
+
+
+def _image_shape(x: Shaped, w: Shaped, b: Shaped | None, activation: Activation | None = None) -> Shape:
+    if x.ndim != 4:
+        raise ValueError(f"linear_of_images: x must have shape (N, C, H, W), got {tuple(x.shape)}")
+    return REGISTRY["linear"].shape(Described((x.shape[0], math.prod(x.shape[1:]))), w, b)
+
+
+register(
+    Op(
+        "linear_of_images",
+        (Input("x"), *REGISTRY["linear"].inputs[1:]),
+        shape=_image_shape,
+        forward=lambda ops, x, w, b, activation=None: ops.linear(ops.flatten(x), w, b, activation)[0],
+        attributes={"activation": None},
+        composed=True,
+        examples=(Example(((7, 5, 4, 3), (11, 60), (11,))),),
+        doc="linear(flatten(x)) with x (N, C, H, W); no gradient.  A plan reads images in their memory order.",
+    )
+)

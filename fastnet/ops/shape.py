@@ -1,0 +1,133 @@
+"""Ops that move elements without computing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from fastnet.ops.checks import check_channels, check_shape
+from fastnet.ops.record import REQUIRED, WEIGHT, Example, Input, Op, register
+from fastnet.types import Array, Shape, Shaped
+
+_X = (9, 33, 17, 16)
+
+
+def _concat_shape(*arrays: Shaped) -> Shape:
+    first = arrays[0]
+    check_channels("concat", first)
+    for x in arrays[1:]:
+        check_shape("concat", "x", x, (first.shape[0], x.shape[1], *first.shape[2:]))
+    return (first.shape[0], sum(x.shape[1] for x in arrays), *first.shape[2:])
+
+
+def split_arrays(xp: Any, x: Array, channels: Sequence[int]) -> list[Array]:
+    """x cut along axis 1."""
+    cuts = [sum(channels[:i]) for i in range(1, len(channels))]
+    return [piece.copy() for piece in xp.split(x, cuts, axis=1)]
+
+
+register(
+    Op(
+        "concat",
+        (Input("arrays", variadic=True),),
+        shape=_concat_shape,
+        forward=lambda xp, *arrays: (xp.concatenate(arrays, axis=1), [x.shape[1] for x in arrays]),
+        backward=lambda xp, dy, saved, needs=None: tuple(split_arrays(xp, dy, saved)),
+        plain=True,
+        flops=(0, 0),
+        onnx="Concat",
+        examples=(Example((_X, (9, 5, 17, 16), _X)), Example(((7, 5), (7, 2)))),
+        doc="Arrays concatenated along channels (axis 1).",
+    )
+)
+
+
+def _split_shape(x: Shaped, channels: Sequence[int]) -> Shape:
+    check_channels("split", x)
+    if sum(channels) != x.shape[1]:
+        raise ValueError(f"split: pieces {tuple(channels)} do not add up to the {x.shape[1]} channels of x")
+    return tuple(x.shape)
+
+
+register(
+    Op(
+        "split",
+        (Input("x"),),
+        shape=_split_shape,
+        forward=split_arrays,
+        attributes={"channels": REQUIRED},
+        flops=(0, 0),
+        examples=(Example((_X,), {"channels": (16, 17)}),),
+        doc="A list of arrays with the given numbers of channels, cut from x along axis 1: concat's gradient.",
+    )
+)
+
+
+def _unflatten_shape(x: Shaped, shape: Sequence[int]) -> Shape:
+    check_shape("unflatten", "dy", x, (shape[0], math.prod(shape[1:])))
+    return tuple(shape)
+
+
+register(
+    Op(
+        "flatten",
+        (Input("x"),),
+        shape=lambda x: (x.shape[0], math.prod(x.shape[1:])),
+        forward=lambda xp, x: (x.reshape(x.shape[0], math.prod(x.shape[1:])), tuple(x.shape)),
+        backward=lambda xp, dy, saved, needs=None: dy.reshape(saved),
+        plain=True,
+        flops=(0, 0),
+        onnx="Flatten",
+        examples=(Example((_X,)),),
+        doc="(N, C, H, W) to (N, C*H*W) in that order.",
+    )
+)
+register(
+    Op(
+        "unflatten",
+        (Input("x", WEIGHT),),
+        shape=_unflatten_shape,
+        forward=lambda xp, x, shape: x.reshape(shape),
+        attributes={"shape": REQUIRED},
+        flops=(0, 0),
+        examples=(Example(((7, 5 * 4 * 3),), {"shape": (7, 5, 4, 3)}),),
+        doc="flatten's gradient: (N, C*H*W) to the shape (N, C, H, W).",
+    )
+)
+
+
+def _subsample_shape(x: Shaped, stride: int, channels: int) -> Shape:
+    N, C, H, W = x.shape
+    if channels < C:
+        raise ValueError(f"subsample: {channels} channels asked for, x already has {C}")
+    return N, channels, -(-H // stride), -(-W // stride)
+
+
+def _subsample(xp: Any, x: Array, stride: int, channels: int) -> tuple[Array, Any]:
+    before = (channels - x.shape[1]) // 2
+    y = xp.zeros(_subsample_shape(x, stride, channels), x.dtype)
+    y[:, before : before + x.shape[1]] = x[:, :, ::stride, ::stride]
+    return y, (tuple(x.shape), stride, before)
+
+
+def _subsample_backward(xp: Any, dy: Array, saved: Any, needs: Sequence[bool] | None = None) -> Any:
+    shape, stride, before = saved
+    dx = xp.zeros(shape, dy.dtype)
+    dx[:, :, ::stride, ::stride] = dy[:, before : before + shape[1]]
+    return dx
+
+
+register(
+    Op(
+        "subsample",
+        (Input("x"),),
+        shape=_subsample_shape,
+        forward=_subsample,
+        backward=_subsample_backward,
+        attributes={"stride": REQUIRED, "channels": REQUIRED},
+        flops=(0, 0),
+        examples=(Example((_X,), {"stride": 2, "channels": 40}),),
+        doc="x[:, :, ::stride, ::stride] with zero channels around it up to `channels` (He et al. 2015, option A).",
+    )
+)
