@@ -46,6 +46,7 @@ _HOME = {
             "Conv2d",
             "Dropout",
             "Flatten",
+            "GELU",
             "GlobalAvgPool2d",
             "Identity",
             "Layer",
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from fastnet.backends import available_backends as available_backends
     from fastnet.backends import use_backend as use_backend
     from fastnet.config import show_config as show_config
+    from fastnet.layers import GELU as GELU
     from fastnet.layers import AvgPool2d as AvgPool2d
     from fastnet.layers import BatchNorm1d as BatchNorm1d
     from fastnet.layers import BatchNorm2d as BatchNorm2d

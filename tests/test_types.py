@@ -130,6 +130,7 @@ y, one = fn.functional.leaky_relu(y, negative_slope=0.2)
 dx = one(np.ones_like(y))
 for function in (fn.functional.relu, fn.functional.sigmoid, fn.functional.tanh, fn.functional.gelu):
     y, one = function([[1.0, -2.0], [3.0, 0.5]])
+y, one = fn.functional.softplus(fn.functional.elu(y, alpha=0.5)[0], beta=2.0)
 y, one = fn.functional.max_pool2d(x, 2, ties="split")
 y, one = fn.functional.avg_pool2d(x, (2, 2), stride=1, padding=(0, 1), count_include_pad=False)
 y, one = fn.functional.global_avg_pool2d(x)
@@ -179,7 +180,7 @@ fn.functional.conv2d([1.0])
 fn.functional.conv2d([1.0], [1.0], strides=2)
 fn.functional.relu([1.0], 0.1)
 fn.functional.leaky_relu([1.0], slope=0.1)
-fn.functional.tanh([1.0]).shape
+fn.functional.gelu([1.0]).shape
 fn.functional.swish([1.0])
 fn.functional.max_pool2d([1.0], "2")
 fn.functional.linear([1.0], [1.0])[1]([1.0]).shape

@@ -59,5 +59,15 @@ MAP(sigmoid, 20, sigmoid_of(x), 2, dy * saved * (broadcast(1) - saved))
 /* saved: y */
 MAP(tanh, 20, tanh_of(x), 2, dy *(broadcast(1) - saved * saved))
 
+/* x Phi(x), Phi the normal distribution function: (1 + erf(x / sqrt 2)) / 2.  saved: x */
+INLINE vec normal_cdf(vec x) {
+    return broadcast((REAL)0.5) * (broadcast(1) + erf_of(x * broadcast((REAL)0.70710678118654752440)));
+}
+INLINE vec gelu_slope(vec x) { /* Phi(x) + x phi(x) */
+    vec density = exp_of(x * x * broadcast((REAL)-0.5));
+    return multiply_add(x * density, broadcast((REAL)0.39894228040143267794), normal_cdf(x));
+}
+MAP(gelu, 60, x *normal_cdf(x), 90, dy *gelu_slope(saved))
+
 MAP_TASK(add, x, x + saved)
 static void add(int64_t n, const void *a, const void *b, void *y) { map(n, 0, 0, a, b, y, 2, add_task); }

@@ -52,6 +52,43 @@ INLINE vec tanh_of(vec x) {
     return (vec)((mask)(t / (t + broadcast(2))) | sign);
 }
 
+/* erf x by the rational approximations of Cody 1969: x P(x^2) / Q(x^2) up to 0.46875, else 1 - e^(-x^2) P(x) / Q(x),
+ * which is 1 to the last bit from 6 on. */
+INLINE vec erf_of(vec x) {
+    static const double near_p[] = {1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2,
+                                    3.77485237685302021e2, 3.20937758913846947e3};
+    static const double near_q[] = {1, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3,
+                                    2.84423683343917062e3};
+    static const double far_p[] = {2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594,
+                                   6.61191906371416295e1,  2.98635138197400131e2,  8.81952221241769090e2,
+                                   1.71204761263407058e3,  2.05107837782607147e3,  1.23033935479799725e3};
+    static const double far_q[] = {1,
+                                   1.57449261107098347e1,
+                                   1.17693950891312499e2,
+                                   5.37181101862009858e2,
+                                   1.62138957456669019e3,
+                                   3.29079923573345963e3,
+                                   4.36261909014324716e3,
+                                   3.43936767414372164e3,
+                                   1.23033935480374942e3};
+    const mask sign = (mask)x & (mask)broadcast((REAL)-0.0);
+    vec y = clamp((vec)((mask)x ^ sign), 0, 6), z = y * y;
+    vec p = broadcast((REAL)near_p[0]), q = broadcast((REAL)near_q[0]);
+    UNROLL_FOR (int i = 1; i < 5; i++) {
+        p = multiply_add(p, z, broadcast((REAL)near_p[i]));
+        q = multiply_add(q, z, broadcast((REAL)near_q[i]));
+    }
+    vec near = y * p / q;
+    p = broadcast((REAL)far_p[0]);
+    q = broadcast((REAL)far_q[0]);
+    UNROLL_FOR (int i = 1; i < 9; i++) {
+        p = multiply_add(p, y, broadcast((REAL)far_p[i]));
+        q = multiply_add(q, y, broadcast((REAL)far_q[i]));
+    }
+    vec far = broadcast(1) - exp_of(-z) * p / q;
+    return (vec)((mask)blend(y > broadcast((REAL)0.46875), far, near) | sign);
+}
+
 /* log x for x >= 1 or NaN: x = 2^e m, m from sqrt(1/2) to sqrt(2); log m = 2 artanh s = 2 (s + s^3/3 + s^5/5 + ...),
  * s = (m - 1) / (m + 1), |s| < 0.172; the first term left out is s^24/25, 2e-20. */
 INLINE double log_of(double x) {

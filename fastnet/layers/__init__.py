@@ -1,6 +1,6 @@
 """Layers: functions with parameters that know their own gradients."""
 
-from fastnet.layers.activation import LeakyReLU, ReLU, Sigmoid, Tanh
+from fastnet.layers.activation import GELU, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastnet.layers.base import Layer, Parameter, trace
 from fastnet.layers.containers import Concat, Residual, Sequential
 from fastnet.layers.conv import Conv2d
@@ -20,6 +20,7 @@ __all__ = [
     "Dropout",
     "Evaluation",
     "Flatten",
+    "GELU",
     "GlobalAvgPool2d",
     "Identity",
     "Layer",

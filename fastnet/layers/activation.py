@@ -7,7 +7,7 @@ import math
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
 
-__all__ = ["LeakyReLU", "ReLU", "Sigmoid", "Tanh"]
+__all__ = ["GELU", "LeakyReLU", "ReLU", "Sigmoid", "Tanh"]
 
 
 def check_inplace(layer: str, inplace: bool) -> bool:
@@ -56,6 +56,23 @@ class Sigmoid(Layer):
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.sigmoid(x)
+
+
+class GELU(Layer):
+    """x Phi(x), Phi the normal distribution function (Hendrycks & Gimpel 2016, arXiv:1606.08415).
+
+    Parameters
+    ----------
+    approximate : "none"
+        PyTorch's argument; only the exact function is available.
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        if approximate != "none":
+            raise ValueError(f'GELU: approximate must be "none" (the exact function), got {approximate!r}')
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.gelu(x)
 
 
 class Tanh(Layer):

@@ -5,10 +5,12 @@ An activation is one record here and two functions in csrc/pointwise/activation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastnet.ops.checks import check_shape
+from fastnet.ops.erf import erf
 from fastnet.ops.record import REGISTRY, Example, Input, Op, register
 from fastnet.types import Activation, Array, Shape, Shaped
 
@@ -109,6 +111,23 @@ activation(
     flops=(24, 3),
     onnx="Tanh",
     doc="tanh(x).",
+)
+
+
+_SQRT_HALF, _INV_SQRT_2PI = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
+
+
+def _normal_cdf(xp: Any, x: Array) -> Any:
+    return (0.5 * (1 + erf(xp, x * _SQRT_HALF))).astype(x.dtype)
+
+
+activation(
+    "gelu",
+    lambda xp, x: x * _normal_cdf(xp, x),
+    lambda xp, dy, x: dy * (_normal_cdf(xp, x) + x * xp.exp(-0.5 * x * x) * x.dtype.type(_INV_SQRT_2PI)),
+    flops=(60, 90),
+    onnx="Gelu",
+    doc="x Phi(x), with Phi(x) = (1 + erf(x / sqrt 2)) / 2 (Hendrycks & Gimpel 2016, arXiv:1606.08415).",
 )
 
 

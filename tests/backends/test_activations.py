@@ -1,0 +1,93 @@
+"""Activations against the formulas in Python's own mathematics, at their edges, in every instruction set."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from isas import ISAS, kernels
+
+from fastnet import functional as F
+from fastnet.backends import use_backend
+
+INF = math.inf
+
+
+def gelu(x):
+    return x * 0.5 * (1 + math.erf(x / math.sqrt(2))) if abs(x) < INF else max(x, 0.0)
+
+
+def gelu_slope(x):
+    return 0.5 * (1 + math.erf(x / math.sqrt(2))) + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+def elu(x, alpha=1.0):
+    return x if x > 0 else alpha * math.expm1(x)
+
+
+def elu_slope(x, alpha=1.0):
+    return 1.0 if x > 0 else alpha * math.exp(x)
+
+
+def softplus(x, beta=1.0, threshold=20.0):
+    return x if beta * x > threshold else math.log1p(math.exp(beta * x)) / beta
+
+
+def softplus_slope(x, beta=1.0, threshold=20.0):
+    return 1.0 if beta * x > threshold else 1 / (1 + math.exp(-beta * x))
+
+
+CASES = {
+    "gelu": (F.gelu, gelu, gelu_slope, {}),
+    "elu": (F.elu, elu, elu_slope, {}),
+    "elu of another alpha": (F.elu, elu, elu_slope, {"alpha": -0.75}),
+    "softplus": (F.softplus, softplus, softplus_slope, {}),
+    "softplus, steeper": (F.softplus, softplus, softplus_slope, {"beta": 3.0, "threshold": 5.0}),
+}
+POINTS = np.concatenate(
+    [np.linspace(-45, 45, 4001), np.linspace(-1e-3, 1e-3, 101), [0.0, -0.0, 1e-30, -1e-30, 80, -80]]
+)
+
+
+def backend(isa):
+    return use_backend("reference") if isa == "reference" else kernels(isa)
+
+
+@pytest.mark.parametrize("isa", [*ISAS, "reference"])
+@pytest.mark.parametrize("case", CASES)
+def test_values_and_slopes(case, isa, dtype):
+    function, formula, slope, settings = CASES[case]
+    x = POINTS.astype(dtype)
+    with backend(isa):
+        y, backward = function(x, **settings)
+        dx = backward(np.ones_like(x))
+    eps = np.finfo(dtype).eps
+    for got, exact in ((y, formula), (dx, slope)):
+        expected = np.array([exact(float(value), **settings) for value in x])
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, expected, rtol=8 * eps, atol=8 * eps * (1 if exact is elu_slope else 3))
+
+
+@pytest.mark.parametrize("isa", [*ISAS, "reference"])
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_not_finite(case, isa, dtype):
+    function, _, _, settings = CASES[case]
+    alpha = settings.get("alpha", 1.0)
+    low = {"gelu": None, "elu": -alpha, "elu of another alpha": -alpha}.get(case, 0.0)
+    x = np.array([np.nan, np.inf, -np.inf][: 2 if low is None else 3], dtype)  # gelu(-inf) is no number
+    with backend(isa), np.errstate(invalid="ignore"):  # gelu's slope at infinity is infinity * 0
+        y, backward = function(x, **settings)
+        dx = backward(np.ones_like(x))
+    assert np.isnan(y[0]) and y[1] == np.inf and np.isnan(dx[0])
+    if low is not None:
+        assert y[2] == low and dx[2] == 0
+
+
+def test_small_values_keep_their_digits(dtype):
+    """elu(x) = x near 0, where exp(x) - 1 would lose all digits."""
+    x = -np.logspace(-30, -8, 40).astype(dtype)
+    for isa in [*ISAS, "reference"]:
+        with backend(isa):
+            y, _ = F.elu(x)
+        np.testing.assert_allclose(y, np.expm1(x.astype(np.float64)), rtol=4 * np.finfo(dtype).eps)
