@@ -45,6 +45,7 @@ _HOME = {
             "Concat",
             "Conv2d",
             "Dropout",
+            "ELU",
             "Flatten",
             "GELU",
             "GlobalAvgPool2d",
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from fastnet.backends import available_backends as available_backends
     from fastnet.backends import use_backend as use_backend
     from fastnet.config import show_config as show_config
+    from fastnet.layers import ELU as ELU
     from fastnet.layers import GELU as GELU
     from fastnet.layers import AvgPool2d as AvgPool2d
     from fastnet.layers import BatchNorm1d as BatchNorm1d

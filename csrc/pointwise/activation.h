@@ -69,5 +69,8 @@ INLINE vec gelu_slope(vec x) { /* Phi(x) + x phi(x) */
 }
 MAP(gelu, 60, x *normal_cdf(x), 90, dy *gelu_slope(saved))
 
+/* x where x > 0, else a (e^x - 1).  saved: x */
+MAP(elu, 20, blend(x > ZERO, x, a *expm1_of(x)), 22, blend(saved > ZERO, dy, dy * a * exp_of(saved)))
+
 MAP_TASK(add, x, x + saved)
 static void add(int64_t n, const void *a, const void *b, void *y) { map(n, 0, 0, a, b, y, 2, add_task); }

@@ -42,6 +42,13 @@ INLINE vec exp_of(vec x) {
     return p * power_of_two(half) * power_of_two(k - half);
 }
 
+/* e^x - 1 for x <= 0: 2^k (e^r - 1) + (2^k - 1), which keeps its digits near 0; NaN stays. */
+INLINE vec expm1_of(vec x) {
+    mask k;
+    vec p = exp_reduced(clamp(x, -50, 0), &k), power = power_of_two(k);
+    return multiply_add(p, power, power - broadcast(1));
+}
+
 /* tanh |x| = t / (t + 2) with t = e^(2|x|) - 1 = 2^k (e^r - 1) + (2^k - 1), which keeps its digits near 0. */
 INLINE vec tanh_of(vec x) {
     const mask sign = (mask)x & (mask)broadcast((REAL)-0.0);

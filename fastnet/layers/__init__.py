@@ -1,6 +1,6 @@
 """Layers: functions with parameters that know their own gradients."""
 
-from fastnet.layers.activation import GELU, LeakyReLU, ReLU, Sigmoid, Tanh
+from fastnet.layers.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastnet.layers.base import Layer, Parameter, trace
 from fastnet.layers.containers import Concat, Residual, Sequential
 from fastnet.layers.conv import Conv2d
@@ -18,6 +18,7 @@ __all__ = [
     "Concat",
     "Conv2d",
     "Dropout",
+    "ELU",
     "Evaluation",
     "Flatten",
     "GELU",

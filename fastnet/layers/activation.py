@@ -7,7 +7,7 @@ import math
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
 
-__all__ = ["GELU", "LeakyReLU", "ReLU", "Sigmoid", "Tanh"]
+__all__ = ["ELU", "GELU", "LeakyReLU", "ReLU", "Sigmoid", "Tanh"]
 
 
 def check_inplace(layer: str, inplace: bool) -> bool:
@@ -56,6 +56,19 @@ class Sigmoid(Layer):
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.sigmoid(x)
+
+
+class ELU(Layer):
+    """x where x > 0, else alpha * (exp(x) - 1) (Clevert et al. 2016, arXiv:1511.07289).
+
+    `inplace` as in :class:`ReLU`.
+    """
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self.alpha, self.inplace = finite("ELU: alpha", alpha), check_inplace("ELU", inplace)
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.elu(x, self.alpha)
 
 
 class GELU(Layer):

@@ -131,6 +131,17 @@ activation(
 )
 
 
+activation(
+    "elu",
+    lambda xp, x, alpha: xp.where(x > 0, x, x.dtype.type(alpha) * xp.expm1(xp.minimum(x, 0))),
+    lambda xp, dy, x, alpha: xp.where(x > 0, dy, dy * x.dtype.type(alpha) * xp.exp(xp.minimum(x, 0))),
+    attributes={"alpha": 1.0},
+    flops=(20, 22),
+    onnx="Elu",
+    doc="x where x > 0, else alpha * (exp(x) - 1) (Clevert et al. 2016, arXiv:1511.07289).",
+)
+
+
 def activate(xp: Any, y: Array, activation: Activation | None) -> Any:
     """y after a fused activation: (name, attributes), or None for y itself."""
     return y if activation is None else REGISTRY[activation[0]].forward(xp, y, **activation[1])[0]
