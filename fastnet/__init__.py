@@ -60,6 +60,7 @@ _HOME = {
             "Residual",
             "Sequential",
             "Sigmoid",
+            "Softplus",
             "Subsample",
             "Tanh",
         ),
@@ -123,6 +124,7 @@ if TYPE_CHECKING:
     from fastnet.layers import Residual as Residual
     from fastnet.layers import Sequential as Sequential
     from fastnet.layers import Sigmoid as Sigmoid
+    from fastnet.layers import Softplus as Softplus
     from fastnet.layers import Subsample as Subsample
     from fastnet.layers import Tanh as Tanh
     from fastnet.threads import get_num_threads as get_num_threads

@@ -72,5 +72,12 @@ MAP(gelu, 60, x *normal_cdf(x), 90, dy *gelu_slope(saved))
 /* x where x > 0, else a (e^x - 1).  saved: x */
 MAP(elu, 20, blend(x > ZERO, x, a *expm1_of(x)), 22, blend(saved > ZERO, dy, dy * a * exp_of(saved)))
 
+/* log(1 + e^(ax)) / a, and x itself where ax > b.  saved: x */
+INLINE vec softplus_of(vec x, vec a, vec b) {
+    vec z = a * x, t = exp_of((vec)((mask)z | (mask)broadcast((REAL)-0.0)));
+    return blend(z > b, x, (rectify(z) + log1p_of(t)) / a);
+}
+MAP(softplus, 40, softplus_of(x, a, b), 22, blend(saved *a > b, dy, dy *sigmoid_of(saved *a)))
+
 MAP_TASK(add, x, x + saved)
 static void add(int64_t n, const void *a, const void *b, void *y) { map(n, 0, 0, a, b, y, 2, add_task); }

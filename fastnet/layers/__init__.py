@@ -1,6 +1,6 @@
 """Layers: functions with parameters that know their own gradients."""
 
-from fastnet.layers.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Tanh
+from fastnet.layers.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
 from fastnet.layers.base import Layer, Parameter, trace
 from fastnet.layers.containers import Concat, Residual, Sequential
 from fastnet.layers.conv import Conv2d
@@ -34,6 +34,7 @@ __all__ = [
     "Residual",
     "Sequential",
     "Sigmoid",
+    "Softplus",
     "Subsample",
     "Tanh",
     "trace",

@@ -7,7 +7,7 @@ import math
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
 
-__all__ = ["ELU", "GELU", "LeakyReLU", "ReLU", "Sigmoid", "Tanh"]
+__all__ = ["ELU", "GELU", "LeakyReLU", "ReLU", "Sigmoid", "Softplus", "Tanh"]
 
 
 def check_inplace(layer: str, inplace: bool) -> bool:
@@ -86,6 +86,18 @@ class GELU(Layer):
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.gelu(x)
+
+
+class Softplus(Layer):
+    """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold."""
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta, self.threshold = finite("Softplus: beta", beta), finite("Softplus: threshold", threshold)
+        if self.beta <= 0:
+            raise ValueError(f"Softplus: beta must be positive, got {beta!r}")
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.softplus(x, self.beta, self.threshold)
 
 
 class Tanh(Layer):

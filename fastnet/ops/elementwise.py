@@ -142,6 +142,25 @@ activation(
 )
 
 
+def _softplus(xp: Any, x: Array, beta: float, threshold: float) -> Any:
+    z = x * x.dtype.type(beta)
+    y = (xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))) / x.dtype.type(beta)
+    return xp.where(z > threshold, x, y)
+
+
+activation(
+    "softplus",
+    _softplus,
+    lambda xp, dy, x, beta, threshold: xp.where(
+        x * x.dtype.type(beta) > threshold, dy, dy * _sigmoid(xp, x * x.dtype.type(beta))
+    ),
+    attributes={"beta": 1.0, "threshold": 20.0},
+    flops=(40, 22),
+    onnx="Softplus",
+    doc="log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold (PyTorch's arguments).",
+)
+
+
 def activate(xp: Any, y: Array, activation: Activation | None) -> Any:
     """y after a fused activation: (name, attributes), or None for y itself."""
     return y if activation is None else REGISTRY[activation[0]].forward(xp, y, **activation[1])[0]
