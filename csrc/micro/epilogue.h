@@ -21,6 +21,7 @@ INLINE vec maximum(vec best, vec value) { return blend(~(value <= best) & (best 
 INLINE vec activate(const epilogue *end, vec value) {
     switch (end->activation) {
     case FN_ACTIVATION_relu: return rectify(value);
+    case FN_ACTIVATION_leaky_relu: return blend(value > (vec){0}, value, value * broadcast(end->a));
     default: return value;
     }
 }

@@ -90,6 +90,8 @@ def _after(node: Node) -> tuple[str, ...]:
 
     They keep y alone, so the activation's gradient must be a function of y.
     """
+    if node.name == "leaky_relu" and node.attributes["negative_slope"] < 0:  # y does not tell the sign of x
+        return ()
     ends = [name for name, op in REGISTRY.items() if "activation" in op.attributes and node.name in op.activations]
     return (*ends, "batch_norm") if node.name in REGISTRY["batch_norm_activation"].activations else tuple(ends)
 

@@ -13,6 +13,7 @@ from fastnet.layers import (
     Conv2d,
     Dropout,
     Flatten,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     ReLU,
@@ -34,6 +35,10 @@ def conv(filters=6):
 NETS = {
     "conv relu pool": lambda: [conv(), ReLU(), MaxPool2d(2), conv(3), ReLU(), Flatten(), Linear(5), ReLU(), Linear(3)],
     "conv norm relu pool": lambda: [conv(), BatchNorm2d(), ReLU(), MaxPool2d(3, 2, 1), conv(3), BatchNorm2d(), ReLU()],
+    "leaky relu": lambda: [
+        *(conv(8), LeakyReLU(0.1), Conv2d(5, 5, padding=2), LeakyReLU(0.0), Conv2d(9, 3, stride=2), LeakyReLU(2.0)),
+        *(conv(7), BatchNorm2d(), LeakyReLU(0.2), Conv2d(14, 3, groups="depthwise"), LeakyReLU(-0.5), conv(4)),
+    ],
     "conv pool": lambda: [conv(8), MaxPool2d(3, 2, 1), Conv2d(4, 3, groups=2), MaxPool2d(2, 1), ReLU()],
     "relu first, twice, last": lambda: [ReLU(), ReLU(), conv(), ReLU(), ReLU(), MaxPool2d(2), ReLU()],
     "nothing to fuse": lambda: [ReLU(), Sigmoid(), AvgPool2d(2), ReLU(), BatchNorm2d(), Sigmoid()],
@@ -174,6 +179,14 @@ def test_what_pooling_is_fused_with():
         "ReLU+MaxPool2d",
         "Conv2d+BatchNorm2d+ReLU",
     ]
+
+
+def test_leaky_relu_runs_inside_convolutions_where_y_tells_its_sign():
+    model = Sequential(conv(), LeakyReLU(0.1), conv(), LeakyReLU(-0.1), Flatten(), Linear(3), LeakyReLU(0.1))
+    model.build((3, 8, 8))
+    names = ["conv2d", "conv2d", "leaky_relu", "flatten", "linear", "leaky_relu"]
+    assert [node.name for node in fused(model)] == [node.name for node in fused(model, INFERENCE)] == names
+    assert fused(model)[0].attributes["activation"] == ("leaky_relu", {"negative_slope": 0.1})
 
 
 def test_every_rule_matches_somewhere():
