@@ -1,6 +1,8 @@
-"""A custom layer: Swish with a trained slope, x * sigmoid(beta * x) (Ramachandran et al. 2017, arXiv:1710.05941).
+"""Two custom layers: one made of ops, whose gradient follows from them, and one in NumPy that knows its own.
 
-A layer implements two methods: `setup` infers shapes and makes parameters, `run` returns y and the backward function.
+A layer implements two methods. `setup` infers shapes and makes parameters. `call` returns what ops make of x: such a
+layer is fused and compiled like any other. Where no op does what you need, `run` takes its place, computes in NumPy,
+and returns y and the backward function.
 """
 
 import numpy as np
@@ -8,8 +10,24 @@ import numpy as np
 import fastnet as fn
 
 
+class Block(fn.Layer):
+    """relu(conv(x) + x): a convolution with a shortcut, made of ops and of another layer."""
+
+    def __init__(self, channels):
+        self.conv = fn.Conv2d(channels, 3, padding=1)
+
+    def children(self):
+        return {"conv": self.conv}
+
+    def setup(self, shape, rng, dtype):
+        return self.conv.place(shape, rng, dtype)
+
+    def call(self, x, training, ops):
+        return ops.relu(ops.add(ops.layer(self.conv, x, training), x))
+
+
 class Swish(fn.Layer):
-    """x * sigmoid(beta * x), with one beta for all elements."""
+    """x * sigmoid(beta * x) with a trained beta (Ramachandran et al. 2017, arXiv:1710.05941), in NumPy."""
 
     def setup(self, shape, rng, dtype):
         self.parameter("beta", (1,), "ones", rng, dtype, decay=False)
@@ -52,7 +70,9 @@ def check_gradient() -> float:
 def main() -> None:
     print(f"largest error of the gradients: {check_gradient():.1e}")
     digits = fn.data.digits()
-    model = fn.Sequential(fn.Conv2d(32, 3, padding=1), Swish(), fn.MaxPool2d(2), fn.Flatten(), fn.Linear(10))
+    model = fn.Sequential(
+        *(fn.Conv2d(16, 3, padding=1), Swish(), fn.MaxPool2d(2), Block(16), fn.Flatten(), fn.Linear(10)),
+    )
     solver = fn.Solver(model, digits, optimizer=fn.optim.Adam(5e-3), batch_size=32, epochs=8, verbose=False)
     solver.train()
     accuracy = solver.evaluate(digits.X_test, digits.y_test).accuracy
