@@ -1,5 +1,5 @@
-/* All that Cython and the files of isa/ see of the C side: geometry, threads, memory, settings, plans, and the
- * kernel table, whose entries kernels.def declares.
+/* The interface of the C side to Cython and the files of isa/: geometry, threads, memory, settings, plans, and the
+ * kernel table; kernels.def declares its entries.
  */
 #ifndef FASTNET_H
 #define FASTNET_H
@@ -38,8 +38,8 @@ enum {
 };
 extern const char *const fn_activation_names[FN_ACTIVATIONS];
 
-/* What a convolution does to its sums before it stores them: y = activation(sum*scale + shift + add), each part if
- * wanted. */
+/* The epilogue of a convolution, applied before it stores: y = activation(sum*scale + shift + add), each term optional.
+ */
 typedef struct {
     const void *scale, *shift; /* K elements each, or NULL; scale needs shift */
     const void *add; /* laid out like the output, or NULL */
@@ -47,40 +47,41 @@ typedef struct {
     double a; /* the activation's parameter, where it has one */
 } fn_epilogue;
 
-/* Which of a window's equal maxima get its gradient: each an equal part, the first all of it, each all of it. */
+/* How equal maxima of a window share its gradient: in equal parts; the first gets all of it; each gets all of it. */
 typedef enum { FN_TIES_SPLIT = 0, FN_TIES_FIRST = 1, FN_TIES_ALL = 2 } fn_ties;
 
-/* ---- runtime/threads.c, on thread_pool.c: the only place that knows threads ---- */
+/* ---- runtime/threads.c, on thread_pool.c: all threading ---- */
 
 typedef void (*fn_task)(void *context, int64_t task, int thread);
 
 /* Call body(context, i, thread) once for each i in [0, tasks) on at most `threads` threads, thread in [0, threads).
- * `work` is about how many elementary operations all tasks have together: small work stays on the calling thread. */
+ * `work` is roughly the number of elementary operations of all tasks: small work stays on the calling thread. */
 void fn_parallel_on(int threads, int64_t tasks, double work, fn_task body, void *context);
 void fn_parallel(int64_t tasks, double work, fn_task body, void *context); /* on fn_threads() threads */
-/* How many threads kernels may use.  It may change at any time: a kernel whose scratch is counted by it asks once. */
+/* The number of threads that kernels may use. It may change at any time, so a kernel that sizes scratch by it reads it
+ * once. */
 int fn_threads(void);
-/* Choose the number for the whole process. */
+/* Set the number for the whole process. */
 void fn_set_threads(int count);
-const char *fn_threading(void); /* whose threads, in words */
+const char *fn_threading(void); /* the threading library, as text */
 
-/* ---- runtime/memory.c: 64-byte-aligned blocks, kept for reuse ---- */
+/* ---- runtime/memory.c: 64-byte-aligned blocks, cached for reuse ---- */
 
 typedef enum { FN_ARRAY = 0, FN_SCRATCH = 1 } fn_kind;
 typedef struct {
     int64_t live, cached, peak, scratch_live, scratch_peak; /* bytes */
 } fn_memory;
 
-void *fn_alloc(size_t bytes, fn_kind kind); /* NULL when there is no memory */
+void *fn_alloc(size_t bytes, fn_kind kind); /* NULL if out of memory */
 void fn_free(void *block);                  /* NULL is fine */
 void fn_empty_cache(void);
 void fn_memory_stats(fn_memory *stats);
 void fn_reset_peak(void);
-/* Hold (1) or release (0) the allocator's lock around a fork, so that the child finds the free lists whole. */
+/* Hold (1) or release (0) the allocator's lock around a fork, so that the child's free lists are consistent. */
 void fn_lock_memory(int on);
-/* Fill each block with NaN as it is handed out. */
+/* Fill each block with NaN when it is allocated. */
 void fn_set_poison(int on);
-/* Put each block, full of NaN, between pages without access; returns 0, or -1 where the system has none. */
+/* Put each block, filled with NaN, between inaccessible pages; returns 0, or -1 if unsupported by the system. */
 int fn_set_guard(int on);
 
 /* ---- engine/dispatch.c ---- */
@@ -89,26 +90,26 @@ typedef struct fn_kernels fn_kernels;
 
 const fn_kernels *fn_table(int dtype); /* 0: float32, 1: float64 */
 const char *fn_isa(void);
-int fn_set_isa(const char *name); /* 0, or -1 when unknown or beyond this CPU; NULL chooses the best */
-int fn_isa_supported(const char *name);
-int fn_order_version(void); /* of the constants that decide bits: tuning.h */
-const char *fn_compiler(void); /* that built this, with its version */
+int fn_set_isa(const char *name); /* 0, or -1 if unknown or unsupported by this CPU; NULL selects the best */
+const char *fn_isa_name(int i);  /* the i-th instruction set that this CPU can run, best first; NULL after the last */
+int fn_order_version(void); /* version of the constants that decide bits: tuning.h */
+const char *fn_compiler(void); /* name and version */
 
 /* ---- runtime/settings.c ---- */
 
-/* How convolutions run: chosen by shape, or always direct, or Winograd wherever it applies. */
+/* The convolution algorithm: chosen by shape, always direct, or Winograd wherever it applies. */
 typedef enum { FN_AUTO = 0, FN_DIRECT = 1, FN_WINOGRAD = 2 } fn_algorithm;
 fn_algorithm fn_conv_algorithm(void);
 void fn_set_conv_algorithm(fn_algorithm algorithm);
 
-/* Convolutions note in which form they ran, for the profile.  `form` is a literal. */
+/* Convolutions record which algorithm ran, for the profile. `form` must be a literal. */
 void fn_note(const char *form);
-int fn_notes(const char **forms, int most); /* how many since the last time, and which (some may be there twice) */
+int fn_notes(const char **forms, int most); /* number and names since the last call (with possible duplicates) */
 
-/* ---- elementwise kernels: y = f(x), in place if wanted; dx = dy * f'(x), from x or from y ---- */
+/* ---- elementwise kernels: y = f(x), possibly in place; dx = dy * f'(x), from x or from y ---- */
 
-/* a, b: parameters of f (a slope, a bound, ...), which most kernels ignore.  saved: x or y, whichever f' is cheaper
- * in. */
+/* a, b: parameters of f (a slope, a bound, ...), which most kernels ignore. saved: x or y, whichever makes f' cheaper.
+ */
 typedef void (*fn_map_forward)(int64_t n, double a, double b, const void *x, void *y);
 typedef void (*fn_map_backward)(int64_t n, double a, double b, const void *dy, const void *saved, void *dx);
 
@@ -119,13 +120,13 @@ enum {
 };
 extern const char *const fn_map_names[FN_MAPS];
 
-/* ---- engine/plan.c: inference of whole networks; fastnet/backends/native/plan.py makes the steps ---- */
+/* ---- engine/plan.c: inference of whole networks; steps come from fastnet/backends/native/plan.py ---- */
 
-/* A convolution whose weights are laid out once; csrc/conv/fixed.h. */
+/* A convolution with weights packed once; csrc/conv/fixed.h. */
 typedef struct {
-    fn_conv g; /* N is what it is laid out for; it runs on any number */
-    int64_t wide, algorithm, group_bytes; /* wide: channels a pixel of the array whose first K channels are y */
-    int activation, pooled; /* pooled: y is the largest of each 2 x 2 outputs, after the activation */
+    fn_conv g; /* N is the expected number of images; any number works */
+    int64_t wide, algorithm, group_bytes; /* wide: channels per pixel of the array; y is its first K */
+    int activation, pooled; /* pooled: y is the maximum of each 2 x 2 outputs, after the activation */
     double a; /* the activation's parameter */
     void *laid_out;
 } fn_fixed_conv;
@@ -137,12 +138,12 @@ enum {
 };
 extern const char *const fn_step_names[FN_STEPS];
 
-enum { FN_INPUT = -1, FN_OUTPUT = -2, FN_NOWHERE = -3 }; /* places that are no offsets into the arena */
+enum { FN_INPUT = -1, FN_OUTPUT = -2, FN_NOWHERE = -3 }; /* special places, besides offsets into the arena */
 
 typedef struct {
     int64_t kind; /* FN_STEP_... */
-    int64_t x, add, y; /* bytes an image from the arena's start, or a place */
-    int64_t first, wide; /* y is `channels` channels of an array that has `wide`, from `first` on */
+    int64_t x, add, y; /* offset in the arena, in bytes per image, or a special place */
+    int64_t first, wide; /* y is channels [first, first + channels) of an array with `wide` */
     int64_t pixels, channels, activation, pooled, map; /* activation: FN_ACTIVATION_...; map: FN_MAP_... */
     double a, b; /* parameters of the map or the activation; FN_STEP_moments: a is eps */
     fn_conv conv;
@@ -154,10 +155,9 @@ typedef struct {
 
 typedef struct fn_plan fn_plan;
 
-/* x_image, y_image: bytes of an image of the input and the output.  `batch` images at most are in the arena at a
- * time. */
+/* x_image, y_image: bytes per image of the input and the output. The arena holds at most `batch` images at a time. */
 fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count);
-/* The step's arrays must live as long as the plan, except a convolution's, which are read at once. */
+/* The step's arrays must outlive the plan, except a convolution's, which are copied. */
 fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step);
 void fn_plan_ready(fn_plan *plan); /* after all steps are set */
 fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y); /* from any number of threads */

@@ -33,8 +33,7 @@ def config() -> dict[str, str]:
     if backends.NativeOps:
         from fastnet.backends import _native
 
-        known = ("avx512", "avx2", "neon", "portable")
-        facts["isa"] = f"{_native.isa()} (of {', '.join(name for name in known if _native.isa_supported(name))})"
+        facts["isa"] = f"{_native.isa()} (of {', '.join(_native.isas())})"
         facts["threads"] = f"{threads.get_num_threads()} ({threads.reason()})"
         threading = _native.threading()
         facts["openmp"] = "yes" if threading == "OpenMP" else f"not used ({threading})"

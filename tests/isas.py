@@ -1,4 +1,4 @@
-"""The compiled kernels with a chosen instruction set and convolution algorithm, for the length of a test."""
+"""The compiled kernels with a chosen instruction set and convolution algorithm, during a test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastnet.algorithms import get_conv_algorithm, set_conv_algorithm
 if backends.NativeOps:
     from fastnet.backends import _native
 
-    ISAS = [isa for isa in ("portable", "avx2", "avx512", "neon") if _native.isa_supported(isa)]
+    ISAS = list(reversed(_native.isas()))
 else:
     ISAS = []
 
@@ -21,7 +21,7 @@ else:
 def kernels(isa=None, algorithm="direct", guard=True):
     """NativeOps with an instruction set (default: the one in use); each new block is filled with NaN.
 
-    With `guard`, where the system supports it, blocks also lie between pages without access.
+    With `guard`, blocks also sit between inaccessible pages, if the system supports it.
     """
     if backends.NativeOps is None:
         pytest.skip(f"the extension was not built: {backends.why_not_native}")

@@ -1,5 +1,5 @@
-/* Chooses the kernel table: of the best instruction set that the CPU and the operating system run, or of a given
- * one. */
+/* Chooses the kernel table: for the best instruction set that the CPU and the operating system support, or a given one.
+ */
 #include "fastnet.h"
 #include "tuning.h"
 
@@ -65,7 +65,11 @@ static int find(const char *name) {
     return -1;
 }
 
-int fn_isa_supported(const char *name) { return find(name) >= 0; }
+const char *fn_isa_name(int i) {
+    for (int k = 0; k < ISAS; k++)
+        if (isas[k].supported() && i-- == 0) return isas[k].name;
+    return NULL;
+}
 
 int fn_set_isa(const char *name) {
 #ifdef FN_X86

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
-"""Python's door to csrc/: takes pointers out of arrays and releases the GIL, nothing else.
+"""Python's door to csrc/: extracts pointers from arrays and releases the GIL, nothing else.
 
 Callers (fastnet/backends/native/) have checked shapes, dtypes and memory order.  The functions that run a kernel each
 are made by csrc/door.py from csrc/kernels.def, which says what their parameters are.
@@ -7,7 +7,8 @@ are made by csrc/door.py from csrc/kernels.def, which says what their parameters
 
 from time import perf_counter
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE
+from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memset, strlen
 
@@ -59,7 +60,8 @@ cdef extern from "fastnet.h" nogil:
     ctypedef struct fn_plan:
         pass
     ctypedef void (*fn_map_forward)(int64_t n, double a, double b, const void *x, void *y) noexcept nogil
-    ctypedef void (*fn_map_backward)(int64_t n, double a, double b, const void *dy, const void *saved, void *dx) noexcept nogil
+    ctypedef void (*fn_map_backward)(
+        int64_t n, double a, double b, const void *dy, const void *saved, void *dx) noexcept nogil
     enum:
         FN_MAPS
         FN_STEPS
@@ -78,7 +80,7 @@ cdef extern from "fastnet.h" nogil:
     const fn_kernels *fn_table(int dtype)
     const char *fn_isa()
     int fn_set_isa(const char *name)
-    int fn_isa_supported(const char *name)
+    const char *fn_isa_name(int i)
     const char *fn_compiler()
     int fn_order_version()
     int fn_threads()
@@ -104,7 +106,7 @@ cdef extern from "fastnet.h" nogil:
 # ---------------------------------------------------------------- memory
 
 cdef class Block:
-    """Memory from the caching allocator, for numpy.ndarray(buffer=...); goes back to it when the array dies."""
+    """Memory from the caching allocator, for numpy.ndarray(buffer=...); returned to it with the array."""
 
     cdef void *memory
     cdef Py_ssize_t size
@@ -159,7 +161,7 @@ cdef inline int check(fn_status status) except -1:
 
 
 cdef const char *packed(bytes geometry, Py_ssize_t size) except NULL:
-    """The struct that the bytes are."""
+    """The bytes as a struct."""
     if geometry is None or len(geometry) != size:
         raise ValueError(f"a packed geometry of {size} bytes is expected, got {geometry!r}")
     return geometry
@@ -184,7 +186,7 @@ cdef fn_norm norm_of(norm) except *:
 
 
 cdef bint in_order(Py_buffer *view, const int *order):
-    """Whether elements lie side by side, axis order[0] fastest."""
+    """Whether elements are contiguous, with axis order[0] fastest."""
     cdef Py_ssize_t step = view.itemsize
     cdef int i
     for i in range(view.ndim):
@@ -194,8 +196,9 @@ cdef bint in_order(Py_buffer *view, const int *order):
     return True
 
 def layout(array):
-    """How an array of at most 8 axes lies in memory: bit 0 as kernels want activations (4 axes channels-last, else
-    C order), bit 1 in C order; 0 when strided, unaligned or byte-swapped."""
+    """The memory order of an array of at most 8 axes: bit 0: the kernels' order for activations (4 axes channels-last,
+    else C order); bit 1: C order; 0 if strided, unaligned or byte-swapped.
+    """
     cdef Py_buffer view
     cdef int i
     cdef int c_order[8]
@@ -223,22 +226,27 @@ def set_threads(int count):
     fn_set_threads(count)
 
 def threading():
-    """Whose threads kernels run on, in words."""
+    """The threading library of the kernels, as text."""
     return fn_threading().decode()
 
 def isa():
     return fn_isa().decode()
 
 def set_isa(name):
-    """Choose the kernels of an instruction set; None the best.  False when this CPU or build does not have it."""
+    """Select the kernels of an instruction set; None: the best. False if this CPU or build lacks it."""
     if name is None:
         return fn_set_isa(NULL) == 0
     cdef bytes encoded = name.encode()
     return fn_set_isa(encoded) == 0
 
-def isa_supported(name):
-    cdef bytes encoded = name.encode()
-    return bool(fn_isa_supported(encoded))
+def isas():
+    """The instruction sets that this CPU can run, best first."""
+    cdef int i = 0
+    names = []
+    while fn_isa_name(i) != NULL:
+        names.append(fn_isa_name(i).decode())
+        i += 1
+    return tuple(names)
 
 def conv_algorithm():
     """0 auto, 1 direct, 2 winograd."""
@@ -248,7 +256,7 @@ def set_conv_algorithm(int algorithm):
     fn_set_conv_algorithm(<fn_algorithm>algorithm)
 
 def conv_forms():
-    """By which forms convolutions have run since the last call ("gemm", "winograd", ...)."""
+    """The algorithms that convolutions used since the last call ("gemm", "winograd", ...)."""
     cdef const char *forms[8]
     cdef int i, count = fn_notes(forms, 8)
     return sorted({forms[i].decode() for i in range(count)})
@@ -257,11 +265,11 @@ def compiler():
     return fn_compiler().decode()
 
 def order_version():
-    """Which order kernels sum in and how they choose algorithms: results of different versions differ by rounding."""
+    """The version of the order of summation and choice of algorithms; results of versions differ by rounding."""
     return fn_order_version()
 
 def speed():
-    """The sizes of blocks and tasks, by name, that no bit depends on (csrc/tuning.h)."""
+    """The SPEED values of csrc/tuning.h by name: sizes of blocks and tasks, on which no bit depends."""
     cdef int64_t value
     cdef const char *name
     found = {}
@@ -270,15 +278,15 @@ def speed():
     return found
 
 def set_speed(**values):
-    """Set some of them, each at least 1, while no kernel runs.  For tests and measurements."""
+    """Set SPEED values, each at least 1, while no kernel runs. For tests and measurements."""
     cdef bytes encoded
     for name, value in values.items():
         encoded = name.encode()
         if fn_speed_set(encoded, value):
-            raise ValueError(f"set_speed: there is no {name!r}, or {value} is below 1")
+            raise ValueError(f"set_speed: {name!r} is unknown, or {value} is below 1")
 
 def reset_speed(int64_t first_cache=-1, int64_t second_cache=-1):
-    """The values for this machine, or for caches of so many bytes (0: unknown)."""
+    """Set the SPEED values for this machine, or for caches of the given sizes (0: unknown)."""
     if first_cache < 0:
         fn_speed_reset()
     else:
@@ -305,13 +313,13 @@ def fma_peak(int dtype=0, double seconds=0.2):
             return best
 
 def set_poison(bint on):
-    """Fill every block with NaN as it is handed out, so that a forgotten write shows."""
+    """Fill every block with NaN when it is allocated, which exposes forgotten writes."""
     fn_set_poison(on)
 
 def set_guard(bint on):
-    """Put every block, full of NaN, between pages without access: what reads or writes outside dies.  For tests; slow.
+    """Put every block, filled with NaN, between inaccessible pages: accesses outside crash. For tests; slow.
 
-    False where the system has no such pages."""
+    False if the system does not support this."""
     return fn_set_guard(on) == 0
 
 def empty_cache():
@@ -329,7 +337,7 @@ def memory_stats():
 
 # ---------------------------------------------------------------- elementwise kernels
 
-ELEMENTWISE = tuple(fn_map_names[i].decode() for i in range(FN_MAPS))  # a kernel's number is its place here
+ELEMENTWISE = tuple(fn_map_names[i].decode() for i in range(FN_MAPS))  # a kernel's number is its index here
 
 cdef inline int number_of(int kernel) except -1:
     if not 0 <= kernel < FN_MAPS:
@@ -337,7 +345,7 @@ cdef inline int number_of(int kernel) except -1:
     return kernel
 
 def map_forward(int kernel, int64_t n, double a, double b, x, y):
-    """y = f(x) for n elements; a and b are f's parameters, where it has any."""
+    """y = f(x) for n elements; a and b are f's parameters, if any."""
     cdef fn_map_forward run = kernels(x).map_forward[number_of(kernel)]
     cdef const void *x_ = address(x)
     cdef void *y_ = writable(y)
@@ -345,7 +353,7 @@ def map_forward(int kernel, int64_t n, double a, double b, x, y):
         run(n, a, b, x_, y_)
 
 def map_backward(int kernel, int64_t n, double a, double b, dy, saved, dx):
-    """dx = dy * f'(x) for n elements, from `saved`, which is x or y, as the kernel wants it."""
+    """dx = dy * f'(x) for n elements; `saved` is x or y, whichever the kernel needs."""
     cdef fn_map_backward run = kernels(dy).map_backward[number_of(kernel)]
     cdef const void *dy_ = address(dy)
     cdef const void *saved_ = address(saved)
@@ -354,21 +362,21 @@ def map_backward(int kernel, int64_t n, double a, double b, dy, saved, dx):
         run(n, a, b, dy_, saved_, dx_)
 
 
-# What convolutions can apply as they store; 0 is nothing.
+# The activations of the convolution epilogue; 0: none.
 ACTIVATIONS = {fn_activation_names[i].decode(): i for i in range(FN_ACTIVATIONS)}
 
 
 # ---------------------------------------------------------------- whole networks
 
 STEP_KINDS = {fn_step_names[i].decode(): i for i in range(FN_STEPS)}
-INPUT, OUTPUT, NOWHERE = FN_INPUT, FN_OUTPUT, FN_NOWHERE  # places that are no offsets into the arena
+INPUT, OUTPUT, NOWHERE = FN_INPUT, FN_OUTPUT, FN_NOWHERE  # special places, besides offsets into the arena
 
 cdef class Plan:
     """The steps of fastnet/backends/native/plan.py, ready to run, also from several Python threads at a time.
 
-    x_image, y_image: bytes of an image.  steps: one dictionary a step, the fields of an fn_step by name; those that are
-    left out are 0, `add` NOWHERE.  `kind` is a name of STEP_KINDS, `map` one of ELEMENTWISE, `conv` and `pool` are packed
-    geometries, and `arrays` four arrays or None.
+    x_image, y_image: bytes of an image.  steps: a dictionary for each step, with the fields of fn_step by name; fields
+    that are left out are 0, `add` NOWHERE.  `kind` is a name of STEP_KINDS, `map` one of ELEMENTWISE, `conv` and `pool`
+    are packed geometries, and `arrays` four arrays or None.
     """
 
     cdef fn_plan *plan
@@ -404,7 +412,7 @@ cdef class Plan:
             step.arrays[j] = address(arrays[j])
         if fields:
             raise TypeError(f"a step has no fields {', '.join(fields)}")
-        if step.kind != FN_STEP_conv:  # a convolution's arrays are read here and now
+        if step.kind != FN_STEP_conv:  # a convolution's arrays are read here
             self.kept.append(arrays)
         with nogil:
             status = fn_plan_set(self.plan, i, &step)
@@ -414,7 +422,7 @@ cdef class Plan:
         fn_plan_free(self.plan)
 
     def run(self, int64_t N, x, y):
-        """x: N images as kernels want activations; y: room for their outputs."""
+        """x: N images in the kernels' memory order; y: their outputs."""
         cdef const void *x_ = address(x)
         cdef void *y_ = writable(y)
         cdef fn_status status

@@ -23,7 +23,6 @@ from fastnet.types import Array, DType
 __all__ = ["Fingerprint", "fingerprint", "variants", "kernels_as"]
 
 THREADS = (1, 2, 3, 7)
-FUSED = ("avx512", "avx2", "neon")  # instruction sets with fused multiply-add, which give the same bits
 TRAINING = "20 training steps of ResNet-20"
 
 
@@ -45,12 +44,12 @@ class Fingerprint:
 def variants() -> list[tuple[str, int]]:
     """(instruction set, threads) that must give the same bits on this machine, the instruction set in use first.
 
-    Rounding differs without fused multiply-add, so "portable" is compared with itself only.
+    All but "portable" fuse multiplications and additions and round alike; "portable" is compared with itself only.
     """
     _native = _kernels()
     current = _native.isa()
-    fused = [isa for isa in FUSED if _native.isa_supported(isa)] if current in FUSED else [current]
-    return [(isa, threads) for isa in sorted(fused, key=lambda isa: isa != current) for threads in THREADS]
+    alike = [isa for isa in _native.isas() if (isa == "portable") == (current == "portable")]
+    return [(isa, threads) for isa in sorted(alike, key=lambda isa: isa != current) for threads in THREADS]
 
 
 def fingerprint(isa: str | None = None, threads: int | None = None, dtype: str = "float32") -> Fingerprint:
@@ -113,7 +112,7 @@ def _digest(pieces: Iterable[bytes]) -> str:
 
 
 def _of_arrays(arrays: Iterable[Any]) -> str:
-    """The hash of the elements in C order, whatever their layout."""
+    """The hash of the elements in C order, regardless of their layout."""
     return _digest(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 

@@ -1,6 +1,6 @@
 """The same bits for any split of a batch and any placement of arrays; forks; calls from many threads.
 
-That bits do not depend on the number of threads or the vector's width, test_every_op.py checks for every op.
+test_every_op.py checks for every op that bits do not depend on the number of threads or the vector width.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 import cases
 import numpy as np
 import pytest
+from proof import FUSED
 
 from fastnet import backends
 from fastnet.geometry import Conv2dGeometry
@@ -37,12 +38,11 @@ CONVS = [
     cases.Conv(40, 8, 6, 6, 16, 3, 3, 1, 1),
     cases.Conv(1, 150, 7, 7, 40, 3, 3, 1, 1),
 ]
-ISAS = [isa for isa in ("avx2", "avx512") if _native.isa_supported(isa)]
 
 
 @pytest.fixture
 def isa():
-    """A function that sets the instruction set for the length of a test."""
+    """A function that sets the instruction set during a test."""
     before = _native.isa()
     yield lambda name: _native.set_isa(name) or pytest.fail(f"no {name} here")
     _native.set_isa(before)
@@ -200,16 +200,16 @@ def test_number_of_threads_can_be_set_and_read(threads):
 def test_unknown_instruction_sets_are_refused():
     before = _native.isa()
     for name in ("", "AVX2", "sse9", "avx512 "):
-        assert not _native.isa_supported(name) and not _native.set_isa(name)
+        assert name not in _native.isas() and not _native.set_isa(name)
         assert _native.isa() == before
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6, 7, 8])
-@pytest.mark.skipif(len(ISAS) < 2, reason="this CPU has no AVX-512")
+@pytest.mark.skipif(len(FUSED) < 2, reason="this CPU has no AVX-512")
 def test_few_output_channels_have_the_same_bits_on_narrow_and_wide_paths(best_native, isa, dtype, channels):
-    """Which path is taken depends on the vector's width here, so the paths must agree to the last bit."""
+    """The vector width selects the path here, so the paths must agree to the last bit."""
     results = set()
-    for name in ISAS:
+    for name in FUSED:
         isa(name)
         for shape, arguments in (((3, 12, 9, 21), {"padding": 1}), ((2, 9, 8, 35), {"padding": (2, 0), "dilation": 2})):
             x, w = cases.normal(shape, dtype), cases.normal((channels, shape[1], 3, 3), dtype, 1)

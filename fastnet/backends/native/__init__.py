@@ -1,4 +1,4 @@
-"""NativeOps: the ops on the compiled kernels of csrc/.  A kernel's function allocates, calls, and returns.
+"""NativeOps: ops on the compiled kernels of csrc/. Each kernel's function allocates, calls, and returns.
 
 4-d arrays have shape (N, C, H, W) and are channels-last in memory; others are copied once, when they are passed in.
 """
@@ -28,11 +28,10 @@ _FAMILIES = (conv, dense, elementwise, loss, norm, pool, random, shape, updates)
 
 
 def _start() -> None:
-    """Choose the instruction set (FASTNET_ISA) and the number of threads, once, when kernels are loaded."""
+    """Set the instruction set (FASTNET_ISA) and the number of threads once, when the kernels are loaded."""
     isa = os.environ.get("FASTNET_ISA") or None
     if not _native.set_isa(isa):
-        known = [name for name in ("avx512", "avx2", "neon", "portable") if _native.isa_supported(name)]
-        raise ValueError(f"FASTNET_ISA={isa!r} is not available here; this CPU runs {', '.join(known)}")
+        raise ValueError(f"FASTNET_ISA={isa!r} is not available here; this CPU runs {', '.join(_native.isas())}")
     _native.set_threads(default_num_threads())
 
 
@@ -47,7 +46,7 @@ _ENTER: dict[str, Callable[[Any], Any]] = {ACTIVATION: arrays.dense, WEIGHT: arr
 
 
 class NativeOps(Ops):
-    """Ops on compiled kernels; an op without one runs as its record is written."""
+    """Ops on compiled kernels; an op without a kernel runs its record's definition."""
 
     name = "native"
 
