@@ -17,7 +17,7 @@ cdef extern from "fastnet.h" nogil:
         fn_map_forward map_forward[FN_MAPS]
         fn_map_backward map_backward[FN_MAPS]
 """
-# How a parameter of a C type becomes a local variable: its declaration, and what stands in the call.
+# How a parameter of a C type becomes a local variable: its declaration, and the argument in the call.
 LOCALS = {
     "const void *": ("const void *{0}_ = address({0})", "{0}_"),
     "void *": ("void *{0}_ = writable({0})", "{0}_"),
@@ -92,7 +92,7 @@ def generate(definitions: str) -> str:
 
 
 def write(root: Path) -> None:
-    """Write the file unless it is right already: its time tells Cython whether to translate again."""
+    """Write the file only if it changes: Cython translates again if its time is newer."""
     target = root / "fastnet" / "backends" / "_kernels.pxi"
     text = generate((root / "csrc" / "kernels.def").read_text(encoding="utf-8"))
     if not target.is_file() or target.read_text(encoding="utf-8") != text:

@@ -1,5 +1,5 @@
-/* All kernels, compiled once for each file of isa/, and the table that they fill.  The headers need what stands before
- * them: the order is that of the floors in docs/design.md. */
+/* All kernels, compiled once for each file of isa/, and the table that they fill.  Each header depends on those before
+ * it; the order follows the floors of docs/design.md. */
 #include "simd/vec.h"
 #include "simd/transpose.h"
 #include "simd/vecmath.h"

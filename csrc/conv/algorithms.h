@@ -1,17 +1,17 @@
-/* The convolution algorithms, and how a job is taken through one: measure says how large `prepared` and `scratch` must
- * be, prepare lays out the weights, run computes.  They are three steps so that inference can keep what depends on the
- * weights alone.  Needs the header of each algorithm.
+/* The convolution algorithms, and the three steps of a job: measure sets the sizes of `prepared` and `scratch`, prepare
+ * packs the weights, run computes. The steps are separate so that inference can keep the packed weights. Needs the
+ * header of each algorithm.
  */
 struct conv_algorithm {
     const char *name; /* as profiles show it */
-    int (*fits)(const conv_job *job); /* whether it applies and pays; run.use is set */
+    int (*fits)(const conv_job *job); /* whether it applies and pays; reads run.use */
     void (*measure)(conv_job *job);
     void (*prepare)(conv_job *job);
     void (*run)(conv_job *job);
 };
 
-/* The first that fits runs.  Winograd and depthwise accumulate in an order of their own, so nothing but the shape, the
- * dtype and run.use may choose them; the last three give the same bits, so `narrow` may depend on the width of vectors.
+/* The first that fits is run. Winograd and depthwise have their own order of summation, so only the shape, the dtype
+ * and run.use may select them; the last three give the same bits, so `narrow` may depend on the vector width.
  */
 static const conv_algorithm conv_algorithms[] = {
     {"depthwise", depthwise_fits, depthwise_measure, depthwise_prepare, depthwise_run},
@@ -38,12 +38,12 @@ INLINE int64_t conv_scratch_bytes(const conv_job *job) {
     return job->run.threads * job->run.scratch_bytes + job->run.shared_bytes;
 }
 
-/* Multiply-adds of a convolution, in vectors: the work that fn_parallel_on asks for. */
+/* Vector multiply-adds of a convolution: the `work` argument of fn_parallel_on. */
 INLINE double conv_work(const fn_conv *g) {
     return (double)(g->N * g->P * g->Q) * (double)(g->K * (g->C / g->groups) * g->R * g->S) / LANES;
 }
 
-/* Choose, and prepare the weights for several runs; the caller frees run.prepared. */
+/* Choose an algorithm and prepare the weights for several runs; the caller frees run.prepared. */
 static fn_status conv_begin(conv_job *job) {
     job->run.use = USED_FOR_BLOCKS;
     conv_plan(job);
@@ -70,7 +70,7 @@ static fn_status conv_run(conv_job *job) {
     return status;
 }
 
-/* `count` images, from `in` to `out`, of a job that conv_begin has prepared. */
+/* Run a job prepared by conv_begin on `count` images, from `in` to `out`. */
 static fn_status conv_run_images(const conv_job *whole, int threads, int64_t count, const REAL *in, REAL *out) {
     conv_job job = *whole;
     if (count * job.conv.P * job.conv.Q == 0) return FN_OK;

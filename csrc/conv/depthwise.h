@@ -1,13 +1,13 @@
 /* Depthwise convolution, and groups of 4 channels in and 4 out.  Vectors run along all channels of a pixel; lane k
  * takes channel c of its own group from the same vector of the input.  Needs conv/job.h.
  *
- * A tile is COLUMNS neighbouring outputs of a row times one vector of channels.  Where the taps of a filter row are
- * known when compiled, the columns that they share are loaded once.  Columns outside the image are zeros.  Weights are
- * laid out as [vector][r][c][s][lane], which is also the order of each output's sum.
+ * A tile is COLUMNS neighbouring outputs of a row times one vector of channels.  Where a filter row's taps are
+ * compile-time constants, columns that they share are loaded once. Columns outside the image are zeros. Weights are
+ * packed as [vector][r][c][s][lane], which is also each output's order of summation.
  */
 enum { COLUMNS = TILE_ROWS >= 8 ? 8 : 4, TAPS_MOST = 7, WIDE_MOST = (COLUMNS - 1) * 2 + TAPS_MOST };
 
-/* Which vectors of channels: the last one overlaps its neighbour; with fewer channels than LANES it is not full. */
+/* The channels of a vector: the last vector overlaps its neighbour, or is partial with fewer than LANES channels. */
 INLINE int64_t vector_start(int64_t channels, int64_t v) { return max64(0, min64(v * LANES, channels - LANES)); }
 INLINE vec load_channels(const int full, const REAL *p, int64_t channels) {
     return full ? load(p) : load_part(p, channels);
@@ -23,7 +23,7 @@ INLINE vec of_group(const int group, const int c, vec x) {
     return shuffle(x, x, lane_numbers() / group * group + c);
 }
 
-/* One input row, seen from a tile. */
+/* One input row, relative to a tile. */
 typedef struct {
     const REAL *row;
     int64_t start, size, pixel, channels;
@@ -57,7 +57,7 @@ INLINE void any_filter_row(const int full, const int inside, const int group, co
         }
 }
 
-/* sum += the products of one filter row; S taps side by side, `step` columns from output to output, or S = 0: any. */
+/* sum += the products of one filter row of S adjacent taps, outputs `step` columns apart; S = 0: any taps. */
 INLINE void filter_row(const int full, const int group, const int S, const int step, const conv_problem *conv,
                        row_view in, const REAL *w, vec *sum) {
     if (S) {
@@ -79,8 +79,8 @@ INLINE void filter_row(const int full, const int group, const int S, const int s
     }
 }
 
-/* Prefetch the input columns under a tile that the next output row will be the first to read: some CPUs do not
- * recognise such short runs of cache lines as a stream. */
+/* Prefetch the input columns that the next output row reads first: some CPUs do not detect such short runs of cache
+ * lines as a stream. */
 INLINE void prefetch_columns(const conv_problem *conv, const REAL *in, int64_t in_pixel, int64_t image, int64_t row,
                              int64_t q, int64_t channel) {
     int64_t start = max64(0, q * conv->step_w + conv->first_w), end = min64(conv->W, start + COLUMNS * conv->step_w);
@@ -90,7 +90,7 @@ INLINE void prefetch_columns(const conv_problem *conv, const REAL *in, int64_t i
     }
 }
 
-/* Whether outputs are stored past the caches: each store must be a whole line, since its neighbours come later. */
+/* Whether to use non-temporal stores: each must fill a cache line, since the line's neighbours are stored later. */
 INLINE int stores_past_caches(const conv_job *job) {
     const int64_t size = sizeof(REAL);
     return VECTOR_BYTES == 64 && is_large(job->at.out, job->conv.K * size, job->conv.N * job->at.out_image * size);
@@ -105,7 +105,7 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
     taps_inside(h, conv->tap_h, conv->H, conv->R, &r0, &r1);
     for (int64_t q = 0; q < conv->Q; q += COLUMNS)
         for (int64_t v = 0; v < vectors; v++) {
-            int64_t first = vector_start(conv->K, v), again = v * LANES - first; /* lanes that have been stored */
+            int64_t first = vector_start(conv->K, v), again = v * LANES - first; /* lanes already stored */
             vec sum[COLUMNS];
             UNROLL_FOR (int j = 0; j < COLUMNS; j++) sum[j] = (vec){0};
             prefetch_columns(conv, job->at.in, job->at.in_pixel, image, h + (conv->R - 1) * conv->tap_h + 1, q, first);
@@ -130,7 +130,7 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
         }
 }
 
-/* The compiled forms, as (group, S, step), S = 0 for any: each has a function of its own, so that its sums stay in
+/* The specialisations, as (group, S, step), S = 0 for any: each is a separate function, so that its sums stay in
  * registers. */
 #define WEIGHT_FORMS(FORM) \
     FORM(1, 3, 1)          \
@@ -169,7 +169,7 @@ static void depthwise_task(void *context, int64_t task, int thread) {
 
 static int depthwise_fits(const conv_job *job) { return job->conv.group > 0; }
 
-/* Some tasks for each thread, of about 64 KiB of outputs. */
+/* Several tasks for each thread, of about 64 KiB of outputs. */
 static void depthwise_measure(conv_job *job) {
     const conv_problem *conv = &job->conv;
     int64_t out_rows = conv->N * conv->P, rows = fn_speed.depthwise_bytes / (conv->Q * conv->K * (int64_t)sizeof(REAL));

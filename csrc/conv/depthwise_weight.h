@@ -1,8 +1,8 @@
-/* The weight gradient of conv/depthwise.h: dw[k][c][r][s] = sum over output pixels of dy[k] * x of channel c of k's
- * group.
+/* The weight gradient of conv/depthwise.h: dw[k][c][r][s] = sum over output pixels of dy[k] * x[channel c of k's
+ * group].
  *
- * The output rows of the batch are cut into parts, which depend on the geometry alone.  A part accumulates each of its
- * rows, adds that to its partial gradient, and the parts are added in a tree.  Sums are laid out as
+ * The output rows of the batch are split into parts, which depend on the geometry alone. A part sums each of its rows
+ * separately and adds the sums to its partial gradient; the parts are added in a tree.  Sums are laid out as
  * [vector][r][c][s][lane].
  */
 typedef struct {
@@ -11,7 +11,7 @@ typedef struct {
     REAL *partial, *sums; /* for each part; for each thread */
 } depthwise_weight_job;
 
-/* The sums of one filter row, carried from the row's first tile to its last and then added to the total. */
+/* The sums of one filter row, carried from a row's first tile to its last, then added to the total. */
 INLINE void filter_row_gradient(const int full, const int group, const int S, const int step, const conv_problem *conv,
                                 row_view in, const vec *dy, int64_t live, int first, int last, REAL *sum, REAL *total) {
     if (S) {

@@ -1,14 +1,13 @@
-/* Convolutions for inference: weights are laid out once by conv_fix, then run on any number of images.
+/* Convolutions for inference: conv_fix packs the weights once; the convolution then runs on any number of images.
  *
  * `laid_out` holds the shift of each output channel, then the prepared weights of each group.  Needs conv/forward.h.
  *
- * Assumption: how an algorithm lays out weights that are LAID_OUT depends on neither the number of images nor the
- * threads.
+ * Assumption: the layout of LAID_OUT weights depends on neither the number of images nor the threads.
  */
 
 INLINE int64_t whole_lines(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
 
-/* The job of one group for N images, without its arrays; y has `wide` channels a pixel. */
+/* The job of one group for N images, without its arrays; y has `wide` channels per pixel. */
 INLINE conv_job fixed_job(const fn_fixed_conv *c, int64_t N, int threads, int64_t group) {
     fn_conv g = c->g;
     g.N = N;

@@ -1,6 +1,6 @@
 /* The forward pass.  Needs conv/algorithms.h. */
 
-/* The problem of one group, or of all when they go together. */
+/* The problem of one group, or of all groups if one job takes them together. */
 INLINE conv_problem forward_problem(const fn_conv *g) {
     int64_t together = groups_together(g), depth = g->C / g->groups;
     return (conv_problem){
@@ -23,7 +23,7 @@ INLINE conv_problem forward_problem(const fn_conv *g) {
     };
 }
 
-/* x, w, y: of all groups; y: NULL where the caller sets it later. */
+/* x, w, y: of all groups; y may be NULL if the caller sets it later. */
 INLINE conv_job forward_job(const fn_conv *g, int64_t group, int threads, const REAL *x, const REAL *w,
                             const fn_epilogue *end, REAL *y) {
     conv_problem conv = forward_problem(g);

@@ -1,16 +1,16 @@
 /* Convolution as an implicit matrix product: rows are output pixels, columns are output channels, the reduction runs
- * over taps and input channels.  No im2col matrix exists: a row of A is the input itself, read in place, or, where taps
- * reach into the padding, a slab of the few input rows that a task needs.  Needs conv/job.h.
+ * over taps and input channels.  There is no im2col matrix: a row of A is read in place from the input, or, where taps
+ * reach into the padding, from a slab with the few input rows that a task needs.  Needs conv/job.h.
  *
  * Assumptions: the layout of `prepared` depends on R, S, C and K alone, not on N or the threads.
  */
 
-/* Pointers to the first tap and to the output of each pixel in output rows [first, last); fills the slab.  Outputs that
- * will be pooled are dense at `full`. */
+/* Set the pointers to the first tap and the output of each pixel in output rows [first, last), and fill the slab.
+ * Outputs to be pooled are stored densely at `full`. */
 static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL *slab, REAL *full, const REAL **rows,
                           REAL **outs) {
     const conv_problem *conv = &job->conv;
-    while (first < last) { /* the rows of one image at a time */
+    while (first < last) { /* the rows, one image at a time */
         int64_t image = first / conv->P, p = first % conv->P, count = min64(last - first, conv->P - p);
         int64_t row = p * conv->step_h + conv->first_h, pixel = job->at.in_pixel, line = conv->W * pixel;
         const REAL *base;
@@ -74,7 +74,7 @@ static void pack_weights(void *context, int64_t panel, int thread) {
     int64_t taps = conv->R * conv->S, turn = job->at.w_tap_w < 0;
     (void)thread;
     if (taps > 1 && job->at.w_tap_w * (turn ? -1 : 1) == 1 && job->at.w_tap_h == conv->S * job->at.w_tap_w) {
-        /* the taps of a filter lie side by side: read them together */
+        /* a filter's taps are adjacent in memory: read them together */
         const REAL *w = job->at.w + panel * PANEL * job->at.w_out - (turn ? taps - 1 : 0);
         for (int64_t c = 0; c < conv->C; c++)
             for (int64_t first = 0; first < taps; first += LANES) {
@@ -103,7 +103,7 @@ INLINE int taps_leave_input(const conv_job *job) {
            (conv->Q - 1) * conv->step_w + conv->first_w + (conv->S - 1) * conv->tap_w >= conv->W;
 }
 
-/* Offsets of the segments of one pixel's reduction: whole tap rows where their pixels lie side by side. */
+/* Offsets of the segments of a pixel's reduction: whole tap rows if their pixels are adjacent in memory. */
 INLINE void list_segments(conv_job *job, int64_t *offsets) {
     const conv_problem *conv = &job->conv;
     int64_t pixel = job->run.slab ? conv->C : job->at.in_pixel,
@@ -126,8 +126,8 @@ static void gemm_measure(conv_job *job) {
     job->run.slab = taps > 0 && taps_leave_input(job);
     job->run.slab_columns = (conv->Q - 1) * conv->step_w + (conv->S - 1) * conv->tap_w + 1;
 
-    /* Where a slab's worth of tiles makes too few tasks, they are cut by panels, which reads the input again, and only
- * then by rows, which reads the weights again. */
+    /* If slab-sized tasks are too few, split them by panels, which rereads the input, and only then by rows, which
+     * rereads the weights. */
     int64_t rows = max64(1, fn_speed.conv_tiles * TILE_ROWS / conv->Q),
             line_bytes = job->run.slab_columns * conv->C * (int64_t)sizeof(REAL);
     int64_t wanted = job->run.threads > 1 ? fn_speed.tasks_per_thread * job->run.threads : 1;

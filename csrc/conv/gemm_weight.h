@@ -1,26 +1,26 @@
 /* The weight gradient: dw[k][c][r][s] = sum over output pixels of dy[pixel][k] * x[pixel's tap (r, s)][c].
  *
- * As a matrix product its rows are (r, s, c), its columns k, and the reduction runs over output pixels.  The output
- * rows of the batch are cut into a fixed number of parts; a part takes its rows in chunks: it copies the input rows of
- * a chunk into a slab, packs dy into panels unless it comes in whole vectors, and adds the chunk's products to its own
- * partial gradient (R*S*C, K rounded up to panels).  The parts are added in a fixed tree.  Neither threads nor ISA move
- * the cuts.
+ * As a matrix product, its rows are (r, s, c), its columns k, and the reduction runs over output pixels. The output
+ * rows of the batch are split into a fixed number of parts, each processed in chunks: a part copies a chunk's input
+ * rows into a slab, packs dy into panels unless it has whole vectors, and adds the chunk's products to its own partial
+ * gradient (R*S*C, K rounded up to panels). The parts are added in a fixed tree. The split depends on neither threads
+ * nor ISA.
  */
 typedef struct {
     weight_gradient of;
     int64_t slab_columns, parts, chunk_rows, panels, panels_per_task, columns;
-    int64_t soon_step; /* bytes of the next chunk's dy that a step of each tile prefetches */
+    int64_t soon_step; /* bytes of the next chunk's dy prefetched at each step of a tile */
     int64_t slab_bytes, panel_bytes, scratch_bytes;
     REAL *partial;
     char *scratch;
 } gemm_weight_job;
 
-/* Filter rows that share a tile: two where both fit. */
+/* Filter rows that share a tile: two if both fit. */
 INLINE int64_t weight_lines(const conv_problem *conv) {
     return conv->tap_w == 1 && conv->R > 1 && 2 * conv->S * conv->C <= TILE_ROWS ? 2 : 1;
 }
 
-/* Add the products of one chunk, its slab filled, to rows (r, s, c) of one panel. */
+/* Add the products of a chunk, already in the slab, to rows (r, s, c) of one panel. */
 static void gemm_weight_chunk(const gemm_weight_job *job, segments along, const REAL *slab, panel_operand *dy,
                               REAL *partial, int64_t columns) {
     const conv_problem *conv = &job->of.conv;
@@ -123,7 +123,7 @@ static fn_status gemm_weight_run(const weight_gradient *of) {
     int soon = groups == 1 && conv->K <= fn_speed.dy_ahead_channels;
     job.soon_step = soon ? ceil_div(of->dy_pixel * (int64_t)sizeof(REAL), tiles) : 0;
 
-    int64_t images = (job.chunk_rows + conv->P - 2) / conv->P + 1; /* that a chunk may touch */
+    int64_t images = (job.chunk_rows + conv->P - 2) / conv->P + 1; /* read by a chunk at most */
     job.slab_bytes = (job.chunk_rows * conv->step_h + images * slab_rows(conv, 1)) * line_bytes;
     job.slab_bytes = ceil_div(job.slab_bytes, 64) * 64;
     job.panel_bytes = job.chunk_rows * conv->Q * PANEL * (int64_t)sizeof(REAL);

@@ -1,8 +1,8 @@
-/* The input gradient, by the first of the algorithms that fits: scattered, or a convolution for each phase of the
- * stride (conv/job.h), each of which writes its own pixels of dx.  Needs conv/algorithms.h and conv/scatter.h.
+/* The input gradient, by the first algorithm that fits: scatter, or one convolution for each phase of the stride
+ * (conv/job.h); each phase writes its own pixels of dx.  Needs conv/algorithms.h and conv/scatter.h.
  */
 
-/* The taps along one axis through which pixels phase + stride*i of dx are read, in ascending order of p. */
+/* The taps along one axis that read pixels phase + stride*i of dx, in ascending order of p. */
 typedef struct {
     int64_t count, last, step, first_p, step_p; /* taps last, last - step, ...; p = i + first_p + j*step_p */
 } phase_taps;
@@ -25,7 +25,7 @@ INLINE phase_taps find_phase(int64_t phase, int64_t padding, int64_t taps, int64
     return found;
 }
 
-/* The jobs of one group, or of all when they go together. */
+/* The jobs of one group, or of all groups if one job takes them together. */
 typedef struct {
     int64_t count;
     conv_job *jobs;
@@ -82,7 +82,7 @@ static void phases_end(phase_jobs *phases) {
     fn_free(phases->jobs);
 }
 
-/* Weights prepared; phases_end is due even where memory ran out. */
+/* Prepare the weights; call phases_end even if memory ran out. */
 static fn_status phases_begin(const input_gradient *of, int64_t group, phase_jobs *phases) {
     int64_t down = min64(of->g->stride_h, of->g->H), across = min64(of->g->stride_w, of->g->W);
     phases->count = 0;
@@ -97,7 +97,7 @@ static fn_status phases_begin(const input_gradient *of, int64_t group, phase_job
     return FN_OK;
 }
 
-/* All phases of images [first, first + count), whose dy lies at `dy`. */
+/* All phases of images [first, first + count); `dy` is the gradient of these images. */
 static fn_status phases_run(const phase_jobs *phases, int threads, int64_t first, int64_t count, const REAL *dy) {
     fn_status status = FN_OK;
     for (int64_t i = 0; i < phases->count && status == FN_OK; i++) {
@@ -107,7 +107,7 @@ static fn_status phases_run(const phase_jobs *phases, int threads, int64_t first
     return status;
 }
 
-/* Some images at a time, so that the phases, which write the same lines of dx in turn, find them in the cache. */
+/* A few images at a time: the phases write the same cache lines of dx, which then stay in the cache. */
 typedef struct {
     const phase_jobs *phases;
     int64_t images, together, image_size; /* image_size: of dy */
@@ -168,7 +168,7 @@ static fn_status phases_grad_input(const input_gradient *of) {
     fn_status status = FN_OK;
     for (int64_t group = 0; group < conv_jobs(of->g) && status == FN_OK; group++) {
         if (of->g->stride_h * of->g->stride_w > 1) status = strided_group(of, group);
-        else { /* one phase, whose weights serve this one run */ conv_job job = phase_job(of, group, 0, 0);
+        else { /* one phase; its weights are used once */ conv_job job = phase_job(of, group, 0, 0);
             status = conv_run(&job);
         }
     }
@@ -180,9 +180,9 @@ static int phases_fit(const fn_conv *g) {
     return 1;
 }
 
-/* The first that fits runs. */
+/* The first that fits is run. */
 static const struct {
-    const char *name; /* as profiles show it; NULL: jobs note their own */
+    const char *name; /* as profiles show it; NULL: the jobs record their own */
     int (*fits)(const fn_conv *g);
     fn_status (*run)(const input_gradient *of);
 } input_algorithms[] = {

@@ -1,4 +1,4 @@
-/* The weight gradient, by the first of the algorithms that fits.  Needs conv/forward.h and the header of each
+/* The weight gradient, by the first algorithm that fits. Needs conv/forward.h and the header of each
  * algorithm. */
 typedef struct {
     const char *name; /* as profiles show it */
@@ -13,7 +13,7 @@ static int gemm_weight_fits(const weight_gradient *of) {
     return 1;
 }
 
-/* Each accumulates in an order of its own, so nothing but the shape and the dtype may choose. */
+/* Each has its own order of summation, so only the shape and the dtype may select it. */
 static const weight_algorithm weight_algorithms[] = {
     {"winograd", winograd_weight_fits, winograd_weight_run},
     {"depthwise", depthwise_weight_fits, depthwise_weight_run},
@@ -21,7 +21,7 @@ static const weight_algorithm weight_algorithms[] = {
     {"gemm", gemm_weight_fits, gemm_weight_run},
 };
 
-/* The gradient of one group, or of all when they go together; x, dy, dw: of all groups. */
+/* The gradient of one group, or of all if one job takes them together; x, dy, dw: of all groups. */
 INLINE weight_gradient weight_gradient_of(const fn_conv *g, int64_t group, int threads, const REAL *x, const REAL *dy,
                                           REAL *dw) {
     conv_problem conv = forward_problem(g);

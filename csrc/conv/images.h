@@ -1,11 +1,11 @@
-/* A convolution some images at a time, so that what comes before or after it finds its arrays in the cache.
+/* Runs a convolution a few images at a time, so that its neighbours find the data in the cache.
  *
  * Forward, each block of outputs is handed to a consumer while it is cached.  Backward, a maker computes the gradient
- * of the outputs of some images into a buffer that stays in the cache, where both gradients of the convolution read it:
- * the input gradient and, where Winograd accumulates by parts, the weight gradient; then it never goes to memory. Needs
- * conv/forward.h, conv/grad_input.h, conv/grad_weight.h.
+ * of a few images' outputs into a small buffer. Both gradients of the convolution read it from the cache: the input
+ * gradient and, if Winograd accumulates it in parts, the weight gradient. Needs conv/forward.h, conv/grad_input.h,
+ * conv/grad_weight.h.
  */
-/* Whether it pays: there are enough images, and the weights, which each block reads again, stay in the cache beside it.
+/* Whether it pays: there are enough images, and the weights, which every block reads, fit in the cache beside it.
  */
 INLINE int goes_by_images(const fn_conv *g) {
     int64_t transformed = g->R > 1 && g->stride_h == 1 && g->stride_w == 1 ? max64(g->R * g->S, POINTS) : g->R * g->S;
@@ -13,27 +13,27 @@ INLINE int goes_by_images(const fn_conv *g) {
            transformed * g->C * g->K * (int64_t)sizeof(REAL) <= fn_speed.block_weights;
 }
 
-/* How many images make a block. */
+/* The number of images per block. */
 INLINE int64_t few_images(const fn_conv *g) {
     return max64(1, min64(g->N, fn_speed.block_bytes / (g->P * g->Q * g->K * (int64_t)sizeof(REAL))));
 }
 
 /* ---- forward ---- */
 
-/* Use block number `block`: the outputs of images [first, first + count), which lie at y; on the calling thread alone.
+/* Consume block number `block`, on the calling thread alone: y points to the outputs of images [first, first + count).
  */
 typedef void (*image_consumer)(void *context, int64_t block, int64_t first, int64_t count, const REAL *y, int thread);
 
 typedef struct {
     const conv_job *conv;
-    int64_t blocks, most; /* images of a block at most */
-    REAL *y, *buffers; /* all outputs; or, where they are not kept, NULL and for each thread those of a block */
+    int64_t blocks, most; /* blocks; images per block, at most */
+    REAL *y, *buffers; /* all outputs; or NULL, and each thread's buffer for a block */
     image_consumer consume;
     void *context;
     fn_status status;
 } forward_blocks;
 
-/* The last block comes first: the next pass over the outputs goes forwards, and finds the first ones in the cache. */
+/* Run blocks in reverse order: the next pass over the outputs goes forwards and finds the first ones in the cache. */
 static void forward_block(void *context, int64_t task, int thread) {
     forward_blocks *job = context;
     const conv_job *conv = job->conv;
@@ -45,8 +45,8 @@ static void forward_block(void *context, int64_t task, int thread) {
     job->consume(job->context, block, first, count, y, thread);
 }
 
-/* A convolution that goes_by_images, its images cut evenly into blocks; y: all outputs, or NULL, then they are not
- * kept. */
+/* Run a convolution that goes_by_images, its images split evenly into blocks; y: all outputs, or NULL not to keep them.
+ */
 static fn_status conv_forward_blocks(const fn_conv *g, int threads, const void *x, const void *w, const void *bias,
                                      REAL *y, int64_t blocks, image_consumer consume, void *context) {
     const fn_epilogue end = {.shift = bias};
@@ -78,7 +78,7 @@ typedef struct {
     const fn_conv *g;
     gradient_maker make;
     const void *context;
-    REAL *gradient, *buffers; /* all of it, or NULL and for each thread `together` images */
+    REAL *gradient, *buffers; /* all of it; or NULL, and buffers of `together` images per thread */
     const phase_jobs *phases; /* or NULL: no input gradient here */
     const winograd_weight_job *weights; /* or NULL: no weight gradient here */
     int64_t parts, together;
@@ -98,7 +98,7 @@ static void gradient_part(void *context, int64_t part, int thread) {
     }
 }
 
-/* conv_grad_input and conv_grad_weight (dx, dw: or NULL) of the gradient that `make` computes. */
+/* conv_grad_input and conv_grad_weight from the gradient that `make` computes; dx, dw: or NULL. */
 static fn_status conv_gradients(const fn_conv *g, int threads, gradient_maker make, const void *context, const void *x,
                                 const void *w, const void *add, void *dx, void *dw) {
     const weight_gradient of_weight = weight_gradient_of(g, 0, threads, x, NULL, dw);
@@ -106,7 +106,7 @@ static fn_status conv_gradients(const fn_conv *g, int threads, gradient_maker ma
     int by_images = goes_by_images(g),
         in_parts = winograd_weight_fits(&of_weight) && winograd_weight_parts(&of_weight.conv) > 1;
     int input_too = dx && by_images && !scatter_fits(g), weight_too = dw && by_images && in_parts;
-    int whole = (dx && !input_too) || (dw && !weight_too); /* what comes later reads all of it */
+    int whole = (dx && !input_too) || (dw && !weight_too); /* a later pass reads the whole gradient */
     winograd_weight_job weights = {.v = NULL};
     phase_jobs phases = {0, NULL};
     gradient_blocks job = {.g = g, .make = make, .context = context, .together = by_images ? few_images(g) : g->N};

@@ -1,5 +1,5 @@
-/* What all convolution algorithms share: the problem, where its arrays lie, how it is run; and slabs, copies of input
- * rows with zeros around them.  Needs micro/tile.h.
+/* Shared by all convolution algorithms: the problem, the layout of its arrays, how it is run; and slabs, zero-padded
+ * copies of input rows. Needs micro/tile.h.
  *
  * The forward pass and the input gradient are the same problem with other sizes.  Output pixel (p, q) reads through a
  * grid of R x S taps; tap (i, j) reads input pixel (p*step_h + first_h + i*tap_h, q*step_w + first_w + j*tap_w).
@@ -11,10 +11,10 @@ typedef struct {
     int64_t N, H, W, C; /* the input */
     int64_t P, Q, K; /* the output */
     int64_t R, S, step_h, step_w, first_h, first_w, tap_h, tap_w;
-    int64_t group; /* channels of a group where all (small) groups are one job, else 0 */
+    int64_t group; /* channels per group if one job takes all (small) groups, else 0 */
 } conv_problem;
 
-/* Where the arrays lie; strides count elements. */
+/* The arrays and their strides, in elements. */
 typedef struct {
     const REAL *in;
     int64_t in_pixel; /* rows and images are contiguous */
@@ -22,12 +22,12 @@ typedef struct {
     int64_t out_image, out_row, out_pixel;
     const REAL *w; /* of tap (i, j), input channel c and output channel k: */
     int64_t w_tap_h, w_tap_w, w_in, w_out;
-    int64_t w_group; /* from the weights of a group to those of the next, where problem.group is set */
+    int64_t w_group; /* from one group's weights to the next, if problem.group is set */
 } conv_layout;
 
-/* What the prepared weights are good for. */
+/* How often the prepared weights are used. */
 typedef enum {
-    USED_ONCE, /* one run: they may be prepared bit by bit during it */
+    USED_ONCE, /* one run, which may prepare them piecewise */
     USED_FOR_BLOCKS, /* several runs, of a few images each */
     LAID_OUT /* any number of runs on any number of images: inference */
 } weights_use;
@@ -38,18 +38,18 @@ typedef struct conv_algorithm conv_algorithm; /* conv/algorithms.h */
 typedef struct {
     const conv_algorithm *algorithm;
     weights_use use;
-    int threads; /* taken once, where the kernel is entered: buffers per thread are counted by it */
+    int threads; /* read once, on entry to the kernel: it determines the number of buffers */
 
-    /* filled by the algorithm's measure; a task is some output rows times some panels of channels */
+    /* set by the algorithm's measure; a task is a range of output rows times a range of panels */
     int slab; /* whether input rows are copied */
     int64_t rows_per_task, row_tasks, panels_per_task;
     int64_t slab_columns, slab_bytes;
     int64_t prepared_bytes, scratch_bytes, shared_bytes; /* scratch_bytes for each thread, then shared_bytes for all */
 
-    segments along; /* filled by the run itself */
+    segments along; /* set by the run itself */
 
     /* set by the caller before prepare and run */
-    REAL *prepared; /* weights as the algorithm wants them; uninitialised before prepare */
+    REAL *prepared; /* weights in the algorithm's layout; uninitialised before prepare */
     char *scratch;
 } conv_schedule;
 
@@ -57,7 +57,7 @@ typedef struct {
     conv_problem conv;
     conv_layout at;
     epilogue end;
-    int pooled; /* y holds the largest of each 2 x 2 outputs, in strides of its own; P and Q are even */
+    int pooled; /* y holds the maximum of each 2 x 2 outputs, with its own strides; P and Q are even */
     conv_schedule run;
 } conv_job;
 
@@ -79,9 +79,9 @@ typedef struct {
     int threads;
 } input_gradient;
 
-enum { GROUP = 4 }; /* channels of the groups, besides 1, that one job takes together */
+enum { GROUP = 4 }; /* besides 1, the group size whose groups one job takes together */
 
-/* How many groups a job takes: all of them where vectors can run over groups, else one. */
+/* How many groups a job takes: all if vectors can run across groups, else one. */
 INLINE int64_t groups_together(const fn_conv *g) {
     int64_t C = g->C / g->groups, K = g->K / g->groups;
     return C == K && (C == 1 || C == GROUP) && C <= LANES ? g->groups : 1;
@@ -89,12 +89,12 @@ INLINE int64_t groups_together(const fn_conv *g) {
 
 INLINE int64_t conv_jobs(const fn_conv *g) { return g->groups / groups_together(g); }
 
-/* The input rows that `out_rows` output rows read, from the first to the last. */
+/* The number of input rows spanned by `out_rows` output rows. */
 INLINE int64_t slab_rows(const conv_problem *conv, int64_t out_rows) {
     return (out_rows - 1) * conv->step_h + (conv->R - 1) * conv->tap_h + 1;
 }
 
-/* Copy input rows [row, row + count) of an image, `columns` pixels each from first_w on, zeros outside the image. */
+/* Copy input rows [row, row + count) of an image, `columns` pixels each starting at first_w, with zeros outside. */
 static void fill_slab(const conv_problem *conv, const REAL *in, int64_t in_pixel, int64_t columns, int64_t image,
                       int64_t row, int64_t count, REAL *slab) {
     int64_t C = conv->C;
@@ -115,7 +115,7 @@ static void fill_slab(const conv_problem *conv, const REAL *in, int64_t in_pixel
     }
 }
 
-/* The largest of each 2 x 2 outputs of rows [first, last), channels [k, end), which lie at `full`. */
+/* Store the maximum of each 2 x 2 of the outputs at `full`, for rows [first, last) and channels [k, end). */
 static void pool_outputs(const conv_job *job, int64_t first, int64_t last, int64_t k, int64_t end, const REAL *full) {
     int64_t K = job->conv.K, line = job->conv.Q * K;
     for (int64_t row = first; row < last; row += 2, full += 2 * line) {

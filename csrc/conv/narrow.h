@@ -1,9 +1,9 @@
 /* Convolution jobs with so few output channels (the input gradient of an RGB layer, say) that a vector of output
  * channels would be half empty or more: vectors run along output columns instead.
  *
- * The slab holds each input row as (C, columns), transposed on the way in, so that one load gives a tap's inputs for
- * LANES neighbouring outputs.  A tile is K channels x NARROW vectors of outputs; weights are broadcast.  The order of
- * each output's sum is that of conv/gemm.h: the same bits.
+ * The slab holds each input row transposed, as (C, columns), so that one load gives a tap's inputs for LANES
+ * neighbouring outputs.  A tile is K channels x NARROW vectors of outputs; weights are broadcast.  Each output is
+ * summed in the order of conv/gemm.h, so the bits are the same.
  */
 enum { NARROW = TILE_ROWS / 2, NARROW_HALF = (NARROW + 1) / 2 };
 
@@ -13,7 +13,7 @@ static int narrow_fits(const conv_job *job) {
            conv->R * conv->S > 0;
 }
 
-/* Input rows [row, row + count) of an image, transposed, zeros outside the image. */
+/* Copy input rows [row, row + count) of an image, transposed, with zeros outside the image. */
 static void fill_transposed(const conv_job *job, int64_t image, int64_t row, int64_t count, REAL *slab) {
     const conv_problem *conv = &job->conv;
     int64_t C = conv->C, line = job->run.slab_columns, left = min64(max64(-conv->first_w, 0), line);
@@ -33,7 +33,7 @@ static void fill_transposed(const conv_job *job, int64_t image, int64_t row, int
     }
 }
 
-/* Rows of LANES pixels, one for each of `height` <= LANES / 2 channels, as pixels with their channels side by side. */
+/* Transpose `height` <= LANES / 2 rows, a channel of LANES pixels each, into pixels with adjacent channels. */
 INLINE void store_pixels(const int height, vec *rows, int64_t pixels, REAL *out, int64_t out_pixel) {
     enum { HALF = LANES / 2 };
     REAL turned[HALF][LANES]; /* [j]: the channels of pixel j, those of pixel j + HALF */
@@ -44,7 +44,7 @@ INLINE void store_pixels(const int height, vec *rows, int64_t pixels, REAL *out,
     UNROLL_FOR (int i = 0; i < HALF; i++)
         if (HALF > 4 && !(i & 4)) exchange(4, rows + i, rows + (i + 4) % HALF);
     UNROLL_FOR (int i = 0; i < HALF; i++) store(turned[i], rows[i]);
-    /* Where pixels touch, whole halves of vectors: the next pixel overwrites what is too much. */
+    /* If pixels are contiguous, store half vectors: the next pixel overwrites the excess. */
     int64_t lane = 0, touching = out_pixel == height ? pixels + 1 - (HALF + height - 1) / height : 0;
     for (; lane < touching; lane++)
         memcpy(out + lane * height, turned[lane % HALF] + lane / HALF * HALF, HALF * sizeof(REAL));

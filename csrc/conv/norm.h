@@ -1,9 +1,9 @@
-/* A convolution and the batch norm after it, some images at a time: each block of outputs adds its part of the moments
- * while it is cached, and the norm's input gradient is computed where the convolution's gradients read it.  The bits
- * are those of one operation after the other.  Needs conv/images.h, norm/moments.h, norm/apply.h.
+/* A convolution and the batch norm after it, a few images at a time: the moments of each block of outputs are
+ * accumulated while it is cached, and the norm's input gradient is computed block by block for the convolution's
+ * gradients. The bits are those of the separate operations.  Needs conv/images.h, norm/moments.h, norm/apply.h.
  */
 static void add_moments(void *context, int64_t part, int64_t first, int64_t count, const REAL *y, int thread) {
-    (void)first, (void)count, (void)y; /* the part knows its images */
+    (void)first, (void)count, (void)y; /* the part determines its images */
     norm_part(context, part, thread);
 }
 

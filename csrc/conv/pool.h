@@ -1,7 +1,7 @@
-/* A convolution and the max pooling after it, some images at a time: the convolution's output is never stored, and its
- * gradient is computed block by block where the convolution's gradients read it, or they visit only the maxima
- * (conv/pool_patches.h).  The bits are those of one operation after the other, but for sums over the maxima, of which
- * the bias gradient is one.  Needs conv/images.h, conv/pool_weight.h, conv/pool_input.h, pool/pool.h.
+/* A convolution and the max pooling after it, a few images at a time: the convolution's output is never stored, and its
+ * gradient is computed block by block for the convolution's gradients, unless these visit only the maxima
+ * (conv/pool_patches.h). The bits are those of the separate operations, except for sums over the maxima, such as the
+ * bias gradient.  Needs conv/images.h, conv/pool_weight.h, conv/pool_input.h, pool/pool.h.
  */
 typedef struct {
     const fn_pool *pool;

@@ -1,19 +1,20 @@
-/* The input gradient of a convolution before max pooling, patch by patch, for images and filters that stay in the
- * cache. Needs conv/pool_patches.h and conv/narrow.h.
+/* The input gradient of a convolution before max pooling, patch by patch, for images and filters that fit in the cache.
+ * Needs conv/pool_patches.h and conv/narrow.h.
  *
- * For each output that was a maximum, the filters that found it there are listed, accumulated in registers, and added
- * to its patch of a frame: the gradient of an image and of the padding around it.
+ * For each output pixel, the filters with a maximum there are listed, summed in registers, and added to the pixel's
+ * patch of a frame: the gradient of an image including its padding.
  */
 typedef struct {
     patch_job patches;
-    int64_t rows, frame, scratch_bytes; /* the frame's rows, and its elements with those that vectors reach behind it */
+    int64_t rows, frame,
+        scratch_bytes; /* rows of the frame; elements, including those that vectors reach past its end */
     const REAL *add; /* or NULL */
     REAL *dx, *filters; /* filters: (K, R, S*C rounded up with zeros) */
     char *scratch;
 } pooled_input_job;
 
-/* One pooled pixel: lists of the filters of each tap, which have room for K; the last list is of filters whose window a
- * ReLU cut off. */
+/* One pooled pixel: a list of filters for each tap, each with room for K; the last list holds filters whose window the
+ * ReLU zeroed. */
 INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int32_t *counts, int32_t *offsets,
                          REAL *values) {
     const patch_job *patches = &job->patches;
@@ -33,7 +34,7 @@ INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int3
     }
 }
 
-/* dx = add + the part of an image's frame that lies inside the image. */
+/* dx = add + the part of the frame inside the image. */
 INLINE void take_frame(const pooled_input_job *job, int64_t image, const REAL *frame) {
     const conv_problem *conv = &job->patches.conv;
     int64_t W = conv->W * conv->C, inside = max64(0, min64(W, (job->patches.slab_columns + conv->first_w) * conv->C));
@@ -63,8 +64,8 @@ static void pooled_input_task(void *context, int64_t image, int thread) {
     take_frame(job, image, frame);
 }
 
-/* Whether it pays, by the cycles of a pooled output: the products with a filter, more where the filter comes from the
- * second cache, and for each list that is not empty a patch that is read and written. */
+/* Whether it pays, by estimated cycles per pooled output: the products with a filter, plus a penalty if filters come
+ * from L2, plus a patch read and written for each non-empty list. */
 INLINE int pooled_input_fits(const fn_conv *g, const fn_pool *pool) {
     int64_t vectors = g->R * ceil_div(g->S * g->C, MODEL_LANES), filters = MODEL_LANES * g->K * vectors;
     double lists = (double)min64(pool->R * pool->S, g->K) / (double)g->K;

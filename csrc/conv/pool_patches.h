@@ -1,28 +1,27 @@
-/* The gradients of a convolution before max pooling, from the gradient of the pooled outputs.  It has one non-zero for
- * each window, at its maximum, so with windows of 2 x 2 a quarter of the products is left, and none where a ReLU was
- * inactive:
+/* The gradients of a convolution before max pooling, from the gradient of the pooled outputs. Each window has one
+ * non-zero, at its maximum, so 2 x 2 windows need a quarter of the products, and none where the ReLU was inactive:
  *   dw[k][c][r][s] = sum over pooled pixels of dy[pixel][k] * x[tap (r, s) of its maximum][c],
  *   dx[tap (r, s) of its maximum][c] += dy[pixel][k] * w[k][c][r][s].
  *
- * Vectors run along a filter's rows, (S, C) side by side and rounded up to vectors, which meet patches of the input
- * that lie anywhere.  What both gradients share is here; conv/pool_weight.h and conv/pool_input.h are the two. Needs
+ * Vectors run along a filter's rows: S*C contiguous elements, rounded up to vectors, read against unaligned patches of
+ * the input. This header is shared by the two gradients, conv/pool_weight.h and conv/pool_input.h. Needs
  * conv/grad_weight.h and pool/pool.h.
  */
 typedef struct {
     conv_problem conv;
-    int64_t slab_columns; /* of the slab, or frame, that patches lie in */
+    int64_t slab_columns; /* of the slab or frame with the patches */
     const fn_pool *pool;
     const REAL *x, *dy;
     const uint8_t *index;
     int64_t row, size; /* elements of a filter's row, rounded up, and of a filter */
-    int32_t taps[256]; /* from the start of a window to that of its tap; the last, for no tap, is 0 */
+    int32_t taps[256]; /* from a window's start to each tap's; the last entry, for no tap, is 0 */
 } patch_job;
 
 static const char PATCHES[] = "patches"; /* as profiles show it */
 enum { PATCH_ROWS = 7, PATCH_VECTORS = VECTOR_BYTES == 64 ? 4 : 2 };
 
 INLINE int64_t patch_line(const fn_conv *g) { return ((g->Q - 1) * g->stride_w + g->S) * g->C; }
-/* Elements of the slab that `rows` rows of outputs read. */
+/* The number of slab elements that `rows` rows of outputs read. */
 INLINE int64_t patch_slab(const fn_conv *g, int64_t rows) {
     return ((rows - 1) * g->stride_h + (g->R - 1) * g->dilation_h + 1) * patch_line(g);
 }
@@ -38,8 +37,7 @@ INLINE int can_be_patches(const fn_conv *g, const fn_pool *pool) {
     return !(winograd_weight_applies(g) && fn_conv_algorithm() == FN_WINOGRAD) && patch_slab(g, pool->R) < 1 << 28;
 }
 
-/* Cycles that the other algorithms take for a tap and MODEL_LANES channels of the pixels that a pooled one stands
- * for. */
+/* Cycles of the other algorithms per tap and MODEL_LANES channels, for all output pixels of one window. */
 INLINE double cycles_of_others(const fn_conv *g, const fn_pool *pool, int64_t pixels) {
     double each = !winograd_weight_applies(g) ? MODEL_DIRECT : g->R == 3 ? MODEL_WINOGRAD_3 : MODEL_WINOGRAD_5;
     return each * (double)pixels / (double)(pool->P * pool->Q);
@@ -57,7 +55,7 @@ static patch_job patches_of(const fn_conv *g, const fn_pool *pool, const void *x
     return job;
 }
 
-/* Copy weights (K, C, R, S) to filters whose rows are whole vectors. */
+/* Copy weights (K, C, R, S) to filters with rows rounded up to whole vectors. */
 INLINE void pack_filters(const patch_job *job, const REAL *weights, REAL *filters) {
     const conv_problem *conv = &job->conv;
     for (int64_t k = 0; k < conv->K; k++, filters += job->size)
@@ -66,7 +64,7 @@ INLINE void pack_filters(const patch_job *job, const REAL *weights, REAL *filter
                 for (int64_t s = 0; s < conv->S; s++) filters[r * job->row + s * conv->C + c] = *weights++;
 }
 
-/* Copy such filters to weights (K, C, R, S). */
+/* Copy such filters back to weights (K, C, R, S). */
 INLINE void unpack_filters(const patch_job *job, const REAL *filters, REAL *weights) {
     const conv_problem *conv = &job->conv;
     for (int64_t k = 0; k < conv->K; k++, filters += job->size)
@@ -75,7 +73,7 @@ INLINE void unpack_filters(const patch_job *job, const REAL *filters, REAL *weig
                 for (int64_t s = 0; s < conv->S; s++) *weights++ = filters[r * job->row + s * conv->C + c];
 }
 
-/* Where the windows of pooled row p begin, in a slab that begins with row `top` of outputs; and how far apart they are.
+/* The offset of pooled row p's first window, in a slab starting at output row `top`, and the windows' distance.
  */
 INLINE int64_t first_window(const patch_job *job, int64_t p, int64_t top) {
     const conv_problem *conv = &job->conv;
@@ -86,8 +84,8 @@ INLINE int64_t first_window(const patch_job *job, int64_t p, int64_t top) {
 }
 INLINE int64_t window_step(const patch_job *job) { return job->pool->stride_w * job->conv.step_w * job->conv.C; }
 
-/* Add the sum over a list of values[i] * from[offsets[i]...], `rows` x `vectors` of them, to as many; of the last
- * vectors only the lanes in `last`. */
+/* to += the sum over a list of values[i] * from[offsets[i]...], for `rows` x `vectors` vectors; of a row's last vector
+ * only the lanes in `last`. */
 INLINE void sum_patches(const int rows, const int vectors, int64_t count, const int32_t *offsets, const REAL *values,
                         const REAL *from, int64_t from_row, mask last, REAL *to, int64_t to_row) {
     vec sum[PATCH_ROWS][PATCH_VECTORS] = {{{0}}};

@@ -1,8 +1,8 @@
 /* The weight gradient of a convolution before max pooling, patch by patch.  Needs conv/pool_patches.h.
  *
- * The pooled rows of the batch are cut into a fixed number of parts, a part into bands: the input rows of a band are
- * copied into a slab, and for some filters at a time the patches that count are listed, then those of each filter are
- * accumulated in registers and added to the part's gradient (K, R, S*C rounded up).  Parts are added in a fixed tree.
+ * The pooled rows of the batch are split into a fixed number of parts, and a part into bands. A band's input rows are
+ * copied into a slab; for a few filters at a time, the patches with a gradient are listed, then each filter's are
+ * summed in registers and added to the part's gradient (K, R, S*C rounded up).  Parts are added in a fixed tree.
  */
 typedef struct {
     patch_job patches;
@@ -11,9 +11,8 @@ typedef struct {
     char *scratch;
 } pooled_weight_job;
 
-/* The patches that `filters` filters from k on have in pooled rows [p, p + rows) of an image, in a slab that begins
- * with row `top` of outputs: lists that are `apart` elements long at most.  Entries whose window a ReLU cut off are
- * overwritten. */
+/* List the patches of filters [k, k + filters) in pooled rows [p, p + rows) of an image, in a slab starting at output
+ * row `top`; lists are at most `apart` elements long. Entries whose window the ReLU zeroed are overwritten. */
 INLINE void list_patches(const patch_job *job, int filters, int64_t k, int64_t image, int64_t p, int64_t rows,
                          int64_t top, int64_t apart, int32_t *counts, int32_t *offsets, REAL *values) {
     const fn_pool *pool = job->pool;
@@ -69,8 +68,8 @@ INLINE int64_t patch_gradient_bytes(const fn_conv *g) {
     return g->K * g->R * ceil_div(g->S * g->C, MODEL_LANES) * MODEL_LANES * (int64_t)sizeof(REAL);
 }
 
-/* Whether it pays, by the cycles of a pooled output: one for each vector of a patch, which unaligned loads bound.
- * Large gradients would be few parts, and there are no more tasks. */
+/* Whether it pays, by estimated cycles per pooled output: one per vector of a patch, bound by unaligned loads. Large
+ * gradients would have few parts, and so few tasks. */
 INLINE int pooled_weight_fits(const fn_conv *g, const fn_pool *pool) {
     double cycles = (double)(g->R * ceil_div(g->S * g->C, MODEL_LANES) + MODEL_PIXEL);
     double filled = (double)g->K / (double)(ceil_div(g->K, MODEL_LANES) * MODEL_LANES);

@@ -1,11 +1,10 @@
-/* The input gradient of a layer with few input channels, where a vector of channels would be half empty or more, or the
- * phases of a stride have short sums: products first, sums over taps afterwards.  Needs conv/job.h.
+/* The input gradient of a layer with few input channels, whose vectors would be at least half empty, or with a stride,
+ * whose phases have short sums: computes the products first and sums over taps afterwards.  Needs conv/job.h.
  *
- * A row of dy times the weights gives what each of its pixels adds to all its taps, [pixel][r][s][c]: a matrix product
- * whose reduction is over output channels alone.  The S*C elements of a filter row are then added to neighbours in a
- * row of dx. Each element of dx is the sum of its contributions by row of dy, then by SCATTER_SPAN of pixels, then by
- * class: pixels of a class are so far apart that their runs share no element, so that no addition waits for the one
- * before it.
+ * A row of dy times the weights gives each pixel's contributions to all its taps, [pixel][r][s][c]: a matrix product
+ * that reduces over output channels only. The S*C elements of a filter row are then added to a run of a row of dx. Each
+ * element of dx sums its contributions by row of dy, then by SCATTER_SPAN of pixels, then by class: pixels of one class
+ * are so far apart that their runs do not overlap, so their additions are independent.
  */
 static int scatter_fits(const fn_conv *g) {
     int winograd = g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->R == g->S &&
@@ -22,7 +21,7 @@ typedef struct {
     REAL *sums; /* for each thread: [pixel][r][s][c] of a span */
 } scatter_job;
 
-/* to[j] += from[j] for j < run; `vectors` hold a run, or 0: any number. */
+/* to[j] += from[j] for j < run; a run takes `vectors` vectors (0: any number). */
 INLINE void add_run(const int vectors, int64_t run, const REAL *from, REAL *to) {
     int64_t j = 0;
     if (vectors)
@@ -59,7 +58,7 @@ static void scatter_products(const scatter_job *job, const REAL *dy, int64_t cou
         rows[i] = dy + i * g->K;
         outs[i] = sums + i * job->width;
     }
-    const char *ahead = (const char *)(dy + count * g->K); /* the next pixels, prefetched bit by bit */
+    const char *ahead = (const char *)(dy + count * g->K); /* the next pixels, prefetched gradually */
     int64_t tiles = ceil_div(count, TILE_ROWS) * ceil_div(job->width, PANEL);
     int64_t share = ceil_div(count * g->K * (int64_t)sizeof(REAL), 64 * tiles) * 64;
     for (int64_t panel = 0; panel < job->width; panel += PANEL) {
@@ -124,11 +123,11 @@ static fn_status scatter_run(const input_gradient *of) {
     const fn_conv *g = of->g;
     scatter_job job = {.of = of, .width = ceil_div(g->R * g->S * g->C, LANES) * LANES};
     int threads = of->threads;
-    /* A store seems to claim all of its vector, so runs count as whole vectors of SCATTER_APART_BYTES. */
+    /* A store appears to block its whole vector, so runs are rounded up to SCATTER_APART_BYTES. */
     int64_t run = ceil_div(g->S * g->C * (int64_t)sizeof(REAL), SCATTER_APART_BYTES) * SCATTER_APART_BYTES;
     job.classes = ceil_div(run / (int64_t)sizeof(REAL), g->stride_w * g->C);
-    /* Some tasks for each thread.  Neighbouring bands both compute the products of the rows of dy
-     * that reach into both, so bands must not be too low. */
+    /* Several tasks for each thread. Adjacent bands both compute the products of the dy rows that they share, so bands
+     * must not be too low. */
     int64_t wanted = threads > 1 ? ceil_div(fn_speed.tasks_per_thread * threads, g->N) : 1;
     job.band = max64(ceil_div(g->H, wanted), fn_speed.scatter_rows * ((g->R - 1) * g->dilation_h + 1));
     job.bands = ceil_div(g->H, job.band);

@@ -1,10 +1,10 @@
 /* Convolutions over images so small that most taps would read padding (3x3 on 2x2 pixels, say): each output pixel is a
- * matrix product of its own over the taps inside, whose rows are the images of the batch, read in place.  Needs
+ * separate matrix product over the taps inside the image. Its rows are the images of the batch, read in place.  Needs
  * conv/job.h.
  *
- * The order of each output's sum is that of conv/gemm.h without the zeros.
+ * Each output is summed in the order of conv/gemm.h, without the zeros.
  */
-/* How many of the taps of all outputs along one axis lie inside. */
+/* The number of taps, over all outputs along one axis, that fall inside the image. */
 INLINE int64_t inside_axis(int64_t outputs, int64_t first, int64_t step, int64_t tap, int64_t size, int64_t taps) {
     int64_t sum = 0, from, to;
     for (int64_t p = 0; p < outputs; p++, sum += to - from) taps_inside(first + p * step, tap, size, taps, &from, &to);
@@ -18,13 +18,13 @@ INLINE int is_small(const conv_problem *conv) {
     return SMALL_TAPS * inside <= SMALL_INSIDE * conv->P * conv->Q * conv->R * conv->S;
 }
 
-/* In inference few images make too few rows for the weights that they read (measured). */
+/* In inference, few images mean too few rows to amortise reading the weights (measured). */
 static int small_fits(const conv_job *job) {
     int few = job->run.use == LAID_OUT && job->conv.N < SMALL_LEAST_IMAGES;
     return is_small(&job->conv) && !job->pooled && !few;
 }
 
-/* One tile: images rows[], taps [i0, i1) x [j0, j1) of the kernel, whose weights lie at b. */
+/* One tile: images rows[], taps [i0, i1) x [j0, j1) of the kernel, with weights at b. */
 INLINE void small_tile(const int height, const int width, const conv_job *job, const REAL *const *rows,
                        const int64_t *inside, const REAL *b, REAL *const *c, tile_store end) {
     const conv_problem *conv = &job->conv;
@@ -54,7 +54,7 @@ static __attribute__((noinline)) void small_tile_of(int height, const conv_job *
         }
 }
 
-/* A panel, whose weights stay in the cache meanwhile, an output pixel, some images. */
+/* A task: one panel, whose weights stay in the cache, one output pixel, and a range of images. */
 static void small_task(void *context, int64_t task, int thread) {
     const conv_job *job = context;
     const conv_problem *conv = &job->conv;

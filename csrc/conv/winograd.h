@@ -1,15 +1,15 @@
-/* Convolution at stride 1 by Winograd: F(4x4, 3x3), 36 products where the direct form needs 144, and F(2x2, 5x5), 36
- * for 100. Needs conv/winograd_transform.h.
+/* Convolution at stride 1 by Winograd: F(4x4, 3x3), with 36 products instead of 144, and F(2x2, 5x5), with 36 instead
+ * of 100. Needs conv/winograd_transform.h.
  *
  *   V[point][tile][C] = B^T d B of each tile's 6x6 inputs, vectorised over channels;
  *   M[point][panel][tile][lane] = V[point] U[point][panel], 36 matrix products on the transformed weights;
  *   y = A^T M A, through the epilogue straight into the output.
  *
- * By blocks, a task is a block of tiles, so small that its V and one panel's M stay in its thread's cache while all of
- * U is read.  By points, for few tiles and for weights that no cache holds, all threads work on a larger block, a task
- * being a point and a panel, so that U is read once for each block.  Where all tiles are one block and weights are
- * USED_ONCE, U holds a few panels at a time.  The input gradient is the same job on dy with turned weights.  Each
- * output depends on its own tile only: the bits do not depend on blocks, threads, or how a batch is split.
+ * By blocks, a task is a block of tiles, small enough that its V and one panel's M stay in the cache while all of U is
+ * read. By points, for few tiles or for weights larger than the cache, all threads share a larger block and a task is a
+ * point and a panel, so U is read once per block. If one block holds all tiles and weights are USED_ONCE, U holds a few
+ * panels at a time. The input gradient is the same job on dy with flipped weights. Each output depends only on its own
+ * tile: the bits do not depend on blocks, threads, or how a batch is split.
  *
  * Assumption: the layout of U does not depend on N or the threads unless weights are USED_ONCE.
  */
@@ -18,38 +18,38 @@ typedef struct {
     tile_grid grid;
     int by_points;
     int64_t block, panels, held; /* tiles in a block; panels of outputs, and how many of them U holds at a time */
-    int64_t u_point, v_point, m_point; /* elements from one point to the next in U, V and M */
+    int64_t u_point, v_point, m_point; /* strides between points in U, V and M, in elements */
     REAL *u, *zeros;
     REAL *v, *m; /* by points: of tiles [first, first + count) and panels [panel, panel + some) */
     int64_t first, count, panel, some;
 } winograd_job;
 
-/* Taps lie side by side in memory, forwards or backwards (a phase of a strided gradient may read every other tap).  In
- * inference few tiles make too few rows for the weights that they read (measured). */
+/* Taps must be adjacent in memory, in either order (a phase of a strided gradient may read every other tap). In
+ * inference, few tiles mean too few rows to amortise reading the weights (measured). */
 static int winograd_fits(const conv_job *job) {
     const conv_problem *conv = &job->conv;
     const conv_layout *at = &job->at;
     int fits = conv->R == conv->S && conv->step_h == 1 && conv->step_w == 1 && conv->tap_h == 1 && conv->tap_w == 1 &&
                (at->w_tap_w == 1 || at->w_tap_w == -1) && at->w_tap_h == conv->S * at->w_tap_w;
-    int of_group = conv->C == GROUP && conv->K == GROUP && at->in_pixel > conv->C; /* as with wider vectors: direct */
+    int of_group = conv->C == GROUP && conv->K == GROUP && at->in_pixel > conv->C; /* direct, as with wider vectors */
     if (of_group || !fits || !choose_winograd(conv->R, conv->C, conv->K, conv->P, conv->Q)) return 0;
     return job->run.use != LAID_OUT || grid_of(conv->N, conv->P, conv->Q, conv->R).count >= WINOGRAD_LEAST_TILES;
 }
 
-/* The last panel is one vector wide where that is enough. */
+/* The last panel is one vector wide if that suffices. */
 INLINE int panel_width(const conv_job *job, int64_t panel) { return job->conv.K - panel * PANEL > LANES ? 2 : 1; }
 INLINE REAL *u_of(const winograd_job *w, int64_t panel) { return w->u + panel % w->held * w->job->conv.C * PANEL; }
 INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % w->held * w->block * PANEL; }
 
-/* U[point][panel][c][lane] = G g G^T of the filters of one vector of outputs, k on, of taps x taps elements each, for
- * input channels [first, end). */
+/* U[point][panel][c][lane] = G g G^T for one vector of filters starting at k, taps x taps elements each, and input
+ * channels [first, end). */
 INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int64_t first, int64_t end) {
     const conv_job *job = w->job;
     const int size = taps * taps, last = size - 1;
     int flipped = job->at.w_tap_w < 0;
     int64_t panel = k / PANEL, width = panel_width(job, panel), lanes = min64(LANES, job->conv.K - k),
             vector = k % PANEL;
-    int64_t run = job->at.w_in == size ? LANES : 1; /* channels that are neighbours in memory, and read at once */
+    int64_t run = job->at.w_in == size ? LANES : 1; /* channels adjacent in memory, read together */
     REAL numbers[LANES * 25 * LANES];
     if (lanes < LANES) memset(numbers, 0, sizeof(numbers));
     for (int64_t c = first; c < end; c += run) {
@@ -89,14 +89,14 @@ static void winograd_filters(void *context, int64_t task, int thread) {
     else vector_filters(5, w, k, first, end);
 }
 
-/* V of `count` tiles from `first` on. */
+/* V of tiles [first, first + count). */
 static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count, REAL *v) {
     const conv_job *job = w->job;
     const conv_problem *conv = &job->conv;
     const tile_image image = {job->at.in,       w->zeros,     conv->H,       conv->W,
                               job->at.in_pixel, w->grid.side, conv->first_h, conv->first_w};
     tile_position at = position_of(&w->grid, first);
-    tile_pixels tiles[2]; /* this one, and the next, which is fetched meanwhile */
+    tile_pixels tiles[2]; /* this one, and the next, which is prefetched */
     locate_tile(TILE_IN, &image, at, &tiles[0]);
     for (int64_t t = 0; t < count; t++, v += conv->C) {
         const tile_pixels *here = &tiles[t & 1], *next = &tiles[~t & 1];
@@ -112,7 +112,7 @@ static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count,
     }
 }
 
-/* M of `height` tiles and one point: rows of V lie `steps` apart, as do rows of M by width*LANES. */
+/* M of `height` tiles and one point; V's rows have stride `steps`, M's have stride width*LANES. */
 INLINE void point_tile(const int height, const int width, const REAL *v, int64_t steps, const REAL *u, REAL *m) {
     vec acc[TILE_ROWS][2];
     const REAL *rows[TILE_ROWS];
@@ -136,7 +136,7 @@ INLINE void point_tile(const int height, const int width, const REAL *v, int64_t
         UNROLL_FOR (int j = 0; j < width; j++) store(m + (i * width + j) * LANES, acc[i][j]);
 }
 
-/* A store first reads its cache line: prefetch the lines of one tile's outputs. */
+/* A store first reads its cache line, so prefetch the lines of one tile's outputs. */
 INLINE void prefetch_outputs(const winograd_job *w, int64_t k, tile_position at) {
     const conv_job *job = w->job;
     int64_t side = job->pooled ? w->grid.side / 2 : w->grid.side;
@@ -146,7 +146,7 @@ INLINE void prefetch_outputs(const winograd_job *w, int64_t k, tile_position at)
         for (int64_t j = 0; j < side; j++) __builtin_prefetch(out + j * job->at.out_pixel, 1);
 }
 
-/* V and M have room for whole tiles of rows; what is computed from rows that were not filled is not read. */
+/* V and M have room for whole register tiles; results of unfilled rows are never read. */
 INLINE void point_product(const int width, int64_t C, int64_t count, const REAL *v, const REAL *u, REAL *m) {
     for (int64_t t = 0; t < count; t += TILE_ROWS, v += TILE_ROWS * C, m += TILE_ROWS * width * LANES) {
         if (count - t > HALF_ROWS) point_tile(TILE_ROWS, width, v, C, u, m);
@@ -155,7 +155,7 @@ INLINE void point_product(const int width, int64_t C, int64_t count, const REAL 
     }
 }
 
-/* M of `count` tiles, one point and one panel, which lies at u; v and m are of the first tile. */
+/* M of `count` tiles for one point and one panel; u is the panel, v and m belong to the first tile. */
 static __attribute__((noinline)) void winograd_product(const winograd_job *w, int64_t count, int64_t point, int width,
                                                        const REAL *u, const REAL *v, REAL *m) {
     u += point * w->u_point;
@@ -165,7 +165,7 @@ static __attribute__((noinline)) void winograd_product(const winograd_job *w, in
     else point_product(1, w->job->conv.C, count, v, u, m);
 }
 
-/* One vector of channels, k on, of one tile's side x side outputs, of which `rows` x `columns` are inside the image. */
+/* One vector of channels, starting at k, of a tile's side x side outputs; `rows` x `columns` are inside the image. */
 INLINE void output_tile(const int side, const int pooled, const conv_job *job, const REAL *m, int64_t stride, int64_t k,
                         int64_t lanes, int64_t rows, int64_t columns, REAL *out) {
     vec t[TILE_IN][4], y[4], left[4];
@@ -264,7 +264,7 @@ static void winograd_some_outputs(void *context, int64_t task, int thread) {
     winograd_outputs(w, w->first + first, count, panel, m_of(w, panel) + first * panel_width(w->job, panel) * LANES);
 }
 
-/* Blocks, and where V, M and U lie; U is followed by C zeros. */
+/* The blocks, and the layout of V, M and U; C zeros follow U. */
 INLINE winograd_job winograd_layout(const conv_job *job) {
     const conv_problem *conv = &job->conv;
     winograd_job w = {
@@ -312,7 +312,7 @@ static void winograd_prepare(conv_job *job) {
     if (w.held == w.panels) winograd_some_filters(&w);
 }
 
-/* All products of some tiles with some filters. */
+/* All products of the current tiles and panels. */
 static void winograd_points(winograd_job *w) {
     const conv_job *job = w->job;
     double outputs = POINTS * (double)w->count * (double)(w->some * PANEL) / LANES;

@@ -13,7 +13,7 @@
 
 enum { TILE_IN = 6, POINTS = 36 };
 
-/* The choice between direct and Winograd for an R x R kernel at stride 1: by these parameters and nothing else. */
+/* The choice between direct and Winograd for an R x R kernel at stride 1 depends on these parameters alone. */
 INLINE int choose_winograd(int64_t R, int64_t C, int64_t K, int64_t P, int64_t Q) {
     if (R != 3 && R != 5) return 0;
     if (fn_conv_algorithm() != FN_AUTO) return fn_conv_algorithm() == FN_WINOGRAD;
@@ -94,14 +94,14 @@ INLINE tile_position next_position(const tile_grid *grid, tile_position at) {
     return (tile_position){at.image + 1, 0, 0};
 }
 
-/* Pixels that tiles are cut from; the tile at (row, column) begins at pixel (side*row + first_h, side*column +
+/* The pixels that tiles are read from; the tile at (row, column) begins at pixel (side*row + first_h, side*column +
  * first_w). */
 typedef struct {
-    const REAL *data, *zeros; /* zeros: what is read outside */
+    const REAL *data, *zeros; /* zeros: read in place of pixels outside */
     int64_t H, W, pixel, side, first_h, first_w;
 } tile_image;
 
-/* The addresses of a tile's pixels as integers, a row of ADDRESSES at a time; 6 of them are used. */
+/* The addresses of a tile's pixels, as integers, ADDRESSES per row; 6 are used. */
 enum { ADDRESSES = 8 };
 typedef int64_t addresses __attribute__((vector_size(8 * ADDRESSES)));
 typedef struct {
@@ -110,7 +110,7 @@ typedef struct {
 
 INLINE const REAL *pixel_of(const tile_pixels *p, int i, int j) { return (const REAL *)p->rows[i][j]; }
 
-/* The pixels from the upper left corner of a tile on, `size` rows; what lies outside the image is `zeros`. */
+/* The pixels of a tile from its upper left corner, `size` rows; those outside the image point to `zeros`. */
 INLINE void locate_tile(const int size, const tile_image *image, tile_position at, tile_pixels *tile) {
     int64_t row = image->side * at.row + image->first_h, column = image->side * at.column + image->first_w;
     addresses number = {0, 1, 2, 3, 4, 5, 6, 7}, columns = number + column;
@@ -122,7 +122,7 @@ INLINE void locate_tile(const int size, const tile_image *image, tile_position a
         tile->rows[i] = row + i >= 0 && row + i < image->H ? (((int64_t)data + offsets) & inside) | outside : zeros;
 }
 
-/* Prefetch channels c on of a tile's pixels; tiles go from left to right, so only the last columns are new. */
+/* Prefetch a tile's pixels from channel c on; tiles go from left to right, so only the last columns are new. */
 INLINE void prefetch_tile(const int size, const int columns, const tile_pixels *tile, int64_t c) {
     UNROLL_FOR (int i = 0; i < size; i++)
         UNROLL_FOR (int j = size - columns; j < size; j++) __builtin_prefetch(pixel_of(tile, i, j) + c);

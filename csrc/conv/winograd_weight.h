@@ -1,22 +1,22 @@
 /* The weight gradient of a 3x3 (5x5), stride 1 convolution by Winograd F(3x3, 4x4) or F(5x5, 2x2): a tile's 4x4 (2x2)
- * of dy is the filter that runs over its 6x6 of x.  Tiles are taken in chunks:
+ * pixels of dy are the filter that slides over its 6x6 pixels of x. Tiles are processed in chunks:
  *   V[point][tile][C] = B^T x B    and    D[point][panel][tile][lane] = G dy G^T,
  * whose products over the chunk are added to Z[point][C][K].  At the end dw = A^T Z A.
  *
- * With few channels Z is small, and transforms weigh more than products: the batch is cut into a fixed number of parts,
- * each with its own Z, V and D in one thread's cache, and the parts are added in a fixed tree.  With many channels
- * there is one Z and all threads work on one chunk at a time, first its transforms, then its products; each element of
- * Z has one owner.  When one chunk holds all tiles, Z and dw are made for a few panels at a time, so that Z stays in
- * the cache.
+ * With few channels, Z is small and transforms cost more than products: the batch is split into a fixed number of
+ * parts, each with its own Z, V and D in one thread's cache, and the parts are added in a fixed tree. With many
+ * channels, there is one Z, and all threads work on one chunk at a time, first its transforms, then its products; each
+ * element of Z has one owner. If one chunk holds all tiles, Z and dw are computed a few panels at a time, so that Z
+ * stays in the cache.
  */
 typedef struct {
     weight_gradient of;
     REAL *z, *zeros;
     tile_grid grid;
-    int64_t chunk, together, parts, panels; /* tiles in a chunk, images that fill one; parts: of images */
-    int64_t held, columns; /* panels that Z holds at a time, and elements in a row of them */
+    int64_t chunk, together, parts, panels; /* tiles in a chunk; images that fill one; parts of the batch */
+    int64_t held, columns; /* panels that Z holds at a time, and the length of a row */
     int64_t v_point, d_point, z_point; /* elements from one point to the next */
-    REAL *v, *d; /* of thread 0; those of other threads follow, chunk_size apart, when there are parts */
+    REAL *v, *d; /* of thread 0; with parts, those of other threads follow at distance chunk_size */
     int64_t chunk_size;
     int64_t first, count, panel, some; /* no parts: all threads work on this chunk and panels [panel, panel + some) */
 } winograd_weight_job;
@@ -41,7 +41,7 @@ INLINE void weight_tiles(const int side, const winograd_weight_job *w, int64_t f
     const tile_image x = {w->of.x, w->zeros, conv->H, conv->W, conv->C, side, conv->first_h, conv->first_w};
     const tile_image dy = {w->of.dy, w->zeros, conv->P, conv->Q, conv->K, side, 0, 0};
     tile_position at = position_of(&w->grid, first + from);
-    tile_pixels pixels[2], gradients[2]; /* of this tile, and of the next, which is fetched meanwhile */
+    tile_pixels pixels[2], gradients[2]; /* of this tile, and of the next, which is prefetched */
     locate_tile(TILE_IN, &x, at, &pixels[0]);
     locate_tile(side, &dy, at, &gradients[0]);
     for (int64_t t = from; t < to; t++) {
@@ -79,7 +79,7 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
     epilogue add = {.add = accumulate ? z : NULL, .out = z};
     tile_store end = {&add, 0, min64(PANEL, w->of.conv.K - panel * PANEL)};
     for (int64_t c = 0, tiles = ceil_div(C, TILE_ROWS), live; tiles > 0; c += live, tiles--) {
-        live = ceil_div(C - c, tiles); /* even heights: low tiles wait for their sums */
+        live = ceil_div(C - c, tiles); /* even heights: low tiles stall on their sums */
         REAL *outs[TILE_ROWS];
         for (int i = 0; i < live; i++)
             outs[i] = z + point * w->z_point + (c + i) * w->columns + panel % w->held * PANEL;
@@ -88,7 +88,7 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
     }
 }
 
-/* Add the products of images [first, first + count), whose dy lies at `dy`, to a part's Z; `fresh`: which is new. */
+/* Add the products of images [first, first + count) and their gradient `dy` to a part's Z; `fresh`: overwrite Z. */
 static void winograd_weight_images(const winograd_weight_job *whole, int64_t first, int64_t count, const REAL *dy,
                                    int fresh, int64_t part, int thread) {
     winograd_weight_job w = *whole;
@@ -126,13 +126,13 @@ static void winograd_weight_shared_products(void *context, int64_t task, int thr
     winograd_weight_products(w, task / w->some, w->panel + task % w->some, w->count, w->first > 0, w->v, w->d, w->z);
 }
 
-/* A^T Z A of one vector of filters, k on, and input channels [c, end). */
+/* A^T Z A of one vector of filters, starting at k, and input channels [c, end). */
 INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t k, int64_t c, int64_t end) {
     const int size = taps * taps;
     const REAL *z = w->z + c * w->columns + k - w->panel * PANEL;
     REAL numbers[LANES * 25 * LANES], *dw = w->of.dw + (k * w->of.conv.C + c) * size;
     while (c < end) {
-        int64_t count = min64(LANES, end - c); /* as many channels lie side by side in dw */
+        int64_t count = min64(LANES, end - c); /* as many channels are adjacent in dw */
         for (int64_t n = 0; n < count; n++, z += w->columns) {
             vec t[TILE_IN][5], line[TILE_IN], out[5];
             UNROLL_FOR (int i = 0; i < TILE_IN; i++) {
@@ -174,13 +174,13 @@ static int winograd_weight_fits(const weight_gradient *of) {
     return fits && ungrouped && choose_winograd(conv->R, conv->C, conv->K, conv->P, conv->Q);
 }
 
-/* How many parts images are accumulated in; 1: all threads work on one sum. */
+/* The number of parts of the batch; 1: all threads work on one sum. */
 INLINE int64_t winograd_weight_parts(const conv_problem *conv) {
     int in_parts = conv->C * conv->K <= WINOGRAD_PART_CHANNELS && conv->N >= WINOGRAD_PARTS / 2;
     return in_parts ? min64(WINOGRAD_PARTS, conv->N) : 1;
 }
 
-/* Sizes, and memory, w.v, that the caller frees. */
+/* Set the sizes and allocate w.v, which the caller frees. */
 static fn_status winograd_weight_begin(const weight_gradient *of, winograd_weight_job *job) {
     const conv_problem *conv = &of->conv;
     int64_t C = conv->C, K = conv->K;
@@ -191,7 +191,7 @@ static fn_status winograd_weight_begin(const weight_gradient *of, winograd_weigh
     w.parts = winograd_weight_parts(conv);
     if (w.parts > 1)
         w.chunk = max64(WINOGRAD_PART_LEAST_TILES, min64(WINOGRAD_PART_MOST_TILES, WINOGRAD_PART_BYTES / tile_bytes));
-    else { /* each chunk reads and writes all of Z; where there is one chunk, Z need not exist as a whole */
+    else { /* each chunk reads and writes all of Z; with one chunk, Z need not exist as a whole */
         int64_t bytes = max64(WINOGRAD_CHUNK_LEAST_BYTES, min64(WINOGRAD_CHUNK_MOST_BYTES, 2 * row_bytes * C * K));
         int64_t most = max64(WINOGRAD_CHUNK_LEAST_TILES, min64(WINOGRAD_CHUNK_MOST_TILES, bytes / tile_bytes));
         w.chunk = ceil_div(w.grid.count, ceil_div(w.grid.count, most));

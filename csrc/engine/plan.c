@@ -1,8 +1,8 @@
-/* Inference plans: the steps of a network, run one after the other in one call.
+/* Inference plans: the steps of a network, run in sequence in one call.
  *
- * Values between steps lie in an arena, at offsets that count bytes an image: with N images all offsets and sizes are
- * N times as large, so that one plan takes any number.  The arena, with room for the scratch of the step that needs
- * most, is one block from the caching allocator for each call: calls from several Python threads do not meet.
+ * Values between steps are stored in an arena. Offsets and sizes are in bytes per image and scale with N, so one plan
+ * takes any number of images. Each call allocates its own arena as one block from the caching allocator, with room for
+ * the largest scratch of any step, so calls from several Python threads do not interfere.
  */
 #include "fastnet.h"
 #include "tuning.h"
@@ -17,8 +17,8 @@ const char *const fn_step_names[FN_STEPS] = {
 
 struct fn_plan {
     const fn_kernels *kernels;
-    int64_t item, count, arena, batch, x_image, y_image; /* bytes: of an element, and of an image's arena, x and y */
-    int64_t scratch; /* for `batch` images on so many threads, with the tuning's values as they were: */
+    int64_t item, count, arena, batch, x_image, y_image; /* bytes per element, and of an image's arena, x and y */
+    int64_t scratch; /* for `batch` images, this number of threads and these SPEED values: */
     int threads;
     int64_t tuned;
     fn_step *steps;
@@ -62,7 +62,7 @@ fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step) {
     s->fixed = (fn_fixed_conv){
         .g = s->conv, .wide = s->wide, .activation = (int)s->activation, .pooled = (int)s->pooled, .a = s->a};
     s->fixed.g.N = plan->batch;
-    s->arrays[0] = s->arrays[1] = NULL; /* which live until now only */
+    s->arrays[0] = s->arrays[1] = NULL; /* which are only valid until here */
     return plan->kernels->conv_fix(&s->fixed, step->arrays[0], step->arrays[1]);
 }
 
@@ -82,7 +82,7 @@ static void *at(const place *here, int64_t offset) {
     return offset == FN_INPUT ? here->x : offset == FN_OUTPUT ? here->y : here->arena + offset * here->N;
 }
 
-/* Mean and variance of this very batch. */
+/* Mean and variance of the batch. */
 static fn_status own_moments(const fn_plan *plan, const fn_step *s, const place *here, const void *x, void *y) {
     const fn_kernels *k = plan->kernels;
     int64_t C = s->channels;
@@ -133,7 +133,7 @@ fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y) {
     int64_t most = N < plan->batch ? N : plan->batch, rest = N % most;
     int known = most == plan->batch && threads == plan->threads && plan->tuned == fn_speed.changes;
     int64_t scratch = known ? plan->scratch : scratch_of(plan, most, threads);
-    if (rest) { /* fewer images may want more: Winograd by points */
+    if (rest) { /* fewer images may need more: Winograd by points */
         int64_t more = scratch_of(plan, rest, threads);
         if (more > scratch) scratch = more;
     }

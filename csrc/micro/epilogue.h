@@ -1,9 +1,9 @@
-/* What happens to a sum before it is stored: y = activation(value*scale + shift + add), each part if it is wanted.
+/* Applied to a sum before it is stored: y = activation(value*scale + shift + add), each term optional.
  * Needs simd/vec.h.
  */
 typedef struct {
-    const REAL *scale, *shift; /* an element for each output channel; scale needs shift */
-    const REAL *add, *out; /* laid out in `add` as outputs are in `out`; add may be out */
+    const REAL *scale, *shift; /* one element per output channel; scale needs shift */
+    const REAL *add, *out; /* `add` has the layout of `out`, and may be `out` */
     int activation;
     REAL a; /* its parameter */
 } epilogue;
@@ -15,7 +15,7 @@ INLINE vec load_per_channel(const REAL *numbers, int64_t first, int64_t lanes) {
 /* max(x, 0), NaN stays NaN */
 INLINE vec rectify(vec x) { return blend(x <= (vec){0}, (vec){0}, x); }
 
-/* The larger one; NaN wins, and the first of equals. */
+/* The larger value; NaN wins, and the first of equals. */
 INLINE vec maximum(vec best, vec value) { return blend(~(value <= best) & (best == best), value, best); }
 
 INLINE vec activate(const epilogue *end, vec value) {

@@ -1,17 +1,17 @@
-/* C = A * B + bias for any operand orders.  A task is some rows of C times one panel of columns: it packs its piece of
- * B, GEMM_KC steps at a time, and runs the tiles of its rows over it, so that B is read from memory once for each task
- * along M. Needs micro/tile.h.
+/* C = A * B + bias for any operand orders.  A task is a range of rows of C times one panel of columns: it packs its
+ * panel of B, GEMM_KC steps at a time, and multiplies all tiles of its rows by it, so B is read from memory once per
+ * task along M. Needs micro/tile.h.
  *
- * Assumptions: C is contiguous (a row is N elements); a_row == 1 or a_col == 1; nothing about b_row and b_col.
+ * Assumptions: C is contiguous (a row is N elements); a_row == 1 or a_col == 1; b_row and b_col are arbitrary.
  */
 
 enum { GEMM_SCRATCH = GEMM_KC * PANEL };
 
 typedef struct {
     int64_t M, N, K, a_row, a_col, b_row, b_col;
-    int64_t block_rows, row_blocks; /* of C in a task; tasks along M */
+    int64_t block_rows, row_blocks; /* rows of C per task; tasks along M */
     const REAL *a, *b, *bias;
-    REAL *c, *scratch; /* per thread: a panel of B */
+    REAL *c, *scratch; /* one panel of B per thread */
 } gemm_job;
 
 static void gemm_task(void *context, int64_t task, int thread) {

@@ -1,9 +1,9 @@
-/* Where in its window a maximum is: a byte, or a 32-bit number where windows have 256 pixels or more. */
+/* The position of a maximum in its window: a byte, or 32 bits if windows have 256 pixels or more. */
 typedef uint8_t byte_lanes __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL))));
 typedef uint16_t half_lanes __attribute__((vector_size(2 * VECTOR_BYTES / sizeof(REAL))));
 typedef uint32_t long_lanes __attribute__((vector_size(4 * VECTOR_BYTES / sizeof(REAL))));
 typedef int32_t word_lanes __attribute__((vector_size(4 * VECTOR_BYTES / sizeof(REAL))));
-typedef enum { MAX_BYTES, MAX_WORDS, MAX_ALONE, AVERAGE } pool_kind; /* of max pooling: how wide the index is */
+typedef enum { MAX_BYTES, MAX_WORDS, MAX_ALONE, AVERAGE } pool_kind; /* the width of max pooling's index */
 
 INLINE void store_index(pool_kind kind, void *index, int64_t at, mask which, int64_t lanes) {
     size_t count = (size_t)min64(lanes, LANES);
@@ -17,7 +17,7 @@ INLINE void store_index(pool_kind kind, void *index, int64_t at, mask which, int
     }
 }
 
-/* GCC 12 widens vectors by steps of two, and only without a change of sign, otherwise lane by lane. */
+/* GCC 12 widens vectors only by factors of two and with the same signedness, otherwise lane by lane. */
 INLINE mask load_index(pool_kind kind, const void *index, int64_t at, int64_t lanes) {
     byte_lanes bytes;
     word_lanes words;

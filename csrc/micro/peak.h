@@ -1,4 +1,4 @@
-/* The FMA peak: rounds of independent multiply-adds in registers, on every thread, to hold kernels against. */
+/* The FMA peak: rounds of independent multiply-adds in registers on every thread, to compare kernels with. */
 enum { PEAK_CHAINS = TILE_ROWS * 2 };
 
 static void peak_task(void *context, int64_t task, int thread) {

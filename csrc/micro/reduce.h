@@ -27,7 +27,7 @@ static void sum_parts(int threads, int64_t parts, int64_t size, REAL *data) {
 }
 
 /* sum[j] = sum over i of x[i][j]: blocks of COLUMN_ROWS rows in REAL, blocks and parts added in double. With an index
- * of max pooling, elements whose window a ReLU has cut off are left out. */
+ * of max pooling, elements whose window the ReLU zeroed are skipped. */
 typedef struct {
     int64_t rows, columns, parts;
     const REAL *x;
@@ -38,7 +38,7 @@ typedef struct {
 
 enum { COLUMN_VECTORS = 4 };
 
-/* Add rows [first, end) of `count` vectors of columns, the last of which has `lanes`. */
+/* Add rows [first, end) of `count` vectors of columns; the last vector has `lanes` columns. */
 INLINE void column_rows(const column_job *job, const pool_kind kind, const int count, int64_t lanes, int64_t column,
                         int64_t first, int64_t end, double *sums) {
     vec sum[COLUMN_VECTORS] = {{0}};

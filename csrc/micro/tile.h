@@ -1,19 +1,19 @@
-/* The register tile that every matrix product and convolution ends in, and the panels that it reads. Needs
+/* The register tile, the innermost kernel of every matrix product and convolution, and the panels that it reads. Needs
  * micro/epilogue.h and simd/transpose.h.
  *
  * A tile is TILE_ROWS x PANEL outputs held in registers, PANEL = 2 vectors.  Operand B comes in panels: for each step t
- * of the reduction, PANEL consecutive elements B[t][0..PANEL).  Operand A is read in place, one broadcast element a row
- * and step:
+ * of the reduction, PANEL consecutive elements B[t][0..PANEL).  Operand A is read in place, broadcasting one element
+ * per row and step:
  *
  *   rows    (row_tile):    a row is wherever rows[i] points; step t reads rows[i][segment + t]
  *   columns (column_tile): step t reads the TILE_ROWS neighbours at base[segment + t*step + i], or half as many in each
  *                          of two lines; column_tile_over reads B in place, too
  *
- * A reduction is cut into equal segments (a filter row, say), which start at offsets[] from the same pointers. Each
- * output is one chain of FMAs in the order of t, whatever the tile's size: the same bits on every ISA and thread.
+ * A reduction is split into equal segments (a filter row, say) at offsets[] from the same pointers. Each output is one
+ * chain of FMAs in the order of t, whatever the tile's size, so every ISA and thread gives the same bits.
  *
- * Assumptions: panels are aligned to vectors; rows of A and outputs lie anywhere; 1 <= height <= TILE_ROWS; what is
- * prefetched may lie outside the arrays.
+ * Assumptions: panels are aligned to vectors; rows of A and outputs need no alignment; 1 <= height <= TILE_ROWS.
+ * Prefetches may reach outside the arrays.
  */
 enum { PANEL = 2 * LANES };
 
@@ -28,7 +28,7 @@ INLINE void row_product(const int height, const int width, vec acc[][2], const R
     for (int64_t segment = 0; segment < along.count; segment++) {
         const REAL *a[TILE_ROWS];
         UNROLL_FOR (int i = 0; i < height; i++) a[i] = rows[i] + along.offsets[segment] + along.length;
-        for (int64_t t = -along.length; t < 0; t++) { /* up to zero: no register is left for the end */
+        for (int64_t t = -along.length; t < 0; t++) { /* counts up to zero: no register is left for the bound */
             vec b0 = *(const vec *)b, b1 = width == 2 ? *(const vec *)(b + LANES) : b0;
             if (width == 2) {
                 __builtin_prefetch(b + ROWS_AHEAD * PANEL);
@@ -44,14 +44,14 @@ INLINE void row_product(const int height, const int width, vec acc[][2], const R
     }
 }
 
-/* Operand A by columns: neighbours at base and, where there are two lines, as many at base + line. */
+/* Operand A by columns: neighbours at base and, with two lines, as many at base + line. */
 typedef struct {
     const REAL *base;
     int64_t step, line;
     int lines;
 } column_operand;
 
-/* Operand B where it need not be a packed panel, and what to prefetch meanwhile: a cache line each step. */
+/* Operand B, packed or not, and an address to prefetch from, one cache line per step. */
 typedef struct {
     const REAL *b;
     int64_t step;
@@ -59,7 +59,7 @@ typedef struct {
     int64_t soon_step; /* bytes */
 } panel_operand;
 
-/* packed: of.b is a panel, and A is prefetched instead. */
+/* packed: of.b is a packed panel, and A is prefetched instead. */
 INLINE void column_product(const int height, const int lines, const int width, vec acc[][2], column_operand from,
                            segments along, const int packed, panel_operand of) {
     const int run = height / lines;
@@ -81,14 +81,14 @@ INLINE void column_product(const int height, const int lines, const int width, v
     }
 }
 
-/* Where a tile's outputs go: `columns` <= PANEL of each row, channels `first` on, through an epilogue. */
+/* The destination of a tile: channels [first, first + columns) of each row, columns <= PANEL, through an epilogue. */
 typedef struct {
     const epilogue *end;
     int64_t first, columns;
 } tile_store;
 
-/* Add, activate and store rows whose last vector is not full.  Out of line, in one copy for all heights, since it would be
- * most of a tile's code. */
+/* Add, activate and store rows whose last vector is partial. Not inlined: one copy serves all heights, and would
+ * otherwise be most of a tile's code. */
 static __attribute__((noinline)) void tile_edge(int height, int width, vec out[][2], REAL *const *c, tile_store end) {
     const epilogue e = *end.end;
     for (int i = 0; i < height; i++)
@@ -116,7 +116,7 @@ INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *cons
         UNROLL_FOR (int i = 0; i < height; i++)
             UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] += shift[v];
     if (end.columns < width * LANES) {
-        vec out[TILE_ROWS][2]; /* acc would leave its registers */
+        vec out[TILE_ROWS][2]; /* keeps acc in registers */
         UNROLL_FOR (int i = 0; i < height; i++)
             UNROLL_FOR (int v = 0; v < width; v++) out[i][v] = acc[i][v];
         tile_edge(height, width, out, c, end);
@@ -152,8 +152,8 @@ INLINE void column_tile_sized(const int height, const int lines, const int width
 
 enum { HALF_ROWS = (TILE_ROWS + 1) / 2, LOW_ROWS = (TILE_ROWS + 5) / 6 };
 
-/* Every height has a tile of its own: few rows cost little, and nothing beside them is read. HALF_HEIGHTS: those of
- * which two make a tile. */
+/* Every height has its own specialised tile: few rows cost little, and no rows beyond them are read. HALF_HEIGHTS:
+ * heights of which two fit in a tile. */
 // clang-format off
 #if TILE_ROWS == 12
 #define HALF_HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6)

@@ -1,20 +1,20 @@
 /* Batch norm, element by element:
  *   y = max((x - mean)*scale + shift + add, 0)    and    dx = dy*slope + ((x - mean)*scale + shift),
- * where dy counts if (x - mean)*slope + gate > 0.  The coefficients of a channel repeat with a period of some rows that
- * make whole pairs of vectors, unless C is large and odd.
+ * where dy is masked by (x - mean)*slope + gate > 0. The channels' coefficients are tabulated for a period: as many
+ * rows as fill whole pairs of vectors, unless C is large and odd.
  */
 typedef struct {
     int64_t period;
-    int flags; /* what a formula has, of the following */
+    int flags; /* which of the following terms a formula has */
     const REAL *x, *dy, *add;
     REAL *y, *tables;
 } affine_job;
 
 enum { HAS_X = 1, HAS_DY = 2, HAS_GATE = 4, HAS_ADD = 8, HAS_RELU = 16, IS_LARGE = 32 };
-enum { MEAN, SCALE, SHIFT, SLOPE, GATE, TABLES }; /* a period each; x - mean is exact near the mean */
+enum { MEAN, SCALE, SHIFT, SLOPE, GATE, TABLES }; /* one period each; x - mean is exact near the mean */
 
-/* `vectors` neighbouring vectors of columns, from element i on, one period after the other up to `last`; the last
- * vector has `lanes` columns.  The coefficients stay in registers. */
+/* `vectors` adjacent vectors of columns from element i on, period by period up to `last`; the last vector has `lanes`
+ * columns. The coefficients stay in registers. */
 INLINE void affine_columns(const affine_job *given, const int flags, const int vectors, const int whole, int64_t column,
                            int64_t lanes, int64_t first, int64_t last) {
     const affine_job job = *given;
@@ -53,13 +53,13 @@ INLINE void affine_block(const affine_job *job, const int flags, int64_t first, 
         affine_columns(job, flags, 1, 0, column, min64(LANES, period - column), first, last);
 }
 
-/* Blocks that stay in the first cache while pairs of columns go over them. */
+/* Loop over blocks that fit in L1, and within them over pairs of vectors of columns. */
 INLINE void affine_rows(const affine_job *job, const int flags, int64_t first, int64_t last) {
     int64_t step = job->period * max64(1, fn_speed.affine_block / job->period);
     for (; first < last; first += step) affine_block(job, flags, first, min64(first + step, last));
 }
 
-/* Elements [first, last), of which `first` belongs to channel 0. */
+/* Elements [first, last); `first` belongs to channel 0. */
 static void affine_some(const affine_job *job, int64_t first, int64_t last) {
     switch (job->flags) {
 #define AFFINE_CASE(flags)                                   \
@@ -81,7 +81,7 @@ typedef struct {
     const double *mean, *scale, *shift, *slope, *gate; /* the last two: or NULL */
 } affine_factors;
 
-/* Fill the job's period and tables, which the caller frees. */
+/* Set the job's period and tables; the caller frees the tables. */
 static fn_status affine_tables(int64_t C, affine_factors by, affine_job *job) {
     int64_t fold = 1;
     while (fold * C % (2 * LANES) && (fold + 1) * C <= fn_speed.affine_period) fold++;
@@ -134,7 +134,7 @@ static fn_status norm_apply(const fn_norm *n, const void *x, const void *add, vo
     return status;
 }
 
-/* The job of the input gradient, with tables that the caller frees; dgamma, dbeta: NULL where statistics were fixed. */
+/* The job of the input gradient; the caller frees its tables. dgamma, dbeta: NULL if statistics were fixed. */
 static fn_status norm_gradient(const fn_norm *n, const double *dgamma, const double *dbeta, affine_job *job) {
     int64_t C = n->C;
     double *slope = fn_alloc((size_t)(4 * C) * sizeof(double), FN_SCRATCH), *beta = slope + C, *scale = beta + C;

@@ -1,30 +1,29 @@
 /* Batch norm over x (images*pixels, C): the statistics of each channel, and the two sums of their gradient. Needs
  * micro/epilogue.h.
  *
- * Images are cut into NORM_PARTS parts at most (rows, where there are few images), a part into blocks of NORM_ROWS rows
- * that stay in the cache; a block is reduced in REAL, blocks and parts are combined in double, always in the same
+ * Images (rows, if there are few images) are split into at most NORM_PARTS parts, and parts into blocks of NORM_ROWS
+ * rows that fit in the cache. Blocks are reduced in REAL; blocks and parts are combined in double, always in the same
  * order.  With few channels, `fold` rows are treated as one wide row.  The partition depends on the shape alone, never
- * on the width of vectors, and a part of whole images may be reduced as soon as a convolution has written it
- * (conv/norm.h).
+ * on the vector width. A part of whole images can be reduced as soon as a convolution has written it (conv/norm.h).
  */
 typedef struct {
     int64_t images, pixels, C, parts;
     const REAL *x, *dy;
-    const REAL *tables; /* mean, and scale and shift of the gate: PERIODS of each channel as columns repeat; with dy */
-    int gated_by_x; /* dy counts where (x - mean)*scale + shift > 0 */
-    const REAL *y; /* dy counts where y > 0, and goes to `gated`; or NULL */
+    const REAL *tables; /* with dy: mean, and the gate's scale and shift, repeated per column of a folded row */
+    int gated_by_x; /* mask dy by (x - mean)*scale + shift > 0 */
+    const REAL *y; /* mask dy by y > 0 and store it in `gated`; or NULL */
     REAL *gated;
     double *first, *second; /* (parts, C): mean and sum of squares; or the sums of dy and of dy*(x - mean) */
 } norm_job;
 
-/* The least number of rows that together fill whole groups of NORM_FOLD columns, if they are not too wide. */
+/* The least number of rows whose columns are a multiple of NORM_FOLD, or 1 if that exceeds NORM_WIDE. */
 INLINE int64_t fold_of(int64_t C) {
     for (int64_t fold = 1; fold * C <= NORM_WIDE; fold++)
         if (fold * C % NORM_FOLD == 0) return fold;
     return 1;
 }
 
-/* Shapes choose the partition; from NORM_IMAGES images on, parts are whole images. */
+/* The number of parts, from the shape alone; from NORM_IMAGES images on, parts are whole images. */
 INLINE int64_t norm_parts(int64_t images, int64_t pixels) {
     int64_t parts = max64(1, min64(NORM_PARTS, images * pixels / NORM_PART_ROWS));
     return images < NORM_IMAGES ? parts : min64(parts, images);
@@ -44,7 +43,7 @@ INLINE void combine_moments(double *to_mean, double *to_squares, double share, d
     *to_squares += squares + delta * delta * (before * share);
 }
 
-/* Up to 4 vectors of neighbouring columns: all whole but the last, which has `lanes`. */
+/* Vector v of up to 4 vectors of adjacent columns: all are full except the last, which has `lanes`. */
 INLINE vec column_load(const int v, const int vectors, const REAL *p, int64_t lanes) {
     return v < vectors - 1 ? load(p + v * LANES) : load_part(p + v * LANES, lanes);
 }
@@ -124,13 +123,13 @@ INLINE void norm_block(const int vectors, const norm_job *job, int64_t at, int64
     else sums_block(UNGATED, vectors, job, at, step, column, rows, lanes, a, b);
 }
 
-/* `rows` rows of `columns` elements from element `at` on, into a[columns] and b[columns]. */
+/* Reduce `rows` rows of `columns` elements, starting at element `at`, into a[columns] and b[columns]. */
 static void norm_rows(const norm_job *job, int64_t at, int64_t rows, int64_t columns, double *a, double *b) {
     for (int64_t row = 0; row < rows; row += NORM_ROWS) {
         int64_t count = min64(NORM_ROWS, rows - row), first = at + row * columns;
         for (int64_t c = 0, vectors; c < columns; c += vectors * LANES) {
             int64_t left = ceil_div(columns - c, LANES);
-            vectors = left == 5 ? 3 : min64(left, 4); /* not one alone, if possible: chains of additions need company */
+            vectors = left == 5 ? 3 : min64(left, 4); /* avoid a single vector: its chain of additions would stall */
             int64_t lanes = min64(LANES, columns - c - (vectors - 1) * LANES);
 #define NORM_BLOCK(vectors) norm_block(vectors, job, first + c, columns, c, count, lanes, (double)row, a + c, b + c)
             SPECIALISE(vectors, NORM_BLOCK)
@@ -174,7 +173,7 @@ static void norm_task(void *context, int64_t task, int thread) {
     norm_part(context, job->parts - 1 - task, thread);
 }
 
-/* x -> (x - mean)*scale + shift with a mean rounded to REAL: what rounding left goes into the shift. */
+/* x -> (x - mean)*scale + shift with the mean rounded to REAL; the shift compensates for the rounding error. */
 INLINE void fill_entry(const REAL *mean, REAL *scale, REAL *shift, double exact_mean, double exact_scale,
                        double exact_shift) {
     *scale = (REAL)exact_scale;
@@ -190,7 +189,7 @@ static void norm_factors(const fn_norm *n, double *scale, double *shift) {
     }
 }
 
-/* Room for the results of all parts. */
+/* Allocate the results of all parts. */
 static fn_status norm_begin(norm_job *job) {
     job->parts = norm_parts(job->images, job->pixels);
     job->first = fn_alloc((size_t)(2 * job->parts * job->C) * sizeof(double), FN_SCRATCH);
@@ -198,7 +197,7 @@ static fn_status norm_begin(norm_job *job) {
     return job->first ? FN_OK : FN_NO_MEMORY;
 }
 
-/* All parts in order: mean and biased variance, or the two sums. */
+/* Combine all parts in order: mean and biased variance, or the two sums. */
 static void norm_end(norm_job *job, double *first, double *second) {
     memset(first, 0, (size_t)job->C * sizeof(double));
     memset(second, 0, (size_t)job->C * sizeof(double));
@@ -245,7 +244,7 @@ static fn_status norm_sums(const fn_norm *n, const void *dy, const void *x, cons
         job.gated_by_x = n->relu && !y;
         norm_run(&job);
         norm_end(&job, dbeta, dgamma);
-        for (int64_t c = 0; c < C; c++) /* what rounding the mean left counts for every row */
+        for (int64_t c = 0; c < C; c++) /* compensate for the rounding of the mean in every row */
             dgamma[c] = (dgamma[c] - (n->mean[c] - (double)(REAL)n->mean[c]) * dbeta[c]) * n->inverse_std[c];
     }
     fn_free(scale);

@@ -1,14 +1,14 @@
-/* Between channels-first (N, C, pixels) and channels-last (N, pixels, C), by tiles of 8 channels x 16 pixels; rows that
- * are joined or cut; and im2col, col2im, which see one channel after the other. */
+/* Conversion between channels-first (N, C, pixels) and channels-last (N, pixels, C), in tiles of 8 channels x 16
+ * pixels; concatenating and splitting rows; and im2col and col2im, which process channels in sequence. */
 typedef struct {
-    int64_t C, pixels, span, spans; /* spans: runs of pixels of an image, a task each */
+    int64_t C, pixels, span, spans; /* spans: runs of pixels of an image, one task each */
     const REAL *from;
     REAL *to;
 } layout_job;
 
 enum { TILE_CHANNELS = 8, TILE_PIXELS = 16, COPY_TASK = 16384 };
 
-/* Transpose 4 x 4 numbers: two rounds of interleaving. */
+/* Transpose 4 x 4 elements in two rounds of interleaving. */
 typedef REAL quad __attribute__((vector_size(4 * sizeof(REAL))));
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
@@ -27,8 +27,8 @@ INLINE void transpose_quad(const REAL *from, int64_t from_step, REAL *to, int64_
     for (int i = 0; i < 4; i++) memcpy(to + i * to_step, row + i, sizeof(quad));
 }
 
-/* from and to: the tile's corner; plane: distance of channels in the channels-first one, pixel: of pixels in the
- * other. */
+/* from and to: the tile's corner; plane: channel stride of the channels-first array; pixel: pixel stride of the other.
+ */
 INLINE void transpose_tile(int to_last, int64_t channels, int64_t pixels, const REAL *restrict from, REAL *restrict to,
                            int64_t plane, int64_t pixel) {
     if (to_last)
@@ -41,7 +41,7 @@ INLINE void transpose_tile(int to_last, int64_t channels, int64_t pixels, const 
 
 INLINE void transpose_image(int to_last, int64_t channels, int64_t pixels, const REAL *from, REAL *to, int64_t plane,
                             int64_t pixel) {
-    if (channels == 3 && pixel == 3) { /* a constant distance lets the compiler interleave three vectors */
+    if (channels == 3 && pixel == 3) { /* a constant stride lets the compiler interleave three vectors */
         transpose_tile(to_last, 3, pixels, from, to, plane, 3);
         return;
     }

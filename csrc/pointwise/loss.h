@@ -1,5 +1,5 @@
-/* Losses over scores (N, C).  Rows are independent; sums over C run in eight interleaved parts, and the losses of the
- * rows are added in order, all in double. */
+/* Losses over scores (N, C).  Rows are independent; sums over C are accumulated in eight interleaved parts, and the
+ * rows' losses are added in order, all in double. */
 typedef struct {
     int64_t N, C, rows_per_task;
     const REAL *scores;

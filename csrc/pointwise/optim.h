@@ -1,5 +1,5 @@
-/* Optimiser updates in one pass over weights, gradient and state; settings are converted to REAL once.  Which
- * product is fused with which sum is said by multiply_add, so that all compilers give the same bits. */
+/* Optimiser updates in one pass over weights, gradient and state; settings are converted to REAL once. multiply_add
+ * fixes which product is fused with which sum, so that all compilers give the same bits. */
 typedef struct {
     int64_t n;
     REAL *w, *m, *v; /* m: velocity, Adam's means; v: means or sums of squares */
@@ -10,12 +10,12 @@ typedef struct {
 
 enum { STEP_BLOCK = 8192 };
 
-/* A task's vectors: from i on, `lanes` are left.  The job is copied, so that stores are known not to change it. */
+/* Loop over a task's vectors: `lanes` elements remain from i on. The job is copied so that stores cannot alias it. */
 #define EACH_STEP(task)                                                                                    \
     for (int64_t i = (task) * STEP_BLOCK, last = min64(i + STEP_BLOCK, job.n), lanes = last - i; i < last; \
          i += LANES, lanes -= LANES)
 
-/* g' = g + decay*w is the slope that the formulas call g. */
+/* g' = g + decay*w, which the formulas below call g. */
 INLINE vec slope_of(step_job job, int64_t i, vec w, int64_t lanes) {
     return multiply_add(broadcast(job.decay), w, load_part(job.g + i, lanes));
 }

@@ -2,7 +2,7 @@
  * 4b+3. */
 typedef struct {
     int64_t n;
-    uint64_t seed, offset, base; /* base: the offset rounded down to a group */
+    uint64_t seed, offset, base; /* base: the offset, rounded down to a group */
     const REAL *x;
     REAL *y, p, scale;
     uint8_t *keep;
@@ -10,7 +10,7 @@ typedef struct {
 
 enum { RANDOM_LANES = 32, RANDOM_GROUP = 4 * RANDOM_LANES, RANDOM_BLOCK = 64 * RANDOM_GROUP };
 
-/* The words of RANDOM_LANES blocks from `block` on, as numbers in [0, 1): their upper 24 bits times 2^-24. */
+/* The words of RANDOM_LANES blocks from `block` on, converted to [0, 1): their upper 24 bits times 2^-24. */
 INLINE void uniform_group(uint64_t seed, uint64_t block, REAL *restrict u) {
     uint32_t word[4][RANDOM_LANES], key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
     for (int i = 0; i < RANDOM_LANES; i++) {
@@ -29,8 +29,7 @@ INLINE void uniform_group(uint64_t seed, uint64_t block, REAL *restrict u) {
         for (int j = 0; j < 4; j++) u[4 * i + j] = (REAL)(int32_t)(word[j][i] >> 8) * (REAL)0x1p-24;
 }
 
-/* Groups start at multiples of RANDOM_GROUP words of the stream, so only the first and the last may be needed in
- * part. */
+/* Groups start at multiples of RANDOM_GROUP words of the stream, so only the first and the last may be partial. */
 static void random_task(void *context, int64_t task, int thread) {
     const random_job *job = context;
     uint64_t word = job->base + (uint64_t)task * RANDOM_BLOCK, end = job->offset + (uint64_t)job->n;

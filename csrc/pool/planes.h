@@ -1,8 +1,8 @@
-/* Max pooling over planes, for arrays in C order: vectors run along rows, a plane has one owner.  The caller chooses
- * which of a window's equal maxima get its gradient; NaN is equal to NaN.  Needs pool/pool.h.
+/* Max pooling over planes, for arrays in C order: vectors run along rows, and each plane has one owner. The caller
+ * chooses how equal maxima of a window share its gradient; NaN equals NaN.  Needs pool/pool.h.
  */
 
-/* ---- windows of 2 x 2, side by side: two vectors of each row of pixels for one of windows ---- */
+/* ---- 2 x 2 windows that tile the rows: two vectors of each pixel row per vector of windows ---- */
 
 INLINE int side_by_side(const fn_pool *g) {
     return g->R == 2 && g->S == 2 && g->stride_h == 2 && g->stride_w == 2 && 2 * g->P <= g->H && 2 * g->Q <= g->W &&
@@ -12,7 +12,7 @@ INLINE int side_by_side(const fn_pool *g) {
 INLINE vec larger_lanes(vec held, vec value) { return blend((value <= held) | (held != held), held, value); }
 INLINE mask matching_lanes(vec value, vec largest) { return (value == largest) | (value != value); }
 
-INLINE vec swap_pairs(vec v) { /* of each pixel in its window's row */
+INLINE vec swap_pairs(vec v) { /* exchange the two pixels of each window in a row */
     mask swapped;
     for (int i = 0; i < LANES; i++) swapped[i] = i ^ 1;
     return shuffle(v, v, swapped);
@@ -71,7 +71,7 @@ INLINE void unpool_row_pair(fn_ties ties, int64_t Q, const REAL *top, const REAL
     }
 }
 
-/* ---- any windows: one tap after the other visits a row of them ---- */
+/* ---- any windows: each tap in turn visits a row of windows ---- */
 
 INLINE REAL larger(REAL held, REAL value) { return (!(value <= held) & (held == held)) ? value : held; }
 INLINE int matches(REAL value, REAL largest) { return (value == largest) | (value != value); }
@@ -114,13 +114,13 @@ INLINE void spread_windows_row(fn_ties ties, const fn_pool *g, int64_t p, const 
     visit_taps(ties == FN_TIES_FIRST ? SPREAD_ONCE : SPREAD, g, p, x, largest, share, dx);
 }
 
-/* ---- a task: some planes ---- */
+/* ---- a task: a range of planes ---- */
 
 typedef struct {
     const fn_pool *g;
     fn_ties ties;
     const REAL *x, *dy;
-    REAL *y, *dx, *scratch; /* scratch: per thread, two elements for each window of a row */
+    REAL *y, *dx, *scratch; /* scratch: two elements per window of a row, for each thread */
     int64_t planes, planes_per_task;
 } plane_job;
 

@@ -1,8 +1,8 @@
-/* Pooling.  A task is a few rows of what is written, so that each element has one owner.  Needs micro/index.h.
+/* Pooling. A task is a few rows of the output, so that each element has one owner. Needs micro/index.h.
  *
- * Vectors run over channels, pixel after pixel.  A pixel's last vector may reach into the next pixel: what it reads
- * there is not used, and what it writes there is written again a moment later; only at the end of a row of the
- * output, and of an array that is read, are vectors cut short.  Hence `end - p` as the number of lanes.
+ * Vectors run along channels, pixel by pixel. A pixel's last vector may overlap the next pixel: values read there are
+ * unused, and values written there are overwritten by the next pixel. Only at the end of an output row or of an input
+ * array are vectors partial, with `end - p` lanes.
  */
 typedef struct {
     const fn_pool *g;
@@ -24,7 +24,7 @@ static void pool_run(int threads, pool_job *job, int64_t rows, int64_t row_size,
     fn_parallel_on(threads, ceil_div(rows, job->rows_per_task), work, body, job);
 }
 
-/* ---- max: y = the largest of the window's pixels inside the image; the first NaN, else the first of equals ---- */
+/* ---- max: y = the maximum of the window's pixels inside the image; the first NaN, else the first of equals ---- */
 
 INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r0, int64_t r1, int64_t s0, int64_t s1,
                        const REAL *x, const REAL *x_end, int64_t at, int64_t at_end) {
@@ -92,8 +92,8 @@ static fn_status max_pool(const fn_pool *g, const void *x, int relu, void *y, vo
 
 /* ---- average: y = sum of the window's pixels inside the image / divisor ---- */
 
-/* How many of `taps` from `start` on count along one axis: those inside, and padding if it is to be included, but
- * never what the last windows of ceil mode reach beyond the padding. */
+/* How many of `taps` starting at `start` count along one axis: those inside the image, and padding if included, but
+ * never the pixels beyond the padding that ceil mode's last windows cover. */
 INLINE int64_t count_taps(int64_t start, int64_t taps, int64_t size, int64_t before, int64_t after,
                           int64_t with_padding) {
     int64_t low = with_padding ? -before : 0, high = with_padding ? size + after : size;
@@ -106,8 +106,7 @@ INLINE REAL divisor(const fn_pool *g, int64_t p, int64_t q) {
                   count_taps(q * g->stride_w - g->pad_left, g->S, g->W, g->pad_left, g->pad_right, with));
 }
 
-/* Sum rows x columns pixels into `count` vectors, in runs of AVERAGE_RUN pixels, so that large windows keep their
- * digits. */
+/* Sum rows x columns pixels into `count` vectors, in runs of AVERAGE_RUN pixels to keep precision in large windows. */
 INLINE void sum_window(int count, const REAL *x, int64_t line, int64_t C, int64_t rows, int64_t columns,
                        const REAL *x_end, vec *sum) {
     for (int64_t r = 0; r < rows; r++)
@@ -155,15 +154,15 @@ static fn_status avg_pool(const fn_pool *g, const void *x, void *y) {
     return FN_OK;
 }
 
-/* ---- gradients: dx = the sum over the windows (p, q) that hold the pixel, in that order, of their share of dy ---- */
+/* ---- gradients: dx = the sum of the shares of dy of all windows (p, q) that contain the pixel, in order ---- */
 
-/* Windows [*first, *last) of `count` hold position `at` of the padded axis. */
+/* Windows [*first, *last) of `count` contain position `at` of the padded axis. */
 INLINE void windows_over(int64_t at, int64_t taps, int64_t stride, int64_t count, int64_t *first, int64_t *last) {
     *first = at < taps ? 0 : (at - taps) / stride + 1;
     *last = min64(count, at / stride + 1);
 }
 
-/* dy where the window's maximum was tap number `which`; or dy / divisor, where `which` is the window in its image. */
+/* dy if tap number `which` was the window's maximum; or, for averages, dy / divisor of window number `which`. */
 INLINE vec load_share(const pool_job *job, pool_kind kind, int64_t at, int64_t which, int64_t size) {
     vec dy = load_part(job->in + at, size - at);
     if (kind == AVERAGE) return dy * broadcast(job->inverse[which]);

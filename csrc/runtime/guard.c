@@ -1,10 +1,8 @@
-/* Guarded blocks are mapped one by one, each between stretches of address space without access, and unmapped when
- * freed.
+/* Guarded blocks are mapped one by one, each between inaccessible address ranges, and unmapped when freed.
  *
- * They keep the allocator's promise of 64-byte alignment, so not every block can touch the pages on both sides:
- * blocks lie in turn at the end of their pages (less than 64 bytes are left behind them) and at the beginning.  What
- * is left holds a canary: NaN as float and as double, so that reading it shows, and looked at when the block is
- * freed, so that writing does.
+ * Blocks are 64-byte aligned like the allocator's, so not every block can touch the guard pages on both sides: blocks
+ * alternate between the end of their pages (followed by less than 64 bytes) and the beginning. A canary fills the rest:
+ * it is NaN as float and as double, which exposes reads, and is checked when the block is freed, which exposes writes.
  */
 #define _DEFAULT_SOURCE
 #include "runtime/guard.h"
@@ -17,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define GUARD ((size_t)1 << 20) /* without access, on each side */
+#define GUARD ((size_t)1 << 20) /* inaccessible, on each side */
 
 static guarded *blocks;
 static unsigned turn;

@@ -1,4 +1,4 @@
-/* Blocks between pages that nobody may touch, for tests: a kernel that reads or writes outside its arrays dies. */
+/* Blocks between inaccessible pages, for tests: a kernel that accesses memory outside its arrays crashes. */
 #ifndef FASTNET_GUARD_H
 #define FASTNET_GUARD_H
 
@@ -14,8 +14,8 @@ typedef struct guarded {
 } guarded;
 
 /* All three are called with the allocator's lock held. */
-void *fn_guard_alloc(size_t bytes, fn_kind kind); /* full of NaN; NULL when there is no memory, or no such pages here */
-guarded *fn_guard_take(void *memory); /* off the list; NULL when the block is none of ours */
-void fn_guard_release(guarded *block); /* ends the program when something was written beside the block */
+void *fn_guard_alloc(size_t bytes, fn_kind kind); /* filled with NaN; NULL if out of memory or unsupported here */
+guarded *fn_guard_take(void *memory); /* removes it from the list; NULL if it is not a guarded block */
+void fn_guard_release(guarded *block); /* ends the program if memory beside the block was written */
 
 #endif

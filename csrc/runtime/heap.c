@@ -1,4 +1,4 @@
-/* Best fit, the lowest address first; what is left of a chunk is a new one, and free neighbours are joined. */
+/* Best fit, lowest address first; the rest of a chunk becomes a new chunk, and free neighbours are merged. */
 #define _DEFAULT_SOURCE
 #include "runtime/heap.h"
 
@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #endif
 
-/* A region is asked for in one piece and filled by the system as it is used: its size costs address space only. */
+/* A region is reserved in one piece and committed by the system on first use: its size costs only address space. */
 #define REGION ((size_t)1 << 30)
 #define HUGE_PAGE ((size_t)2 << 20)
 #define LEAST ((size_t)64 << 10) /* no chunk is smaller */
@@ -16,8 +16,8 @@
 struct chunk {
     chunk *before, *after; /* neighbours in the region */
     char *memory;
-    size_t size, filled; /* filled: how much of it has been handed out before, and holds memory of the system */
-    int64_t place;       /* in the list of free chunks; -1: in use */
+    size_t size, filled; /* filled: bytes used before, which are backed by memory */
+    int64_t place;       /* index in the list of free chunks; -1: in use */
 };
 
 static chunk **free_chunks = NULL;
@@ -117,7 +117,7 @@ chunk *fn_heap_take(size_t size) {
     return best;
 }
 
-/* c takes its neighbour `next` in, which is on no list. */
+/* Merge c with its neighbour `next`, which is on no list. */
 static void join(chunk *c, chunk *next) {
     c->size += next->size, c->filled += next->filled, c->after = next->after;
     if (next->after) next->after->before = c;
@@ -131,7 +131,7 @@ void fn_heap_give(chunk *c) {
     enlist(c);
 }
 
-/* Give the pages of a free chunk back, and the region, if it is all of one. */
+/* Return the pages of a free chunk to the system, or its region if the chunk is all of it. */
 static void empty(chunk *c) {
     strike(c);
     if (!c->before && !c->after) {

@@ -1,5 +1,5 @@
-/* A mutual exclusion lock, initialised by FN_LOCK_INIT.  Flags and counters are C11 atomics; <threads.h>, C11's own
- * locks, is missing on macOS and before Windows 11's SDK, so that locks are the system's. */
+/* A mutex, initialised by FN_LOCK_INIT. It wraps the system's lock, since C11's <threads.h> is missing on macOS and
+ * before Windows 11's SDK; flags and counters are C11 atomics. */
 #ifndef FASTNET_LOCK_H
 #define FASTNET_LOCK_H
 

@@ -1,8 +1,8 @@
-/* A caching allocator: fresh pages cost more than arithmetic, so freed blocks are kept and reused.
+/* A caching allocator: fresh pages cost more than the arithmetic, so freed blocks are kept and reused.
  *
- * Blocks are 64-byte aligned.  Small ones are rounded up to a size class (classes lie an eighth of a power of two
- * apart, so that at most 12.5 % are lost) and kept in a list of their class; large ones are chunks of heap.c's
- * regions.  A block's header, one cache line before it, says which.  In guard mode (tests) blocks are guard.c's.
+ * Blocks are 64-byte aligned.  Small ones are rounded up to a size class (classes are an eighth of a power of two
+ * apart, so at most 12.5 % is wasted) and kept in a list per class; large ones are chunks of heap.c's regions.  A
+ * block's header, one cache line before it, records its kind.  In guard mode (tests) blocks are guard.c's.
  */
 #define _GNU_SOURCE
 #include "runtime/guard.h"
@@ -18,7 +18,7 @@
 #define LARGE ((size_t)256 << 10)
 
 typedef struct block {
-    struct block *next; /* in the free list of its class */
+    struct block *next; /* next in the free list of its class */
     chunk *chunk;       /* of a large block; else NULL */
     size_t size;        /* without this header */
     int32_t class_index, kind;
@@ -67,7 +67,7 @@ static void release(block *b) {
 #endif
 }
 
-/* Count a block that comes (1) or goes (-1); the lock is held. */
+/* Count a block that is allocated (1) or freed (-1); the lock is held. */
 static void account(int64_t size, fn_kind kind, int sign) {
     stats.live += sign * size;
     if (stats.live > stats.peak) stats.peak = stats.live;

@@ -1,4 +1,4 @@
-/* What the process chose for convolutions, and what they note for the profile. */
+/* The process-wide choice of convolution algorithm, and the algorithms recorded for the profile. */
 #include "fastnet.h"
 
 #include <stdatomic.h>
@@ -12,7 +12,7 @@ void fn_set_conv_algorithm(fn_algorithm algorithm) {
     atomic_store_explicit(&conv_algorithm, algorithm, memory_order_relaxed);
 }
 
-enum { NOTES = 8 }; /* there are fewer forms; if two threads note one at once, it may stand here twice */
+enum { NOTES = 8 }; /* more than there are forms; two threads may record the same one twice */
 
 static _Atomic(const char *) notes[NOTES];
 

@@ -24,7 +24,7 @@ enum { ENTRIES = sizeof entries / sizeof entries[0] };
 
 static int64_t *entry(int which) { return (int64_t *)((char *)&fn_speed + entries[which].offset); }
 
-/* value * bytes / (the nearest size from `least` to `most`), by a factor of 4 at most either way; 0 bytes: unknown. */
+/* value * bytes / (the nearest size in [least, most]), limited to a factor of 4 either way; 0 bytes: unknown. */
 static int64_t scaled(int64_t value, int64_t bytes, int64_t least, int64_t most) {
     int64_t usual = bytes < least ? least : bytes > most ? most : bytes;
     if (bytes <= 0) return value;

@@ -1,4 +1,4 @@
-/* Subnormal numbers count as zero inside kernels: on some CPUs an operation on one costs a hundred cycles. */
+/* Subnormal numbers are flushed to zero inside kernels: on some CPUs an operation on one costs a hundred cycles. */
 #ifndef FASTNET_SUBNORMALS_H
 #define FASTNET_SUBNORMALS_H
 

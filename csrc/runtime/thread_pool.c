@@ -1,14 +1,14 @@
-/* A pool of POSIX threads that never waits for a thread that has nothing to do.
+/* A pool of POSIX threads that never waits for an idle thread.
  *
- * An OpenMP region ends when every thread has entered and left it.  On a machine that others use too, a thread that the
- * system does not schedule for some milliseconds then delays every kernel: training steps were measured 20 to 50 times
- * slower beside one busy process.  Here threads claim tasks one by one, the caller too, and it returns when all claimed
- * tasks are done; a worker that comes late finds nothing to claim.
+ * An OpenMP region ends only when every thread has entered and left it. On a shared machine, a thread that is
+ * descheduled for milliseconds then delays every kernel: training steps were 20 to 50 times slower beside one busy
+ * process. Here all threads, the caller included, claim tasks one by one, and the caller returns when all claimed tasks
+ * are done; a late worker finds nothing to claim.
  *
  * `ticket` holds the job's number in its upper half and the next unclaimed task in its lower half; one
  * compare-and-swap changes both.  A worker reads the job, then claims a task: if the swap succeeds, the task was
- * unclaimed until then, so the job still runs and what was read of it is valid.  Before the next job is written the
- * ticket is closed, so that no claim on the old one can succeed any more.
+ * unclaimed until then, so the job is still running and the worker's copy is valid. The ticket is closed before the
+ * next job is written, so that no claim on the old job can succeed.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "runtime/thread_pool.h"
@@ -22,17 +22,18 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-/* Looks at the ticket before sleeping: 50 to 100 microseconds, longer than Python takes between two kernels. */
+/* How often to poll the ticket before sleeping: 50 to 100 microseconds, longer than Python takes between two kernels.
+ */
 enum { SPINS = 2000 };
 
-#define CLOSED UINT32_MAX /* as next task: none is left */
+#define CLOSED UINT32_MAX /* as the next task: none is left */
 
 static _Atomic uint64_t ticket;
 static _Atomic(fn_task) job_body;
 static _Atomic(void *) job_context;
 static _Atomic int64_t job_tasks, job_done;
 static _Atomic int job_threads, sleepers;
-static int workers; /* that have been started */
+static int workers; /* threads started so far */
 static fn_lock sleep_lock = FN_LOCK_INIT;
 static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
 
@@ -79,7 +80,7 @@ static void *worker(void *argument) {
     return NULL;
 }
 
-/* Signals are left to the threads that Python knows. */
+/* Signals are left to Python's threads. */
 static void start_workers(int count) {
     pthread_attr_t attributes;
     pthread_t thread;

@@ -14,7 +14,8 @@
 #endif
 
 static _Atomic int thread_count = 1;
-static _Atomic int region_busy = 0; /* a thread is in a parallel region: others run serially, without oversubscribing */
+static _Atomic int region_busy =
+    0; /* a thread is in a parallel region; others run serially to avoid oversubscription */
 static int forked = 0; /* threads do not survive a fork: a child runs on one thread, with the same bits */
 
 const char *fn_threading(void) {

@@ -1,6 +1,6 @@
 /* to[j*to_stride + i] = from[i*from_stride + j] for i < rows, j < columns, in blocks of LANES x LANES. */
 
-/* One butterfly: lanes with the bit `step` are exchanged between two rows that are `step` apart. */
+/* One butterfly: exchange lanes with bit `step` set between two rows that are `step` apart. */
 INLINE void exchange(const int step, vec *low, vec *high) {
     mask from_low, from_high;
     for (int lane = 0; lane < LANES; lane++) {

@@ -1,4 +1,4 @@
-/* The only SIMD vocabulary: GCC/Clang vector extensions in the width and for the target that the ISA wrapper set.
+/* The only SIMD vocabulary: GCC/Clang vector extensions, with the width and target set by the file in isa/.
  *
  * a*b + c becomes one FMA wherever the target has it (-ffp-contract=fast; checked with objdump), so that AVX2 and
  * AVX-512 round alike.  Vectors are only passed to functions that are inlined.
@@ -23,7 +23,7 @@
     PRAGMA(clang attribute push(__attribute__((target(target_list))), apply_to = function))
 #define TARGET_END PRAGMA(clang attribute pop)
 #else
-#if VECTOR_BYTES == 64 /* GCC would vectorise plain loops for half the width */
+#if VECTOR_BYTES == 64 /* GCC would vectorise plain loops at half the width */
 #define TARGET_BEGIN(target_list) PRAGMA(GCC push_options) PRAGMA(GCC target(target_list ",prefer-vector-width=512"))
 #else
 #define TARGET_BEGIN(target_list) PRAGMA(GCC push_options) PRAGMA(GCC target(target_list))
@@ -45,7 +45,7 @@ TARGET_BEGIN(TARGET)
 typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
 enum { LANES = VECTOR_BYTES / sizeof(REAL) };
 
-/* Integer lanes as wide as REAL: what comparisons of vectors give (all bits set where true). */
+/* Integer lanes as wide as REAL, the result of vector comparisons (all bits set where true). */
 typedef __typeof__(__builtin_choose_expr(sizeof(REAL) == 4, (int32_t)0, (int64_t)0)) whole;
 typedef whole mask __attribute__((vector_size(VECTOR_BYTES)));
 
@@ -57,7 +57,7 @@ INLINE vec load(const REAL *p) {
 INLINE void store(REAL *p, vec v) { memcpy(p, &v, sizeof v); }
 INLINE vec broadcast(REAL value) { return value - (vec){0}; }
 INLINE mask broadcast_whole(int64_t value) { return (whole)value + (mask){0}; }
-/* The first `lanes` lanes (any number, also none or more than there are), zeros behind them. */
+/* Load the first `lanes` lanes (from none to more than LANES); the others are zero. */
 INLINE vec load_part(const REAL *p, int64_t lanes) {
     if (lanes >= LANES) return load(p);
 #if VECTOR_BYTES == 64
@@ -82,8 +82,8 @@ INLINE void store_part(REAL *p, vec v, int64_t lanes) {
 #endif
     }
 }
-/* True if an output of `bytes` at p, written in whole cache lines of `run` bytes together, is too large to stay in a
- * cache until its next use: then use store_around, since a store into a cache reads the line first. */
+/* True if an output of `bytes` at p, written in runs of `run` bytes (whole cache lines), is too large to stay cached
+ * until its next use. Then use store_around, since a normal store first reads the line. */
 INLINE int is_large(const void *p, int64_t run, int64_t bytes) {
     return bytes >= fn_speed.stream_bytes && run % 64 == 0 && (uintptr_t)p % 64 == 0;
 }
@@ -110,8 +110,8 @@ INLINE mask lane_numbers(void) { /* 0, 1, 2, ... */
     return numbers;
 }
 
-/* a*b + c rounded once, where the target has FMA: for expressions in which compilers may fuse one product or another,
- * or none because it is shared.  (sum += a*b with a product of its own needs no help.) */
+/* a*b + c rounded once, where the target has FMA: for expressions in which compilers could fuse either product, or none
+ * if it is shared. (sum += a*b with an unshared product needs no help.) */
 INLINE vec multiply_add(vec a, vec b, vec c) {
 #if VECTOR_BYTES == 64
     if (sizeof(REAL) == 4) return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -152,7 +152,7 @@ INLINE vec square_root(vec x) {
 #endif
 }
 
-/* Lane i is lane which[i] of a and b side by side; `which` is constant. */
+/* Lane i is lane which[i] of the concatenation of a and b; `which` is constant. */
 INLINE vec shuffle(vec a, vec b, mask which) {
 #ifdef __clang__
     vec picked;
@@ -163,7 +163,7 @@ INLINE vec shuffle(vec a, vec b, mask which) {
 #endif
 }
 
-/* CALL(count) with a count from 1 to 4 that is known when compiled: its loops are unrolled, its arrays are registers.
+/* CALL(count) with count, 1 to 4, as a compile-time constant, so that loops unroll and arrays stay in registers.
  */
 #define SPECIALISE(count, CALL) \
     switch (count) {            \

@@ -1,8 +1,9 @@
-/* exp, expm1 and log of our own, so that results depend on no C library, and for vectors as well.  Needs simd/vec.h.
+/* Vectorised exp, expm1, erf and log, so that results do not depend on the C library. Needs simd/vec.h.
  *
  * x = k*ln 2 + r, |r| <= ln(2)/2, with ln 2 in two parts (Cody & Waite 1980): the first has 15 bits (float) or 32 bits
- * (double), so that k times it is exact.  e^r - 1 is its Taylor series: the first term left out is below 6e-9 (r^8/8!)
- * in float, 5e-18 (r^14/14!) in double, of r.  e^x = 2^k e^r, the power applied in two halves that never overflow.
+ * (double), so that k times it is exact.  e^r - 1 is its Taylor series: relative to r, the first omitted term is below
+ * 6e-9 (r^8/8!) in float, 5e-18 (r^14/14!) in double.  e^x = 2^k e^r, the power applied in two halves that never
+ * overflow.
  */
 #define BY_TYPE(single, twofold) ((REAL)(sizeof(REAL) == 4 ? (single) : (twofold)))
 
@@ -13,7 +14,7 @@ INLINE vec exp_reduced(vec x, mask *k) {
         1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
     };
     const int terms = sizeof(REAL) == 4 ? 6 : 12;
-    /* Adding 1.5 * 2^23 (2^52) rounds to an integer, which the lowest bits then hold. */
+    /* Adding 1.5 * 2^23 (2^52) rounds to an integer, stored in the lowest bits. */
     const vec magic = broadcast(BY_TYPE(0x1.8p23, 0x1.8p52));
     vec rounded = x * broadcast((REAL)1.4426950408889634) + magic;
     vec whole_part = rounded - magic;
@@ -42,14 +43,14 @@ INLINE vec exp_of(vec x) {
     return p * power_of_two(half) * power_of_two(k - half);
 }
 
-/* e^x - 1 for x <= 0: 2^k (e^r - 1) + (2^k - 1), which keeps its digits near 0; NaN stays. */
+/* e^x - 1 for x <= 0: 2^k (e^r - 1) + (2^k - 1), which is accurate near 0; NaN stays NaN. */
 INLINE vec expm1_of(vec x) {
     mask k;
     vec p = exp_reduced(clamp(x, -50, 0), &k), power = power_of_two(k);
     return multiply_add(p, power, power - broadcast(1));
 }
 
-/* tanh |x| = t / (t + 2) with t = e^(2|x|) - 1 = 2^k (e^r - 1) + (2^k - 1), which keeps its digits near 0. */
+/* tanh |x| = t / (t + 2) with t = e^(2|x|) - 1 = 2^k (e^r - 1) + (2^k - 1), which is accurate near 0. */
 INLINE vec tanh_of(vec x) {
     const mask sign = (mask)x & (mask)broadcast((REAL)-0.0);
     vec magnitude = (vec)((mask)x ^ sign);
@@ -60,7 +61,7 @@ INLINE vec tanh_of(vec x) {
 }
 
 /* erf x by the rational approximations of Cody 1969: x P(x^2) / Q(x^2) up to 0.46875, else 1 - e^(-x^2) P(x) / Q(x),
- * which is 1 to the last bit from 6 on. */
+ * which rounds to 1 from 6 on. */
 INLINE vec erf_of(vec x) {
     static const double near_p[] = {1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2,
                                     3.77485237685302021e2, 3.20937758913846947e3};
@@ -96,7 +97,7 @@ INLINE vec erf_of(vec x) {
     return (vec)((mask)blend(y > broadcast((REAL)0.46875), far, near) | sign);
 }
 
-/* log (1 + t) for t from 0 to 1 or NaN: 2 artanh s, s = t / (t + 2) <= 1/3; the first term left out is below 2e-10 of
+/* log (1 + t) for t from 0 to 1 or NaN: 2 artanh s, s = t / (t + 2) <= 1/3; the first omitted term is below 2e-10 of
  * the sum in float, 4e-18 in double. */
 INLINE vec log1p_of(vec t) {
     const int terms = sizeof(REAL) == 4 ? 9 : 17;
@@ -108,7 +109,7 @@ INLINE vec log1p_of(vec t) {
 }
 
 /* log x for x >= 1 or NaN: x = 2^e m, m from sqrt(1/2) to sqrt(2); log m = 2 artanh s = 2 (s + s^3/3 + s^5/5 + ...),
- * s = (m - 1) / (m + 1), |s| < 0.172; the first term left out is s^24/25, 2e-20. */
+ * s = (m - 1) / (m + 1), |s| < 0.172; the first omitted term is s^24/25, 2e-20. */
 INLINE double log_of(double x) {
     int64_t bits;
     if (!(x < INFINITY)) return x;
