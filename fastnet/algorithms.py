@@ -21,8 +21,8 @@ def set_conv_algorithm(name: str) -> None:
     ----------
     name : {"auto", "direct", "winograd"}
         "auto" uses Winograd F(4x4, 3x3) or F(2x2, 5x5) where it is faster (8 channels and up): it needs 4 or 2.8 times
-        fewer multiplications, and its relative L2 error in float32 is about 1e-6.  "direct" sums the products one by
-        one.  "winograd" uses Winograd wherever it applies.  All other convolutions are always direct.
+        fewer multiplications, and its relative L2 error in float32 is about 1e-6.  "direct" accumulates the products
+        directly.  "winograd" uses Winograd wherever it applies.  All other convolutions are always direct.
 
     Raises
     ------

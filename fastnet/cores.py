@@ -88,5 +88,5 @@ def default_num_threads() -> int:
 
 
 def default_reason() -> str:
-    """Why :func:`default_num_threads` last returned what it did, in words; "" before its first call."""
+    """The reason for the last result of :func:`default_num_threads`, as text; "" before its first call."""
     return _reason

@@ -1,6 +1,6 @@
 """Shapes of convolutions and pooling windows: all arithmetic and all argument errors.
 
-A geometry that exists is valid in itself; ops check their arrays against it.  No array is touched here.
+An existing geometry is valid in itself; ops check their arrays against it. No array is touched here.
 
 Axes are named N C H W (batch, channels, rows, columns), K (filters), R S (kernel), P Q (output).
 """

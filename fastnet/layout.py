@@ -1,6 +1,6 @@
 """The order of an array's elements in memory: channels-last inside fastnet, C order for other libraries.
 
-Both functions copy only where something has to change, with a kernel that runs on all threads.
+Both functions copy only if the order or dtype changes, with a kernel that runs on all threads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["channels_last", "contiguous"]
 
 
 def channels_last(x: ArrayLike, dtype: DTypeLike | None = None) -> Array:
-    """Images as convolutions read them: the pixels of an image in rows, each with its channels side by side.
+    """Images in channels-last order, as convolutions read them: each pixel's channels are contiguous.
 
     Every op converts its arguments; call this for images that several ops read.  The shape stays (N, C, H, W), as
     with torch's ``memory_format=torch.channels_last``.  The reference backend has no preferred order and keeps x's.

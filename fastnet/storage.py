@@ -99,7 +99,7 @@ def write_arrays(
     contiguous: dict[str, Any] = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     if _suffix(path) == ".npz":
         if metadata:
-            raise ValueError(f"{path}: .npz files keep no metadata")
+            raise ValueError(f"{path}: .npz files cannot store metadata")
         atomic_write(path, lambda file: np.savez(file, **contiguous))
     else:
         data = _safetensors().numpy.save(contiguous, metadata)
@@ -135,8 +135,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise ValueError(f"{path} is damaged or no {suffix} file: {error}") from error
+        raise ValueError(f"{path} is damaged or not a {suffix} file: {error}") from error
     except Exception as error:
         if library and isinstance(error, library.SafetensorError):
-            raise ValueError(f"{path} is damaged or no .safetensors file: {error}") from error
+            raise ValueError(f"{path} is damaged or not a .safetensors file: {error}") from error
         raise

@@ -13,12 +13,14 @@ _reason = ""  # of the last set_num_threads
 
 
 def reason() -> str:
-    """Why the number of threads is what it is, in words."""
+    """The reason for the number of threads, as text."""
     return _reason or default_reason()
 
 
 def get_num_threads() -> int:
-    """How many threads kernels use: 1 on the reference backend, in a single-threaded build, and in a forked child."""
+    """The number of threads that kernels use: 1 on the reference backend, in a single-threaded build, and in a forked
+    child.
+    """
     return backends.current().threads
 
 

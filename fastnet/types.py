@@ -42,7 +42,7 @@ Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
 
 
 class Shaped(Protocol):
-    """An array, or the description of one (a graph's Node), of which only the shape is read."""
+    """An array or a graph's Node; only its shape is read."""
 
     @property
     def shape(self) -> Shape: ...
@@ -63,7 +63,7 @@ Loss = Callable[[Array, Array], tuple[float, Array]]
 
 
 class Backward(Protocol):
-    """What ``forward`` returns beside y: accumulates the parameters' gradients and returns dx if it is asked for."""
+    """The backward function of ``forward``: accumulates the parameters' gradients and returns dx if requested."""
 
     @overload
     def __call__(self, dy: ArrayLike, input_gradient: Literal[True] = True) -> Array: ...

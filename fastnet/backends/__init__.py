@@ -1,4 +1,4 @@
-"""Which backend is in use: native (compiled kernels) if it was built, else reference (NumPy)."""
+"""The backend in use: native (compiled kernels) if built, else reference (NumPy)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ops: the contract of every backend, and the backend that runs each record as it is written, on NumPy."""
+"""Ops: the contract of every backend, and the reference backend, which runs each record's definition on NumPy."""
 
 from __future__ import annotations
 
@@ -47,23 +47,24 @@ class Ops:
 
     @property
     def threads(self) -> int:
-        """How many threads its ops use."""
+        """The number of threads that its ops use."""
         return 1
 
     # ---------------------------------------------------------------- running ops
 
     def kernel(self, op: Op) -> Callable[..., Any]:
-        """``kernel(*arrays, **attributes)`` on arrays as :meth:`enter` gives them: ``(y, saved)``, or the result of an
-        op without a gradient."""
+        """``kernel(*arrays, **attributes)`` on arrays from :meth:`enter`: ``(y, saved)``, or the result of an op
+        without a gradient.
+        """
         return partial(op.forward, self if op.composed else self.xp)
 
     def gradient(self, op: Op) -> Callable[..., Any]:
-        """``gradient(dy, saved, needs)``, and ``add=`` where the op accumulates."""
+        """``gradient(dy, saved, needs)``, with ``add=`` if the op accumulates."""
         assert op.backward is not None
         return partial(op.backward, self if op.composed else self.xp)
 
     def enter(self, role: str, x: Any) -> Any:
-        """x as kernels read an array of this role."""
+        """x in the memory order in which kernels read arrays of this role."""
         return x
 
     def call(self, op: Op, arrays: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
@@ -84,9 +85,9 @@ class Ops:
         return y, self._saved(op, kept, arrays, shape, dtype)
 
     def recall(self, op: Op, arrays: tuple[Any, ...], attributes: dict[str, Any]) -> Saved:
-        """What an op would have saved, from its arguments, for a gradient without the forward pass.
+        """What an op would save, from its arguments, for a gradient without the forward pass.
 
-        An array that the gradient does not read may be a Node, which has only a shape and a dtype.
+        An array that the gradient does not read may be a Node, with only a shape and a dtype.
         """
         shape, dtype = op.check(arrays, attributes)
         described = [x is None or isinstance(x, Node) for x in arrays]
@@ -147,7 +148,7 @@ class Ops:
     # ---------------------------------------------------------------- whole networks
 
     def plan(self, graph: Graph, batch_size: int = 1) -> Callable[[Any], Any]:
-        """A function of x, (N, ...), that computes a recorded graph with its arrays as they are now.
+        """A function of x, (N, ...), that computes a recorded graph with a snapshot of its arrays.
 
         It is optimised for `batch_size` images a call, and takes any number.
         """

@@ -171,7 +171,7 @@ def run(
     """
     unknown = [name for name in only or () if name not in ops()]
     if unknown:
-        raise ValueError(f"bench: no op is called {', '.join(unknown)}; known: {', '.join(ops())}")
+        raise ValueError(f"bench: no op is named {', '.join(unknown)}; known: {', '.join(ops())}")
     if not backends.NativeOps:
         raise RuntimeError(f"bench: there are no native kernels to compare here ({backends.why_not_native})")
     from fastnet.backends import _native

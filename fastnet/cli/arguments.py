@@ -15,7 +15,7 @@ Number = TypeVar("Number", int, float)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, with one-line errors, examples printed as written, and help text that is made on demand."""
+    """argparse's parser, with one-line errors, examples printed as written, and help text generated on demand."""
 
     def __init__(self, *args: Any, late_epilog: Callable[[], str] | None = None, **kwargs: Any) -> None:
         kwargs = {"formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs, "allow_abbrev": False}

@@ -28,11 +28,11 @@ def add_parser(commands: Any) -> None:
         late_epilog=_ops,
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="fewer shapes, smaller batches: some seconds")
+    add("--quick", action="store_true", help="fewer shapes, smaller batches: a few seconds")
     add("--ops", metavar="A,B", help="only these (default: all)")
     add("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
     add_threads(parser)
-    add("--json", type=Path, metavar="FILE", help="write the table there as well")
+    add("--json", type=Path, metavar="FILE", help="also write the table to FILE")
     parser.set_defaults(run=run)
 
 

@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "doctor",
         help="what is installed, and what is wrong with it",
-        description="Show version, instruction set, threads and why, OpenMP or not, compiler and optional extras;\n"
+        description="Show version, instruction set, threads (and the reason), OpenMP, compiler and optional extras;\n"
         "look for faults; compare the kernels with NumPy.",
         epilog=_EPILOG,
     )

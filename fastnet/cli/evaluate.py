@@ -73,7 +73,7 @@ def _check_fit(found: saved.Saved, dataset: Dataset) -> None:
             f"{' x '.join(map(str, dataset.image_shape))}"
         )
     if len(dataset.classes) > len(classes):
-        raise UserError(f"the model knows {len(classes)} classes, {dataset.name} has {len(dataset.classes)}")
+        raise UserError(f"the model has {len(classes)} classes, {dataset.name} has {len(dataset.classes)}")
 
 
 def _scores(found: saved.Saved, X: Array, batch_size: int) -> Array:

@@ -96,7 +96,7 @@ def npz(
     samples = y_train.size + y_test.size
     if classes is None and count > max(samples, 1):
         raise ValueError(
-            f"{path}: labels reach {count - 1}, more than its {samples} images could name; "
+            f"{path}: labels reach {count - 1}, but there are only {samples} images; "
             "renumber them from 0: np.unique(y, return_inverse=True)[1]"
         )
     return Dataset(

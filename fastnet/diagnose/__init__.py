@@ -1,4 +1,4 @@
-"""Looking at what runs: the same bits everywhere, and where the time goes."""
+"""Diagnostics: bit-identical results (fingerprints), and where the time goes (profiles)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock around the kernels of a program: which nodes ran, which ops they called, and how long each took."""
+"""A clock around a program's kernels: records which nodes ran, which ops they called, and how long each took."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Clock:
     split : bool
         Whether the parts of composed ops, and the gradients of products, are computed and timed one by one.
     survey : bool
-        Whether to find out the work of each call and the algorithm of each convolution; the times are then useless.
+        Whether to record each call's work and each convolution's algorithm, which makes the times useless.
 
     Attributes
     ----------
@@ -83,13 +83,13 @@ class Clock:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all times."""
+        """Reset all times."""
         self.uses: list[Use] = []
         self._found: dict[Node, Use] = {}
         self._frame: Frame | None = None
 
     def around(self, node: Node, phase: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
-        """The ``around`` of a program on the clock's ops: a timed function in place of a node's kernel."""
+        """The ``around`` argument of a Program on the clock's ops: wraps a node's kernel in a timed function."""
         op = node.op
         assert op is not None
         composed, opaque = self._split and node.name in _COMPOSED, node.name == "opaque"
@@ -206,7 +206,7 @@ def _timed(clock: Clock) -> Any:
 
 
 def _geometry(saved: Any) -> Any:
-    """The geometry among what an op saved, for gradients without known attributes."""
+    """The geometry among an op's saved values, for gradients without known attributes."""
     if isinstance(saved, (tuple, list)):
         return next((found for item in saved if (found := _geometry(item)) is not None), None)
     return saved if isinstance(saved, (Conv2dGeometry, Pool2dGeometry)) else None

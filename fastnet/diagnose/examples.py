@@ -1,6 +1,6 @@
 """Runs the examples of an op's record: for fingerprints, and for the tests of every op.
 
-Inputs are Philox numbers, so that nothing depends on NumPy's generators or a C library.
+Inputs are Philox numbers, so they depend on neither NumPy's generators nor a C library.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def run_example(
     dtype: DType,
     place: Callable[[Array], Array] = np.asarray,
 ) -> list[Array]:
-    """Everything that the op computes: results, gradients, and arrays that it changed.
+    """Everything that the op computes: results, gradients, and arrays updated in place.
 
-    ``place(array)`` returns an argument as it is to lie in memory.
+    ``place(array)`` returns an argument in the memory layout to be tested.
     """
     arrays, attributes = arguments(op, example, dtype)
     arrays = [None if array is None else place(array) for array in arrays]

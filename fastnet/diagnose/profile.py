@@ -25,7 +25,7 @@ from fastnet.types import Array
 __all__ = ["profile"]
 
 _ROUNDS = 3  # at least
-_ENDS = ("input", "loss", "update")  # what a step does besides running layers
+_ENDS = ("input", "loss", "update")  # the parts of a step besides the layers
 
 Timed = Callable[..., Any]  # timed(number, function, *arguments): call the function, as _ENDS[number]
 Around = Callable[[Node, str, Callable[..., Any]], Callable[..., Any]]  # see Program
@@ -34,9 +34,9 @@ Around = Callable[[Node, str, Callable[..., Any]], Callable[..., Any]]  # see Pr
 def profile(model: Layer, x: Array, training: bool = True, seconds: float = 5.0, name: str | None = None) -> Profile:
     """Time every layer of a model inside whole steps, and compare it with the limits of the machine.
 
-    Whole steps run in rounds: once untimed inside, once with each layer timed, once with the gradients of products
-    computed and timed one by one, and once for each other convolution algorithm that would run anything differently.
-    The best of all rounds counts.  The model does not change.
+    Whole steps run in rounds. Each round runs once without inner timing, once with each layer timed, once with the
+    gradients of products timed separately, and once for each other convolution algorithm that would change anything.
+    The best of all rounds counts. The model does not change.
 
     Parameters
     ----------
@@ -104,13 +104,13 @@ def _unchanged(model: Layer) -> Iterator[None]:
 
 
 class _Steps:
-    """Runs steps of a model in all the ways that are compared, and keeps the times."""
+    """Runs steps of a model in every variant that is compared, and records the times."""
 
     def __init__(self, model: Layer, x: Array, training: bool, ops: Ops) -> None:
         self.model, self.x, self.training, self.ops = model, x, training, ops
         self.sgd, self.chosen = optim.SGD(1e-3, momentum=0.9), get_conv_algorithm()
         self.labels = np.random.default_rng(0).integers(0, model.output_shape[0], len(x))
-        self.plain: list[float] = []  # seconds of whole steps, untimed inside
+        self.plain: list[float] = []  # seconds of whole steps, without inner timing
         self.rounds: dict[str, list[list[Frame]]] = {}
         self.programs: dict[tuple[str, ...], tuple[Clock, Program]] = {}
         self.uses: list[Use] = []
@@ -175,7 +175,7 @@ class _Steps:
     # ---------------------------------------------------------------- rows
 
     def rows(self, roof: Roof) -> Iterator[Row]:
-        """The forward and backward pass of each layer, in order, each followed by its calls if it has several."""
+        """Each layer's forward and backward pass, in order, each followed by its calls if it has several."""
         item, N, D = self.model.dtype.itemsize, len(self.x), self.model.output_shape[0]
         weights = sum(parameter.size for parameter in self.model.parameters(requires_grad=True))
         copied = self.ops.asarray(self.x) is not self.x
@@ -215,7 +215,7 @@ class _Steps:
         return _measured(roof, names, call.part or call.op, times, call.work, [call], others)
 
     def _alternatives(self, index: int, j: int) -> list[str]:
-        """The algorithms under which this call runs differently."""
+        """The algorithms that would change how this call runs."""
         forms = self.found[index].calls[j].forms
         return [name for name, found in self.others.items() if found[index].calls[j].forms != forms]
 

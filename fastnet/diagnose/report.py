@@ -40,7 +40,7 @@ class Row:
     Attributes
     ----------
     path, layer : str
-        Where in the model, and the classes of the layers ("Conv2d+ReLU" if they are fused).
+        The position in the model, and the layers' classes ("Conv2d+ReLU" if fused).
     phase : str
         "forward" or "backward"; besides the layers "input" (conversion to the kernels' memory order), "loss", "update".
     part : str
@@ -97,7 +97,7 @@ class Profile:
     algorithm : str
         The setting for convolutions.
     step_ms : float
-        The best whole step, untimed inside.
+        The best whole step, without inner timing.
     rows : list of Row
     """
 
@@ -223,9 +223,9 @@ class Profile:
 def _line(cells: list[str]) -> str:
     first, *middle, last = cells
     (_, _, widest), *_, (_, _, room) = _COLUMNS
-    first = first if len(first) <= widest else f"..{first[2 - widest :]}"  # the end of a path says more
+    first = first if len(first) <= widest else f"..{first[2 - widest :]}"  # the end of a path is more informative
     last = last if len(last) <= room else f"{last[: room - 2]}.."
-    start = max(0, len(middle[0]) - _COLUMNS[1][2])  # a part's long name begins under the layer's
+    start = max(0, len(middle[0]) - _COLUMNS[1][2])  # a long part name starts under the layer's
     columns = list(zip([first, *middle, last], _COLUMNS, strict=True))
     line = " ".join(f"{cell:{align}{width}}" for cell, (_, align, width) in columns)
     return (line if first else line[start:]).rstrip()

@@ -49,7 +49,7 @@ def work_of(
     name : str
         The op's, or its gradient's ("conv2d_backward").
     part : "input", "weight", "bias", "ReLU" or ""
-        The one gradient of a product that was computed; "" otherwise.
+        The gradient of a product that was computed; "" if not just one.
     read, made : list of array
         Inputs and outputs.
     attributes : mapping
@@ -99,10 +99,10 @@ _OUTPUT, _FILTER = {2: 10, 3: 13, 4: 16, 5: 21}, {2: 13, 3: 17, 4: 21, 5: 25}  #
 
 
 def winograd_flops(g: Conv2dGeometry, part: str = "") -> float:
-    """The operations of F(4x4, 3x3) or F(2x2, 5x5): 36 products for each tile and pair of channels, and transforms.
+    """The operations of F(4x4, 3x3) or F(2x2, 5x5): 36 products per tile and channel pair, and the transforms.
 
-    One-dimensional transforms (csrc/conv/winograd_transform.h) take 24 operations for six inputs, and as many
-    as the tables say for outputs and filters; two-dimensional ones are six of them and one for each row of a tile.
+    A one-dimensional transform (csrc/conv/winograd_transform.h) takes 24 operations for six inputs; the tables give
+    those for outputs and filters. A two-dimensional transform consists of six of these and one per row of a tile.
     """
     C, K = (g.K, g.C) if part == "input" else (g.C, g.K)
     height, width = (g.H, g.W) if part == "input" else (g.P, g.Q)

@@ -1,7 +1,7 @@
 """Every op as a function, without layers: ``y, backward = functional.conv2d(x, w, b, padding=1)``.
 
 Arrays may be anything that NumPy takes: lists, strided, byte-swapped, read-only.  float32 and float64 arrays keep
-their dtype and may not be mixed in one call; integers, float16 and lists follow the others, else become float32.
+their dtype and may not be mixed in one call; integers, float16 and lists take the dtype of the others, or float32.
 
 ``backward(dy)`` returns dx for ops of one array, and a tuple of gradients, in the order of the arguments, for ops with
 weights (None for an array that was not given).
@@ -37,7 +37,7 @@ __all__ = [
 
 _Result = tuple[Array, Callable[[ArrayLike], Array]]  # y, and backward, which returns dx
 
-if TYPE_CHECKING:  # the functions made below; tests/test_types.py holds them against the registry
+if TYPE_CHECKING:  # the functions made below; tests/test_types.py compares them with the registry
 
     def elu(x: ArrayLike, alpha: float = 1.0) -> _Result: ...
     def gelu(x: ArrayLike) -> _Result: ...

@@ -1,4 +1,4 @@
-"""What users pass to functions: anything that NumPy takes becomes arrays of the backend, of one dtype."""
+"""Conversion of users' arguments: anything that NumPy accepts becomes arrays of the backend, of one dtype."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""All fusion rules: which ops become one, and which bits that may change.
+"""All fusion rules: which ops are fused, and which bits this may change.
 
-A rule looks at a node and what it reads, and returns the fused node with the nodes that it absorbs, or None.  A node
-is absorbed only if nothing else reads it.  The rules of a list run one after the other, each over the whole graph.
+A rule examines a node and its inputs, and returns the fused node with the nodes that it absorbs, or None. A node is
+absorbed only if nothing else reads it. The rules of a list are applied in order, each to the whole graph.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fastnet.ops import REGISTRY
 
 __all__ = ["INFERENCE", "PLAN", "TRAINING", "Rule", "fuse"]
 
-Match = tuple[Node, ...] | None  # the fused node, then the nodes that it absorbs, without the one that matched
+Match = tuple[Node, ...] | None  # the fused node, then the nodes that it absorbs besides the one that matched
 
 
 class Rule(NamedTuple):
@@ -34,7 +34,7 @@ class Rule(NamedTuple):
 
 
 def fuse(graph: Graph, rules: Iterable[Rule]) -> Graph:
-    """Apply rules to a graph, in place."""
+    """Apply rules to a graph in place."""
     for rule in rules:
         for node in list(graph.nodes):
             if node.op is not None and node in graph.readers:
@@ -61,13 +61,13 @@ def _summands(graph: Graph, total: Node, *names: str) -> Iterator[tuple[Node, No
 
 
 def _made(op: str, parts: tuple[Node, ...], inputs: Iterable[Node | None], **attributes: Any) -> Node:
-    """The fused node of its parts, in their order."""
+    """The fused node of these parts, in order."""
     layers = tuple(dict.fromkeys(layer for node in parts for layer in node.layers))
     return Node(REGISTRY[op], inputs, attributes, parts[-1].shape, parts[-1].dtype, layers=layers)
 
 
 def _as_activation(node: Node) -> tuple[str, dict[str, Any]]:
-    """An elementwise node as the attribute ``activation`` of a fused op."""
+    """The attribute ``activation`` of a fused op for an elementwise node."""
     return node.name, dict(node.attributes)
 
 
@@ -90,7 +90,7 @@ def _after(node: Node) -> tuple[str, ...]:
 
     They keep y alone, so the activation's gradient must be a function of y.
     """
-    if node.name == "leaky_relu" and node.attributes["negative_slope"] < 0:  # y does not tell the sign of x
+    if node.name == "leaky_relu" and node.attributes["negative_slope"] < 0:  # y does not determine the sign of x
         return ()
     ends = [name for name, op in REGISTRY.items() if "activation" in op.attributes and node.name in op.activations]
     return (*ends, "batch_norm") if node.name in REGISTRY["batch_norm_activation"].activations else tuple(ends)
@@ -109,7 +109,7 @@ def _activation(graph: Graph, node: Node) -> Match:
 
 
 def _relu_after_pool(graph: Graph, node: Node) -> Match:
-    """max_pool2d(relu(x)): the largest positive part is the positive part of the largest, on fewer elements."""
+    """max_pool2d(relu(x)) is relu(max_pool2d(x)), on fewer elements."""
     relu = _alone(graph, node.inputs[0], "relu") if node.name == "max_pool2d" else None
     if relu is None or node.attributes["activation"]:
         return None
@@ -121,7 +121,7 @@ def _relu_after_pool(graph: Graph, node: Node) -> Match:
 
 
 def _conv_pool(graph: Graph, node: Node) -> Match:
-    """max_pool2d(conv2d(x)): pooled while it is in the cache, some images at a time."""
+    """max_pool2d(conv2d(x)): a few images at a time, pooled while they are in the cache."""
     conv = _alone(graph, node.inputs[0], "conv2d") if node.name == "max_pool2d" else None
     if conv is None:
         return None
@@ -164,7 +164,7 @@ def _norm_post(graph: Graph, node: Node) -> Match:
 
 
 def _add_post(graph: Graph, node: Node) -> Match:
-    """conv2d(x) + add, with or without its norm."""
+    """conv2d(x) + add, with or without a norm in between."""
     if node.name != "add":
         return None
     for conv, add in _summands(graph, node, "conv2d", "conv2d_post"):
@@ -192,7 +192,7 @@ def _pool_post(graph: Graph, node: Node) -> Match:
     window, inputs = node.attributes["geometry"], _post_inputs(conv)
     halves = (window.R, window.S, *window.stride, *window.padding) == (2, 2, 2, 2, 0, 0, 0, 0)
     activations = [a for a in (conv.attributes["activation"], node.attributes["activation"]) if a]
-    one_relu = all(name == "relu" for name, _ in activations)  # it may act on either side of a maximum
+    one_relu = all(name == "relu" for name, _ in activations)  # it commutes with the maximum
     if not (halves and one_relu and (window.P, window.Q) == (window.H // 2, window.W // 2) and inputs[-1] is None):
         return None
     return _post(conv, node, inputs, activation=activations[0] if activations else None, pool_geometry=window), conv
@@ -212,11 +212,11 @@ _ACTIVATION = Rule("activation as y is stored", "", _activation)
 _RELU_AFTER_POOL = Rule("relu after max pooling", "", _relu_after_pool)
 _CONV_POOL = Rule(
     "convolution and max pooling",
-    "gradients of the weight and bias, and of small images: accumulated over the maxima alone, rounded otherwise; "
-    "what is not finite counts only where it is a maximum",
+    "gradients of the weight and bias, and of small images: accumulated over the maxima alone, rounded differently; "
+    "non-finite values count only where they are maxima",
     _conv_pool,
 )
-_NORM_POST = Rule("batch norm folded into scale and shift", "y: rounded otherwise", _norm_post)
+_NORM_POST = Rule("batch norm folded into scale and shift", "y: rounded differently", _norm_post)
 _ADD_POST = Rule("sum after a convolution", "", _add_post)
 
 TRAINING = (
@@ -224,7 +224,7 @@ TRAINING = (
     _CONV_POOL,
     Rule(
         "convolution and batch norm",
-        "the gradient of the convolution's bias: exactly 0, its value by definition; unfused it is rounding noise",
+        "the gradient of the convolution's bias: exactly 0 when fused, rounding noise when not",
         _conv_norm,
     ),
     Rule("batch norm, sum and activation", "", _sum_after_norm),
@@ -238,5 +238,5 @@ PLAN = (  # weights are scaled once; linear layers are 1x1 convolutions
     Rule("sum after a batch norm", "", _norm_add),
     _ACTIVATION,
     Rule("2x2 max pooling after a convolution", "", _pool_post),
-    Rule("linear after flatten", "y: rounded otherwise", _linear_of_images),
+    Rule("linear after flatten", "y: rounded differently", _linear_of_images),
 )

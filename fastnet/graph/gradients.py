@@ -1,4 +1,4 @@
-"""Gradients over a graph: which nodes run backward, in which order, and where gradients are accumulated."""
+"""Gradients over a graph: which nodes run backward, in which order, and where gradients accumulate."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Backward(NamedTuple):
     needs : tuple of bool
         Which of the op's gradients are needed.
     add : Node or None
-        An input; the op adds the gradient that it has so far to its own.
+        An input; the op adds this input's existing gradient to its own.
     targets : list of (int, Node, bool)
-        The position among the op's gradients, the node it belongs to, and whether to add it to one that exists.
+        The position among the op's gradients, its node, and whether to add it to an existing gradient.
     """
 
     node: Node
@@ -33,15 +33,15 @@ class Backward(NamedTuple):
 def schedule(graph: Graph, wanted: Callable[[Node], bool], trains: Callable[[Node], bool]) -> list[Backward]:
     """The steps that compute the gradients of all wanted sources.
 
-    A node runs when its own gradient is complete, after all nodes that read it.  If there are several, they run, and
-    their gradients are accumulated, in the order in which they read it; the sum's bits depend on that order alone.
+    A node runs when its own gradient is complete, after all nodes that read it. Several readers run, and their
+    gradients are accumulated, in the order in which they read the node; the sum's bits depend only on that order.
 
     Parameters
     ----------
     wanted : function of a source node
-        Whether its gradient is wanted.
+        Whether its gradient is needed.
     trains : function of a node
-        Whether it computes gradients of parameters itself (a layer that defines ``run``).
+        Whether it computes parameter gradients itself (a layer that defines ``run``).
     """
     active: set[Node] = set()  # nodes whose gradient is computed
     for node in graph.nodes:

@@ -12,18 +12,18 @@ __all__ = ["Graph", "Node", "Unrecordable"]
 
 
 class Unrecordable(TypeError):
-    """A layer does something with an array other than pass it to ops."""
+    """Raised when a layer uses an array for anything but calls of ops."""
 
 
 class Node:
-    """An op on other nodes, and a description of its result, which layers pass on.
+    """An op on other nodes, and the shape and dtype of its result; layers pass nodes to ops.
 
     Attributes
     ----------
     op : Op or None
         None for a source: the network's input, a parameter, a constant.
     inputs : tuple of Node or None
-        In the order of the op's array arguments; None for one that was not given.
+        In the order of the op's array arguments; None for an omitted one.
     attributes : mapping
         The op's other arguments.
     shape, dtype
@@ -31,7 +31,7 @@ class Node:
     source : object
         Of a source: "input", the Parameter, or the constant array.
     layers : tuple of Layer
-        The layers that called the op, or the ops that it was fused from, in order.
+        The layers that called the op (all of them, in order, for a fused op).
     """
 
     __slots__ = ("attributes", "dtype", "inputs", "layers", "op", "shape", "source")
@@ -64,8 +64,8 @@ class Node:
 
     def __getattr__(self, name: str) -> Any:
         raise Unrecordable(
-            f"compile: a layer uses {name} of an array that is only described, (N, *{self.shape[1:]}); layers can be "
-            "compiled that call nothing but ops on their arrays"
+            f"compile: a layer uses {name} of a symbolic array, (N, *{self.shape[1:]}); only layers "
+            "that do nothing with arrays but pass them to ops can be compiled"
         )
 
     def __repr__(self) -> str:
@@ -92,7 +92,7 @@ class Graph:
         The network's input; first in `nodes`, even if nothing reads it.
     output : Node
     nodes : list of Node
-        In the order in which ops were called.
+        In the order of the calls.
     readers : dict of Node to list of Node
         The nodes that read each node, in order; twice if they read it twice.
 
@@ -120,7 +120,7 @@ class Graph:
         return readers[0] if len(readers) == 1 and node is not self.output else None
 
     def replace(self, node: Node, new: Node, *absorbed: Node) -> None:
-        """Replace `node` by `new`, and remove `absorbed`, which only `node` reads and which `new` includes."""
+        """Replace `node` by `new`, and remove `absorbed`, which only `node` reads and `new` includes."""
         gone, kept = {node, *absorbed}, set(new.inputs)
         for other in kept:
             if other is not None:
@@ -154,5 +154,5 @@ class Graph:
 
 
 def _of_batch(value: Any, batch: int) -> Any:
-    """An attribute for another number of images; geometries depend on it."""
+    """An attribute adapted to another number of images, on which geometries depend."""
     return value.of_batch(batch) if hasattr(value, "of_batch") else value

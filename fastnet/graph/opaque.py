@@ -13,9 +13,9 @@ __all__ = ["OBSERVE", "OPAQUE", "observe", "opaque"]
 def _run_layer(
     ops: Any, x: Any, layer: Any, training: bool, shape: tuple[int, ...] | None, keep: bool, tell: Any
 ) -> Any:
-    """``layer.run``, or ``layer.infer`` where no gradient will be asked for.
+    """``layer.run``, or ``layer.infer`` if no gradient is needed.
 
-    shape: that y must have, since later nodes were recorded for it; None for the network's output.
+    shape: the required shape of y, for which later nodes were recorded; None for the network's output.
     """
     y, inner = layer.run(x, training, ops) if keep else (layer.infer(x, ops), None)
     what = f"{type(layer).__name__}{f' (layer {layer.path})' if layer.path else ''}"
@@ -27,7 +27,7 @@ def _run_layer(
         )
     if shape is not None and tuple(y.shape) != shape:
         raise ValueError(
-            f"{what}: run returned y of shape {tuple(y.shape)}; from x of shape {tuple(x.shape)} its setup promised "
+            f"{what}: run returned y of shape {tuple(y.shape)}; from x of shape {tuple(x.shape)} its setup declared "
             f"{shape}"
         )
     return ops.asarray(y, y.dtype), (inner, layer, tell, x.dtype)

@@ -20,7 +20,7 @@ class Step(NamedTuple):
     ----------
     node : Node
     number : int
-        Of the step, and of what it saves, in the tape.
+        The index of the step, and of its saved values in the tape.
     kernel : function
     take : function
         Selects the op's arrays from the list of all values.
@@ -49,12 +49,12 @@ class _Back(NamedTuple):
 
 
 class Program:
-    """A network on one backend, for one shape of x, which is an array of the backend's (``ops.asarray``).
+    """A network on one backend, for one shape of x, an array of that backend (``ops.asarray``).
 
     Parameters
     ----------
     graph : Graph
-        Fused already, if at all.
+        Fused beforehand, if at all.
     ops : Ops
         The backend.
     gradients : bool
@@ -62,7 +62,7 @@ class Program:
     tell : function, optional
         ``tell(name, "backward", gradient)``, called for each parameter's gradient.
     around : function, optional
-        ``around(node, phase, kernel)`` returns what to call instead of a kernel; phase is "forward" or "backward".
+        ``around(node, phase, kernel)`` returns a replacement for a kernel; phase is "forward" or "backward".
         The profile times kernels with it.
     """
 
@@ -78,11 +78,11 @@ class Program:
         sources = [node for node in graph.nodes if node.op is None and node is not graph.source]
         computed = [node for node in graph.nodes if node.op is not None]
         self._slots = {node: slot for slot, node in enumerate([graph.source, *sources, *computed])}
-        self._count = len(self._slots) + 1  # the last value is None: an array that was not given
+        self._count = len(self._slots) + 1  # the last value is None, for omitted arrays
         self._output = self._slots[graph.output]
         self._constants = [(self._slots[node], node.source) for node in sources if not hasattr(node.source, "value")]
         self._parameters = [(self._slots[node], node.source, node) for node in sources if hasattr(node.source, "value")]
-        self._known: list[Any] = [None] * len(self._parameters)  # the parameters' arrays that have been checked
+        self._known: list[Any] = [None] * len(self._parameters)  # parameter arrays already checked
         self._gradients = gradients
         for node in computed if gradients else ():
             if node.op is not None and node.op.backward is None:
@@ -136,7 +136,7 @@ class Program:
                 f"{parameter.name or 'parameter'}: the value is an array {tuple(value.shape)} of {value.dtype}; the "
                 f"layer was built with {node.shape} of {node.dtype}"
             )
-        read = value if parameter.buffer else self.ops.contiguous(value, node.dtype)  # buffers change in place
+        read = value if parameter.buffer else self.ops.contiguous(value, node.dtype)  # buffers are updated in place
         if read is value:
             self._known[n] = value
         return read
@@ -164,7 +164,7 @@ class Program:
 
         def backward(dy: Any, input_gradient: bool = True) -> Any:
             if not alive:
-                raise RuntimeError("backward: called before, and the activations are gone; run forward again")
+                raise RuntimeError("backward: already called, which freed the activations; run forward again")
             return self._backward(alive.pop(), dy, input_gradient)
 
         return values[self._output], backward

@@ -1,4 +1,4 @@
-"""Recorder: ops that compute nothing, and record what they are called with."""
+"""Recorder: ops that compute nothing and record their calls."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Recorder:
     Parameters
     ----------
     tell : function, optional
-        ``tell(name, phase, array)``; given, the graph has nodes that call it with each layer's arrays.
+        ``tell(name, phase, array)``; the graph gets nodes that call it with each layer's arrays.
     symbolic : bool
-        Whether layers that define ``run`` are recorded through it, as plans need; it must then only call ops.
+        Whether to record through ``run`` of layers that define it, as plans need; ``run`` must then only call ops.
 
-    A Parameter among the arguments is read when the graph runs, any other array is a constant.
+    A Parameter among the arguments is read when the graph runs; any other array is a constant.
     """
 
     if TYPE_CHECKING:  # the methods that op_methods makes
@@ -41,13 +41,13 @@ class Recorder:
         self._layers: list[Any] = []
 
     def source(self, shape: Any, dtype: Any, what: Any) -> Node:
-        """A node without an op: an array that is given, not computed."""
+        """A node without an op: an array that is not computed."""
         node = Node(None, (), {}, shape, dtype, what)
         self.order.append(node)
         return node
 
     def call(self, op: Op, arrays: tuple[Any, ...], attributes: dict[str, Any]) -> Node:
-        """Record a call; raises what the call itself would raise."""
+        """Record a call; raises the errors that the call would raise."""
         inputs = [self._node(array) for array in arrays]
         shape, dtype = op.check(inputs, attributes)
         return self.append(op, inputs, attributes, shape, dtype)
@@ -70,7 +70,7 @@ class Recorder:
             else:
                 y = layer.call(x, training, self)
         if not isinstance(y, Node):
-            raise Unrecordable(f"compile: {type(layer).__name__} returned {type(y).__name__}, not what an op returned")
+            raise Unrecordable(f"compile: {type(layer).__name__} returned {type(y).__name__}, not an op's result")
         return self.append(*observe(y, layer, "forward", self.tell)) if observed else y
 
     @contextlib.contextmanager
@@ -90,7 +90,7 @@ class Recorder:
 
 
 class _Pairs:
-    """A Recorder whose methods return ``(y, saved)`` as a backend's do, for layers that define ``run``."""
+    """A Recorder whose methods return ``(y, saved)`` like a backend's, for layers that define ``run``."""
 
     name = "recorder"
 

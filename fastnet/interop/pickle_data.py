@@ -198,7 +198,7 @@ class _Machine:
     def do_REDUCE(self, arg: Any) -> None:
         args, function = self.stack.pop(), self.stack.pop()
         if type(function) is not Global or type(args) is not tuple:
-            raise ValueError("pickle calls something that is no global: refused")
+            raise ValueError("pickle calls something that is not a global: refused")
         self.stack.append(self.reduce(function.name, args))
 
     def do_BINPERSID(self, arg: Any) -> None:

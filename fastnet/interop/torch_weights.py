@@ -119,7 +119,7 @@ class _Tensor:
 
 def _size(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**48:
-        raise ValueError("a size, stride or offset is negative, huge or no integer")
+        raise ValueError("a size, stride or offset is negative, huge or not an integer")
     return value
 
 
@@ -145,15 +145,15 @@ def _storage(identity: Any) -> _Storage:
     if type(identity) is tuple and identity[:1] == ("module",):
         raise ValueError("refused: the file holds a whole module, which is code; save model.state_dict() instead")
     if type(identity) is not tuple or len(identity) not in (5, 6) or identity[0] != "storage":
-        raise ValueError("a persistent id that is no storage")
+        raise ValueError("a persistent id that is not a storage")
     kind, key, numel = identity[1], identity[2], identity[4]
     if type(kind) is not Global or type(key) is not str:
         raise ValueError("a storage without type or key")
     dtype = _DTYPES.get(kind.name.removeprefix("torch."))
     if dtype is None:
-        raise ValueError(f"storages of type {kind.name[:100]!r} are not read")
+        raise ValueError(f"storages of type {kind.name[:100]!r} are not supported")
     if len(identity) == 6 and identity[5] is not None:
-        raise ValueError("storages that are views of others are not read (save with a newer PyTorch)")
+        raise ValueError("storages that are views of others are not supported (save with a newer PyTorch)")
     return _Storage(key, dtype, _size(numel))
 
 
@@ -162,9 +162,9 @@ def _read_zip(path: Path) -> tuple[Any, Bytes]:
     with zipfile.ZipFile(path) as archive:
         infos = {info.filename: info for info in archive.infolist()}
         if len(infos) != len(archive.infolist()):
-            raise ValueError("two records of the archive have one name")
+            raise ValueError("two records of the archive share a name")
         if any(info.compress_type != zipfile.ZIP_STORED for info in infos.values()):
-            raise ValueError("compressed records: PyTorch writes none")
+            raise ValueError("compressed records, which PyTorch never writes")
         if sum(info.file_size for info in infos.values()) > path.stat().st_size:
             raise ValueError("the records claim to be larger than the file")
         pickles = [name for name in infos if name == "data.pkl" or name.endswith("/data.pkl")]
@@ -201,9 +201,9 @@ def _read_legacy(path: Path) -> tuple[Any, Bytes]:
     try:
         magic = read_pickle(file, _reduce, _storage)
     except ValueError as error:
-        raise ValueError(f"no PyTorch file ({error})") from error
+        raise ValueError(f"not a PyTorch file ({error})") from error
     if magic != _MAGIC:
-        raise ValueError("no PyTorch file (its magic number is missing)")
+        raise ValueError("not a PyTorch file (its magic number is missing)")
     if read_pickle(file, _reduce, _storage) != 1001:
         raise ValueError("an unknown version of PyTorch's format")
     system = read_pickle(file, _reduce, _storage)

@@ -11,7 +11,7 @@ __all__ = ["ELU", "GELU", "LeakyReLU", "ReLU", "Sigmoid", "Softplus", "Tanh"]
 
 
 def check_inplace(layer: str, inplace: bool) -> bool:
-    """`inplace` has no effect; a value that is not a bool was meant for another argument."""
+    """Check `inplace`, which has no effect; any value but a bool was meant for another argument."""
     if not isinstance(inplace, bool):
         raise TypeError(f"{layer}: inplace must be True or False, got {inplace!r}")
     return inplace

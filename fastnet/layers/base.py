@@ -75,7 +75,7 @@ class Layer(State, Programs):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         layer = super().__new__(cls)
-        layer._arguments = args, kwargs  # what repr shows
+        layer._arguments = args, kwargs  # the arguments shown by repr
         layer.own = {}
         return layer
 
@@ -95,7 +95,7 @@ class Layer(State, Programs):
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         """Return y, computed from x by ops alone: ``ops.relu(ops.conv2d(x, self.weight, self.bias, geometry))``.
 
-        x describes an array that is not computed yet: it has a shape and a dtype, and only ops accept it.  `ops` has a
+        x is symbolic: it has a shape and a dtype but no values, and only ops accept it.  `ops` has a
         method for each op of ``fastnet.ops.REGISTRY``, and ``ops.layer(child, x, training)`` for a child layer.
         Parameters are passed as they are.  Gradients follow from the ops; one without a gradient (``im2col``) serves
         for inference only.
@@ -141,7 +141,7 @@ class Layer(State, Programs):
         decay: bool = True,
         buffer: bool = False,
     ) -> Parameter:
-        """Make ``self.<name>``, or keep it where it exists with this shape (a layer may be built again)."""
+        """Create ``self.<name>``, or keep it if it exists with this shape (a layer may be built again)."""
         ops, existing = current(), self.own.get(name)
         if existing is None:
             value = ops.xp.asarray(initializers.draw(initializer, rng, shape), dtype, order="C")
@@ -228,11 +228,11 @@ class Layer(State, Programs):
             child._name(join(path, name), seen)
 
     def leaves(self) -> list[Layer]:
-        """The layers without children, in order, each once."""
+        """The layers without children, in order, without repeats."""
         return [layer for _, layer in self.named_layers() if not layer.children()]
 
     def named_layers(self) -> list[tuple[str, Layer]]:
-        """(path, layer) of this layer and all below, each layer once, parents first; the path starts here."""
+        """(path, layer) of this layer and its descendants, parents first, without repeats; paths are relative to it."""
         found: list[tuple[str, Layer]] = []
         seen: set[int] = set()
 
@@ -247,7 +247,7 @@ class Layer(State, Programs):
         return found
 
     def trains(self) -> bool:
-        """Whether any parameter in here requires a gradient."""
+        """Whether any parameter of this layer or its children requires a gradient."""
         if any(parameter.requires_grad for parameter in self.own.values()):
             return True
         return any(child.trains() for child in self.children().values())
@@ -316,7 +316,7 @@ class Layer(State, Programs):
 
 
 def join(path: str, name: str) -> str:
-    """The path of child `name`; names that start with "_" leave no trace."""
+    """The path of child `name`; names that start with "_" are left out."""
     if name.startswith("_"):
         return path
     return f"{path}.{name}" if path else name

@@ -1,4 +1,4 @@
-"""Layers made of layers: Sequential, Residual, Concat."""
+"""Containers of layers: Sequential, Residual, Concat."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _Container(Model):
 
 
 class Sequential(_Container):
-    """Layers one after the other.
+    """Layers in sequence.
 
     ``Sequential(Conv2d(8, 3), ReLU())`` names its children "0", "1"; ``Sequential(conv=Conv2d(8, 3), relu=ReLU())`` or
     an ordered dict gives them names, which prefix the names of their parameters ("conv.weight").  A name that starts

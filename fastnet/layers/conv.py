@@ -106,7 +106,7 @@ class Conv2d(Layer):
         groups = C if self.groups == "depthwise" else self.groups
         w_shape: Shape = (self.out_channels, max(C // groups, 1), *self.kernel_size)
         if self.weight is not None:
-            w_shape = self.weight.shape  # the geometry says it if x has other channels
+            w_shape = self.weight.shape  # the geometry reports a wrong number of channels
         geometry = self._geometry((1, C, H, W), w_shape)
         self.parameter("weight", w_shape, self.initializer, rng, dtype)
         if self.use_bias:
@@ -119,7 +119,7 @@ class Conv2d(Layer):
         return Conv2dGeometry.make(x_shape, w_shape, self.stride, self.padding, self.dilation, groups)
 
     def geometry(self, x_shape: Sequence[int]) -> Conv2dGeometry:
-        """Of this layer, built, on inputs of a shape (N, C, H, W)."""
+        """The geometry of this built layer on inputs of shape (N, C, H, W)."""
         return self._geometry(x_shape, self.weight.value.shape)
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:

@@ -50,7 +50,7 @@ class Dropout(Layer):
 
     @property
     def offset(self) -> int:
-        """How many numbers of the stream have been used."""
+        """The number of stream elements used so far."""
         return self._stream.offset
 
     def stream(self) -> dict[str, int]:

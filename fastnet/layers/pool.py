@@ -29,7 +29,7 @@ class _Pool2d(Layer):
         return self.geometry((1, *image_shape(type(self).__name__, shape))).y_shape[1:]
 
     def geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
-        """Of this layer on inputs of a shape (N, C, H, W)."""
+        """The geometry of this layer on inputs of shape (N, C, H, W)."""
         return Pool2dGeometry.make(
             x_shape, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self._op
         )

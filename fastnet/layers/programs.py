@@ -1,4 +1,4 @@
-"""The programs that run a layer: recorded on first use, and again after a change that the graph may depend on."""
+"""The programs that run a layer: recorded on first use, and again after any change that may affect the graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastnet.layers.version import changed, version
 
 __all__ = ["Programs"]
 
-_KEPT = 16  # programs per layer, one for each shape; the oldest goes first
+_KEPT = 16  # programs per layer, one for each shape; the oldest is dropped first
 
 
 class Programs:
@@ -37,7 +37,7 @@ class Programs:
         return {name: value for name, value in self.__dict__.items() if name not in ("_programs", "_state")}
 
     def graph(self, shape: tuple[int, ...], training: bool = False) -> Graph:
-        """The graph, without fusion, of what the layer computes from x of this shape, batch axis included."""
+        """The layer's unfused graph for x of this shape, batch axis included."""
         return record(self._whole(training), shape, self.dtype)
 
     def _whole(self, training: bool) -> Callable[..., Any]:
@@ -45,10 +45,10 @@ class Programs:
         return lambda x, ops: ops.layer(self, x, training)
 
     def _program(self, x: Any, training: bool, ops: Any, gradients: bool, whole: bool = True) -> Program:
-        """The program for x: of the layer, or if not `whole` of ``call`` alone, for an opaque layer that uses it."""
+        """The program for x: of the whole layer, or of ``call`` alone, for an opaque layer that uses it."""
         tell, call = tracer(), self.call
         function = self._whole(training) if whole else lambda x, ops: call(x, training, ops)
-        if tell is not None:  # layers one by one, so that every output exists
+        if tell is not None:  # unfused, so that every layer's output exists
             return Program(record(function, x.shape, x.dtype, tell), ops, gradients, tell)
         key = whole, x.shape, x.dtype, bool(training), gradients, ops.name
         programs: dict[tuple[Any, ...], tuple[int, Program]] = self.__dict__.setdefault("_programs", {})

@@ -61,7 +61,7 @@ class Subsample(Layer):
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         C, H, W = image_shape("Subsample", shape)
         if self.channels < C:
-            raise ValueError(f"Subsample: {self.channels} channels asked for, the input has {C} already")
+            raise ValueError(f"Subsample: {self.channels} channels requested, the input already has {C}")
         return self.channels, -(-H // self.stride), -(-W // self.stride)
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:

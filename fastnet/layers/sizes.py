@@ -1,4 +1,4 @@
-"""Input sizes, which a layer infers when it is built unless they are declared."""
+"""Input sizes, which are declared or inferred when a layer is built."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def optional_input_size(sizes: int) -> Callable[[Callable[..., None]], Callable[
                 signature.bind(self, *args, **kwargs)
             except TypeError as error:
                 unknown = [name for name in kwargs if name not in signature.parameters]
-                what = f"no argument is called {unknown[0]!r}" if unknown else str(error)
+                what = f"no argument is named {unknown[0]!r}" if unknown else str(error)
                 raise TypeError(
                     f"{type(self).__name__}: {what}; {_forms(type(self).__name__, signature, sizes)}"
                 ) from None

@@ -1,4 +1,4 @@
-"""What a model keeps: parameters by name, files, freezing, random streams."""
+"""The state of a model: parameters by name, files, freezing, random streams."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class State:
             parameter.zero_grad()
 
     def _named_state(self) -> dict[str, Parameter]:
-        """Parameters and buffers by name, in the order of ``state_dict()``; kept until a layer changes."""
+        """Parameters and buffers by name, in the order of ``state_dict()``; cached until a layer changes."""
         kept: tuple[int, dict[str, Parameter]] | None = self.__dict__.get("_state")
         if kept is not None and kept[0] == version():
             return kept[1]
@@ -74,7 +74,7 @@ class State:
                 if id(parameter) in seen:
                     continue
                 if key in found:
-                    raise ValueError(f"two parameters are called {key}; give the layers other names")
+                    raise ValueError(f"two parameters are named {key}; rename one of the layers")
                 seen.add(id(parameter))
                 found[key] = parameter
         self.__dict__["_state"] = version(), found
@@ -182,7 +182,7 @@ class State:
                             parameter.zero_grad()
         if not matched and pattern is not True:
             names = list(self._named_state())
-            raise ValueError(f"freeze: nothing is called {pattern!r}; {_near(pattern, names)}")
+            raise ValueError(f"freeze: nothing is named {pattern!r}; {_near(pattern, names)}")
         return matched
 
     # ---------------------------------------------------------------- random streams

@@ -18,8 +18,8 @@ def trace(callback: Callable[[str, str, Array], None]) -> Iterator[None]:
 
     `name` is the layer's path in the model ("1.body.0"), or a parameter's name for its gradient ("1.body.0.weight");
     `phase` is "forward" (the layer's output) or "backward" (its input gradient, or a parameter's gradient).
-    What the callback raises goes through to the caller of ``forward`` or ``backward``.  Forward passes that run
-    inside the block are traced on their way back too.  Nothing is fused meanwhile.
+    Exceptions of the callback propagate to the caller of ``forward`` or ``backward``. The backward pass of a forward
+    pass run inside the block is traced, too. Nothing is fused inside the block.
     """
     global _tracer
     previous, _tracer = _tracer, callback

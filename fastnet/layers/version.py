@@ -1,4 +1,4 @@
-"""A count of the changes to layers, for what is kept until one changes."""
+"""A count of the changes to layers, which invalidates caches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _count = 0
 
 
 def version() -> int:
-    """How many changes there were; what was derived from layers at another count is derived again."""
+    """The number of changes so far; anything cached at another count is stale."""
     return _count
 
 

@@ -53,7 +53,7 @@ def create(name: str, num_classes: int | None = None, input_shape: Shape | None 
     if name not in _FACTORIES:
         close = difflib.get_close_matches(str(name), _FACTORIES, 3, 0.4)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise ValueError(f"no model is called {name!r}; {hint}known: {', '.join(names())}")
+        raise ValueError(f"no model is named {name!r}; {hint}known: {', '.join(names())}")
     factory = _FACTORIES[name]
     known = inspect.signature(factory).parameters
     unknown = [option for option in options if option not in known]

@@ -54,7 +54,7 @@ def _bottleneck(width: int, stride: int) -> Block:
 def _stage(
     body: Callable[[int, int], Block], expansion: int, channels: int, width: int, depth: int, stride: int
 ) -> Sequential:
-    """`depth` blocks, the first of them with the stride; `channels` is what comes in."""
+    """`depth` blocks, the first with the stride; `channels` is the number of input channels."""
     blocks = []
     for i in range(depth):
         first = i == 0

@@ -12,7 +12,7 @@ __all__ = ["squeezenet1_0", "squeezenet1_1"]
 
 
 def _fire(squeeze: int, expand: int) -> Sequential:
-    """1x1 down to `squeeze` channels, then `expand` by 1x1 and `expand` by 3x3 side by side."""
+    """1x1 down to `squeeze` channels, then `expand` channels by 1x1 and `expand` by 3x3, concatenated."""
     return Sequential(
         squeeze=Conv2d(squeeze, 1),
         squeeze_activation=ReLU(),

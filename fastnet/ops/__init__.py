@@ -1,4 +1,4 @@
-"""Ops: every operation as one record, with its shape rule, its definition in array terms, and its gradient."""
+"""Ops: every operation as one record, with its shape rule, its definition on arrays, and its gradient."""
 
 from fastnet.ops import conv, dense, elementwise, fused, fused_inference, loss, norm, pool, random, shape, updates
 from fastnet.ops.random import Stream

@@ -1,4 +1,4 @@
-"""Checks of arrays that all backends share; the shapes of windows are checked in fastnet/geometry.py."""
+"""Array checks shared by all backends; fastnet/geometry.py checks the shapes of windows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TIES = ("split", "first", "all")  # which of a window's equal maxima receive its
 
 
 def one_dtype(op: str, **arrays: Any) -> DType:
-    """The dtype that all arrays (but None) have; a TypeError for mixtures and anything but float32 and float64."""
+    """The common dtype of all arrays (ignoring None); TypeError for mixed dtypes and all but float32 and float64."""
     dtype: DType | None = None
     for array in arrays.values():
         if array is None or array.dtype is dtype:

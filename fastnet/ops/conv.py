@@ -17,7 +17,7 @@ from fastnet.types import Activation, Array, Shape, Shaped
 def conv2d_shape(
     x: Shaped, w: Shaped, b: Shaped | None, geometry: Conv2dGeometry, activation: Activation | None = None
 ) -> Shape:
-    """The shape of conv2d's y; its fused forms check with it too."""
+    """The shape of conv2d's y; also checks its fused forms."""
     check_shape("conv2d", "x", x, geometry.x_shape)
     check_shape("conv2d", "weight", w, geometry.w_shape)
     if b is not None:

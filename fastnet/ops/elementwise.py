@@ -162,14 +162,14 @@ activation(
 
 
 def activate(xp: Any, y: Array, activation: Activation | None) -> Any:
-    """y after a fused activation: (name, attributes), or None for y itself."""
+    """y after a fused activation (name, attributes); None: y itself."""
     return y if activation is None else REGISTRY[activation[0]].forward(xp, y, **activation[1])[0]
 
 
 def activate_gradient(xp: Any, dy: Array, y: Array | None, activation: Activation | None) -> Any:
-    """The gradient before a fused activation, from its result y.
+    """The gradient before a fused activation, computed from its output y.
 
-    Holds for activations whose gradient is a function of y, and for leaky ReLU with a slope >= 0, whose y has x's sign.
+    Valid if the gradient is a function of y, and for leaky ReLU with a slope >= 0, since y then has x's sign.
     """
     if activation is None:
         return dy
@@ -179,7 +179,7 @@ def activate_gradient(xp: Any, dy: Array, y: Array | None, activation: Activatio
 
 
 def ungate(ops: Any, dy: Array, saved: Any) -> tuple[Array, Any]:
-    """(dy, saved) of a product after its fused activation's gradient: those of a product without an activation.
+    """(dy, saved) for a product without its fused activation, whose gradient has been applied to dy.
 
     The last two arrays that a product saves are y and the activation.
     """

@@ -1,6 +1,6 @@
-"""Fused ops of training: several ops that a backend may run as one; those of inference are in fused_inference.py.
+"""Fused training ops: several ops that a backend may run as one. fused_inference.py has those of inference.
 
-Each is defined as a composition of other ops, which is what a backend without a kernel for it runs.  The rules of
+Each is defined as a composition of other ops, which runs on a backend without a kernel for it. The rules of
 fastnet/graph/fusion.py insert them into graphs; layers never call them.
 """
 
@@ -22,7 +22,7 @@ RELU: Activation = ("relu", {})
 
 
 class Described:
-    """The shape of an array between two ops."""
+    """The shape of an intermediate array between two ops."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape, self.ndim = shape, len(shape)
@@ -193,7 +193,7 @@ def pool_shape(op: str, geometry: Conv2dGeometry, pool_geometry: Pool2dGeometry)
     """The shape after pooling a convolution's output; ValueError if the two geometries do not fit."""
     if pool_geometry.x_shape != geometry.y_shape:
         raise ValueError(
-            f"{op}: the pooling must be of the convolution's output, {geometry.y_shape}, not of {pool_geometry.x_shape}"
+            f"{op}: the pooling must take the convolution's output {geometry.y_shape}, got {pool_geometry.x_shape}"
         )
     return pool_geometry.y_shape
 

@@ -1,4 +1,4 @@
-"""Fused ops of inference: what may follow a convolution, or go before a linear layer; none has a gradient."""
+"""Fused inference ops: convolutions with an epilogue, and linear layers of images; none has a gradient."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ register(
 def scale_and_shift(
     xp: Any, b: Array | None, gamma: Array | None, beta: Array | None, running_mean: Any, running_var: Any, eps: float
 ) -> tuple[Array, Array]:
-    """scale and shift, for which ``conv(x)*scale + shift`` is ``batch_norm(conv(x) + b)`` with running statistics."""
+    """The scale and shift for which ``conv(x)*scale + shift`` is ``batch_norm(conv(x) + b)`` in inference."""
     dtype = running_mean.dtype
     scale = (running_var.astype(xp.float64) + eps) ** -0.5
     if gamma is not None:

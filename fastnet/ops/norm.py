@@ -31,7 +31,7 @@ def batch_norm_shape(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Shape:
-    """The shape of batch_norm's y; its fused forms check with it too."""
+    """The shape of batch_norm's y; also checks its fused forms."""
     if x.ndim not in (2, 4):
         raise ValueError(f"batch_norm: x must have shape (N, C) or (N, C, H, W), got {tuple(x.shape)}")
     for name, array in dict(gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var).items():
@@ -47,7 +47,7 @@ def batch_norm_shape(
 
 
 def values_per_channel(shape: Sequence[int]) -> int:
-    """How many values each channel's statistics are computed from."""
+    """The number of values in each channel's statistics."""
     count = shape[0]
     for size in shape[2:]:
         count *= size
@@ -121,7 +121,7 @@ register(
         onnx="BatchNormalization",
         examples=(*EXAMPLES, Example(((127, _C), None, None, None, None), {"training": True})),
         doc="Normalise each channel, axis 1 of (N, C) or (N, C, H, W); gamma and beta may be None (1 and 0).  "
-        "Training uses the batch's mean and biased variance, and moves the running statistics in place, running = (1 "
+        "Training uses the batch's mean and biased variance, and updates the running statistics in place, running = (1 "
         "- momentum) * running + momentum * batch, with the unbiased variance (PyTorch's rule).  Otherwise the "
         "running statistics normalise.  They may be None when training.",
     )

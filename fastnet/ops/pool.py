@@ -37,7 +37,7 @@ def _taps(g: Pool2dGeometry) -> Iterator[tuple[int, int]]:
 
 
 def _inside(xp: Any, g: Pool2dGeometry) -> Any:
-    """A mask of the padded image: True for the pixels of the image itself."""
+    """A mask of the padded image: True inside the image."""
     return pad(xp, xp.ones((1, 1, g.H, g.W), bool), pool_sides(g), False)
 
 
@@ -81,7 +81,7 @@ register(
         onnx="MaxPool",
         examples=_examples() + _examples(activation=("relu", {})),
         doc="The largest value of each window; NaN wins, and the first of equals (rows first) gets the gradient.  A "
-        "fused ReLU acts on the maxima; one that is not positive has no gradient.",
+        "fused ReLU acts on the maxima; a maximum that is not positive has no gradient.",
     )
 )
 
@@ -129,7 +129,7 @@ register(
 
 
 def _divisor(xp: Any, g: Pool2dGeometry, dtype: DType) -> Any:
-    """How many pixels each window's mean is over, (1, 1, P, Q)."""
+    """The number of pixels in each window's mean, (1, 1, P, Q)."""
     counted = xp.ones((1, 1, g.H, g.W), dtype)
     if g.count_include_pad:
         counted = pad(xp, counted, g.padding, 1.0)

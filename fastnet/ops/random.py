@@ -17,7 +17,7 @@ __all__ = ["Stream"]
 
 @dataclass
 class Stream:
-    """A position in a Philox stream: number ``offset + i`` of stream `seed` is the i-th that the next call gets."""
+    """A position in a Philox stream: the next call's i-th number is number ``offset + i`` of stream `seed`."""
 
     seed: int
     offset: int = 0
@@ -30,7 +30,7 @@ class Stream:
 
 
 def check_stream(op: str, stream: Stream) -> None:
-    """Raise ValueError unless the position lies in the stream."""
+    """Raise ValueError unless the position is in the stream."""
     if not 0 <= stream.seed < 2**64 or not 0 <= stream.offset < 2**62:
         raise ValueError(
             f"{op}: seed must lie in [0, 2**64) and offset in [0, 2**62), got {stream.seed} and {stream.offset}"

@@ -1,4 +1,4 @@
-"""Op: everything that fastnet knows about one operation, in one place.
+"""Op: a record of everything that fastnet knows about one operation.
 
 Whatever needs a list of the ops (the methods of a backend, recording, gradients, costs, fingerprints, functional, the
 contract's tests) loops over ``REGISTRY``.
@@ -17,7 +17,7 @@ from fastnet.types import DType, Shape
 
 __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "Input", "Op", "register"]
 
-# How kernels read an array: in the backend's memory order; in C order; as it is, to be changed in place.
+# How kernels read an array: in the backend's memory order; in C order; unconverted, to be updated in place.
 ACTIVATION, WEIGHT, STATE = "activation", "weight", "state"
 REQUIRED = inspect.Parameter.empty  # an attribute without a default
 
@@ -35,7 +35,7 @@ class Input:
     optional : bool
         Whether it may be None.
     label : str
-        What errors call it; default: the name.
+        Its name in error messages; default: the name.
     differentiable : bool
         Whether ``backward`` returns a gradient for it.
     variadic : bool
@@ -55,7 +55,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Example:
-    """Arguments on which fingerprints, and the tests of every op, run it.
+    """Example arguments for fingerprints and for the tests of every op.
 
     Attributes
     ----------
@@ -86,35 +86,35 @@ class Op:
     attributes : mapping
         The other arguments by name, with their defaults (REQUIRED where there is none).
     shape : function
-        ``shape(*arrays, **attributes)`` checks shapes and attributes and returns the result's shape.  It looks at
-        ``shape`` and ``ndim`` only, so a graph's nodes will do.
+        ``shape(*arrays, **attributes)`` checks shapes and attributes and returns the result's shape.  It reads only
+        ``shape`` and ``ndim``, so a graph's nodes work, too.
     forward : function
         ``forward(xp, *arrays, **attributes)`` in the array library `xp` (NumPy, CuPy).  Returns ``(y, saved)`` where
         there is a gradient, else the result.
     backward : function, optional
-        ``backward(xp, dy, saved, needs)`` returns a gradient for each differentiable array argument, None where
-        ``needs`` is False; for an op with one such argument the gradient alone.
+        ``backward(xp, dy, saved, needs)`` returns a gradient for each differentiable array argument, or None where
+        ``needs`` is False; with only one such argument, the bare gradient.
     recall : function, optional
-        ``recall(*arrays, **attributes)`` returns what `forward` saves, for ops that save nothing but arguments; it
+        ``recall(*arrays, **attributes)`` returns the saved values of `forward`, for ops that save only arguments; it
         allows gradients without a forward pass.
     composed : bool
-        A fused op: `forward` and `backward` take an Ops in place of `xp` and call other ops.
+        Whether it is a fused op: `forward` and `backward` then take an Ops instead of `xp` and call other ops.
     plain : bool
-        Whether the gradient needs nothing but shapes from the forward pass; a backend's method then returns y alone.
+        Whether the gradient needs only shapes from the forward pass; a backend's method then returns y alone.
     accumulates : bool
-        Whether ``backward`` takes ``add=``, a gradient that it adds to that of the first array.
+        Whether ``backward`` accepts ``add=``, a gradient to add to the first array's.
     elementwise : bool
         Whether each element of y is a function of the same element of x; its kernel has its name.
     saves_output : bool
-        Of an elementwise op: whether its gradient is a function of y, rather than of x.
+        For elementwise ops: whether the gradient is a function of y rather than of x.
     activations : tuple of str
-        Of an op with the attribute ``activation``: those that it may end in.  Its kernels know no others.
+        For ops with the attribute ``activation``: the activations that their kernels support.
     in_place : tuple of str
-        The array arguments that change.
+        The array arguments updated in place.
     gradient_role : "activation" or "weight"
         The memory order in which kernels read dy.
     flops : (float, float)
-        Of forward and backward for each element of the largest array; products and windows have a rule in `diagnose`.
+        For forward and backward, per element of the largest array; `diagnose` has rules for products and windows.
     onnx : str
         The ONNX operator, or "".
     examples : tuple of Example
@@ -193,8 +193,8 @@ REGISTRY: dict[str, Op] = {}
 
 
 def register(op: Op) -> Op:
-    """Enter an op into the registry; ValueError if the name is taken."""
+    """Add an op to the registry; ValueError if the name is taken."""
     if op.name in REGISTRY:
-        raise ValueError(f"an op is called {op.name} already")
+        raise ValueError(f"an op named {op.name} already exists")
     REGISTRY[op.name] = op
     return op

@@ -100,7 +100,7 @@ register(
 def _subsample_shape(x: Shaped, stride: int, channels: int) -> Shape:
     N, C, H, W = x.shape
     if channels < C:
-        raise ValueError(f"subsample: {channels} channels asked for, x already has {C}")
+        raise ValueError(f"subsample: {channels} channels requested, x already has {C}")
     return N, channels, -(-H // stride), -(-W // stride)
 
 
@@ -128,6 +128,6 @@ register(
         attributes={"stride": REQUIRED, "channels": REQUIRED},
         flops=(0, 0),
         examples=(Example((_X,), {"stride": 2, "channels": 40}),),
-        doc="x[:, :, ::stride, ::stride] with zero channels around it up to `channels` (He et al. 2015, option A).",
+        doc="x[:, :, ::stride, ::stride], zero-padded on both sides to `channels` channels (He et al. 2015, option A).",
     )
 )

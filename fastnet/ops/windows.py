@@ -29,7 +29,7 @@ def tap(padded: Array, g: Conv2dGeometry | Pool2dGeometry, r: int, s: int) -> Ar
 
 
 def pool_sides(g: Pool2dGeometry) -> tuple[int, int, int, int]:
-    """The padding of a pooling, extended by what ceil_mode's last windows cover beyond it."""
+    """The padding of a pooling, extended to cover ceil_mode's last windows."""
     top, _, left, _ = g.padding
     bottom = max((g.P - 1) * g.stride[0] + g.R - top - g.H, 0)
     right = max((g.Q - 1) * g.stride[1] + g.S - left - g.W, 0)

@@ -24,7 +24,7 @@ def check_arguments(
     early_stopping: object,
     info: object,
 ) -> None:
-    """Raise now what would otherwise fail in the middle of training.
+    """Check the arguments now, so that none fails in the middle of training.
 
     Raises
     ------

@@ -24,7 +24,7 @@ class Progress:
         self._tqdm = _tqdm() if verbose else None
 
     def start_epoch(self, epoch: int, batches: int, done: int) -> None:
-        """Start epoch `epoch` (from 0), of which `done` batches are already done."""
+        """Start epoch `epoch` (from 0) with `done` batches already done."""
         self._epoch, self._batches = epoch, batches
         self._last = time.monotonic()
         if self._tqdm:

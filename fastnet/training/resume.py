@@ -1,4 +1,4 @@
-"""Which state of a Solver a checkpoint holds, and how it is restored."""
+"""Saves a Solver's state to a checkpoint, and restores it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["collect", "restore"]
 
 
 def settings(solver: Solver) -> dict[str, str]:
-    """The settings that a run depends on besides its state, as text; resuming with other ones gives a warning."""
+    """The settings that a run depends on besides its state, as text; resuming with different ones gives a warning."""
     names = ("loss", "optimizer", "schedule", "regularizer")
     return {name: _words(getattr(solver, name)) for name in names}
 
@@ -86,10 +86,10 @@ def restore(solver: Solver, checkpoint: Checkpoint) -> None:
     classes = [type(callback).__name__ for callback in solver.callbacks]
     saved_classes = [entry["class"] for entry in meta["callbacks"]]
     if classes != saved_classes:
-        raise CheckpointError(f"{path}: saved with callbacks {saved_classes}, here are {classes}")
+        raise CheckpointError(f"{path}: saved with callbacks {saved_classes}, Solver has {classes}")
     if type(solver.optimizer).__name__ != meta["optimizer"]["class"]:
         raise CheckpointError(
-            f"{path}: saved with optimizer {meta['optimizer']['class']}, here is {type(solver.optimizer).__name__}"
+            f"{path}: saved with optimizer {meta['optimizer']['class']}, Solver has {type(solver.optimizer).__name__}"
         )
     _check_preprocess(solver, checkpoint)
     before = solver.loader.epoch, solver.loader.batch
@@ -120,6 +120,6 @@ def _check_preprocess(solver: Solver, checkpoint: Checkpoint) -> None:
     here = solver.preprocess.state_dict() if isinstance(solver.preprocess, Standardize) else {}
     if saved.keys() != here.keys() or any(not np.array_equal(saved[name], here[name]) for name in saved):
         raise CheckpointError(
-            f"{checkpoint.path}: saved with preprocess={checkpoint.preprocess}, here is {solver.preprocess}; "
+            f"{checkpoint.path}: saved with preprocess={checkpoint.preprocess}, Solver has {solver.preprocess}; "
             "use the same training data"
         )

@@ -1,5 +1,5 @@
-/* Prints a hash of what each of some convolutions and of all elementwise kernels compute, on NEON or AVX2, whichever it
- * was compiled for; .ci/arm compares them. */
+/* Prints hashes of the results of several convolutions and of all elementwise kernels, on NEON or AVX2, depending on
+ * the target; .ci/arm compares them. */
 #include "fastnet.h"
 
 #include <stdio.h>
@@ -41,7 +41,7 @@ static const problem problems[] = {
     {2, 9, 21, 23, 1, 3, 3, 1, 1, 1, 1},
     {2, 16, 20, 19, 3, 5, 5, 1, 2, 1, 1},
     {1, 8, 30, 33, 4, 3, 3, 2, 1, 1, 1},
-    /* few input channels: input gradients that are scattered */
+    /* few input channels: scattered input gradients */
     {2, 1, 30, 101, 6, 5, 5, 1, 2, 1, 1},
     {1, 3, 12, 60, 33, 7, 7, 1, 3, 1, 1},
     {4, 1, 28, 28, 20, 5, 5, 1, 0, 1, 1},
@@ -94,7 +94,7 @@ static fn_conv geometry(problem p) {
                      .groups = p.groups};
 }
 
-/* An array of numbers from -1 to 1 with 24 bits, the same everywhere. */
+/* An array of 24-bit numbers from -1 to 1, the same on every machine. */
 static void *numbers(int dtype, int64_t count, uint64_t seed) {
     void *array = fn_alloc((size_t)count * 8, FN_ARRAY);
     if (!array) exit(2);

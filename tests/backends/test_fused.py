@@ -1,6 +1,6 @@
-"""Fused kernels give what the single ops give: the same bits where no product is fused.
+"""Fused kernels compute what the single ops compute, with the same bits unless a product is fused.
 
-The reference composes its fused ops of single ones, so test_fused_reference.py compares it with the oracle instead.
+The reference composes fused ops from single ones, so test_fused_reference.py compares it with the oracle.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def test_linear_with_relu(native, dtype):
         same(one, other)
 
 
-# from 16 images on the kernels run some images at a time: each algorithm of forward, input and weight gradient
+# from 16 images on kernels run a few images at a time: each algorithm of forward, input and weight gradient
 FUSABLE = [
     ((17, 8, 9, 8), 12, 3, 1, 1, 1),
     ((33, 24, 6, 7), 20, 3, 1, 1, 1),
@@ -322,7 +322,7 @@ def test_convolution_and_max_pooling_with_large_windows_and_no_bias(native):
 def test_convolution_and_max_pooling_refuse_wrong_arguments(ops):
     g, a, _, bias = convolution(FUSABLE[0], np.float32)
     pool = Pool2dGeometry.make(g.y_shape, 2)
-    with pytest.raises(ValueError, match="conv2d_max_pool: .* output, .17, 12, 9, 8., not of .17, 12, 8, 8."):
+    with pytest.raises(ValueError, match="conv2d_max_pool: .* output .17, 12, 9, 8., got .17, 12, 8, 8."):
         ops.conv2d_max_pool(a["x"], a["w"], bias, g, Pool2dGeometry.make((17, 12, 8, 8), 2))
     _, saved = ops.conv2d_max_pool(a["x"], a["w"], bias, g, pool)
     with pytest.raises(ValueError, match="dy"):

@@ -94,5 +94,5 @@ def test_real_npz(data_folder):
 def test_a_stray_label_is_told_instead_of_naming_two_billion_classes(tmp_path):
     y = np.r_[[0, 1] * 19, [0, 2 * 10**9]]
     np.savez(tmp_path / "stray.npz", X=np.zeros((40, 8, 8), np.uint8), y=y)
-    with pytest.raises(ValueError, match=r"labels reach 2000000000, more than its 40 images could name; renumber"):
+    with pytest.raises(ValueError, match=r"labels reach 2000000000, but there are only 40 images; renumber"):
         npz(tmp_path / "stray.npz")

@@ -1,4 +1,4 @@
-"""CIFAR batches, and pickles that are up to no good."""
+"""CIFAR batches, and hostile pickles."""
 
 import os
 import pickle

@@ -52,7 +52,7 @@ def test_a_wrong_bit_changes_the_hash(monkeypatch):
 
 @pytest.mark.parametrize("at_end", [True, False])
 def test_training_has_the_same_bits_wherever_the_input_lies(at_end, threads):
-    """Between guard pages: at their end it is aligned to nothing but its items."""
+    """Between guard pages: at their end it is aligned only to its item size."""
 
     def train(place):
         model = fn.models.create("resnet20", 10)

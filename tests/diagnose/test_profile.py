@@ -177,7 +177,7 @@ def clocked(clock, model, x):
 
 @pytest.mark.parametrize("split", [False, True])
 def test_a_timed_step_has_the_same_bits(split):
-    """Fused as always, gradients one by one or together."""
+    """Fused as usual, gradients separately or together."""
 
     def run(clock):
         model, x = net(), images()
@@ -190,13 +190,13 @@ def test_a_timed_step_has_the_same_bits(split):
         kept = [p.grad for p in model.parameters(requires_grad=True) if p.name not in before_norm]
         return [array.tobytes() for array in (y, dx, *kept)]
 
-    before_norm = ("0.bias", "3.body.0.bias")  # whose gradient is 0, or, one by one, what rounding leaves of it
+    before_norm = ("0.bias", "3.body.0.bias")  # whose gradient is 0 when fused, or rounding noise
 
     assert run(clocks.Clock(backends.current(), split=split)) == run(None)
 
 
 def test_a_frame_holds_the_time_of_its_calls(monkeypatch):
-    """By a clock that moves on by one at each look."""
+    """With a clock that advances by one at each reading."""
     ticks = iter(range(10**6))
     monkeypatch.setattr(clocks.time, "perf_counter", lambda: next(ticks))
     clock, model, x = clocks.Clock(backends.current()), net(), images()

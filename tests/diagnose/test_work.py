@@ -73,7 +73,7 @@ def test_linear_and_elementwise_ops():
 
 
 class Counted:
-    """A number that counts the operations it goes through."""
+    """A number that counts the operations applied to it."""
 
     operations = 0
 
@@ -126,7 +126,7 @@ def operations_of(transform, size):
 
 @pytest.mark.parametrize("part", ["", "input", "weight"])
 def test_winograd(part):
-    """Transforms written out here with numbers that count; products are 36 for a tile and pair of channels."""
+    """Transforms written out here with counting numbers; products are 36 per tile and pair of channels."""
     g = geometry(cases.Conv(3, 20, 9, 13, 17, 3, 3, 1, 1))
     tiles, (C, K) = 3 * 3 * 4, (17, 20) if part == "input" else (20, 17)
     inputs = tiles * C * operations_of(transform_input, 6)

@@ -1,4 +1,4 @@
-"""PyTorch's files without PyTorch: files as torch.save writes them, made here byte by byte, and hostile ones."""
+"""PyTorch's files without PyTorch: files like torch.save's, built here byte by byte, and hostile ones."""
 
 import collections
 import io
@@ -248,9 +248,9 @@ def test_code_is_refused_and_does_not_run(tmp_path, capsys):
         (b"K\x01}b.", "sets attributes of an object"),
         (b"})K\x01s.", "dict key of type tuple"),
         (b"}(K\x01u.", "a key without a value"),
-        (b"K\x01)R.", "calls something that is no global"),
-        (b"ccollections\nOrderedDict\nK\x01R.", "calls something that is no global"),
-        (b"K\x01Q.", "a persistent id that is no storage"),
+        (b"K\x01)R.", "calls something that is not a global"),
+        (b"ccollections\nOrderedDict\nK\x01R.", "calls something that is not a global"),
+        (b"K\x01Q.", "a persistent id that is not a storage"),
         (b"h\x05.", "damaged pickle"),
         (b"0.", "POP, which makes objects, is refused"),
         (b".", "damaged pickle"),
@@ -289,12 +289,12 @@ def test_opcode_bomb(tmp_path):
         ((2, 3), (100, 1), 0, 24, "reaches beyond its storage"),
         ((1000, 1000), (0, 0), 0, 24, "reaches beyond its storage"),
         ((4194305, 4194305, 211106198978564), (1, 1, 1), 0, 24, "reaches beyond|huge"),
-        ((2**62,), (1,), 0, 24, "negative, huge or no integer"),
-        ((-1,), (1,), 0, 24, "negative, huge or no integer"),
-        ((4,), (-1,), 3, 24, "negative, huge or no integer"),
-        ((4,), (1,), -1, 24, "negative, huge or no integer"),
-        ((4,), (1.0,), 0, 24, "negative, huge or no integer"),
-        ((True,), (1,), 0, 24, "negative, huge or no integer"),
+        ((2**62,), (1,), 0, 24, "negative, huge or not an integer"),
+        ((-1,), (1,), 0, 24, "negative, huge or not an integer"),
+        ((4,), (-1,), 3, 24, "negative, huge or not an integer"),
+        ((4,), (1,), -1, 24, "negative, huge or not an integer"),
+        ((4,), (1.0,), 0, 24, "negative, huge or not an integer"),
+        ((True,), (1,), 0, 24, "negative, huge or not an integer"),
         ((4,), (1, 1), 0, 24, "damaged shape"),
         ((1,) * 65, (1,) * 65, 0, 24, "damaged shape"),
         ((2**40, 0, 2**40), (1, 1, 1), 0, 24, "too big|too large|Maximum"),
@@ -313,7 +313,7 @@ def test_storages_that_lie(tmp_path):
         "storages of type 'torch.ComplexFloatStorage'": Storage("0", "ComplexFloatStorage", 24),
         "found nothing": Storage("../../etc/passwd", "FloatStorage", 24),
         "views of others": Storage("0", "FloatStorage", 24, view=(("x", 0, 2),)),
-        "no storage": Storage("0", "FloatStorage", 24, view=(None, None)),
+        "not a storage": Storage("0", "FloatStorage", 24, view=(None, None)),
         "a storage without type or key": Storage(7, "FloatStorage", 24),
         "a tensor without a storage": 5,
     }
@@ -337,7 +337,7 @@ def test_hostile_archives(tmp_path):
     refused(tmp_path / "f.pt", "no PyTorch weights: the archive has no data.pkl")
     with pytest.warns(UserWarning, match="Duplicate name"):
         write_zip(tmp_path / "g.pt", state(), RECORDS, extra={"model/data/0": RECORDS["0"]})
-    refused(tmp_path / "g.pt", "two records of the archive have one name")
+    refused(tmp_path / "g.pt", "two records of the archive share a name")
 
 
 def test_hostile_legacy_files(tmp_path):
@@ -353,9 +353,9 @@ def test_hostile_legacy_files(tmp_path):
     (tmp_path / "f.th").write_bytes(pickle.dumps([1, 2]))
     refused(tmp_path / "f.th", "magic number is missing")
     (tmp_path / "g.th").write_bytes(b"\x89PNG\r\n" * 20)
-    refused(tmp_path / "g.th", "no PyTorch file")
+    refused(tmp_path / "g.th", "not a PyTorch file")
     (tmp_path / "h.th").write_bytes(b"")
-    refused(tmp_path / "h.th", "no PyTorch file")
+    refused(tmp_path / "h.th", "not a PyTorch file")
     with pytest.raises(FileNotFoundError, match="no file"):
         load_torch(tmp_path / "nothing.th")
     with pytest.raises(FileNotFoundError, match="no file"):

@@ -1,4 +1,4 @@
-"""Calls in PyTorch's order mean what they mean there; an input size may be left out; errors show the right call."""
+"""Calls in PyTorch's order mean the same as there; input sizes are optional; errors show the right call."""
 
 import copy
 import inspect
@@ -146,14 +146,14 @@ def test_a_declared_input_size_that_fits_changes_nothing():
         (
             lambda: Conv2d(filters=32, kernel_size=3),
             TypeError,
-            r"Conv2d: no argument is called 'filters'; expected Conv2d",
+            r"Conv2d: no argument is named 'filters'; expected Conv2d",
         ),
         (lambda: Conv2d(3, 32, 3, 1, 1, 1, 1, True, "zeros"), TypeError, "Conv2d: too many positional arguments; exp"),
         (lambda: Conv2d(3, 32, 3, 1, stride=1), TypeError, "Conv2d: multiple values for argument 'stride'; expected"),
         (lambda: Conv2d(0, 32, 3), ValueError, "Conv2d: in_channels must be an integer between 1"),
         (lambda: Conv2d(3.0, 32, 3), TypeError, "Conv2d: in_channels must be an integer, got 3.0"),
         (lambda: Linear(), TypeError, r"expected Linear\(out_features, \*, bias=True\) or Linear\(in_features, out_f"),
-        (lambda: Linear(features=10), TypeError, "Linear: no argument is called 'features'"),
+        (lambda: Linear(features=10), TypeError, "Linear: no argument is named 'features'"),
         (lambda: Linear(10, False), ValueError, "Linear: out_features must be an integer between 1 .* got False"),
         (lambda: Linear(784, 10, True, "zeros"), TypeError, "too many positional arguments"),
         (lambda: BatchNorm2d(1e-3), TypeError, "BatchNorm2d: num_features must be an integer, got 0.001"),
@@ -201,7 +201,7 @@ def test_subclasses_and_copies():
 
     layer = copy.deepcopy(Same(4))
     assert layer.build((2, 5, 5)) == (4, 5, 5) and repr(layer) == "Same(4)"
-    with pytest.raises(TypeError, match=r"Same: no argument is called 'filter'"):
+    with pytest.raises(TypeError, match=r"Same: no argument is named 'filter'"):
 
         class Wrong(Same):
             def __init__(self):

@@ -1,4 +1,4 @@
-"""Fused graphs give what the layers give one by one, which is what runs under a trace."""
+"""Fused graphs compute what the unfused layers compute; unfused layers run under a trace."""
 
 import numpy as np
 import pytest
@@ -101,8 +101,9 @@ def fused(model, rules=TRAINING, count=4):
 
 
 def assert_same(model, one, other, several=False):
-    """Bits, but for the gradients that accumulate over pooled outputs instead of those before pooling, and where
-    `several` gradients, three at least, are added up in another order."""
+    """Compare bits, except gradients that accumulate over pooled outputs instead of those before pooling, and sums of
+    `several` (at least three) gradients, whose order differs.
+    """
     assert one.keys() == other.keys()
     pooled = {node.layers[0].bias.name for node in fused(model) if node.name == "conv2d_max_pool"}
     for key, array in one.items():
@@ -190,7 +191,7 @@ def test_leaky_relu_runs_inside_convolutions_where_y_tells_its_sign():
 
 
 def test_every_rule_matches_somewhere():
-    """No rule of any list is dead: without it, the graph of some network has other nodes."""
+    """No rule of any list is dead: without it, the graph of some network changes."""
     for rules in (TRAINING, INFERENCE, PLAN):
         for rule in set(rules):
             fewer = tuple(other for other in rules if other is not rule)

@@ -250,7 +250,7 @@ def test_empty_batches():
         (lambda: BatchNorm2d(eps=0), None, ValueError, "eps must be positive"),
         (lambda: BatchNorm2d(momentum=1.5), None, ValueError, "weight of the new value"),
         (lambda: Dropout(1), None, ValueError, r"probability of zeroing, must be in \[0, 1\)"),
-        (lambda: Subsample(2, 2), (3, 5, 5), ValueError, "2 channels asked for, the input has 3"),
+        (lambda: Subsample(2, 2), (3, 5, 5), ValueError, "2 channels requested, the input already has 3"),
         (lambda: Residual(Conv2d(4, 1)), (3, 5, 5), ValueError, "the body gives .* 1x1 Conv2d"),
         (lambda: Concat([Identity(), MaxPool2d(2)]), (3, 5, 5), ValueError, "may differ in channels only"),
         (lambda: Concat([]), None, ValueError, "at least one branch"),
@@ -298,7 +298,7 @@ def test_names_in_containers():
     assert list(inner.state_dict()) == ["conv.weight", "conv.bias"]
     clash = Sequential(_a=Sequential(c=Conv2d(1, 1)), _b=Sequential(c=Conv2d(1, 1)))
     clash.build((1, 2, 2))
-    with pytest.raises(ValueError, match="two parameters are called c.weight"):
+    with pytest.raises(ValueError, match="two parameters are named c.weight"):
         clash.parameters()
 
 
@@ -399,7 +399,7 @@ def test_freeze_by_path_and_pattern():
     assert not model["1"].frozen and model["1"].weight.requires_grad
     assert [p.name for p in model.parameters(requires_grad=True)] == ["0.weight", "1.weight", "7.weight"]
     assert "(" in str(model.summary()) and model.summary().trainable < model.summary().parameters
-    with pytest.raises(ValueError, match="nothing is called 'layer9'; names like"):
+    with pytest.raises(ValueError, match="nothing is named 'layer9'; names like"):
         model.freeze("layer9")
     with pytest.raises(TypeError, match="a layer's path or a pattern"):
         model.freeze(3)

@@ -91,7 +91,7 @@ def test_files_that_do_not_fit(tmp_path):
         net(classes=9).load(tmp_path / "model.npz")
     with pytest.raises(RuntimeError, match="not built"):
         Sequential(Linear(2)).load(tmp_path / "model.npz")
-    with pytest.raises(ValueError, match="keep no metadata"):
+    with pytest.raises(ValueError, match="cannot store metadata"):
         storage.write_arrays(tmp_path / "meta.npz", {}, {"a": "b"})
 
 
@@ -112,7 +112,7 @@ def test_damaged_files(tmp_path, suffix):
 def test_pickles_in_npz_are_refused(tmp_path):
     path = tmp_path / "model.npz"
     np.savez(path, weight=np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="damaged or no .npz file"):
+    with pytest.raises(ValueError, match="damaged or not a .npz file"):
         storage.read_arrays(path)
 
 

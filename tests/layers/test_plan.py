@@ -1,4 +1,4 @@
-"""Plans give what the model gives: every layer, every model, any batch, thread count and instruction set."""
+"""Plans compute what the model computes: every layer and model, any batch, thread count and instruction set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
 
 
 def trained(model, seed=0):
-    """Weights and statistics as after training, so that every one of them does something."""
+    """Weights and statistics as after training, so that each affects the result."""
     rng = np.random.default_rng(seed)
     state = model.state_dict()
     for name, array in state.items():
@@ -39,7 +39,7 @@ def close(got, expected, tolerance):
 
 
 def everything(dtype="float64", seed=3):
-    """Every layer, and every way in which steps are joined, at odd sizes."""
+    """Every layer, and every way in which steps are fused, at odd sizes."""
     same = fn.Conv2d(20, 3, padding=1)  # at two places
     model = fn.Sequential(
         *(fn.BatchNorm2d(), fn.Conv2d(20, 5, padding=2), fn.BatchNorm2d(affine=False), fn.ReLU()),
@@ -159,7 +159,7 @@ def test_networks_of_one_layer(layer):
 
 @needs_kernels
 def test_batch_norm_with_the_batch_s_own_statistics():
-    """Such a batch must not be cut, whatever batch_size says."""
+    """Such a batch must not be split, whatever batch_size says."""
     own = fn.BatchNorm2d(track_running_stats=False)
     model = fn.Sequential(fn.Conv2d(6, 3), own, fn.ReLU(), fn.Flatten(), fn.BatchNorm1d(track_running_stats=False))
     model.build((3, 7, 7), dtype="float64")
@@ -173,7 +173,7 @@ def test_batch_norm_with_the_batch_s_own_statistics():
 @pytest.mark.parametrize("channels, filters", [(1, 6), (3, 35), (20, 20), (9, 3)])
 @pytest.mark.parametrize("size", [(29, 23), (12, 30), (7, 45)])
 def test_pooling_inside_convolutions(isa, algorithm, channels, filters, size, dtype):
-    """The largest of each 2x2 outputs, to the last bit of what the layers give one after the other."""
+    """The maximum of each 2x2 outputs, bit-identical to the unfused layers."""
     relu, pool = fn.ReLU(), fn.MaxPool2d(2)
     for after in ([pool], [relu, pool], [pool, relu]):
         model = fn.Sequential(fn.Conv2d(filters, 3, padding=1), *after)
@@ -232,10 +232,10 @@ def test_bits_do_not_depend_on_threads_instruction_sets_or_company(dtype, thread
 @needs_kernels
 @pytest.mark.parametrize("count", [1, 4])
 def test_what_is_left_of_many_images_has_room(threads, count):
-    """Fewer images may take another way through Winograd, which wants more scratch than those before them."""
+    """Fewer images may take another path through Winograd, which needs more scratch than before."""
     model = fn.Sequential(fn.Conv2d(64, 3, padding=1), fn.ReLU(), fn.Conv2d(64, 3, padding=1))
     model.build((64, 8, 8))
-    with kernels(algorithm="auto"):  # and pages without access beside the scratch
+    with kernels(algorithm="auto"):  # and inaccessible pages beside the scratch
         threads(count)
         plan, x = model.compile(64), images(model, 80)
         np.testing.assert_array_equal(plan(x), np.concatenate([plan(x[:64]), plan(x[64:])]))
@@ -357,9 +357,7 @@ def test_layers_that_compute_by_themselves_are_refused(compute):
 
     model = fn.Sequential(fn.ReLU(), Own())
     model.build((1, 4, 4))
-    with pytest.raises(
-        TypeError, match=r"compile: a layer uses .* of an array that is only described, \(N, \*\(1, 4, 4\)\)"
-    ):
+    with pytest.raises(TypeError, match=r"compile: a layer uses .* of a symbolic array, \(N, \*\(1, 4, 4\)\)"):
         model.compile()
     x = images(model, 3)
     np.testing.assert_array_equal(model.predict(x), model(x))  # predict does without

@@ -132,7 +132,7 @@ def test_seed_and_dtype():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="no model is called 'resnet21'; did you mean .*resnet20.*known: alexnet"):
+    with pytest.raises(ValueError, match="no model is named 'resnet21'; did you mean .*resnet20.*known: alexnet"):
         models.create("resnet21")
     with pytest.raises(TypeError, match="model lenet5 takes no option depth; it takes num_classes"):
         models.create("lenet5", depth=3)

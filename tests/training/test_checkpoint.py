@@ -1,4 +1,4 @@
-"""Checkpoints: resuming with the same bits, files that are whole or not there, files that are refused."""
+"""Checkpoints: bit-identical resuming, atomic files, files that are rejected."""
 
 import json
 import os
@@ -96,7 +96,7 @@ def test_interrupted_run_goes_on_with_the_same_bits(tmp_path, optimizer, iterati
     resumed.train(resume="auto")
     assert_same(whole, resumed)
     broken.callbacks[0].iteration = 0
-    broken.train()  # the interrupted object itself can go on too
+    broken.train()  # the interrupted object itself can continue, too
     assert_same(whole, broken)
 
 
@@ -141,7 +141,7 @@ def test_in_another_thread_signals_are_left_alone(tmp_path):
 
 
 def test_killed_process_goes_on_with_the_same_bits(tmp_path):
-    """SIGKILL in the middle of an epoch: the checkpoint of the epoch before is what remains."""
+    """SIGKILL in the middle of an epoch: the previous epoch's checkpoint remains."""
     here = Path(__file__)
     script = (
         f"import sys, os, signal; sys.path[:0] = [{str(here.parent)!r}, {str(Path(fn.__file__).parents[1])!r}]\n"
@@ -370,13 +370,13 @@ def test_a_newer_format_is_refused(two):
             {"model": fn.Sequential(fn.Conv2d(5, 3, padding=1), fn.Flatten(), fn.Linear(3))},
             "another model: .* only in the checkpoint",
         ),
-        ({"optimizer": Adam()}, "saved with optimizer SGD, here is Adam"),
+        ({"optimizer": Adam()}, "saved with optimizer SGD, Solver has Adam"),
         ({"optimizer": SGD(0.05)}, "saved by another optimiser"),
         ({"batch_size": 8}, r"batch_size 16 \(here 8\)"),
         ({"seed": 6}, r"seed 5 \(here 6\)"),
         ({"data": problem(71)}, "same training data"),
         ({"data": problem(71), "preprocess": None}, "saved with preprocess=Standardize"),
-        ({"callbacks": [At()]}, r"saved with callbacks \[\], here are \['At'\]"),
+        ({"callbacks": [At()]}, r"saved with callbacks \[\], Solver has \['At'\]"),
     ],
 )
 def test_another_run_is_refused(two, options, message):

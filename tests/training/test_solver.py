@@ -14,7 +14,7 @@ from fastnet.training import BestSnapshot, Callback, EarlyStopping, History
 
 
 def problem(N=60, seed=0, classes=3):
-    """Images whose brightest quarter tells the class."""
+    """Images whose class is their brightest quarter."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, classes, N)
     X = rng.standard_normal((N, 2, 4, 4)).astype(np.float32)
@@ -198,7 +198,7 @@ def test_training_goes_on_with_more_epochs():
 
 
 class Script(Callback):
-    """Puts numbers of its own into the record, and remembers the parameters."""
+    """Puts its own numbers into the record, and remembers the parameters."""
 
     def __init__(self, values, name="val_loss"):
         self.values, self.name, self.states = values, name, []
@@ -321,7 +321,7 @@ def test_debug_names_the_data_and_an_overflow():
 
 
 def test_debug_changes_nothing_but_rounding():
-    """Layers run one by one, and biases before a pooling have another order of summation."""
+    """Layers run unfused, and biases before a pooling have another order of summation."""
     plain, debugged = (quiet(convnet(0.2), problem(), epochs=2, debug=debug) for debug in (None, "nan"))
     assert plain.train().losses == pytest.approx(debugged.train().losses, rel=1e-4)
 

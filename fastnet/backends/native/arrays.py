@@ -19,7 +19,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def kernel(function: _Function) -> _Function:
-    """Decorator: the kernel of the op, or of the gradient ("<op>_backward"), that the function is named after."""
+    """Decorator: registers the function as the kernel of the op, or of the gradient ("<op>_backward"), of its name."""
     KERNELS[function.__name__] = function
     return function
 
@@ -41,7 +41,7 @@ def c_empty(shape: Sequence[int], dtype: DType) -> Array:
 
 
 def dense(x: Array) -> Array:
-    """x as kernels read activations; copied only if its memory order is another."""
+    """x in the kernels' memory order for activations; copied only if it differs."""
     order = _native.layout(x)
     if order & 1:
         return x
@@ -55,7 +55,7 @@ def dense(x: Array) -> Array:
 
 
 def c_order(x: Array) -> Array:
-    """x as kernels read weights; copied only if it is not in C order."""
+    """x in the kernels' memory order for weights; copied only if it is not in C order."""
     order = _native.layout(x)
     if order & 2:
         return x
@@ -69,7 +69,7 @@ def c_order(x: Array) -> Array:
 
 
 def asarray(x: Any, dtype: DTypeLike | None = None) -> Array:
-    """Any array of real numbers as an activation."""
+    """Any array of real numbers, converted to an activation."""
     x = np.asarray(x)
     if dtype is None:
         native = x.dtype.newbyteorder("=")

@@ -1,4 +1,4 @@
-"""Elementwise kernels: the activations of the registry, by their numbers in csrc/kernels.def, and sums."""
+"""Elementwise kernels: the registry's activations, by their index in csrc/kernels.def, and sums."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _map_backward(number: int, dy: Array, saved: Any, needs: Sequence[bool] = (T
 
 
 def _positional(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
-    """The function, taking attributes by name where it has positional parameters, in the order of the record."""
+    """Adapt the function: it takes attributes by name instead of positional parameters in the record's order."""
     if not names:
         return function
     return lambda x, **given: function(x, *(given[name] for name in names))
@@ -40,7 +40,7 @@ for _name, _number in _NUMBERS.items():
 
 
 def activation_code(activation: Activation | None) -> tuple[int, float]:
-    """A fused activation as ``fn_epilogue`` has it: its number and its parameter."""
+    """A fused activation's index and parameter, as in ``fn_epilogue``."""
     if activation is None:
         return 0, 0.0
     name, given = activation
@@ -55,7 +55,7 @@ def activate_in_place(y: Array, activation: Activation) -> None:
 
 
 def activation_gradient(dy: Array, y: Array | None, activation: Activation | None) -> Array:
-    """The gradient before a fused activation, from its result y."""
+    """The gradient before a fused activation, computed from its output y."""
     if activation is None:
         return dy
     name, given = activation

@@ -1,7 +1,7 @@
 """Inference plans: a recorded graph becomes a list of C steps that run in one call.
 
-fastnet/graph/fusion.py has fused the graph.  `lower` makes a step of each node; `arrange` gives each value a place in
-the arena, which is reused after the value's last reader; `NativePlan` passes both to csrc/engine/plan.c.
+fastnet/graph/fusion.py has fused the graph.  `lower` turns each node into a step; `arrange` assigns each value an
+offset in the arena, reused after the value's last use; `NativePlan` passes both to csrc/engine/plan.c.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LINE = 64  # bytes: values begin at cache lines
 
 @dataclass(eq=False)
 class Step:
-    """A C step before its values have places.  `shape` is its value's, without the batch: (C, H, W) or (D,)."""
+    """A C step, before values have offsets. `shape` is its output's without the batch axis: (C, H, W) or (D,)."""
 
     kind: str
     inputs: list[Step]
@@ -34,9 +34,9 @@ class Step:
     geometry: Conv2dGeometry | Pool2dGeometry | None = None
     arrays: list[Any] = field(default_factory=list)
     activation: int = 0  # of _native.ACTIVATIONS
-    pooled: bool = False  # it stores the maximum of each 2x2 outputs
+    pooled: bool = False  # stores only the maximum of each 2x2 outputs
     add: Step | None = None
-    part: tuple[Step, int] | None = None  # the step into whose value it writes, from this channel on
+    part: tuple[Step, int] | None = None  # (step, channel): it writes into that step's value from this channel on
     map: str = ""  # the elementwise kernel
     a: float = 0.0  # its parameters, or eps
     b: float = 0.0
@@ -47,7 +47,7 @@ class Step:
 
     @property
     def home(self) -> Step:
-        """The step whose value holds this one's."""
+        """The step whose value contains this step's."""
         return self.part[0] if self.part else self
 
     @property
@@ -59,7 +59,7 @@ class Step:
 
 
 def lower(graph: Graph) -> tuple[list[Step], Step]:
-    """The steps in order, the network's input first, and the one whose value is the output."""
+    """The steps in order, starting with the network's input; and the step that computes the output."""
     source = Step("input", [], graph.source.shape[1:])
     steps, values = [source], {graph.source: source}
     for node in graph.nodes:
@@ -85,7 +85,7 @@ def lower(graph: Graph) -> tuple[list[Step], Step]:
 
 
 def _given(node: Node) -> list[Any]:
-    """The values of a node's array arguments that are sources; None for one that was not given, or is computed."""
+    """A node's array arguments: a source's array; None for an omitted or computed argument."""
     return [
         None
         if other is None or other.op is not None or isinstance(other.source, str)
@@ -112,7 +112,7 @@ def _conv(node: Node, inputs: list[Step]) -> Step:
 def _linear(node: Node, inputs: list[Step]) -> Step:
     """A 1x1 convolution on images of one pixel."""
     (x,), (_, w, b) = inputs, _given(node)
-    if node.name == "linear_of_images":  # channels-last: the inputs are in another order
+    if node.name == "linear_of_images":  # channels-last: inputs have a different order
         w = w.reshape(len(w), *x.shape).transpose(0, 2, 3, 1)
     w = w.reshape(len(w), -1, 1, 1)
     geometry = Conv2dGeometry.make((1, w.shape[1], 1, 1), w.shape)
@@ -168,7 +168,7 @@ def _subsample(node: Node, inputs: list[Step]) -> Step:
 
 
 def _concat(graph: Graph, node: Node, inputs: list[Step]) -> tuple[list[Step], Step]:
-    """A convolution that nothing else reads writes its channels of the result itself; other inputs are copied."""
+    """A convolution with no other reader writes directly into the result; other inputs are copied."""
     whole, first, copies = Step("concat", [], node.shape[1:]), 0, []
     for other, step in zip(node.inputs, inputs, strict=True):
         assert other is not None
@@ -199,7 +199,7 @@ _LOWERED: dict[str, Callable[..., Any]] = {
 
 
 def arrange(steps: list[Step], output: Step, itemsize: int) -> tuple[dict[int, int], int]:
-    """The offset of each value in the arena, by the id of its home, and the arena's size, in bytes per image."""
+    """The offset of each value in the arena, by the id of its home, and the arena's size; in bytes per image."""
     last = {}  # the last step that reads each value
     for i, step in enumerate(steps):
         for other in step.reads:
@@ -229,12 +229,12 @@ def _gap(taken: list[tuple[int, int, int]], need: int) -> int:
 
 
 def _to_overwrite(step: Step, i: int, last: dict[int, int], places: dict[int, int]) -> int | None:
-    """The id of a value that the step may overwrite: it is the last to read it, element by element."""
+    """The id of a value that the step may overwrite, being its last reader and elementwise."""
     if step.part or step.kind not in _ADDS | {"map", "add"}:
         return None
     old = step.add or step.inputs[0]
     if step.kind == "conv" and (step.add is None or step.add is step.inputs[0]):
-        return None  # a convolution reads its input again
+        return None  # a convolution reads input elements several times
     home = id(old.home)
     return home if old.home is old and last[home] == i and places[home] >= 0 else None
 
@@ -249,7 +249,7 @@ class NativePlan:
     ----------
     steps : list of Step
     arena : int
-        Bytes of working memory an image, without the scratch of kernels.
+        Bytes of working memory per image, without kernels' scratch.
     """
 
     def __init__(self, ops: Any, graph: Graph, batch_size: int) -> None:
@@ -257,7 +257,7 @@ class NativePlan:
         steps, last = lower(fuse(graph, PLAN))
         places, self.arena = arrange(steps, last, dtype.itemsize)
         if any(step.kind == "moments" for step in steps):
-            batch_size = 2**31  # it normalises with a batch's own statistics, so a batch must not be cut
+            batch_size = 2**31  # it uses the batch's own statistics, so a batch must not be split
         self.steps = [step for step in steps[1:] if step.kind != "concat"]
         self._ops, self._shape, self._dtype = ops, output.shape[1:], dtype
         self._plan = _native.Plan(
@@ -303,7 +303,7 @@ def _fields(step: Step, places: dict[int, int]) -> dict[str, Any]:
 
 
 def _arrays(step: Step) -> Iterator[Any]:
-    """Four arrays or None; copies, but for a convolution's, which are read at once."""
+    """Four arrays or None: copies, except a convolution's, which the plan reads immediately."""
     for array in (*step.arrays, *(None,) * (4 - len(step.arrays))):
         if array is None:
             yield None

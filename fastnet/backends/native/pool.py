@@ -17,7 +17,7 @@ _U8, _I32 = np.dtype(np.uint8), np.dtype(np.int32)
 
 
 def pooled(g: Pool2dGeometry, dtype: DType) -> tuple[Array, Array]:
-    """Uninitialised arrays for the maxima, and for their positions in the windows."""
+    """Uninitialised arrays for the maxima and their positions in the windows."""
     return empty(g.y_shape, dtype), empty(g.y_shape, _U8 if g.R * g.S < 256 else _I32)
 
 
