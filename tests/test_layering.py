@@ -28,12 +28,13 @@ FLOORS = floors()
 
 
 def level(path: str) -> int:
-    """Of a file, by the longest path of the table that it lies under."""
+    """The level of a file, from the longest path of the table that contains it."""
     homes = [home for home in FLOORS if path == home or (home.endswith("/") and path.startswith(home))]
     assert homes, f"{path} is new: give it a floor in docs/design.md"
     return FLOORS[max(homes, key=len)]
 
 
+CODE = (".py", ".pyi", ".pyx", ".pxd", ".c")
 HEAVY = ["matplotlib", "tqdm", "sklearn", "PIL", "safetensors", "torch", "scipy", "pandas", "hypothesis", "pytest"]
 OPTIONAL = {"matplotlib", "tqdm", "sklearn", "PIL", "safetensors", "torch", "scipy", "onnx", "onnxruntime", "cupy"}
 
@@ -88,7 +89,7 @@ def parsed(path):
 
 
 def no_circles(edges):
-    """Fail if a path along the edges comes back to its start."""
+    """Fail if the edges form a cycle."""
     done = set()
 
     def visit(node, path):
@@ -222,8 +223,23 @@ def test_includes_go_down_only_and_in_no_circles():
 
 
 @needs_csrc
+def test_no_line_of_code_is_longer_than_120_columns():
+    """The linter and clang-format leave comments and Cython alone."""
+    files = [path for path in CSRC.rglob("*") if path.suffix in (".c", ".h", ".def", ".py")]
+    for folder in ("fastnet", "tests", "benches", "examples"):
+        files += (path for path in (REPOSITORY / folder).rglob("*.[pc]*") if path.suffix in CODE)
+    made = {path for path in files if path.suffix == ".c" and path.with_suffix(".pyx").exists()}
+    long = [
+        f"{path.relative_to(REPOSITORY)}:{number}"
+        for path in sorted(set(files) - made)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 120
+    ]
+    assert not long
+
+
 def test_kernels_are_included_floor_by_floor():
-    """They have no includes of their own: what stands before a header in kernels.h is what it can use."""
+    """They have no includes: a header can use only those before it in kernels.h."""
     order = [path for path in includes_of(CSRC / "kernels.h") if path.endswith(".h")]
     assert [level(path) for path in order] == sorted(map(level, order))
     below = range(level("csrc/simd/"), level("csrc/isa/"))

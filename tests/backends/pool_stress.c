@@ -1,4 +1,4 @@
-/* Three threads call fn_parallel with jobs of changing size; each task must run exactly once.  Run by test_pool_threads.py. */
+/* Three threads call fn_parallel with jobs of changing size; each task must run exactly once (test_pool_threads.py). */
 #include "fastnet.h"
 
 #include <pthread.h>

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import cases
@@ -65,13 +66,12 @@ def test_scratch_of_a_convolution_does_not_depend_on_the_batch(best_native, algo
         x, w = best_native.zeros((N, *case.x_shape[1:]), dtype), np.zeros(case.w_shape, dtype)
         geometry = Conv2dGeometry.make(x.shape, w.shape, **case.arguments)
         y, saved = best_native.conv2d(x, w, None, geometry)
-        peaks.append(
-            [scratch_of(lambda: best_native.conv2d(x, w, None, geometry))]  # noqa: B023
-            + [scratch_of(lambda: best_native.conv2d_backward(y, saved, needs)) for needs in np.eye(3, dtype=bool)]  # noqa: B023
-        )
+        calls = [partial(best_native.conv2d, x, w, None, geometry)]
+        calls += [partial(best_native.conv2d_backward, y, saved, needs) for needs in np.eye(3, dtype=bool)]
+        peaks.append([scratch_of(call) for call in calls])
     if count == 1:  # of several threads, tasks may or may not have theirs at the same time
         assert peaks[0][:3] == peaks[1][:3]
-    # 4 MiB a thread, and a Mi of numbers for partial weight gradients
+    # 4 MiB per thread, and 2^20 elements of partial weight gradients
     assert max(peaks[1]) <= (4 * count + dtype.itemsize) * 2**20
     assert peaks[1][3] <= 1.125 * 64 * 8 * case.K + 64  # the bias gradient: 64 partial sums in float64
 
@@ -142,7 +142,7 @@ def test_errors_leave_nothing_behind(best_native):
 
 
 def test_arrays_live_as_long_as_a_view_of_them(native):
-    """A block must not be handed out again while anything still points into it."""
+    """A block must not be reused while anything still points into it."""
     y, _ = native.relu(cases.normal((2, 3, 40, 40), np.float32))
     expected = y[1, 2, 3:9].copy()
     view = y[1, 2, 3:9]
@@ -173,7 +173,7 @@ def test_blocks_are_aligned_for_vectors(best_native):
 
 
 def test_poison_fills_what_is_handed_out(best_native, dtype):
-    """The other tests rely on it: a number that a kernel forgets to write is NaN."""
+    """The other tests rely on it: an element that a kernel forgets to write is NaN."""
     for _ in range(2):
         block = best_native.empty((50, 50), dtype)
         assert np.isnan(block).all()
@@ -227,7 +227,7 @@ DEEDS = {
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_guarded_blocks(best_native, deed, tmp_path):
-    """Of two blocks one lies at the end of its pages, the other at the beginning."""
+    """Of two blocks, one is at the end of its pages, the other at the beginning."""
     with kernels():
         if not _native.set_guard(True):
             pytest.skip("no guard pages here")
@@ -248,14 +248,14 @@ del array
         environment = {
             **os.environ,
             "PYTHONPATH": str(Path(backends.__file__).parents[2]),
-        }  # the fastnet that is tested
+        }  # the fastnet under test
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
         )
         died.append(done.returncode)
         assert done.returncode in (0, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT), done.stderr
         assert (done.returncode == -signal.SIGABRT) == ("a kernel wrote at byte" in done.stderr)
-    # what is read between block and page goes unseen, unless its NaN shows; what is written there is seen later
+    # reads between block and page are seen only by their NaN; writes there are detected later
     assert sum(code != 0 for code in died) == {"nothing": 0, "read behind": 1, "read before": 1}.get(deed, 2)
 
 
