@@ -131,13 +131,13 @@ CONV = [
     Conv(2, 3, 19, 1, 5, 7, 1, padding=(3, 0)),
     Conv(9, 8, 4, 4, 12, 3, 3, padding=1),
     Conv(20, 3, 5, 5, 4, 3, 3, stride=2, padding=1),
-    # strided with few channels: several bands of rows, windows that reach out on each side, gaps between windows
+    # strided with few channels: several bands of rows, windows that overlap each edge, gaps between windows
     Conv(2, 3, 71, 9, 8, 3, 3, stride=2, padding=1),
     Conv(1, 1, 130, 6, 17, 7, 2, stride=(1, 2), padding=(3, 1)),
     Conv(2, 4, 40, 7, 9, 3, 4, stride=(3, 2), padding=(0, 4, 5, 0), dilation=(5, 1)),
     Conv(2, 3, 9, 30, 8, 2, 2, stride=(4, 5)),
     Conv(1, 2, 7, 3, 40, 3, 3, stride=3, padding=7),
-    # nothing in the batch
+    # empty batches
     Conv(0, 3, 5, 5, 4, 3, 3, padding=1),
     Conv(0, 8, 5, 5, 8, 3, 3, padding=1, groups=8),
 ]

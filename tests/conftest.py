@@ -51,7 +51,7 @@ def algorithm(request):
 
 @pytest.fixture
 def threads():
-    """A function that sets the number of threads for the length of a test."""
+    """A function that sets the number of threads during a test."""
     if backends.NativeOps is None:
         pytest.skip(f"the extension was not built: {backends.why_not_native}")
     before = get_num_threads()
@@ -78,7 +78,7 @@ def data_folder():
 def pytest_cmdline_main(config):
     """Plain ``pytest`` uses every core if pytest-xdist is there; with files, ``-s``, ``--pdb`` or ``-n`` it does not.
 
-    Workers take runs of neighbouring tests, so that what tests cache for each other is mostly made once.
+    Workers take runs of adjacent tests, so that data cached between tests is mostly computed once.
     """
     option, everything = config.option, config.args_source == config.ArgsSource.TESTPATHS
     debugging = option.capture == "no" or option.usepdb or option.collectonly
@@ -89,7 +89,7 @@ def pytest_cmdline_main(config):
 
 
 def pytest_report_header():
-    """Say which fastnet is tested: the source tree beside the tests may hide the installed one."""
+    """Report which fastnet is tested: the source tree beside the tests may hide the installed one."""
     native = (
         f"native kernels, {backends.native._native.isa()}"
         if backends.NativeOps

@@ -12,7 +12,7 @@ def numeric_gradient(function, array, dy=1.0, h=1e-5):
         kept, sides = array[index], []
         for moved in (kept + h, kept - h):
             array[index] = moved
-            sides.append(np.array(function()))  # a copy: what is returned may be `array` itself
+            sides.append(np.array(function()))  # a copy: the result may be `array` itself
         array[index] = kept
         gradient[index] = ((sides[0] - sides[1]) * dy).sum() / (2 * h)
     return gradient

@@ -1,4 +1,4 @@
-"""Input arrays between pages without access (POSIX): reading or writing outside them is a segmentation fault."""
+"""Input arrays between inaccessible pages (POSIX): an access outside them is a segmentation fault."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import mmap
 import numpy as np
 import pytest
 
-GUARD = 1 << 20  # bytes without access, on each side
+GUARD = 1 << 20  # inaccessible bytes, on each side
 
 
 def guarded(x, at_end):
-    """A copy of a dense array, of the same strides, flush with the pages without access behind it or before it."""
+    """A copy of a dense array, with the same strides, adjacent to the inaccessible pages behind or before it."""
     if not hasattr(ctypes.CDLL(None), "mprotect"):
         pytest.skip("no mprotect here")
     accessible = -(-max(x.nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -1,8 +1,8 @@
 """A third, independent implementation in float64 that shares no code with fastnet.
 
-The reference backend pads arrays and slices them; this oracle never pads: it asks, for each output position and tap,
-which input pixel they meet and whether that exists, and gathers those.  Sums that must not lose digits use math.fsum.
-Paddings are (top, bottom, left, right); kernels, strides and dilations are pairs.
+The reference backend pads arrays and slices them; this oracle never pads: for each output position and tap, it computes
+which input pixel they read and whether that exists, and gathers those. Sums that must be exact use math.fsum.  Paddings
+are (top, bottom, left, right); kernels, strides and dilations are pairs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def pooled_size(size, kernel, stride, before, after, ceil_mode):
 
 
 def taps(size, kernel, stride, before, dilation, position):
-    """(tap, pixel) for each kernel tap that meets a real pixel when the output position is `position`."""
+    """(tap, pixel) for each kernel tap that reads a real pixel when the output position is `position`."""
     for tap in range(kernel):
         pixel = position * stride - before + tap * dilation
         if 0 <= pixel < size:
@@ -42,7 +42,7 @@ def taps(size, kernel, stride, before, dilation, position):
 
 
 def _meetings(shape, kernel, stride, padding, dilation, outputs):
-    """(r, s, outputs, pixels) of each kernel tap: index arrays of the output positions at which it meets a pixel."""
+    """(r, s, outputs, pixels) of each kernel tap: index arrays of output positions where it reads a pixel."""
 
     def axis(i, before):
         for tap in range(kernel[i]):
@@ -68,7 +68,7 @@ def _conv_outputs(x_shape, w_shape, stride, padding, dilation):
 
 
 def _groups(x, w, groups):
-    """x and w in float64, with an axis of their own for the groups: (N, G, C/G, H, W) and (G, K/G, C/G, R, S)."""
+    """x and w in float64, with a separate axis for the groups: (N, G, C/G, H, W) and (G, K/G, C/G, R, S)."""
     x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
     return (
         x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:]),
@@ -95,7 +95,7 @@ def conv2d_backward(dy, x, w, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 
     dyg = dy.reshape(xg.shape[0], groups, wg.shape[1], *dy.shape[2:])
     dx, dw = np.zeros_like(xg), np.zeros_like(wg)
     for r, s, at, seen in _meetings(x.shape[2:], w.shape[2:], stride, padding, dilation, dy.shape[2:]):
-        part = dyg[:, :, :, *at]  # a tap meets each pixel once at most
+        part = dyg[:, :, :, *at]  # a tap reads each pixel at most once
         dx[:, :, :, *seen] += _contract("ngkpq,gkc->ngcpq", part, wg[..., r, s])
         dw[..., r, s] = _contract("ngkpq,ngcpq->gkc", part, xg[:, :, :, *seen])
     db = np.array([math.fsum(dy[:, k].ravel()) for k in range(dy.shape[1])])

@@ -1,8 +1,8 @@
-"""What optimisers do over a whole history of gradients, in closed form and extended precision.
+"""The result of optimisers for a whole history of gradients, in closed form and extended precision.
 
-The backends update a state once a step.  These functions have no such recursions: they know that a momentum is a
-geometric sum of past gradients, that Adam's corrected moments are weighted means, that decoupled decay shrinks the
-weight by a power.  A mistake in a recursion therefore cannot be made here again.
+The backends update a state once per step. These functions have no such recursions: here a momentum is a geometric sum
+of past gradients, Adam's corrected moments are weighted means, and decoupled decay shrinks the weight by a power. So
+they cannot repeat a mistake in a recursion.
 
 Each function returns the weight after the last gradient, and the state that the backends keep.  `state` is the state
 before the first gradient.  L2 decay adds ``weight_decay * w`` to a gradient, so it needs the weight before each step.

@@ -1,12 +1,12 @@
-"""What each op owes, whatever it computes: in_every_variant() runs it, and check() compares it with the reference.
+"""The guarantees of every op: in_every_variant() runs it, and check() compares it with the reference.
 
-It must be near the reference in float64, have the same bits on every instruction set with FMA, at every number of
-threads and wherever its arrays lie, and never read or write outside them.  Arrays lie between pages without access, so
-that a look outside is a segmentation fault, and blocks hold NaN until a kernel has written them.
+It must be near the reference in float64, have the same bits on every instruction set with FMA, for every number of
+threads and position of its arrays, and never access memory outside them. Arrays sit between inaccessible pages, so that
+an access outside is a segmentation fault, and blocks hold NaN until a kernel has written them.
 
 tests/backends/test_every_op.py runs the examples of every op's record in every variant.  The properties of
-tests/backends/test_properties.py draw random sizes and call check(); an op that is new and neither elementwise nor an
-update is proved at random sizes by a property there.
+tests/backends/test_properties.py draw random sizes and call check(); a new op that is neither elementwise nor an update
+needs a property there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if backends.NativeOps:
 
 FUSED = [isa for isa in ISAS if isa != "portable"]  # those with FMA: products are fused with sums
 # instruction set, threads, whether inputs lie at the end of their pages
-# "portable" rounds otherwise, always in the same way
+# "portable" rounds differently, but always in the same way
 VARIANTS = [(isa, threads, threads < 3) for isa in (*FUSED, "portable") for threads in (2, 1, 3, 7)]
 TOLERANCE = {np.float32: 1e-3, np.float64: 1e-9}
 
@@ -40,7 +40,7 @@ def placed(array, layout, at_end):
 def in_every_variant(compute, layouts, algorithm="auto"):
     """Run ``compute(ops, place)``, which returns named arrays, in every variant; the bits must be the same.
 
-    ``place(array)`` returns it as it is to lie in memory; `layouts` take turns.  Yields the variant's name and results.
+    ``place(array)`` returns it in the layout to be tested; `layouts` alternate.  Yields the variant's name and results.
     """
     first, before = {}, _native.threads()
     try:

@@ -1,4 +1,4 @@
-"""How many random cases hypothesis draws: a few fixed ones, or as many as FASTNET_EXAMPLES says."""
+"""The number of random cases that hypothesis draws: a few fixed ones, or FASTNET_EXAMPLES."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benches verify before they time, and their harness is right."""
+"""The benches verify before they time, and their harness is correct."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_difference_sees_shapes_values_and_nan():
 
 
 def test_unknown_ops_and_missing_kernels(monkeypatch):
-    with pytest.raises(ValueError, match="no op is called conv3d; known: conv2d"):
+    with pytest.raises(ValueError, match="no op is named conv3d; known: conv2d"):
         bench.run(["conv3d"])
     monkeypatch.setattr(backends, "NativeOps", None)
     with pytest.raises(RuntimeError, match="no native kernels"):

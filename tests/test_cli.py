@@ -228,7 +228,7 @@ MISTAKES = {
     "train --batch 3": "unrecognized arguments: --batch 3",
     "evaluate nowhere": "nowhere does not exist",
     "evaluate .": "holds no model.json",
-    "bench --ops conv3d": "no op is called conv3d",
+    "bench --ops conv3d": "no op is named conv3d",
     "bench --json nowhere/a.json": "does not exist",
     "verify --json nowhere/a.json": "does not exist",
     "profile": "the following arguments are required: --model",

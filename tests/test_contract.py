@@ -1,4 +1,4 @@
-"""Every op of the registry, on every backend: what its record says is what happens."""
+"""Every op of the registry, on every backend, behaves as its record says."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DIFFERENTIABLE = pytest.mark.parametrize(
     "op", [op for op in REGISTRY.values() if op.backward], ids=[op.name for op in REGISTRY.values() if op.backward]
 )
 
-# Ops that the native backend runs as their records are written: composed of ops that have kernels.
+# Ops without a kernel, which the native backend composes of ops that have kernels.
 WITHOUT_A_KERNEL = {"linear_of_images"}
 # Ops that functional does not offer: fused ones, and what only gradients, losses and optimisers call.
 NOT_FUNCTIONAL = {
@@ -109,7 +109,7 @@ def test_functional_has_every_op_for_people():
 @EVERY
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_recorder_knows_the_result_s_shape_and_dtype(op, dtype):
-    """Shapes that are recorded are those that the op computes."""
+    """Recorded shapes are the shapes that the op computes."""
     if op.backward is None and not op.composed:
         pytest.skip("layers do not call it")
     for example in op.examples:
@@ -215,7 +215,7 @@ def test_gradients_that_nobody_needs_are_not_computed(op, backend):
             for j, gradient in enumerate(alone):
                 if i == j:
                     np.testing.assert_array_equal(gradient, whole[j])
-                elif op.inputs[op.differentiable[j]].name != "add":  # what a kernel writes on its way
+                elif op.inputs[op.differentiable[j]].name != "add":  # what a kernel writes in between
                     assert gradient is None, (op.name, i, j)
 
 
@@ -239,7 +239,7 @@ def test_arrays_of_two_dtypes_are_refused(op, backend):
     "op", [op for op in REGISTRY.values() if "activation" in op.attributes], ids=lambda op: op.name
 )
 def test_activations_that_an_op_cannot_end_in_are_refused(op, backend):
-    """Kernels would take them for another, or their gradients would need what is not kept."""
+    """Kernels would misread them, or their gradients would need values that are not saved."""
     elementwise = {op.name: dict(op.attributes) for op in REGISTRY.values() if op.elementwise}
     refused = [(name, given) for name, given in elementwise.items() if name not in op.activations]
     assert len(refused) >= 3

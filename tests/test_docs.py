@@ -1,4 +1,4 @@
-"""The documents: what they name exists, what they show runs."""
+"""The documents: everything that they name exists, and their examples run."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_the_course_page_runs(tmp_path):
-    """On an assignment's folder, in a Python of its own: the hook changes what imports mean."""
+    """On an assignment's folder, in a separate Python, since the hook changes imports."""
     assignment.lay_out(tmp_path)
     paths = os.pathsep.join([str(tmp_path), str(Path(fastnet.__file__).parents[1])])
     code = "\n".join(blocks("docs/course.md", "python"))

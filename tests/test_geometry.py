@@ -1,4 +1,4 @@
-"""Geometry: its arithmetic against a brute-force definition, and every argument that must be refused."""
+"""Geometry: its arithmetic against a brute-force definition, and every argument that must be rejected."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_pooling_sizes_equal_counting(x_shape, kernel, stride, padding, ceil_mod
     assert g.y_shape == oracle.pool_shape(x_shape, (R, S), step, four_sides, ceil_mode)
     assert (g.stride, g.padding, g.count_include_pad) == (step, four_sides, include)
     assert struct.unpack("=15q", g.packed) == (*x_shape, R, S, *g.y_shape[2:], *step, *four_sides, include)
-    for p in (0, g.P - 1):  # no window lies in the padding alone
+    for p in (0, g.P - 1):  # no window covers padding alone
         assert list(oracle.taps(x_shape[2], R, step[0], four_sides[0], 1, p))
     for q in (0, g.Q - 1):
         assert list(oracle.taps(x_shape[3], S, step[1], four_sides[2], 1, q))

@@ -40,7 +40,7 @@ def test_uniform_distributions_fill_their_interval(name):
 
 
 def test_the_default_draws_the_published_models():
-    """The first weights of seed 0: models that were published by their seed stay what they are."""
+    """The first weights of seed 0: models published by their seed must stay reproducible."""
     layer = Linear(2)
     layer.build((3,))
     expected = np.random.default_rng(0).standard_normal((2, 3), dtype=np.float32) * np.float32((2 / 3) ** 0.5)

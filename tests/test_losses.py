@@ -11,7 +11,7 @@ from fastnet.regularizers import L2
 
 
 class P:
-    """What an optimiser or a regulariser sees of a parameter."""
+    """A parameter as an optimiser or a regulariser sees it."""
 
     def __init__(self, value, grad=None, name="", requires_grad=True, decay=True):
         self.value, self.grad, self.name = value, grad, name

@@ -1,4 +1,4 @@
-"""The names that fastnet and its modules offer, and that they are loaded when they are asked for."""
+"""The public names of fastnet and its modules, and that they are loaded on first use."""
 
 import importlib
 import inspect

@@ -201,7 +201,7 @@ fn.Sequential(fn.ReLU()).call([1.0], False, fn.backends.current())
 
 
 def test_functional_declares_every_elementwise_op():
-    """What type checkers see of the functions that are made from the registry is what the records say."""
+    """Type checkers see the functions made from the registry as the records declare them."""
     tree = ast.parse(inspect.getsource(functional))
     blocks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     declared = {

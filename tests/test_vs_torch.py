@@ -1,4 +1,4 @@
-"""The comparison with PyTorch: its cases, both sides, its sums; and that of memory.  Nothing here is about time."""
+"""The comparison with PyTorch: its cases, both sides, its totals; and the comparison of memory. No times."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_what_is_not_finite(case, isa, dtype):
     function, _, _, settings = CASES[case]
     alpha = settings.get("alpha", 1.0)
     low = {"gelu": None, "elu": -alpha, "elu of another alpha": -alpha}.get(case, 0.0)
-    x = np.array([np.nan, np.inf, -np.inf][: 2 if low is None else 3], dtype)  # gelu(-inf) is no number
+    x = np.array([np.nan, np.inf, -np.inf][: 2 if low is None else 3], dtype)  # gelu(-inf) is NaN
     with backend(isa), np.errstate(invalid="ignore"):  # gelu's slope at infinity is infinity * 0
         y, backward = function(x, **settings)
         dx = backward(np.ones_like(x))
@@ -85,7 +85,7 @@ def test_what_is_not_finite(case, isa, dtype):
 
 
 def test_small_values_keep_their_digits(dtype):
-    """elu(x) = x near 0, where exp(x) - 1 would lose all digits."""
+    """elu(x) = x near 0, where exp(x) - 1 would lose all precision."""
     x = -np.logspace(-30, -8, 40).astype(dtype)
     for isa in [*ISAS, "reference"]:
         with backend(isa):

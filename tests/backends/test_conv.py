@@ -29,7 +29,7 @@ WIDE = [
     cases.Conv(1, 2, 9, 4, 5, 4, 7, 1, 5),
     cases.Conv(2, 3, 23, 27, 9, 2, 3, (3, 4), 1, (2, 1)),
     cases.Conv(1, 3, 53, 55, 24, 11, 11, 4, 2),
-    # depthwise and small groups, vectorised along channels: each compiled form, and shapes that none fits
+    # depthwise and small groups, vectorised along channels: each specialisation, and shapes without one
     cases.Conv(1, 40, 17, 15, 40, 3, 3, 1, 1, 1, 40),
     cases.Conv(2, 20, 11, 12, 20, 3, 3, 2, 1, 1, 20),
     cases.Conv(1, 36, 13, 19, 36, 5, 5, 1, 2, 1, 36),
@@ -42,7 +42,7 @@ WIDE = [
     cases.Conv(1, 28, 12, 19, 28, 3, 3, 2, 1, 1, 7),
     cases.Conv(1, 20, 9, 10, 20, 5, 5, 1, 2, 1, 5),
     cases.Conv(2, 8, 6, 5, 8, 3, 2, (1, 2), 1, 1, 2),
-    # strided input gradients whose phases are 3x3 kernels, with taps that are not neighbours
+    # strided input gradients whose phases are 3x3 kernels, with taps that are not adjacent
     cases.Conv(1, 17, 12, 11, 18, 5, 5, 2, 2),
     cases.Conv(1, 16, 15, 16, 17, 6, 5, 2, 2),
     cases.Conv(1, 16, 13, 14, 16, 7, 7, (2, 1), 3),
@@ -103,7 +103,7 @@ def test_error_stays_within_the_bound_of_a_sum(ops, dtype, case):
 @pytest.mark.parametrize("case", [c for c in cases.CONV + WIDE if c.N], ids=str)
 def test_winograd_stays_close_for_every_shape(native, dtype, case, name):
     """Where Winograd applies (3x3 and 5x5 at stride 1, and the phases of strided input gradients) and where not."""
-    set_conv_algorithm(name)  # the fixture undoes it
+    set_conv_algorithm(name)  # the fixture restores it
     arrays, answers, _ = problem(case, "normal", dtype)
     limit = {4: 3e-6, 8: 6e-15}[dtype.itemsize]
     for part, got, expected in zip(["y", "dx", "dw", "db"], run(native, case, arrays), answers, strict=True):
@@ -111,7 +111,7 @@ def test_winograd_stays_close_for_every_shape(native, dtype, case, name):
         assert np.linalg.norm(got - expected) <= limit * np.linalg.norm(expected), part
 
 
-LAYERS = [  # one image of layers as networks have them
+LAYERS = [  # one image of typical layers
     cases.Conv(1, 3, 32, 32, 32, 3, 3, 1, 1),
     cases.Conv(1, 64, 32, 32, 64, 3, 3, 1, 1),
     cases.Conv(1, 128, 16, 16, 128, 3, 3, 1, 1),
@@ -128,7 +128,7 @@ LAYERS = [  # one image of layers as networks have them
 
 @pytest.mark.parametrize("case", LAYERS, ids=str)
 def test_layers_of_networks_are_exact_on_integers(best_native, case):
-    """Against the reference backend, which small cases hold to the oracle."""
+    """Against the reference backend, which small cases compare with the oracle."""
     x, w, b = (cases.integers(s, np.float32, i, -2, 2) for i, s in enumerate((case.x_shape, case.w_shape, (case.K,))))
     geometry = Conv2dGeometry.make(x.shape, w.shape, case.stride, case.padding)
     dy = cases.integers(geometry.y_shape, np.float32, 3, -1, 1)

@@ -1,4 +1,4 @@
-"""The door to the kernels: what it derives from csrc/kernels.def, and what it refuses."""
+"""The Cython bindings (the door): what they derive from csrc/kernels.def, and what they reject."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every op of the registry: the same bits however it runs, and no access outside its arrays.
 
-That kernels compute what the record says, tests/test_contract.py checks on the same examples.
+tests/test_contract.py checks on the same examples that kernels compute what the record says.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def isa(request):
 
 @lru_cache(maxsize=8)
 def images(shape, dtype, seed=0):
-    """Normal numbers in channels-last memory, which is what kernels read without a copy; made once for all tests."""
+    """Normal numbers in channels-last memory, which kernels read without a copy; made once for all tests."""
     N, C, H, W = shape
     values = np.random.default_rng(seed).standard_normal((N, H, W, C), dtype)
     values.flags.writeable = False
@@ -34,7 +34,7 @@ def halves(array):
 
 
 def check_halves(whole, first, second):
-    """The same bits in the memory's order, which is quick; a NaN is an error."""
+    """Compare bits in memory order, which is fast; a NaN is an error."""
     for got, expected in zip(halves(whole), (first, second), strict=True):
         assert np.array_equal(got, expected)
 

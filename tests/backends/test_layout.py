@@ -1,4 +1,4 @@
-"""Memory order: shapes are (N, C, H, W) whatever the strides; copies at the door, and only there."""
+"""Memory order: shapes are (N, C, H, W) whatever the strides; copies on entry, and only there."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_goes_in_channels_last_comes_out_channels_last(native, dtype):
 
 @pytest.mark.parametrize("shape", [(3, 1, 5, 4), (1, 5, 1, 1), (1, 1, 4, 4), (2, 4, 1, 1), (1, 3, 1, 6)], ids=str)
 def test_axes_of_length_one_make_strides_ambiguous(ops, dtype, shape):
-    """NumPy lets an axis of length 1 have any stride; the memory is what counts."""
+    """NumPy lets an axis of length 1 have any stride; only the memory counts."""
     x = cases.normal(shape, dtype)
     strange = np.lib.stride_tricks.as_strided(
         x, shape, [s if n > 1 else 12345 for n, s in zip(shape, x.strides, strict=True)]

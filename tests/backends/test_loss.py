@@ -33,7 +33,7 @@ def test_softmax_cross_entropy(ops, dtype, shape, spread):
 
 
 def test_softmax_gradient_of_small_probabilities_is_relative(ops, dtype):
-    """A class far behind still gets its own digits, as far as exp has them."""
+    """A class with a tiny probability keeps full precision, as far as exp has it."""
     scores = np.array([[0.0, -20.0, -40.0, 5.0]], dtype)
     _, gradient = ops.softmax_cross_entropy(scores, np.array([3]))
     expected = oracle.softmax_cross_entropy(scores, [3])[1]

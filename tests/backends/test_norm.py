@@ -113,7 +113,7 @@ def test_float32_does_not_lose_the_moments(ops, shape, mean, std):
     y, saved = ops.batch_norm(x, None, None, running_mean, running_var, True, 1.0, 1e-12)
     expected = oracle.batch_norm(x, None, None, exact_mean, var, 1e-12)
     check(y, expected, 8 * UNIT[dtype] * (abs(expected) + 1))
-    # the sum itself is carried: a float32 sum would be off by many u standard deviations
+    # the sum needs double: a float32 sum would be off by many u standard deviations
     check(running_mean, exact_mean, UNIT[dtype] * (2 * abs(exact_mean) + 0.1 * np.sqrt(var)))
     check(running_var, unbiased, 4 * UNIT[dtype] * unbiased)
     dx, dgamma, _ = ops.batch_norm_backward(dy, saved, (True, True, False))

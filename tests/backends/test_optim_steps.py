@@ -145,7 +145,7 @@ def test_steps_under_a_constant_gradient(ops, dtype):
 
 @pytest.mark.parametrize("step", STEPS, ids=label)
 def test_each_element_is_on_its_own(native, dtype, step):
-    """The same bits wherever an element lies: at a vector's start, in a tail, in another block."""
+    """The same bits at any position: at a vector's start, in a tail, in another block."""
     w, g, state = cases.normal((9001,), dtype), cases.normal((9001,), dtype, 1), state_for(step, (9001,), dtype)
     whole, whole_state = w.copy(), [array.copy() for array in state]
     call(native, step, whole, g, whole_state, 3)

@@ -32,7 +32,7 @@ def ulps(got, expected, dtype):
 
 
 def inputs(dtype):
-    """Numbers of all sizes, both signs, zeros; no subnormals (kernels take them as zero)."""
+    """Numbers of all magnitudes, both signs, zeros; no subnormals (kernels flush them to zero)."""
     random = np.random.default_rng(0)
     spread = np.concatenate(
         [
@@ -311,5 +311,5 @@ def test_subsample(ops, dtype, stride, channels):
     back = np.zeros(x.shape)
     back[:, :, ::stride, ::stride] = dy[:, before : before + 5]
     np.testing.assert_array_equal(dx, back)
-    with pytest.raises(ValueError, match="subsample: 4 channels asked for, x already has 5"):
+    with pytest.raises(ValueError, match="subsample: 4 channels requested, x already has 5"):
         ops.subsample(x, stride, 4)

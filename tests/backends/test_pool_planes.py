@@ -68,7 +68,7 @@ TABLE = [  # a window of four, rows first, and which of its pixels are the large
 @pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize("stride", [2, 3])
 def test_table_of_ties_nan_and_infinity(ops, dtype, ties, stride):
-    """All windows in one row of pixels; at stride 3 a column of something larger lies between them."""
+    """All windows in one row of pixels; at stride 3 a column of larger values separates them."""
     x = np.full((1, 2, 2, stride * len(TABLE)), 9e9, dtype)
     expected = np.zeros(x.shape)
     for i, (window, most) in enumerate(TABLE):

@@ -1,4 +1,4 @@
-"""The thread pool on its own, compiled here: every task runs exactly once, whoever comes late."""
+"""The thread pool alone, compiled here: every task runs exactly once, even with late threads."""
 
 from __future__ import annotations
 

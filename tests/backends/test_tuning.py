@@ -1,4 +1,4 @@
-"""csrc/tuning.h: no bit depends on the values for speed; the constants that decide bits have a version."""
+"""csrc/tuning.h: no bit depends on the SPEED values; the ORDER constants have a version."""
 
 import hashlib
 import random
@@ -44,7 +44,7 @@ def numbers(seed, shape, dtype):
 
 
 def randomised(seed):
-    """The usual values times a factor from 1/100 to 10, at least 1."""
+    """The default values times a factor from 1/100 to 10, at least 1."""
     rng = random.Random(seed)
     _native.reset_speed()
     return {name: max(1, int(value * 10 ** rng.uniform(-2, 1))) for name, value in _native.speed().items()}

@@ -31,7 +31,7 @@ SHAPES = [
     cases.Conv(100, 40, 7, 8, 40, 3, 3, 1, 1),  # dw: several chunks of tiles
     cases.Conv(2, 200, 8, 7, 205, 3, 3, 1, 1),  # few tiles: some filters at a time
 ]
-# transformed, they are more than a cache holds; the tiles are more than one block
+# transformed weights exceed the cache; tiles exceed one block
 MANY_WEIGHTS = cases.Conv(33, 421, 8, 7, 420, 3, 3, 1, 1)
 # relative L2 against float64 on unit-variance data; measured: at most 1.8e-6 (256 channels) and 3.4e-15
 BOUND = {np.dtype(np.float32): 3e-6, np.dtype(np.float64): 6e-15}
