@@ -13,8 +13,8 @@ static void map(int64_t n, double a, double b, const void *in, const void *saved
     fn_parallel(ceil_div(n, MAP_BLOCK), (double)n * cost / LANES, body, &job);
 }
 
-/* name_task: out[i] = formula for each i of a block.  In the formula, `operand` is the name given to a vector of in,
- * `saved` a vector of saved, and a and b hold the parameter of that name in each lane. */
+/* name_task: out[i] = formula for each i of a block.  In the formula, `operand` names a vector of in, `saved` a vector
+ * of saved, and a and b hold the parameters in each lane. */
 #define MAP_TASK(name, operand, formula)                                   \
     static void name##_task(void *context, int64_t task, int thread) {     \
         const map_job *job = context;                                      \
@@ -29,8 +29,8 @@ static void map(int64_t n, double a, double b, const void *in, const void *saved
         }                                                                  \
     }
 
-/* name_forward: y from x; name_backward: dx from dy and `saved`, which is x or y.  A cost is about how many
- * operations an element takes. */
+/* name_forward: y from x; name_backward: dx from dy and `saved`, which is x or y.  A cost is the approximate number of
+ * operations per element. */
 #define MAP(name, y_cost, y_formula, dx_cost, dx_formula)                                                     \
     MAP_TASK(name##_forward, x, y_formula)                                                                    \
     MAP_TASK(name##_backward, dy, dx_formula)                                                                 \
@@ -47,7 +47,7 @@ static const vec ZERO = {0};
 MAP(relu, 1, rectify(x), 2, blend(saved > ZERO, dy, ZERO))
 
 /* x where x > 0, else a*x.  saved: x */
-MAP(leaky_relu, 1, blend(x > ZERO, x, x *a), 2, blend(saved > ZERO, dy, dy *a))
+MAP(leaky_relu, 1, blend(x > ZERO, x, (x * a)), 2, blend(saved > ZERO, dy, (dy * a)))
 
 /* 1 / (1 + e^-x), with e = e^-|x|: 1 / (1 + e) for x >= 0, e / (1 + e) for x < 0.  saved: y */
 INLINE vec sigmoid_of(vec x) {
@@ -57,7 +57,7 @@ INLINE vec sigmoid_of(vec x) {
 MAP(sigmoid, 20, sigmoid_of(x), 2, dy * saved * (broadcast(1) - saved))
 
 /* saved: y */
-MAP(tanh, 20, tanh_of(x), 2, dy *(broadcast(1) - saved * saved))
+MAP(tanh, 20, tanh_of(x), 2, (dy * (broadcast(1) - saved * saved)))
 
 /* x Phi(x), Phi the normal distribution function: (1 + erf(x / sqrt 2)) / 2.  saved: x */
 INLINE vec normal_cdf(vec x) {
@@ -67,17 +67,17 @@ INLINE vec gelu_slope(vec x) { /* Phi(x) + x phi(x) */
     vec density = exp_of(x * x * broadcast((REAL)-0.5));
     return multiply_add(x * density, broadcast((REAL)0.39894228040143267794), normal_cdf(x));
 }
-MAP(gelu, 60, x *normal_cdf(x), 90, dy *gelu_slope(saved))
+MAP(gelu, 60, (x * normal_cdf(x)), 90, (dy * gelu_slope(saved)))
 
 /* x where x > 0, else a (e^x - 1).  saved: x */
-MAP(elu, 20, blend(x > ZERO, x, a *expm1_of(x)), 22, blend(saved > ZERO, dy, dy * a * exp_of(saved)))
+MAP(elu, 20, blend(x > ZERO, x, (a * expm1_of(x))), 22, blend(saved > ZERO, dy, dy * a * exp_of(saved)))
 
 /* log(1 + e^(ax)) / a, and x itself where ax > b.  saved: x */
 INLINE vec softplus_of(vec x, vec a, vec b) {
     vec z = a * x, t = exp_of((vec)((mask)z | (mask)broadcast((REAL)-0.0)));
     return blend(z > b, x, (rectify(z) + log1p_of(t)) / a);
 }
-MAP(softplus, 40, softplus_of(x, a, b), 22, blend(saved *a > b, dy, dy *sigmoid_of(saved *a)))
+MAP(softplus, 40, softplus_of(x, a, b), 22, blend((saved * a) > b, dy, (dy * sigmoid_of(saved * a))))
 
 MAP_TASK(add, x, x + saved)
 static void add(int64_t n, const void *a, const void *b, void *y) { map(n, 0, 0, a, b, y, 2, add_task); }
