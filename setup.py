@@ -36,7 +36,7 @@ OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() 
 
 
 class Objects:
-    """compiler.compile with a process for each processor, which compiles nothing twice.
+    """compiler.compile with one process per processor and a cache of objects.
 
     Objects are kept in build/objects under a hash of what they depend on, so that `pip install .` reuses what an
     earlier one in the same folder compiled; setuptools compiles all of them when one file is newer than the extension.
@@ -83,7 +83,7 @@ class Objects:
 
 
 class BuildKernels(build_ext):
-    """build_ext that sets the flags, probes OpenMP where it is asked for, and says what is missing."""
+    """build_ext that sets the flags, probes OpenMP if requested, and reports what is missing."""
 
     def build_extension(self, ext):
         windows = self.compiler.compiler_type == "msvc"  # clang-cl

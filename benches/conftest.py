@@ -21,7 +21,7 @@ def side(request):
 
 @pytest.fixture
 def compare(side, benchmark):
-    """``compare(group, prepare, oracle=None)`` verifies and then times ``prepare(ops)()`` on the backend `side`.
+    """``compare(group, prepare, oracle=None)`` verifies, then times ``prepare(ops)()`` on the backend `side`.
 
     `prepare` makes the data on a backend and returns a function without arguments.  Its results (arrays, floats) are
     compared with the reference backend's, and the reference's with those of `oracle`, plain loops, if given.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-# as a training program does: everything lazy is loaded
+# like a training program: loads everything lazy
 _USE = "import fastnet; fastnet.Conv2d, fastnet.Solver, fastnet.optim.Adam, fastnet.models.lenet5, fastnet.data.npz"
 _TIMER = "import time, numpy; start = time.perf_counter(); {code}; print(time.perf_counter() - start)"
 

@@ -16,7 +16,7 @@ def conv2d(x, w, b, stride, pad):
 
 
 def max_pool2d(x, dy, size):
-    """Pooling with windows of `size` and that stride: y, and the gradient of x."""
+    """Pooling with windows of `size` at stride `size`: y, and the gradient of x."""
     N, C, H, W = x.shape
     y, dx = np.empty((N, C, H // size, W // size), x.dtype), np.zeros_like(x)
     for n, c, p, q in np.ndindex(y.shape):

@@ -55,7 +55,7 @@ def verdict(value: float, wanted: float | None) -> str:
 
 
 def ratios(kind: str, results: Sequence[Result], dtype: str) -> str:
-    """A line on a list: its geometric mean and its least ratio."""
+    """A line on a list: its geometric mean and minimum ratio."""
     figure, least = workloads.figure(kind, dtype), min(results, key=lambda result: result.ratio)
     mean = verdict(peers.geometric_mean([result.ratio for result in results]), figure.mean)
     return f"{kind}: geometric mean {mean}, least {verdict(least.ratio, figure.least)} at {least.case['name']}"

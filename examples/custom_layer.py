@@ -1,8 +1,8 @@
-"""Two custom layers: one made of ops, whose gradient follows from them, and one in NumPy that knows its own.
+"""Two custom layers: one made of ops, whose gradient is derived, and one in NumPy with its own gradient.
 
-A layer implements two methods. `setup` infers shapes and makes parameters. `call` returns what ops make of x: such a
-layer is fused and compiled like any other. Where no op does what you need, `run` takes its place, computes in NumPy,
-and returns y and the backward function.
+A layer implements two methods. `setup` infers shapes and makes parameters. `call` computes y from x by ops: such a
+layer is fused and compiled like any other. If no op does what you need, define `run` instead: it computes in NumPy, and
+returns y and the backward function.
 """
 
 import numpy as np
