@@ -128,7 +128,7 @@ typedef struct {
     int64_t wide, algorithm, group_bytes; /* wide: channels per pixel of the array; y is its first K */
     int activation, pooled; /* pooled: y is the maximum of each 2 x 2 outputs, after the activation */
     double a; /* the activation's parameter */
-    void *laid_out;
+    void *prepared;
 } fn_fixed_conv;
 
 enum {

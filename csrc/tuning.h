@@ -61,9 +61,12 @@ enum { SCATTER_CHANNELS = 8, SCATTER_STRIDED = 32, SCATTER_SPAN = 48, SCATTER_AP
  * elements of a frame and of all filters (input gradient). */
 enum { BAND_ELEMENTS = 8192, BAND_PIXELS = 256, FRAME_ELEMENTS = 32768, FRAME_FILTERS = 65536 };
 /* They run where an estimate in cycles says that they pay, for vectors of MODEL_LANES elements and two multiply-adds
- * per cycle. Per tap and vector, direct algorithms take MODEL_DIRECT cycles and Winograd MODEL_WINOGRAD_*. A patch
- * takes MODEL_PATCH per multiply-add, MODEL_LIST to be read and written, 1 / MODEL_FAR more per filter element (filters
- * come from L2), and MODEL_PIXEL per pooled pixel. */
+ * per cycle. With V = R * ceil(S*C / MODEL_LANES) vectors in a patch, a pooled output takes
+ *   input gradient:   V * (MODEL_PATCH + MODEL_LANES*K*V / MODEL_FAR + MODEL_LIST * lists) + MODEL_PIXEL cycles:
+ *                     multiply-adds; filters that come from L2; reading and writing the patch, for `lists` non-empty
+ *                     lists per filter; listing the filters;
+ *   other algorithms: R*S * C / MODEL_LANES times MODEL_DIRECT or MODEL_WINOGRAD_*, for each pixel of its window.
+ * For the weight gradient see conv/pool_weight.h. */
 enum { MODEL_LANES = 16 };
 #define MODEL_DIRECT 0.5
 #define MODEL_WINOGRAD_3 0.18

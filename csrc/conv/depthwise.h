@@ -1,7 +1,7 @@
 /* Depthwise convolution, and groups of 4 channels in and 4 out.  Vectors run along all channels of a pixel; lane k
  * takes channel c of its own group from the same vector of the input.  Needs conv/job.h.
  *
- * A tile is COLUMNS neighbouring outputs of a row times one vector of channels.  Where a filter row's taps are
+ * A strip is COLUMNS neighbouring outputs of a row times one vector of channels.  Where a filter row's taps are
  * compile-time constants, columns that they share are loaded once. Columns outside the image are zeros. Weights are
  * packed as [vector][r][c][s][lane], which is also each output's order of summation.
  */
@@ -23,7 +23,7 @@ INLINE vec of_group(const int group, const int c, vec x) {
     return shuffle(x, x, lane_numbers() / group * group + c);
 }
 
-/* One input row, relative to a tile. */
+/* One input row, relative to a strip. */
 typedef struct {
     const REAL *row;
     int64_t start, size, pixel, channels;
@@ -53,7 +53,7 @@ INLINE void any_filter_row(const int full, const int inside, const int group, co
             vec weight = load(w);
             UNROLL_FOR (int j = 0; j < COLUMNS; j++)
                 sum[j] +=
-                    of_group(group, c, load_column(full, inside, in, j * conv->step_w + s * conv->tap_w)) * weight;
+                    of_group(group, c, load_column(full, inside, in, j * conv->stride_w + s * conv->tap_w)) * weight;
         }
 }
 
@@ -72,7 +72,7 @@ INLINE void filter_row(const int full, const int group, const int S, const int s
                 UNROLL_FOR (int j = 0; j < COLUMNS; j++) sum[j] += own[j * step + s] * weight;
             }
         }
-    } else if (all_inside(in, (COLUMNS - 1) * conv->step_w + (conv->S - 1) * conv->tap_w + 1)) {
+    } else if (all_inside(in, (COLUMNS - 1) * conv->stride_w + (conv->S - 1) * conv->tap_w + 1)) {
         any_filter_row(full, 1, group, conv, in, w, sum);
     } else {
         any_filter_row(full, 0, group, conv, in, w, sum);
@@ -83,8 +83,9 @@ INLINE void filter_row(const int full, const int group, const int S, const int s
  * lines as a stream. */
 INLINE void prefetch_columns(const conv_problem *conv, const REAL *in, int64_t in_pixel, int64_t image, int64_t row,
                              int64_t q, int64_t channel) {
-    int64_t start = max64(0, q * conv->step_w + conv->first_w), end = min64(conv->W, start + COLUMNS * conv->step_w);
-    for (int64_t h = max64(0, row); h < min64(conv->H, row + conv->step_h); h++) {
+    int64_t start = max64(0, q * conv->stride_w + conv->first_w),
+            end = min64(conv->W, start + COLUMNS * conv->stride_w);
+    for (int64_t h = max64(0, row); h < min64(conv->H, row + conv->stride_h); h++) {
         const REAL *from = in + (image * conv->H + h) * conv->W * in_pixel + channel;
         for (int64_t w = start; w < end; w++) __builtin_prefetch(from + w * in_pixel);
     }
@@ -99,7 +100,7 @@ INLINE int stores_past_caches(const conv_job *job) {
 INLINE void depthwise_row(const int full, const int group, const int S, const int step, const conv_job *job,
                           int64_t row) {
     const conv_problem *conv = &job->conv;
-    int64_t image = row / conv->P, p = row % conv->P, h = p * conv->step_h + conv->first_h, r0, r1;
+    int64_t image = row / conv->P, p = row % conv->P, h = p * conv->stride_h + conv->first_h, r0, r1;
     int64_t vectors = ceil_div(conv->K, LANES), taps_row = group * conv->S * LANES, taps = conv->R * taps_row;
     const int large = full && stores_past_caches(job);
     taps_inside(h, conv->tap_h, conv->H, conv->R, &r0, &r1);
@@ -112,7 +113,7 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
             for (int64_t r = r0; r < r1; r++) {
                 const REAL *in =
                     job->at.in + (image * conv->H + h + r * conv->tap_h) * conv->W * job->at.in_pixel + first;
-                row_view view = {in, q * conv->step_w + conv->first_w, conv->W, job->at.in_pixel, conv->K};
+                row_view view = {in, q * conv->stride_w + conv->first_w, conv->W, job->at.in_pixel, conv->K};
                 filter_row(full, group, S, step, conv, view, job->run.prepared + v * taps + r * taps_row, sum);
             }
             vec scale = load_per_channel(job->end.scale, first, conv->K),
@@ -138,7 +139,7 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
 #define ROW_FORMS(FORM) WEIGHT_FORMS(FORM) FORM(1, 1, 1) FORM(1, 2, 1)
 #define IS_FORM(conv, in_group, taps, step)                                                        \
     ((conv)->K >= LANES && (conv)->tap_w == 1 && (conv)->group == in_group && (conv)->S == taps && \
-     (conv)->step_w == step)
+     (conv)->stride_w == step)
 #define NOINLINE static __attribute__((noinline))
 
 #define ROW_FORM(group, S, step)                                                           \

@@ -11,7 +11,7 @@ typedef struct {
     REAL *partial, *sums; /* for each part; for each thread */
 } depthwise_weight_job;
 
-/* The sums of one filter row, carried from a row's first tile to its last, then added to the total. */
+/* The sums of one filter row, carried from a row's first strip to its last, then added to the total. */
 INLINE void filter_row_gradient(const int full, const int group, const int S, const int step, const conv_problem *conv,
                                 row_view in, const vec *dy, int64_t live, int first, int last, REAL *sum, REAL *total) {
     if (S) {
@@ -33,7 +33,7 @@ INLINE void filter_row_gradient(const int full, const int group, const int S, co
                 vec acc = first ? (vec){0} : load(sum);
                 UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
                     if (j >= live) break;
-                    acc += of_group(group, c, load_column(full, 0, in, j * conv->step_w + s * conv->tap_w)) * dy[j];
+                    acc += of_group(group, c, load_column(full, 0, in, j * conv->stride_w + s * conv->tap_w)) * dy[j];
                 }
                 if (last) store(total, load(total) + acc);
                 else store(sum, acc);
@@ -45,7 +45,7 @@ INLINE void depthwise_weight_row(const int full, const int group, const int S, c
                                  const depthwise_weight_job *weight, int64_t row, REAL *sums, REAL *total) {
     const weight_gradient *of = &weight->of;
     const conv_problem *conv = &of->conv;
-    int64_t image = row / conv->P, h = row % conv->P * conv->step_h + conv->first_h, r0, r1;
+    int64_t image = row / conv->P, h = row % conv->P * conv->stride_h + conv->first_h, r0, r1;
     int64_t one_row = group * conv->S * LANES;
     taps_inside(h, conv->tap_h, conv->H, conv->R, &r0, &r1);
     for (int64_t q = 0; q < conv->Q; q += COLUMNS)
@@ -59,7 +59,7 @@ INLINE void depthwise_weight_row(const int full, const int group, const int S, c
             prefetch_columns(conv, of->x, of->x_pixel, image, h + (conv->R - 1) * conv->tap_h + 1, q, first);
             for (int64_t r = r0; r < r1; r++) {
                 const REAL *in = of->x + (image * conv->H + h + r * conv->tap_h) * conv->W * of->x_pixel + first;
-                row_view view = {in, q * conv->step_w + conv->first_w, conv->W, of->x_pixel, conv->K};
+                row_view view = {in, q * conv->stride_w + conv->first_w, conv->W, of->x_pixel, conv->K};
                 int64_t at = (v * conv->R + r) * one_row;
                 filter_row_gradient(full, group, S, step, conv, view, dy, live, q == 0, live <= COLUMNS, sums + at,
                                     total + at);

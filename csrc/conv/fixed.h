@@ -1,8 +1,8 @@
 /* Convolutions for inference: conv_fix packs the weights once; the convolution then runs on any number of images.
  *
- * `laid_out` holds the shift of each output channel, then the prepared weights of each group.  Needs conv/forward.h.
+ * `prepared` holds the shift of each output channel, then the prepared weights of each group.  Needs conv/forward.h.
  *
- * Assumption: the layout of LAID_OUT weights depends on neither the number of images nor the threads.
+ * Assumption: the layout of USED_IN_PLAN weights depends on neither the number of images nor the threads.
  */
 
 INLINE int64_t whole_lines(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
@@ -21,7 +21,7 @@ INLINE conv_job fixed_job(const fn_fixed_conv *c, int64_t N, int threads, int64_
     job.at.out_pixel = c->wide;
     job.at.out_row = g.Q / side * c->wide;
     job.at.out_image = g.P / side * job.at.out_row;
-    job.run.use = LAID_OUT;
+    job.run.use = USED_IN_PLAN;
     job.run.algorithm = &conv_algorithms[c->algorithm];
     job.run.algorithm->measure(&job);
     return job;
@@ -32,13 +32,13 @@ static fn_status conv_fix(fn_fixed_conv *c, const void *w, const void *shift) {
     int64_t first = whole_lines(g->K * (int64_t)sizeof(REAL));
     conv_job job = forward_job(g, 0, fn_threads(), NULL, w, NULL, NULL);
     job.pooled = c->pooled;
-    job.run.use = LAID_OUT;
+    job.run.use = USED_IN_PLAN;
     conv_plan(&job);
     c->algorithm = job.run.algorithm - conv_algorithms;
     c->group_bytes = whole_lines(job.run.prepared_bytes);
-    c->laid_out = fn_alloc((size_t)(first + conv_jobs(g) * c->group_bytes), FN_ARRAY);
-    if (!c->laid_out) return FN_NO_MEMORY;
-    char *to = (char *)c->laid_out;
+    c->prepared = fn_alloc((size_t)(first + conv_jobs(g) * c->group_bytes), FN_ARRAY);
+    if (!c->prepared) return FN_NO_MEMORY;
+    char *to = (char *)c->prepared;
     if (shift) memcpy(to, shift, (size_t)g->K * sizeof(REAL));
     else memset(to, 0, (size_t)g->K * sizeof(REAL));
     for (int64_t group = 0; group < conv_jobs(g); group++) {
@@ -58,8 +58,8 @@ static int64_t conv_fixed_scratch(const fn_fixed_conv *c, int64_t N, int threads
 static void conv_run_fixed(const fn_fixed_conv *c, int64_t N, int threads, const void *x, const void *add, void *y,
                            void *scratch) {
     const fn_conv *g = &c->g;
-    char *weights = (char *)c->laid_out + whole_lines(g->K * (int64_t)sizeof(REAL));
-    const fn_epilogue end = {NULL, c->laid_out, add, c->activation, c->a};
+    char *weights = (char *)c->prepared + whole_lines(g->K * (int64_t)sizeof(REAL));
+    const fn_epilogue end = {NULL, c->prepared, add, c->activation, c->a};
     for (int64_t group = 0; group < conv_jobs(g); group++) {
         conv_job job = fixed_job(c, N, threads, group);
         job.at.in = (const REAL *)x + group * job.conv.C;

@@ -12,21 +12,21 @@ static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL
     const conv_problem *conv = &job->conv;
     while (first < last) { /* the rows, one image at a time */
         int64_t image = first / conv->P, p = first % conv->P, count = min64(last - first, conv->P - p);
-        int64_t row = p * conv->step_h + conv->first_h, pixel = job->at.in_pixel, line = conv->W * pixel;
+        int64_t row = p * conv->stride_h + conv->first_h, pixel = job->at.in_pixel, row_stride = conv->W * pixel;
         const REAL *base;
         if (job->run.slab) {
             pixel = conv->C;
-            line = job->run.slab_columns * pixel;
+            row_stride = job->run.slab_columns * pixel;
             base = slab;
             fill_slab(conv, job->at.in, job->at.in_pixel, job->run.slab_columns, image, row, slab_rows(conv, count),
                       slab);
-            slab += slab_rows(conv, count) * line;
+            slab += slab_rows(conv, count) * row_stride;
         } else {
-            base = job->at.in + (image * conv->H + row) * line + conv->first_w * pixel;
+            base = job->at.in + (image * conv->H + row) * row_stride + conv->first_w * pixel;
         }
         for (int64_t r = 0; r < count; r++)
             for (int64_t q = 0; q < conv->Q; q++) {
-                *rows++ = base + r * conv->step_h * line + q * conv->step_w * pixel;
+                *rows++ = base + r * conv->stride_h * row_stride + q * conv->stride_w * pixel;
                 if (job->pooled) {
                     *outs++ = full;
                     full += conv->K;
@@ -99,20 +99,20 @@ static void pack_weights(void *context, int64_t panel, int thread) {
 INLINE int taps_leave_input(const conv_job *job) {
     const conv_problem *conv = &job->conv;
     return conv->first_h < 0 || conv->first_w < 0 ||
-           (conv->P - 1) * conv->step_h + conv->first_h + (conv->R - 1) * conv->tap_h >= conv->H ||
-           (conv->Q - 1) * conv->step_w + conv->first_w + (conv->S - 1) * conv->tap_w >= conv->W;
+           (conv->P - 1) * conv->stride_h + conv->first_h + (conv->R - 1) * conv->tap_h >= conv->H ||
+           (conv->Q - 1) * conv->stride_w + conv->first_w + (conv->S - 1) * conv->tap_w >= conv->W;
 }
 
 /* Offsets of the segments of a pixel's reduction: whole tap rows if their pixels are adjacent in memory. */
 INLINE void list_segments(conv_job *job, int64_t *offsets) {
     const conv_problem *conv = &job->conv;
     int64_t pixel = job->run.slab ? conv->C : job->at.in_pixel,
-            line = pixel * (job->run.slab ? job->run.slab_columns : conv->W);
+            row_stride = pixel * (job->run.slab ? job->run.slab_columns : conv->W);
     int joined = conv->tap_w == 1 && pixel == conv->C;
     job->run.along = (segments){conv->R * (joined ? 1 : conv->S), joined ? conv->S * conv->C : conv->C, offsets};
     for (int64_t i = 0; i < conv->R; i++)
         for (int64_t j = 0; j < (joined ? 1 : conv->S); j++)
-            *offsets++ = i * conv->tap_h * line + j * conv->tap_w * pixel;
+            *offsets++ = i * conv->tap_h * row_stride + j * conv->tap_w * pixel;
 }
 
 static int gemm_fits(const conv_job *job) {
@@ -124,14 +124,14 @@ static void gemm_measure(conv_job *job) {
     const conv_problem *conv = &job->conv;
     int64_t out_rows = conv->N * conv->P, panels = ceil_div(conv->K, PANEL), taps = conv->R * conv->S;
     job->run.slab = taps > 0 && taps_leave_input(job);
-    job->run.slab_columns = (conv->Q - 1) * conv->step_w + (conv->S - 1) * conv->tap_w + 1;
+    job->run.slab_columns = (conv->Q - 1) * conv->stride_w + (conv->S - 1) * conv->tap_w + 1;
 
     /* If slab-sized tasks are too few, split them by panels, which rereads the input, and only then by rows, which
      * rereads the weights. */
     int64_t rows = max64(1, fn_speed.conv_tiles * TILE_ROWS / conv->Q),
             line_bytes = job->run.slab_columns * conv->C * (int64_t)sizeof(REAL);
     int64_t wanted = job->run.threads > 1 ? fn_speed.tasks_per_thread * job->run.threads : 1;
-    rows = min64(out_rows, max64(1, min64(rows, fn_speed.slab_bytes / max64(1, line_bytes * conv->step_h))));
+    rows = min64(out_rows, max64(1, min64(rows, fn_speed.slab_bytes / max64(1, line_bytes * conv->stride_h))));
     int64_t cuts = max64(1, min64(panels, ceil_div(wanted, ceil_div(out_rows, rows))));
     rows = min64(rows, ceil_div(out_rows * cuts, wanted));
     if (job->pooled)
@@ -140,7 +140,7 @@ static void gemm_measure(conv_job *job) {
     job->run.row_tasks = ceil_div(out_rows, rows);
     job->run.panels_per_task = ceil_div(panels, cuts);
     int64_t images = (rows + conv->P - 2) / conv->P + 1; /* that a task may touch */
-    job->run.slab_bytes = job->run.slab ? (rows * conv->step_h + images * slab_rows(conv, 1)) * line_bytes : 0;
+    job->run.slab_bytes = job->run.slab ? (rows * conv->stride_h + images * slab_rows(conv, 1)) * line_bytes : 0;
     job->run.slab_bytes = ceil_div(job->run.slab_bytes, 64) * 64;
     int64_t full = job->pooled ? conv->K * (int64_t)sizeof(REAL) : 0;
     job->run.scratch_bytes =

@@ -9,14 +9,14 @@
 typedef struct {
     weight_gradient of;
     int64_t slab_columns, parts, chunk_rows, panels, panels_per_task, columns;
-    int64_t soon_step; /* bytes of the next chunk's dy prefetched at each step of a tile */
+    int64_t soon_stride; /* bytes of the next chunk's dy prefetched at each step of a tile */
     int64_t slab_bytes, panel_bytes, scratch_bytes;
     REAL *partial;
     char *scratch;
 } gemm_weight_job;
 
 /* Filter rows that share a tile: two if both fit. */
-INLINE int64_t weight_lines(const conv_problem *conv) {
+INLINE int64_t rows_per_tile(const conv_problem *conv) {
     return conv->tap_w == 1 && conv->R > 1 && 2 * conv->S * conv->C <= TILE_ROWS ? 2 : 1;
 }
 
@@ -24,22 +24,22 @@ INLINE int64_t weight_lines(const conv_problem *conv) {
 static void gemm_weight_chunk(const gemm_weight_job *job, segments along, const REAL *slab, panel_operand *dy,
                               REAL *partial, int64_t columns) {
     const conv_problem *conv = &job->of.conv;
-    int64_t line = job->slab_columns * conv->C, joined = conv->tap_w == 1,
-            length = joined ? conv->S * conv->C : conv->C, lines;
+    int64_t row_stride = job->slab_columns * conv->C, joined = conv->tap_w == 1,
+            length = joined ? conv->S * conv->C : conv->C, filter_rows;
     epilogue add = {.add = partial, .out = partial};
     tile_store end = {&add, 0, columns};
-    for (int64_t r = 0; r < conv->R; r += lines) {
-        lines = min64(weight_lines(conv), conv->R - r);
+    for (int64_t r = 0; r < conv->R; r += filter_rows) {
+        filter_rows = min64(rows_per_tile(conv), conv->R - r);
         for (int64_t s = 0; s < (joined ? 1 : conv->S); s++)
             for (int64_t i = 0, tiles = ceil_div(length, TILE_ROWS), live; tiles > 0; i += live, tiles--) {
                 live = ceil_div(length - i, tiles);
                 REAL *c[TILE_ROWS];
-                for (int64_t j = 0, row = (r * conv->S + s) * conv->C + i; j < lines * live; j++)
+                for (int64_t j = 0, row = (r * conv->S + s) * conv->C + i; j < filter_rows * live; j++)
                     c[j] = partial + (row + j) * job->columns;
-                const REAL *base = slab + r * conv->tap_h * line + s * conv->tap_w * conv->C + i;
-                column_operand from = {base, conv->step_w * conv->C, conv->tap_h * line, (int)lines};
+                const REAL *base = slab + r * conv->tap_h * row_stride + s * conv->tap_w * conv->C + i;
+                column_operand from = {base, conv->stride_w * conv->C, conv->tap_h * row_stride, (int)filter_rows};
                 column_tile_over((int)live, from, along, *dy, c, end);
-                dy->soon += along.count * along.length * dy->soon_step;
+                dy->soon += along.count * along.length * dy->soon_stride;
             }
     }
 }
@@ -63,23 +63,24 @@ static void gemm_weight_task(void *context, int64_t task, int thread) {
         const REAL *dy = of->dy + first * conv->Q * of->dy_pixel;
         while (first < chunk_end) {
             int64_t image = first / conv->P, p = first % conv->P, rows_here = min64(chunk_end - first, conv->P - p);
-            fill_slab(conv, of->x, of->x_pixel, job->slab_columns, image, p * conv->step_h + conv->first_h,
+            fill_slab(conv, of->x, of->x_pixel, job->slab_columns, image, p * conv->stride_h + conv->first_h,
                       slab_rows(conv, rows_here), slab + used);
             for (int64_t i = 0; i < rows_here; i++)
-                offsets[count++] = used + i * conv->step_h * job->slab_columns * conv->C;
+                offsets[count++] = used + i * conv->stride_h * job->slab_columns * conv->C;
             used += slab_rows(conv, rows_here) * job->slab_columns * conv->C;
             first += rows_here;
         }
         segments along = {count, conv->Q, offsets};
-        panel_operand from = {.soon = (const char *)(dy + count * conv->Q * of->dy_pixel), .soon_step = job->soon_step};
+        panel_operand from = {.soon = (const char *)(dy + count * conv->Q * of->dy_pixel),
+                              .soon_stride = job->soon_stride};
         for (int64_t k = panel; k < end_panel; k++) {
             int64_t columns = min64(PANEL, conv->K - k * PANEL);
             from.b = dy + k * PANEL;
-            from.step = of->dy_pixel;
+            from.stride = of->dy_pixel;
             if (columns % LANES) {
                 pack_panel(count * conv->Q, columns, from.b, of->dy_pixel, 1, b);
                 from.b = b;
-                from.step = PANEL;
+                from.stride = PANEL;
             }
             gemm_weight_chunk(job, along, slab, &from, partial + k * PANEL, ceil_div(columns, LANES) * LANES);
         }
@@ -103,7 +104,7 @@ static fn_status gemm_weight_run(const weight_gradient *of) {
     const conv_problem *conv = &of->conv;
     gemm_weight_job job = {.of = *of, .panels = ceil_div(conv->K, PANEL)};
     int64_t out_rows = conv->N * conv->P, rows = conv->R * conv->S * conv->C;
-    job.slab_columns = (conv->Q - 1) * conv->step_w + (conv->S - 1) * conv->tap_w + 1;
+    job.slab_columns = (conv->Q - 1) * conv->stride_w + (conv->S - 1) * conv->tap_w + 1;
     job.columns = job.panels * PANEL;
 
     /* Parts and chunks set the order of summation: they depend on the shape alone.  Partial gradients take at most
@@ -115,16 +116,16 @@ static fn_status gemm_weight_run(const weight_gradient *of) {
            2 * job.parts <= out_rows)
         job.parts *= 2;
     job.chunk_rows =
-        max64(1, min64(WEIGHT_CHUNK_PIXELS / conv->Q, WEIGHT_SLAB_BYTES / max64(1, line_bytes * conv->step_h)));
+        max64(1, min64(WEIGHT_CHUNK_PIXELS / conv->Q, WEIGHT_SLAB_BYTES / max64(1, line_bytes * conv->stride_h)));
     int64_t groups = min64(job.panels, ceil_div(fn_speed.tasks_per_thread * of->threads, job.parts));
     job.panels_per_task = ceil_div(job.panels, groups);
     int64_t run = conv->tap_w == 1 ? conv->S * conv->C : conv->C;
-    int64_t tiles = job.panels * rows / (run * weight_lines(conv)) * ceil_div(run, TILE_ROWS);
+    int64_t tiles = job.panels * rows / (run * rows_per_tile(conv)) * ceil_div(run, TILE_ROWS);
     int soon = groups == 1 && conv->K <= fn_speed.dy_ahead_channels;
-    job.soon_step = soon ? ceil_div(of->dy_pixel * (int64_t)sizeof(REAL), tiles) : 0;
+    job.soon_stride = soon ? ceil_div(of->dy_pixel * (int64_t)sizeof(REAL), tiles) : 0;
 
     int64_t images = (job.chunk_rows + conv->P - 2) / conv->P + 1; /* read by a chunk at most */
-    job.slab_bytes = (job.chunk_rows * conv->step_h + images * slab_rows(conv, 1)) * line_bytes;
+    job.slab_bytes = (job.chunk_rows * conv->stride_h + images * slab_rows(conv, 1)) * line_bytes;
     job.slab_bytes = ceil_div(job.slab_bytes, 64) * 64;
     job.panel_bytes = job.chunk_rows * conv->Q * PANEL * (int64_t)sizeof(REAL);
     job.scratch_bytes = ceil_div(job.slab_bytes + job.panel_bytes + job.chunk_rows * (int64_t)sizeof(int64_t), 64) * 64;

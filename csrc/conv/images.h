@@ -26,7 +26,7 @@ typedef void (*image_consumer)(void *context, int64_t block, int64_t first, int6
 
 typedef struct {
     const conv_job *conv;
-    int64_t blocks, most; /* blocks; images per block, at most */
+    int64_t blocks, images_per_block; /* at most so many images */
     REAL *y, *buffers; /* all outputs; or NULL, and each thread's buffer for a block */
     image_consumer consume;
     void *context;
@@ -40,7 +40,7 @@ static void forward_block(void *context, int64_t task, int thread) {
     int64_t N = conv->conv.N, block = job->blocks - 1 - task, image_size = conv->at.out_image;
     int64_t first = N * block / job->blocks, count = N * (block + 1) / job->blocks - first;
     const REAL *in = conv->at.in + first * conv->conv.H * conv->conv.W * conv->at.in_pixel;
-    REAL *y = job->y ? job->y + first * image_size : job->buffers + thread * job->most * image_size;
+    REAL *y = job->y ? job->y + first * image_size : job->buffers + thread * job->images_per_block * image_size;
     note_failure(conv_run_images(conv, 1, count, in, y), &job->status);
     job->consume(job->context, block, first, count, y, thread);
 }
@@ -53,12 +53,13 @@ static fn_status conv_forward_blocks(const fn_conv *g, int threads, const void *
     conv_job conv = forward_job(g, 0, threads, x, w, &end, y);
     forward_blocks job = {.conv = &conv,
                           .blocks = blocks,
-                          .most = ceil_div(g->N, blocks),
+                          .images_per_block = ceil_div(g->N, blocks),
                           .y = y,
                           .consume = consume,
                           .context = context};
     fn_status status = conv_begin(&conv);
-    if (!y) job.buffers = fn_alloc((size_t)(threads * job.most * conv.at.out_image) * sizeof(REAL), FN_SCRATCH);
+    if (!y)
+        job.buffers = fn_alloc((size_t)(threads * job.images_per_block * conv.at.out_image) * sizeof(REAL), FN_SCRATCH);
     if (!y && !job.buffers) status = FN_NO_MEMORY;
     if (status == FN_OK) {
         fn_parallel_on(threads, blocks, conv_work(g), forward_block, &job);
@@ -78,10 +79,11 @@ typedef struct {
     const fn_conv *g;
     gradient_maker make;
     const void *context;
-    REAL *gradient, *buffers; /* all of it; or NULL, and buffers of `together` images per thread */
+    int whole; /* whether `gradient` is that of all images, else it has room for a block of each thread */
+    REAL *gradient;
     const phase_jobs *phases; /* or NULL: no input gradient here */
     const winograd_weight_job *weights; /* or NULL: no weight gradient here */
-    int64_t parts, together;
+    int64_t parts, images_per_block;
     fn_status status;
 } gradient_blocks;
 
@@ -89,9 +91,9 @@ static void gradient_part(void *context, int64_t part, int thread) {
     gradient_blocks *job = context;
     int64_t N = job->g->N, image_size = job->g->P * job->g->Q * job->g->K;
     int64_t begin = N * part / job->parts, end = N * (part + 1) / job->parts;
-    for (int64_t n = begin; n < end; n += job->together) {
-        int64_t count = min64(job->together, end - n);
-        REAL *dy = job->gradient ? job->gradient + n * image_size : job->buffers + thread * job->together * image_size;
+    for (int64_t n = begin; n < end; n += job->images_per_block) {
+        int64_t count = min64(job->images_per_block, end - n);
+        REAL *dy = job->gradient + (job->whole ? n : thread * job->images_per_block) * image_size;
         job->make(job->context, 1, n, count, dy);
         if (job->phases) note_failure(phases_run(job->phases, 1, n, count, dy), &job->status);
         if (job->weights) winograd_weight_images(job->weights, n, count, dy, n == begin, part, thread);
@@ -105,35 +107,35 @@ static fn_status conv_gradients(const fn_conv *g, int threads, gradient_maker ma
     const input_gradient of_input = {g, NULL, w, add, dx, threads};
     int by_images = goes_by_images(g),
         in_parts = winograd_weight_fits(&of_weight) && winograd_weight_parts(&of_weight.conv) > 1;
-    int input_too = dx && by_images && !scatter_fits(g), weight_too = dw && by_images && in_parts;
-    int whole = (dx && !input_too) || (dw && !weight_too); /* a later pass reads the whole gradient */
+    int input_by_block = dx && by_images && !scatter_fits(g), weight_by_block = dw && by_images && in_parts;
     winograd_weight_job weights = {.v = NULL};
     phase_jobs phases = {0, NULL};
-    gradient_blocks job = {.g = g, .make = make, .context = context, .together = by_images ? few_images(g) : g->N};
+    gradient_blocks job = {
+        .g = g, .make = make, .context = context, .images_per_block = by_images ? few_images(g) : g->N};
     fn_status status = FN_OK;
-    if (weight_too) {
+    job.whole = (dx && !input_by_block) || (dw && !weight_by_block); /* a later pass reads the whole gradient */
+    if (weight_by_block) {
         status = winograd_weight_begin(&of_weight, &weights);
         job.weights = &weights;
-        job.together = weights.together;
+        job.images_per_block = weights.images_per_chunk;
     }
-    if (status == FN_OK && input_too) {
+    if (status == FN_OK && input_by_block) {
         status = phases_begin(&of_input, 0, &phases);
         job.phases = &phases;
     }
-    int64_t images = whole ? g->N : threads * job.together;
-    job.buffers = fn_alloc((size_t)(images * g->P * g->Q * g->K) * sizeof(REAL), FN_SCRATCH);
-    if (status == FN_OK && !job.buffers) status = FN_NO_MEMORY;
-    if (whole) job.gradient = job.buffers;
-    if (status == FN_OK && (input_too || weight_too)) {
-        job.parts = weight_too ? weights.parts : ceil_div(g->N, job.together);
+    int64_t images = job.whole ? g->N : threads * job.images_per_block;
+    job.gradient = fn_alloc((size_t)(images * g->P * g->Q * g->K) * sizeof(REAL), FN_SCRATCH);
+    if (status == FN_OK && !job.gradient) status = FN_NO_MEMORY;
+    if (status == FN_OK && (input_by_block || weight_by_block)) {
+        job.parts = weight_by_block ? weights.parts : ceil_div(g->N, job.images_per_block);
         fn_parallel_on(threads, job.parts, conv_work(g), gradient_part, &job);
         status = job.status;
-        if (weight_too) winograd_weight_end(&weights);
+        if (weight_by_block) winograd_weight_end(&weights);
     } else if (status == FN_OK) make(context, threads, 0, g->N, job.gradient);
-    if (status == FN_OK && dx && !input_too) status = conv_grad_input(g, job.gradient, w, add, dx);
-    if (status == FN_OK && dw && !weight_too) status = conv_grad_weight(g, x, job.gradient, dw);
+    if (status == FN_OK && dx && !input_by_block) status = conv_grad_input(g, job.gradient, w, add, dx);
+    if (status == FN_OK && dw && !weight_by_block) status = conv_grad_weight(g, x, job.gradient, dw);
     phases_end(&phases);
     fn_free(weights.v);
-    fn_free(job.buffers);
+    fn_free(job.gradient);
     return status;
 }

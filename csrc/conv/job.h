@@ -2,15 +2,15 @@
  * copies of input rows. Needs micro/tile.h.
  *
  * The forward pass and the input gradient are the same problem with other sizes.  Output pixel (p, q) reads through a
- * grid of R x S taps; tap (i, j) reads input pixel (p*step_h + first_h + i*tap_h, q*step_w + first_w + j*tap_w).
- *   forward:         step = stride, first = -padding, tap = dilation.
+ * grid of R x S taps; tap (i, j) reads input pixel (p*stride_h + first_h + i*tap_h, q*stride_w + first_w + j*tap_w).
+ *   forward:         stride = the convolution's, first = -padding, tap = dilation.
  *   input gradient:  for each phase (a, b) of the stride, pixels (a + stride*p, b + stride*q) of dx use the taps with
- *                    (a + padding - r*dilation) divisible by stride; step = 1.
+ *                    (a + padding - r*dilation) divisible by its stride; stride = 1 here.
  */
 typedef struct {
     int64_t N, H, W, C; /* the input */
     int64_t P, Q, K; /* the output */
-    int64_t R, S, step_h, step_w, first_h, first_w, tap_h, tap_w;
+    int64_t R, S, stride_h, stride_w, first_h, first_w, tap_h, tap_w;
     int64_t group; /* channels per group if one job takes all (small) groups, else 0 */
 } conv_problem;
 
@@ -29,7 +29,7 @@ typedef struct {
 typedef enum {
     USED_ONCE, /* one run, which may prepare them piecewise */
     USED_FOR_BLOCKS, /* several runs, of a few images each */
-    LAID_OUT /* any number of runs on any number of images: inference */
+    USED_IN_PLAN /* any number of runs on any number of images: inference */
 } weights_use;
 
 typedef struct conv_algorithm conv_algorithm; /* conv/algorithms.h */
@@ -91,7 +91,7 @@ INLINE int64_t conv_jobs(const fn_conv *g) { return g->groups / groups_together(
 
 /* The number of input rows spanned by `out_rows` output rows. */
 INLINE int64_t slab_rows(const conv_problem *conv, int64_t out_rows) {
-    return (out_rows - 1) * conv->step_h + (conv->R - 1) * conv->tap_h + 1;
+    return (out_rows - 1) * conv->stride_h + (conv->R - 1) * conv->tap_h + 1;
 }
 
 /* Copy input rows [row, row + count) of an image, `columns` pixels each starting at first_w, with zeros outside. */
@@ -117,14 +117,15 @@ static void fill_slab(const conv_problem *conv, const REAL *in, int64_t in_pixel
 
 /* Store the maximum of each 2 x 2 of the outputs at `full`, for rows [first, last) and channels [k, end). */
 static void pool_outputs(const conv_job *job, int64_t first, int64_t last, int64_t k, int64_t end, const REAL *full) {
-    int64_t K = job->conv.K, line = job->conv.Q * K;
-    for (int64_t row = first; row < last; row += 2, full += 2 * line) {
+    int64_t K = job->conv.K, row_stride = job->conv.Q * K;
+    for (int64_t row = first; row < last; row += 2, full += 2 * row_stride) {
         REAL *out = job->at.out + row / job->conv.P * job->at.out_image + row % job->conv.P / 2 * job->at.out_row;
         for (int64_t q = 0; q < job->conv.Q; q += 2, out += job->at.out_pixel)
             for (int64_t c = k; c < end; c += LANES) {
                 const REAL *from = full + q * K + c;
                 vec best = maximum(load_part(from, end - c), load_part(from + K, end - c));
-                best = maximum(maximum(best, load_part(from + line, end - c)), load_part(from + line + K, end - c));
+                best = maximum(maximum(best, load_part(from + row_stride, end - c)),
+                               load_part(from + row_stride + K, end - c));
                 store_part(out + c, best, end - c);
             }
     }

@@ -2,34 +2,34 @@
  * channels would be half empty or more: vectors run along output columns instead.
  *
  * The slab holds each input row transposed, as (C, columns), so that one load gives a tap's inputs for LANES
- * neighbouring outputs.  A tile is K channels x NARROW vectors of outputs; weights are broadcast.  Each output is
- * summed in the order of conv/gemm.h, so the bits are the same.
+ * neighbouring outputs. A register tile is K channels x NARROW vectors of outputs; weights are broadcast. Each output
+ * is summed in the order of conv/gemm.h, so the bits are the same.
  */
 enum { NARROW = TILE_ROWS / 2, NARROW_HALF = (NARROW + 1) / 2 };
 
 static int narrow_fits(const conv_job *job) {
     const conv_problem *conv = &job->conv;
-    return conv->K <= min64(NARROW_CHANNELS, LANES / 2) && (conv->C >= 8 || conv->C == 1) && conv->step_w == 1 &&
+    return conv->K <= min64(NARROW_CHANNELS, LANES / 2) && (conv->C >= 8 || conv->C == 1) && conv->stride_w == 1 &&
            conv->R * conv->S > 0;
 }
 
 /* Copy input rows [row, row + count) of an image, transposed, with zeros outside the image. */
 static void fill_transposed(const conv_job *job, int64_t image, int64_t row, int64_t count, REAL *slab) {
     const conv_problem *conv = &job->conv;
-    int64_t C = conv->C, line = job->run.slab_columns, left = min64(max64(-conv->first_w, 0), line);
-    int64_t column = max64(conv->first_w, 0), inside = max64(min64(line - left, conv->W - column), 0);
-    for (int64_t h = row; h < row + count; h++, slab += C * line) {
+    int64_t C = conv->C, row_stride = job->run.slab_columns, left = min64(max64(-conv->first_w, 0), row_stride);
+    int64_t column = max64(conv->first_w, 0), inside = max64(min64(row_stride - left, conv->W - column), 0);
+    for (int64_t h = row; h < row + count; h++, slab += C * row_stride) {
         if (h < 0 || h >= conv->H) {
-            memset(slab, 0, (size_t)(C * line) * sizeof(REAL));
+            memset(slab, 0, (size_t)(C * row_stride) * sizeof(REAL));
             continue;
         }
         const REAL *from = job->at.in + ((image * conv->H + h) * conv->W + column) * job->at.in_pixel;
         for (int64_t c = 0; c < C; c++) {
-            memset(slab + c * line, 0, (size_t)left * sizeof(REAL));
-            memset(slab + c * line + left + inside, 0, (size_t)(line - left - inside) * sizeof(REAL));
+            memset(slab + c * row_stride, 0, (size_t)left * sizeof(REAL));
+            memset(slab + c * row_stride + left + inside, 0, (size_t)(row_stride - left - inside) * sizeof(REAL));
         }
         if (C == 1 && job->at.in_pixel == 1) memcpy(slab + left, from, (size_t)inside * sizeof(REAL));
-        else transpose(inside, C, from, job->at.in_pixel, slab + left, line);
+        else transpose(inside, C, from, job->at.in_pixel, slab + left, row_stride);
     }
 }
 
@@ -57,15 +57,15 @@ INLINE void narrow_tile(const int height, const int width, const conv_job *job, 
     const conv_problem *conv = &job->conv;
     vec sum[NARROW_CHANNELS][NARROW];
     const REAL *w = job->run.prepared;
-    int64_t line = job->run.slab_columns;
+    int64_t row_stride = job->run.slab_columns;
     UNROLL_FOR (int i = 0; i < height; i++)
         UNROLL_FOR (int j = 0; j < width; j++) sum[i][j] = (vec){0};
     for (int64_t r = 0; r < conv->R; r++)
         for (int64_t s = 0; s < conv->S; s++) {
             const REAL *at[NARROW];
             UNROLL_FOR (int j = 0; j < width; j++)
-                at[j] = vectors[j] + r * conv->tap_h * conv->C * line + s * conv->tap_w;
-            for (int64_t c = 0, offset = 0; c < conv->C; c++, offset += line, w += height) {
+                at[j] = vectors[j] + r * conv->tap_h * conv->C * row_stride + s * conv->tap_w;
+            for (int64_t c = 0, offset = 0; c < conv->C; c++, offset += row_stride, w += height) {
                 vec value[NARROW];
                 UNROLL_FOR (int j = 0; j < width; j++) value[j] = load(at[j] + offset);
                 UNROLL_FOR (int i = 0; i < height; i++) {
@@ -100,7 +100,7 @@ static void narrow_task(void *context, int64_t task, int thread) {
     int64_t first = task * job->run.rows_per_task, last = min64(first + job->run.rows_per_task, conv->N * conv->P),
             total = 0;
     int64_t a_row = ceil_div(conv->Q, LANES), most = job->run.rows_per_task * a_row + NARROW,
-            line = job->run.slab_columns * conv->C;
+            row_stride = job->run.slab_columns * conv->C;
     char *scratch = job->run.scratch + thread * job->run.scratch_bytes;
     REAL *slab = (REAL *)scratch;
     const REAL **vectors = (const REAL **)(scratch + job->run.slab_bytes);
@@ -109,17 +109,17 @@ static void narrow_task(void *context, int64_t task, int thread) {
     REAL *full = (REAL *)(counts + most);
     while (first < last) {
         int64_t image = first / conv->P, p = first % conv->P, count = min64(last - first, conv->P - p);
-        fill_transposed(job, image, p * conv->step_h + conv->first_h, slab_rows(conv, count), slab);
+        fill_transposed(job, image, p * conv->stride_h + conv->first_h, slab_rows(conv, count), slab);
         for (int64_t r = 0; r < count; r++)
             for (int64_t v = 0; v < a_row; v++, total++) {
-                vectors[total] = slab + r * conv->step_h * line + v * LANES;
+                vectors[total] = slab + r * conv->stride_h * row_stride + v * LANES;
                 if (job->pooled) outs[total] = full + ((first - begin + r) * conv->Q + v * LANES) * conv->K;
                 else
                     outs[total] = job->at.out + image * job->at.out_image + (p + r) * job->at.out_row +
                                   v * LANES * job->at.out_pixel;
                 counts[total] = min64(LANES, conv->Q - v * LANES);
             }
-        slab += slab_rows(conv, count) * line;
+        slab += slab_rows(conv, count) * row_stride;
         first += count;
     }
     for (int64_t j = total; j < total + NARROW; j++)
@@ -149,12 +149,12 @@ static void narrow_measure(conv_job *job) {
     job->run.slab_columns = a_row * LANES + (conv->S - 1) * conv->tap_w;
     int64_t line_bytes = job->run.slab_columns * conv->C * (int64_t)sizeof(REAL);
     int64_t rows = max64(
-        1, min64(fn_speed.narrow_tiles * NARROW / a_row, fn_speed.slab_bytes / max64(1, line_bytes * conv->step_h)));
+        1, min64(fn_speed.narrow_tiles * NARROW / a_row, fn_speed.slab_bytes / max64(1, line_bytes * conv->stride_h)));
     rows = min64(rows, ceil_div(out_rows, fn_speed.tasks_per_thread * job->run.threads));
     if (job->pooled) rows = ceil_div(rows, 2) * 2;
     job->run.rows_per_task = rows;
     int64_t images = (rows + conv->P - 2) / conv->P + 1, full = job->pooled ? rows * conv->Q * conv->K : 0;
-    job->run.slab_bytes = ceil_div((rows * conv->step_h + images * slab_rows(conv, 1)) * line_bytes, 64) * 64;
+    job->run.slab_bytes = ceil_div((rows * conv->stride_h + images * slab_rows(conv, 1)) * line_bytes, 64) * 64;
     job->run.scratch_bytes = job->run.slab_bytes + (rows * a_row + NARROW) * 3 * 8 + full * (int64_t)sizeof(REAL);
     job->run.scratch_bytes = ceil_div(job->run.scratch_bytes, 64) * 64;
     job->run.shared_bytes = 0;

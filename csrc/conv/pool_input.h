@@ -20,7 +20,7 @@ INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int3
     const patch_job *patches = &job->patches;
     const conv_problem *conv = &patches->conv;
     int64_t K = conv->K, taps = patches->pool->R * patches->pool->S,
-            line = conv->tap_h * patches->slab_columns * conv->C;
+            row_stride = conv->tap_h * patches->slab_columns * conv->C;
     for (int64_t tap = 0; tap <= taps; tap++) counts[tap] = (int32_t)(tap * K);
     for (int64_t k = 0; k < K; k++) {
         int32_t count = counts[min64(patches->index[at + k], taps)]++;
@@ -30,7 +30,7 @@ INLINE void spread_pixel(const pooled_input_job *job, int64_t at, REAL *to, int3
     for (int64_t tap = 0; tap < taps; tap++) {
         int64_t first = tap * K, count = counts[tap] - first;
         REAL *patch = to + patches->taps[tap];
-        sum_list(patches, count, offsets + first, values + first, job->filters, patches->row, patch, line);
+        sum_list(patches, count, offsets + first, values + first, job->filters, patches->row, patch, row_stride);
     }
 }
 
@@ -82,7 +82,7 @@ static fn_status pooled_input_run(const fn_conv *g, const fn_pool *pool, int thr
                                   const void *index, const void *add, void *dx) {
     pooled_input_job job = {.patches = patches_of(g, pool, NULL, dy, index), .add = add, .dx = dx};
     int64_t lists = pool->R * pool->S + 1, size = g->K * job.patches.size;
-    job.rows = patch_slab(g, g->P) / patch_line(g);
+    job.rows = patch_slab(g, g->P) / patch_row_stride(g);
     job.frame = patch_slab(g, g->P) + LANES;
     job.scratch_bytes =
         (job.frame + lists * g->K) * (int64_t)sizeof(REAL) + (lists * g->K + lists) * (int64_t)sizeof(int32_t);

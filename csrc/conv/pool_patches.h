@@ -20,10 +20,10 @@ typedef struct {
 static const char PATCHES[] = "patches"; /* as profiles show it */
 enum { PATCH_ROWS = 7, PATCH_VECTORS = VECTOR_BYTES == 64 ? 4 : 2 };
 
-INLINE int64_t patch_line(const fn_conv *g) { return ((g->Q - 1) * g->stride_w + g->S) * g->C; }
+INLINE int64_t patch_row_stride(const fn_conv *g) { return ((g->Q - 1) * g->stride_w + g->S) * g->C; }
 /* The number of slab elements that `rows` rows of outputs read. */
 INLINE int64_t patch_slab(const fn_conv *g, int64_t rows) {
-    return ((rows - 1) * g->stride_h + (g->R - 1) * g->dilation_h + 1) * patch_line(g);
+    return ((rows - 1) * g->stride_h + (g->R - 1) * g->dilation_h + 1) * patch_row_stride(g);
 }
 
 /* Whether Winograd would compute the weight gradient. */
@@ -45,7 +45,7 @@ INLINE double cycles_of_others(const fn_conv *g, const fn_pool *pool, int64_t pi
 
 static patch_job patches_of(const fn_conv *g, const fn_pool *pool, const void *x, const void *dy, const void *index) {
     patch_job job = {.conv = forward_problem(g), .pool = pool, .x = x, .dy = dy, .index = index};
-    job.slab_columns = patch_line(g) / g->C;
+    job.slab_columns = patch_row_stride(g) / g->C;
     job.row = ceil_div(g->S * g->C, LANES) * LANES;
     job.size = g->R * job.row;
     for (int64_t i = 0; i < pool->R * pool->S; i++) {
@@ -78,11 +78,11 @@ INLINE void unpack_filters(const patch_job *job, const REAL *filters, REAL *weig
 INLINE int64_t first_window(const patch_job *job, int64_t p, int64_t top) {
     const conv_problem *conv = &job->conv;
     const fn_pool *pool = job->pool;
-    return ((p * pool->stride_h - pool->pad_top - top) * conv->step_h * job->slab_columns -
-            pool->pad_left * conv->step_w) *
+    return ((p * pool->stride_h - pool->pad_top - top) * conv->stride_h * job->slab_columns -
+            pool->pad_left * conv->stride_w) *
            conv->C;
 }
-INLINE int64_t window_step(const patch_job *job) { return job->pool->stride_w * job->conv.step_w * job->conv.C; }
+INLINE int64_t window_step(const patch_job *job) { return job->pool->stride_w * job->conv.stride_w * job->conv.C; }
 
 /* to += the sum over a list of values[i] * from[offsets[i]...], for `rows` x `vectors` vectors; of a row's last vector
  * only the lanes in `last`. */

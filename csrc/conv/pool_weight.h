@@ -39,7 +39,7 @@ static void pooled_weight_task(void *context, int64_t part, int thread) {
     const fn_pool *pool = patches->pool;
     int64_t all = conv->N * pool->P, first = all * part / job->parts, last = all * (part + 1) / job->parts;
     int64_t size = patches->size, apart = job->band_rows * pool->Q + 1,
-            line = conv->tap_h * patches->slab_columns * conv->C;
+            row_stride = conv->tap_h * patches->slab_columns * conv->C;
     char *scratch = job->scratch + thread * job->scratch_bytes;
     REAL *slab = (REAL *)scratch, *values = (REAL *)(scratch + job->slab_bytes),
          *to = job->partial + part * conv->K * size;
@@ -50,7 +50,7 @@ static void pooled_weight_task(void *context, int64_t part, int thread) {
         rows = min64(min64(job->band_rows, pool->P - p), last - first);
         int64_t top = max64(p * pool->stride_h - pool->pad_top, 0);
         int64_t end = min64((p + rows - 1) * pool->stride_h - pool->pad_top + pool->R, conv->P);
-        fill_slab(conv, patches->x, conv->C, patches->slab_columns, image, top * conv->step_h + conv->first_h,
+        fill_slab(conv, patches->x, conv->C, patches->slab_columns, image, top * conv->stride_h + conv->first_h,
                   slab_rows(conv, end - top), slab);
         for (int64_t k = 0; k < conv->K; k += LISTED_FILTERS) {
             int filters = (int)min64(LISTED_FILTERS, conv->K - k);
@@ -58,7 +58,8 @@ static void pooled_weight_task(void *context, int64_t part, int thread) {
                 list_patches(patches, LISTED_FILTERS, k, image, p, rows, top, apart, counts, offsets, values);
             else list_patches(patches, filters, k, image, p, rows, top, apart, counts, offsets, values);
             for (int64_t j = 0, at = 0; j < filters; j++, at += apart)
-                sum_list(patches, counts[j], offsets + at, values + at, slab, line, to + (k + j) * size, patches->row);
+                sum_list(patches, counts[j], offsets + at, values + at, slab, row_stride, to + (k + j) * size,
+                         patches->row);
         }
     }
 }
@@ -85,7 +86,7 @@ static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, int th
 
     /* Parts and bands set the order of summation: they depend on the shape alone.  Partial gradients take
      * WEIGHT_PARTIAL_BYTES at most. */
-    int64_t least = patch_slab(g, pool->R), more = pool->stride_h * g->stride_h * patch_line(g);
+    int64_t least = patch_slab(g, pool->R), more = pool->stride_h * g->stride_h * patch_row_stride(g);
     job.parts = 1;
     while (job.parts < WEIGHT_PARTS && 2 * job.parts * patch_gradient_bytes(g) <= WEIGHT_PARTIAL_BYTES &&
            2 * job.parts <= all)

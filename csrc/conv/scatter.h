@@ -31,19 +31,19 @@ INLINE void add_run(const int vectors, int64_t run, const REAL *from, REAL *to) 
     store_part(to + j, load_part(to + j, run - j) + load_part(from + j, run - j), run - j);
 }
 
-/* One class of pixels: for i < count, r < rows, j < run, to[i*to_step + r*line + j] += from[i*from_step + r*run + j].
- */
+/* One class of pixels: for i < count, r < rows, j < run,
+ * to[i*to_step + r*row_stride + j] += from[i*from_step + r*run + j]. */
 INLINE void add_class_sized(const int vectors, int64_t count, int64_t rows, int64_t run, const REAL *from,
-                            int64_t from_step, REAL *to, int64_t to_step, int64_t line) {
+                            int64_t from_step, REAL *to, int64_t to_step, int64_t row_stride) {
     for (int64_t i = 0; i < count; i++, from += from_step, to += to_step)
-        for (int64_t r = 0; r < rows; r++) add_run(vectors, run, from + r * run, to + r * line);
+        for (int64_t r = 0; r < rows; r++) add_run(vectors, run, from + r * run, to + r * row_stride);
 }
 
 static void add_class(int64_t count, int64_t rows, int64_t run, const REAL *from, int64_t from_step, REAL *to,
-                      int64_t to_step, int64_t line) {
-    if (run <= LANES) add_class_sized(1, count, rows, run, from, from_step, to, to_step, line);
-    else if (run <= 2 * LANES) add_class_sized(2, count, rows, run, from, from_step, to, to_step, line);
-    else add_class_sized(0, count, rows, run, from, from_step, to, to_step, line);
+                      int64_t to_step, int64_t row_stride) {
+    if (run <= LANES) add_class_sized(1, count, rows, run, from, from_step, to, to_step, row_stride);
+    else if (run <= 2 * LANES) add_class_sized(2, count, rows, run, from, from_step, to, to_step, row_stride);
+    else add_class_sized(0, count, rows, run, from, from_step, to, to_step, row_stride);
 }
 
 /* Products of dy pixels [q, q + count) of one row. */
@@ -61,11 +61,11 @@ static void scatter_products(const scatter_job *job, const REAL *dy, int64_t cou
     const char *ahead = (const char *)(dy + count * g->K); /* the next pixels, prefetched gradually */
     int64_t tiles = ceil_div(count, TILE_ROWS) * ceil_div(job->width, PANEL);
     int64_t share = ceil_div(count * g->K * (int64_t)sizeof(REAL), 64 * tiles) * 64;
-    for (int64_t panel = 0; panel < job->width; panel += PANEL) {
-        tile_store end = {&none, panel, min64(PANEL, job->width - panel)};
+    for (int64_t column = 0; column < job->width; column += PANEL) {
+        tile_store end = {&none, column, min64(PANEL, job->width - column)};
         for (int64_t i = 0; i < count; i += TILE_ROWS, ahead += share) {
             for (int64_t j = 0; j < share; j += 64) __builtin_prefetch(ahead + j);
-            row_tile((int)min64(TILE_ROWS, count - i), rows + i, along, job->weights + panel * g->K, outs + i, end);
+            row_tile((int)min64(TILE_ROWS, count - i), rows + i, along, job->weights + column * g->K, outs + i, end);
         }
     }
 }
@@ -74,39 +74,40 @@ static void scatter_products(const scatter_job *job, const REAL *dy, int64_t cou
 static void scatter_sums(const scatter_job *job, int64_t p, int64_t q, int64_t count, int64_t from, int64_t to,
                          const REAL *sums, REAL *dx) {
     const fn_conv *g = job->of->g;
-    int64_t C = g->C, run = g->S * C, step = g->stride_w * C, line = g->dilation_h * g->W * C, r0, r1;
+    int64_t C = g->C, run = g->S * C, step = g->stride_w * C, row_stride = g->dilation_h * g->W * C, r0, r1;
     int64_t h = p * g->stride_h - g->pad_top, w = q * g->stride_w - g->pad_left; /* of the first pixel and tap */
     int64_t inside = min64(count, ceil_div(max64(0, -w), g->stride_w)); /* pixels [inside, outside) see no edge */
     int64_t outside = max64(inside, min64(count, ceil_div(max64(0, g->W - g->S + 1 - w), g->stride_w)));
     taps_inside(h - from, g->dilation_h, to - from, g->R, &r0, &r1);
     sums += r0 * run;
-    dx += h * g->W * C + r0 * line;
+    dx += h * g->W * C + r0 * row_stride;
     for (int64_t i = inside ? 0 : outside; i < count; i = i + 1 == inside ? outside : i + 1) {
         int64_t left = w + i * g->stride_w, s0 = max64(0, -left), s1 = min64(g->S, g->W - left);
         for (int64_t r = 0; r < r1 - r0 && s0 < s1; r++)
-            add_run(0, (s1 - s0) * C, sums + i * job->width + r * run + s0 * C, dx + r * line + (left + s0) * C);
+            add_run(0, (s1 - s0) * C, sums + i * job->width + r * run + s0 * C, dx + r * row_stride + (left + s0) * C);
     }
     for (int64_t class = inside; class < min64(inside + job->classes, outside); class ++)
         add_class(ceil_div(outside - class, job->classes), r1 - r0, run, sums + class * job->width,
-                  job->classes * job->width, dx + w * C + class * step, job->classes * step, line);
+                  job->classes * job->width, dx + w * C + class * step, job->classes * step, row_stride);
 }
 
 static void scatter_task(void *context, int64_t task, int thread) {
     const scatter_job *job = context;
     const fn_conv *g = job->of->g;
     int64_t image = task / job->bands, from = task % job->bands * job->band, to = min64(from + job->band, g->H);
-    int64_t line = g->W * g->C, reach = (g->R - 1) * g->dilation_h, first = image * g->H * line;
+    int64_t row_stride = g->W * g->C, reach = (g->R - 1) * g->dilation_h, first = image * g->H * row_stride;
     int64_t p0 = max64(0, ceil_div(max64(0, from + g->pad_top - reach), g->stride_h));
     int64_t p1 = min64(g->P, (to - 1 + g->pad_top) / g->stride_h + 1);
     REAL *sums = job->sums + thread * SCATTER_SPAN * job->width, *dx = job->of->dx + first;
-    memset(dx + from * line, 0, (size_t)((to - from) * line) * sizeof(REAL));
+    memset(dx + from * row_stride, 0, (size_t)((to - from) * row_stride) * sizeof(REAL));
     for (int64_t p = p0; p < p1; p++)
         for (int64_t q = 0; q < g->Q; q += SCATTER_SPAN) {
             int64_t count = min64(SCATTER_SPAN, g->Q - q);
             scatter_products(job, job->of->dy + ((image * g->P + p) * g->Q + q) * g->K, count, sums);
             scatter_sums(job, p, q, count, from, to, sums, dx);
         }
-    if (job->of->add) add_run(0, (to - from) * line, job->of->add + first + from * line, dx + from * line);
+    if (job->of->add)
+        add_run(0, (to - from) * row_stride, job->of->add + first + from * row_stride, dx + from * row_stride);
 }
 
 static void scatter_weights(const scatter_job *job, const REAL *w) {

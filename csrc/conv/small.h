@@ -13,14 +13,14 @@ INLINE int64_t inside_axis(int64_t outputs, int64_t first, int64_t step, int64_t
 
 INLINE int is_small(const conv_problem *conv) {
     if (conv->P * conv->Q > SMALL_PIXELS || conv->R * conv->S <= 1) return 0;
-    int64_t inside = inside_axis(conv->P, conv->first_h, conv->step_h, conv->tap_h, conv->H, conv->R) *
-                     inside_axis(conv->Q, conv->first_w, conv->step_w, conv->tap_w, conv->W, conv->S);
+    int64_t inside = inside_axis(conv->P, conv->first_h, conv->stride_h, conv->tap_h, conv->H, conv->R) *
+                     inside_axis(conv->Q, conv->first_w, conv->stride_w, conv->tap_w, conv->W, conv->S);
     return SMALL_TAPS * inside <= SMALL_INSIDE * conv->P * conv->Q * conv->R * conv->S;
 }
 
 /* In inference, few images mean too few rows to amortise reading the weights (measured). */
 static int small_fits(const conv_job *job) {
-    int few = job->run.use == LAID_OUT && job->conv.N < SMALL_LEAST_IMAGES;
+    int few = job->run.use == USED_IN_PLAN && job->conv.N < SMALL_LEAST_IMAGES;
     return is_small(&job->conv) && !job->pooled && !few;
 }
 
@@ -61,15 +61,15 @@ static void small_task(void *context, int64_t task, int thread) {
     int64_t images = fn_speed.small_tiles * TILE_ROWS, chunks = ceil_div(conv->N, images);
     int64_t first = task % chunks * images;
     int64_t last = min64(first + images, conv->N);
-    int64_t pixel = task / chunks % (conv->P * conv->Q), panel = task / chunks / (conv->P * conv->Q) * PANEL;
-    int64_t p = pixel / conv->Q, q = pixel % conv->Q, h = p * conv->step_h + conv->first_h,
-            w = q * conv->step_w + conv->first_w;
+    int64_t pixel = task / chunks % (conv->P * conv->Q), k = task / chunks / (conv->P * conv->Q) * PANEL;
+    int64_t p = pixel / conv->Q, q = pixel % conv->Q, h = p * conv->stride_h + conv->first_h,
+            w = q * conv->stride_w + conv->first_w;
     int64_t inside[4];
     (void)thread;
     taps_inside(h, conv->tap_h, conv->H, conv->R, inside, inside + 1);
     taps_inside(w, conv->tap_w, conv->W, conv->S, inside + 2, inside + 3);
-    const REAL *b = job->run.prepared + panel * conv->R * conv->S * conv->C;
-    tile_store end = {&job->end, panel, min64(PANEL, conv->K - panel)};
+    const REAL *b = job->run.prepared + k * conv->R * conv->S * conv->C;
+    tile_store end = {&job->end, k, min64(PANEL, conv->K - k)};
     for (int64_t n = first; n < last; n += TILE_ROWS) {
         int live = (int)min64(TILE_ROWS, last - n);
         const REAL *rows[TILE_ROWS];
@@ -143,8 +143,8 @@ static void small_weight_task(void *context, int64_t task, int thread) {
         segments along = {1, min64(job->images, conv->N - n), &start};
         int64_t chunk = n / job->images;
         for (int64_t pixel = 0; pixel < conv->P * conv->Q; pixel++) {
-            int64_t h = pixel / conv->Q * conv->step_h + conv->first_h,
-                    w = pixel % conv->Q * conv->step_w + conv->first_w, r[2], s[2];
+            int64_t h = pixel / conv->Q * conv->stride_h + conv->first_h,
+                    w = pixel % conv->Q * conv->stride_w + conv->first_w, r[2], s[2];
             taps_inside(h, conv->tap_h, conv->H, conv->R, r, r + 1);
             taps_inside(w, conv->tap_w, conv->W, conv->S, s, s + 1);
             const REAL *b =
@@ -170,8 +170,8 @@ static fn_status small_weight_run(const weight_gradient *of) {
                             .blocks = ceil_div(conv->C, TILE_ROWS),
                             .panels = ceil_div(conv->K, PANEL)};
     int64_t images = ceil_div(conv->N, job.images) * job.images, taps = conv->R * conv->S;
-    int64_t line = 64 / (int64_t)sizeof(REAL);
-    int64_t x_size = ceil_div(images * conv->H * conv->W * job.blocks * TILE_ROWS, line) * line;
+    int64_t cache_line = 64 / (int64_t)sizeof(REAL);
+    int64_t x_size = ceil_div(images * conv->H * conv->W * job.blocks * TILE_ROWS, cache_line) * cache_line;
     int64_t dy_size = images * conv->P * conv->Q * job.panels * PANEL;
     int64_t scratch_size = of->threads * taps * TILE_ROWS * PANEL;
     job.x_packed = fn_alloc((size_t)(x_size + dy_size + scratch_size) * sizeof(REAL), FN_SCRATCH);

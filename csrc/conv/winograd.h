@@ -11,17 +11,20 @@
  * panels at a time. The input gradient is the same job on dy with flipped weights. Each output depends only on its own
  * tile: the bits do not depend on blocks, threads, or how a batch is split.
  *
+ * A tile is a Winograd tile here, unless it is called a register tile.
+ *
  * Assumption: the layout of U does not depend on N or the threads unless weights are USED_ONCE.
  */
 typedef struct {
     const conv_job *job;
-    tile_grid grid;
+    winograd_grid grid;
     int by_points;
-    int64_t block, panels, held; /* tiles in a block; panels of outputs, and how many of them U holds at a time */
+    int64_t block, panels,
+        held_panels; /* tiles in a block; panels of outputs, and how many of them U holds at a time */
     int64_t u_point, v_point, m_point; /* strides between points in U, V and M, in elements */
     REAL *u, *zeros;
-    REAL *v, *m; /* by points: of tiles [first, first + count) and panels [panel, panel + some) */
-    int64_t first, count, panel, some;
+    REAL *v, *m;
+    int64_t first_tile, tile_count, first_panel, panel_count; /* by points: what v and m hold now */
 } winograd_job;
 
 /* Taps must be adjacent in memory, in either order (a phase of a strided gradient may read every other tap). In
@@ -29,17 +32,19 @@ typedef struct {
 static int winograd_fits(const conv_job *job) {
     const conv_problem *conv = &job->conv;
     const conv_layout *at = &job->at;
-    int fits = conv->R == conv->S && conv->step_h == 1 && conv->step_w == 1 && conv->tap_h == 1 && conv->tap_w == 1 &&
-               (at->w_tap_w == 1 || at->w_tap_w == -1) && at->w_tap_h == conv->S * at->w_tap_w;
+    int fits = conv->R == conv->S && conv->stride_h == 1 && conv->stride_w == 1 && conv->tap_h == 1 &&
+               conv->tap_w == 1 && (at->w_tap_w == 1 || at->w_tap_w == -1) && at->w_tap_h == conv->S * at->w_tap_w;
     int of_group = conv->C == GROUP && conv->K == GROUP && at->in_pixel > conv->C; /* direct, as with wider vectors */
     if (of_group || !fits || !choose_winograd(conv->R, conv->C, conv->K, conv->P, conv->Q)) return 0;
-    return job->run.use != LAID_OUT || grid_of(conv->N, conv->P, conv->Q, conv->R).count >= WINOGRAD_LEAST_TILES;
+    return job->run.use != USED_IN_PLAN || grid_of(conv->N, conv->P, conv->Q, conv->R).count >= WINOGRAD_LEAST_TILES;
 }
 
 /* The last panel is one vector wide if that suffices. */
 INLINE int panel_width(const conv_job *job, int64_t panel) { return job->conv.K - panel * PANEL > LANES ? 2 : 1; }
-INLINE REAL *u_of(const winograd_job *w, int64_t panel) { return w->u + panel % w->held * w->job->conv.C * PANEL; }
-INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % w->held * w->block * PANEL; }
+INLINE REAL *u_of(const winograd_job *w, int64_t panel) {
+    return w->u + panel % w->held_panels * w->job->conv.C * PANEL;
+}
+INLINE REAL *m_of(const winograd_job *w, int64_t panel) { return w->m + panel % w->held_panels * w->block * PANEL; }
 
 /* U[point][panel][c][lane] = G g G^T for one vector of filters starting at k, taps x taps elements each, and input
  * channels [first, end). */
@@ -60,7 +65,7 @@ INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int
                 __builtin_prefetch(g + WINOGRAD_AHEAD * job->at.w_in + i * job->at.w_out);
         transpose(lanes, count * size, g, job->at.w_out, numbers, LANES);
         for (int64_t n = 0; n < count; n++) {
-            vec half[5][TILE_IN], column[5], out[TILE_IN];
+            vec half[5][WINOGRAD_TILE], column[5], out[WINOGRAD_TILE];
             UNROLL_FOR (int i = 0; i < taps; i++) {
                 UNROLL_FOR (int j = 0; j < taps; j++) {
                     int64_t tap = flipped ? last - i * taps - j : i * taps + j;
@@ -69,10 +74,10 @@ INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int
                 transform_filter(taps, column, half[i]);
             }
             REAL *u = u_of(w, panel) + (c + n) * width * LANES + vector;
-            UNROLL_FOR (int j = 0; j < TILE_IN; j++) {
+            UNROLL_FOR (int j = 0; j < WINOGRAD_TILE; j++) {
                 UNROLL_FOR (int i = 0; i < taps; i++) column[i] = half[i][j];
                 transform_filter(taps, column, out);
-                UNROLL_FOR (int i = 0; i < TILE_IN; i++) store(u + (i * TILE_IN + j) * w->u_point, out[i]);
+                UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) store(u + (i * WINOGRAD_TILE + j) * w->u_point, out[i]);
             }
         }
     }
@@ -80,7 +85,7 @@ INLINE void vector_filters(const int taps, const winograd_job *w, int64_t k, int
 
 static void winograd_filters(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
-    int64_t vectors = 2 * w->some, k = w->panel * PANEL + task % vectors * LANES;
+    int64_t vectors = 2 * w->panel_count, k = w->first_panel * PANEL + task % vectors * LANES;
     int64_t first = task / vectors * fn_speed.winograd_filters,
             end = min64(w->job->conv.C, first + fn_speed.winograd_filters);
     (void)thread;
@@ -93,27 +98,28 @@ static void winograd_filters(void *context, int64_t task, int thread) {
 static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count, REAL *v) {
     const conv_job *job = w->job;
     const conv_problem *conv = &job->conv;
-    const tile_image image = {job->at.in,       w->zeros,     conv->H,       conv->W,
-                              job->at.in_pixel, w->grid.side, conv->first_h, conv->first_w};
-    tile_position at = position_of(&w->grid, first);
-    tile_pixels tiles[2]; /* this one, and the next, which is prefetched */
-    locate_tile(TILE_IN, &image, at, &tiles[0]);
+    const winograd_image image = {job->at.in,       w->zeros,     conv->H,       conv->W,
+                                  job->at.in_pixel, w->grid.side, conv->first_h, conv->first_w};
+    winograd_position at = position_of(&w->grid, first);
+    winograd_pixels tiles[2]; /* this one, and the next, which is prefetched */
+    locate_winograd_tile(WINOGRAD_TILE, &image, at, &tiles[0]);
     for (int64_t t = 0; t < count; t++, v += conv->C) {
-        const tile_pixels *here = &tiles[t & 1], *next = &tiles[~t & 1];
+        const winograd_pixels *here = &tiles[t & 1], *next = &tiles[~t & 1];
         if (t + 1 < count) at = next_position(&w->grid, at);
-        locate_tile(TILE_IN, &image, at, &tiles[~t & 1]);
+        locate_winograd_tile(WINOGRAD_TILE, &image, at, &tiles[~t & 1]);
         int64_t c = 0;
         for (; c < conv->C; c += LANES) {
-            if (w->grid.side == 4) prefetch_tile(TILE_IN, 4, next, c);
-            else prefetch_tile(TILE_IN, 2, next, c);
-            if (c + LANES <= conv->C) input_tile(here, c, LANES, v + c, w->v_point);
-            else input_tile(here, c, conv->C - c, v + c, w->v_point);
+            if (w->grid.side == 4) prefetch_winograd_tile(WINOGRAD_TILE, 4, next, c);
+            else prefetch_winograd_tile(WINOGRAD_TILE, 2, next, c);
+            if (c + LANES <= conv->C) winograd_input_tile(here, c, LANES, v + c, w->v_point);
+            else winograd_input_tile(here, c, conv->C - c, v + c, w->v_point);
         }
     }
 }
 
 /* M of `height` tiles and one point; V's rows have stride `steps`, M's have stride width*LANES. */
-INLINE void point_tile(const int height, const int width, const REAL *v, int64_t steps, const REAL *u, REAL *m) {
+INLINE void point_register_tile(const int height, const int width, const REAL *v, int64_t steps, const REAL *u,
+                                REAL *m) {
     vec acc[TILE_ROWS][2];
     const REAL *rows[TILE_ROWS];
     UNROLL_FOR (int i = 0; i < height; i++) {
@@ -137,7 +143,7 @@ INLINE void point_tile(const int height, const int width, const REAL *v, int64_t
 }
 
 /* A store first reads its cache line, so prefetch the lines of one tile's outputs. */
-INLINE void prefetch_outputs(const winograd_job *w, int64_t k, tile_position at) {
+INLINE void prefetch_outputs(const winograd_job *w, int64_t k, winograd_position at) {
     const conv_job *job = w->job;
     int64_t side = job->pooled ? w->grid.side / 2 : w->grid.side;
     REAL *out = job->at.out + at.image * job->at.out_image +
@@ -149,9 +155,9 @@ INLINE void prefetch_outputs(const winograd_job *w, int64_t k, tile_position at)
 /* V and M have room for whole register tiles; results of unfilled rows are never read. */
 INLINE void point_product(const int width, int64_t C, int64_t count, const REAL *v, const REAL *u, REAL *m) {
     for (int64_t t = 0; t < count; t += TILE_ROWS, v += TILE_ROWS * C, m += TILE_ROWS * width * LANES) {
-        if (count - t > HALF_ROWS) point_tile(TILE_ROWS, width, v, C, u, m);
-        else if (count - t > LOW_ROWS) point_tile(HALF_ROWS, width, v, C, u, m);
-        else point_tile(LOW_ROWS, width, v, C, u, m);
+        if (count - t > HALF_ROWS) point_register_tile(TILE_ROWS, width, v, C, u, m);
+        else if (count - t > LOW_ROWS) point_register_tile(HALF_ROWS, width, v, C, u, m);
+        else point_register_tile(LOW_ROWS, width, v, C, u, m);
     }
 }
 
@@ -166,19 +172,19 @@ static __attribute__((noinline)) void winograd_product(const winograd_job *w, in
 }
 
 /* One vector of channels, starting at k, of a tile's side x side outputs; `rows` x `columns` are inside the image. */
-INLINE void output_tile(const int side, const int pooled, const conv_job *job, const REAL *m, int64_t stride, int64_t k,
-                        int64_t lanes, int64_t rows, int64_t columns, REAL *out) {
-    vec t[TILE_IN][4], y[4], left[4];
+INLINE void winograd_output_tile(const int side, const int pooled, const conv_job *job, const REAL *m, int64_t stride,
+                                 int64_t k, int64_t lanes, int64_t rows, int64_t columns, REAL *out) {
+    vec t[WINOGRAD_TILE][4], y[4], left[4];
     vec scale = load_per_channel(job->end.scale, k, lanes), shift = load_per_channel(job->end.shift, k, lanes);
-    UNROLL_FOR (int i = 0; i < TILE_IN; i++) {
-        vec row[TILE_IN];
-        UNROLL_FOR (int j = 0; j < TILE_IN; j++) row[j] = load(m + (i * TILE_IN + j) * stride);
+    UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) {
+        vec row[WINOGRAD_TILE];
+        UNROLL_FOR (int j = 0; j < WINOGRAD_TILE; j++) row[j] = load(m + (i * WINOGRAD_TILE + j) * stride);
         transform_output(side, row, t[i]);
     }
     UNROLL_FOR (int j = 0; j < side; j++) {
-        vec column[TILE_IN];
+        vec column[WINOGRAD_TILE];
         if (j >= columns) break;
-        UNROLL_FOR (int i = 0; i < TILE_IN; i++) column[i] = t[i][j];
+        UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) column[i] = t[i][j];
         transform_output(side, column, y);
         if (pooled) {
             UNROLL_FOR (int i = 0; i < side; i++) y[i] = finish(&job->end, y[i], scale, shift, out, lanes);
@@ -196,11 +202,11 @@ INLINE void output_tile(const int side, const int pooled, const conv_job *job, c
     }
 }
 
-INLINE void output_tiles(const int side, const winograd_job *w, int64_t first, int64_t count, int64_t panel,
-                         const REAL *m) {
+INLINE void winograd_output_tiles(const int side, const winograd_job *w, int64_t first, int64_t count, int64_t panel,
+                                  const REAL *m) {
     const conv_job *job = w->job;
     int width = panel_width(job, panel);
-    tile_position at = position_of(&w->grid, first);
+    winograd_position at = position_of(&w->grid, first);
     for (int64_t t = 0; t < count; t++, at = next_position(&w->grid, at)) {
         int64_t rows = min64(side, job->conv.P - side * at.row), columns = min64(side, job->conv.Q - side * at.column);
         int64_t apart = job->pooled ? side / 2 : side;
@@ -208,17 +214,17 @@ INLINE void output_tiles(const int side, const winograd_job *w, int64_t first, i
                     apart * (at.row * job->at.out_row + at.column * job->at.out_pixel);
         for (int v = 0; v < width; v++, m += LANES) {
             int64_t k = panel * PANEL + v * LANES, lanes = job->conv.K - k;
-            if (job->pooled) output_tile(side, 1, job, m, w->m_point, k, lanes, rows, columns, out + k);
+            if (job->pooled) winograd_output_tile(side, 1, job, m, w->m_point, k, lanes, rows, columns, out + k);
             else if (rows == side && columns == side && lanes >= LANES)
-                output_tile(side, 0, job, m, w->m_point, k, LANES, side, side, out + k);
-            else output_tile(side, 0, job, m, w->m_point, k, lanes, rows, columns, out + k);
+                winograd_output_tile(side, 0, job, m, w->m_point, k, LANES, side, side, out + k);
+            else winograd_output_tile(side, 0, job, m, w->m_point, k, lanes, rows, columns, out + k);
         }
     }
 }
 
 static void winograd_outputs(const winograd_job *w, int64_t first, int64_t count, int64_t panel, const REAL *m) {
-    if (w->grid.side == 4) output_tiles(4, w, first, count, panel, m);
-    else output_tiles(2, w, first, count, panel, m);
+    if (w->grid.side == 4) winograd_output_tiles(4, w, first, count, panel, m);
+    else winograd_output_tiles(2, w, first, count, panel, m);
 }
 
 static void winograd_block(void *context, int64_t task, int thread) {
@@ -230,7 +236,7 @@ static void winograd_block(void *context, int64_t task, int thread) {
     for (int64_t panel = 0; panel < w->panels; panel++) {
         const REAL *u = u_of(w, panel);
         int width = panel_width(job, panel);
-        tile_position at = position_of(&w->grid, first);
+        winograd_position at = position_of(&w->grid, first);
         for (int64_t point = 0; point < POINTS; point++) {
             if (point < count) {
                 for (int i = 0; i < width; i++) prefetch_outputs(w, panel * PANEL + i * LANES, at);
@@ -242,26 +248,27 @@ static void winograd_block(void *context, int64_t task, int thread) {
     }
 }
 
-static void winograd_some_inputs(void *context, int64_t task, int thread) {
+static void winograd_shared_inputs(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
-    int64_t first = task * fn_speed.winograd_inputs, count = min64(fn_speed.winograd_inputs, w->count - first);
+    int64_t first = task * fn_speed.winograd_inputs, count = min64(fn_speed.winograd_inputs, w->tile_count - first);
     (void)thread;
-    winograd_inputs(w, w->first + first, count, w->v + first * w->job->conv.C);
+    winograd_inputs(w, w->first_tile + first, count, w->v + first * w->job->conv.C);
 }
 
 static void winograd_point(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
-    int64_t point = task / w->some, panel = w->panel + task % w->some;
+    int64_t point = task / w->panel_count, panel = w->first_panel + task % w->panel_count;
     (void)thread;
-    winograd_product(w, w->count, point, panel_width(w->job, panel), u_of(w, panel), w->v, m_of(w, panel));
+    winograd_product(w, w->tile_count, point, panel_width(w->job, panel), u_of(w, panel), w->v, m_of(w, panel));
 }
 
-static void winograd_some_outputs(void *context, int64_t task, int thread) {
+static void winograd_shared_outputs(void *context, int64_t task, int thread) {
     const winograd_job *w = context;
-    int64_t panel = w->panel + task % w->some, first = task / w->some * fn_speed.winograd_outputs;
-    int64_t count = min64(fn_speed.winograd_outputs, w->count - first);
+    int64_t panel = w->first_panel + task % w->panel_count, first = task / w->panel_count * fn_speed.winograd_outputs;
+    int64_t count = min64(fn_speed.winograd_outputs, w->tile_count - first);
     (void)thread;
-    winograd_outputs(w, w->first + first, count, panel, m_of(w, panel) + first * panel_width(w->job, panel) * LANES);
+    winograd_outputs(w, w->first_tile + first, count, panel,
+                     m_of(w, panel) + first * panel_width(w->job, panel) * LANES);
 }
 
 /* The blocks, and the layout of V, M and U; C zeros follow U. */
@@ -280,12 +287,12 @@ INLINE winograd_job winograd_layout(const conv_job *job) {
     }
     int64_t rows = ceil_div(w.block, TILE_ROWS) * TILE_ROWS;
     if (w.block > TILE_ROWS || w.by_points) w.block = rows;
-    w.held = w.panels;
+    w.held_panels = w.panels;
     if (job->run.use == USED_ONCE && w.by_points && w.block >= w.grid.count)
-        w.held = min64(w.panels, max64(1, fn_speed.winograd_held_bytes / panel_bytes));
-    w.u_point = odd_lines(min64(w.held * PANEL, ceil_div(conv->K, LANES) * LANES) * conv->C);
+        w.held_panels = min64(w.panels, max64(1, fn_speed.winograd_held_bytes / panel_bytes));
+    w.u_point = odd_lines(min64(w.held_panels * PANEL, ceil_div(conv->K, LANES) * LANES) * conv->C);
     w.v_point = odd_lines(rows * conv->C);
-    w.m_point = odd_lines(rows * (w.by_points ? w.held * PANEL : panel_width(job, 0) * LANES));
+    w.m_point = odd_lines(rows * (w.by_points ? w.held_panels * PANEL : panel_width(job, 0) * LANES));
     w.u = job->run.prepared;
     w.zeros = w.u + POINTS * w.u_point;
     return w;
@@ -299,26 +306,26 @@ static void winograd_measure(conv_job *job) {
     job->run.scratch_bytes = bytes - job->run.shared_bytes;
 }
 
-static void winograd_some_filters(winograd_job *w) {
-    double work = (double)(w->some * w->job->conv.C) * 200;
-    fn_parallel_on(w->job->run.threads, 2 * w->some * ceil_div(w->job->conv.C, fn_speed.winograd_filters), work,
+static void winograd_held_filters(winograd_job *w) {
+    double work = (double)(w->panel_count * w->job->conv.C) * 200;
+    fn_parallel_on(w->job->run.threads, 2 * w->panel_count * ceil_div(w->job->conv.C, fn_speed.winograd_filters), work,
                    winograd_filters, w);
 }
 
 static void winograd_prepare(conv_job *job) {
     winograd_job w = winograd_layout(job);
     memset(w.zeros, 0, (size_t)job->conv.C * sizeof(REAL));
-    w.some = w.panels;
-    if (w.held == w.panels) winograd_some_filters(&w);
+    w.panel_count = w.panels;
+    if (w.held_panels == w.panels) winograd_held_filters(&w);
 }
 
 /* All products of the current tiles and panels. */
 static void winograd_points(winograd_job *w) {
     const conv_job *job = w->job;
-    double outputs = POINTS * (double)w->count * (double)(w->some * PANEL) / LANES;
-    fn_parallel_on(job->run.threads, POINTS * w->some, outputs * (double)job->conv.C, winograd_point, w);
-    fn_parallel_on(job->run.threads, ceil_div(w->count, fn_speed.winograd_outputs) * w->some, 8 * outputs,
-                   winograd_some_outputs, w);
+    double outputs = POINTS * (double)w->tile_count * (double)(w->panel_count * PANEL) / LANES;
+    fn_parallel_on(job->run.threads, POINTS * w->panel_count, outputs * (double)job->conv.C, winograd_point, w);
+    fn_parallel_on(job->run.threads, ceil_div(w->tile_count, fn_speed.winograd_outputs) * w->panel_count, 8 * outputs,
+                   winograd_shared_outputs, w);
 }
 
 static void winograd_run(conv_job *job) {
@@ -331,13 +338,13 @@ static void winograd_run(conv_job *job) {
     }
     w.v = (REAL *)job->run.scratch;
     w.m = w.v + POINTS * w.v_point;
-    for (w.first = 0; w.first < w.grid.count; w.first += w.block) {
-        w.count = min64(w.block, w.grid.count - w.first);
-        fn_parallel_on(job->run.threads, ceil_div(w.count, fn_speed.winograd_inputs), (double)w.count * 8 * numbers,
-                       winograd_some_inputs, &w);
-        for (w.panel = 0; w.panel < w.panels; w.panel += w.held) {
-            w.some = min64(w.held, w.panels - w.panel);
-            if (w.held < w.panels) winograd_some_filters(&w);
+    for (w.first_tile = 0; w.first_tile < w.grid.count; w.first_tile += w.block) {
+        w.tile_count = min64(w.block, w.grid.count - w.first_tile);
+        fn_parallel_on(job->run.threads, ceil_div(w.tile_count, fn_speed.winograd_inputs),
+                       (double)w.tile_count * 8 * numbers, winograd_shared_inputs, &w);
+        for (w.first_panel = 0; w.first_panel < w.panels; w.first_panel += w.held_panels) {
+            w.panel_count = min64(w.held_panels, w.panels - w.first_panel);
+            if (w.held_panels < w.panels) winograd_held_filters(&w);
             winograd_points(&w);
         }
     }

@@ -11,7 +11,7 @@
 #define PA2 (PA * PA)
 #define PB2 (PB * PB)
 
-enum { TILE_IN = 6, POINTS = 36 };
+enum { WINOGRAD_TILE = 6, POINTS = 36 };
 
 /* The choice between direct and Winograd for an R x R kernel at stride 1 depends on these parameters alone. */
 INLINE int choose_winograd(int64_t R, int64_t C, int64_t K, int64_t P, int64_t Q) {
@@ -71,27 +71,27 @@ INLINE void transform_filter(const int taps, const vec *g, vec *u) {
 /* The tiles of side x side outputs of a batch, counted by image, row, column. */
 typedef struct {
     int64_t side, down, across, count;
-} tile_grid;
+} winograd_grid;
 
 /* Tiles of P x Q outputs of a kernel of R x R taps. */
-INLINE tile_grid grid_of(int64_t N, int64_t P, int64_t Q, int64_t R) {
-    int64_t side = TILE_IN + 1 - R, down = ceil_div(P, side), across = ceil_div(Q, side);
-    return (tile_grid){side, down, across, N * down * across};
+INLINE winograd_grid grid_of(int64_t N, int64_t P, int64_t Q, int64_t R) {
+    int64_t side = WINOGRAD_TILE + 1 - R, down = ceil_div(P, side), across = ceil_div(Q, side);
+    return (winograd_grid){side, down, across, N * down * across};
 }
 
 typedef struct {
     int64_t image, row, column; /* of tiles */
-} tile_position;
+} winograd_position;
 
-INLINE tile_position position_of(const tile_grid *grid, int64_t tile) {
-    int64_t line = tile / grid->across;
-    return (tile_position){line / grid->down, line % grid->down, tile % grid->across};
+INLINE winograd_position position_of(const winograd_grid *grid, int64_t tile) {
+    int64_t row = tile / grid->across;
+    return (winograd_position){row / grid->down, row % grid->down, tile % grid->across};
 }
 
-INLINE tile_position next_position(const tile_grid *grid, tile_position at) {
+INLINE winograd_position next_position(const winograd_grid *grid, winograd_position at) {
     if (++at.column < grid->across) return at;
-    if (++at.row < grid->down) return (tile_position){at.image, at.row, 0};
-    return (tile_position){at.image + 1, 0, 0};
+    if (++at.row < grid->down) return (winograd_position){at.image, at.row, 0};
+    return (winograd_position){at.image + 1, 0, 0};
 }
 
 /* The pixels that tiles are read from; the tile at (row, column) begins at pixel (side*row + first_h, side*column +
@@ -99,19 +99,20 @@ INLINE tile_position next_position(const tile_grid *grid, tile_position at) {
 typedef struct {
     const REAL *data, *zeros; /* zeros: read in place of pixels outside */
     int64_t H, W, pixel, side, first_h, first_w;
-} tile_image;
+} winograd_image;
 
 /* The addresses of a tile's pixels, as integers, ADDRESSES per row; 6 are used. */
 enum { ADDRESSES = 8 };
 typedef int64_t addresses __attribute__((vector_size(8 * ADDRESSES)));
 typedef struct {
-    addresses rows[TILE_IN];
-} tile_pixels;
+    addresses rows[WINOGRAD_TILE];
+} winograd_pixels;
 
-INLINE const REAL *pixel_of(const tile_pixels *p, int i, int j) { return (const REAL *)p->rows[i][j]; }
+INLINE const REAL *pixel_of(const winograd_pixels *p, int i, int j) { return (const REAL *)p->rows[i][j]; }
 
 /* The pixels of a tile from its upper left corner, `size` rows; those outside the image point to `zeros`. */
-INLINE void locate_tile(const int size, const tile_image *image, tile_position at, tile_pixels *tile) {
+INLINE void locate_winograd_tile(const int size, const winograd_image *image, winograd_position at,
+                                 winograd_pixels *tile) {
     int64_t row = image->side * at.row + image->first_h, column = image->side * at.column + image->first_w;
     addresses number = {0, 1, 2, 3, 4, 5, 6, 7}, columns = number + column;
     addresses zeros = (int64_t)image->zeros - (addresses){0}, inside = (columns >= 0) & (columns < image->W);
@@ -123,28 +124,28 @@ INLINE void locate_tile(const int size, const tile_image *image, tile_position a
 }
 
 /* Prefetch a tile's pixels from channel c on; tiles go from left to right, so only the last columns are new. */
-INLINE void prefetch_tile(const int size, const int columns, const tile_pixels *tile, int64_t c) {
+INLINE void prefetch_winograd_tile(const int size, const int columns, const winograd_pixels *tile, int64_t c) {
     UNROLL_FOR (int i = 0; i < size; i++)
         UNROLL_FOR (int j = size - columns; j < size; j++) __builtin_prefetch(pixel_of(tile, i, j) + c);
 }
 
 /* B^T d B of one tile and one vector of channels, to v[point * stride]. */
-INLINE void input_tile(const tile_pixels *tile, int64_t c, int64_t lanes, REAL *v, int64_t stride) {
-    vec t[TILE_IN][TILE_IN], out[TILE_IN];
-    UNROLL_FOR (int i = 0; i < TILE_IN; i++) {
-        vec d[TILE_IN];
-        UNROLL_FOR (int j = 0; j < TILE_IN; j++) d[j] = load_part(pixel_of(tile, i, j) + c, lanes);
+INLINE void winograd_input_tile(const winograd_pixels *tile, int64_t c, int64_t lanes, REAL *v, int64_t stride) {
+    vec t[WINOGRAD_TILE][WINOGRAD_TILE], out[WINOGRAD_TILE];
+    UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) {
+        vec d[WINOGRAD_TILE];
+        UNROLL_FOR (int j = 0; j < WINOGRAD_TILE; j++) d[j] = load_part(pixel_of(tile, i, j) + c, lanes);
         transform_input(d[0], d[1], d[2], d[3], d[4], d[5], t[i]);
     }
-    UNROLL_FOR (int j = 0; j < TILE_IN; j++) {
+    UNROLL_FOR (int j = 0; j < WINOGRAD_TILE; j++) {
         transform_input(t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j], out);
-        UNROLL_FOR (int i = 0; i < TILE_IN; i++) store_part(v + (i * TILE_IN + j) * stride, out[i], lanes);
+        UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) store_part(v + (i * WINOGRAD_TILE + j) * stride, out[i], lanes);
     }
 }
 
 /* At least `size` elements, as an odd number of cache lines: 36 streams a power of two apart would share a few
  * sets of the cache. */
 INLINE int64_t odd_lines(int64_t size) {
-    int64_t line = 64 / (int64_t)sizeof(REAL);
-    return (ceil_div(size, line) | 1) * line;
+    int64_t cache_line = 64 / (int64_t)sizeof(REAL);
+    return (ceil_div(size, cache_line) | 1) * cache_line;
 }

@@ -12,62 +12,63 @@
 typedef struct {
     weight_gradient of;
     REAL *z, *zeros;
-    tile_grid grid;
-    int64_t chunk, together, parts, panels; /* tiles in a chunk; images that fill one; parts of the batch */
-    int64_t held, columns; /* panels that Z holds at a time, and the length of a row */
+    winograd_grid grid;
+    int64_t chunk, images_per_chunk, parts, panels; /* tiles in a chunk; images that fill one; parts of the batch */
+    int64_t held_panels, columns; /* panels that Z holds at a time, and the length of a row */
     int64_t v_point, d_point, z_point; /* elements from one point to the next */
     REAL *v, *d; /* of thread 0; with parts, those of other threads follow at distance chunk_size */
     int64_t chunk_size;
-    int64_t first, count, panel, some; /* no parts: all threads work on this chunk and panels [panel, panel + some) */
+    int64_t first_tile, tile_count, first_panel, panel_count; /* without parts: of the chunk that all threads work on */
 } winograd_weight_job;
 
-INLINE void gradient_tile(const int side, const tile_pixels *tile, int64_t k, int64_t lanes, REAL *d, int64_t stride) {
-    vec t[4][TILE_IN], dy[4], out[TILE_IN];
+INLINE void winograd_gradient_tile(const int side, const winograd_pixels *tile, int64_t k, int64_t lanes, REAL *d,
+                                   int64_t stride) {
+    vec t[4][WINOGRAD_TILE], dy[4], out[WINOGRAD_TILE];
     UNROLL_FOR (int i = 0; i < side; i++) {
         UNROLL_FOR (int j = 0; j < side; j++) dy[j] = load_part(pixel_of(tile, i, j) + k, lanes);
         transform_filter(side, dy, t[i]);
     }
-    UNROLL_FOR (int j = 0; j < TILE_IN; j++) {
+    UNROLL_FOR (int j = 0; j < WINOGRAD_TILE; j++) {
         UNROLL_FOR (int i = 0; i < side; i++) dy[i] = t[i][j];
         transform_filter(side, dy, out);
-        UNROLL_FOR (int i = 0; i < TILE_IN; i++) store(d + (i * TILE_IN + j) * stride, out[i]);
+        UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) store(d + (i * WINOGRAD_TILE + j) * stride, out[i]);
     }
 }
 
 /* V and D of tiles [first + from, first + to), to rows [from, to) of a chunk. */
-INLINE void weight_tiles(const int side, const winograd_weight_job *w, int64_t first, int64_t from, int64_t to, REAL *v,
-                         REAL *d) {
+INLINE void winograd_gradient_tiles(const int side, const winograd_weight_job *w, int64_t first, int64_t from,
+                                    int64_t to, REAL *v, REAL *d) {
     const conv_problem *conv = &w->of.conv;
-    const tile_image x = {w->of.x, w->zeros, conv->H, conv->W, conv->C, side, conv->first_h, conv->first_w};
-    const tile_image dy = {w->of.dy, w->zeros, conv->P, conv->Q, conv->K, side, 0, 0};
-    tile_position at = position_of(&w->grid, first + from);
-    tile_pixels pixels[2], gradients[2]; /* of this tile, and of the next, which is prefetched */
-    locate_tile(TILE_IN, &x, at, &pixels[0]);
-    locate_tile(side, &dy, at, &gradients[0]);
+    const winograd_image x = {w->of.x, w->zeros, conv->H, conv->W, conv->C, side, conv->first_h, conv->first_w};
+    const winograd_image dy = {w->of.dy, w->zeros, conv->P, conv->Q, conv->K, side, 0, 0};
+    winograd_position at = position_of(&w->grid, first + from);
+    winograd_pixels pixels[2], gradients[2]; /* of this tile, and of the next, which is prefetched */
+    locate_winograd_tile(WINOGRAD_TILE, &x, at, &pixels[0]);
+    locate_winograd_tile(side, &dy, at, &gradients[0]);
     for (int64_t t = from; t < to; t++) {
         int now = (t - from) & 1;
         int64_t c = 0, k = 0;
         if (t + 1 < to) at = next_position(&w->grid, at);
-        locate_tile(TILE_IN, &x, at, &pixels[!now]);
-        locate_tile(side, &dy, at, &gradients[!now]);
+        locate_winograd_tile(WINOGRAD_TILE, &x, at, &pixels[!now]);
+        locate_winograd_tile(side, &dy, at, &gradients[!now]);
         for (; c < conv->C; c += LANES) {
-            prefetch_tile(TILE_IN, side, &pixels[!now], c);
-            if (c + LANES <= conv->C) input_tile(&pixels[now], c, LANES, v + t * conv->C + c, w->v_point);
-            else input_tile(&pixels[now], c, conv->C - c, v + t * conv->C + c, w->v_point);
+            prefetch_winograd_tile(WINOGRAD_TILE, side, &pixels[!now], c);
+            if (c + LANES <= conv->C) winograd_input_tile(&pixels[now], c, LANES, v + t * conv->C + c, w->v_point);
+            else winograd_input_tile(&pixels[now], c, conv->C - c, v + t * conv->C + c, w->v_point);
         }
         for (; k < conv->K; k += LANES) {
             REAL *to_d = d + (k / PANEL * w->chunk + t) * PANEL + k % PANEL;
-            prefetch_tile(side, side, &gradients[!now], k);
-            if (k + LANES <= conv->K) gradient_tile(side, &gradients[now], k, LANES, to_d, w->d_point);
-            else gradient_tile(side, &gradients[now], k, conv->K - k, to_d, w->d_point);
+            prefetch_winograd_tile(side, side, &gradients[!now], k);
+            if (k + LANES <= conv->K) winograd_gradient_tile(side, &gradients[now], k, LANES, to_d, w->d_point);
+            else winograd_gradient_tile(side, &gradients[now], k, conv->K - k, to_d, w->d_point);
         }
     }
 }
 
 static void winograd_weight_tiles(const winograd_weight_job *w, int64_t first, int64_t from, int64_t to, REAL *v,
                                   REAL *d) {
-    if (w->grid.side == 4) weight_tiles(4, w, first, from, to, v, d);
-    else weight_tiles(2, w, first, from, to, v, d);
+    if (w->grid.side == 4) winograd_gradient_tiles(4, w, first, from, to, v, d);
+    else winograd_gradient_tiles(2, w, first, from, to, v, d);
 }
 
 /* Z[point][all c][one panel] (+)= the products over a chunk of `count` tiles. */
@@ -82,7 +83,7 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
         live = ceil_div(C - c, tiles); /* even heights: low tiles stall on their sums */
         REAL *outs[TILE_ROWS];
         for (int i = 0; i < live; i++)
-            outs[i] = z + point * w->z_point + (c + i) * w->columns + panel % w->held * PANEL;
+            outs[i] = z + point * w->z_point + (c + i) * w->columns + panel % w->held_panels * PANEL;
         column_tile((int)live, v + point * w->v_point + c, C, along, d + point * w->d_point + panel * w->chunk * PANEL,
                     outs, end);
     }
@@ -109,43 +110,45 @@ static void winograd_weight_part(void *context, int64_t part, int thread) {
     const winograd_weight_job *w = context;
     int64_t begin = w->of.conv.N * part / w->parts, end = w->of.conv.N * (part + 1) / w->parts,
             image_size = w->of.conv.P * w->of.conv.Q * w->of.conv.K;
-    for (int64_t n = begin; n < end; n += w->together)
-        winograd_weight_images(w, n, min64(w->together, end - n), w->of.dy + n * image_size, n == begin, part, thread);
+    for (int64_t n = begin; n < end; n += w->images_per_chunk)
+        winograd_weight_images(w, n, min64(w->images_per_chunk, end - n), w->of.dy + n * image_size, n == begin, part,
+                               thread);
 }
 
 static void winograd_weight_shared_tiles(void *context, int64_t task, int thread) {
     const winograd_weight_job *w = context;
     (void)thread;
-    winograd_weight_tiles(w, w->first, task * fn_speed.winograd_gradients,
-                          min64((task + 1) * fn_speed.winograd_gradients, w->count), w->v, w->d);
+    winograd_weight_tiles(w, w->first_tile, task * fn_speed.winograd_gradients,
+                          min64((task + 1) * fn_speed.winograd_gradients, w->tile_count), w->v, w->d);
 }
 
 static void winograd_weight_shared_products(void *context, int64_t task, int thread) {
     const winograd_weight_job *w = context;
     (void)thread;
-    winograd_weight_products(w, task / w->some, w->panel + task % w->some, w->count, w->first > 0, w->v, w->d, w->z);
+    winograd_weight_products(w, task / w->panel_count, w->first_panel + task % w->panel_count, w->tile_count,
+                             w->first_tile > 0, w->v, w->d, w->z);
 }
 
 /* A^T Z A of one vector of filters, starting at k, and input channels [c, end). */
 INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t k, int64_t c, int64_t end) {
     const int size = taps * taps;
-    const REAL *z = w->z + c * w->columns + k - w->panel * PANEL;
+    const REAL *z = w->z + c * w->columns + k - w->first_panel * PANEL;
     REAL numbers[LANES * 25 * LANES], *dw = w->of.dw + (k * w->of.conv.C + c) * size;
     while (c < end) {
         int64_t count = min64(LANES, end - c); /* as many channels are adjacent in dw */
         for (int64_t n = 0; n < count; n++, z += w->columns) {
-            vec t[TILE_IN][5], line[TILE_IN], out[5];
-            UNROLL_FOR (int i = 0; i < TILE_IN; i++) {
-                UNROLL_FOR (int j = 0; j < TILE_IN; j++) {
-                    const REAL *from = z + (i * TILE_IN + j) * w->z_point;
+            vec t[WINOGRAD_TILE][5], m[WINOGRAD_TILE], out[5];
+            UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) {
+                UNROLL_FOR (int j = 0; j < WINOGRAD_TILE; j++) {
+                    const REAL *from = z + (i * WINOGRAD_TILE + j) * w->z_point;
                     __builtin_prefetch(from + WINOGRAD_AHEAD * w->columns);
-                    line[j] = load(from);
+                    m[j] = load(from);
                 }
-                transform_output(taps, line, t[i]);
+                transform_output(taps, m, t[i]);
             }
             UNROLL_FOR (int j = 0; j < taps; j++) {
-                UNROLL_FOR (int i = 0; i < TILE_IN; i++) line[i] = t[i][j];
-                transform_output(taps, line, out);
+                UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) m[i] = t[i][j];
+                transform_output(taps, m, out);
                 UNROLL_FOR (int i = 0; i < taps; i++) store(numbers + (n * size + taps * i + j) * LANES, out[i]);
             }
         }
@@ -157,7 +160,7 @@ INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t 
 
 static void winograd_weight_output(void *context, int64_t task, int thread) {
     const winograd_weight_job *w = context;
-    int64_t vectors = w->some * 2, k = w->panel * PANEL + task % vectors * LANES;
+    int64_t vectors = w->panel_count * 2, k = w->first_panel * PANEL + task % vectors * LANES;
     int64_t first = task / vectors * fn_speed.winograd_filters,
             end = min64(w->of.conv.C, first + fn_speed.winograd_filters);
     (void)thread;
@@ -169,7 +172,7 @@ static void winograd_weight_output(void *context, int64_t task, int thread) {
 /* Whether F(3x3, 4x4) or F(5x5, 2x2) applies: at stride 1, without groups. */
 static int winograd_weight_fits(const weight_gradient *of) {
     const conv_problem *conv = &of->conv;
-    int fits = conv->R == conv->S && conv->step_h == 1 && conv->step_w == 1 && conv->tap_h == 1 && conv->tap_w == 1;
+    int fits = conv->R == conv->S && conv->stride_h == 1 && conv->stride_w == 1 && conv->tap_h == 1 && conv->tap_w == 1;
     int ungrouped = !conv->group && of->x_pixel == conv->C && of->dy_pixel == conv->K;
     return fits && ungrouped && choose_winograd(conv->R, conv->C, conv->K, conv->P, conv->Q);
 }
@@ -185,7 +188,7 @@ static fn_status winograd_weight_begin(const weight_gradient *of, winograd_weigh
     const conv_problem *conv = &of->conv;
     int64_t C = conv->C, K = conv->K;
     winograd_weight_job w = {.of = *of, .grid = grid_of(conv->N, conv->P, conv->Q, conv->R)};
-    w.panels = w.held = ceil_div(K, PANEL);
+    w.panels = w.held_panels = ceil_div(K, PANEL);
     /* Parts and chunks set the order of summation: they depend on the shape alone. */
     int64_t row_bytes = POINTS * (int64_t)sizeof(REAL), tile_bytes = row_bytes * (C + K);
     w.parts = winograd_weight_parts(conv);
@@ -196,10 +199,10 @@ static fn_status winograd_weight_begin(const weight_gradient *of, winograd_weigh
         int64_t most = max64(WINOGRAD_CHUNK_LEAST_TILES, min64(WINOGRAD_CHUNK_MOST_TILES, bytes / tile_bytes));
         w.chunk = ceil_div(w.grid.count, ceil_div(w.grid.count, most));
         if (w.chunk >= w.grid.count)
-            w.held = min64(w.panels, max64(1, fn_speed.winograd_held_bytes / (row_bytes * C * PANEL)));
+            w.held_panels = min64(w.panels, max64(1, fn_speed.winograd_held_bytes / (row_bytes * C * PANEL)));
     }
-    w.columns = w.held * PANEL;
-    w.together = max64(1, w.chunk / (w.grid.down * w.grid.across));
+    w.columns = w.held_panels * PANEL;
+    w.images_per_chunk = max64(1, w.chunk / (w.grid.down * w.grid.across));
     w.v_point = odd_lines(w.chunk * C);
     w.d_point = odd_lines(w.panels * w.chunk * PANEL);
     w.z_point = odd_lines(C * w.columns);
@@ -215,16 +218,16 @@ static fn_status winograd_weight_begin(const weight_gradient *of, winograd_weigh
     return FN_OK;
 }
 
-/* dw of panels [panel, panel + some). */
+/* dw of the current panels. */
 static void winograd_weight_outputs(winograd_weight_job *w) {
-    int64_t C = w->of.conv.C, tasks = w->some * 2 * ceil_div(C, fn_speed.winograd_filters);
-    fn_parallel_on(w->of.threads, tasks, (double)(C * w->some * PANEL) * 100 / LANES, winograd_weight_output, w);
+    int64_t C = w->of.conv.C, tasks = w->panel_count * 2 * ceil_div(C, fn_speed.winograd_filters);
+    fn_parallel_on(w->of.threads, tasks, (double)(C * w->panel_count * PANEL) * 100 / LANES, winograd_weight_output, w);
 }
 
 static void winograd_weight_end(winograd_weight_job *w) {
     sum_parts(w->of.threads, w->parts, POINTS * w->z_point, w->z);
-    w->panel = 0;
-    w->some = w->panels;
+    w->first_panel = 0;
+    w->panel_count = w->panels;
     winograd_weight_outputs(w);
 }
 
@@ -237,15 +240,15 @@ static fn_status winograd_weight_run(const weight_gradient *of) {
         fn_parallel_on(of->threads, w.parts, (double)w.grid.count * products, winograd_weight_part, &w);
         winograd_weight_end(&w);
     } else
-        for (w.first = 0; w.first < w.grid.count; w.first += w.chunk) {
-            w.count = min64(w.chunk, w.grid.count - w.first);
-            fn_parallel_on(of->threads, ceil_div(w.count, fn_speed.winograd_gradients), 4 * (double)w.count * work,
-                           winograd_weight_shared_tiles, &w);
-            for (w.panel = 0; w.panel < w.panels; w.panel += w.held) {
-                w.some = min64(w.held, w.panels - w.panel);
-                fn_parallel_on(of->threads, POINTS * w.some, (double)w.count * products,
+        for (w.first_tile = 0; w.first_tile < w.grid.count; w.first_tile += w.chunk) {
+            w.tile_count = min64(w.chunk, w.grid.count - w.first_tile);
+            fn_parallel_on(of->threads, ceil_div(w.tile_count, fn_speed.winograd_gradients),
+                           4 * (double)w.tile_count * work, winograd_weight_shared_tiles, &w);
+            for (w.first_panel = 0; w.first_panel < w.panels; w.first_panel += w.held_panels) {
+                w.panel_count = min64(w.held_panels, w.panels - w.first_panel);
+                fn_parallel_on(of->threads, POINTS * w.panel_count, (double)w.tile_count * products,
                                winograd_weight_shared_products, &w);
-                if (w.first + w.count == w.grid.count) winograd_weight_outputs(&w);
+                if (w.first_tile + w.tile_count == w.grid.count) winograd_weight_outputs(&w);
             }
         }
     fn_free(w.v);

@@ -50,7 +50,7 @@ fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, i
 
 void fn_plan_free(fn_plan *plan) {
     if (!plan) return;
-    for (int64_t i = 0; i < plan->count; i++) fn_free(plan->steps[i].fixed.laid_out);
+    for (int64_t i = 0; i < plan->count; i++) fn_free(plan->steps[i].fixed.prepared);
     fn_free(plan->steps);
     fn_free(plan);
 }
@@ -75,15 +75,15 @@ void fn_plan_ready(fn_plan *plan) {
 typedef struct {
     int64_t N;
     char *arena, *x, *y, *scratch;
-} place;
+} plan_call;
 
-static void *at(const place *here, int64_t offset) {
+static void *at(const plan_call *here, int64_t offset) {
     if (offset == FN_NOWHERE) return NULL;
     return offset == FN_INPUT ? here->x : offset == FN_OUTPUT ? here->y : here->arena + offset * here->N;
 }
 
 /* Mean and variance of the batch. */
-static fn_status own_moments(const fn_plan *plan, const fn_step *s, const place *here, const void *x, void *y) {
+static fn_status own_moments(const fn_plan *plan, const fn_step *s, const plan_call *here, const void *x, void *y) {
     const fn_kernels *k = plan->kernels;
     int64_t C = s->channels;
     double *mean = (double *)here->scratch, *inverse_std = mean + C;
@@ -95,7 +95,7 @@ static fn_status own_moments(const fn_plan *plan, const fn_step *s, const place 
     return k->norm_apply(&norm, x, at(here, s->add), y);
 }
 
-static fn_status run_step(const fn_plan *plan, const fn_step *s, const place *here, int threads) {
+static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call *here, int threads) {
     const fn_kernels *k = plan->kernels;
     int64_t N = here->N, size = N * s->pixels * s->channels;
     const void *x = at(here, s->x), *add = at(here, s->add);
@@ -140,8 +140,8 @@ fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y) {
     char *block = fn_alloc((size_t)(most * plan->arena + scratch), FN_SCRATCH);
     fn_status status = block ? FN_OK : FN_NO_MEMORY;
     for (int64_t done = 0; done < N && status == FN_OK; done += most) {
-        place here = {N - done < most ? N - done : most, block + scratch, (char *)x + done * plan->x_image,
-                      (char *)y + done * plan->y_image, block};
+        plan_call here = {N - done < most ? N - done : most, block + scratch, (char *)x + done * plan->x_image,
+                          (char *)y + done * plan->y_image, block};
         for (const fn_step *s = plan->steps; s < plan->steps + plan->count && status == FN_OK; s++)
             status = run_step(plan, s, &here, threads);
     }

@@ -6,8 +6,8 @@
  * per row and step:
  *
  *   rows    (row_tile):    a row is wherever rows[i] points; step t reads rows[i][segment + t]
- *   columns (column_tile): step t reads the TILE_ROWS neighbours at base[segment + t*step + i], or half as many in each
- *                          of two lines; column_tile_over reads B in place, too
+ *   columns (column_tile): step t reads the TILE_ROWS neighbours at base[segment + t*stride + i], or half as many in
+ *                          each of two rows; column_tile_over reads B in place, too
  *
  * A reduction is split into equal segments (a filter row, say) at offsets[] from the same pointers. Each output is one
  * chain of FMAs in the order of t, whatever the tile's size, so every ISA and thread gives the same bits.
@@ -44,39 +44,39 @@ INLINE void row_product(const int height, const int width, vec acc[][2], const R
     }
 }
 
-/* Operand A by columns: neighbours at base and, with two lines, as many at base + line. */
+/* Operand A by columns: neighbours at base and, with two rows, as many at base + row_stride. */
 typedef struct {
     const REAL *base;
-    int64_t step, line;
-    int lines;
+    int64_t stride, row_stride;
+    int rows;
 } column_operand;
 
 /* Operand B, packed or not, and an address to prefetch from, one cache line per step. */
 typedef struct {
     const REAL *b;
-    int64_t step;
+    int64_t stride;
     const char *soon;
-    int64_t soon_step; /* bytes */
+    int64_t soon_stride; /* bytes */
 } panel_operand;
 
 /* packed: of.b is a packed panel, and A is prefetched instead. */
-INLINE void column_product(const int height, const int lines, const int width, vec acc[][2], column_operand from,
+INLINE void column_product(const int height, const int rows, const int width, vec acc[][2], column_operand from,
                            segments along, const int packed, panel_operand of) {
-    const int run = height / lines;
+    const int run = height / rows;
     for (int64_t segment = 0; segment < along.count; segment++) {
         const REAL *a = from.base + along.offsets[segment];
         for (int64_t t = 0; t < along.length; t++) {
             vec b0 = load(of.b), b1 = width == 2 ? load(of.b + LANES) : b0;
             if (!packed) __builtin_prefetch(of.soon);
-            else __builtin_prefetch(a + COLUMNS_AHEAD * from.step);
+            else __builtin_prefetch(a + COLUMNS_AHEAD * from.stride);
             UNROLL_FOR (int i = 0; i < height; i++) {
-                vec value = broadcast(i < run ? a[i] : a[from.line + i - run]);
+                vec value = broadcast(i < run ? a[i] : a[from.row_stride + i - run]);
                 acc[i][0] += value * b0;
                 if (width == 2) acc[i][1] += value * b1;
             }
-            a += from.step;
-            of.b += packed ? PANEL : of.step;
-            if (!packed) of.soon += of.soon_step;
+            a += from.stride;
+            of.b += packed ? PANEL : of.stride;
+            if (!packed) of.soon += of.soon_stride;
         }
     }
 }
@@ -142,11 +142,11 @@ INLINE void row_tile_sized(const int height, const int width, const REAL *const 
     tile_end(height, width, acc, c, end);
 }
 
-INLINE void column_tile_sized(const int height, const int lines, const int width, column_operand from, segments along,
+INLINE void column_tile_sized(const int height, const int rows, const int width, column_operand from, segments along,
                               const int packed, panel_operand of, REAL *const *c, tile_store end) {
     vec acc[TILE_ROWS][2];
     UNROLL_FOR (int i = 0; i < height; i++) acc[i][0] = acc[i][1] = (vec){0};
-    column_product(height, lines, width, acc, from, along, packed, of);
+    column_product(height, rows, width, acc, from, along, packed, of);
     tile_end(height, width, acc, c, end);
 }
 
@@ -186,7 +186,7 @@ static __attribute__((noinline)) void row_tile(int height, const REAL *const *ro
         }
 }
 
-/* `run` neighbours of each line; two lines have 2 * run <= TILE_ROWS. */
+/* `run` neighbours of each row; two rows have 2 * run <= TILE_ROWS. */
 static __attribute__((noinline)) void column_tile_over(int run, column_operand from, segments along, panel_operand of,
                                                        REAL *const *c, tile_store end) {
 #define COLUMN_HEIGHT(run) \
@@ -197,10 +197,10 @@ static __attribute__((noinline)) void column_tile_over(int run, column_operand f
     case run: column_tile_sized(2 * run, 2, 2, from, along, 0, of, c, end); break;
 #define LOW_PAIR_HEIGHT(run) \
     case run: column_tile_sized(2 * run, 2, 1, from, along, 0, of, c, end); break;
-    if (from.lines == 2 && end.columns > LANES) switch (run) {
+    if (from.rows == 2 && end.columns > LANES) switch (run) {
             HALF_HEIGHTS(PAIR_HEIGHT)
         }
-    else if (from.lines == 2) switch (run) {
+    else if (from.rows == 2) switch (run) {
             HALF_HEIGHTS(LOW_PAIR_HEIGHT)
         }
     else if (end.columns > LANES) switch (run) {
@@ -211,9 +211,9 @@ static __attribute__((noinline)) void column_tile_over(int run, column_operand f
         }
 }
 
-static __attribute__((noinline)) void column_tile(int run, const REAL *base, int64_t step, segments along,
+static __attribute__((noinline)) void column_tile(int run, const REAL *base, int64_t stride, segments along,
                                                   const REAL *b, REAL *const *c, tile_store end) {
-    const column_operand from = {base, step, 0, 1};
+    const column_operand from = {base, stride, 0, 1};
     const panel_operand of = {.b = b};
 #define PANEL_HEIGHT(run) \
     case run: column_tile_sized(run, 1, 2, from, along, 1, of, c, end); break;
@@ -227,20 +227,21 @@ static __attribute__((noinline)) void column_tile(int run, const REAL *base, int
         }
 }
 
-/* B[t][lane] = source[t*step + lane*lane_step] for t < steps; zeros in lanes >= columns. */
-static void pack_panel(int64_t steps, int64_t columns, const REAL *source, int64_t step, int64_t lane_step, REAL *b) {
-    if (lane_step == 1)
+/* B[t][lane] = source[t*stride + lane*lane_stride] for t < steps; zeros in lanes >= columns. */
+static void pack_panel(int64_t steps, int64_t columns, const REAL *source, int64_t stride, int64_t lane_stride,
+                       REAL *b) {
+    if (lane_stride == 1)
         for (int64_t t = 0; t < steps; t++) {
-            const REAL *from = source + t * step;
+            const REAL *from = source + t * stride;
             store(b + t * PANEL, load_part(from, columns));
             store(b + t * PANEL + LANES, load_part(from + LANES, columns - LANES));
         }
-    else if (step == 1) {
+    else if (stride == 1) {
         if (columns < PANEL) memset(b, 0, (size_t)(steps * PANEL) * sizeof(REAL));
-        transpose(columns, steps, source, lane_step, b, PANEL);
+        transpose(columns, steps, source, lane_stride, b, PANEL);
     } else
         for (int64_t lane = 0; lane < PANEL; lane++) {
-            const REAL *from = source + lane * lane_step;
-            for (int64_t t = 0; t < steps; t++) b[t * PANEL + lane] = lane < columns ? from[t * step] : 0;
+            const REAL *from = source + lane * lane_stride;
+            for (int64_t t = 0; t < steps; t++) b[t * PANEL + lane] = lane < columns ? from[t * stride] : 0;
         }
 }

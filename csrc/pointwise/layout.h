@@ -1,4 +1,4 @@
-/* Conversion between channels-first (N, C, pixels) and channels-last (N, pixels, C), in tiles of 8 channels x 16
+/* Conversion between channels-first (N, C, pixels) and channels-last (N, pixels, C), in blocks of 8 channels x 16
  * pixels; concatenating and splitting rows; and im2col and col2im, which process channels in sequence. */
 typedef struct {
     int64_t C, pixels, span, spans; /* spans: runs of pixels of an image, one task each */
@@ -27,10 +27,10 @@ INLINE void transpose_quad(const REAL *from, int64_t from_step, REAL *to, int64_
     for (int i = 0; i < 4; i++) memcpy(to + i * to_step, row + i, sizeof(quad));
 }
 
-/* from and to: the tile's corner; plane: channel stride of the channels-first array; pixel: pixel stride of the other.
+/* from and to: the block's corner; plane: channel stride of the channels-first array; pixel: pixel stride of the other.
  */
-INLINE void transpose_tile(int to_last, int64_t channels, int64_t pixels, const REAL *restrict from, REAL *restrict to,
-                           int64_t plane, int64_t pixel) {
+INLINE void layout_block(int to_last, int64_t channels, int64_t pixels, const REAL *restrict from, REAL *restrict to,
+                         int64_t plane, int64_t pixel) {
     if (to_last)
         for (int64_t p = 0; p < pixels; p++)
             for (int64_t c = 0; c < channels; c++) to[p * pixel + c] = from[c * plane + p];
@@ -42,7 +42,7 @@ INLINE void transpose_tile(int to_last, int64_t channels, int64_t pixels, const 
 INLINE void transpose_image(int to_last, int64_t channels, int64_t pixels, const REAL *from, REAL *to, int64_t plane,
                             int64_t pixel) {
     if (channels == 3 && pixel == 3) { /* a constant stride lets the compiler interleave three vectors */
-        transpose_tile(to_last, 3, pixels, from, to, plane, 3);
+        layout_block(to_last, 3, pixels, from, to, plane, 3);
         return;
     }
     for (int64_t c = 0; c < channels; c += TILE_CHANNELS)
@@ -51,7 +51,7 @@ INLINE void transpose_image(int to_last, int64_t channels, int64_t pixels, const
             int64_t first = c * plane + p, last = p * pixel + c;
             const REAL *f = from + (to_last ? first : last);
             REAL *t = to + (to_last ? last : first);
-            if (live < TILE_CHANNELS || run < TILE_PIXELS) transpose_tile(to_last, live, run, f, t, plane, pixel);
+            if (live < TILE_CHANNELS || run < TILE_PIXELS) layout_block(to_last, live, run, f, t, plane, pixel);
             else
                 for (int64_t i = 0; i < TILE_CHANNELS; i += 4)
                     for (int64_t j = 0; j < TILE_PIXELS; j += 4)
@@ -173,12 +173,12 @@ INLINE void columns_of_plane(const fn_conv *g, int back, REAL *restrict plane, R
             for (int64_t p = 0; p < g->P; p++) {
                 int64_t h = p * g->stride_h + r * g->dilation_h - g->pad_top, at = ((r * g->S + s) * g->P + p) * g->Q;
                 int inside = p >= p0 && p < p1 && q0 < q1;
-                int64_t line = h * g->W + left;
+                int64_t row = h * g->W + left;
                 if (back) {
-                    for (int64_t q = q0; q < q1 && inside; q++) plane[line + q * g->stride_w] += from[at + q];
+                    for (int64_t q = q0; q < q1 && inside; q++) plane[row + q * g->stride_w] += from[at + q];
                 } else if (inside) {
                     for (int64_t q = 0; q < q0; q++) to[at + q] = 0;
-                    for (int64_t q = q0; q < q1; q++) to[at + q] = plane[line + q * g->stride_w];
+                    for (int64_t q = q0; q < q1; q++) to[at + q] = plane[row + q * g->stride_w];
                     for (int64_t q = q1; q < g->Q; q++) to[at + q] = 0;
                 } else memset(to + at, 0, (size_t)g->Q * sizeof(REAL));
             }

@@ -29,7 +29,7 @@ static void pool_run(int threads, pool_job *job, int64_t rows, int64_t row_size,
 INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r0, int64_t r1, int64_t s0, int64_t s1,
                        const REAL *x, const REAL *x_end, int64_t at, int64_t at_end) {
     /* x: the image's pixel under tap (r0, s0); the windows below are prefetched */
-    int64_t C = job->g->C, line = job->g->W * C, ahead = job->g->stride_h * line;
+    int64_t C = job->g->C, row_stride = job->g->W * C, ahead = job->g->stride_h * row_stride;
     for (int64_t c = 0; c < C; c += LANES) {
         vec best = load_part(x + c, x_end - x - c);
         __builtin_prefetch(x + c + ahead);
@@ -37,7 +37,7 @@ INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r
         for (int64_t r = r0; r < r1; r++)
             for (int64_t s = s0; s < s1; s++) {
                 if (r == r0 && s == s0) continue;
-                const REAL *tap = x + (r - r0) * line + (s - s0) * C + c;
+                const REAL *tap = x + (r - r0) * row_stride + (s - s0) * C + c;
                 vec value = load_part(tap, x_end - tap);
                 __builtin_prefetch(tap + ahead);
                 mask better = ~(value <= best) & (best == best);
@@ -107,7 +107,7 @@ INLINE REAL divisor(const fn_pool *g, int64_t p, int64_t q) {
 }
 
 /* Sum rows x columns pixels into `count` vectors, in runs of AVERAGE_RUN pixels to keep precision in large windows. */
-INLINE void sum_window(int count, const REAL *x, int64_t line, int64_t C, int64_t rows, int64_t columns,
+INLINE void sum_window(int count, const REAL *x, int64_t row_stride, int64_t C, int64_t rows, int64_t columns,
                        const REAL *x_end, vec *sum) {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t s = 0; s < columns; s += AVERAGE_RUN) {
@@ -115,7 +115,7 @@ INLINE void sum_window(int count, const REAL *x, int64_t line, int64_t C, int64_
             vec run[4] = {{0}};
             for (int64_t t = s; t < last; t++)
                 for (int v = 0; v < count; v++) {
-                    const REAL *from = x + r * line + t * C + v * LANES;
+                    const REAL *from = x + r * row_stride + t * C + v * LANES;
                     run[v] += load_part(from, x_end - from);
                 }
             for (int v = 0; v < count; v++) sum[v] += run[v];

@@ -36,8 +36,8 @@ static void check(const char *from, const char *to, const guarded *block) {
 }
 
 void *fn_guard_alloc(size_t bytes, fn_kind kind) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), lines = (bytes + 63) / 64 * 64;
-    size_t accessible = (lines + page - 1) / page * page;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), rounded = (bytes + 63) / 64 * 64;
+    size_t accessible = (rounded + page - 1) / page * page;
     guarded *block = malloc(sizeof *block);
     if (!block) return NULL;
     char *start = mmap(NULL, accessible + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -46,7 +46,7 @@ void *fn_guard_alloc(size_t bytes, fn_kind kind) {
         free(block);
         return NULL;
     }
-    char *pages = start + GUARD, *memory = turn++ % 2 ? pages : pages + accessible - lines;
+    char *pages = start + GUARD, *memory = turn++ % 2 ? pages : pages + accessible - rounded;
     *block = (guarded){blocks, memory, bytes, kind, pages, accessible};
     blocks = block;
     fill(pages, memory);
