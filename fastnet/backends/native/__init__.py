@@ -42,6 +42,15 @@ def _itself(x: Any) -> Any:
     return x
 
 
+def _alike(given: tuple[Any, ...]) -> bool:
+    """Whether arrays (or None) in C order have the first one's shape and floating-point dtype."""
+    shape, dtype = given[0].shape, given[0].dtype
+    for x in given:
+        if x is not None and (x.shape != shape or x.dtype is not dtype or not _native.layout(x) & 2):
+            return False
+    return dtype in FLOATS
+
+
 _ENTER: dict[str, Callable[[Any], Any]] = {ACTIVATION: arrays.dense, WEIGHT: arrays.c_order}
 
 
@@ -64,11 +73,9 @@ class NativeOps(Ops):
         return _ENTER.get(role, _itself)(x)
 
     def call(self, op: Op, given: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
-        if op.in_place:
-            w, kernel = given[0], KERNELS.get(op.name)
-            alike = (x is None or (x.shape == w.shape and x.dtype is w.dtype and _native.layout(x) & 2) for x in given)
-            if kernel and w.dtype in FLOATS and all(alike):  # the common case, kept fast
-                return kernel(*given, **attributes)
+        kernel = KERNELS.get(op.name) if op.in_place else None
+        if kernel and _alike(given):  # the common case, kept fast
+            return kernel(*given, **attributes)
         return super().call(op, given, attributes)
 
     def update(self, op: Op, given: tuple[Any, ...], attributes: dict[str, Any]) -> None:
