@@ -1,4 +1,4 @@
-"""One extension module: Cython door, C kernels compiled once for each instruction set.
+"""One extension module: Cython bindings, C kernels compiled once for each instruction set.
 
 FASTNET_NO_EXT=1     install without the extension: the NumPy reference backend only
 FASTNET_OPENMP=1     run kernels on OpenMP's threads instead of fastnet's own pool (Windows: always, where it is found)
@@ -148,7 +148,7 @@ class BuildKernels(build_ext):
 
 extensions = []
 if os.environ.get("FASTNET_NO_EXT") != "1":
-    subprocess.run([sys.executable, "csrc/door.py"], check=True)  # fastnet/backends/_kernels.pxi
+    subprocess.run([sys.executable, "csrc/bindings.py"], check=True)  # fastnet/backends/_kernels.pxi
     extensions = [
         Extension(
             "fastnet.backends._native",

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
-"""Python's door to csrc/: extracts pointers from arrays and releases the GIL, nothing else.
+"""Python bindings of csrc/: extract pointers from arrays and release the GIL, nothing else.
 
 Callers (fastnet/backends/native/) have checked shapes, dtypes and memory order.  The functions that run a kernel each
-are made by csrc/door.py from csrc/kernels.def, which says what their parameters are.
+are made by csrc/bindings.py from csrc/kernels.def, which says what their parameters are.
 """
 
 from time import perf_counter

@@ -85,7 +85,7 @@ def function(result: str, name: str, parameters) -> str:
 
 def generate(definitions: str) -> str:
     kernels = list(parse(definitions))
-    parts = ["# Made from csrc/kernels.def by csrc/door.py.\n\n", TABLE]
+    parts = ["# Made from csrc/kernels.def by csrc/bindings.py.\n\n", TABLE]
     parts += [field(*kernel[1:]) for kernel in kernels]
     parts += ["\n" + function(*kernel[1:]) for kernel in kernels if kernel[0] == "KERNEL"]
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""The Cython bindings (the door): what they derive from csrc/kernels.def, and what they reject."""
+"""The Cython bindings: what they derive from csrc/kernels.def, and what they reject."""
 
 from __future__ import annotations
 
