@@ -1,7 +1,8 @@
 """Write fastnet/backends/_kernels.pxi from kernels.def: the kernel table for Cython, and a function for each kernel.
 
 A function takes the kernel's parameters in their order.  Pointers are arrays, or None for NULL; a geometry is its
-packed bytes, an ``fn_norm`` a tuple of its fields, an ``fn_epilogue`` its four fields one by one.
+packed bytes, an ``fn_norm`` a tuple of its fields, an ``fn_epilogue`` its fields one by one.  It packs them into words
+of 64 bits, so that a Recording (fastnet/backends/_recording.pxi) can keep a call and run it again.
 """
 
 from __future__ import annotations
@@ -9,42 +10,79 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 TABLE = """\
 cdef extern from "fastnet.h" nogil:
     ctypedef struct fn_kernels:
         int lanes
-        fn_map_forward map_forward[FN_MAPS]
-        fn_map_backward map_backward[FN_MAPS]
 """
-# How a parameter of a C type becomes a local variable: its declaration, and the argument in the call.
-LOCALS = {
-    "const void *": ("const void *{0}_ = address({0})", "{0}_"),
-    "void *": ("void *{0}_ = writable({0})", "{0}_"),
-    "const double *": ("const double *{0}_ = <const double *>address({0})", "{0}_"),
-    "double *": ("double *{0}_ = <double *>writable({0})", "{0}_"),
-    "const int64_t *": ("const int64_t *{0}_ = <const int64_t *>address({0})", "{0}_"),
-    "const uint8_t *": ("const uint8_t *{0}_ = <const uint8_t *>address({0})", "{0}_"),
-    "uint8_t *": ("uint8_t *{0}_ = <uint8_t *>writable({0})", "{0}_"),
-    "const fn_conv *": ("const fn_conv *{0}_ = conv_of({0})", "{0}_"),
-    "const fn_pool *": ("const fn_pool *{0}_ = pool_of({0})", "{0}_"),
-    "const fn_norm *": ("fn_norm {0}_ = norm_of({0})", "&{0}_"),
-    "const fn_epilogue *": (
-        "fn_epilogue {0}_ = [address(scale), address(shift), address(add), activation, a]",
-        "&{0}_",
+
+
+class Parameter(NamedTuple):
+    """How functions pass a parameter of a C type.
+
+    Attributes
+    ----------
+    signature : str
+        Its declaration in the Python function; "" for a result.
+    kinds : str
+        A letter for each word that it occupies: r, an array that is read; w, one that is written; c and p, a packed
+        convolution or pooling; d, a result; s, a scalar.
+    store : str
+        Assigns words[i], words[i + 1]... from the argument.
+    load : str
+        The argument of the kernel, made from the words.
+    """
+
+    signature: str
+    kinds: str
+    store: str
+    load: str
+
+
+def _array(kinds: str, type: str) -> Parameter:
+    address = "address" if kinds == "r" else "writable"
+    return Parameter("{0}", kinds, f"words[{{i}}].p = {address}({{0}})", f"<{type}>words[{{i}}].p")
+
+
+PARAMETERS = {
+    "const void *": _array("r", "const void *"),
+    "void *": _array("w", "void *"),
+    "const double *": _array("r", "const double *"),
+    "double *": _array("w", "double *"),
+    "const int64_t *": _array("r", "const int64_t *"),
+    "const uint8_t *": _array("r", "const uint8_t *"),
+    "uint8_t *": _array("w", "uint8_t *"),
+    "uint64_t *": _array("w", "uint64_t *"),
+    "const fn_conv *": Parameter(
+        "bytes {0}", "c", "words[{i}].p = <void *>conv_of({0})", "<const fn_conv *>words[{i}].p"
     ),
-    "double[1]": ("double {0}_ = 0", "&{0}_"),
+    "const fn_pool *": Parameter(
+        "bytes {0}", "p", "words[{i}].p = <void *>pool_of({0})", "<const fn_pool *>words[{i}].p"
+    ),
+    "const fn_norm *": Parameter("{0}", "sssrrrrs", "store_norm({0}, words + {i})", "norm_of(words + {i}, &{0})"),
+    "const fn_epilogue *": Parameter(
+        "scale, shift, add, int activation, double a",
+        "rrrss",
+        "store_epilogue(scale, shift, add, activation, a, words + {i})",
+        "epilogue_of(words + {i}, &{0})",
+    ),
+    "double[1]": Parameter("", "d", "words[{i}].p = &{0}", "<double *>words[{i}].p"),
+    "int64_t": Parameter("int64_t {0}", "s", "words[{i}].i = {0}", "words[{i}].i"),
+    "uint64_t": Parameter("uint64_t {0}", "s", "words[{i}].u = {0}", "words[{i}].u"),
+    "double": Parameter("double {0}", "s", "words[{i}].d = {0}", "words[{i}].d"),
+    "int": Parameter("bint {0}", "s", "words[{i}].i = {0}", "<int>words[{i}].i"),
+    "fn_ties": Parameter("fn_ties {0}", "s", "words[{i}].i = <int64_t>{0}", "<fn_ties>words[{i}].i"),
+    "fn_map": Parameter("int {0}", "s", "words[{i}].i = map_of({0})", "<fn_map>words[{i}].i"),
 }
-# How a parameter of a C type is declared in the function's signature; arrays are objects, without a type.
-SCALARS = {"int64_t": "int64_t ", "uint64_t": "uint64_t ", "double": "double ", "int": "bint ", "fn_ties": "fn_ties "}
-SIGNATURE = {"const fn_conv *": "bytes {}", "const fn_pool *": "bytes {}", "double[1]": None}
-SIGNATURE["const fn_epilogue *"] = "scale, shift, add, int activation, double a"
+STRUCTS = {"const fn_norm *": "fn_norm", "const fn_epilogue *": "fn_epilogue"}  # rebuilt from words
 
 
 def parse(text: str):
     """(macro, return type, name, [(type, name) of each parameter]) of each kernel."""
     text = re.sub(r"/\*.*?\*/|^#.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
-    for macro, declaration in re.findall(r"\b(KERNEL|INNER_KERNEL)\(([^()]*)\)", text):
+    for macro, declaration in re.findall(r"\b(KERNEL|INNER_KERNEL|UPDATE)\(([^()]*)\)", text):
         result, name, *parameters = (" ".join(part.split()) for part in declaration.split(","))
         yield macro, result, name, [_parameter(parameter) for parameter in parameters]
 
@@ -60,34 +98,52 @@ def field(result: str, name: str, parameters) -> str:
     return f"        {result} (*{name})({', '.join(declared)}) noexcept nogil\n"
 
 
-def function(result: str, name: str, parameters) -> str:
-    """The Python function."""
-    signature, body, call = [], [], []
+def functions(macro: str, result: str, name: str, parameters) -> str:
+    """``call_<name>``, which calls the kernel with packed arguments, and the Python function, which packs them.
+
+    An update's function packs the numbers, and ``run_updates`` the arrays, which follow their size, the first word.
+    """
+    signature, kinds, store, load, structs, results = [], "", [], [], [], []
     for kind, given in parameters:
-        if kind in SCALARS:
-            signature.append(SCALARS[kind] + given)
-            call.append(given)
+        how, i = PARAMETERS[kind], len(kinds)
+        kinds += how.kinds
+        load.append(how.load.format(given, i=i))
+        if kind in STRUCTS:
+            structs.append(f"    cdef {STRUCTS[kind]} {given}\n")
+        if macro == "UPDATE" and (i == 0 or how.kinds in "rw"):
             continue
-        shown, (local, passed) = SIGNATURE.get(kind, "{}"), LOCALS[kind]
-        signature += [shown.format(given)] if shown else []
-        body.append(f"    cdef {local.format(given)}\n")
-        call.append(passed.format(given))
-    typed = next(given for kind, given in parameters if kind in ("const void *", "void *"))
-    run = f"k.{name}({', '.join(call)})"
-    lines = [f"def {name}({', '.join(signature)}):\n", f"    cdef const fn_kernels *k = kernels({typed})\n", *body]
-    if result == "fn_status":
-        lines.append("    cdef fn_status status\n")
-        run = f"status = {run}"
-    lines += ["    with nogil:\n", f"        {run}\n", "    check(status)\n" if result == "fn_status" else ""]
-    lines += [f"    return {given}_\n" for kind, given in parameters if kind == "double[1]"]
-    return "".join(lines)
+        if how.signature:
+            signature.append(how.signature.format(given))
+        if kind == "double[1]":
+            results.append(given)
+        store.append(f"    {how.store.format(given, i=i)}\n")
+    run = f"k.{name}({', '.join(load)})"
+    if macro == "UPDATE":
+        signature.insert(0, "list updates")
+        call = f'run_updates("{name}", "{kinds}", call_{name}, words, updates)'
+    else:
+        typed = [f"kernels({given})" for kind, given in parameters if kind in ("const void *", "void *")]
+        call = f'run("{name}", "{kinds}", call_{name}, words, {typed[0] if typed else "fn_table(0)"})'
+    return "".join(
+        [
+            f"cdef fn_status call_{name}(const fn_kernels *k, const fn_word *words) noexcept nogil:\n",
+            *structs,
+            f"    return {run}\n\n" if result == "fn_status" else f"    {run}\n    return FN_OK\n\n",
+            f"def {name}({', '.join(signature)}):\n",
+            f"    cdef fn_word words[{len(kinds)}]\n",
+            *(f"    cdef double {given} = 0\n" for given in results),
+            *store,
+            f"    {call}\n",
+            *(f"    return {given}\n" for given in results),
+        ]
+    )
 
 
 def generate(definitions: str) -> str:
     kernels = list(parse(definitions))
     parts = ["# Made from csrc/kernels.def by csrc/bindings.py.\n\n", TABLE]
     parts += [field(*kernel[1:]) for kernel in kernels]
-    parts += ["\n" + function(*kernel[1:]) for kernel in kernels if kernel[0] == "KERNEL"]
+    parts += ["\n" + functions(*kernel) for kernel in kernels if kernel[0] != "INNER_KERNEL"]
     return "".join(parts)
 
 

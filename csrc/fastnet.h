@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 typedef enum { FN_OK = 0, FN_NO_MEMORY = 1 } fn_status;
+typedef struct fn_kernels fn_kernels;
 
 /* Conv2dGeometry.packed and Pool2dGeometry.packed of fastnet/geometry.py are these structs. */
 typedef struct {
@@ -86,8 +87,6 @@ int fn_set_guard(int on);
 
 /* ---- engine/dispatch.c ---- */
 
-typedef struct fn_kernels fn_kernels;
-
 const fn_kernels *fn_table(int dtype); /* 0: float32, 1: float64 */
 const char *fn_isa(void);
 int fn_set_isa(const char *name); /* 0, or -1 if unknown or unsupported by this CPU; NULL selects the best */
@@ -113,11 +112,11 @@ int fn_notes(const char **forms, int most); /* number and names since the last c
 typedef void (*fn_map_forward)(int64_t n, double a, double b, const void *x, void *y);
 typedef void (*fn_map_backward)(int64_t n, double a, double b, const void *dy, const void *saved, void *dx);
 
-enum {
+typedef enum {
 #define ELEMENTWISE(name) FN_MAP_##name,
 #include "kernels.def"
     FN_MAPS
-};
+} fn_map;
 extern const char *const fn_map_names[FN_MAPS];
 
 /* ---- engine/plan.c: inference of whole networks; steps come from fastnet/backends/native/plan.py ---- */
@@ -163,13 +162,46 @@ void fn_plan_ready(fn_plan *plan); /* after all steps are set */
 fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y); /* from any number of threads */
 void fn_plan_free(fn_plan *plan);
 
+/* ---- engine/recording.c: recorded kernel calls ---- */
+
+/* A word of a call's packed arguments; csrc/bindings.py says how each parameter is packed. */
+typedef union {
+    int64_t i;
+    uint64_t u;
+    double d;
+    void *p;
+} fn_word;
+typedef fn_status (*fn_call_kernel)(const fn_kernels *k, const fn_word *words);
+typedef struct {
+    fn_call_kernel run;
+    int64_t dtype, first_word, first_reference; /* dtype: of the kernel table */
+} fn_call;
+/* The word is the address of byte `offset` of an array. */
+typedef struct {
+    int64_t word, array, offset;
+} fn_reference;
+typedef enum { FN_DO_ALLOC, FN_DO_CALL, FN_DO_FREE } fn_deed;
+typedef struct {
+    int64_t deed, index; /* of the call, or of the array */
+} fn_action;
+typedef struct {
+    const fn_action *actions;
+    const fn_call *calls; /* one more than there are: its first_reference ends the last call's */
+    const fn_word *words;
+    const fn_reference *references;
+    const int64_t *sizes; /* in bytes, of the arrays that the actions allocate */
+    int64_t action_count, word_count, given; /* given: arrays before them */
+} fn_recording;
+
+/* Run the actions. arrays: addresses; the first `given` are set by the caller, the others by the actions, and those
+ * that were not freed belong to the caller. If it fails, all are freed. */
+fn_status fn_recording_run(const fn_recording *recording, void **arrays, int64_t array_count);
+
 /* ---- the kernel table: one for each instruction set and dtype, filled by kernels.h ---- */
 
 struct fn_kernels {
     const char *isa;
     int lanes; /* of a vector */
-    fn_map_forward map_forward[FN_MAPS];
-    fn_map_backward map_backward[FN_MAPS];
 #define KERNEL(type, name, ...) type (*name)(__VA_ARGS__);
 #define INNER_KERNEL(type, name, ...) type (*name)(__VA_ARGS__);
 #include "kernels.def"

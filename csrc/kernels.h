@@ -45,7 +45,6 @@
 const fn_kernels TABLE = {
     .isa = ISA_NAME,
     .lanes = LANES,
-#define ELEMENTWISE(name) .map_forward[FN_MAP_##name] = name##_forward, .map_backward[FN_MAP_##name] = name##_backward,
 #define KERNEL(type, name, ...) .name = name,
 #define INNER_KERNEL(type, name, ...) .name = name,
 #include "kernels.def"

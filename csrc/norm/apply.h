@@ -161,3 +161,15 @@ static fn_status norm_backward(const fn_norm *n, const void *dy, const void *x, 
     fn_free(job.tables);
     return status;
 }
+
+static void norm_inverse_std(int64_t C, double eps, const double *var, double *inverse_std) {
+    for (int64_t c = 0; c < C; c++) inverse_std[c] = 1 / sqrt(var[c] + eps);
+}
+
+static void norm_track(int64_t C, double momentum, double factor, const double *statistic, void *running) {
+    REAL *r = running;
+    for (int64_t c = 0; c < C; c++) {
+        volatile REAL change = (REAL)momentum * ((REAL)(factor * statistic[c]) - r[c]); /* volatile: rounded, no FMA */
+        r[c] += change;
+    }
+}

@@ -79,5 +79,21 @@ INLINE vec softplus_of(vec x, vec a, vec b) {
 }
 MAP(softplus, 40, softplus_of(x, a, b), 22, blend((saved * a) > b, dy, (dy * sigmoid_of(saved * a))))
 
+static void map_forward(fn_map kernel, int64_t n, double a, double b, const void *x, void *y) {
+    static const fn_map_forward run[FN_MAPS] = {
+#define ELEMENTWISE(name) [FN_MAP_##name] = name##_forward,
+#include "kernels.def"
+    };
+    run[kernel](n, a, b, x, y);
+}
+
+static void map_backward(fn_map kernel, int64_t n, double a, double b, const void *dy, const void *saved, void *dx) {
+    static const fn_map_backward run[FN_MAPS] = {
+#define ELEMENTWISE(name) [FN_MAP_##name] = name##_backward,
+#include "kernels.def"
+    };
+    run[kernel](n, a, b, dy, saved, dx);
+}
+
 MAP_TASK(add, x, x + saved)
 static void add(int64_t n, const void *a, const void *b, void *y) { map(n, 0, 0, a, b, y, 2, add_task); }

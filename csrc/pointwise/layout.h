@@ -133,6 +133,35 @@ static void subsample(int64_t N, int64_t C, int64_t H, int64_t W, int64_t stride
     fn_parallel(N * job.P, (double)(N * job.P) * (double)job.Q * (double)channels / LANES, subsample_row, &job);
 }
 
+/* dx: zero but for the pixels that were taken */
+static void subsample_backward_row(void *context, int64_t row, int thread) {
+    const subsample_job *job = context;
+    int64_t before = (job->channels - job->C) / 2, n = row / job->H, h = row % job->H;
+    const REAL *dy = job->x + ((n * job->P + h / job->stride) * job->Q) * job->channels + before;
+    REAL *dx = job->y + row * job->W * job->C;
+    (void)thread;
+    memset(dx, 0, (size_t)(job->W * job->C) * sizeof(REAL));
+    if (h % job->stride) return;
+    for (int64_t q = 0; q < job->Q; q++, dx += job->stride * job->C, dy += job->channels)
+        memcpy(dx, dy, (size_t)job->C * sizeof(REAL));
+}
+
+static void subsample_backward(int64_t N, int64_t C, int64_t H, int64_t W, int64_t stride, int64_t channels,
+                               const void *dy, void *dx) {
+    subsample_job job = {C, H, W, ceil_div(H, stride), ceil_div(W, stride), stride, channels, dy, dx};
+    fn_parallel(N * H, (double)(N * H) * (double)W * (double)C / LANES, subsample_backward_row, &job);
+}
+
+/* ---- constants, and doubles in the table's dtype ---- */
+
+static void fill(int64_t n, double value, void *y) {
+    for (int64_t i = 0; i < n; i++) ((REAL *)y)[i] = (REAL)value;
+}
+
+static void round_doubles(int64_t n, const double *x, void *y) {
+    for (int64_t i = 0; i < n; i++) ((REAL *)y)[i] = (REAL)x[i];
+}
+
 static void transpose_run(int64_t N, int64_t C, int64_t pixels, const void *x, void *y, fn_task body) {
     if (C == 1 || pixels == 1) {
         int64_t size = N * C * pixels, width = max64(1, min64(size, COPY_TASK)), rows = size / width;

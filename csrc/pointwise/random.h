@@ -65,10 +65,10 @@ static void uniform(int64_t n, uint64_t seed, uint64_t offset, void *out) {
 }
 
 /* y = x / (1-p) where number offset + i of the stream is >= p, else 0 */
-static void dropout(int64_t n, double p, uint64_t seed, uint64_t offset, const void *x, void *y, uint8_t *keep) {
+static void dropout(int64_t n, double p, uint64_t *position, const void *x, void *y, uint8_t *keep) {
     random_job job = {.n = n,
-                      .seed = seed,
-                      .offset = offset,
+                      .seed = position[0],
+                      .offset = __atomic_fetch_add(position + 1, (uint64_t)ceil_div(n, 4) * 4, __ATOMIC_RELAXED),
                       .x = x,
                       .y = y,
                       .p = (REAL)p,

@@ -8,9 +8,11 @@ are made by csrc/bindings.py from csrc/kernels.def, which says what their parame
 from time import perf_counter
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE
-from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
+from cpython.ref cimport Py_XDECREF, Py_INCREF, PyObject
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
-from libc.string cimport memset, strlen
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset, strcmp, strlen
 
 
 cdef extern from "runtime/speed.h" nogil:
@@ -29,6 +31,8 @@ cdef extern from "fastnet.h" nogil:
     ctypedef enum fn_algorithm:
         pass
     ctypedef enum fn_ties:
+        pass
+    ctypedef enum fn_map:
         pass
     ctypedef struct fn_conv:
         pass
@@ -59,9 +63,11 @@ cdef extern from "fastnet.h" nogil:
         const void *arrays[4]
     ctypedef struct fn_plan:
         pass
-    ctypedef void (*fn_map_forward)(int64_t n, double a, double b, const void *x, void *y) noexcept nogil
-    ctypedef void (*fn_map_backward)(
-        int64_t n, double a, double b, const void *dy, const void *saved, void *dx) noexcept nogil
+    ctypedef union fn_word:
+        int64_t i
+        uint64_t u
+        double d
+        void *p
     enum:
         FN_MAPS
         FN_STEPS
@@ -75,6 +81,7 @@ cdef extern from "fastnet.h" nogil:
     const char *fn_activation_names[FN_ACTIVATIONS]
 
 include "_kernels.pxi"
+include "_recording.pxi"
 
 cdef extern from "fastnet.h" nogil:
     const fn_kernels *fn_table(int dtype)
@@ -106,18 +113,25 @@ cdef extern from "fastnet.h" nogil:
 # ---------------------------------------------------------------- memory
 
 cdef class Block:
-    """Memory from the caching allocator, for numpy.ndarray(buffer=...); returned to it with the array."""
+    """Memory from the caching allocator, for numpy.ndarray(buffer=...); returned to it with the array.
+
+    address: of memory that was allocated already, which then belongs to this object.
+    """
 
     cdef void *memory
     cdef Py_ssize_t size
 
-    def __cinit__(self, Py_ssize_t size):
-        self.memory = fn_alloc(<size_t>size, FN_ARRAY)
+    def __cinit__(self, Py_ssize_t size, uintptr_t address=0):
+        self.memory = <void *>address if address else fn_alloc(<size_t>size, FN_ARRAY)
         if self.memory == NULL:
             raise MemoryError(f"fastnet could not allocate {size} bytes")
         self.size = size
+        if recorder != NULL and not address:
+            (<object>recorder).born(<uintptr_t>self.memory, size)
 
     def __dealloc__(self):
+        if recorder != NULL and self.memory != NULL:
+            (<object>recorder).died(<uintptr_t>self.memory)
         fn_free(self.memory)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
@@ -175,14 +189,34 @@ cdef inline const fn_pool *pool_of(bytes geometry) except NULL:
     return <const fn_pool *>packed(geometry, sizeof(fn_pool))
 
 
-cdef fn_norm norm_of(norm) except *:
+cdef int store_norm(norm, fn_word *w) except -1:
     """(images, pixels, C, mean, inverse_std, gamma, beta, relu)"""
-    cdef fn_norm n
     images, pixels, C, mean, inverse_std, gamma, beta, relu = norm
-    n.images, n.pixels, n.C, n.relu = images, pixels, C, relu
-    n.mean, n.inverse_std = <const double *>address(mean), <const double *>address(inverse_std)
-    n.gamma, n.beta = address(gamma), address(beta)
-    return n
+    w[0].i, w[1].i, w[2].i, w[7].i = images, pixels, C, relu
+    w[3].p, w[4].p, w[5].p, w[6].p = address(mean), address(inverse_std), address(gamma), address(beta)
+    return 0
+
+
+cdef inline const fn_norm *norm_of(const fn_word *w, fn_norm *norm) noexcept nogil:
+    norm.images, norm.pixels, norm.C, norm.relu = w[0].i, w[1].i, w[2].i, <int>w[7].i
+    norm.mean, norm.inverse_std, norm.gamma, norm.beta = <double *>w[3].p, <double *>w[4].p, w[5].p, w[6].p
+    return norm
+
+
+cdef int store_epilogue(scale, shift, add, int activation, double a, fn_word *w) except -1:
+    w[0].p, w[1].p, w[2].p, w[3].i, w[4].d = address(scale), address(shift), address(add), activation, a
+    return 0
+
+
+cdef inline const fn_epilogue *epilogue_of(const fn_word *w, fn_epilogue *end) noexcept nogil:
+    end.scale, end.shift, end.add, end.activation, end.a = w[0].p, w[1].p, w[2].p, <int>w[3].i, w[4].d
+    return end
+
+
+cdef inline int map_of(int kernel) except -1:
+    if not 0 <= kernel < FN_MAPS:
+        raise IndexError(f"there are {FN_MAPS} elementwise kernels, got number {kernel}")
+    return kernel
 
 
 cdef bint in_order(Py_buffer *view, const int *order):
@@ -335,32 +369,9 @@ def memory_stats():
     return {"live": m.live, "cached": m.cached, "peak": m.peak, "scratch_peak": m.scratch_peak}
 
 
-# ---------------------------------------------------------------- elementwise kernels
+# ---------------------------------------------------------------- names
 
 ELEMENTWISE = tuple(fn_map_names[i].decode() for i in range(FN_MAPS))  # a kernel's number is its index here
-
-cdef inline int number_of(int kernel) except -1:
-    if not 0 <= kernel < FN_MAPS:
-        raise IndexError(f"there are {FN_MAPS} elementwise kernels, got number {kernel}")
-    return kernel
-
-def map_forward(int kernel, int64_t n, double a, double b, x, y):
-    """y = f(x) for n elements; a and b are f's parameters, if any."""
-    cdef fn_map_forward run = kernels(x).map_forward[number_of(kernel)]
-    cdef const void *x_ = address(x)
-    cdef void *y_ = writable(y)
-    with nogil:
-        run(n, a, b, x_, y_)
-
-def map_backward(int kernel, int64_t n, double a, double b, dy, saved, dx):
-    """dx = dy * f'(x) for n elements; `saved` is x or y, whichever the kernel needs."""
-    cdef fn_map_backward run = kernels(dy).map_backward[number_of(kernel)]
-    cdef const void *dy_ = address(dy)
-    cdef const void *saved_ = address(saved)
-    cdef void *dx_ = writable(dx)
-    with nogil:
-        run(n, a, b, dy_, saved_, dx_)
-
 
 # The activations of the convolution epilogue; 0: none.
 ACTIVATIONS = {fn_activation_names[i].decode(): i for i in range(FN_ACTIVATIONS)}

@@ -119,6 +119,11 @@ class Ops:
         """Run an op that changes arrays in place."""
         self.kernel(op)(*arrays, **attributes)
 
+    def update_each(self, op: Op, updates: list[tuple[Any, ...]], attributes: dict[str, Any]) -> None:
+        """Run an optimiser's update, with the same attributes, on the arrays of each of several parameters."""
+        for arrays in updates:
+            self.call(op, arrays, attributes)
+
     # ---------------------------------------------------------------- arrays
 
     def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:
@@ -146,6 +151,14 @@ class Ops:
         return self.xp.zeros(shape, dtype)
 
     # ---------------------------------------------------------------- whole networks
+
+    def records(self, op: Op) -> bool:
+        """Whether the op and its gradient do nothing but call kernels, which :meth:`recording` can keep."""
+        return False
+
+    def recording(self, given: Sequence[Any]) -> Any:
+        """A context manager that keeps kernel calls: ``fastnet.backends.native.recording.Recording``."""
+        raise NotImplementedError(f"the backend {self.name!r} does not record kernel calls")
 
     def plan(self, graph: Graph, batch_size: int = 1) -> Callable[[Any], Any]:
         """A function of x, (N, ...), that computes a recorded graph with a snapshot of its arrays.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from fastnet.graph.gradients import schedule
 from fastnet.graph.ir import Graph, Node
+from fastnet.ops import Stream
 
 __all__ = ["Program", "Step"]
 
@@ -64,6 +65,11 @@ class Program:
     around : function, optional
         ``around(node, phase, kernel)`` returns a replacement for a kernel; phase is "forward" or "backward".
         The profile times kernels with it.
+
+    Attributes
+    ----------
+    records : bool
+        Whether a pass does nothing but call kernels that the backend can record (``ops.recording``).
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class Program:
         self._output = self._slots[graph.output]
         self._constants = [(self._slots[node], node.source) for node in sources if not hasattr(node.source, "value")]
         self._parameters = [(self._slots[node], node.source, node) for node in sources if hasattr(node.source, "value")]
+        self._buffers = [n for n, (_, parameter, _) in enumerate(self._parameters) if parameter.buffer]
         self._known: list[Any] = [None] * len(self._parameters)  # parameter arrays already checked
         self._gradients = gradients
         for node in computed if gradients else ():
@@ -92,6 +99,8 @@ class Program:
         self.steps = self._made_steps(computed)
         self._plans: dict[tuple[bool, ...], list[_Back]] = {}
         self._opaque = [node for node in computed if node.name == "opaque"]
+        self._streams = [value for node in computed for value in node.attributes.values() if isinstance(value, Stream)]
+        self.records = gradients and not around and all(node.op and ops.records(node.op) for node in computed)
 
     def _made_steps(self, nodes: list[Node]) -> list[Step]:
         last = {self._slots[other]: n for n, node in enumerate(nodes) for other in node.inputs if other is not None}
@@ -118,15 +127,33 @@ class Program:
     def _values(self, x: Any) -> list[Any]:
         values: list[Any] = [None] * self._count
         values[0] = x
-        known = self._known
-        for n, (slot, parameter, node) in enumerate(self._parameters):
-            value = parameter.value
-            if value is not known[n]:
-                value = self._admitted(n, parameter, node)
+        for (slot, _, _), value in zip(self._parameters, self._parameter_arrays(), strict=True):
             values[slot] = value
         for slot, value in self._constants:
             values[slot] = value
         return values
+
+    def _parameter_arrays(self) -> list[Any]:
+        known, arrays = self._known, []
+        for n, (_, parameter, node) in enumerate(self._parameters):
+            value = parameter.value
+            arrays.append(value if value is known[n] else self._admitted(n, parameter, node))
+        return arrays
+
+    @property
+    def parameters(self) -> list[Any]:
+        """The parameters and buffers that the network reads."""
+        return [parameter for _, parameter, _ in self._parameters]
+
+    def given(self) -> list[Any] | None:
+        """The arrays that a pass reads or changes besides x, always in this order; None if kernels cannot update one
+        of them directly."""
+        arrays = self._parameter_arrays()
+        if any(self._known[n] is not arrays[n] for n in self._buffers):
+            return None
+        arrays += [value for _, value in self._constants]
+        arrays += [stream.position for stream in self._streams]
+        return arrays
 
     def _admitted(self, n: int, parameter: Any, node: Node) -> Any:
         """A parameter's array, checked, in the memory order that kernels read."""
@@ -136,10 +163,10 @@ class Program:
                 f"{parameter.name or 'parameter'}: the value is an array {tuple(value.shape)} of {value.dtype}; the "
                 f"layer was built with {node.shape} of {node.dtype}"
             )
-        read = value if parameter.buffer else self.ops.contiguous(value, node.dtype)  # buffers are updated in place
+        read = self.ops.contiguous(value, node.dtype)
         if read is value:
             self._known[n] = value
-        return read
+        return value if parameter.buffer else read  # buffers are updated in place
 
     def infer(self, x: Any) -> Any:
         """The output alone; each value is dropped after its last use."""

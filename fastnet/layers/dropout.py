@@ -40,7 +40,8 @@ class Dropout(Layer):
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         if self.seed is None:
-            self.seed = self._stream.seed = int(rng.integers(2**63))
+            self.seed = int(rng.integers(2**63))
+            self._stream.set(self.seed, self._stream.offset)
         return shape
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
@@ -59,4 +60,4 @@ class Dropout(Layer):
 
     def set_stream(self, seed: int, offset: int) -> None:
         """Restore the position that :meth:`stream` returned."""
-        self._stream.seed, self._stream.offset = seed, offset
+        self._stream.set(seed, offset)

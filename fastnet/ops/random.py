@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from fastnet.ops import philox
 from fastnet.ops.checks import FLOATS
@@ -15,26 +16,56 @@ from fastnet.types import Array, DTypeLike, Shape, Shaped
 __all__ = ["Stream"]
 
 
-@dataclass
 class Stream:
-    """A position in a Philox stream: the next call's i-th number is number ``offset + i`` of stream `seed`."""
+    """A position in a Philox stream: the next call's i-th number is number ``offset + i`` of stream `seed`.
 
-    seed: int
-    offset: int = 0
+    Attributes
+    ----------
+    position : array of two uint64
+        Seed and offset, which kernels read and advance.
+    """
+
+    __slots__ = ("position",)
+
+    def __init__(self, seed: int, offset: int = 0) -> None:
+        check_position("Stream", seed, offset)
+        self.position = np.array([seed, offset], np.uint64)
+
+    @property
+    def seed(self) -> int:
+        return int(self.position[0])
+
+    @property
+    def offset(self) -> int:
+        return int(self.position[1])
+
+    def set(self, seed: int, offset: int) -> None:
+        """Move to another position."""
+        check_position("Stream", seed, offset)
+        self.position[:] = seed, offset
 
     def take(self, count: int) -> tuple[int, int]:
         """(seed, offset) of the next `count` numbers, in whole Philox blocks of four."""
-        start = self.offset
-        self.offset = start + -(-count // 4) * 4
-        return self.seed, start
+        seed, start = self.seed, self.offset
+        self.position[1] = start + -(-count // 4) * 4
+        return seed, start
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stream) and (self.seed, self.offset) == (other.seed, other.offset)
+
+    __hash__ = None  # type: ignore[assignment]  # it moves
+
+    def __copy__(self) -> Stream:
+        return Stream(self.seed, self.offset)
+
+    def __repr__(self) -> str:
+        return f"Stream({self.seed}, {self.offset})"
 
 
-def check_stream(op: str, stream: Stream) -> None:
+def check_position(op: str, seed: int, offset: int) -> None:
     """Raise ValueError unless the position is in the stream."""
-    if not 0 <= stream.seed < 2**64 or not 0 <= stream.offset < 2**62:
-        raise ValueError(
-            f"{op}: seed must lie in [0, 2**64) and offset in [0, 2**62), got {stream.seed} and {stream.offset}"
-        )
+    if not 0 <= seed < 2**64 or not 0 <= offset < 2**62:
+        raise ValueError(f"{op}: seed must lie in [0, 2**64) and offset in [0, 2**62), got {seed} and {offset}")
 
 
 def uniform(xp: Any, shape: Sequence[int], dtype: DTypeLike, seed: int, offset: int) -> Any:
@@ -48,7 +79,7 @@ def uniform(xp: Any, shape: Sequence[int], dtype: DTypeLike, seed: int, offset: 
 
 
 def _uniform_shape(shape: Sequence[int], dtype: DTypeLike, seed: int, offset: int = 0) -> Shape:
-    check_stream("random_uniform", Stream(seed, offset))
+    check_position("random_uniform", seed, offset)
     if dtype not in FLOATS:
         raise TypeError(f"random_uniform: dtype must be float32 or float64, got {dtype}")
     return tuple(shape)
@@ -71,7 +102,7 @@ register(
 def _dropout_shape(x: Shaped, p: float, stream: Stream) -> Shape:
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p, the probability of zeroing, must lie in [0, 1), got {p}")
-    check_stream("dropout", stream)
+    check_position("dropout", stream.seed, stream.offset)
     return tuple(x.shape)
 
 

@@ -34,6 +34,7 @@ class SGD(Optimizer):
         Needs momentum > 0 and dampening = 0.
     """
 
+    op = "sgd_step"
     slots: tuple[str, ...] = ("velocity",)
     settings = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
 
@@ -57,17 +58,8 @@ class SGD(Optimizer):
         if self.momentum == 0:
             self.slots = ()
 
-    def _update(self, ops: Ops, p: Parameter, state: dict[str, Any], lr: float, weight_decay: float) -> None:
-        ops.sgd_step(
-            p.value,
-            p.grad,
-            state.get("velocity"),
-            lr,
-            momentum=self.momentum,
-            dampening=self.dampening,
-            nesterov=self.nesterov,
-            weight_decay=weight_decay,
-        )
+    def attributes(self, t: int, lr: float) -> dict[str, Any]:
+        return {"lr": lr, "momentum": self.momentum, "dampening": self.dampening, "nesterov": self.nesterov}
 
 
 class Adagrad(Optimizer):
@@ -83,6 +75,7 @@ class Adagrad(Optimizer):
     eps : float
     """
 
+    op = "adagrad_step"
     slots = ("squares",)
     settings = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
@@ -103,9 +96,8 @@ class Adagrad(Optimizer):
         filled: Array = ops.xp.full_like(p.value, self.initial_accumulator_value)
         return filled
 
-    def _update(self, ops: Ops, p: Parameter, state: dict[str, Any], lr: float, weight_decay: float) -> None:
-        lr /= 1 + (state["t"] - 1) * self.lr_decay
-        ops.adagrad_step(p.value, p.grad, state["squares"], lr, eps=self.eps, weight_decay=weight_decay)
+    def attributes(self, t: int, lr: float) -> dict[str, Any]:
+        return {"lr": lr / (1 + (t - 1) * self.lr_decay), "eps": self.eps}
 
 
 class RMSprop(Optimizer):
@@ -121,6 +113,7 @@ class RMSprop(Optimizer):
         ``g += weight_decay*w`` for parameters with ``decay=True``.
     """
 
+    op = "rmsprop_step"
     slots = ("squares",)
     settings = ("lr", "alpha", "eps", "weight_decay")
 
@@ -129,10 +122,8 @@ class RMSprop(Optimizer):
         self.alpha = check("RMSprop", "alpha", alpha, below=1)
         self.eps = check("RMSprop", "eps", eps, positive=True)
 
-    def _update(self, ops: Ops, p: Parameter, state: dict[str, Any], lr: float, weight_decay: float) -> None:
-        ops.rmsprop_step(
-            p.value, p.grad, state["squares"], lr, alpha=self.alpha, eps=self.eps, weight_decay=weight_decay
-        )
+    def attributes(self, t: int, lr: float) -> dict[str, Any]:
+        return {"lr": lr, "alpha": self.alpha, "eps": self.eps}
 
 
 class Adam(Optimizer):
@@ -151,6 +142,7 @@ class Adam(Optimizer):
         ``g += weight_decay*w`` for parameters with ``decay=True``.
     """
 
+    op = "adam_step"
     slots = ("m", "v")
     settings = ("lr", "betas", "eps", "weight_decay")
     decoupled = False
@@ -169,21 +161,9 @@ class Adam(Optimizer):
         self.betas = check(name, "betas[0]", betas[0], below=1), check(name, "betas[1]", betas[1], below=1)
         self.eps = check(name, "eps", eps, positive=True)
 
-    def _update(self, ops: Ops, p: Parameter, state: dict[str, Any], lr: float, weight_decay: float) -> None:
+    def attributes(self, t: int, lr: float) -> dict[str, Any]:
         beta1, beta2 = self.betas
-        ops.adam_step(
-            p.value,
-            p.grad,
-            state["m"],
-            state["v"],
-            state["t"],
-            lr,
-            beta1=beta1,
-            beta2=beta2,
-            eps=self.eps,
-            weight_decay=weight_decay,
-            decoupled=self.decoupled,
-        )
+        return {"t": t, "lr": lr, "beta1": beta1, "beta2": beta2, "eps": self.eps, "decoupled": self.decoupled}
 
 
 class AdamW(Adam):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from fastnet.backends import Ops, current
 from fastnet.layers import Parameter
+from fastnet.ops import REGISTRY
 from fastnet.types import Array
 
 __all__ = ["Optimizer", "check"]
@@ -30,7 +30,8 @@ def check(optimizer: str, name: str, value: float, below: float = math.inf, posi
 class Optimizer:
     """The base class: chooses the parameters to update, their rate and weight decay, and keeps their state.
 
-    A subclass names its state arrays in `slots` and implements ``_update(ops, p, state, lr, weight_decay)``.
+    A subclass names the op that updates a parameter, `op`, and its state arrays, `slots`, and implements
+    ``attributes(t, lr)``.
 
     Attributes
     ----------
@@ -43,6 +44,7 @@ class Optimizer:
         differ, else its position.
     """
 
+    op = ""
     slots: tuple[str, ...] = ()
     settings: tuple[str, ...] = ("lr", "weight_decay")
 
@@ -78,14 +80,26 @@ class Optimizer:
             State (of another model, perhaps) whose shape or dtype is not the parameter's.
         """
         parameters = list(parameters)
-        names = Counter(p.name for p in parameters)
-        named = all(names) and len(names) == len(parameters)
-        ops, lr = current(), self.lr * scale
-        for position, p in enumerate(parameters):
-            if p.requires_grad and p.grad is not None:
-                state = self._state_of(ops, p.name if named else str(position), p)
-                state["t"] += 1
-                self._update(ops, p, state, lr, self.weight_decay if p.decay else 0.0)
+        names = {p.name for p in parameters}
+        named = "" not in names and len(names) == len(parameters)
+        ops, lr, op = current(), self.lr * scale, REGISTRY[self.op]
+        ready = [
+            (p, self._state_of(ops, p.name if named else str(position), p))
+            for position, p in enumerate(parameters)
+            if p.requires_grad and p.grad is not None
+        ]
+        groups: dict[tuple[int, bool], list[tuple[Array | None, ...]]] = {}
+        for p, state in ready:
+            state["t"] += 1
+            arrays = p.value, p.grad, *[state.get(i.name) for i in op.inputs[2:]]
+            groups.setdefault((state["t"], p.decay), []).append(arrays)
+        for (t, decay), updates in groups.items():
+            attributes = self.attributes(t, lr)
+            ops.update_each(op, updates, {**attributes, "weight_decay": self.weight_decay if decay else 0.0})
+
+    def attributes(self, t: int, lr: float) -> dict[str, Any]:
+        """The op's attributes besides `weight_decay` at a parameter's update number t, from 1."""
+        raise NotImplementedError
 
     def _initial(self, ops: Ops, p: Parameter) -> Array:
         """A slot's array before the first update."""
@@ -104,9 +118,6 @@ class Optimizer:
                     f"parameter is {p.value.dtype} {p.value.shape}; use a new optimiser for another model"
                 )
         return state
-
-    def _update(self, ops: Ops, p: Parameter, state: dict[str, Any], lr: float, weight_decay: float) -> None:
-        raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
         """The state as one flat dict: ``"<key>/<slot>"`` to an array (a copy), ``"<key>/t"`` to an int."""

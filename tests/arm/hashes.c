@@ -137,8 +137,8 @@ static uint64_t map(int dtype, int kernel) {
     for (int i = 0; i < COUNT; i++)
         if (dtype) ((double *)x)[i] *= 8;
         else ((float *)x)[i] *= 8;
-    k->map_forward[kernel](COUNT, 0.25, 0.5, x, y);
-    k->map_backward[kernel](COUNT, 0.25, 0.5, dy, x, dy);
+    k->map_forward((fn_map)kernel, COUNT, 0.25, 0.5, x, y);
+    k->map_backward((fn_map)kernel, COUNT, 0.25, 0.5, dy, x, dy);
     uint64_t result = hash(dy, COUNT * (dtype ? 8 : 4), hash(y, COUNT * (dtype ? 8 : 4), 14695981039346656037u));
     fn_free(x), fn_free(y), fn_free(dy);
     return result;

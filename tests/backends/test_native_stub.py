@@ -32,14 +32,15 @@ def stub():
 
 
 def cython():
-    """The same of _native.pyx and the functions that csrc/bindings.py makes."""
+    """The same of _native.pyx, what it includes, and the functions that csrc/bindings.py makes."""
     spec = importlib.util.spec_from_file_location("bindings", REPOSITORY / "csrc" / "bindings.py")
     bindings = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bindings)
     source = (BACKENDS / "_native.pyx").read_text(encoding="utf-8")
+    included = (BACKENDS / "_recording.pxi").read_text(encoding="utf-8")
     made = bindings.generate((REPOSITORY / "csrc" / "kernels.def").read_text(encoding="utf-8"))
     functions, classes, constants, inside = {}, set(), set(), ""
-    for line in [*source.splitlines(), *made.splitlines()]:
+    for line in [*source.splitlines(), *included.splitlines(), *made.splitlines()]:
         if found := re.match(r"cdef class (\w+)", line):
             inside = f"{found[1]}."
             classes.add(found[1])

@@ -38,13 +38,17 @@ def test_settings_come_back():
 
 def test_a_wrong_bit_changes_the_hash(monkeypatch):
     before = fingerprint()
-    right = backends.NativeOps.sgd_step
+    from fastnet.backends.native.updates import KERNELS, UPDATES
 
-    def step(self, w, *arguments, **settings):
-        right(self, w, *arguments, **settings)
-        w.reshape(-1)[0] = np.nextafter(w.reshape(-1)[0], np.float32(9))
+    right = UPDATES["sgd_step"]
 
-    monkeypatch.setattr(backends.NativeOps, "sgd_step", step)
+    def step(updates, **settings):
+        right(updates, **settings)
+        for w, *_ in updates:
+            w.reshape(-1)[0] = np.nextafter(w.reshape(-1)[0], np.float32(9))
+
+    monkeypatch.setitem(UPDATES, "sgd_step", step)
+    monkeypatch.setitem(KERNELS, "sgd_step", lambda *arrays, **settings: step([arrays], **settings))
     after = fingerprint()
     assert {name for name in before.hashes if before.hashes[name] != after.hashes[name]} == {TRAINING, "sgd_step"}
     assert before.whole != after.whole

@@ -15,11 +15,12 @@ from fastnet.backends import _native
 from fastnet.backends.native import arrays, conv, dense, elementwise, loss, norm, pool, random, shape, updates
 from fastnet.backends.native.arrays import KERNELS
 from fastnet.backends.native.plan import NativePlan
+from fastnet.backends.native.recording import Recording
+from fastnet.backends.native.updates import UPDATES
 from fastnet.backends.reference import Ops
 from fastnet.cores import default_num_threads
 from fastnet.graph import Graph
 from fastnet.ops import ACTIVATION, WEIGHT, Op
-from fastnet.ops.checks import FLOATS
 from fastnet.types import Array, DTypeLike
 
 __all__ = ["NativeOps"]
@@ -40,15 +41,6 @@ _start()
 
 def _itself(x: Any) -> Any:
     return x
-
-
-def _alike(given: tuple[Any, ...]) -> bool:
-    """Whether arrays (or None) in C order have the first one's shape and floating-point dtype."""
-    shape, dtype = given[0].shape, given[0].dtype
-    for x in given:
-        if x is not None and (x.shape != shape or x.dtype is not dtype or not _native.layout(x) & 2):
-            return False
-    return dtype in FLOATS
 
 
 _ENTER: dict[str, Callable[[Any], Any]] = {ACTIVATION: arrays.dense, WEIGHT: arrays.c_order}
@@ -74,12 +66,19 @@ class NativeOps(Ops):
 
     def call(self, op: Op, given: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
         kernel = KERNELS.get(op.name) if op.in_place else None
-        if kernel and _alike(given):  # the common case, kept fast
+        if kernel and _native.alike([given]):  # the common case, kept fast
             return kernel(*given, **attributes)
         return super().call(op, given, attributes)
 
     def update(self, op: Op, given: tuple[Any, ...], attributes: dict[str, Any]) -> None:
         updates.in_place(self.kernel(op), [i.name in op.in_place for i in op.inputs], given, attributes)
+
+    def update_each(self, op: Op, updates: list[updates.Arrays], attributes: dict[str, Any]) -> None:
+        update = UPDATES.get(op.name)
+        if update and _native.alike(updates):
+            update(updates, **attributes)
+        else:
+            super().update_each(op, updates, attributes)
 
     asarray = staticmethod(arrays.asarray)
     contiguous = staticmethod(arrays.contiguous)
@@ -91,6 +90,12 @@ class NativeOps(Ops):
         y = self.empty(shape, dtype)
         y[...] = 0
         return y
+
+    def records(self, op: Op) -> bool:
+        return op.name in KERNELS and (op.backward is None or f"{op.name}_backward" in KERNELS)
+
+    def recording(self, given: Sequence[Any]) -> Recording:
+        return Recording(given)
 
     def plan(self, graph: Graph, batch_size: int = 1) -> NativePlan:
         return NativePlan(self, graph, batch_size)

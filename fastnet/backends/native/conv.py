@@ -10,7 +10,7 @@ import numpy as np
 from fastnet.backends import _native
 from fastnet.backends.native.arrays import c_empty, empty, kernel
 from fastnet.backends.native.elementwise import activation_code, activation_gradient
-from fastnet.backends.native.norm import norm_sums, normalize
+from fastnet.backends.native.norm import doubles, norm_sums, normalize
 from fastnet.backends.native.pool import max_pool2d, pooled
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.ops.fused_inference import scale_and_shift
@@ -123,7 +123,7 @@ def conv2d_batch_norm(
 ) -> tuple[Array, Any]:
     between, moments = empty(geometry.y_shape, x.dtype), None
     if training:
-        moments = np.empty(geometry.K), np.empty(geometry.K)
+        moments = doubles(geometry.K), doubles(geometry.K)
         _native.conv_norm_forward(geometry.packed, x, w, b, between, *moments)
     else:
         _native.conv_forward(geometry.packed, x, w, None, b, None, 0, 0.0, between)
@@ -145,7 +145,8 @@ def conv2d_batch_norm_backward(
         slope = saved.norm.inverse_std if saved.norm.gamma is None else saved.norm.inverse_std * saved.norm.gamma
         db = (slope * dbeta).astype(dy.dtype)
     elif needs[2]:  # subtracting the batch's mean removes any bias
-        db = np.zeros(g.K, dy.dtype)
+        db = empty((g.K,), dy.dtype)
+        _native.fill(g.K, 0.0, db)
     if dx is not None or dw is not None:
         _native.conv_norm_backward(g.packed, sums.norm, x, w, sums.dy, saved.x, *sums.totals, add, dx, dw)
     return dx, dw, db, dgamma if needs[3] else None, dbeta if needs[4] else None, sums.gated

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnet.backends import _native
-from fastnet.backends.native.arrays import empty, extents, kernel
+from fastnet.backends.native.arrays import c_order, empty, extents, kernel
 from fastnet.ops.norm import values_per_channel
-from fastnet.types import Activation, Array
+from fastnet.types import Activation, Array, DType
 
 _F64 = np.dtype(np.float64)
 
@@ -59,6 +59,26 @@ class Sums(NamedTuple):
     gated: Array | None
 
 
+def doubles(count: int) -> Array:
+    """An uninitialised array of float64."""
+    return empty((count,), _F64)
+
+
+def _track(running: Array, momentum: float, factor: float, statistic: Array) -> None:
+    """Move a running statistic towards ``factor * statistic``."""
+    in_order = c_order(running)
+    _native.norm_track(len(statistic), momentum, factor, statistic, in_order)
+    if in_order is not running:
+        running[...] = in_order
+
+
+def _rounded(totals: Array, dtype: DType) -> Array:
+    """float64 totals in another dtype."""
+    rounded = empty(totals.shape, dtype)
+    _native.round_doubles(totals.size, totals, rounded)
+    return rounded
+
+
 def normalize(
     x: Array,
     moments: tuple[Array, Array] | None,
@@ -76,10 +96,13 @@ def normalize(
     else:
         mean, var = moments
         if running_mean is not None:
-            count, dtype = values_per_channel(x.shape), x.dtype
-            running_mean += momentum * (mean.astype(dtype) - running_mean)
-            running_var += momentum * ((var * (count / (count - 1))).astype(dtype) - running_var)
-    norm = Norm(*extents(x.shape), mean, 1.0 / np.sqrt(var + eps), gamma, beta, activation is not None)
+            count = values_per_channel(x.shape)
+            _track(running_mean, momentum, 1.0, mean)
+            _track(running_var, momentum, count / (count - 1), var)
+    images, pixels, C = extents(x.shape)
+    inverse_std = doubles(C)
+    _native.norm_inverse_std(C, eps, var, inverse_std)
+    norm = Norm(images, pixels, C, mean, inverse_std, gamma, beta, activation is not None)
     y = empty(x.shape, x.dtype)
     _native.norm_apply(norm, x, add, y)
     return y, Normalized(x, norm, moments is not None, None if add is None else y)
@@ -88,11 +111,11 @@ def normalize(
 def norm_sums(dy: Array, saved: Normalized, *needs: bool) -> Sums:
     """The reductions of dy for the gradients of gamma, beta and x; `needs`: whether dgamma and dbeta are wanted."""
     x, norm, training, y = saved
-    dtype, totals = x.dtype, (np.empty(norm.channels), np.empty(norm.channels))
+    dtype, totals = x.dtype, (doubles(norm.channels), doubles(norm.channels))
     gated = None if y is None else empty(x.shape, dtype)
     if any(needs) or training or y is not None:
         _native.norm_sums(norm, dy, x, y, gated, *totals)
-    dgamma, dbeta = (total.astype(dtype) if need else None for total, need in zip(totals, needs, strict=True))
+    dgamma, dbeta = (_rounded(total, dtype) if need else None for total, need in zip(totals, needs, strict=True))
     if gated is not None:
         dy, norm = gated, norm._replace(relu=False)
     return Sums(dy, norm, totals if training else (None, None), (dgamma, dbeta), gated)
@@ -127,7 +150,7 @@ def batch_norm_activation(
 ) -> tuple[Array, Normalized]:
     moments = None
     if training:
-        moments = np.empty(x.shape[1]), np.empty(x.shape[1])
+        moments = doubles(x.shape[1]), doubles(x.shape[1])
         _native.norm_moments(*extents(x.shape), x, *moments)
     return normalize(x, moments, (gamma, beta, running_mean, running_var), momentum, eps, add, activation)
 

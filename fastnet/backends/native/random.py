@@ -25,8 +25,7 @@ def random_uniform(shape: Sequence[int], dtype: DTypeLike, seed: int, offset: in
 @kernel
 def dropout(x: Array, p: float, stream: Stream) -> tuple[Array, Any]:
     y, keep = empty(x.shape, x.dtype), empty(x.shape, _U8)
-    seed, offset = stream.take(x.size)
-    _native.dropout(x.size, p, seed, offset, x, y, keep)
+    _native.dropout(x.size, p, stream.position, x, y, keep)
     return y, (keep, p)
 
 

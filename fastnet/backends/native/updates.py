@@ -6,49 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastnet.backends import _native
-from fastnet.backends.native.arrays import c_order, kernel
+from fastnet.backends.native.arrays import KERNELS, c_order, kernel
 from fastnet.types import Array
 
+Arrays = tuple[Array | None, ...]
 
-@kernel
-def sgd_step(
-    w: Array,
-    g: Array,
-    velocity: Array | None,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    nesterov: bool,
-    weight_decay: float,
-) -> None:
-    _native.sgd_step(w.size, w, g, velocity, lr, momentum, dampening, nesterov, weight_decay)
+# Each updates several parameters in one call: function(list of arrays of a parameter, **attributes).
+UPDATES: dict[str, Callable[..., None]] = {
+    "sgd_step": _native.sgd_step,
+    "adagrad_step": _native.adagrad_step,
+    "rmsprop_step": _native.rmsprop_step,
+    "adam_step": _native.adam_step,
+}
 
 
-@kernel
-def adagrad_step(w: Array, g: Array, squares: Array, lr: float, eps: float, weight_decay: float) -> None:
-    _native.adagrad_step(w.size, w, g, squares, lr, eps, weight_decay)
+def _single(update: Callable[..., None]) -> Callable[..., None]:
+    return lambda *arrays, **attributes: update([arrays], **attributes)
 
 
-@kernel
-def rmsprop_step(w: Array, g: Array, squares: Array, lr: float, alpha: float, eps: float, weight_decay: float) -> None:
-    _native.rmsprop_step(w.size, w, g, squares, lr, alpha, eps, weight_decay)
-
-
-@kernel
-def adam_step(
-    w: Array,
-    g: Array,
-    m: Array,
-    v: Array,
-    t: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-) -> None:
-    _native.adam_step(w.size, w, g, m, v, t, lr, beta1, beta2, eps, weight_decay, decoupled)
+KERNELS.update({name: _single(update) for name, update in UPDATES.items()})
 
 
 @kernel
