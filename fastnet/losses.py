@@ -46,6 +46,10 @@ def svm(scores: Array, labels: Array, margin: float = 1.0) -> tuple[float, Array
     return loss, dscores
 
 
+OPS: dict[Loss, str] = {
+    softmax_cross_entropy: "softmax_cross_entropy",
+    svm: "svm_loss",
+}  # losses that are one op, by its name
 _NAMES: dict[str, Loss] = {"softmax": softmax_cross_entropy, "svm": svm}
 
 

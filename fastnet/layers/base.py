@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from fastnet import initializers
 from fastnet.backends import Ops, current
-from fastnet.graph import Node, Recorder
+from fastnet.graph import Node, Program, Recorder
 from fastnet.layers.parameter import Parameter
 from fastnet.layers.programs import Programs
 from fastnet.layers.state import State
@@ -283,6 +283,12 @@ class Layer(State, Programs):
             return inner(gradient, input_gradient)
 
         return y, backward
+
+    def program(self, x: ArrayLike, training: bool = False) -> tuple[Array, Program]:
+        """x as the backend reads it, and the program that runs the layer on it, forward and backward."""
+        ops = current()
+        x = self._enter(x, ops)
+        return x, self._program(x, training, ops, gradients=True)
 
     def __call__(self, x: ArrayLike) -> Array:
         """Inference: y alone."""

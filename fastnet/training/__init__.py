@@ -3,6 +3,7 @@
 from fastnet.training.callbacks import BestSnapshot, Callback, EarlyStopping
 from fastnet.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from fastnet.training.history import History
+from fastnet.training.plan import TrainingPlan
 from fastnet.training.solver import Solver
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "EarlyStopping",
     "Checkpoint",
     "CheckpointError",
+    "TrainingPlan",
     "load_checkpoint",
 ]

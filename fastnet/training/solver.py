@@ -25,6 +25,7 @@ from fastnet.training.debug import check_finite, guard
 from fastnet.training.history import History
 from fastnet.training.inputs import ordered, prepare
 from fastnet.training.interrupt import Interrupt
+from fastnet.training.plan import TrainingPlan
 from fastnet.training.progress import Progress
 from fastnet.training.resume import collect, restore
 from fastnet.types import Array, ArrayLike, Loss
@@ -190,6 +191,7 @@ class Solver:
 
     def _run(self) -> None:
         self._parameters = self.model.parameters()
+        self._plan = TrainingPlan(self.model, self._checked_loss if self.debug else self.loss)
         self._call("on_train_begin")
         while self.epoch < self.epochs and self._stop_reason is None:
             self._run_epoch()
@@ -251,25 +253,28 @@ class Solver:
         parameters = self._parameters
         for parameter in parameters:
             parameter.zero_grad()
-        where = f"epoch {self.epoch + 1}, batch {self.batch + 1} (iteration {self.iteration + 1})"
-        with trace(guard(where)) if self.debug else contextlib.nullcontext():
+        with trace(guard(self._where())) if self.debug else contextlib.nullcontext():
             if self.debug:
-                check_finite("the data:", x, where)
-            scores, backward = self.model.forward(x, training=True)
-            loss, dscores = self.loss(scores, y)
-            if self.debug:
-                check_finite("the loss's gradient:", dscores, where)
-            backward(dscores, input_gradient=False)
+                check_finite("the data:", x, self._where())
+            loss, scores = self._plan(x, y)
         if self.regularizer is not None:
             loss += self.regularizer.loss(parameters)
             self.regularizer.add_gradients(parameters)
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"the loss is {loss} at {where}; lower the learning rate ({self.optimizer.lr * scale:g}), or use "
-                "Solver(debug='nan') to see where it comes from"
+                f"the loss is {loss} at {self._where()}; lower the learning rate ({self.optimizer.lr * scale:g}), or "
+                "use Solver(debug='nan') to see where it comes from"
             )
         self.optimizer.step(parameters, scale)
         return float(loss), int((scores.argmax(axis=1) == y).sum())
+
+    def _where(self) -> str:
+        return f"epoch {self.epoch + 1}, batch {self.batch + 1} (iteration {self.iteration + 1})"
+
+    def _checked_loss(self, scores: Array, labels: Array) -> tuple[float, Array]:
+        loss, dscores = self.loss(scores, labels)
+        check_finite("the loss's gradient:", dscores, self._where())
+        return loss, dscores
 
     def _call(self, method: str, *arguments: Any) -> None:
         for callback in self.callbacks:

@@ -1,0 +1,133 @@
+"""TrainingPlan: forward pass, loss and backward pass in one call."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from fastnet import losses
+from fastnet.backends import Ops, current
+from fastnet.graph import Program
+from fastnet.layers import Model, Parameter
+from fastnet.ops import REGISTRY
+from fastnet.types import Array, ArrayLike, Loss
+
+__all__ = ["TrainingPlan"]
+
+
+class _Recorded(NamedTuple):
+    """A recorded step; `calls` is None, for the `reason`, if it cannot be run again."""
+
+    trains: list[bool]  # what each parameter's requires_grad was
+    parameters: list[Parameter]  # those that get gradients
+    calls: Any
+    reason: str
+
+
+class TrainingPlan:
+    """Computes gradients: ``loss, scores = plan(x, labels)`` does what forward pass, loss and backward pass do.
+
+    The first call for a shape runs op by op, and records the kernels that it calls. Later ones run them all in one call
+    without the GIL, with the same bits. This pays for small networks and batches, where Python takes longer than the
+    kernels. Any change of the model (its layers, what is frozen, replaced arrays, batch size) is noticed.
+
+    Every call runs op by op, as :attr:`reason` says, if a layer computes in NumPy (defines ``run``), the loss or
+    ``model.forward`` is your own, the backend records nothing, gradients are accumulated over several calls, or
+    ``trace`` is on.
+
+    Parameters
+    ----------
+    model : Model
+    loss : "softmax", "svm" or function ``(scores, labels) -> (loss, dscores)``
+
+    Attributes
+    ----------
+    reason : str
+        Why the last call ran op by op; "" if it did not.
+
+    Examples
+    --------
+    >>> plan, optimizer = TrainingPlan(model), fn.optim.SGD(0.1)
+    >>> for x, labels in batches:
+    ...     model.zero_grad()
+    ...     loss, scores = plan(x, labels)
+    ...     optimizer.step(model.parameters())
+    """
+
+    def __init__(self, model: Model, loss: str | Loss = "softmax") -> None:
+        self.model, self.loss = model, losses.get(loss)
+        self.reason = ""
+        self._recorded: WeakKeyDictionary[Program, _Recorded] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"TrainingPlan({type(self.model).__name__}, {getattr(self.loss, '__name__', self.loss)})"
+
+    def __call__(self, x: ArrayLike, labels: ArrayLike) -> tuple[float, Array]:
+        """Add the gradients of the mean loss of a batch to each ``parameter.grad``.
+
+        Parameters
+        ----------
+        x : array, (N, *input_shape)
+        labels : array, (N,) integers, or what the loss takes
+
+        Returns
+        -------
+        loss : float
+        scores : array
+            The model's output, in training mode.
+        """
+        ops, model = current(), self.model
+        if type(model).forward is not Model.forward or "forward" in vars(model):
+            self.reason = "the model has a forward of its own"
+            return self._op_by_op(x, labels)
+        x, program = model.program(x, training=True)
+        given = program.given()
+        self.reason = self._obstacle(program, ops, given)
+        if given is None or self.reason:
+            return self._op_by_op(x, labels)
+        labels = self._labels(program, ops, labels)
+        recorded = self._recorded.get(program)
+        if recorded is None or recorded.trains != [p.requires_grad for p in program.parameters]:
+            return self._record(program, ops, x, labels, given)
+        if recorded.calls is None:
+            self.reason = recorded.reason
+            return self._op_by_op(x, labels)
+        (loss,), (scores, *gradients) = recorded.calls.run([x, labels, *given])
+        for parameter, gradient in zip(recorded.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return loss, scores
+
+    def _obstacle(self, program: Program, ops: Ops, given: list[Array] | None) -> str:
+        """Why this step can be neither recorded nor run from a recording, or ""."""
+        if self.loss not in losses.OPS or not ops.records(REGISTRY[losses.OPS[self.loss]]):
+            return "the loss is not an op of the backend"
+        if not program.records:
+            return "a layer or op does not run on the backend's kernels alone"
+        if any(p.grad is not None for p in program.parameters):
+            return "there are gradients to add to"
+        if given is None:
+            return "running statistics are not in C order"
+        return ""
+
+    def _labels(self, program: Program, ops: Ops, labels: Any) -> Array:
+        """Labels as kernels read them, checked."""
+        labels = ops.xp.asarray(labels)
+        REGISTRY[losses.OPS[self.loss]].check((program.graph.output, labels), {})
+        return ops.contiguous(labels, "int64")
+
+    def _op_by_op(self, x: ArrayLike, labels: Any) -> tuple[float, Array]:
+        scores, backward = self.model.forward(x, training=True)
+        loss, dscores = self.loss(scores, labels)
+        backward(dscores, input_gradient=False)
+        return float(loss), scores
+
+    def _record(self, program: Program, ops: Ops, x: Array, labels: Array, given: list[Array]) -> tuple[float, Array]:
+        trains = [parameter.requires_grad for parameter in program.parameters]
+        recording = ops.recording([x, labels, *given])
+        with recording:
+            loss, scores = self._op_by_op(x, labels)
+        parameters = [parameter for parameter in program.parameters if parameter.grad is not None]
+        calls = recording.finish([scores, *(parameter.grad for parameter in parameters)])
+        self._recorded[program] = _Recorded(trains, parameters, calls, recording.reason)
+        self.reason = recording.reason
+        return loss, scores
