@@ -169,7 +169,8 @@ static void norm_inverse_std(int64_t C, double eps, const double *var, double *i
 static void norm_track(int64_t C, double momentum, double factor, const double *statistic, void *running) {
     REAL *r = running;
     for (int64_t c = 0; c < C; c++) {
-        volatile REAL change = (REAL)momentum * ((REAL)(factor * statistic[c]) - r[c]); /* volatile: rounded, no FMA */
+        volatile REAL target = (REAL)(factor * statistic[c]); /* volatile: each product is rounded, no FMA */
+        volatile REAL change = (REAL)momentum * (target - r[c]);
         r[c] += change;
     }
 }

@@ -178,3 +178,17 @@ def test_not_enough_memory_leaves_nothing_behind(monkeypatch):
     with pytest.raises(MemoryError):
         recorded.run([x])
     assert _native.memory_stats()["live"] == live
+
+
+@pytest.mark.parametrize("isa", _native.isas())
+def test_running_statistics_have_numpys_bits(isa, dtype):
+    """No product is fused with the sum after it, on any instruction set."""
+    rng = np.random.default_rng(0)
+    statistic, running, before = rng.standard_normal(999), rng.standard_normal(999).astype(dtype), _native.isa()
+    expected = running + dtype.type(0.1) * ((statistic * (7 / 6)).astype(dtype) - running)
+    _native.set_isa(isa)
+    try:
+        _native.norm_track(999, 0.1, 7 / 6, statistic, running)
+    finally:
+        _native.set_isa(before)
+    assert np.array_equal(running, expected)
