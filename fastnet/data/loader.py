@@ -26,7 +26,8 @@ class Loader:
     Parameters
     ----------
     X : array (N, ...), uint8 or another numeric dtype
-        Never copied whole: each batch is gathered and cast.  A np.memmap is fine.
+        Never copied whole: each batch is gathered and cast.  A np.memmap is fine.  Batches are copies, so what changes
+        them in place (preprocess, augment, a loss, a model) changes neither X nor y.
     y : int array (N,)
         Class numbers.
     batch_size : int
@@ -62,10 +63,12 @@ class Loader:
         augment: Sequence[Augment] = (),
         dtype: DTypeLike = "float32",
     ) -> None:
-        self.X = X if isinstance(X, np.ndarray) else np.asarray(X)
+        self.X = (X if isinstance(X, np.ndarray) else np.asarray(X)).view()
+        self.X.flags.writeable = False
         if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
             raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
         self.y = check_labels("Loader", self.X, y)
+        self.y.flags.writeable = False
         if len(self.y) == 0:
             raise ValueError("Loader: there are no samples")
         if batch_size < 1 or int(batch_size) != batch_size:
@@ -91,12 +94,11 @@ class Loader:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The batches of an epoch from number `start` on; the loader's own position does not change."""
-        order = None
+        order = np.arange(len(self.y))
         if self.shuffle:
-            order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(len(self.y))
+            order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(order)
         for batch in range(start, len(self)):
-            cut = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            index = cut if order is None else order[cut]
+            index = order[batch * self.batch_size : (batch + 1) * self.batch_size]  # an array, so both are copies
             yield self._cast(self.X[index], epoch, batch), self.y[index]
 
     def _cast(self, x: Array, epoch: int, batch: int) -> Array:

@@ -108,7 +108,7 @@ class Layer(State, Programs):
         )
 
     def run(self, x: Array, training: bool, ops: Ops) -> tuple[Array, Callable[..., Any]]:
-        """Compute ``(y, backward)``; x has the model's dtype and belongs to the backend `ops`.
+        """Compute ``(y, backward)``; x has the model's dtype, belongs to the backend `ops` and is read-only.
 
         A layer that overrides this computes its own gradient: ``backward(dy, input_gradient=True)`` accumulates the
         gradients of parameters that require one and returns dx, or None without `input_gradient`.  Ops with a gradient

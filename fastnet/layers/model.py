@@ -158,8 +158,8 @@ class Model(Layer):
         for start in range(0, count, batch_size):
             labels = classes[start : start + batch_size]
             scores = run(examples[start : start + batch_size])
-            total += float(loss(scores, labels)[0]) * len(labels)
-            right += int((scores.argmax(axis=1) == labels).sum())
+            right += int((scores.argmax(axis=1) == labels).sum())  # before a loss that works in place
+            total += float(loss(scores, ops.xp.array(labels))[0]) * len(labels)
         return Evaluation(total / count, right / count)
 
     def _ready(self, X: Any, batch_size: int) -> Callable[[Any], Array]:

@@ -117,7 +117,8 @@ class TrainingPlan:
 
     def _op_by_op(self, x: ArrayLike, labels: Any) -> tuple[float, Array]:
         scores, backward = self.model.forward(x, training=True)
-        loss, dscores = self.loss(scores, labels)
+        own = self.loss not in losses.OPS  # it may work in place
+        loss, dscores = self.loss(scores.copy() if own else scores, labels)
         backward(dscores, input_gradient=False)
         return float(loss), scores
 
