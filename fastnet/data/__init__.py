@@ -2,9 +2,10 @@
 
 from fastnet.data.archive import npz, read_npz
 from fastnet.data.cifar import cifar10, cifar100
-from fastnet.data.dataset import Dataset, hold_out
+from fastnet.data.dataset import Dataset
 from fastnet.data.embedded import digits
 from fastnet.data.folder import image_folder
+from fastnet.data.holdout import hold_out
 from fastnet.data.idx import mnist, read_idx
 from fastnet.data.loader import Loader
 from fastnet.data.pickles import load_plain_pickle

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fastnet.data.dataset import Dataset, check_labels, hold_out
+from fastnet.data.dataset import Dataset, check_labels
+from fastnet.data.holdout import hold_out
 
 __all__ = ["read_npz", "npz"]
 

@@ -1,15 +1,18 @@
-"""Dataset: training and test images with their labels; holding out a validation part."""
+"""Dataset: training, validation and test images with their labels."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
+from fastnet.data.holdout import choose, warn_of_absent
 from fastnet.types import Array, ArrayLike
 
-__all__ = ["Dataset", "check_labels", "hold_out"]
+__all__ = ["Dataset", "assemble", "check_labels", "class_numbers"]
 
 
 def check_labels(where: str, X: Array, y: ArrayLike) -> np.ndarray:
@@ -33,25 +36,21 @@ def check_labels(where: str, X: Array, y: ArrayLike) -> np.ndarray:
     return y.astype(np.int64)
 
 
-def hold_out(X: Array, y: Array, part: float | int, seed: int = 0) -> tuple[Array, Array, Array, Array]:
-    """Draw a random part of (X, y), stratified by class: (X_rest, y_rest, X_part, y_part), all copies.
-
-    Parameters
-    ----------
-    X : array (N, ...)
-    y : int array (N,)
-    part : float in (0, 1), a fraction, or int in 1..N-1, a number of samples
-    seed : int
-    """
-    N = len(y)
-    count = round(part * N) if isinstance(part, float) and 0 < part < 1 else part
-    if not (isinstance(count, (int, np.integer)) and 1 <= count < N):
-        raise ValueError(f"the part held out must be a fraction in (0, 1) or a number in 1..{N - 1}, got {part!r}")
-    shuffled = np.random.default_rng(seed).permutation(N)
-    by_class = shuffled[np.argsort(y[shuffled], kind="stable")]
-    held = np.zeros(N, bool)
-    held[by_class[((np.arange(count) + 0.5) * N / count).astype(np.int64)]] = True
-    return X[~held], y[~held], X[held], y[held]
+def class_numbers(where: str, X: Array, y: ArrayLike) -> np.ndarray:
+    """`y` as `check_labels` returns it, from class numbers (N,) or (N, 1), bool too, or from one-hot rows (N, K)."""
+    given = np.asarray(y)
+    if given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    elif given.ndim == 2 and given.shape[1] > 1 and given.dtype.kind in "buif":
+        ones = given == 1
+        wrong = int(((ones.sum(axis=1) != 1) | ~(ones | (given == 0)).all(axis=1)).sum())
+        if wrong:
+            raise ValueError(
+                f"{where}: labels of shape {given.shape} must be one-hot, a single 1 and zeros in each row; {wrong} of "
+                f"{len(given)} rows are not, and a Dataset has one class for each image"
+            )
+        given = ones.argmax(axis=1)
+    return check_labels(where, X, given.astype(np.int64) if given.dtype.kind == "b" else given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +61,12 @@ class Dataset:
     ----------
     X_train, X_test : array (N, C, H, W), uint8 in 0..255 or float32
     y_train, y_test : int64 array (N,)
-        Class numbers in 0..len(classes)-1.
+        Class numbers in 0..len(classes)-1.  Also accepted: (N, 1), bool, and one-hot rows (N, len(classes)).
     classes : tuple of str
         The classes' names.
     name : str
     X_val, y_val : arrays or None
-        What `split` held out of the training data.
+        Validation images: those of the source, or what `split` held out of the training data.
 
     Raises
     ------
@@ -94,7 +93,7 @@ class Dataset:
                 raise ValueError(
                     f"{self.name}: {part} images must have shape (N, C, H, W), all the same C, H, W; got {X.shape}"
                 )
-            y = check_labels(f"{self.name}, {part}", X, y)
+            y = class_numbers(f"{self.name}, {part}", X, y)
             if len(y) and y.max() >= len(self.classes):
                 raise ValueError(
                     f"{self.name}: {part} labels reach {y.max()}, but there are {len(self.classes)} classes"
@@ -126,5 +125,56 @@ class Dataset:
         """
         if self.X_val is not None:
             raise ValueError(f"{self.name}: already has a validation part of {len(self.X_val)} images")
-        X_train, y_train, X_val, y_val = hold_out(self.X_train, self.y_train, validation, seed)
-        return dataclasses.replace(self, X_train=X_train, y_train=y_train, X_val=X_val, y_val=y_val)
+        held = _draw(self.name, self.classes, self.y_train, "validation", validation, seed)
+        X, y = self.X_train, self.y_train
+        return dataclasses.replace(self, X_train=X[~held], y_train=y[~held], X_val=X[held], y_val=y[held])
+
+
+Parts = Mapping[str, tuple[Array, Array]]
+"""(X, y) of "train", "val" and "test", or of some of them."""
+
+
+def assemble(
+    name: str, classes: Sequence[str], parts: Parts, test: float | int | Literal["all"] = 0.2, seed: int = 0
+) -> Dataset:
+    """The Dataset of a source's parts; without a test part, draw one from the training part.
+
+    Parameters
+    ----------
+    name : str
+    classes : sequence of str
+    parts : dict of (X, y)
+        "train", "val", "test", or some of them; at least one.
+    test : float in (0, 1), int, or "all"
+        If there is no test part: the fraction or number of training images that are drawn as one; 0 draws none;
+        "all" makes everything the test part, to evaluate a model on it.
+    seed : int
+        For that draw.
+    """
+    parts = dict(parts)
+    X, y = next(iter(parts.values()))
+    nothing = X[:0], y[:0]
+    if "test" not in parts and isinstance(test, str):
+        if test != "all":
+            raise ValueError(f"{name}: test must be a fraction, a number of images or 'all', got {test!r}")
+        every = list(parts.values())
+        whole = every[0] if len(every) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*every, strict=True))
+        parts = {"test": (whole[0], whole[1])}
+    elif not isinstance(test, str) and test != 0 and "test" not in parts and "train" in parts:
+        X, y = parts["train"]
+        y = class_numbers(f"{name}, train", X, y)
+        held = _draw(name, classes, y, "test", test, seed)
+        parts |= {"train": (X[~held], y[~held]), "test": (X[held], y[held])}
+    train, check = parts.get("train", nothing), parts.get("test", nothing)
+    return Dataset(*train, *check, tuple(classes), name, *parts.get("val", (None, None)))
+
+
+def _draw(name: str, classes: Sequence[str], y: Array, argument: str, part: float | int, seed: int) -> np.ndarray:
+    """The mask of a part to hold out; warns of classes that it leaves without an image."""
+    try:
+        held = choose(y, part, seed, argument)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    warn_of_absent(f"{name}: the training part", classes, y, y[~held])
+    warn_of_absent(f"{name}: the {argument} part", classes, y, y[held])
+    return held

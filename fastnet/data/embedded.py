@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.data.dataset import Dataset, hold_out
+from fastnet.data.dataset import Dataset, assemble
 
 __all__ = ["digits"]
 
@@ -35,5 +35,4 @@ def digits(test: float | int = 0.2, seed: int = 0) -> Dataset:
         raise ImportError('digits need scikit-learn: pip install "fastnet-cnn[datasets]"') from error
     source = load_digits()
     X = (source.images / 16).astype(np.float32)[:, None]
-    X_train, y_train, X_test, y_test = hold_out(X, source.target.astype(np.int64), test, seed)
-    return Dataset(X_train, y_train, X_test, y_test, tuple("0123456789"), "digits")
+    return assemble("digits", "0123456789", {"train": (X, source.target.astype(np.int64))}, test, seed)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fastnet.data.dataset import Dataset, hold_out
+from fastnet.data.dataset import Dataset
+from fastnet.data.holdout import hold_out
 from fastnet.types import Array
 
 __all__ = ["image_folder"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastnet.data import Dataset, Loader, Standardize, hold_out
+from fastnet.data import Dataset, Loader, Standardize
 
 
 def data(N=10):
@@ -160,9 +160,6 @@ def test_split_takes_every_class_in_its_share():
     assert repr(cut) == "Dataset('four': 160 train, 40 val, 200 test; images (1, 1, 1) float32; 4 classes)"
     with pytest.raises(ValueError, match="already"):
         cut.split()
-    for bad in (0, 200, 1.0, -3, 0.0001):
-        with pytest.raises(ValueError, match="fraction"):
-            hold_out(X, y, bad)
 
 
 def test_dataset_errors():
