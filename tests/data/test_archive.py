@@ -77,7 +77,7 @@ def test_npz_errors(tmp_path):
     with pytest.raises(ValueError, match=r"X_train, y_train, X_test, y_test, or X and y; it has \['images'\]"):
         npz(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", X=np.zeros((4, 2)), y=np.zeros(4, int))
-    with pytest.raises(ValueError, match=r"got \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"got \(4, 2\); reshape"):
         npz(tmp_path / "b.npz", test=1)
     with pytest.raises(FileNotFoundError):
         npz(tmp_path / "c.npz")
@@ -96,3 +96,133 @@ def test_a_stray_label_is_told_instead_of_naming_two_billion_classes(tmp_path):
     np.savez(tmp_path / "stray.npz", X=np.zeros((40, 8, 8), np.uint8), y=y)
     with pytest.raises(ValueError, match=r"labels reach 2000000000, but there are only 40 images; renumber"):
         npz(tmp_path / "stray.npz")
+
+
+def parts(N=(30, 9, 6), shape=(8, 8)):
+    """X and y for train, val and test."""
+    rng = np.random.default_rng(0)
+    return [(rng.integers(0, 256, (n, *shape), np.uint8), np.arange(n) % 3) for n in N]
+
+
+NAMES = {
+    "cs231n": ("X_train", "y_train", "X_val", "y_val", "X_test", "y_test"),
+    "keras": ("x_train", "y_train", "x_valid", "y_valid", "x_test", "y_test"),
+    "medmnist": ("train_images", "train_labels", "val_images", "val_labels", "test_images", "test_labels"),
+    "short": ("Xtr", "Ytr", "Xval", "Yval", "Xte", "Yte"),
+    "long": (
+        "training-images",
+        "training-labels",
+        "validation-images",
+        "validation-labels",
+        "test-data",
+        "test-target",
+    ),
+}
+
+
+@pytest.mark.parametrize("convention", NAMES)
+def test_names_of_arrays(tmp_path, convention):
+    arrays = [array for pair in parts() for array in pair]
+    np.savez(tmp_path / "a.npz", **dict(zip(NAMES[convention], arrays, strict=True)))
+    data = npz(tmp_path / "a.npz")
+    for part, (X, y) in zip(("train", "val", "test"), parts(), strict=True):
+        np.testing.assert_array_equal(getattr(data, f"X_{part}")[:, 0], X)
+        np.testing.assert_array_equal(getattr(data, f"y_{part}"), y)
+
+
+def test_without_a_test_part_it_is_drawn_from_the_training_part(tmp_path):
+    (X, y), (X_val, y_val), _ = parts()
+    np.savez(tmp_path / "a.npz", X_train=X, y_train=y, X_val=X_val, y_val=y_val)
+    data = npz(tmp_path / "a.npz")
+    assert (len(data.X_train), len(data.X_val), len(data.X_test)) == (24, 9, 6)
+    everything, nothing = npz(tmp_path / "a.npz", test="all"), npz(tmp_path / "a.npz", test=0)
+    assert (len(everything.X_train), everything.X_val, len(everything.X_test)) == (0, None, 39)
+    assert (len(nothing.X_train), len(nothing.X_val), len(nothing.X_test)) == (30, 9, 0)
+    with pytest.raises(ValueError, match="test must be a fraction, a number of images or 'all', got 'some'"):
+        npz(tmp_path / "a.npz", test="some")
+
+
+def test_a_test_part_alone(tmp_path):
+    X, y = parts()[2]
+    np.savez(tmp_path / "a.npz", test_images=X, test_labels=y)
+    data = npz(tmp_path / "a.npz")
+    assert len(data.X_train) == 0 and len(data.X_test) == 6 and data.image_shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        lambda y: y[:, None],
+        lambda y: y[:, None].astype(np.uint8),
+        lambda y: np.eye(3)[y],
+        lambda y: np.eye(3, dtype=bool)[y],
+        lambda y: np.eye(3, dtype=np.uint8)[y],
+        lambda y: np.array(["ant", "bee", "cat"])[y],
+        lambda y: np.array([b"ant", b"bee", b"cat"])[y][:, None],
+    ],
+)
+def test_labels(tmp_path, labels):
+    X, y = parts()[0]
+    np.savez(tmp_path / "a.npz", X=X, y=labels(y))
+    data = npz(tmp_path / "a.npz", test="all")
+    assert data.y_test.dtype == np.int64
+    np.testing.assert_array_equal(data.y_test, y)
+    assert data.classes == (("ant", "bee", "cat") if labels(y).dtype.kind in "US" else ("0", "1", "2"))
+
+
+def test_bool_labels(tmp_path):
+    np.savez(tmp_path / "a.npz", X=parts()[0][0], y=np.arange(30) > 14)
+    assert npz(tmp_path / "a.npz", test="all").y_test.tolist() == [0] * 15 + [1] * 15
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (np.ones((30, 4), int), "must be one-hot, a single 1 and zeros in each row; 30 of 30 rows are not"),
+        (np.eye(30) + 0.1 * np.eye(30, k=1), "29 of 30 rows"),
+        (np.arange(30) / 2, "labels must be integers"),
+        (np.arange(29), "30 images but 29 labels"),
+        (np.zeros((30, 2, 2), int), r"shape \(30, 2, 2\)"),
+    ],
+)
+def test_labels_that_are_not(tmp_path, y, message):
+    np.savez(tmp_path / "a.npz", X=parts()[0][0], y=y)
+    with pytest.raises((ValueError, TypeError), match=message):
+        npz(tmp_path / "a.npz")
+
+
+def test_names_of_classes(tmp_path):
+    X, y = parts()[0]
+    np.savez(tmp_path / "a.npz", X=X, y=y, class_names=np.array(["x", "y", "z"]))
+    assert npz(tmp_path / "a.npz").classes == ("x", "y", "z")
+    assert npz(tmp_path / "a.npz", classes=("a", "b", "c")).classes == ("a", "b", "c")
+    np.savez(tmp_path / "b.npz", X=X, y=np.array(["cat", "ant", "bee"])[y])
+    data = npz(tmp_path / "b.npz", test="all", classes=("cat", "bee", "ant"))
+    assert data.classes == ("cat", "bee", "ant") and data.y_test[:3].tolist() == [0, 2, 1]
+    with pytest.raises(ValueError, match="labels ant are not among the classes cat, bee"):
+        npz(tmp_path / "b.npz", classes=("cat", "bee"))
+
+
+def test_arrays_that_are_not_used_are_told(tmp_path):
+    X, y = parts()[0]
+    np.savez(tmp_path / "a.npz", X=X, y=y, header=np.zeros(3), ids=np.array([{}], object))
+    with pytest.warns(UserWarning, match="a.npz: not used: header, ids"):
+        npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (("X", "y", "X_train", "y_train"), "X and X_train could both be the training part"),
+        (("X_train", "y_train", "train_images", "y"), "X_train and train_images mean the same"),
+        (("X_train", "y_train", "X_test"), r"X_test: images and labels come in pairs"),
+        (("X_train", "y_train", "y_val"), r"y_val: images and labels come in pairs"),
+        (("arr_0", "arr_1"), r"has \['arr_0', 'arr_1'\]; np.savez\(file, X=X, y=y\) names its arrays"),
+        ((), "expected X_train"),
+    ],
+)
+def test_names_that_do_not_fit(tmp_path, names, message):
+    X, y = parts()[0]
+    np.savez(tmp_path / "a.npz", **{name: y if name[0] == "y" else X for name in names})
+    with pytest.raises(ValueError, match=message):
+        npz(tmp_path / "a.npz")
