@@ -9,6 +9,7 @@ from fastnet.data.holdout import hold_out
 from fastnet.data.idx import mnist, read_idx
 from fastnet.data.loader import Loader
 from fastnet.data.pickles import load_plain_pickle
+from fastnet.data.pictures import read_picture
 from fastnet.data.preprocess import Standardize
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "load_plain_pickle",
     "read_idx",
     "read_npz",
+    "read_picture",
 ]

@@ -175,6 +175,6 @@ def _draw(name: str, classes: Sequence[str], y: Array, argument: str, part: floa
         held = choose(y, part, seed, argument)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    warn_of_absent(f"{name}: the training part", classes, y, y[~held])
-    warn_of_absent(f"{name}: the {argument} part", classes, y, y[held])
+    warn_of_absent(name, "train", classes, y, y[~held])
+    warn_of_absent(name, argument, classes, y, y[held])
     return held

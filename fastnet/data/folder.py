@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, SupportsIndex
 
 import numpy as np
 
-from fastnet.data.dataset import Dataset
-from fastnet.data.holdout import hold_out
-from fastnet.types import Array
+from fastnet.data.dataset import Dataset, assemble
+from fastnet.data.holdout import warn_of_absent
+from fastnet.data.pictures import check_pillow, read_pictures
+from fastnet.data.tree import Tree
 
 __all__ = ["image_folder"]
-
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 
 def image_folder(
     path: str | os.PathLike[str],
-    size: int | tuple[int, int] | None = None,
-    gray: bool = False,
-    test: float | int = 0.2,
+    size: SupportsIndex | Sequence[SupportsIndex] | None = None,
+    gray: bool | None = None,
+    test: float | int | Literal["all"] = 0.2,
     seed: int = 0,
+    classes: Sequence[str] | None = None,
+    skip_bad: bool = False,
 ) -> Dataset:
-    """Images from ``path/class/*.png`` (or jpg, bmp, gif, tiff, webp, ppm), or from ``path/train`` and ``path/test``.
+    """Images from ``path/class/*.png`` (or jpg, gif, tiff, webp ...), or from ``path/train``, ``val`` and ``test``.
 
-    Classes are the sub-folders in alphabetical order.  Other files and hidden files are ignored.
+    Images in sub-folders of a class belong to it.  Hidden files are ignored; whatever else is left out, or taken from
+    an unusual place, is counted in a warning.
 
     Parameters
     ----------
     path : path
+        Holds a folder for each class, or train/ with such folders, and beside it perhaps val/ (or valid/,
+        validation/) and test/.
     size : int or (height, width), optional
         Every image is scaled to cover this size, and its centre is cropped.  None: all images must be of one size.
-    gray : bool
-        One channel instead of RGB.
-    test : float in (0, 1) or int
-        The fraction, or the number, of images drawn as the test set if there is no ``path/test``.
+    gray : bool, optional
+        True: one channel.  False: RGB, greyscale images as three equal channels.  None: RGB, and an error if all
+        images are greyscale.
+    test : float in (0, 1), int, or "all"
+        If there is no ``path/test``: the fraction, or the number, of images drawn as the test set; 0 draws none; "all"
+        makes all images the test set, to evaluate a model on them.
     seed : int
         For that draw.
+    classes : sequence of str, optional
+        Which sub-folders are classes, in the order of their numbers; all, in alphabetical order, by default.
+    skip_bad : bool
+        Leave out images that cannot be read, and warn of them, instead of raising an error that names them all.
 
     Returns
     -------
@@ -50,96 +63,45 @@ def image_folder(
     ImportError
         Pillow is not installed.
     FileNotFoundError, ValueError
-        No classes, no images, an unreadable image, or images of several sizes.
+        No classes, no images, unreadable images, images of several sizes, or a folder that can be read in two ways.
+
+    Warns
+    -----
+    UserWarning
+        What is left out, and classes without a training, validation or test image.
     """
-    try:
-        from PIL import Image  # noqa: F401
-    except ImportError as error:
-        raise ImportError('image folders need Pillow: pip install "fastnet-cnn[images]"') from error
+    check_pillow()
     path = Path(path)
     if not path.is_dir():
         raise FileNotFoundError(f"image_folder: {path} is not a folder; expected {path}/<class>/<image>.png and so on")
-    height_width: tuple[int, int] | None = None
-    if size is not None:
-        sizes = (size, size) if isinstance(size, int) else tuple(size)
-        if len(sizes) != 2 or min(sizes) < 1:
-            raise ValueError(f"image_folder: size must be an int or (height, width), both >= 1, got {sizes}")
-        height_width = sizes
-    split = (path / "train").is_dir() and (path / "test").is_dir()
-    train = path / "train" if split else path
-    classes = [entry.name for entry in _visible(train) if entry.is_dir()]
-    if len(classes) < 2:
-        raise ValueError(
-            f"image_folder: {train} must hold a sub-folder for each of at least 2 classes, found {classes}"
-        )
-    X, y = _read(train, classes, height_width, gray)
-    if split:
-        X_test, y_test = _read(path / "test", classes, height_width or (X.shape[2], X.shape[3]), gray, size is not None)
-    else:
-        X, y, X_test, y_test = hold_out(X, y, test, seed)
-    return Dataset(X, y, X_test, y_test, tuple(classes), path.name)
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-
-
-def _read(
-    folder: Path, classes: list[str], size: tuple[int, int] | None, gray: bool, resize: bool = True
-) -> tuple[Array, Array]:
-    """All images of a folder of classes: uint8 (N, C, H, W), and their labels."""
-    files, labels = [], []
-    for number, name in enumerate(classes):
-        if not (folder / name).is_dir():
-            raise ValueError(f"image_folder: {folder} has no sub-folder for class {name!r}")
-        found = [file for file in _visible(folder / name) if file.suffix.lower() in _SUFFIXES and file.is_file()]
-        if not found:
-            raise ValueError(f"image_folder: {folder / name} holds no images ({', '.join(sorted(_SUFFIXES))})")
-        files += found
-        labels += [number] * len(found)
-    if size is not None:
-        _check_memory(len(files), size, 1 if gray else 3)
-    first = _open(files[0], size if resize else None, gray)
-    X = np.empty((len(files), first.shape[2], *(size or first.shape[:2])), np.uint8)
-    for i, file in enumerate(files):
-        image = _open(file, size if resize else None, gray)
-        if image.shape[:2] != X.shape[2:]:
-            raise ValueError(
-                f"image_folder: {file} has {image.shape[0]}x{image.shape[1]} pixels, others {X.shape[2]}x{X.shape[3]}; "
-                "give size=(height, width)"
-            )
-        X[i] = image.transpose(2, 0, 1)
-    return X, np.asarray(labels)
-
-
-def _check_memory(count: int, size: tuple[int, int], channels: int) -> None:
-    """Refuse images that would not fit into memory, before the system kills the process."""
-    needed = count * channels * size[0] * size[1]
+    if isinstance(classes, str):
+        raise TypeError(f"image_folder: classes must be a sequence of names, got {classes!r}")
     try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows
-        memory = 2**40
-    if needed > memory // 2:
-        raise ValueError(
-            f"image_folder: {count} images of {size[0]}x{size[1]} take {needed / 2**30:.1f} GiB, more than half "
-            f"of this machine's {memory / 2**30:.1f} GiB; give a smaller size"
-        )
+        tree = Tree.read(path, classes, training=test != "all")
+    except ValueError as error:
+        raise ValueError(f"image_folder: {error}") from error
+    for remark in tree.remarks():
+        warnings.warn(f"{path}: {remark}", stacklevel=2)
+    files = [(part, number, file) for part, listed in tree.files.items() for number, file in listed]
+    X, used = read_pictures([file for *_, file in files], _size(size), gray, skip_bad, "image_folder")
+    read = [entry for entry, kept in zip(files, used, strict=True) if kept]
+    if not read:
+        raise ValueError(f"image_folder: {path} holds no images that can be read")
+    y, where = np.array([number for _, number, _ in read]), np.array([part for part, *_ in read])
+    parts = {part: (X[where == part], y[where == part]) for part in tree.files if (where == part).any()}
+    for part, (_, labels) in parts.items() if test != "all" else ():
+        warn_of_absent(path.resolve().name, part, tree.classes, np.arange(len(tree.classes)), labels)
+    return assemble(path.resolve().name, tree.classes, parts, test, seed)
 
 
-def _open(file: Path, size: tuple[int, int] | None, gray: bool) -> np.ndarray:
-    """One image as uint8 (H, W, C)."""
-    from PIL import Image, ImageOps
-
+def _size(size: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, int] | None:
+    """(height, width)."""
+    if size is None:
+        return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as opened:
-                if opened.mode.startswith(("I", "F")):
-                    raise ValueError(f"its mode is {opened.mode}, only 8 bits a channel are accepted")
-                image = ImageOps.exif_transpose(opened).convert("L" if gray else "RGB")
-        if size is not None:
-            image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BILINEAR)
-        array: Array = np.asarray(image)
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise ValueError(f"image_folder: cannot read {file}: {error}") from error
-    return array[:, :, None] if gray else array
+        sizes = [operator.index(side) for side in (size if isinstance(size, Sequence | np.ndarray) else [size])]
+    except TypeError:
+        sizes = []
+    if len(sizes) not in (1, 2) or min(sizes) < 1:
+        raise ValueError(f"image_folder: size must be an int or (height, width), both >= 1, got {size!r}")
+    return sizes[0], sizes[-1]

@@ -12,6 +12,8 @@ from fastnet.types import Array
 
 __all__ = ["hold_out", "choose", "name_some", "warn_of_absent"]
 
+_WORD = {"train": "training", "val": "validation"}
+
 
 def hold_out(X: Array, y: Array, part: float | int, seed: int = 0) -> tuple[Array, Array, Array, Array]:
     """Draw a random part of (X, y), stratified by class: (X_rest, y_rest, X_part, y_part), all copies.
@@ -68,12 +70,15 @@ def _count(N: int, part: object, argument: str) -> int:
     raise ValueError(f"{argument} must be a fraction in (0, 1) or a number in 1..{N - 1}, got {part!r}")
 
 
-def warn_of_absent(where: str, classes: Sequence[str], expected: Array, y: Array) -> None:
-    """Warn of the classes with labels in `expected` and none in `y`, which is called `where`."""
+def warn_of_absent(where: str, part: str, classes: Sequence[str], expected: Array, y: Array) -> None:
+    """Warn of the classes with labels in `expected` and none in `y`, the labels of "train", "validation" and so on."""
     absent = np.setdiff1d(expected, y)
     if len(absent):
         names = name_some([classes[number] if number < len(classes) else number for number in absent])
-        warnings.warn(f"{where} has no image of {len(absent)} of {len(classes)} classes: {names}", stacklevel=4)
+        count = f"{len(absent)} of {len(classes)}"
+        warnings.warn(
+            f"{where}: the {_WORD.get(part, part)} part has no image of {count} classes: {names}", stacklevel=4
+        )
 
 
 def name_some(names: Sequence[object], most: int = 10) -> str:

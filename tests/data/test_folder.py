@@ -22,7 +22,8 @@ def test_image_folder(tmp_path):
     write_images(tmp_path)
     (tmp_path / "cat" / "notes.txt").write_text("not an image")
     (tmp_path / ".hidden").mkdir()
-    data = image_folder(tmp_path, test=2)
+    with pytest.warns(UserWarning, match="left out 1: cat/notes.txt"):
+        data = image_folder(tmp_path, test=2)
     assert data.classes == ("cat", "dog") and data.image_shape == (3, 6, 5)
     for X, y in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
         assert X.dtype == np.uint8 and sorted(y) == [0, 1]
@@ -39,7 +40,7 @@ def test_image_folder_with_train_and_test(tmp_path):
 
 def test_image_folder_errors(tmp_path):
     image = write_images(tmp_path / "a", ((6, 5), (6, 7)))
-    with pytest.raises(ValueError, match=r"6x7 pixels, others 6x5; give size"):
+    with pytest.raises(ValueError, match=r"2 sizes, 6x5 pixels \(2, such as .*6x7 .*; use size="):
         image_folder(tmp_path / "a")
     with pytest.raises(ValueError, match="size must be"):
         image_folder(tmp_path / "a", size=0)
