@@ -143,7 +143,7 @@ def test_a_folder_of_images(tmp_path, capsys):
             image.new("RGB", (20 + i, 24), colour).save(tmp_path / "photos" / colour / f"{number}{i}.png")
     arguments = ["train", "--data", str(tmp_path / "photos"), "--epochs", "1", "--out", str(tmp_path / "run")]
     assert main(arguments) == 2
-    assert "use --image-size" in capsys.readouterr().err
+    assert "use --image-size HxW" in capsys.readouterr().err
     assert main([*arguments, "--image-size", "12x16"]) == 0
     assert "3 x 12 x 16" in capsys.readouterr().out
     assert main(["evaluate", str(tmp_path / "run")]) == 0

@@ -10,7 +10,7 @@ from typing import TextIO
 from fastnet import __version__
 from fastnet.cli import bench, course, doctor, evaluate, profile, train, verify
 from fastnet.cli.arguments import Parser
-from fastnet.cli.errors import UserError, user_mistakes
+from fastnet.cli.errors import UserError, in_options, user_mistakes
 
 __all__ = ["main"]
 
@@ -75,4 +75,4 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    print(f"fastnet: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"fastnet: warning: {in_options(str(message))}", file=sys.stderr)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
-__all__ = ["Parser", "count", "whole", "positive", "not_negative", "fraction", "size", "add_threads"]
+__all__ = ["Parser", "count", "whole", "positive", "not_negative", "fraction", "size", "names", "add_threads"]
 
 
 Number = TypeVar("Number", int, float)
@@ -70,6 +70,14 @@ def size(text: str) -> tuple[int, int]:
     """Height and width: "64" or "48x64"."""
     height, _, width = text.partition("x")
     return count(height), count(width or height)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names between commas: "cat,dog"; each only once."""
+    found = tuple(name.strip() for name in text.split(","))
+    if not all(found) or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"expected different names between commas, such as cat,dog, got {text!r}")
+    return found
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from fastnet.cli.arguments import size
+from fastnet.cli.arguments import names, size
 from fastnet.cli.errors import UserError, user_mistakes
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ KINDS = """data sets:
   fashion:DIR    Fashion-MNIST, likewise
   cifar10:DIR    CIFAR-10, from cifar-10-batches-py or cifar-10-python.tar.gz in DIR
   cifar100:DIR   CIFAR-100, likewise
-  FILE.npz       arrays X_train, y_train, X_test, y_test, or X and y; images are N x C x H x W, N x H x W x C or
-                 N x H x W
-  FOLDER         images in FOLDER/<class>/, or FOLDER/train/<class>/ and FOLDER/test/<class>/
+  FILE.npz       arrays X_train, y_train, X_test, y_test and perhaps X_val, y_val, or only X and y, or MedMNIST's names;
+                 images are N x C x H x W, N x H x W x C or N x H x W; labels are numbers, names or one-hot rows
+  FOLDER         images in FOLDER/<class>/, or in FOLDER/train/<class>/, FOLDER/val/<class>/ and FOLDER/test/<class>/
 """
 _NAMED = ("mnist", "fashion", "cifar10", "cifar100")
 
@@ -35,11 +36,37 @@ class Source(NamedTuple):
     spec : str
         As for ``--data``.
     image_size : (height, width) or None
-        For folders of images.
+        For folders of images; so are `grey` and `skip_bad`.
+    grey : bool or None
+    skip_bad : bool or None
+    channels_last : bool or None
+        For .npz files.
+    classes : tuple of str or None
+        For both.
     """
 
     spec: str
     image_size: tuple[int, int] | None = None
+    grey: bool | None = None
+    skip_bad: bool | None = None
+    channels_last: bool | None = None
+    classes: tuple[str, ...] | None = None
+
+    @classmethod
+    def of_arguments(cls, args: argparse.Namespace) -> Source:
+        """The source that the options of `add_data` describe."""
+        return cls(args.data, args.image_size, args.grey, args.skip_bad, args.channels_last, args.classes)
+
+    @classmethod
+    def of_card(cls, entries: Sequence[Any]) -> Source:
+        """The source that a model's card holds as a list."""
+        fields: Any = [tuple(entry) if isinstance(entry, list) else entry for entry in entries]
+        return cls(*fields)
+
+    def changed_by(self, other: Source) -> Source:
+        """This source with all options that are given in `other`."""
+        options = {name: value for name, value in other._asdict().items() if name != "spec" and value is not None}
+        return self._replace(**options)
 
     @property
     def kind(self) -> str:
@@ -63,16 +90,35 @@ class Source(NamedTuple):
 
 def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) -> None:
     parser.add_argument("--data", default=default, metavar="WHAT", help=f"the images, see below ({note})")
-    parser.add_argument(
-        "--image-size",
-        type=size,
-        metavar="H[xW]",
-        help="for a folder of images: scale and crop them all to this many pixels",
+    add = parser.add_argument
+    flag = argparse.BooleanOptionalAction
+    folder = "for a folder of images: "
+    add("--image-size", type=size, metavar="H[xW]", help=f"{folder}scale and crop them all to this many pixels")
+    add("--grey", action=flag, help=f"{folder}one channel, or three; needed if none of them has colours")
+    add("--gray", action=flag, dest="grey", help=argparse.SUPPRESS)
+    add("--skip-bad", action="store_true", default=None, help=f"{folder}leave out those that cannot be read")
+    add(
+        "--channels-last",
+        action=flag,
+        help="for an .npz file: images are N x H x W x C, or N x C x H x W (default: as the shape tells)",
+    )
+    add(
+        "--classes",
+        type=names,
+        metavar="A,B,...",
+        help="for an .npz file: the classes' names, in the order of their numbers; for a folder of images: which "
+        "sub-folders are classes, in this order",
     )
 
 
-def load(source: Source) -> Dataset:
+def load(source: Source, everything: bool = False) -> Dataset:
     """The Dataset; if the source has no test images, they are drawn with a fixed seed.
+
+    Parameters
+    ----------
+    source : Source
+    everything : bool
+        If the source has no test images, all its images are: to evaluate a model on them.
 
     Raises
     ------
@@ -90,11 +136,11 @@ def load(source: Source) -> Dataset:
             f"--data {source.spec}: {problem}; give digits, {', '.join(f'{name}:DIR' for name in _NAMED)}, "
             "an .npz file or a folder of images"
         )
-    if source.image_size and kind != "folder":
-        raise UserError(f"--image-size is for folders of images, not for {source.spec}")
-    with user_mistakes("use --image-size" if kind == "folder" and not source.image_size else ""):
+    _check_options(source)
+    test: float | Literal["all"] = "all" if everything else 0.2
+    with user_mistakes():
         if kind == "digits":
-            dataset = data.digits()
+            dataset = data.digits(test)
         elif kind in ("mnist", "fashion"):
             dataset = data.mnist(path, kind)
         elif kind == "cifar10":
@@ -102,9 +148,26 @@ def load(source: Source) -> Dataset:
         elif kind == "cifar100":
             dataset = data.cifar100(path)
         elif kind == "npz":
-            dataset = data.npz(path)
+            dataset = data.npz(path, test, channels_last=source.channels_last, classes=source.classes)
         else:
-            dataset = data.image_folder(path, size=source.image_size)
-    if not len(dataset.y_train) or not len(dataset.y_test):
-        raise UserError(f"--data {source.spec}: {dataset} must hold images both to train and to test")
+            size, grey, skip = source.image_size, source.grey, bool(source.skip_bad)
+            dataset = data.image_folder(path, size, grey, test, classes=source.classes, skip_bad=skip)
+    if not len(dataset.y_test) or not (everything or len(dataset.y_train)):
+        wanted = "images to test" if everything else "images both to train and to test"
+        raise UserError(f"--data {source.spec}: {dataset} must hold {wanted}")
     return dataset
+
+
+def _check_options(source: Source) -> None:
+    """Refuse options that the kind of data set does not have."""
+    folder = source.kind == "folder"
+    npz = source.kind == "npz"
+    for option, given, fits, what in (
+        ("--image-size", source.image_size, folder, "folders of images"),
+        ("--grey", source.grey is not None, folder, "folders of images"),
+        ("--skip-bad", source.skip_bad, folder, "folders of images"),
+        ("--channels-last", source.channels_last is not None, npz, ".npz files"),
+        ("--classes", source.classes, npz or folder, ".npz files and folders of images"),
+    ):
+        if given and not fits:
+            raise UserError(f"{option} is for {what}, not for {source.spec}")

@@ -5,7 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-__all__ = ["UserError", "user_mistakes"]
+__all__ = ["UserError", "in_options", "user_mistakes"]
+
+_OPTIONS = {
+    "size=(height, width)": "--image-size HxW",
+    "gray=True": "--grey",
+    "gray=False": "--no-grey",
+    "channels_last=True": "--channels-last",
+    "channels_last=False": "--no-channels-last",
+    "classes=[...]": "--classes A,B,...",
+    "skip_bad=True": "--skip-bad",
+    "validation=": "--val-fraction ",
+}
 
 
 class UserError(Exception):
@@ -37,5 +48,12 @@ def user_mistakes(
         raise UserError(_line(str(text), hint)) from error
 
 
+def in_options(text: str) -> str:
+    """An error or warning of the library in one line, with the command's options for the functions' arguments."""
+    for argument, option in _OPTIONS.items():
+        text = text.replace(argument, option)
+    return " ".join(text.split())
+
+
 def _line(text: str, hint: str) -> str:
-    return " ".join(f"{text}{'; ' if hint else ''}{hint}".split())
+    return in_options(f"{text}{'; ' if hint else ''}{hint}")

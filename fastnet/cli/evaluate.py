@@ -19,6 +19,7 @@ _EXAMPLES = """examples:
   fastnet evaluate runs/digits-three_layer_convnet
   fastnet evaluate runs/mnist-lenet5/model.safetensors
   fastnet evaluate runs/mnist-lenet5 --data fashion:DIR      other images, preprocessed in the same way
+  fastnet evaluate runs/photos-resnet18 --data new/          the images in new/test/, or all in new/ if it has no test/
 """
 
 
@@ -30,7 +31,9 @@ def add_parser(commands: Any) -> None:
         epilog=f"{data.KINDS}\n{_EXAMPLES}",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a run's folder, a model file or a checkpoint")
-    data.add_data(parser, None, "its test images; default: those that the model was trained with")
+    data.add_data(
+        parser, None, "its test images, or all if it has none; default: those held out when the model was trained"
+    )
     parser.add_argument("--batch-size", type=count, default=128, metavar="N", help="bounds the memory (default: 128)")
     add_threads(parser)
     parser.set_defaults(run=run)
@@ -46,23 +49,39 @@ def run(args: Namespace) -> int:
             fastnet.set_num_threads(args.threads)
     with user_mistakes():
         found = saved.load(args.model)
-    spec, image_size = found.card["data"]
-    if args.data:
-        spec, image_size = args.data, None
-    dataset = data.load(data.Source(spec, args.image_size or (tuple(image_size) if image_size else None)))
+    dataset, remark = _choose(args, found.card)
     _check_fit(found, dataset)
     with user_mistakes():
         scores = _scores(found, dataset.X_test, args.batch_size)
         loss, _ = fastnet.losses.softmax_cross_entropy(scores, dataset.y_test)
     taken = scores.argmax(axis=1)
     print(f"{found.path}: {found.card['model']}, trained on {found.card['data'][0]}")
-    print(f"{len(taken):,} test images of {dataset.name}")
+    print(f"{len(taken):,} test images of {dataset.name}{remark}")
     print()
     _table(dataset.classes, dataset.y_test, taken, np)
     print()
     print(f"test loss: {loss:.4f}")
     print(f"test accuracy: {(taken == dataset.y_test).mean():.4f}")
     return 0
+
+
+def _choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
+    """The data set to test on, and a remark on its other images.
+
+    Those that the model was trained with are divided as in training.  Of others, all images are test images if they
+    have no test part; they are scaled as in training, and grey if the model has one channel.
+    """
+    source, given = data.Source.of_card(card["data"]), data.Source.of_arguments(args)
+    other = given.spec is not None and given.absolute().spec != source.spec
+    if other:
+        folders = source.kind == given.kind == "folder"
+        source = data.Source(given.spec, source.image_size if folders else None)
+        if source.kind == "folder":
+            source = source._replace(grey=card["input_shape"][0] == 1)
+    dataset = data.load(source.changed_by(given), everything=other)
+    rest = {"training": len(dataset.y_train), "validation": 0 if dataset.y_val is None else len(dataset.y_val)}
+    left = " and ".join(f"{count:,} {part}" for part, count in rest.items() if count)
+    return dataset, f"; its {left} images are left out" if left else ""
 
 
 def _check_fit(found: saved.Saved, dataset: Dataset) -> None:

@@ -47,7 +47,12 @@ def add_parser(commands: Any) -> None:
     add("--schedule", choices=sorted(SCHEDULES), help="how the learning rate falls over the epochs (default: cosine)")
     add("--warmup", type=not_negative, default=0, metavar="EPOCHS", help="length of a linear warm-up (default: 0)")
     add("--weight-decay", type=not_negative, metavar="X", help="not on biases and batch norms")
-    add("--val-fraction", type=fraction, default=0.1, metavar="F", help="of the training images (default: 0.1)")
+    add(
+        "--val-fraction",
+        type=fraction,
+        metavar="F",
+        help="of the training images (default: 0.1, if the data have no validation images of their own)",
+    )
     add("--early-stopping", type=count, metavar="N", help="stop after N epochs without a better validation loss")
     add("--seed", type=whole, default=0, metavar="N", help="of weights, order and dropout (default: 0)")
     add("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
@@ -78,7 +83,7 @@ def _models() -> str:
 
 
 def run(args: Namespace) -> int:
-    source = data.Source(args.data, args.image_size)
+    source = data.Source.of_arguments(args)
     if args.threads:
         _set_threads(args.threads)
     dataset = data.load(source)
@@ -140,12 +145,15 @@ def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[So
         "dtype": args.dtype,
         "data": list(source),
     }
-    if args.early_stopping and not args.val_fraction:
+    if dataset.y_val is not None and args.val_fraction is not None:
+        raise UserError(f"--val-fraction: {dataset.name} has {len(dataset.y_val):,} validation images of its own")
+    held = 0.1 if args.val_fraction is None else args.val_fraction
+    if args.early_stopping and not held:
         raise UserError("--early-stopping watches the validation loss; it needs --val-fraction > 0")
     with user_mistakes():
         model = saved.create(card, args.seed)
-        if args.val_fraction:
-            dataset = dataset.split(args.val_fraction, args.seed)
+        if dataset.y_val is None and held:
+            dataset = dataset.split(held, args.seed)
         out.mkdir(parents=True, exist_ok=True)
         solver = training.Solver(
             model,

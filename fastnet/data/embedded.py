@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from fastnet.data.dataset import Dataset, assemble
@@ -9,13 +11,13 @@ from fastnet.data.dataset import Dataset, assemble
 __all__ = ["digits"]
 
 
-def digits(test: float | int = 0.2, seed: int = 0) -> Dataset:
+def digits(test: float | int | Literal["all"] = 0.2, seed: int = 0) -> Dataset:
     """1,797 real handwritten digits of 8x8 pixels, embedded in scikit-learn (Alpaydin & Kaynak 1998).
 
     Parameters
     ----------
-    test : float in (0, 1) or int
-        The fraction, or the number, of images drawn as the test set, stratified by digit.
+    test : float in (0, 1), int, or "all"
+        The fraction, or the number, of images drawn as the test set, stratified by digit; 0 draws none, "all" all.
     seed : int
         The same seed draws the same images.
 

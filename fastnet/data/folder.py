@@ -87,8 +87,12 @@ def image_folder(
     read = [entry for entry, kept in zip(files, used, strict=True) if kept]
     if not read:
         raise ValueError(f"image_folder: {path} holds no images that can be read")
-    y, where = np.array([number for _, number, _ in read]), np.array([part for part, *_ in read])
-    parts = {part: (X[where == part], y[where == part]) for part in tree.files if (where == part).any()}
+    y, parts, start = np.array([number for _, number, _ in read]), {}, 0
+    for part in tree.files:
+        end = start + sum(entry[0] == part for entry in read)
+        if end > start:
+            parts[part] = X[start:end], y[start:end]
+        start = end
     for part, (_, labels) in parts.items() if test != "all" else ():
         warn_of_absent(path.resolve().name, part, tree.classes, np.arange(len(tree.classes)), labels)
     return assemble(path.resolve().name, tree.classes, parts, test, seed)

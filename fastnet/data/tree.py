@@ -172,7 +172,12 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [entry for entry in _visible(folder) if entry.is_dir()]
+    """The visible sub-folders, without the output of training runs, such as runs/ of ``fastnet train --data .``."""
+    return [entry for entry in _visible(folder) if entry.is_dir() and not _holds_runs(entry)]
+
+
+def _holds_runs(folder: Path) -> bool:
+    return any(any(folder.glob(f"{depth}checkpoint-*.npz")) for depth in ("", "*/"))
 
 
 def _walk(folder: Path) -> Iterator[Path]:

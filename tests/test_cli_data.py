@@ -1,0 +1,173 @@
+"""The options that say what the data are, and which images evaluate takes."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from pictures import write_images
+
+from fastnet.cli import main
+
+
+def run(capsys, *arguments):
+    """(status, standard output, standard error) of a command."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        status = stop.code
+    out, error = capsys.readouterr()
+    return status, out, error
+
+
+def train(capsys, data, out, *more):
+    return run(capsys, "train", "--data", data, "--out", out, "--epochs", 1, "--no-plot", *more)
+
+
+def save(path, N=30, shape=(8, 8), **more):
+    rng = np.random.default_rng(0)
+    np.savez(path, X=rng.integers(0, 256, (N, *shape), np.uint8), y=np.arange(N) % 2, **more)
+
+
+def test_bad_files_are_told_with_the_option_that_skips_them(tmp_path, capsys):
+    write_images(tmp_path / "photos", 10, size=(8, 8))
+    for name in ("cat/666.jpg", "dog/11702.jpg"):
+        (tmp_path / "photos" / name).touch()
+    status, _, error = train(capsys, tmp_path / "photos", tmp_path / "run")
+    assert status == 2 and "666.jpg (the file is empty)" in error and "11702.jpg" in error
+    assert "use --skip-bad to leave them out" in error and "--image-size" not in error and error.count("\n") == 1
+    status, out, error = train(capsys, tmp_path / "photos", tmp_path / "run", "--skip-bad")
+    assert status == 0 and "left out 2 of 22 images, unreadable" in error and "4 to test" in out
+    status, out, error = run(capsys, "evaluate", tmp_path / "run")
+    assert status == 0 and "4 test images of photos; its 16 training images are left out" in out
+
+
+def test_sizes_are_told_with_the_option_that_scales(tmp_path, capsys):
+    write_images(tmp_path / "photos", 5, ("cat",), size=(8, 8))
+    write_images(tmp_path / "photos", 5, ("dog",), size=(8, 9))
+    status, _, error = train(capsys, tmp_path / "photos", tmp_path / "run")
+    assert status == 2 and "2 sizes" in error and "use --image-size HxW" in error and "--skip-bad" not in error
+
+
+def test_grey(tmp_path, capsys):
+    write_images(tmp_path / "scans", 10, size=(8, 8), mode="L")
+    status, _, error = train(capsys, tmp_path / "scans", tmp_path / "run")
+    assert status == 2 and "use --grey for one channel, or --no-grey for three equal ones" in error
+    for option, shape in {"--grey": "1 x 8 x 8", "--no-grey": "3 x 8 x 8", "--gray": "1 x 8 x 8"}.items():
+        status, out, _ = train(capsys, tmp_path / "scans", tmp_path / option, option)
+        assert status == 0 and f"14 images of {shape}" in out
+        write_images(tmp_path / "new", 3, size=(8, 8), mode="RGB")
+        for data in ([], ["--data", tmp_path / "scans"], ["--data", tmp_path / "new"]):
+            assert run(capsys, "evaluate", tmp_path / option, *data)[0] == 0
+
+
+def test_channels_last(tmp_path, capsys):
+    save(tmp_path / "a.npz", shape=(8, 8, 8))
+    status, _, error = train(capsys, tmp_path / "a.npz", tmp_path / "run")
+    assert status == 2 and "use --no-channels-last or --channels-last" in error
+    save(tmp_path / "b.npz", shape=(16, 12, 6))
+    for option in ("--channels-last", "--no-channels-last"):
+        status, out, _ = train(capsys, tmp_path / "b.npz", tmp_path / option, option)
+        shape = "6 x 16 x 12" if option == "--channels-last" else "16 x 12 x 6"
+        assert status == 0 and f"images of {shape}" in out
+        assert run(capsys, "evaluate", tmp_path / option)[0] == 0
+
+
+def test_classes(tmp_path, capsys):
+    save(tmp_path / "a.npz")
+    status, out, _ = train(capsys, tmp_path / "a.npz", tmp_path / "run", "--classes", "cat, dog")
+    assert status == 0 and json.loads((tmp_path / "run" / "model.json").read_text())["classes"] == ["cat", "dog"]
+    assert re.search("^cat ", run(capsys, "evaluate", tmp_path / "run")[1], re.M)
+    write_images(tmp_path / "photos", 10, ("ant", "bee", "cat"), size=(8, 8))
+    status, out, error = train(capsys, tmp_path / "photos", tmp_path / "two", "--classes", "cat,ant")
+    assert status == 0 and "left out 1: bee/ (10 images)" in error and "2 classes" in out
+    for wrong in ("cat,cat", "cat,,dog", ""):
+        status, _, error = train(capsys, tmp_path / "photos", tmp_path / "run", "--classes", wrong)
+        assert status == 2 and "expected different names between commas, such as cat,dog" in error
+
+
+@pytest.mark.parametrize(
+    "data, option, kind",
+    [
+        ("a.npz", "--grey", "folders of images"),
+        ("a.npz", "--no-grey", "folders of images"),
+        ("a.npz", "--skip-bad", "folders of images"),
+        ("a.npz", "--image-size=8", "folders of images"),
+        ("photos", "--channels-last", ".npz files"),
+        ("photos", "--no-channels-last", ".npz files"),
+        ("digits", "--classes=a,b", ".npz files and folders of images"),
+    ],
+)
+def test_options_of_other_data(tmp_path, capsys, monkeypatch, data, option, kind):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    status, _, error = train(capsys, data, tmp_path / "run", option)
+    assert status == 2 and f"{option.split('=')[0].replace('--no-', '--')} is for {kind}, not for {data}" in error
+
+
+def test_validation_images_of_the_data_are_used(tmp_path, capsys):
+    for part, count in {"train": 10, "val": 3, "test": 2}.items():
+        write_images(tmp_path / "photos" / part, count, size=(8, 8))
+    status, out, _ = train(capsys, tmp_path / "photos", tmp_path / "run")
+    assert status == 0 and "20 images of 3 x 8 x 8 to train on, 6 to validate, 4 to test" in out
+    status, _, error = train(capsys, tmp_path / "photos", tmp_path / "run", "--val-fraction", 0.2)
+    assert status == 2 and "--val-fraction: photos has 6 validation images of its own" in error
+    status, out, _ = run(capsys, "evaluate", tmp_path / "run")
+    assert "4 test images of photos; its 20 training and 6 validation images are left out" in out
+
+
+def test_a_fraction_of_few_images_is_told_with_one_that_works(tmp_path, capsys):
+    save(tmp_path / "a.npz", 6)
+    status, _, error = train(capsys, tmp_path / "a.npz", tmp_path / "run")
+    assert status == 2 and "--val-fraction 0.1 of 5 images is 0 after rounding; use --val-fraction 0.2" in error
+    assert train(capsys, tmp_path / "a.npz", tmp_path / "run", "--val-fraction", 0.2)[0] == 0
+
+
+@pytest.fixture
+def trained(tmp_path, capsys):
+    write_images(tmp_path / "photos", 20, size=(10, 8))
+    assert train(capsys, tmp_path / "photos", tmp_path / "run", "--image-size", "8")[0] == 0
+    return tmp_path / "run"
+
+
+def test_evaluate_takes_all_of_other_images(trained, tmp_path, capsys):
+    write_images(tmp_path / "new", 10, size=(12, 9))  # scaled as in training
+    status, out, _ = run(capsys, "evaluate", trained, "--data", tmp_path / "new")
+    assert status == 0 and "\n20 test images of new\n" in out
+    (tmp_path / "new").rename(tmp_path / "train")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "train").rename(tmp_path / "new" / "train")
+    write_images(tmp_path / "new" / "test", 3, size=(12, 9))
+    out = run(capsys, "evaluate", trained, "--data", tmp_path / "new")[1]
+    assert "\n6 test images of new; its 20 training images are left out\n" in out
+    out = run(capsys, "evaluate", trained, "--data", tmp_path / "new" / "train")[1]
+    assert "\n20 test images of train\n" in out
+
+
+def test_evaluate_divides_the_model_s_own_images_as_in_training(trained, tmp_path, capsys, monkeypatch):
+    _, default, _ = run(capsys, "evaluate", trained)
+    assert "\n8 test images of photos; its 32 training images are left out\n" in default
+    monkeypatch.chdir(tmp_path)
+    for spelling in (tmp_path / "photos", "photos", "./photos/"):
+        assert run(capsys, "evaluate", trained, "--data", spelling)[1] == default
+
+
+def test_evaluate_takes_all_of_an_npz_file_and_of_digits(tmp_path, capsys):
+    save(tmp_path / "a.npz")
+    save(tmp_path / "b.npz", 50)
+    train(capsys, tmp_path / "a.npz", tmp_path / "run")
+    assert "50 test images of b\n" in run(capsys, "evaluate", tmp_path / "run", "--data", tmp_path / "b.npz")[1]
+
+
+def test_runs_beside_the_classes_are_no_class(tmp_path, capsys, monkeypatch):
+    write_images(tmp_path, 10, size=(8, 8))
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        status, out, error = run(capsys, "train", "--data", ".", "--epochs", 1)
+        assert status == 0 and "2 classes" in out
+    assert "left out 1: runs/" in error
+    assert run(capsys, "train", "--data", ".", "--epochs", 1, "--out", "mine")[0] == 0
+    status, out, error = run(capsys, "train", "--data", ".", "--epochs", 1)
+    assert status == 0 and "2 classes" in out and "left out 2: mine/" in error
