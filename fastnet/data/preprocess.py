@@ -83,14 +83,22 @@ class Standardize:
         return cls(mean / scale, std / scale, scale)
 
     def __call__(self, X: Array, dtype: DTypeLike = "float32") -> np.ndarray:
-        """A standardised copy of X (N, C, ...), in `dtype`."""
+        """A standardised copy of X (N, C, ...), in `dtype`.
+
+        It is computed in float64 where `dtype` cannot hold X or the mean: of 32-bit integers, of a float64 X, and of a
+        mean that rounds by more than a millionth of the standard deviation.
+        """
         if X.ndim < 2 or X.shape[1] != len(self.mean):
             raise ValueError(f"Standardize: fitted on {len(self.mean)} channels, got an array of shape {X.shape}")
         shape = (-1,) + (1,) * (X.ndim - 2)
-        Y = X.astype(dtype)
-        Y -= (self.mean * self.scale).astype(dtype).reshape(shape)
-        Y *= (1 / (self.std * self.scale)).astype(dtype).reshape(shape)
-        return Y
+        mean, std = self.mean * self.scale, self.std * self.scale
+        exact = np.promote_types(X.dtype, dtype)
+        if (np.abs(mean.astype(exact) - mean) > 1e-6 * std).any():
+            exact = np.promote_types(exact, np.float64)
+        Y = X.astype(exact)
+        Y -= mean.astype(exact).reshape(shape)
+        Y *= (1 / std).astype(exact).reshape(shape)
+        return Y.astype(dtype, copy=False)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Arrays for `from_state_dict`."""

@@ -135,6 +135,26 @@ def test_standardize_keeps_what_float32_has_of_a_large_mean():
     assert prep(X).std() == pytest.approx(1, rel=0.01)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32, np.int64, np.uint32, ">f8"])
+@pytest.mark.parametrize("mean", [1e5, 2**25, 1e9])
+def test_standardize_subtracts_in_a_dtype_that_holds_the_data(kind, mean):
+    X = (mean + np.random.default_rng(0).integers(0, 1000, (500, 2, 3, 3))).astype(kind)
+    X[:, 1] += X.dtype.type(64)
+    prep, exact = Standardize.fit(X), X.astype(np.float64)
+    expected = (exact - exact.mean((0, 2, 3), keepdims=True)) / exact.std((0, 2, 3), keepdims=True)
+    for dtype in (np.float32, np.float64):
+        Y = prep(X, dtype)
+        assert Y.dtype == dtype
+        np.testing.assert_allclose(Y, expected, atol=1e-5)
+
+
+def test_standardize_computes_in_float32_where_that_is_enough():
+    X = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 4), np.uint8)
+    prep = Standardize.fit(X)
+    mean, factor = ((prep.mean * 255).astype(np.float32), (1 / (prep.std * 255)).astype(np.float32))
+    np.testing.assert_array_equal(prep(X), (X - mean.reshape(3, 1, 1)) * factor.reshape(3, 1, 1))
+
+
 def test_standardize_constant_channel_and_errors():
     Y = Standardize.fit(np.full((5, 2, 3, 3), 7, np.uint8))(np.full((1, 2, 3, 3), 7, np.uint8))
     np.testing.assert_array_equal(Y, 0)
