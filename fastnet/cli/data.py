@@ -74,7 +74,7 @@ class Source(NamedTuple):
         head, colon, _ = self.spec.partition(":")
         if self.spec == "digits" or (head in _NAMED and colon):
             return head
-        return "npz" if self.spec.endswith(".npz") else "folder"
+        return "npz" if self.spec.lower().endswith(".npz") else "folder"
 
     @property
     def path(self) -> Path:

@@ -158,6 +158,8 @@ def _load(file: Path | io.BytesIO, size: tuple[int, int] | None, gray: bool) -> 
         if getattr(opened, "is_animated", False) and opened.format != "MPO":  # cameras' files: a preview follows
             remarks.append("have several frames, of which the first was taken")
             opened.seek(0)
+        if opened.has_transparency_data and np.asarray(opened.convert("RGBA"))[..., 3].min() < 255:
+            remarks.append("have transparent pixels, which were taken with the colours that they have")
         image = opened.convert("L" if gray else "RGB")
     if turn is not None:
         image = image.transpose(turn)

@@ -158,6 +158,21 @@ def test_frames_are_counted(tmp_path):
     assert data.X_test[3, :, 0, 0].tolist() == [255, 0, 0] or data.X_test[3, 0, 0, 0] > 200
 
 
+def test_transparency_is_told_where_there_is_any(tmp_path):
+    write_images(tmp_path, mode="RGBA")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        image_folder(tmp_path, test="all")
+    pixels = np.dstack([PIXELS, np.full((6, 5), 255, np.uint8)])
+    pixels[0, 0, 3] = 0
+    image.fromarray(pixels).save(tmp_path / "cat" / "x.png")
+    with pytest.warns(
+        UserWarning, match="1 of 7 images have transparent pixels, which were taken with the colours that"
+    ):
+        data = image_folder(tmp_path, test="all")
+    np.testing.assert_array_equal(data.X_test[3], PIXELS.transpose(2, 0, 1))
+
+
 @pytest.mark.parametrize("size", [4, np.int64(4), np.uint8(4), (4, 4), [np.int32(4), 4], np.array([4, 4])])
 def test_sizes(tmp_path, size):
     write_images(tmp_path)
