@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from fastnet.types import Array
 
-__all__ = ["channels_first", "lies_channels_last"]
+__all__ = ["channels_first", "lies_channels_last", "warn_of_channels_last"]
 
 _USUAL = (1, 3, 4)
 
@@ -49,9 +51,24 @@ def lies_channels_last(shape: tuple[int, ...]) -> bool | None:
     For each order three signs are counted: a usual number of channels (1, 3, 4), square images, and less than half as
     many channels as pixels in a row or column.  Equal counts tell nothing.
     """
+    lead = _lead(shape)
+    return None if lead == 0 else lead > 0
+
+
+def warn_of_channels_last(where: str, shape: tuple[int, ...]) -> None:
+    """Warn of arrays that are taken as (N, C, H, W) and show two signs more of (N, H, W, C), such as (N, 32, 32, 3)."""
+    if len(shape) == 4 and _lead(shape) > 1:
+        warnings.warn(
+            f"{where}: images of shape {tuple(shape)} seem to be (N, H, W, C), but are taken as (N, C, H, W); "
+            "give X.transpose(0, 3, 1, 2)",
+            stacklevel=4,
+        )
+
+
+def _lead(shape: tuple[int, ...]) -> int:
+    """How many signs more there are of channels last than of channels first."""
     _, a, b, c = shape
-    first, last = _signs(a, b, c), _signs(c, a, b)
-    return None if first == last else last > first
+    return _signs(c, a, b) - _signs(a, b, c)
 
 
 def _signs(channels: int, height: int, width: int) -> int:

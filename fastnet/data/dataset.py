@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.holdout import choose, warn_of_absent
 from fastnet.types import Array, ArrayLike
 
@@ -85,6 +86,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         shape = self.X_train.shape[1:]
+        warn_of_channels_last(self.name, self.X_train.shape)
         for part in ("train", "test", "val"):
             X, y = getattr(self, f"X_{part}"), getattr(self, f"y_{part}")
             if part == "val" and X is None and y is None:

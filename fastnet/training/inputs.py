@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.data import Dataset, Loader, Standardize
+from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.loader import Augment, Preprocess
 from fastnet.layers import Model
 from fastnet.types import Array, ArrayLike
@@ -40,6 +41,7 @@ def prepare(
         loader = Loader(X, y, batch_size, seed, True, drop_last, preprocess, augment, model.dtype or "float32")
     if not model.built:
         x, _ = next(loader.batches(0))
+        warn_of_channels_last("Solver", x.shape)
         model.build(x.shape[1:], seed=seed, dtype=loader.dtype)
     _check_classes(model, "data", loader.y)
     if validation is not None and not isinstance(validation, Loader):

@@ -1,8 +1,11 @@
 """The order of axes of images: told from the shape, or asked for."""
 
+import warnings
+
 import numpy as np
 import pytest
 
+import fastnet as fn
 from fastnet.data import npz
 from fastnet.data.axes import lies_channels_last
 
@@ -40,3 +43,20 @@ def test_images_along_the_last_axis(tmp_path):
     np.savez(tmp_path / "svhn.npz", X=np.zeros((32, 32, 3, 50), np.uint8), y=np.arange(50) % 10)
     with pytest.raises(ValueError, match=r"50 images lie along the last axis of \(32, 32, 3, 50\); save np.moveaxis"):
         npz(tmp_path / "svhn.npz")
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (28, 28, 1), (64, 64, 13)])
+def test_arrays_that_seem_to_be_channels_last_are_told(shape):
+    X, y = np.zeros((9, *shape), np.uint8), np.arange(9) % 3
+    with pytest.warns(
+        UserWarning, match=r"set: images of shape \(9, .*seem to be \(N, H, W, C\).*X.transpose\(0, 3, 1, 2\)"
+    ):
+        fn.data.Dataset(X, y, X, y, tuple("abc"), "set")
+    model = fn.Sequential(fn.Flatten(), fn.Linear(3))
+    with pytest.warns(UserWarning, match=r"Solver: images of shape \(9, .*seem to be \(N, H, W, C\)"):
+        fn.Solver(model, (X, y), verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        X = X.transpose(0, 3, 1, 2)
+        fn.data.Dataset(X, y, X, y, tuple("abc"), "set")
+        fn.Solver(fn.Sequential(fn.Flatten(), fn.Linear(3)), (X, y), verbose=False)
