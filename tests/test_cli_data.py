@@ -82,7 +82,7 @@ def test_classes(tmp_path, capsys):
     assert re.search("^cat ", run(capsys, "evaluate", tmp_path / "run")[1], re.M)
     write_images(tmp_path / "photos", 10, ("ant", "bee", "cat"), size=(8, 8))
     status, out, error = train(capsys, tmp_path / "photos", tmp_path / "two", "--classes", "cat,ant")
-    assert status == 0 and "left out 1: bee/ (10 images)" in error and "2 classes" in out
+    assert status == 0 and "left out 1 entry: bee/ (10 images)" in error and "2 classes" in out
     for wrong in ("cat,cat", "cat,,dog", ""):
         status, _, error = train(capsys, tmp_path / "photos", tmp_path / "run", "--classes", wrong)
         assert status == 2 and "expected different names between commas, such as cat,dog" in error
@@ -154,6 +154,15 @@ def test_evaluate_divides_the_model_s_own_images_as_in_training(trained, tmp_pat
         assert run(capsys, "evaluate", trained, "--data", spelling)[1] == default
 
 
+def test_images_of_another_size_are_told_with_the_option_that_scales_them(tmp_path, capsys):
+    write_images(tmp_path / "photos", 10, size=(10, 8))
+    write_images(tmp_path / "new", 3, size=(12, 9))
+    train(capsys, tmp_path / "photos", tmp_path / "run")
+    status, _, error = run(capsys, "evaluate", tmp_path / "run", "--data", tmp_path / "new")
+    assert status == 2 and "takes images of 10x8 pixels, new has 12x9; use --image-size 10x8" in error
+    assert run(capsys, "evaluate", tmp_path / "run", "--data", tmp_path / "new", "--image-size", "10x8")[0] == 0
+
+
 def test_evaluate_takes_all_of_an_npz_file_and_of_digits(tmp_path, capsys):
     save(tmp_path / "a.npz")
     save(tmp_path / "b.npz", 50)
@@ -167,7 +176,7 @@ def test_runs_beside_the_classes_are_no_class(tmp_path, capsys, monkeypatch):
     for _ in range(2):
         status, out, error = run(capsys, "train", "--data", ".", "--epochs", 1)
         assert status == 0 and "2 classes" in out
-    assert "left out 1: runs/" in error
+    assert "left out 1 entry: runs/" in error
     assert run(capsys, "train", "--data", ".", "--epochs", 1, "--out", "mine")[0] == 0
     status, out, error = run(capsys, "train", "--data", ".", "--epochs", 1)
-    assert status == 0 and "2 classes" in out and "left out 2: mine/" in error
+    assert status == 0 and "2 classes" in out and "left out 2 entries: mine/" in error

@@ -78,7 +78,13 @@ def _choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
         source = data.Source(given.spec, source.image_size if folders else None)
         if source.kind == "folder":
             source = source._replace(grey=card["input_shape"][0] == 1)
-    dataset = data.load(source.changed_by(given), everything=other)
+    source = source.changed_by(given)
+    dataset = data.load(source, everything=other)
+    wanted, found = (f"{height}x{width}" for _, height, width in (card["input_shape"], dataset.image_shape))
+    if source.kind == "folder" and wanted != found:
+        raise UserError(
+            f"the model takes images of {wanted} pixels, {dataset.name} has {found}; use --image-size {wanted}"
+        )
     rest = {"training": len(dataset.y_train), "validation": 0 if dataset.y_val is None else len(dataset.y_val)}
     left = " and ".join(f"{count:,} {part}" for part, count in rest.items() if count)
     return dataset, f"; its {left} images are left out" if left else ""

@@ -77,7 +77,8 @@ class Tree:
     def remarks(self) -> Iterator[str]:
         """What is left out, and what is taken from an unusual place, each counted."""
         if self.left_out:
-            yield f"left out {len(self.left_out)}: {name_some([self._name(entry) for entry in self.left_out], 5)}"
+            names = name_some([self._name(entry) for entry in self.left_out], 5)
+            yield f"left out {len(self.left_out)} {'entry' if len(self.left_out) == 1 else 'entries'}: {names}"
         if self.nested:
             folders = sorted({self._name(file.parent) for file in self.nested})
             yield f"{len(self.nested)} images are from sub-folders of their classes: {name_some(folders, 5)}"

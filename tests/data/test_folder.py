@@ -22,7 +22,7 @@ def test_image_folder(tmp_path):
     write_images(tmp_path)
     (tmp_path / "cat" / "notes.txt").write_text("not an image")
     (tmp_path / ".hidden").mkdir()
-    with pytest.warns(UserWarning, match="left out 1: cat/notes.txt"):
+    with pytest.warns(UserWarning, match="left out 1 entry: cat/notes.txt"):
         data = image_folder(tmp_path, test=2)
     assert data.classes == ("cat", "dog") and data.image_shape == (3, 6, 5)
     for X, y in ((data.X_train, data.y_train), (data.X_test, data.y_test)):

@@ -100,7 +100,7 @@ def test_what_is_left_out_is_told(tmp_path):
         data = image_folder(tmp_path)
     assert sizes(data) == (6, None, 6)
     assert [str(warning.message) for warning in caught] == [
-        f"{tmp_path}: left out 5: val/ (4 images), README.md, annotations/ (0 images), "
+        f"{tmp_path}: left out 5 entries: val/ (4 images), README.md, annotations/ (0 images), "
         "train/loose.png, train/cat/x.heic"
     ]
 
@@ -108,14 +108,14 @@ def test_what_is_left_out_is_told(tmp_path):
 def test_loose_images_beside_classes_are_told(tmp_path):
     write_images(tmp_path)
     (tmp_path / "loose.png").touch()
-    with pytest.warns(UserWarning, match="left out 1: loose.png"):
+    with pytest.warns(UserWarning, match="left out 1 entry: loose.png"):
         image_folder(tmp_path)
 
 
 def test_an_unlabelled_test_folder_of_a_competition(tmp_path):
     write_images(tmp_path / "train", 5)
     write_images(tmp_path, 7, ("test",))
-    with pytest.warns(UserWarning, match=r"left out 1: test/ \(7 images\)"):
+    with pytest.warns(UserWarning, match=r"left out 1 entry: test/ \(7 images\)"):
         assert sizes(image_folder(tmp_path)) == (8, None, 2)
 
 
@@ -175,14 +175,14 @@ def test_classes_answer_for_parts(tmp_path):
     write_images(tmp_path, 5, ("train", "val"))
     assert quiet(tmp_path, classes=("train", "val")).classes == ("train", "val")
     write_images(tmp_path, 5, ("cat", "dog"))
-    with pytest.warns(UserWarning, match=r"left out 2: train/ \(5 images\), val/ \(5 images\)"):
+    with pytest.warns(UserWarning, match=r"left out 2 entries: train/ \(5 images\), val/ \(5 images\)"):
         assert image_folder(tmp_path, classes=("dog", "cat")).classes == ("dog", "cat")
 
 
 def test_classes_choose_and_order(tmp_path):
     for part in ("train", "test"):
         write_images(tmp_path / part, 4, ("ant", "bee", "cat"))
-    with pytest.warns(UserWarning, match=r"left out 2: train/bee/ \(4 images\), test/bee/ \(4 images\)"):
+    with pytest.warns(UserWarning, match=r"left out 2 entries: train/bee/ \(4 images\), test/bee/ \(4 images\)"):
         data = image_folder(tmp_path, classes=["cat", "ant"])
     assert data.classes == ("cat", "ant") and sizes(data) == (8, None, 8)
     with pytest.raises(ValueError, match="no sub-folder for class 'dog', only ant, bee, cat"):
