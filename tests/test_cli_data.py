@@ -123,6 +123,9 @@ def test_a_fraction_of_few_images_is_told_with_one_that_works(tmp_path, capsys):
     status, _, error = train(capsys, tmp_path / "a.npz", tmp_path / "run")
     assert status == 2 and "--val-fraction 0.1 of 5 images is 0 after rounding; use --val-fraction 0.2" in error
     assert train(capsys, tmp_path / "a.npz", tmp_path / "run", "--val-fraction", 0.2)[0] == 0
+    save(tmp_path / "b.npz", 2)
+    _, _, error = train(capsys, tmp_path / "b.npz", tmp_path / "run")
+    assert "b: test=0.2 of 2 images is 0 after rounding; more images are needed\n" in error
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -63,22 +64,23 @@ class Loader:
         augment: Sequence[Augment] = (),
         dtype: DTypeLike = "float32",
     ) -> None:
-        self.X = (X if isinstance(X, np.ndarray) else np.asarray(X)).view()
-        self.X.flags.writeable = False
+        self.X = X if isinstance(X, np.ndarray) else np.asarray(X)
         if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
             raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
         self.y = check_labels("Loader", self.X, y)
-        self.y.flags.writeable = False
+        self.X = self.X.view()
+        self.X.flags.writeable = self.y.flags.writeable = False
         if len(self.y) == 0:
             raise ValueError("Loader: there are no samples")
-        if batch_size < 1 or int(batch_size) != batch_size:
-            raise ValueError(f"Loader: batch_size must be an integer >= 1, got {batch_size!r}")
-        if seed < 0 or int(seed) != seed:
-            raise ValueError(f"Loader: seed must be an integer >= 0, got {seed!r}")
-        if drop_last not in (True, False, "single"):
-            raise ValueError(f"Loader: drop_last must be True, False or 'single', got {drop_last!r}")
+        for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0)):
+            if not isinstance(value, numbers.Integral) or isinstance(value, bool) or int(value) < least:
+                raise ValueError(f"Loader: {name} must be an integer >= {least}, got {value!r}")
+        for name, flag in (("shuffle", shuffle), ("drop_last", drop_last)):
+            if not (isinstance(flag, (bool, np.bool_)) or (name == "drop_last" and flag == "single")):
+                kinds = "True, False or 'single'" if name == "drop_last" else "True or False"
+                raise ValueError(f"Loader: {name} must be {kinds}, got {flag!r}")
         self.batch_size, self.seed = int(batch_size), int(seed)
-        self.shuffle, self.drop_last = bool(shuffle), drop_last
+        self.shuffle, self.drop_last = bool(shuffle), drop_last if drop_last == "single" else bool(drop_last)
         self.preprocess, self.augment, self.dtype = preprocess, tuple(augment), np.dtype(dtype)
         self.epoch = self.batch = 0
         if len(self) == 0:

@@ -1,5 +1,7 @@
 """Loader: order, positions, casting, last batches; Standardize; Dataset.split."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,13 @@ def test_last_batch(N, drop_last, sizes):
     assert [len(b) for b in run(loader)] == sizes and len(loader) == len(sizes)
 
 
+def test_numbers_and_flags_of_numpy():
+    got = Loader(*data(9), np.int64(4), np.uint8(3), np.bool_(True), np.True_)
+    assert run(got) == run(Loader(*data(9), 4, 3, True, True)) and len(run(got)) == 2
+    assert len(run(Loader(*data(9), np.int32(4), shuffle=np.False_, drop_last=np.False_))) == 3
+    assert json.loads(json.dumps(got.state_dict())) == got.state_dict()
+
+
 def test_batch_size_one_drops_nothing():
     assert len(Loader(*data(3), 1, drop_last="single")) == 3
 
@@ -102,7 +111,13 @@ def test_a_big_array_is_read_by_batches(tmp_path):
         (np.zeros(3), np.zeros(3, int), {}, r"\(N, ...\)"),
         (np.zeros((0, 2)), np.zeros(0, int), {}, "no samples"),
         (np.zeros((3, 2)), np.zeros(3, int), {"batch_size": 0}, "batch_size"),
+        (np.zeros((3, 2)), np.zeros(3, int), {"batch_size": "8"}, "batch_size must be an integer >= 1, got '8'"),
+        (np.zeros((3, 2)), np.zeros(3, int), {"batch_size": 2.0}, "batch_size"),
+        (np.zeros((3, 2)), np.zeros(3, int), {"batch_size": True}, "batch_size"),
         (np.zeros((3, 2)), np.zeros(3, int), {"seed": -1}, "seed"),
+        (np.zeros((3, 2)), np.zeros(3, int), {"seed": None}, "seed"),
+        (np.zeros((3, 2)), np.zeros(3, int), {"shuffle": "no"}, "shuffle must be True or False, got 'no'"),
+        (np.zeros((3, 2)), np.zeros(3, int), {"drop_last": 1}, "drop_last"),
         (np.zeros((3, 2)), np.zeros(3, int), {"drop_last": "no"}, "drop_last"),
         (np.zeros((3, 2)), np.zeros(3, int), {"drop_last": True}, "leaves nothing"),
         (np.array([["a"], ["b"]]), np.zeros(2, int), {}, "numbers"),
