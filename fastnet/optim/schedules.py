@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import math
+import numbers
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = [
     "Schedule",
@@ -22,9 +24,14 @@ __all__ = [
 ]
 
 
-def _check(schedule: object, name: str, value: float, positive: bool = False) -> None:
-    if not (math.isfinite(value) and (value > 0 if positive else value >= 0)):
-        raise ValueError(f"{type(schedule).__name__}: {name} must be {'>' if positive else '>='} 0, got {value!r}")
+def _number(schedule: object, name: str, value: Any, positive: bool = False) -> Any:
+    """`value`, Python's or NumPy's, as a Python number, so that a schedule's repr does not depend on which it was."""
+    plain = value.item() if getattr(value, "shape", None) == () else value
+    if not isinstance(plain, numbers.Real) or isinstance(plain, bool):
+        raise TypeError(f"{type(schedule).__name__}: {name} must be a number, got {value!r}")
+    if not (math.isfinite(plain) and (float(plain) > 0 if positive else float(plain) >= 0)):
+        raise ValueError(f"{type(schedule).__name__}: {name} must be {'>' if positive else '>='} 0, got {plain!r}")
+    return plain
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,11 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.per not in ("epoch", "iteration"):
             raise ValueError(f"{type(self).__name__}: per must be 'epoch' or 'iteration', got {self.per!r}")
-        _check(self, "warmup", self.warmup)
+        self._take("warmup")
+
+    def _take(self, name: str, positive: bool = False) -> None:
+        """Check a field that is a number."""
+        object.__setattr__(self, name, _number(self, name, getattr(self, name), positive))
 
     def __call__(self, iteration: int, total: int | None = None, iterations_per_epoch: int | None = None) -> float:
         """The factor on the base rate.
@@ -103,11 +114,12 @@ class StepDecay(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.every, int):
-            object.__setattr__(self, "every", tuple(self.every))
-        for time in self.every if isinstance(self.every, tuple) else (self.every,):
-            _check(self, "every", time, positive=True)
-        _check(self, "factor", self.factor, positive=True)
+        every: Any = self.every
+        if isinstance(every, Iterable) and getattr(every, "shape", None) != ():
+            object.__setattr__(self, "every", tuple(_number(self, "every", time, positive=True) for time in every))
+        else:
+            self._take("every", positive=True)
+        self._take("factor", positive=True)
 
     def _decay(self, t: int, total: float | None) -> float:
         steps = sum(t >= m for m in self.every) if isinstance(self.every, tuple) else t // self.every
@@ -122,7 +134,7 @@ class ExponentialDecay(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(self, "k", self.k)
+        self._take("k")
 
     def _decay(self, t: int, total: float | None) -> float:
         return math.exp(-self.k * t)
@@ -136,7 +148,7 @@ class InverseTimeDecay(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(self, "k", self.k)
+        self._take("k")
 
     def _decay(self, t: int, total: float | None) -> float:
         return 1 / (1 + self.k * t)
@@ -153,8 +165,8 @@ class _ToTheEnd(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.total is not None:
-            _check(self, "total", self.total, positive=True)
-        _check(self, "minimum", self.minimum)
+            self._take("total", positive=True)
+        self._take("minimum")
 
     def _decay(self, t: int, total: float | None) -> float:
         total = self.total if self.total is not None else total
@@ -202,7 +214,7 @@ class LinearWarmup(Schedule):
     def __post_init__(self) -> None:
         if self.warmup:
             raise ValueError("LinearWarmup: give the length of the warm-up as its first argument, not as warmup=")
-        _check(self, "length", self.length, positive=True)
+        self._take("length", positive=True)
         object.__setattr__(self, "warmup", self.length)
         super().__post_init__()
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from fastnet.optim import (
@@ -89,3 +90,31 @@ def test_pure_and_comparable():
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint16, np.float32, np.float64, np.array])
+def test_numpy_numbers_are_numbers(kind):
+    """Also in repr, which checkpoints compare."""
+    made = [
+        lambda n: StepDecay(n(2), n(1)),
+        lambda n: StepDecay([n(2), n(3)], per="iteration"),
+        lambda n: StepDecay(np.array([2, 3])) if n is kind else StepDecay((2, 3)),
+        lambda n: ExponentialDecay(n(1)),
+        lambda n: InverseTimeDecay(n(2), warmup=n(3)),
+        lambda n: LinearDecay(n(9), minimum=n(1)),
+        lambda n: CosineDecay(total=n(9)),
+        lambda n: LinearWarmup(n(3), StepDecay(n(2))),
+    ]
+    plain = float if kind in (np.float32, np.float64) else int
+    for make in made:
+        assert repr(make(kind)) == repr(make(plain))
+        assert [make(kind)(np.int64(i), 12, np.int32(4)) for i in range(12)] == [
+            make(plain)(i, 12, 4) for i in range(12)
+        ]
+
+
+@pytest.mark.parametrize("wrong", ["2", None, True, np.bool_(True), [[1]], 2j, np.array(["2"])])
+def test_what_is_not_a_number_is_refused(wrong):
+    for make in (StepDecay, ExponentialDecay, LinearWarmup, lambda w: CosineDecay(minimum=w)):
+        with pytest.raises(TypeError, match="must be a number, got"):
+            make(wrong)
