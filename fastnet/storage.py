@@ -1,8 +1,10 @@
-"""Files of named arrays, .safetensors and .npz: reading executes nothing in them, and writes are atomic."""
+"""Files of named arrays (.safetensors and .npz) and JSON: reading executes nothing in them, and writes are atomic."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-__all__ = ["atomic_write", "write_arrays", "read_arrays"]
+__all__ = ["atomic_write", "write_arrays", "read_arrays", "to_json", "write_json", "number"]
 
 SUFFIXES = (".safetensors", ".npz")
 
@@ -140,3 +142,39 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         if library and isinstance(error, library.SafetensorError):
             raise ValueError(f"{path} is damaged or not a .safetensors file: {error}") from error
         raise
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """`value` as JSON text, in ASCII.
+
+    NumPy's numbers and arrays become numbers and lists.  JSON has no NaN and no infinity: they become the strings
+    "NaN", "Infinity" and "-Infinity" (as in ProtoJSON), which :func:`number` turns back.
+
+    Raises
+    ------
+    TypeError
+        Something in `value` that is neither plain data nor an array.
+    """
+    return json.dumps(_plain(value), indent=indent, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def number(value: Any) -> Any:
+    """The float that `to_json` wrote as a string; any other value unchanged."""
+    return float(value) if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity") else value
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write ``to_json(value)`` to a file, atomically."""
+    atomic_write(path, lambda file: file.write(to_json(value, indent=1).encode() + b"\n"))

@@ -7,7 +7,6 @@ time is scaled to the whole batch; the table shows their number.
 from __future__ import annotations
 
 import dataclasses
-import json
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 
 from fastnet import backends
 from fastnet.bench.cases import Case, cases, ops
+from fastnet.storage import to_json
 
 __all__ = ["Case", "Row", "Report", "cases", "ops", "run", "best_time", "difference"]
 
@@ -78,7 +78,7 @@ class Report:
     rows: list[Row]
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1)
+        return to_json(dataclasses.asdict(self), indent=1)
 
 
 # ---------------------------------------------------------------- measuring

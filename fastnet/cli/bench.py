@@ -45,6 +45,7 @@ def _ops() -> str:
 def run(args: Namespace) -> int:
     import fastnet
     from fastnet import bench
+    from fastnet.storage import atomic_write
 
     if args.threads:
         with user_mistakes():
@@ -55,5 +56,5 @@ def run(args: Namespace) -> int:
     with user_mistakes():
         report = bench.run(ops, args.dtype, args.quick, show=print)
         if args.json:
-            args.json.write_text(report.to_json() + "\n")
+            atomic_write(args.json, lambda file: file.write(report.to_json().encode() + b"\n"))
     return 0

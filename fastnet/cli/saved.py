@@ -47,7 +47,7 @@ def create(card: dict[str, Any], seed: int = 0) -> Model:
 
 def save(folder: Path, model: Model, card: dict[str, Any], preprocess: Standardize | None) -> Path:
     """Write model.safetensors (model.npz without safetensors) and model.json; returns the former's path."""
-    from fastnet.storage import atomic_write
+    from fastnet.storage import write_json
 
     suffix = ".safetensors" if importlib.util.find_spec("safetensors") else ".npz"
     path = folder / f"model{suffix}"
@@ -55,8 +55,7 @@ def save(folder: Path, model: Model, card: dict[str, Any], preprocess: Standardi
     if preprocess is not None:
         state = {name: array.tolist() for name, array in preprocess.state_dict().items()}
         card = {**card, "preprocess": state}
-    text = json.dumps({**card, "weights": path.name}, indent=1)
-    atomic_write(folder / "model.json", lambda file: file.write(f"{text}\n".encode()))
+    write_json(folder / "model.json", {**card, "weights": path.name})
     return path
 
 
@@ -83,7 +82,7 @@ def _from_card(file: Path, weights: Path | None) -> Saved:
     from fastnet.data import Standardize
 
     try:
-        card = json.loads(file.read_text())
+        card = json.loads(file.read_bytes())
         weights = weights or file.with_name(card["weights"])
         state = card.get("preprocess")
         preprocess = Standardize.from_state_dict(state) if state else None

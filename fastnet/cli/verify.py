@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +40,7 @@ def run(args: Namespace) -> int:
         import fastnet
         from fastnet.backends import _native
         from fastnet.diagnose import fingerprint, machine, variants
-        from fastnet.storage import atomic_write
+        from fastnet.storage import write_json
 
         runs = variants()
         print(f"fastnet {fastnet.__version__}, kernels built by {_native.compiler()}, on {machine.cpu_name()}")
@@ -70,7 +69,7 @@ def run(args: Namespace) -> int:
             "same": not others,
             "hashes": {dtype: prints[0].hashes for dtype, prints in found.items()},
         }
-        atomic_write(args.json, lambda file: file.write(json.dumps(facts, indent=1).encode() + b"\n"))
+        write_json(args.json, facts)
     return 1 if others else 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import os
 import textwrap
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnet.diagnose import roofline
 from fastnet.diagnose.work import Work
-from fastnet.storage import atomic_write
+from fastnet.storage import write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -137,7 +136,7 @@ class Profile:
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write :meth:`to_dict` to a file."""
-        atomic_write(path, lambda file: file.write(json.dumps(self.to_dict(), indent=1).encode() + b"\n"))
+        write_json(path, self.to_dict())
 
     # ---------------------------------------------------------------- table
 

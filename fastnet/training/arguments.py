@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import numbers
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from fastnet.layers import Layer, Model
+from fastnet.storage import to_json
 from fastnet.training.callbacks import Callback, EarlyStopping
 
 __all__ = ["check_arguments", "check_folder"]
@@ -49,7 +49,7 @@ def check_arguments(
             f"Solver: early_stopping must be an int (epochs of patience) or EarlyStopping, got {early_stopping!r}"
         )
     try:
-        json.dumps(info)
+        to_json(info)
     except (TypeError, ValueError) as error:
         raise TypeError(f"Solver: info must be what JSON can hold (checkpoints keep it): {error}") from error
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+from fastnet.storage import number
 from fastnet.types import Array
 
 if TYPE_CHECKING:
     from fastnet.training.solver import Solver
-
-import math
 
 __all__ = ["Callback", "BestSnapshot", "EarlyStopping"]
 
@@ -106,7 +106,7 @@ class BestSnapshot(Callback):
         return {"best": self.best, "best_epoch": self.best_epoch}, dict(self.best_state or {})
 
     def load_state_dict(self, plain: dict[str, Any], arrays: dict[str, Array]) -> None:
-        self.best, self.best_epoch = plain["best"], plain["best_epoch"]
+        self.best, self.best_epoch = number(plain["best"]), plain["best_epoch"]
         self.best_state = dict(arrays) if self.best_epoch is not None else None
 
 

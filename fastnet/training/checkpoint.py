@@ -15,7 +15,7 @@ import numpy as np
 import fastnet
 from fastnet.data.archive import read_npz
 from fastnet.data.preprocess import Standardize
-from fastnet.storage import atomic_write
+from fastnet.storage import atomic_write, to_json
 from fastnet.training.history import History
 
 __all__ = ["Checkpoint", "CheckpointError", "load_checkpoint"]
@@ -89,7 +89,7 @@ def write_checkpoint(path: Path, metadata: dict[str, Any], arrays: dict[str, np.
     }
     if objects := [name for name, array in arrays.items() if array.dtype.kind not in "biuf"]:
         raise TypeError(f"checkpoint: {objects} are not arrays of numbers")
-    encoded = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    encoded = np.frombuffer(to_json(head).encode(), np.uint8)
     contents: dict[str, Any] = {"metadata": encoded, **arrays}
     atomic_write(path, lambda file: np.savez(file, **contents))
 

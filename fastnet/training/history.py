@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
+import io
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from fastnet.storage import atomic_write, number, write_json
 
 __all__ = ["History", "COLUMNS"]
 
@@ -62,31 +65,33 @@ class History:
         return [dict(zip(self.history, values, strict=True)) for values in zip(*self.history.values(), strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain Python objects for JSON."""
+        """Everything, in dicts and lists."""
         return {"history": self.history, "losses": self.losses, "learning_rates": self.learning_rates}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> History:
+        """The History that `to_dict` described, directly or by way of JSON."""
         result = cls()
-        result.history = {name: list(values) for name, values in data["history"].items()}
+        result.history = {name: [number(value) for value in values] for name, values in data["history"].items()}
         result.losses, result.learning_rates = list(data["losses"]), list(data["learning_rates"])
         return result
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to a JSON file."""
-        Path(path).write_text(json.dumps(self.to_dict()))
+        """Write everything to a JSON file, atomically; a NaN in a column of your own becomes the string "NaN"."""
+        write_json(path, self.to_dict())
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> History:
         """Read what `to_json` wrote."""
-        return cls.from_dict(json.loads(Path(path).read_text()))
+        return cls.from_dict(json.loads(Path(path).read_bytes()))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the epochs to a CSV file, one row each."""
-        with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, list(self.history))
-            writer.writeheader()
-            writer.writerows(self.rows())
+        """Write the epochs to a CSV file in UTF-8, one row each, atomically."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(self.history))
+        writer.writeheader()
+        writer.writerows(self.rows())
+        atomic_write(path, lambda file: file.write(text.getvalue().encode()))
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the learning curves: the loss of each iteration with its moving average, and the accuracies.

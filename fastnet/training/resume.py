@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet.data.preprocess import Standardize
+from fastnet.storage import to_json
 from fastnet.training.checkpoint import Checkpoint, CheckpointError
 from fastnet.training.history import History
 
@@ -55,7 +56,7 @@ def collect(solver: Solver) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "history": solver.history.to_dict(),
         "info": solver.info,
     }
-    return json.loads(json.dumps(metadata)), arrays
+    return json.loads(to_json(metadata)), arrays
 
 
 def _loader_state(solver: Solver) -> dict[str, Any]:
