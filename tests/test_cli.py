@@ -155,6 +155,21 @@ def test_a_diverging_run_says_so(small, tmp_path, capsys):
     assert "lower the learning rate" in error and "--debug nan" in error and "Solver" not in error
 
 
+@pytest.mark.parametrize("validation", ["0", "0.1"])
+def test_a_run_that_diverges_in_its_last_update_leaves_no_model(small, tmp_path, capsys, validation):
+    """One update: the loss before it is finite, and none follows but the validation's and the test's."""
+    options = f"--optimizer sgd --schedule constant --lr 3e38 --batch-size 128 --epochs 1 --val-fraction {validation}"
+    wild = options.split()
+    assert train(small, tmp_path / "a", *wild) == 1
+    captured = capsys.readouterr()
+    assert "test accuracy" not in captured.out and "Traceback" not in captured.err
+    assert "lower the learning rate (3e+38)" in captured.err
+    assert not list((tmp_path / "a").glob("model.*"))
+    assert main(["evaluate", str(tmp_path / "a")]) == 2
+    assert train(small, tmp_path / "b") == 0 and train(small, tmp_path / "b", *wild) == 1
+    assert "the model in it is an earlier run's" in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------- missing libraries
 
 

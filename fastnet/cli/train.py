@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
@@ -17,6 +18,7 @@ from fastnet.cli.recipes import OPTIMIZERS, SCHEDULES, optimizer, recipe_for, sc
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset, Standardize
+    from fastnet.layers import Evaluation
     from fastnet.training import History, Solver
 
 _EXAMPLES = """examples:
@@ -93,14 +95,13 @@ def run(args: Namespace) -> int:
     start = time.perf_counter()
     try:
         _train(solver, args.resume)
+        seconds = time.perf_counter() - start
+        test = _test(solver, dataset)
     except KeyboardInterrupt:
         return _interrupted(args.argv, solver)
     except FloatingPointError as error:
-        print(f"fastnet train: {error}".replace("Solver(debug='nan')", "--debug nan"), file=sys.stderr)
-        return 1
-    seconds = time.perf_counter() - start
+        return _diverged(error, out)
     with user_mistakes():
-        test = solver.evaluate(dataset.X_test, dataset.y_test)
         card = {**card, "epochs": solver.epoch, "test": {"loss": test.loss, "accuracy": test.accuracy}}
         model = saved.save(out, solver.model, card, cast("Standardize", solver.preprocess))
         solver.history.to_csv(out / "history.csv")
@@ -206,6 +207,22 @@ def _train(solver: Solver, resume: str) -> None:
         raise UserError(f"--resume {resume}: no such file; give auto, none, or a checkpoint that fastnet train wrote")
     with user_mistakes(catch=(ValueError,)):
         solver.train(resume=None if resume == "none" else resume)
+
+
+def _test(solver: Solver, dataset: Dataset) -> Evaluation:
+    """Loss and accuracy on the test images; FloatingPointError if the loss is not finite."""
+    with user_mistakes():
+        test = solver.evaluate(dataset.X_test, dataset.y_test)
+    if not math.isfinite(test.loss):
+        raise FloatingPointError(f"the test loss is {test.loss}; lower the learning rate ({solver.optimizer.lr:g})")
+    return test
+
+
+def _diverged(error: FloatingPointError, out: Path) -> int:
+    print(f"fastnet train: {error}".replace("Solver(debug='nan')", "--debug nan"), file=sys.stderr)
+    earlier = "; the model in it is an earlier run's" if (out / "model.json").exists() else ""
+    print(f"fastnet train: the run has failed, and no model is written to {out}/{earlier}", file=sys.stderr)
+    return 1
 
 
 def _interrupted(argv: list[str], solver: Solver) -> int:

@@ -1,13 +1,16 @@
-"""``Solver(debug="nan")``: finds the layer, pass and batch that produced the first NaN or infinity."""
+"""Finds NaN and infinity: in the state of a model, and with ``Solver(debug="nan")`` in every layer, pass and batch."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from fastnet.backends import current
+from fastnet.data import Loader
+from fastnet.layers import Model
 from fastnet.types import Array
 
-__all__ = ["check_finite", "guard"]
+__all__ = ["check_finite", "check_state", "check_validation", "guard"]
 
 
 def check_finite(what: str, array: Array, where: str) -> None:
@@ -22,6 +25,21 @@ def check_finite(what: str, array: Array, where: str) -> None:
         f"{what} has {nans} NaN and {infinities} infinite of {array.size} values, shape {tuple(array.shape)}, "
         f"at {where}"
     )
+
+
+def check_state(model: Model, where: str, lr: float) -> None:
+    """Raise FloatingPointError if an update left a NaN or an infinity in a parameter or a running statistic."""
+    for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
+        check_finite(f"after the update, {name}", parameter.value, f"{where}; lower the learning rate ({lr:g})")
+
+
+def check_validation(loss: float, loader: Loader, where: str, lr: float) -> None:
+    """Raise FloatingPointError if the validation loss is not finite, and say whether the images are the reason."""
+    if math.isfinite(loss):
+        return
+    for x, _ in loader.batches(0):
+        check_finite("the validation data:", x, where)
+    raise FloatingPointError(f"the validation loss is {loss} at {where}; lower the learning rate ({lr:g})")
 
 
 def guard(where: str) -> Callable[[str, str, Array], None]:

@@ -21,7 +21,7 @@ from fastnet.regularizers import L2
 from fastnet.training.arguments import check_arguments, check_folder
 from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
-from fastnet.training.debug import check_finite, guard
+from fastnet.training.debug import check_finite, check_state, check_validation, guard
 from fastnet.training.history import History
 from fastnet.training.inputs import ordered, prepare
 from fastnet.training.interrupt import Interrupt
@@ -169,7 +169,7 @@ class Solver:
         CheckpointError
             A damaged checkpoint, or one of another model, data or settings.
         FloatingPointError
-            The loss is not finite.
+            The training or validation loss is not finite, or an update left a NaN or an infinity in the model.
         """
         if self.checkpoint is not None:
             check_folder(self.checkpoint)
@@ -237,10 +237,12 @@ class Solver:
             "loss": running["loss"] / running["seen"],
             "accuracy": running["right"] / running["seen"],
         }
-        start = time.perf_counter()
+        start, rate = time.perf_counter(), self.history.learning_rates[-1]
+        check_state(self.model, self._here(), rate)
         if self.validation is not None:
             record["val_loss"], record["val_accuracy"] = self._evaluate(self.validation)
-        record["lr"] = self.history.learning_rates[-1]
+            check_validation(record["val_loss"], self.validation, self._here(), rate)
+        record["lr"] = rate
         record["seconds"] = running["seconds"] + time.perf_counter() - start
         record["images_per_second"] = running["seen"] / max(running["seconds"], 1e-9)
         self.history.append(record)
@@ -275,6 +277,11 @@ class Solver:
         loss, dscores = self.loss(scores, labels)
         check_finite("the loss's gradient:", dscores, self._where())
         return loss, dscores
+
+    def _here(self) -> str:
+        """The position of the last update, from 1, for error messages."""
+        place = f"epoch {self.epoch + 1}, batch {self.batch}" if self.batch else f"the end of epoch {self.epoch}"
+        return f"{place} (iteration {self.iteration})"
 
     def _call(self, method: str, *arguments: Any) -> None:
         for callback in self.callbacks:
@@ -311,9 +318,12 @@ class Solver:
         ------
         ValueError
             The Solver has no `checkpoint` folder.
+        FloatingPointError
+            The model holds a NaN or an infinity; nothing is written.
         """
         if self.checkpoint is None:
             raise ValueError("save_checkpoint: give Solver(checkpoint='a folder')")
+        check_state(self.model, self._here(), (self.history.learning_rates or [self.optimizer.lr])[-1])
         self.checkpoint.mkdir(parents=True, exist_ok=True)
         path = checkpoint_path(self.checkpoint, self.iteration)
         write_checkpoint(path, *collect(self))
