@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ def prepare(
         validation = ordered(loader, *_pair("validation", validation), loader.batch_size)
     if validation is not None:
         _check_classes(model, "validation", validation.y)
+        _check_fit(model, validation)
     return loader, validation, loader.preprocess
 
 
@@ -62,6 +64,29 @@ def _check_classes(model: Model, name: str, y: Array) -> None:
         raise ValueError(
             f"Solver: {name} has label {y.max()}, but the model gives {shape[0]} scores (labels 0..{shape[0] - 1})"
         )
+
+
+def _check_fit(model: Model, validation: Loader) -> None:
+    """Run the first validation image through the model, so that a wrong shape is found before training.
+
+    Another height and width are fine for a model that takes them, as one with global pooling does.  As many values in
+    another shape are not: a model that begins with Flatten would take them unnoticed.
+    """
+    x, _ = next(validation.batches(0))
+    shape, built = tuple(x.shape[1:]), model.input_shape
+    problem = ""
+    if shape[0] != built[0] or (shape != built and prod(shape) == prod(built)):
+        problem = "only height and width may differ"
+    else:
+        try:
+            outputs = model(x[:1]).shape[1:]
+        except (TypeError, ValueError) as error:
+            problem = str(error)
+        else:
+            if len(model.output_shape) == 1 and outputs != model.output_shape:
+                problem = f"outputs would have the shape {outputs}, not {model.output_shape}"
+    if problem:
+        raise ValueError(f"Solver: validation data of shape {shape} do not fit the model built for {built}: {problem}")
 
 
 def _pair(name: str, data: Any) -> tuple[Array, ArrayLike]:

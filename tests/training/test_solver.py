@@ -397,6 +397,29 @@ def test_data_errors():
         quiet(linear(), (X, y)).save_checkpoint()
 
 
+@pytest.mark.parametrize("shape", [(2, 4, 2), (1, 4, 4), (2, 5, 5), (32,), (2, 4, 4, 1), (4, 4, 2), (2, 2, 8)])
+@pytest.mark.parametrize("kind", ["pair", "loader"])
+def test_validation_of_another_shape_is_found_before_the_first_step(shape, kind):
+    X, y = problem()
+    other = np.zeros((60, *shape), np.float32), y
+    with pytest.raises(ValueError, match="Solver: validation data of shape .* built for"):
+        quiet(linear(), (X, y), Loader(*other) if kind == "loader" else other)
+
+
+def test_validation_that_changes_the_outputs_is_found_before_the_first_step():
+    X, y = problem()
+    model = fn.Sequential(fn.Conv2d(3, 4), fn.Flatten())
+    with pytest.raises(ValueError, match=r"\(2, 5, 5\) .* outputs would have the shape \(12,\), not \(3,\)"):
+        quiet(model, (X, y), (np.zeros((60, 2, 5, 5), np.float32), y))
+
+
+def test_validation_of_another_shape_that_the_model_takes():
+    X, y = problem()
+    model = fn.Sequential(fn.Conv2d(4, 3, padding=1), fn.GlobalAvgPool2d(), fn.Flatten(), fn.Linear(3))
+    history = quiet(model, (X, y), (np.zeros((10, 2, 6, 5), np.float32), y[:10]), epochs=1).train()
+    assert len(history) == 1 and model.input_shape == (2, 4, 4)
+
+
 def test_schedule_gets_the_length_of_the_run():
     history = quiet(linear(), problem(), epochs=5, optimizer=SGD(1.0), schedule=CosineDecay()).train()
     expected = [(1 + np.cos(np.pi * i / 20)) / 2 for i in range(20)]
