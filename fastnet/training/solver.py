@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from fastnet.training.inputs import ordered, prepare
 from fastnet.training.interrupt import Interrupt
 from fastnet.training.plan import TrainingPlan
 from fastnet.training.progress import Progress
-from fastnet.training.resume import collect, restore
+from fastnet.training.resume import collect, restore, warn_of_jump
 from fastnet.types import Array, ArrayLike, Loss
 
 __all__ = ["Solver"]
@@ -175,6 +176,7 @@ class Solver:
             check_folder(self.checkpoint)
         if resume is not None:
             self._resume(resume)
+        warn_of_jump(self)
         self._progress, self._stop_reason = Progress(self.verbose, self.epochs), None
         self._interrupt = Interrupt()
         try:
@@ -190,7 +192,7 @@ class Solver:
         return self.history
 
     def _run(self) -> None:
-        self._parameters = self.model.parameters()
+        self._parameters, before = self.model.parameters(), self.iteration
         self._plan = TrainingPlan(self.model, self._checked_loss if self.debug else self.loss)
         self._call("on_train_begin")
         while self.epoch < self.epochs and self._stop_reason is None:
@@ -198,6 +200,9 @@ class Solver:
             if self.checkpoint and (self._ends() or self.epoch % self.checkpoint_every == 0):
                 self.save_checkpoint()
             self._interrupt.check()
+        if self.iteration == before:
+            done = f"{self.epoch} epochs are done already, epochs={self.epochs}; give more epochs to go on"
+            warnings.warn(f"train: nothing to do: {self._stop_reason or done}", stacklevel=3)
         if self._stop_reason:
             self.report(f"stopped after epoch {self.epoch}: {self._stop_reason}")
         self._call("on_train_end")

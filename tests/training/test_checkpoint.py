@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -392,6 +393,55 @@ def test_another_shape_is_named(two):
         CheckpointError, match=r"0.weight is float32 \(4, 2, 3, 3\) in the checkpoint and float32 \(5, 2"
     ):
         make(model=model).train(resume=two[1])
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_finished_run_says_so(two, epochs):
+    solver = make(epochs=epochs)
+    with pytest.warns(UserWarning, match=f"nothing to do: 2 epochs are done already, epochs={epochs}; give more"):
+        solver.train(resume=two[1])
+    assert len(solver.history) == 2
+
+
+def test_a_run_that_was_stopped_early_says_so(tmp_path):
+    options = {"early_stopping": EarlyStopping("loss", mode="max"), "epochs": 9}
+    make(tmp_path, **options).train()
+    solver = make(tmp_path, early_stopping=EarlyStopping("loss", mode="max"), epochs=9)
+    with pytest.warns(UserWarning, match="nothing to do: loss has not improved for 1 epochs"):
+        solver.train(resume="auto")
+    assert len(solver.history) == 2
+
+
+@pytest.mark.parametrize(
+    "options, jumps",
+    [
+        ({"epochs": 2}, False),
+        ({"epochs": 6}, True),  # the cosine is stretched
+        ({"epochs": 6, "schedule": CosineDecay(total=20, warmup=3)}, True),
+        ({"epochs": 6, "schedule": CosineDecay(total=10, warmup=3)}, False),
+        ({"epochs": 2, "optimizer": SGD(0.06, 0.9, nesterov=True, weight_decay=1e-3)}, True),
+        ({"epochs": 6, "schedule": lambda i, total, per_epoch: 1.0}, True),
+    ],
+)
+def test_a_rate_that_jumps_is_not_silent(tmp_path, options, jumps):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path, epochs=2, callbacks=[At(8, ctrl_c)]).train()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        solver = make(tmp_path, callbacks=[At()], **options)
+        solver.train(resume="auto")
+    told = [str(w.message) for w in caught if "the learning rate jumps" in str(w.message)]
+    assert len(told) == jumps
+    before, after = solver.history.learning_rates[7:9]
+    assert not jumps or f"had {before:.3g}, the next has {after:.3g} (SGD" in told[0]
+
+
+def test_a_rate_that_jumps_without_a_checkpoint():
+    solver = make(epochs=1)
+    solver.train()
+    solver.epochs = 3
+    with pytest.warns(UserWarning, match="the learning rate jumps: .* over 3 epochs"):
+        solver.train()
 
 
 def test_other_settings_are_not_silent(two):
