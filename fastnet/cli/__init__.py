@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from typing import TextIO
@@ -11,6 +10,7 @@ from fastnet import __version__
 from fastnet.cli import bench, course, doctor, evaluate, profile, train, verify
 from fastnet.cli.arguments import Parser
 from fastnet.cli.errors import UserError, in_options, user_mistakes
+from fastnet.cli.output import guarded
 
 __all__ = ["main"]
 
@@ -39,9 +39,15 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return the exit status.
 
-    0: done.  1: the command found a problem (training diverged, doctor found a fault).  2: a user error,
-    reported in one line.  130: Ctrl-C.
+    0: done.  1: the command found a problem (training diverged, doctor found a fault), or its output could not be
+    written.  2: a user error, reported in one line.  130: Ctrl-C.
     """
+    with guarded() as output:
+        status = _run(argv)
+    return 1 if output.failed and not status else status
+
+
+def _run(argv: list[str] | None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     top = parser()
     args = top.parse_args(argv)
@@ -54,7 +60,8 @@ def main(argv: list[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             with user_mistakes():
                 import fastnet.backends  # noqa: F401  reads FASTNET_ISA, FASTNET_BACKEND, FASTNET_NUM_THREADS
-            status: int = args.run(args)
+            with user_mistakes(catch=()):  # a file or folder that cannot be used is no bug, wherever it is met
+                status: int = args.run(args)
             return status
     except UserError as error:
         print(f"fastnet {args.command}: error: {error}", file=sys.stderr)
@@ -62,9 +69,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of the pipe, such as head, has exited
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _show_warning(

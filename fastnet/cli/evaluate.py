@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastnet.cli import data, saved
 from fastnet.cli.arguments import add_threads, count
 from fastnet.cli.errors import UserError, user_mistakes
+from fastnet.columns import pad, visible, width
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset
@@ -112,14 +114,15 @@ def _scores(found: saved.Saved, X: Array, batch_size: int) -> Array:
 
 
 def _table(classes: Sequence[str], y: Array, taken: Array, np: Any) -> None:
-    width = max(5, *(len(name) for name in classes))
-    print(f"{'class':<{width}}  {'images':>6}  {'right':>6}  {'accuracy':>8}  most often taken for")
-    for number, name in enumerate(classes):
+    names = [visible(name, sys.stdout.encoding) for name in classes]
+    cells = max(5, *map(width, names))
+    print(f"{'class':<{cells}}  {'images':>6}  {'right':>6}  {'accuracy':>8}  most often taken for")
+    for number, name in enumerate(names):
         own = taken[y == number]
         if not len(own):
-            print(f"{name:<{width}}  {0:>6}  {'-':>6}  {'-':>8}")
+            print(f"{pad(name, cells)}  {0:>6}  {'-':>6}  {'-':>8}")
             continue
         right = int((own == number).sum())
         wrong = np.bincount(own[own != number], minlength=len(classes))
-        most = f"{classes[wrong.argmax()]} ({wrong.max()})" if right < len(own) else ""
-        print(f"{name:<{width}}  {len(own):>6}  {right:>6}  {right / len(own):>8.4f}  {most}".rstrip())
+        most = f"{names[wrong.argmax()]} ({wrong.max()})" if right < len(own) else ""
+        print(f"{pad(name, cells)}  {len(own):>6}  {right:>6}  {right / len(own):>8.4f}  {most}".rstrip())

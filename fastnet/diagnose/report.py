@@ -8,6 +8,7 @@ import textwrap
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from fastnet.columns import clip, pad
 from fastnet.diagnose import roofline
 from fastnet.diagnose.work import Work
 from fastnet.storage import write_json
@@ -222,9 +223,8 @@ class Profile:
 def _line(cells: list[str]) -> str:
     first, *middle, last = cells
     (_, _, widest), *_, (_, _, room) = _COLUMNS
-    first = first if len(first) <= widest else f"..{first[2 - widest :]}"  # the end of a path is more informative
-    last = last if len(last) <= room else f"{last[: room - 2]}.."
+    first, last = clip(first, widest, keep="end"), clip(last, room)  # the end of a path is more informative
     start = max(0, len(middle[0]) - _COLUMNS[1][2])  # a long part name starts under the layer's
     columns = list(zip([first, *middle, last], _COLUMNS, strict=True))
-    line = " ".join(f"{cell:{align}{width}}" for cell, (_, align, width) in columns)
+    line = " ".join(pad(cell, width, align) for cell, (_, align, width) in columns)
     return (line if first else line[start:]).rstrip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, NamedTuple
 
+from fastnet.columns import pad, width
 from fastnet.types import Shape
 
 if TYPE_CHECKING:
@@ -56,14 +57,8 @@ class Summary(NamedTuple):
 
     def __str__(self) -> str:
         cells = [_HEAD, *self._cells()]
-        widths = [max(len(row[column]) for row in cells) for column in range(5)]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if i > 2 else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in cells
-        ]
+        widths = [max(width(row[column]) for row in cells) for column in range(5)]
+        lines = ["  ".join(map(pad, row, widths, "<<<>>")) for row in cells]
         rule = "-" * (sum(widths) + 8)
         return "\n".join([lines[0].rstrip(), rule, *lines[1:], rule, self._totals()])
 
