@@ -20,6 +20,7 @@ __all__ = [
     "Loss",
     "Padding",
     "Pair",
+    "Preprocess",
     "Seed",
     "Shape",
     "Shaped",
@@ -57,6 +58,9 @@ Activation = tuple[str, Mapping[str, float]]
 Seed = int | np.random.SeedSequence | Generator
 
 Initializer = Callable[[Generator, Shape], Array]
+
+Preprocess = Callable[[Array, DTypeLike], Array]
+"""A function of (batch, dtype) that returns the prepared batch in that dtype."""
 
 Loss = Callable[[Array, Array], tuple[float, Array]]
 """A function of (scores, labels) that returns the mean loss and its gradient with respect to the scores."""

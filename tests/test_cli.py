@@ -19,8 +19,9 @@ import pytest
 
 import fastnet
 from fastnet import backends
-from fastnet.cli import doctor, main, saved
+from fastnet.cli import doctor, main
 from fastnet.threads import get_num_threads, set_num_threads
+from fastnet.training import saved
 
 
 @pytest.fixture
@@ -213,6 +214,32 @@ def test_evaluate_refuses_other_images(small, tmp_path, capsys):
     np.savez(tmp_path / "other.npz", X=np.zeros((10, 9, 9)), y=np.arange(10) % 2)
     assert main(["evaluate", str(tmp_path / "a"), "--data", str(tmp_path / "other.npz")]) == 2
     assert "the model takes images of 1 x 8 x 8, other has 1 x 9 x 9" in capsys.readouterr().err
+
+
+def test_evaluate_knows_classes_by_name(tmp_path, capsys):
+    """Of another folder, with some of the classes: not by their position."""
+    image = pytest.importorskip("PIL.Image")
+    colours = {"bird": "red", "cat": "lime", "dog": "blue", "wolf": "blue"}
+    for folder, names in {"all": ("bird", "cat", "dog"), "some": ("cat", "dog"), "other": ("cat", "wolf")}.items():
+        for name in names:
+            for part, count in (("train", 12), ("test", 5)):
+                (tmp_path / folder / part / name).mkdir(parents=True)
+                for i in range(count):
+                    image.new("RGB", (8, 8), colours[name]).save(tmp_path / folder / part / name / f"{i}.png")
+    data, run = ["--data", str(tmp_path / "all")], str(tmp_path / "run")
+    assert main(["train", *data, "--epochs", "4", "--quiet", "--no-plot", "--out", run]) == 0
+    assert main(["evaluate", run, "--data", str(tmp_path / "some")]) == 0
+    out = capsys.readouterr().out
+    assert "test accuracy: 1.0000" in out and re.findall(r"^(\w+) +5 +5 ", out, re.M) == ["cat", "dog"]
+    assert main(["evaluate", run, "--data", str(tmp_path / "other")]) == 2
+    error = capsys.readouterr().err
+    assert "the model's classes are 'bird', 'cat', 'dog'; the data set has 'wolf', which are not among them" in error
+    again = ["--epochs", "5", "--quiet", "--out", run, "--resume", "auto"]
+    assert main(["train", "--data", str(tmp_path / "other"), *again]) == 2
+    error = capsys.readouterr().err
+    assert "has 'wolf', which are not among them; --resume auto goes on with that model" in error
+    assert main(["train", "--data", str(tmp_path / "some"), *again]) == 2
+    assert "saved with" in capsys.readouterr().err  # the data are not those of the run
 
 
 def test_evaluate_refuses_damage(small, tmp_path, capsys):

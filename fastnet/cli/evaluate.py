@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnet.cli import data, saved
+from fastnet.cli import data
 from fastnet.cli.arguments import add_threads, count
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.columns import pad, visible, width
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset
+    from fastnet.training.saved import Saved
     from fastnet.types import Array
 
 _EXAMPLES = """examples:
@@ -42,28 +43,30 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: Namespace) -> int:
-    import numpy as np
-
     import fastnet
+    from fastnet.training import saved
+    from fastnet.training.classes import class_numbers
 
     if args.threads:
         with user_mistakes():
             fastnet.set_num_threads(args.threads)
     with user_mistakes():
-        found = saved.load(args.model)
+        found = saved.read(args.model)
     dataset, remark = _choose(args, found.card)
     _check_fit(found, dataset)
     with user_mistakes():
-        scores = _scores(found, dataset.X_test, args.batch_size)
-        loss, _ = fastnet.losses.softmax_cross_entropy(scores, dataset.y_test)
+        numbers = class_numbers(dataset.classes, found.card["classes"])
+        y = numbers[dataset.y_test]
+        scores = found.model.predict(dataset.X_test, args.batch_size)
+        loss, _ = fastnet.losses.softmax_cross_entropy(scores, y)
     taken = scores.argmax(axis=1)
     print(f"{found.path}: {found.card['model']}, trained on {found.card['data'][0]}")
     print(f"{len(taken):,} test images of {dataset.name}{remark}")
     print()
-    _table(dataset.classes, dataset.y_test, taken, np)
+    _table(found.card["classes"], y, taken, sorted(numbers))
     print()
     print(f"test loss: {loss:.4f}")
-    print(f"test accuracy: {(taken == dataset.y_test).mean():.4f}")
+    print(f"test accuracy: {(taken == y).mean():.4f}")
     return 0
 
 
@@ -92,37 +95,28 @@ def _choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
     return dataset, f"; its {left} images are left out" if left else ""
 
 
-def _check_fit(found: saved.Saved, dataset: Dataset) -> None:
-    shape, classes = tuple(found.card["input_shape"]), found.card["classes"]
+def _check_fit(found: Saved, dataset: Dataset) -> None:
+    shape = tuple(found.card["input_shape"])
     if dataset.image_shape != shape:
         raise UserError(
             f"the model takes images of {' x '.join(map(str, shape))}, {dataset.name} has "
             f"{' x '.join(map(str, dataset.image_shape))}"
         )
-    if len(dataset.classes) > len(classes):
-        raise UserError(f"the model has {len(classes)} classes, {dataset.name} has {len(dataset.classes)}")
 
 
-def _scores(found: saved.Saved, X: Array, batch_size: int) -> Array:
+def _table(classes: Sequence[str], y: Array, taken: Array, numbers: Sequence[int]) -> None:
+    """A row for each class in `numbers`."""
     import numpy as np
 
-    def prepared(x: Array) -> Array:
-        return found.preprocess(x, found.model.dtype) if found.preprocess else x
-
-    starts = range(0, len(X), batch_size)
-    return np.concatenate([found.model.predict(prepared(X[i : i + batch_size]), batch_size) for i in starts])
-
-
-def _table(classes: Sequence[str], y: Array, taken: Array, np: Any) -> None:
     names = [visible(name, sys.stdout.encoding) for name in classes]
-    cells = max(5, *map(width, names))
+    cells = max(5, *(width(names[number]) for number in numbers))
     print(f"{'class':<{cells}}  {'images':>6}  {'right':>6}  {'accuracy':>8}  most often taken for")
-    for number, name in enumerate(names):
-        own = taken[y == number]
+    for number in numbers:
+        name, own = pad(names[number], cells), taken[y == number]
         if not len(own):
-            print(f"{pad(name, cells)}  {0:>6}  {'-':>6}  {'-':>8}")
+            print(f"{name}  {0:>6}  {'-':>6}  {'-':>8}")
             continue
         right = int((own == number).sum())
         wrong = np.bincount(own[own != number], minlength=len(classes))
         most = f"{names[wrong.argmax()]} ({wrong.max()})" if right < len(own) else ""
-        print(f"{pad(name, cells)}  {len(own):>6}  {right:>6}  {right / len(own):>8.4f}  {most}".rstrip())
+        print(f"{name}  {len(own):>6}  {right:>6}  {right / len(own):>8.4f}  {most}".rstrip())

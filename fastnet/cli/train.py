@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shlex
 import sys
 import time
+import warnings
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from fastnet.cli import data, saved
+from fastnet.cli import data
 from fastnet.cli.arguments import add_threads, count, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.recipes import OPTIMIZERS, SCHEDULES, optimizer, recipe_for, schedule
 
 if TYPE_CHECKING:
-    from fastnet.data import Dataset, Standardize
+    from fastnet.data import Dataset
     from fastnet.layers import Evaluation
     from fastnet.training import History, Solver
+    from fastnet.types import Array
 
 _EXAMPLES = """examples:
   fastnet train
@@ -85,6 +88,8 @@ def _models() -> str:
 
 
 def run(args: Namespace) -> int:
+    from fastnet.training import saved
+
     source = data.Source.of_arguments(args)
     if args.threads:
         _set_threads(args.threads)
@@ -103,7 +108,8 @@ def run(args: Namespace) -> int:
         return _diverged(error, out)
     with user_mistakes():
         card = {**card, "epochs": solver.epoch, "test": {"loss": test.loss, "accuracy": test.accuracy}}
-        model = saved.save(out, solver.model, card, cast("Standardize", solver.preprocess))
+        solver.model.preprocessing = solver.preprocess
+        model = saved.save(out, solver.model, card)
         solver.history.to_csv(out / "history.csv")
         curves = None if args.no_plot else _plot(solver.history, out / "curves.png")
     say()
@@ -130,6 +136,7 @@ def _set_threads(number: int) -> None:
 def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[Solver, dict[str, Any], Path]:
     """The Solver, the model's card and the output folder."""
     from fastnet import training
+    from fastnet.training import saved
 
     recipe = recipe_for(dataset.image_shape)
     name = args.model or recipe.model
@@ -141,9 +148,10 @@ def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[So
     card = {
         "model": name,
         "options": recipe.options if name == recipe.model else {},
-        "classes": list(dataset.classes),
+        "classes": list(_classes(args.resume, out, dataset)),
         "input_shape": [int(size) for size in dataset.image_shape],
         "dtype": args.dtype,
+        "pixels": _pixels(dataset.X_train),
         "data": list(source),
     }
     if dataset.y_val is not None and args.val_fraction is not None:
@@ -172,6 +180,28 @@ def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[So
             debug=args.debug,
         )
     return solver, card, out
+
+
+def _classes(resume: str, out: Path, dataset: Dataset) -> Sequence[str]:
+    """The classes in the order of the model's scores: of the run that goes on, else of the data set."""
+    from fastnet.training import load_checkpoint
+    from fastnet.training.classes import class_numbers
+
+    names = None
+    with warnings.catch_warnings(), contextlib.suppress(OSError, ValueError):  # Solver tells what is wrong with a file
+        warnings.simplefilter("ignore")
+        if resume != "none":
+            names = load_checkpoint(out if resume == "auto" else resume).class_names
+    if names is None:
+        return dataset.classes
+    with user_mistakes(f"--resume {resume} goes on with that model; train a new one without it"):
+        class_numbers(dataset.classes, names)
+    return names
+
+
+def _pixels(X: Array) -> tuple[float, float]:
+    """The range of the images' values, for the card: 0 to 255 for bytes."""
+    return (0, 255) if X.dtype == "uint8" else (float(X.min()), float(X.max()))
 
 
 def _silent(*words: object) -> None:

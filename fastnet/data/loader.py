@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from fastnet.data.dataset import check_labels
-from fastnet.types import Array, ArrayLike, DTypeLike, Generator
+from fastnet.types import Array, ArrayLike, DTypeLike, Generator, Preprocess
 
-__all__ = ["Loader", "Augment", "Preprocess"]
+__all__ = ["Loader", "Augment"]
 
 Augment = Callable[[Array, Generator], Array]
-Preprocess = Callable[[Array, DTypeLike], Array]
 
 
 class Loader:

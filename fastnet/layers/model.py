@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnet import storage
 from fastnet.backends import current
 from fastnet.graph import Unrecordable
 from fastnet.graph.recorder import record_any_batch
+from fastnet.layers.activation import Sigmoid
 from fastnet.layers.base import Layer
 from fastnet.layers.compiled import FEW, Plan
 from fastnet.layers.state import Keys
 from fastnet.layers.summary import Summary, summarize
 from fastnet.layers.tracing import tracer
-from fastnet.types import Array, ArrayLike, Loss
+from fastnet.types import Array, ArrayLike, Loss, Preprocess
 
 if TYPE_CHECKING:
+    from fastnet.data import Loader
     from fastnet.diagnose.report import Profile
+    from fastnet.training import History
 
 __all__ = ["Evaluation", "Model"]
 
@@ -36,7 +39,18 @@ class Model(Layer):
 
     Sequential, Residual and Concat are models; a network of your own derives from Model and defines ``setup``,
     ``call`` and ``children`` as any layer does.
+
+    Attributes
+    ----------
+    preprocessing : function ``(x, dtype) -> x`` or None
+        What `predict`, `predict_proba`, `predict_classes` and `evaluate` do with each batch first.  None at first;
+        ``fastnet.load`` and `fit` set it to what training used, so that raw images can be given.
+    class_names : tuple of str or None
+        The names of the classes, in the order of the scores; ``fastnet.load`` sets them, and Solver those of a Dataset.
     """
+
+    preprocessing: Preprocess | None = None
+    class_names: tuple[str, ...] | None = None
 
     def summary(self, input_shape: Sequence[int] | None = None) -> Summary:
         """A table of the layers: output shape, parameters, multiply-accumulates for one image.
@@ -108,22 +122,84 @@ class Model(Layer):
         Parameters
         ----------
         X : array, (N, *input_shape)
-            Cast batch by batch, so that a memory map is never loaded whole.
+            Cast batch by batch, so that a memory map is never loaded whole; `preprocessing` is applied first.
         batch_size : int
             Bounds the memory; the result does not depend on it.
         """
-        ops, batch_size = current(), _batch_size(batch_size)
-        examples: Any = X if hasattr(X, "shape") else ops.asarray(X, self.dtype or "float32")
-        self._enter(examples[:0], ops)
-        run = self._ready(examples, batch_size)
-        y = run(examples[:batch_size])
-        if len(examples) <= batch_size:
-            return ops.to_numpy(y)
-        result = ops.empty((len(examples), *y.shape[1:]), y.dtype)
-        result[:batch_size] = y
-        for start in range(batch_size, len(examples), batch_size):
-            result[start : start + batch_size] = run(examples[start : start + batch_size])
-        return ops.to_numpy(result)
+        return self.outputs(X, batch_size, self.preprocessing)
+
+    def predict_proba(self, X: ArrayLike, batch_size: int = 128) -> Array:
+        """Probabilities of the classes, (N, C) or (N, C, H, W): the softmax of what :meth:`predict` returns, over C.
+
+        Of a model that ends with Softmax or Sigmoid they are its outputs.
+
+        Raises
+        ------
+        ValueError
+            The model has a single output for each image, so there are no classes to choose from.
+        """
+        scores = self.predict(X, batch_size)
+        self._require_classes("predict_proba")
+        if isinstance(self.leaves()[-1], Sigmoid):
+            return scores
+        exp = current().xp.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities: Array = exp / exp.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def predict_classes(self, X: ArrayLike, batch_size: int = 128) -> Array:
+        """The number of the class with the largest score: integers (N,), or (N, H, W) where scores are maps.
+
+        ``[model.class_names[k] for k in model.predict_classes(X)]`` are their names, for a model that has names.
+
+        Raises
+        ------
+        ValueError
+            The model has a single output for each image, so there are no classes to choose from.
+        """
+        scores = self.predict(X, batch_size)
+        self._require_classes("predict_classes")
+        classes: Array = scores.argmax(axis=1)
+        return classes
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        epochs: int = 10,
+        validation: tuple[ArrayLike, ArrayLike] | Loader | None = None,
+        **options: Any,
+    ) -> History:
+        """Train on (X, y) with a :class:`fastnet.Solver`, and return its History.
+
+        Parameters
+        ----------
+        X : array, (N, *input_shape)
+        y : array (N,) of int
+            Class numbers.
+        epochs : int
+        validation : (X, y) or Loader, optional
+            Evaluated after each epoch.
+        **options
+            Solver's: ``batch_size``, ``optimizer``, ``schedule``, ``augment``, ``checkpoint``, ``verbose`` and so on.
+            A `preprocess` becomes the model's `preprocessing`, so that :meth:`predict` takes images as `X` has them.
+
+        Raises
+        ------
+        FloatingPointError
+            Training has diverged.
+        ValueError, TypeError
+            Arguments or data that do not fit.
+        """
+        import inspect
+
+        import fastnet
+
+        known = list(inspect.signature(fastnet.Solver).parameters)[2:]  # after model and data
+        if unknown := sorted(set(options) - set(known)):
+            raise TypeError(f"fit: Solver has no option {', '.join(unknown)}; it has {', '.join(known)}")
+        solver = fastnet.Solver(self, (X, y), validation, epochs=epochs, **options)
+        self.preprocessing = solver.preprocess
+        return solver.train()
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int = 128, loss: str | Loss = "softmax") -> Evaluation:
         """Mean loss and accuracy over a labelled data set, in inference mode.
@@ -131,6 +207,7 @@ class Model(Layer):
         Parameters
         ----------
         X : array, (N, *input_shape)
+            `preprocessing` is applied to each batch.
         y : array of int, (N,)
             Class numbers.
         batch_size : int
@@ -147,20 +224,50 @@ class Model(Layer):
         if not callable(loss) and loss not in losses:
             raise ValueError(f"evaluate: loss must be one of {sorted(losses)} or a function, got {loss!r}")
         loss = loss if callable(loss) else losses[loss]
-        batch_size = _batch_size(batch_size)
         examples: Any = X if hasattr(X, "shape") else ops.asarray(X, self.dtype or "float32")
         classes: Any = y if hasattr(y, "shape") else ops.xp.asarray(y)
         count = len(examples)
         if count != len(classes) or not count:
             raise ValueError(f"evaluate: X and y must have the same length, at least 1, got {count} and {len(classes)}")
-        self._enter(examples[:0], ops)
-        run, total, right = self._ready(examples, batch_size), 0.0, 0
-        for start in range(0, count, batch_size):
-            labels = classes[start : start + batch_size]
-            scores = run(examples[start : start + batch_size])
+        done, total, right = 0, 0.0, 0
+        for scores in self._batches(examples, batch_size, self.preprocessing):
+            labels = classes[done : done + len(scores)]
             right += int((scores.argmax(axis=1) == labels).sum())  # before a loss that works in place
             total += float(loss(scores, ops.xp.array(labels))[0]) * len(labels)
+            done += len(scores)
         return Evaluation(total / count, right / count)
+
+    def outputs(self, X: ArrayLike, batch_size: int, prepare: Preprocess | None) -> Array:
+        """What `predict` returns, with `prepare` in place of `preprocessing`."""
+        ops, done, result = current(), 0, None
+        examples: Any = X if hasattr(X, "shape") else ops.asarray(X, self.dtype or "float32")
+        for y in self._batches(examples, batch_size, prepare):
+            if len(y) == len(examples):
+                return ops.to_numpy(y)
+            if result is None:
+                result = ops.empty((len(examples), *y.shape[1:]), y.dtype)
+            result[done : done + len(y)] = y
+            done += len(y)
+        return ops.to_numpy(result)
+
+    def _batches(self, examples: Any, batch_size: int, prepare: Preprocess | None) -> Iterator[Array]:
+        """The outputs for one batch after the other; for one empty batch if there are no examples."""
+        ops, batch_size, run = current(), _batch_size(batch_size), None
+        for start in range(0, max(len(examples), 1), batch_size):
+            x = examples[start : start + batch_size]
+            if prepare is not None:
+                x = prepare(ops.xp.array(x), self.dtype or "float32")  # a copy, which it may change
+            if run is None:
+                self._enter(x[:0], ops)
+                run = self._ready(x, batch_size)
+            yield run(x)
+
+    def _require_classes(self, method: str) -> None:
+        if not self.output_shape or self.output_shape[0] == 1:
+            raise ValueError(
+                f"{method}: the model's outputs are {self.output_shape} for each image, and classes need a score each; "
+                "predict gives the outputs"
+            )
 
     def _ready(self, X: Any, batch_size: int) -> Callable[[Any], Array]:
         """The compiled model; the model itself under ``trace``, or if it can't be compiled."""

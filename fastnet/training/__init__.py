@@ -4,6 +4,7 @@ from fastnet.training.callbacks import BestSnapshot, Callback, EarlyStopping
 from fastnet.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from fastnet.training.history import History
 from fastnet.training.plan import TrainingPlan
+from fastnet.training.saved import load
 from fastnet.training.solver import Solver
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "TrainingPlan",
+    "load",
     "load_checkpoint",
 ]

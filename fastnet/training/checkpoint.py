@@ -24,7 +24,7 @@ _FORMAT = "fastnet checkpoint"
 _VERSION = 1
 _KEYS = {
     *("version", "fastnet", "saved", "arrays", "position", "running", "loader", "streams", "settings"),
-    *("optimizer", "callbacks", "history", "info"),
+    *("optimizer", "callbacks", "history", "info", "classes"),
 }
 
 
@@ -58,6 +58,12 @@ class Checkpoint:
         """What the user gave as ``Solver(info=...)``."""
         info: dict[str, Any] = self.metadata["info"]
         return info
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The model's `class_names`, in the order of its scores."""
+        names: list[str] | None = self.metadata["classes"]
+        return names
 
     @property
     def history(self) -> History:

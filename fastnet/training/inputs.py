@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -10,11 +11,12 @@ import numpy as np
 
 from fastnet.data import Dataset, Loader, Standardize
 from fastnet.data.axes import warn_of_channels_last
-from fastnet.data.loader import Augment, Preprocess
+from fastnet.data.loader import Augment
 from fastnet.layers import Model
-from fastnet.types import Array, ArrayLike
+from fastnet.training.classes import class_numbers
+from fastnet.types import Array, ArrayLike, Preprocess
 
-__all__ = ["prepare", "ordered"]
+__all__ = ["prepare", "ordered", "renumbered"]
 
 
 def prepare(
@@ -26,8 +28,12 @@ def prepare(
     drop_last: bool | str,
     preprocess: Preprocess | str | None,
     augment: Sequence[Augment],
-) -> tuple[Loader, Loader | None, Preprocess | None]:
-    """(training loader, validation loader or None, preprocess); builds the model if it is not built."""
+) -> tuple[Loader, Loader | None, Array | None]:
+    """(training loader, validation loader or None, class numbers); builds the model if it is not built.
+
+    The last is None or the number that the model has for each class of a Dataset; the loaders' labels are the model's.
+    """
+    names = data.classes if isinstance(data, Dataset) else None
     if isinstance(data, Dataset):
         if validation is None and data.X_val is not None and data.y_val is not None:
             validation = data.X_val, data.y_val
@@ -38,24 +44,73 @@ def prepare(
         loader = data
     else:
         X, y = _pair("data", data)
-        preprocess = Standardize.fit(X) if isinstance(preprocess, str) else preprocess
+        preprocess = Standardize.fit(X) if isinstance(preprocess, str) else preprocess or model.preprocessing
         loader = Loader(X, y, batch_size, seed, True, drop_last, preprocess, augment, model.dtype or "float32")
+    _check_preprocessing(model, loader.preprocess)
     if not model.built:
         x, _ = next(loader.batches(0))
         warn_of_channels_last("Solver", x.shape)
         model.build(x.shape[1:], seed=seed, dtype=loader.dtype)
-    _check_classes(model, "data", loader.y)
     if validation is not None and not isinstance(validation, Loader):
         validation = ordered(loader, *_pair("validation", validation), loader.batch_size)
+    numbers = None if names is None else _match(model, names)
+    loader = renumbered("data", loader, numbers)
+    _check_classes(model, "data", loader.y)
     if validation is not None:
+        validation = renumbered("validation", validation, numbers)
         _check_classes(model, "validation", validation.y)
         _check_fit(model, validation)
-    return loader, validation, loader.preprocess
+    return loader, validation, numbers
 
 
 def ordered(like: Loader, X: ArrayLike, y: ArrayLike, batch_size: int) -> Loader:
     """An unshuffled Loader of (X, y) that casts and preprocesses as `like` does."""
     return Loader(X, y, batch_size, shuffle=False, preprocess=like.preprocess, dtype=like.dtype)
+
+
+def renumbered(name: str, loader: Loader, numbers: Array | None) -> Loader:
+    """A loader of the same data, in which class k has the number ``numbers[k]``."""
+    if numbers is None:
+        return loader
+    if loader.y.max() >= len(numbers):
+        raise ValueError(f"Solver: {name} has label {loader.y.max()}, but the Dataset has {len(numbers)} classes")
+    other = copy.copy(loader)
+    other.y = numbers[loader.y]
+    other.y.flags.writeable = False
+    return other
+
+
+def _match(model: Model, names: Sequence[str]) -> Array | None:
+    """The model's number of each class of a Dataset, by name; None if they are the same, or new to the model."""
+    outputs = model.output_shape[0]
+    if model.class_names is None:
+        model.class_names = tuple(names) if len(names) == outputs else None
+        return None
+    if len(model.class_names) != outputs:
+        raise ValueError(
+            f"Solver: model.class_names has {len(model.class_names)} names, but the model gives {outputs} scores; set "
+            "it to the names of these, or to None if they are new"
+        )
+    try:
+        numbers = class_numbers(names, model.class_names)
+    except ValueError as error:
+        raise ValueError(f"Solver: {error}; set model.class_names = None to train it on new classes") from error
+    return None if np.array_equal(numbers, np.arange(outputs)) else numbers
+
+
+def _check_preprocessing(model: Model, preprocess: Preprocess | None) -> None:
+    """Refuse a preprocess that is not the model's own, with which `predict` would go on."""
+    own = model.preprocessing
+    if own is None or own is preprocess:
+        return
+    if isinstance(own, Standardize) and isinstance(preprocess, Standardize):
+        mine, given = own.state_dict(), preprocess.state_dict()
+        if all(np.array_equal(mine[name], given[name]) for name in mine):
+            return
+    raise ValueError(
+        f"Solver: the model has its own preprocessing, {own!r}, and preprocess is {preprocess!r}; give "
+        "preprocess=model.preprocessing, or set model.preprocessing = None first"
+    )
 
 
 def _check_classes(model: Model, name: str, y: Array) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from fastnet.data.preprocess import Standardize
 from fastnet.storage import to_json
 from fastnet.training.checkpoint import Checkpoint, CheckpointError
+from fastnet.training.classes import class_numbers
 from fastnet.training.history import History
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def collect(solver: Solver) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "callbacks": callbacks,
         "history": solver.history.to_dict(),
         "info": solver.info,
+        "classes": solver.model.class_names,
     }
     return json.loads(to_json(metadata)), arrays
 
@@ -73,6 +75,7 @@ def restore(solver: Solver, checkpoint: Checkpoint) -> None:
         The checkpoint belongs to another model, optimiser, set of callbacks, data, or order of the data.
     """
     meta, path = checkpoint.metadata, checkpoint.path
+    _match_classes(solver, checkpoint)
     state, own = checkpoint.group("model"), solver.model.state_dict()
     differences = [f"{name} only in the checkpoint" for name in state if name not in own]
     differences += [f"{name} only in the model" for name in own if name not in state]
@@ -115,6 +118,19 @@ def restore(solver: Solver, checkpoint: Checkpoint) -> None:
     solver.history = History.from_dict(meta["history"])
     solver.epoch, solver.batch, solver.iteration = (meta["position"][k] for k in ("epoch", "batch", "iteration"))
     solver.running = dict(meta["running"])
+
+
+def _match_classes(solver: Solver, checkpoint: Checkpoint) -> None:
+    """Number the classes as in the checkpoint."""
+    saved, here = checkpoint.class_names, solver.model.class_names
+    if saved is not None and here is not None and tuple(saved) != here:
+        try:
+            numbers = class_numbers(here, saved)
+            class_numbers(saved, here)
+        except ValueError as error:
+            raise CheckpointError(f"{checkpoint.path}: saved with other classes: {error}") from error
+        solver.renumber(numbers)
+    solver.model.class_names = tuple(saved) if saved is not None else here
 
 
 def _check_preprocess(solver: Solver, checkpoint: Checkpoint) -> None:

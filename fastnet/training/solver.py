@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnet import losses
 from fastnet.data import Dataset, Loader
-from fastnet.data.loader import Augment, Preprocess
+from fastnet.data.loader import Augment
 from fastnet.layers import Evaluation, Model, trace
 from fastnet.optim import Adam, ConstantLR, Optimizer
 from fastnet.regularizers import L2
@@ -24,12 +24,12 @@ from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
 from fastnet.training.debug import check_finite, check_state, check_validation, guard
 from fastnet.training.history import History
-from fastnet.training.inputs import ordered, prepare
+from fastnet.training.inputs import ordered, prepare, renumbered
 from fastnet.training.interrupt import Interrupt
 from fastnet.training.plan import TrainingPlan
 from fastnet.training.progress import Progress
 from fastnet.training.resume import collect, restore, warn_of_jump
-from fastnet.types import Array, ArrayLike, Loss
+from fastnet.types import Array, ArrayLike, DTypeLike, Loss, Preprocess
 
 __all__ = ["Solver"]
 
@@ -43,7 +43,8 @@ class Solver:
         Built here, with `seed`, if it is not built yet.  Training runs in its dtype.
     data : (X, y), Dataset or Loader
         X (N, ...), uint8 or float, is never copied whole; y (N,) holds class numbers.  Of a Dataset the training part
-        is used, and its validation part if `validation` is None.
+        is used, and its validation part if `validation` is None.  If the model has `class_names`, the Dataset's classes
+        are matched with them by name: they may be in another order, or only some of them.
     validation : (X, y) or Loader, optional
         Evaluated after each epoch.
     loss : "softmax", "svm" or function ``(scores, labels) -> (loss, dscores)``
@@ -57,8 +58,8 @@ class Solver:
     drop_last : bool or "single"
         See Loader.  By default a last batch of one sample is dropped, since batch norm cannot take statistics of it.
     preprocess : Standardize, "standardize" or function ``(x, dtype) -> x``, optional
-        Applied to each batch of training, validation, `evaluate` and `predict`.  "standardize" fits a Standardize on
-        the training data.  Checkpoints keep a Standardize.
+        Applied to each batch of training, validation, `evaluate` and `predict`; the model's own `preprocessing` by
+        default.  "standardize" fits a Standardize on the training data.  Checkpoints keep a Standardize.
     augment : sequence of functions ``(x, rng) -> x``
         Applied to raw training batches only; see Loader.
     checkpoint : path of a folder, optional
@@ -136,9 +137,10 @@ class Solver:
             self.callbacks.append(early_stopping)
         if isinstance(preprocess, str) and preprocess != "standardize":
             raise ValueError(f"Solver: preprocess must be 'standardize' or callable, got {preprocess!r}")
-        self.loader, self.validation, self.preprocess = prepare(
+        self.loader, self.validation, self._numbers = prepare(
             model, data, validation, batch_size, seed, drop_last, preprocess, augment
         )
+        self.preprocess = self.loader.preprocess
         self.history = History()
         self.epoch = self.batch = self.iteration = 0
         self.running = _nothing_yet()
@@ -295,8 +297,9 @@ class Solver:
     # ---------------------------------------------------------------- evaluation
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int | None = None) -> Evaluation:
-        """Mean loss and accuracy on (X, y), preprocessed as in training, in inference mode."""
-        return self._evaluate(ordered(self.loader, X, y, batch_size or self.loader.batch_size))
+        """Mean loss and accuracy on (X, y), preprocessed as in training, in inference mode; y as in `data`."""
+        loader = ordered(self.loader, X, y, batch_size or self.loader.batch_size)
+        return self._evaluate(renumbered("y", loader, self._numbers))
 
     def _evaluate(self, loader: Loader) -> Evaluation:
         total, right = 0.0, 0
@@ -307,12 +310,15 @@ class Solver:
             self._interrupt.check()
         return Evaluation(total / len(loader.y), right / len(loader.y))
 
+    def renumber(self, numbers: Array) -> None:
+        """Renumber the classes in all labels: what was k becomes ``numbers[k]``."""
+        self.loader = renumbered("data", self.loader, numbers)
+        self.validation = renumbered("validation", self.validation, numbers) if self.validation else None
+        self._numbers = numbers if self._numbers is None else numbers[self._numbers]
+
     def predict(self, X: Array, batch_size: int | None = None) -> np.ndarray:
         """Scores for X, preprocessed as in training."""
-        if len(X) == 0:
-            return np.asarray(self.model.predict(np.empty((0, *self.model.input_shape), self.model.dtype)))
-        loader = ordered(self.loader, X, np.zeros(len(X), np.int64), batch_size or self.loader.batch_size)
-        return np.concatenate([np.asarray(self.model.predict(x, len(x))) for x, _ in loader.batches(0)])
+        return self.model.outputs(X, batch_size or self.loader.batch_size, self.preprocess or _cast)
 
     # ---------------------------------------------------------------- checkpoints
 
@@ -357,6 +363,10 @@ class Solver:
         restore(self, checkpoint)
         self.last_checkpoint = checkpoint.path
         self._written = [checkpoint.path] if checkpoint.path.parent == self.checkpoint else []
+
+
+def _cast(x: Array, dtype: DTypeLike) -> Array:
+    return x.astype(dtype, copy=False)
 
 
 def _nothing_yet() -> dict[str, Any]:

@@ -1,0 +1,39 @@
+"""Matches classes by name, since another data set may have them in another order, or only some of them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["class_numbers"]
+
+
+def class_numbers(given: Sequence[str], known: Sequence[str]) -> np.ndarray:
+    """The position in `known` of each name in `given`: labels `y` of one numbering are ``class_numbers(...)[y]`` of the
+    other.
+
+    Accented letters match however they are encoded (a macOS disk decomposes them).
+
+    Raises
+    ------
+    ValueError
+        Names that `known` does not have; the message lists them.
+    """
+    if tuple(given) == tuple(known):
+        return np.arange(len(known))
+    positions = {unicodedata.normalize("NFC", name): number for number, name in enumerate(known)}
+    names = [unicodedata.normalize("NFC", name) for name in given]
+    unknown = [name for name, normal in zip(given, names, strict=True) if normal not in positions]
+    if not unknown and len(positions) == len(known) and len(set(names)) == len(names):
+        return np.array([positions[name] for name in names], np.int64)
+    problem = f"has {_listed(unknown)}, which are not among them" if unknown else f"has {_listed(given)}, with repeats"
+    numbers = all(name.isdecimal() for name in unknown) and not all(name.isdecimal() for name in known)
+    hint = "; if numbers stand for these, name them in their order with classes=[...]" if unknown and numbers else ""
+    raise ValueError(f"the model's classes are {_listed(known)}; the data set {problem}{hint}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(map(repr, names[:12])) + more

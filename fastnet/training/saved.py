@@ -1,0 +1,145 @@
+"""A trained model on disk: its weights, and a card (JSON) that describes the model and its preprocessing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from fastnet import models
+from fastnet.data import Standardize
+from fastnet.layers import Model
+from fastnet.storage import SUFFIXES, write_json
+from fastnet.training.checkpoint import load_checkpoint
+
+__all__ = ["Saved", "create", "save", "read", "load"]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The result of `read`.
+
+    Attributes
+    ----------
+    model : Model
+        With its `class_names` and `preprocessing`.
+    card : dict
+        "model", "options", "classes", "input_shape", "dtype", and what else was given to `save`.
+    path : Path
+        The file with the weights.
+    """
+
+    model: Model
+    card: dict[str, Any]
+    path: Path
+
+
+def create(card: dict[str, Any], seed: int = 0) -> Model:
+    """The untrained model that a card describes."""
+    shape, classes = tuple(card["input_shape"]), tuple(card["classes"])
+    model = models.create(card["model"], len(classes), shape, seed=seed, dtype=card["dtype"], **card["options"])
+    model.class_names = classes
+    return model
+
+
+def save(folder: Path, model: Model, card: dict[str, Any]) -> Path:
+    """Write model.safetensors (model.npz without safetensors) and model.json; returns the former's path."""
+    if not isinstance(model.preprocessing, (Standardize, NoneType)):
+        raise TypeError(f"a card can only describe a Standardize, not the preprocessing {model.preprocessing!r}")
+    suffix = ".safetensors" if importlib.util.find_spec("safetensors") else ".npz"
+    path = folder / f"model{suffix}"
+    model.save(path)
+    if model.preprocessing is not None:
+        card = {**card, "preprocess": model.preprocessing.state_dict()}
+    write_json(folder / "model.json", {**card, "classes": model.class_names, "weights": path.name})
+    return path
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Build and load a model that ``fastnet train`` wrote, from its weights and the card (model.json) beside them.
+
+    Parameters
+    ----------
+    path : path
+        A model file, its card, a checkpoint, or a run's folder (its model, or else its newest checkpoint).
+
+    Returns
+    -------
+    Model
+        Its `class_names` are those that it was trained on, and its `preprocessing` lets `predict`, `predict_proba`,
+        `predict_classes` and `evaluate` take images as they were before training.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file, or no card beside it.
+    ValueError
+        A damaged file, or one that is no model.
+
+    Examples
+    --------
+    >>> model = fastnet.load("runs/mnist-lenet5/model.safetensors")
+    >>> [model.class_names[k] for k in model.predict_classes(images)]
+    """
+    return read(path).model
+
+
+def read(path: str | os.PathLike[str]) -> Saved:
+    """Like :func:`load`, with the card."""
+    path = Path(path)
+    if path.is_dir():
+        card = path / "model.json"
+        if card.is_file():
+            return _from_card(card, None)
+        if any(path.glob("checkpoint-*.npz")):
+            return _from_checkpoint(path)
+        raise FileNotFoundError(
+            f"{path} holds no model.json and no checkpoint; is it a folder that fastnet train wrote?"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    card = path.with_suffix(".json")
+    if card.is_file():
+        return _from_card(card, None if path == card else path)
+    if path.name.startswith("checkpoint-"):
+        return _from_checkpoint(path)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(
+            f"{path} is no model of fastnet's (.safetensors or .npz, with a .json beside it); weights of PyTorch are "
+            "read by interop.load_torch, images by the data module"
+        )
+    raise FileNotFoundError(
+        f"{card} is missing: it says what model {path.name} holds. fastnet train writes both; for a file that "
+        "model.save wrote, build the model, then call model.load(path)"
+    )
+
+
+def _from_card(file: Path, weights: Path | None) -> Saved:
+    try:
+        card = json.loads(file.read_bytes())
+        weights = weights or file.with_name(card["weights"])
+        model = create(card)
+        if card.get("preprocess"):
+            model.preprocessing = Standardize.from_state_dict(card["preprocess"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is damaged: {type(error).__name__} {error}") from error
+    model.load(weights)
+    return Saved(model, card, weights)
+
+
+def _from_checkpoint(path: Path) -> Saved:
+    checkpoint = load_checkpoint(path)
+    if "model" not in checkpoint.info:
+        raise ValueError(
+            f"{checkpoint.path} does not say which model it holds, since fastnet train did not write it; build the "
+            "model, then call model.load_state_dict(training.load_checkpoint(path).model_state())"
+        )
+    card = {**checkpoint.info, "classes": checkpoint.class_names}
+    model = create(card)
+    model.load_state_dict(checkpoint.model_state())
+    model.preprocessing = checkpoint.preprocess
+    return Saved(model, card, checkpoint.path)

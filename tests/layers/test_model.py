@@ -1,0 +1,137 @@
+"""Model: predictions as probabilities and classes, its own preprocessing, fit."""
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet.data import Loader, Standardize
+from fastnet.optim import SGD
+from fastnet.training import History
+
+
+def classifier(outputs=4, dtype="float32"):
+    model = fn.Sequential(fn.Conv2d(3, 3), fn.ReLU(), fn.Flatten(), fn.Linear(outputs))
+    model.build((2, 5, 5), seed=1, dtype=dtype)
+    return model
+
+
+def images(N=11, scale=1.0):
+    return (np.random.default_rng(0).standard_normal((N, 2, 5, 5)) * scale).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype, rtol", [("float32", 1e-5), ("float64", 1e-12)])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_probabilities_are_the_softmax(dtype, rtol, scale):
+    model, X = classifier(dtype=dtype), images(scale=scale).astype(dtype)
+    scores = model.predict(X).astype(np.float64)
+    expected = np.exp(scores - scores.max(1, keepdims=True))
+    expected /= expected.sum(1, keepdims=True)
+    probabilities = model.predict_proba(X, batch_size=3)
+    assert probabilities.dtype == dtype and np.isfinite(probabilities).all()
+    np.testing.assert_allclose(probabilities, expected, rtol=rtol * 10, atol=rtol)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=rtol)
+    classes = model.predict_classes(X, 4)
+    assert classes.dtype.kind == "i" and classes.shape == (11,)
+    np.testing.assert_array_equal(classes, scores.argmax(1))
+
+
+def test_probabilities_of_maps_and_of_nothing():
+    model = fn.Sequential(fn.Conv2d(3, 1))
+    X = images(3)
+    probabilities = model.predict_proba(X)
+    assert probabilities.shape == (3, 3, 5, 5) and model.predict_classes(X).shape == (3, 5, 5)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    model, nothing = classifier(), images(0)
+    assert model.predict_proba(nothing).shape == (0, 4) and model.predict_classes(nothing).shape == (0,)
+
+
+def test_outputs_that_are_probabilities_already():
+    model = fn.Sequential(fn.Flatten(), fn.Linear(3), fn.Sigmoid())
+    np.testing.assert_array_equal(model.predict_proba(images()), model.predict(images()))
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "predict_classes"])
+def test_a_single_output_has_no_classes(method):
+    with pytest.raises(ValueError, match=rf"{method}: the model's outputs are \(1,\) for each image"):
+        getattr(classifier(1), method)(images())
+
+
+# ---------------------------------------------------------------- preprocessing
+
+
+def test_preprocessing_is_applied_and_cannot_change_the_images():
+    def halve(x, dtype):
+        x *= 0.5
+        return x.astype(dtype)
+
+    model, X = classifier(), images()
+    plain, original = model.predict(X), X.copy()
+    expected = model.evaluate(X / 2, np.arange(11) % 4)
+    half = model.predict(X / 2)
+    model.preprocessing = halve
+    np.testing.assert_array_equal(model.predict(X, 4), half)
+    np.testing.assert_array_equal(model.predict_classes(X), half.argmax(1))
+    assert model.evaluate(X, np.arange(11) % 4, 3) == pytest.approx(tuple(expected), rel=1e-6)
+    np.testing.assert_array_equal(X, original)
+    np.testing.assert_allclose(model(X), plain, rtol=1e-5, atol=1e-6)  # a call is the network alone
+
+
+def test_solver_takes_the_preprocessing_of_the_model():
+    X, y = (images(40) * 40 + 128).astype(np.uint8), np.arange(40) % 4
+    model = classifier()
+    model.preprocessing = own = Standardize.fit(X)
+    solver = fn.Solver(model, (X, y), epochs=1, verbose=False)
+    assert solver.preprocess is own
+    np.testing.assert_array_equal(solver.predict(X), model.predict(X))
+    assert solver.evaluate(X, y) == pytest.approx(tuple(model.evaluate(X, y)), rel=1e-6)
+    fn.Solver(model, (X, y), preprocess="standardize", verbose=False)  # the same numbers
+    for wrong in ({"preprocess": Standardize([0, 0], [1, 1])}, {"preprocess": lambda x, dtype: x.astype(dtype)}):
+        with pytest.raises(ValueError, match="the model has its own preprocessing, Standardize.*= None first"):
+            fn.Solver(model, (X, y), verbose=False, **wrong)
+    with pytest.raises(ValueError, match="own preprocessing"):
+        fn.Solver(model, Loader(X, y), verbose=False)
+    fn.Solver(model, Loader(X, y, preprocess=own), verbose=False)
+
+
+# ---------------------------------------------------------------- fit
+
+
+def test_fit_is_solver():
+    X, y = images(40), np.arange(40) % 4
+    options = {"batch_size": 8, "seed": 3, "verbose": False}
+    model, twin = classifier(), classifier()
+    history = model.fit(X, y, epochs=2, validation=(X, y), optimizer=SGD(0.1), **options)
+    solver = fn.Solver(twin, (X, y), (X, y), epochs=2, optimizer=SGD(0.1), **options)
+    assert isinstance(history, History) and history.losses == solver.train().losses
+    assert list(history.history["val_loss"]) == solver.history.history["val_loss"] and len(history) == 2
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, twin.state_dict()[name])
+    assert len(model.fit(X, y, verbose=False)) == 10
+
+
+def test_fit_builds_and_remembers_its_preprocessing():
+    X, y = (images(40) * 40 + 128).astype(np.uint8), np.arange(40) % 4
+    model = fn.Sequential(fn.Flatten(), fn.Linear(4))
+    for _ in range(2):  # a notebook's cell may be run again
+        history = model.fit(X, y, 2, (X, y), preprocess="standardize", verbose=False)
+    assert model.evaluate(X, y).loss == pytest.approx(history.history["val_loss"][-1], rel=1e-6)
+    assert len(model.fit(X, y, 1, verbose=False)) == 1 and isinstance(model.preprocessing, Standardize)
+    other = X // 2
+    with pytest.raises(ValueError, match="own preprocessing"):
+        model.fit(other, y, 1, preprocess="standardize", verbose=False)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"validation_data": 1}, "fit: Solver has no option validation_data; it has validation, .*batch_size"),
+        ({"lr": 0.1}, "fit: Solver has no option lr; .*optimizer"),
+        ({"metrics": ["accuracy"], "callback": []}, "has no option callback, metrics"),
+        ({"validation": 0.1}, r"validation must be \(X, y\) or a Loader, got float"),
+        ({"data": 1}, "no option data"),
+        ({"epochs": 0}, "epochs must be an integer >= 1"),
+    ],
+)
+def test_fit_refuses_what_it_does_not_know(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        classifier().fit(images(8), np.arange(8) % 4, **options)
