@@ -18,9 +18,10 @@ typedef struct {
 _Static_assert(sizeof(fn_conv) == 18 * 8, "Conv2dGeometry.packed is 18 integers of 64 bits");
 
 typedef struct {
-    int64_t N, C, H, W, R, S, P, Q, stride_h, stride_w, pad_top, pad_bottom, pad_left, pad_right, count_include_pad;
+    int64_t N, C, H, W, R, S, P, Q, stride_h, stride_w, pad_top, pad_bottom, pad_left, pad_right, count_include_pad,
+        dilation_h, dilation_w, divisor; /* dilation: of max pooling; divisor: of average pooling, or 0 to count */
 } fn_pool;
-_Static_assert(sizeof(fn_pool) == 15 * 8, "Pool2dGeometry.packed is 15 integers of 64 bits");
+_Static_assert(sizeof(fn_pool) == 18 * 8, "Pool2dGeometry.packed is 18 integers of 64 bits");
 
 /* Batch norm of images x pixels x C elements, and the ReLU after it; gamma, beta: C elements, or NULL. */
 typedef struct {

@@ -7,77 +7,19 @@ Axes are named N C H W (batch, channels, rows, columns), K (filters), R S (kerne
 
 from __future__ import annotations
 
-import operator
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
+from fastnet.arguments import flag, frozen, integer, pair, pooling_stride, sides
 from fastnet.types import Padding, Pair, Shape
 
 __all__ = ["Conv2dGeometry", "Pool2dGeometry"]
 
 # Every byte count must fit a signed 64-bit integer, times 8-byte items, 1,024 threads and a kernel's small factors.
 _MAX_ELEMENTS = 2**46
-
-
-def _integer(value: Any, name: str, minimum: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if not minimum <= number < 2**31:
-        raise ValueError(f"{name} must be between {minimum} and 2**31 - 1, got {number}")
-    return number
-
-
-def pair(value: Any, name: str, minimum: int = 1) -> tuple[int, int]:
-    """An int or a pair of ints as (vertical, horizontal).
-
-    Raises
-    ------
-    TypeError
-        Not an int or a pair of ints.
-    ValueError
-        A number below `minimum` or not below 2**31.
-    """
-    if isinstance(value, (tuple, list)):
-        if len(value) != 2:
-            raise ValueError(f"{name} must be an int or a pair of ints, got {value!r}")
-        return _integer(value[0], name, minimum), _integer(value[1], name, minimum)
-    number = _integer(value, name, minimum)
-    return number, number
-
-
-def _four_sides(padding: Any, name: str) -> tuple[int, int, int, int]:
-    if isinstance(padding, (tuple, list)) and len(padding) == 4:
-        top, bottom, left, right = (_integer(side, name, 0) for side in padding)
-        return top, bottom, left, right
-    if isinstance(padding, (tuple, list)) and len(padding) != 2:
-        raise ValueError(f'{name} must be an int, a pair, (top, bottom, left, right) or "same", got {padding!r}')
-    vertical, horizontal = pair(padding, name, 0)
-    return vertical, vertical, horizontal, horizontal
-
-
-def _same(size: int, span: int, stride: int) -> tuple[int, int]:
-    """Padding (before, after) for which the output has ceil(size / stride) positions (TensorFlow's "SAME")."""
-    total = max((-(-size // stride) - 1) * stride + span - size, 0)
-    return total // 2, total - total // 2
-
-
-def _padding(
-    padding: Padding, op: str, size: tuple[int, int], span: tuple[int, int], stride: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    if isinstance(padding, str):
-        if padding == "valid":
-            return 0, 0, 0, 0
-        if padding != "same":
-            raise ValueError(f'{op}: padding must be numbers, "same" or "valid", got {padding!r}')
-        return *_same(size[0], span[0], stride[0]), *_same(size[1], span[1], stride[1])
-    return _four_sides(padding, f"{op}: padding")
 
 
 def _check_elements(op: str, **shapes: tuple[int, ...]) -> None:
@@ -94,7 +36,7 @@ def _shape(shape: Sequence[int], op: str, name: str) -> tuple[int, int, int, int
     if len(shape) != 4:
         hint = " (a single image needs a leading batch axis: x[None])" if len(shape) == 3 else ""
         raise ValueError(f"{op}: {name} must have 4 axes, got shape {shape}{hint}")
-    N, C, H, W = (_integer(size, f"{op}: {name}.shape", 0) for size in shape)
+    N, C, H, W = (integer(size, f"{op}: {name}.shape", 0) for size in shape)
     return N, C, H, W
 
 
@@ -148,12 +90,7 @@ class Conv2dGeometry:
         TypeError, ValueError
             Which argument is wrong, what was given, and what was expected.
         """
-        if isinstance(padding, list):
-            padding = tuple(padding)
-        if isinstance(stride, list):
-            stride = tuple(stride)
-        if isinstance(dilation, list):
-            dilation = tuple(dilation)
+        stride, padding, dilation = frozen(stride), frozen(padding), frozen(dilation)
         bias_shape = None if bias_shape is None else tuple(bias_shape)
         try:
             return _conv2d(tuple(x_shape), tuple(w_shape), stride, padding, dilation, groups, bias_shape)
@@ -202,7 +139,7 @@ def _conv2d(
     K, Cg, R, S = _shape(w_shape, op, "weight")
     if min(K, Cg, R, S) < 1:
         raise ValueError(f"{op}: weight must not be empty, got shape {w_shape}")
-    groups = _integer(groups, f"{op}: groups", 1)
+    groups = integer(groups, f"{op}: groups", 1)
     stride = pair(stride, f"{op}: stride")
     dilation = pair(dilation, f"{op}: dilation")
     if C != Cg * groups:
@@ -213,8 +150,8 @@ def _conv2d(
     if bias_shape is not None and bias_shape != (K,):
         raise ValueError(f"{op}: bias must have shape ({K},), one element per filter, got {bias_shape}")
     span = dilation[0] * (R - 1) + 1, dilation[1] * (S - 1) + 1
-    sides = _padding(padding, op, (H, W), span, stride)
-    padded = H + sides[0] + sides[1], W + sides[2] + sides[3]
+    around = sides(padding, op, (H, W), span, stride)
+    padded = H + around[0] + around[1], W + around[2] + around[3]
     if span[0] > padded[0] or span[1] > padded[1]:
         raise ValueError(
             f"{op}: kernel {R}x{S} with dilation {dilation} covers {span[0]}x{span[1]} pixels, more than the padded "
@@ -224,8 +161,8 @@ def _conv2d(
     P = (padded[0] - span[0]) // stride[0] + 1
     Q = (padded[1] - span[1]) // stride[1] + 1
     _check_elements(op, x=x_shape, weight=w_shape, output=(N, K, P, Q), padded_input=(C, *padded))
-    packed = struct.pack("=18q", N, C, H, W, K, R, S, P, Q, *stride, *sides, *dilation, groups)
-    return Conv2dGeometry(N, C, H, W, K, R, S, P, Q, stride, sides, dilation, groups, packed)
+    packed = struct.pack("=18q", N, C, H, W, K, R, S, P, Q, *stride, *around, *dilation, groups)
+    return Conv2dGeometry(N, C, H, W, K, R, S, P, Q, stride, around, dilation, groups, packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +180,8 @@ class Pool2dGeometry:
     stride: tuple[int, int]
     padding: tuple[int, int, int, int]
     count_include_pad: bool
+    dilation: tuple[int, int]
+    divisor: int | None
     packed: bytes  # the same numbers as `fn_pool` of csrc/fastnet.h
 
     @classmethod
@@ -253,8 +192,10 @@ class Pool2dGeometry:
         stride: Pair | None = None,
         padding: Padding = 0,
         ceil_mode: bool = False,
-        count_include_pad: bool = True,
+        count_include_pad: bool | None = None,
         op: str = "pool2d",
+        dilation: Pair = 1,
+        divisor: int | None = None,
     ) -> Pool2dGeometry:
         """Check every argument of a pooling and derive its output size.
 
@@ -263,26 +204,34 @@ class Pool2dGeometry:
         x_shape : (N, C, H, W)
         kernel : int or pair
         stride : int or pair, default `kernel`
+            () is the default, too, as in PyTorch.
         padding : int, pair, (top, bottom, left, right), "same" or "valid"
-            Smaller than the kernel on every side, so that no window covers padding alone.
+            Smaller than the window on every side, so that no window covers padding alone.
         ceil_mode : bool
             Round the output size up; windows that would start beyond the input are dropped (PyTorch's rule).
-        count_include_pad : bool
+        count_include_pad : bool, optional
             Whether average pooling divides by the window's size with its padding (not with ceil_mode's overhang).
+            Default: as where the padding comes from, True (PyTorch), but False for "same" (TensorFlow).
         op : str
             The name in error messages.
+        dilation : int or pair
+            The distance of a window's pixels; of max pooling only.
+        divisor : int, optional
+            What average pooling divides by, whatever the windows cover.
         """
-        kernel = tuple(kernel) if isinstance(kernel, list) else kernel
-        stride = tuple(stride) if isinstance(stride, list) else stride
-        padding = tuple(padding) if isinstance(padding, list) else padding
+        kernel, stride, padding, dilation = frozen(kernel), frozen(stride), frozen(padding), frozen(dilation)
+        if count_include_pad is None:
+            count_include_pad = padding != "same"
+        ceil_mode = flag(ceil_mode, f"{op}: ceil_mode")
+        count_include_pad = flag(count_include_pad, f"{op}: count_include_pad")
         try:
-            return _pool2d(tuple(x_shape), kernel, stride, padding, bool(ceil_mode), bool(count_include_pad), op)
+            return _pool2d(tuple(x_shape), kernel, stride, padding, ceil_mode, count_include_pad, op, dilation, divisor)
         except TypeError as error:
             if "unhashable" not in str(error):
                 raise
             raise TypeError(
-                f"{op}: kernel, stride and padding must be ints or tuples of ints, got "
-                f"{kernel!r}, {stride!r}, {padding!r}"
+                f"{op}: kernel, stride, padding and dilation must be ints or tuples of ints, got "
+                f"{kernel!r}, {stride!r}, {padding!r}, {dilation!r}"
             ) from None
 
     @property
@@ -298,12 +247,22 @@ class Pool2dGeometry:
         return replace(self, N=N, packed=struct.pack("=q", N) + self.packed[8:])
 
 
-def _pooled(size: int, kernel: int, stride: int, before: int, after: int, ceil_mode: bool) -> int:
-    room = size + before + after - kernel
+def _pooled(size: int, span: int, stride: int, before: int, after: int, ceil_mode: bool) -> int:
+    """The number of windows along an axis; 0 or less if none fits."""
+    room = size + before + after - span
     if not ceil_mode:
         return room // stride + 1
     count = -(-room // stride) + 1
     return count - 1 if (count - 1) * stride >= size + before else count
+
+
+def _misses(size: int, count: int, stride: int, dilation: int, before: int) -> bool:
+    """Whether one of `count` windows starts in the padding before an axis, and its taps step over the whole axis."""
+    if dilation <= size:
+        return False
+    few = min(count, dilation // math.gcd(dilation, stride))  # then the starts' remainders repeat
+    starts = range(-before, 0, stride)[:few]
+    return any(start % dilation >= size for start in starts)
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -315,23 +274,33 @@ def _pool2d(
     ceil_mode: bool,
     count_include_pad: bool,
     op: str,
+    dilation: Pair,
+    divisor: int | None,
 ) -> Pool2dGeometry:
     N, C, H, W = _shape(x_shape, op, "x")
     R, S = pair(kernel, f"{op}: kernel")
-    stride = (R, S) if stride is None else pair(stride, f"{op}: stride")
-    sides = _padding(padding, op, (H, W), (R, S), stride)
-    if max(sides[0], sides[1]) >= R or max(sides[2], sides[3]) >= S:
-        raise ValueError(f"{op}: padding {padding!r} must be smaller than the kernel {R}x{S} on every side")
-    padded = H + sides[0] + sides[1], W + sides[2] + sides[3]
-    if min(H, W) < 1 or R > padded[0] or S > padded[1]:
+    stride = pooling_stride(stride, (R, S), f"{op}: stride")
+    dilation = pair(dilation, f"{op}: dilation")
+    divisor = None if divisor is None else integer(divisor, f"{op}: divisor_override")
+    span = dilation[0] * (R - 1) + 1, dilation[1] * (S - 1) + 1
+    around = sides(padding, op, (H, W), span, stride)
+    what = f"kernel {R}x{S}" + (f" with dilation {dilation} ({span[0]}x{span[1]} pixels)" if max(dilation) > 1 else "")
+    if max(around[:2]) >= span[0] or max(around[2:]) >= span[1]:
+        raise ValueError(f"{op}: padding {padding!r} must be smaller than the {what} on every side")
+    P = _pooled(H, span[0], stride[0], *around[:2], ceil_mode)
+    Q = _pooled(W, span[1], stride[1], *around[2:], ceil_mode)
+    if min(H, W, P, Q) < 1:
         raise ValueError(
-            f"{op}: kernel {R}x{S} is larger than the padded input's {padded[0]}x{padded[1]} "
-            f"(x.shape={x_shape}, padding={padding!r})"
+            f"{op}: {what} is larger than the padded input's {H + sum(around[:2])}x{W + sum(around[2:])} "
+            f"(x.shape={x_shape}, padding={padding!r}); use a smaller kernel or more padding"
+        )
+    if _misses(H, P, stride[0], dilation[0], around[0]) or _misses(W, Q, stride[1], dilation[1], around[2]):
+        raise ValueError(
+            f"{op}: with dilation {dilation} and padding {padding!r}, a window has no pixel inside the input's {H}x{W}"
         )
     if R * S >= 2**31:
         raise ValueError(f"{op}: a kernel of {R}x{S} has more positions than an index can hold (2**31 - 1)")
-    P = _pooled(H, R, stride[0], sides[0], sides[1], ceil_mode)
-    Q = _pooled(W, S, stride[1], sides[2], sides[3], ceil_mode)
-    _check_elements(op, x=x_shape, output=(N, C, P, Q), window=(R, S))
-    packed = struct.pack("=15q", N, C, H, W, R, S, P, Q, *stride, *sides, count_include_pad)
-    return Pool2dGeometry(N, C, H, W, R, S, P, Q, stride, sides, count_include_pad, packed)
+    _check_elements(op, x=x_shape, output=(N, C, P, Q), window=span)
+    numbers = N, C, H, W, R, S, P, Q, *stride, *around, count_include_pad, *dilation, divisor or 0
+    packed = struct.pack("=18q", *numbers)
+    return Pool2dGeometry(N, C, H, W, R, S, P, Q, stride, around, count_include_pad, dilation, divisor, packed)

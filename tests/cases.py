@@ -56,6 +56,7 @@ class Pool:
     stride: int | tuple | None = None
     padding: int | tuple | str = 0
     ceil_mode: bool = False
+    dilation: int | tuple = 1
 
     @property
     def x_shape(self):
@@ -63,11 +64,13 @@ class Pool:
 
     @property
     def arguments(self):
-        return {"kernel": self.kernel, "stride": self.stride, "padding": self.padding, "ceil_mode": self.ceil_mode}
+        names = "kernel", "stride", "padding", "ceil_mode", *(("dilation",) if self.dilation != 1 else ())
+        return {name: getattr(self, name) for name in names}
 
     def __str__(self):
         text = f"{self.N}x{self.C}x{self.H}x{self.W}-k{self.kernel}-s{self.stride}-p{self.padding}"
-        return (text + "-ceil" * self.ceil_mode).replace(" ", "")
+        text += "-ceil" * self.ceil_mode + f"-d{self.dilation}" * (self.dilation != 1)
+        return text.replace(" ", "")
 
 
 # ---------------------------------------------------------------- shapes
@@ -166,8 +169,24 @@ POOL = [
     Pool(1, 8, 6, 6, 5, 5, 2),
     Pool(1, 2, 1, 9, (1, 3), (1, 2)),
     Pool(2, 12, 8, 8, 2),
+    # ceil_mode: windows larger than the input
+    Pool(1, 1, 2, 2, 3, 2, 0, True),
+    Pool(2, 17, 2, 5, (4, 3), (3, 2), 0, True),
+    Pool(1, 3, 4, 3, 6, 7, 1, True),
     Pool(0, 3, 4, 4, 2),
     Pool(2, 0, 4, 4, 2),
+]
+
+DILATED = [  # of max pooling
+    Pool(2, 3, 7, 8, 2, 2, 0, False, 2),
+    Pool(2, 17, 9, 8, 3, 1, 1, False, (2, 3)),
+    Pool(1, 33, 9, 9, 3, 2, 2, True, 2),
+    Pool(2, 5, 8, 11, (2, 3), (3, 1), (0, 1, 2, 1), True, (3, 2)),
+    Pool(2, 3, 10, 7, (3, 2), 2, "same", False, (2, 1)),
+    Pool(1, 4, 35, 34, (17, 16), (2, 3), 3, True, 2),
+    Pool(2, 3, 5, 6, 1, 2, 0, False, 4),
+    Pool(1, 2, 4, 4, 2, 3, 0, True, 4),
+    Pool(0, 3, 8, 8, 2, 2, 0, False, 2),
 ]
 
 NORM_SHAPES = [

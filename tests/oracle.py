@@ -129,13 +129,13 @@ def col2im(columns, x_shape, kernel, stride=(1, 1), padding=(0, 0, 0, 0), dilati
 # ---------------------------------------------------------------- pooling
 
 
-def _windows(x_shape, kernel, stride, padding, ceil_mode):
+def _windows(x_shape, kernel, stride, padding, ceil_mode, dilation=(1, 1)):
     """(h, w, real), each (P, Q, pixels of a window, rows first); not `real`: the window reaches out of the input."""
     axes = []
-    for i, outputs in enumerate(pool_shape(x_shape, kernel, stride, padding, ceil_mode)[2:]):
+    for i, outputs in enumerate(pool_shape(x_shape, kernel, stride, padding, ceil_mode, dilation)[2:]):
         pixels, real = np.zeros((outputs, kernel[i]), int), np.zeros((outputs, kernel[i]), bool)
         for p in range(outputs):
-            for tap, pixel in taps(x_shape[2 + i], kernel[i], stride[i], padding[2 * i], 1, p):
+            for tap, pixel in taps(x_shape[2 + i], kernel[i], stride[i], padding[2 * i], dilation[i], p):
                 pixels[p, tap], real[p, tap] = pixel, True
         axes.append((pixels, real))
     (h, rows), (w, columns) = axes
@@ -143,11 +143,12 @@ def _windows(x_shape, kernel, stride, padding, ceil_mode):
     return [array.reshape(len(h), len(w), -1) for array in both]
 
 
-def pool_shape(x_shape, kernel, stride, padding, ceil_mode):
+def pool_shape(x_shape, kernel, stride, padding, ceil_mode, dilation=(1, 1)):
+    spans = [(taps - 1) * apart + 1 for taps, apart in zip(kernel, dilation, strict=True)]
     return (
         *x_shape[:2],
-        pooled_size(x_shape[2], kernel[0], stride[0], padding[0], padding[1], ceil_mode),
-        pooled_size(x_shape[3], kernel[1], stride[1], padding[2], padding[3], ceil_mode),
+        pooled_size(x_shape[2], spans[0], stride[0], padding[0], padding[1], ceil_mode),
+        pooled_size(x_shape[3], spans[1], stride[1], padding[2], padding[3], ceil_mode),
     )
 
 
@@ -167,9 +168,9 @@ def _scatter(shares, h, w, x_shape):
     return x
 
 
-def max_pool2d(x, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False):
+def max_pool2d(x, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False, dilation=(1, 1)):
     """(y, winners): winners[n, c, p, q] is the pixel (h, w) that won; NaN wins, then the first of equals."""
-    h, w, real = _windows(x.shape, kernel, stride, padding, ceil_mode)
+    h, w, real = _windows(x.shape, kernel, stride, padding, ceil_mode, dilation)
     first = _largest(x, h, w, real).argmax(axis=-1)[..., None]
     y = np.take_along_axis(x[:, :, h, w], first, -1)[..., 0].astype(np.float64)
     winners = [np.take_along_axis(np.broadcast_to(at, (*y.shape, h.shape[-1])), first, -1) for at in (h, w)]
@@ -180,9 +181,11 @@ def max_pool2d_backward(dy, winners, x_shape):
     return _scatter(np.asarray(dy, np.float64)[..., None], winners[..., :1], winners[..., 1:], x_shape)
 
 
-def tied_max_pool2d_backward(dy, x, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False, ties="first"):
+def tied_max_pool2d_backward(
+    dy, x, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False, ties="first", dilation=(1, 1)
+):
     """A window's gradient in equal parts to its maxima, to the first of them, or whole to each; NaN is equal to NaN."""
-    h, w, real = _windows(x.shape, kernel, stride, padding, ceil_mode)
+    h, w, real = _windows(x.shape, kernel, stride, padding, ceil_mode, dilation)
     chosen, shares = _largest(x, h, w, real), np.asarray(dy, np.float64)[..., None]
     if ties == "first":
         chosen &= np.cumsum(chosen, axis=-1) == 1
@@ -203,15 +206,18 @@ def _divisors(x_shape, kernel, stride, padding, real, count_include_pad):
     return np.outer(*counts)
 
 
-def avg_pool2d(x, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False, count_include_pad=True):
+def avg_pool2d(x, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False, count_include_pad=True, divisor=None):
     h, w, real = _windows(x.shape, kernel, stride, padding, ceil_mode)
     sums = (np.asarray(x, np.float64)[:, :, h, w] * real).sum(axis=-1)
-    return sums / _divisors(x.shape, kernel, stride, padding, real, count_include_pad)
+    return sums / (divisor or _divisors(x.shape, kernel, stride, padding, real, count_include_pad))
 
 
-def avg_pool2d_backward(dy, x_shape, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False, count_include_pad=True):
+def avg_pool2d_backward(
+    dy, x_shape, kernel, stride, padding=(0, 0, 0, 0), ceil_mode=False, count_include_pad=True, divisor=None
+):
     h, w, real = _windows(x_shape, kernel, stride, padding, ceil_mode)
-    shares = np.asarray(dy, np.float64) / _divisors(x_shape, kernel, stride, padding, real, count_include_pad)
+    counts = divisor or _divisors(x_shape, kernel, stride, padding, real, count_include_pad)
+    shares = np.asarray(dy, np.float64) / counts
     return _scatter(shares[..., None] * real, h, w, x_shape)
 
 

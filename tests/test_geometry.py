@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from randomized import examples
 
-from fastnet.geometry import Conv2dGeometry, Pool2dGeometry, pair
+from fastnet.arguments import pair
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
 small = st.integers(1, 9)
 sides = st.one_of(st.integers(0, 6), st.tuples(*[st.integers(0, 6)] * 2), st.tuples(*[st.integers(0, 6)] * 4))
@@ -62,23 +63,28 @@ def test_convolution_sizes_equal_counting(x_shape, K, kernel, stride, padding, d
     sides,
     st.booleans(),
     st.booleans(),
+    pairs,
 )
-def test_pooling_sizes_equal_counting(x_shape, kernel, stride, padding, ceil_mode, include):
-    (R, S), four_sides = two(kernel), four(padding)
+def test_pooling_sizes_equal_counting(x_shape, kernel, stride, padding, ceil_mode, include, dilation):
+    (R, S), four_sides, apart = two(kernel), four(padding), two(dilation)
     step = (R, S) if stride is None else two(stride)
-    fits = x_shape[2] + sum(four_sides[:2]) >= R and x_shape[3] + sum(four_sides[2:]) >= S
-    if max(four_sides[:2]) >= R or max(four_sides[2:]) >= S or not fits:
-        with pytest.raises(ValueError, match="smaller than the kernel|larger than the padded input"):
-            Pool2dGeometry.make(x_shape, kernel, stride, padding, ceil_mode, include)
+    y_shape = oracle.pool_shape(x_shape, (R, S), step, four_sides, ceil_mode, apart)
+    covered = [
+        list(oracle.taps(x_shape[2 + i], (R, S)[i], step[i], four_sides[2 * i], apart[i], p))
+        for i in (0, 1)
+        for p in range(y_shape[2 + i])
+    ]
+    spans = [apart[0] * (R - 1) + 1, apart[1] * (S - 1) + 1]
+    padded = max(four_sides[:2]) >= spans[0] or max(four_sides[2:]) >= spans[1]  # a window of padding alone
+    if padded or 0 in y_shape[2:] or not all(covered):
+        with pytest.raises(ValueError, match="smaller than the kernel|larger than the padded|no pixel inside"):
+            Pool2dGeometry.make(x_shape, kernel, stride, padding, ceil_mode, include, dilation=dilation)
         return
-    g = Pool2dGeometry.make(x_shape, kernel, stride, padding, ceil_mode, include)
-    assert g.y_shape == oracle.pool_shape(x_shape, (R, S), step, four_sides, ceil_mode)
-    assert (g.stride, g.padding, g.count_include_pad) == (step, four_sides, include)
-    assert struct.unpack("=15q", g.packed) == (*x_shape, R, S, *g.y_shape[2:], *step, *four_sides, include)
-    for p in (0, g.P - 1):  # no window covers padding alone
-        assert list(oracle.taps(x_shape[2], R, step[0], four_sides[0], 1, p))
-    for q in (0, g.Q - 1):
-        assert list(oracle.taps(x_shape[3], S, step[1], four_sides[2], 1, q))
+    g = Pool2dGeometry.make(x_shape, kernel, stride, padding, ceil_mode, include, "pool", dilation, 7)
+    assert g.y_shape == y_shape
+    assert (g.stride, g.padding, g.count_include_pad, g.dilation, g.divisor) == (step, four_sides, include, apart, 7)
+    numbers = *x_shape, R, S, *g.y_shape[2:], *step, *four_sides, include, *apart, 7
+    assert struct.unpack("=18q", g.packed) == numbers
 
 
 @examples(300)
@@ -151,7 +157,8 @@ def test_edge_values_of_a_convolutions_arguments(argument, place, edge):
     with pytest.raises(ValueError, match="conv2d: ") as error:
         Conv2dGeometry.make(X, W, **{argument: value})
     if not 0 < edge < 2**31 and not (argument == "padding" and edge == 0):
-        assert f"conv2d: {argument} must be between" in str(error.value) and f"got {edge}" in str(error.value)
+        message = str(error.value)
+        assert f"conv2d: {argument} must be an integer between" in message and f"got {edge}" in message
 
 
 @pytest.mark.parametrize("edge", EDGES)
@@ -212,7 +219,7 @@ def test_products_of_edge_values_never_wrap():
     [
         ((2**30, 2**15, 2**15, 1), (1, 2**15, 1, 1), r"x of shape .* more elements than memory can hold"),
         ((2**20, 1, 2**20, 2**20), (2**20, 1, 1, 1), "more elements"),
-        ((4194305, 4194305, 1, 211106198978564), (1, 4194305, 1, 1), "must be between|more elements"),
+        ((4194305, 4194305, 1, 211106198978564), (1, 4194305, 1, 1), "must be an integer between|more elements"),
         ((1, 2**30, 4, 4), (2**30, 2**30, 3, 3), r"weight of shape .* more elements"),
     ],
 )
@@ -240,7 +247,7 @@ def test_what_is_no_integer_is_a_type_error_in_pooling(argument, bad):
 
 
 @pytest.mark.parametrize("argument", ["stride", "dilation", "padding"])
-@pytest.mark.parametrize("bad", [(), (1,), (1, 1, 1), (1,) * 5, [1, 1, 1]])
+@pytest.mark.parametrize("bad", [(), (1, 1, 1), (1,) * 5, [1, 1, 1]])
 def test_tuples_of_the_wrong_length(argument, bad):
     with pytest.raises(ValueError, match=rf"conv2d: {argument} must be an int.*got .*"):
         Conv2dGeometry.make(X, W, **{argument: bad})
@@ -285,7 +292,7 @@ def test_texts_of_convolution_errors(arguments, text):
         ((X, 3, 1, (0, 3)), "must be smaller than the kernel"),
         (((2, 4, 0, 8), 2, 1, 1), "larger than the padded input"),
         ((X, (2, 2, 2)), r"kernel must be an int or a pair of ints, got \(2, 2, 2\)"),
-        ((X, 0, 0), "kernel must be between 1"),
+        ((X, 0, 0), "kernel must be an integer between 1"),
     ],
 )
 def test_texts_of_pooling_errors(arguments, text):
@@ -314,6 +321,7 @@ CRASHED = {
     "pytorch #73193 (stride and groups 0)": lambda: Conv2dGeometry.make(X, W, stride=0, groups=0),
     "pytorch #147458 (stride 2**32)": lambda: Conv2dGeometry.make(X, W, stride=2**32),
     "pytorch #4986 (kernel > input)": lambda: Pool2dGeometry.make((1, 1, 2, 2), 3),
+    "huge dilation and padding": lambda: Pool2dGeometry.make((1, 1, 9, 9), 2**20, 1, 2**30, dilation=2**11),
     "pytorch #56998 (groups = 0, C = 0)": lambda: Conv2dGeometry.make((1, 0, 8, 8), (0, 0, 3, 3), groups=0),
     "pytorch #142454 (product over 2**63)": lambda: Conv2dGeometry.make((2**31 - 1,) * 4, (1, 2**31 - 1, 1, 1)),
     "Theano #4020 reversed (65x65 kernel)": lambda: Conv2dGeometry.make((1, 1, 64, 64), (1, 1, 65, 65)),
@@ -337,10 +345,47 @@ def test_a_window_never_starts_beyond_the_input_in_ceil_mode():
 
 
 def test_pair():
-    assert pair(3, "x") == (3, 3) and pair((1, 2), "x") == (1, 2) and pair([1, 2], "x") == (1, 2)
-    for bad, error in ((0, ValueError), ((1,), ValueError), (1.0, TypeError), ("ab", TypeError), (None, TypeError)):
+    for both in (3, (3,), [3], np.int32(3), np.array(3), (np.int64(3),)):
+        assert pair(both, "x") == (3, 3)
+    for two_numbers in ((1, 2), [1, 2], [np.array(1), np.uint8(2)]):
+        assert pair(two_numbers, "x") == (1, 2)
+    for bad in (0, (), (1, 2, 3), np.float32(2), 1.0, "ab", None):
+        error = ValueError if isinstance(bad, (int, tuple)) else TypeError
         with pytest.raises(error, match="x must be"):
             pair(bad, "x")
+
+
+@pytest.mark.parametrize("number", [np.int64, np.uint8, np.array, lambda n: (n,), lambda n: [n, n]])
+def test_numpys_integers_and_short_sequences(number):
+    given = {"stride": number(2), "padding": number(1), "dilation": number(1)}
+    assert Conv2dGeometry.make(X, W, **given) == Conv2dGeometry.make(X, W, stride=2, padding=1)
+    assert Pool2dGeometry.make(X, number(3), **given) == Pool2dGeometry.make(X, 3, 2, 1)
+
+
+def test_an_empty_stride_is_the_kernel():
+    assert Pool2dGeometry.make(X, 3, ()) == Pool2dGeometry.make(X, 3, []) == Pool2dGeometry.make(X, 3)
+    with pytest.raises(ValueError, match="conv2d: stride must be an int or a pair"):
+        Conv2dGeometry.make(X, W, stride=())
+
+
+def test_padding_counts_as_where_it_comes_from():
+    """TensorFlow's "SAME" does not count it, PyTorch's numbers do."""
+    assert not Pool2dGeometry.make(X, 3, 1, "same").count_include_pad
+    assert Pool2dGeometry.make(X, 3, 1, "same", count_include_pad=True).count_include_pad
+    assert Pool2dGeometry.make(X, 3, 1, 1).count_include_pad
+
+
+@pytest.mark.parametrize("wrong", [{"ceil_mode": 1}, {"count_include_pad": 0}, {"ceil_mode": None}])
+def test_flags_are_true_or_false(wrong):
+    with pytest.raises(TypeError, match="must be True or False, got"):
+        Pool2dGeometry.make(X, 2, **wrong)
+    assert Pool2dGeometry.make(X, 2, ceil_mode=np.True_) == Pool2dGeometry.make(X, 2, ceil_mode=True)
+
+
+@pytest.mark.parametrize("divisor", [0, -2, 1.5, True])
+def test_a_divisor_is_a_positive_integer(divisor):
+    with pytest.raises((TypeError, ValueError), match="pool2d: divisor_override must be an integer"):
+        Pool2dGeometry.make(X, 2, divisor=divisor)
 
 
 def test_equal_arguments_of_different_types_are_not_confused():

@@ -33,7 +33,8 @@ INLINE int winograd_weight_applies(const fn_conv *g) {
 }
 
 INLINE int can_be_patches(const fn_conv *g, const fn_pool *pool) {
-    if (g->groups > 1 || g->dilation_w > 1 || max_kind(pool) != MAX_BYTES || g->N * pool->P * pool->Q == 0) return 0;
+    if (g->groups > 1 || g->dilation_w > 1 || g->N * pool->P * pool->Q == 0) return 0;
+    if (dilated(pool) || max_kind(pool) != MAX_BYTES) return 0;
     return !(winograd_weight_applies(g) && fn_conv_algorithm() == FN_WINOGRAD) && patch_slab(g, pool->R) < 1 << 28;
 }
 

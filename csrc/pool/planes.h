@@ -6,7 +6,7 @@
 
 INLINE int side_by_side(const fn_pool *g) {
     return g->R == 2 && g->S == 2 && g->stride_h == 2 && g->stride_w == 2 && 2 * g->P <= g->H && 2 * g->Q <= g->W &&
-           g->pad_top == 0 && g->pad_left == 0;
+           g->pad_top == 0 && g->pad_left == 0 && !dilated(g);
 }
 
 INLINE vec larger_lanes(vec held, vec value) { return blend((value <= held) | (held != held), held, value); }
@@ -81,11 +81,11 @@ typedef enum { FIND_LARGEST, COUNT_MATCHES, SPREAD, SPREAD_ONCE } tap_pass;
 INLINE void visit_taps(tap_pass pass, const fn_pool *g, int64_t p, const REAL *x, REAL *largest, REAL *share,
                        REAL *dx) {
     int64_t up = p * g->stride_h - g->pad_top, r0, r1, q0, q1;
-    taps_inside(up, 1, g->H, g->R, &r0, &r1);
+    taps_inside(up, g->dilation_h, g->H, g->R, &r0, &r1);
     for (int64_t r = r0; r < r1; r++)
         for (int64_t s = 0; s < g->S; s++) {
-            int64_t at = (up + r) * g->W + s - g->pad_left;
-            taps_inside(s - g->pad_left, g->stride_w, g->W, g->Q, &q0, &q1);
+            int64_t left = s * g->dilation_w - g->pad_left, at = (up + r * g->dilation_h) * g->W + left;
+            taps_inside(left, g->stride_w, g->W, g->Q, &q0, &q1);
             at += q0 * g->stride_w;
             for (int64_t q = q0; q < q1; q++, at += g->stride_w) {
                 if (pass == FIND_LARGEST) largest[q] = larger(largest[q], x[at]);

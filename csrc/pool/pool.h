@@ -15,6 +15,7 @@ typedef struct {
     int64_t rows, rows_per_task;
 } pool_job;
 
+INLINE int dilated(const fn_pool *g) { return g->dilation_h > 1 || g->dilation_w > 1; }
 INLINE pool_kind max_kind(const fn_pool *g) { return g->R * g->S < 256 ? MAX_BYTES : MAX_WORDS; }
 
 static void pool_run(int threads, pool_job *job, int64_t rows, int64_t row_size, double reads, fn_task body) {
@@ -26,10 +27,11 @@ static void pool_run(int threads, pool_job *job, int64_t rows, int64_t row_size,
 
 /* ---- max: y = the maximum of the window's pixels inside the image; the first NaN, else the first of equals ---- */
 
-INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r0, int64_t r1, int64_t s0, int64_t s1,
-                       const REAL *x, const REAL *x_end, int64_t at, int64_t at_end) {
-    /* x: the image's pixel under tap (r0, s0); the windows below are prefetched */
-    int64_t C = job->g->C, row_stride = job->g->W * C, ahead = job->g->stride_h * row_stride;
+INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t down, int64_t right, int64_t r0,
+                       int64_t r1, int64_t s0, int64_t s1, const REAL *x, const REAL *x_end, int64_t at,
+                       int64_t at_end) {
+    /* x: the image's pixel under tap (r0, s0); down, right: the dilation; the windows below are prefetched */
+    int64_t C = job->g->C, row_stride = down * job->g->W * C, ahead = job->g->stride_h * job->g->W * C;
     for (int64_t c = 0; c < C; c += LANES) {
         vec best = load_part(x + c, x_end - x - c);
         __builtin_prefetch(x + c + ahead);
@@ -37,7 +39,7 @@ INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r
         for (int64_t r = r0; r < r1; r++)
             for (int64_t s = s0; s < s1; s++) {
                 if (r == r0 && s == s0) continue;
-                const REAL *tap = x + (r - r0) * row_stride + (s - s0) * C + c;
+                const REAL *tap = x + (r - r0) * row_stride + (s - s0) * right * C + c;
                 vec value = load_part(tap, x_end - tap);
                 __builtin_prefetch(tap + ahead);
                 mask better = ~(value <= best) & (best == best);
@@ -53,16 +55,18 @@ INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t r
     }
 }
 
-INLINE void max_row(const pool_job *job, int64_t row, pool_kind kind, int64_t R, int64_t S) {
+INLINE void max_row(const pool_job *job, int64_t row, pool_kind kind, int64_t R, int64_t S, int64_t down,
+                    int64_t right) {
     const fn_pool *g = job->g;
     const REAL *x_end = job->in + g->N * g->H * g->W * g->C;
-    int64_t n = row / g->P, h = row % g->P * g->stride_h - g->pad_top, w = -g->pad_left;
-    int64_t r0 = max64(0, -h), r1 = min64(R, g->H - h), end = (row + 1) * g->Q * g->C;
+    int64_t n = row / g->P, h = row % g->P * g->stride_h - g->pad_top, w = -g->pad_left, r0, r1, s0, s1;
+    int64_t end = (row + 1) * g->Q * g->C;
+    taps_inside(h, down, g->H, R, &r0, &r1);
     for (int64_t at = row * g->Q * g->C; at < end; at += g->C, w += g->stride_w) {
-        int64_t s0 = max64(0, -w), s1 = min64(S, g->W - w);
-        const REAL *x = job->in + ((n * g->H + h + r0) * g->W + w + s0) * g->C;
-        if (r1 - r0 == R && s1 - s0 == S) max_window(job, kind, S, 0, R, 0, S, x, x_end, at, end);
-        else max_window(job, kind, S, r0, r1, s0, s1, x, x_end, at, end);
+        taps_inside(w, right, g->W, S, &s0, &s1);
+        const REAL *x = job->in + ((n * g->H + h + r0 * down) * g->W + w + s0 * right) * g->C;
+        if (r1 - r0 == R && s1 - s0 == S) max_window(job, kind, S, down, right, 0, R, 0, S, x, x_end, at, end);
+        else max_window(job, kind, S, down, right, r0, r1, s0, s1, x, x_end, at, end);
     }
 }
 
@@ -72,11 +76,12 @@ static void max_task(void *context, int64_t task, int thread) {
     int64_t row = task * job->rows_per_task, last = min64(row + job->rows_per_task, job->rows);
     (void)thread;
     for (; row < last; row++)
-        if (job->kind == MAX_ALONE && g->R == 2 && g->S == 2) max_row(job, row, MAX_ALONE, 2, 2);
-        else if (job->kind == MAX_ALONE) max_row(job, row, MAX_ALONE, g->R, g->S);
-        else if (g->R == 2 && g->S == 2) max_row(job, row, MAX_BYTES, 2, 2);
-        else if (job->kind == MAX_BYTES) max_row(job, row, MAX_BYTES, g->R, g->S);
-        else max_row(job, row, MAX_WORDS, g->R, g->S);
+        if (dilated(g)) max_row(job, row, job->kind, g->R, g->S, g->dilation_h, g->dilation_w);
+        else if (job->kind == MAX_ALONE && g->R == 2 && g->S == 2) max_row(job, row, MAX_ALONE, 2, 2, 1, 1);
+        else if (job->kind == MAX_ALONE) max_row(job, row, MAX_ALONE, g->R, g->S, 1, 1);
+        else if (g->R == 2 && g->S == 2) max_row(job, row, MAX_BYTES, 2, 2, 1, 1);
+        else if (job->kind == MAX_BYTES) max_row(job, row, MAX_BYTES, g->R, g->S, 1, 1);
+        else max_row(job, row, MAX_WORDS, g->R, g->S, 1, 1);
 }
 
 static void max_pool_run(int threads, const fn_pool *g, const void *x, int relu, void *y, void *index) {
@@ -102,6 +107,7 @@ INLINE int64_t count_taps(int64_t start, int64_t taps, int64_t size, int64_t bef
 
 INLINE REAL divisor(const fn_pool *g, int64_t p, int64_t q) {
     int64_t with = g->count_include_pad;
+    if (g->divisor) return (REAL)g->divisor;
     return (REAL)(count_taps(p * g->stride_h - g->pad_top, g->R, g->H, g->pad_top, g->pad_bottom, with) *
                   count_taps(q * g->stride_w - g->pad_left, g->S, g->W, g->pad_left, g->pad_right, with));
 }
@@ -201,6 +207,30 @@ INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int l
     }
 }
 
+/* Windows dilated along an axis contain every stride-th or no pixel, so each tap is asked for its window. */
+INLINE int window_of(int64_t at, int64_t stride, int64_t count, int64_t *window) {
+    *window = at / stride;
+    return at >= 0 && at % stride == 0 && *window < count;
+}
+
+static void dilated_gradient_row(const pool_job *job, int64_t row) {
+    const fn_pool *g = job->g;
+    int64_t n = row / g->H, up = row % g->H + g->pad_top, C = g->C, size = g->N * g->P * g->Q * C, p, q;
+    REAL *dx = job->out + row * g->W * C;
+    const REAL *end = dx + g->W * C;
+    for (int64_t left = g->pad_left; left < g->pad_left + g->W; left++, dx += C)
+        for (int64_t c = 0; c < C; c += LANES) {
+            vec sum = {0};
+            for (int64_t r = g->R - 1; r >= 0; r--) { /* windows in order */
+                if (!window_of(up - r * g->dilation_h, g->stride_h, g->P, &p)) continue;
+                for (int64_t s = g->S - 1; s >= 0; s--)
+                    if (window_of(left - s * g->dilation_w, g->stride_w, g->Q, &q))
+                        sum += load_share(job, job->kind, ((n * g->P + p) * g->Q + q) * C + c, r * g->S + s, size);
+            }
+            store_part(dx + c, sum, end - dx - c);
+        }
+}
+
 static void gradient_task(void *context, int64_t task, int thread) {
     const pool_job *job = context;
     const fn_pool *g = job->g;
@@ -210,7 +240,8 @@ static void gradient_task(void *context, int64_t task, int thread) {
         by_two && is_large(job->out, g->C * (int64_t)sizeof(REAL), job->rows * g->W * g->C * (int64_t)sizeof(REAL));
     (void)thread;
     for (; row < last; row++)
-        if (job->kind == AVERAGE) gradient_row(job, row, AVERAGE, 0, g->R, g->S, g->stride_h, g->stride_w);
+        if (dilated(g)) dilated_gradient_row(job, row);
+        else if (job->kind == AVERAGE) gradient_row(job, row, AVERAGE, 0, g->R, g->S, g->stride_h, g->stride_w);
         else if (large) gradient_row(job, row, MAX_BYTES, 1, 2, 2, 2, 2);
         else if (by_two) gradient_row(job, row, MAX_BYTES, 0, 2, 2, 2, 2);
         else if (job->kind == MAX_BYTES) gradient_row(job, row, MAX_BYTES, 0, g->R, g->S, g->stride_h, g->stride_w);

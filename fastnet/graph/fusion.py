@@ -190,7 +190,7 @@ def _pool_post(graph: Graph, node: Node) -> Match:
     if conv is None or conv.attributes["geometry"].groups > 1 or conv.attributes.get("pool_geometry"):
         return None
     window, inputs = node.attributes["geometry"], _post_inputs(conv)
-    halves = (window.R, window.S, *window.stride, *window.padding) == (2, 2, 2, 2, 0, 0, 0, 0)
+    halves = (window.R, window.S, *window.stride, *window.padding, *window.dilation) == (2, 2, 2, 2, 0, 0, 0, 0, 1, 1)
     activations = [a for a in (conv.attributes["activation"], node.attributes["activation"]) if a]
     one_relu = all(name == "relu" for name, _ in activations)  # it commutes with the maximum
     if not (halves and one_relu and (window.P, window.Q) == (window.H // 2, window.W // 2) and inputs[-1] is None):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.arguments import real
 from fastnet.types import Array, DType, Shaped
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -58,6 +59,16 @@ def check_ties(op: str, ties: object) -> None:
     """Raise unless `ties` is one of TIES."""
     if ties not in TIES:
         raise ValueError(f"{op}: ties must be one of {', '.join(map(repr, TIES))}, got {ties!r}")
+
+
+def check_norm(op: str, eps: object, momentum: object) -> tuple[float, float]:
+    """eps and momentum as floats; raise unless eps > 0, and momentum lies in [0, 1]."""
+    numbers = real(eps, f"{op}: eps"), real(momentum, f"{op}: momentum, the weight of the new value,")
+    if not numbers[0] > 0:
+        raise ValueError(f"{op}: eps must be positive, got {eps!r}")
+    if not 0 <= numbers[1] <= 1:
+        raise ValueError(f"{op}: momentum, the weight of the new value, must be in [0, 1], got {momentum!r}")
+    return numbers
 
 
 def check_channels(op: str, x: Shaped) -> None:

@@ -129,7 +129,9 @@ register(
 
 
 def _divisor(xp: Any, g: Pool2dGeometry, dtype: DType) -> Any:
-    """The number of pixels in each window's mean, (1, 1, P, Q)."""
+    """What each window's sum is divided by: its number of pixels, (1, 1, P, Q), or the geometry's one divisor."""
+    if g.divisor is not None:
+        return dtype.type(g.divisor)
     counted = xp.ones((1, 1, g.H, g.W), dtype)
     if g.count_include_pad:
         counted = pad(xp, counted, g.padding, 1.0)

@@ -22,8 +22,7 @@ def unpad(padded: Array, sides: tuple[int, int, int, int]) -> Array:
 
 def tap(padded: Array, g: Conv2dGeometry | Pool2dGeometry, r: int, s: int) -> Array:
     """The view (N, C, P, Q) of the pixels under kernel position (r, s)."""
-    dilation = getattr(g, "dilation", (1, 1))
-    top, left = r * dilation[0], s * dilation[1]
+    top, left = r * g.dilation[0], s * g.dilation[1]
     rows = slice(top, top + (g.P - 1) * g.stride[0] + 1, g.stride[0])
     return padded[:, :, rows, left : left + (g.Q - 1) * g.stride[1] + 1 : g.stride[1]]
 
@@ -31,6 +30,6 @@ def tap(padded: Array, g: Conv2dGeometry | Pool2dGeometry, r: int, s: int) -> Ar
 def pool_sides(g: Pool2dGeometry) -> tuple[int, int, int, int]:
     """The padding of a pooling, extended to cover ceil_mode's last windows."""
     top, _, left, _ = g.padding
-    bottom = max((g.P - 1) * g.stride[0] + g.R - top - g.H, 0)
-    right = max((g.Q - 1) * g.stride[1] + g.S - left - g.W, 0)
+    bottom = max((g.P - 1) * g.stride[0] + (g.R - 1) * g.dilation[0] + 1 - top - g.H, 0)
+    right = max((g.Q - 1) * g.stride[1] + (g.S - 1) * g.dilation[1] + 1 - left - g.W, 0)
     return top, bottom, left, right

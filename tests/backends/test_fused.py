@@ -192,7 +192,7 @@ def test_convolution_and_batch_norm(native, algorithm, dtype, case, training, re
 
 POOLS = [  # window, stride, padding, ceil_mode, relu
     *((2, 2, 0, False, True), (2, 2, 0, True, False), (3, 2, 1, False, True), (3, 2, 1, True, False)),
-    (2, 1, 1, False, True),
+    *((2, 1, 1, False, True), (7, 6, 0, True, True)),
 ]
 
 
@@ -203,7 +203,8 @@ def test_convolution_and_max_pooling(native, algorithm, dtype, case, window):
     g, a, _, bias = convolution(case, dtype)
     size, stride, padding, ceil_mode, relu = window
     activation = RELU if relu else None
-    pool = Pool2dGeometry.make(g.y_shape, min(size, *g.y_shape[2:]), stride, padding, ceil_mode)
+    size = size if size > 3 else min(size, *g.y_shape[2:])  # 7, with ceil_mode: larger than some outputs
+    pool = Pool2dGeometry.make(g.y_shape, size, stride, padding, ceil_mode)
     dy, results = cases.normal(pool.y_shape, dtype, 11), []
     a["x"][0], bias[0] = 0, 0  # maxima that are 0
     for ops in (native, Composed()):
@@ -241,6 +242,8 @@ PATCHES = [  # x, filters, kernel, stride, padding, dilation, pooling's argument
     ((1, 40, 9, 9), 3, (8, 2), 1, 0, 1, (2,)),
     ((18, 12, 14, 14), 32, 5, 1, 0, 1, (2,)),
     ((6, 5, 12, 13), 18, 7, 2, 6, 1, (2,)),
+    ((16, 1, 12, 12), 6, 5, 1, 0, 1, (9, 8, 0, True)),
+    ((17, 1, 28, 28), 6, 5, 1, 2, 1, (2, 2, 0, False, True, "pool", 2)),
 ]
 
 

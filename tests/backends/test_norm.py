@@ -183,7 +183,8 @@ def test_functional_moves_running_statistics(backend, dtype):
     expected, _, unbiased = oracle.moments(x)
     expected, unbiased = 0.9 * mean + 0.1 * expected, 0.9 * var + 0.1 * unbiased
     with use_backend(backend):
-        functional.batch_norm(x, gamma, beta, mean, var, training=True)
+        given = {"gamma": gamma, "beta": beta, "running_mean": mean, "running_var": var}
+        functional.batch_norm(x, **given, training=True)
     np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(var, unbiased, rtol=1e-5)
 

@@ -26,12 +26,12 @@ def ties(shape, dtype):
     return x
 
 
-@pytest.mark.parametrize("case", cases.POOL + WIDE, ids=str)
+@pytest.mark.parametrize("case", cases.POOL + WIDE + cases.DILATED, ids=str)
 def test_max_pool(ops, dtype, case):
     geometry, arguments = make(case)
     x = ties(case.x_shape, dtype)
     y, saved = ops.max_pool2d(x, geometry)
-    expected, winners = oracle.max_pool2d(x, *arguments)
+    expected, winners = oracle.max_pool2d(x, *arguments, geometry.dilation)
     assert y.dtype == dtype
     np.testing.assert_array_equal(y, expected)
     dy = cases.integers(y.shape, dtype, 2, 1, 9)
@@ -57,6 +57,17 @@ def test_avg_pool(ops, dtype, case, include):
     size = oracle.avg_pool2d_backward(abs(dy), case.x_shape, *arguments, include)
     assert dx.dtype == dtype and dx.shape == case.x_shape
     assert (abs(dx - expected) <= 6 * UNIT[dtype] * size).all()
+
+
+@pytest.mark.parametrize("case", cases.POOL[::3], ids=str)
+def test_an_average_with_a_divisor_is_a_sum(ops, dtype, case):
+    geometry, arguments = make(case, divisor=4)
+    x, dy = cases.integers(case.x_shape, dtype), cases.integers(geometry.y_shape, dtype, 1)
+    y, saved = ops.avg_pool2d(x, geometry)
+    np.testing.assert_array_equal(y, oracle.avg_pool2d(x, *arguments, divisor=4))
+    np.testing.assert_array_equal(
+        ops.avg_pool2d_backward(dy, saved), oracle.avg_pool2d_backward(dy, case.x_shape, *arguments, divisor=4)
+    )
 
 
 @pytest.mark.parametrize("case", [c for c in cases.POOL if c.kernel in (1, 2, (1, 2))], ids=str)

@@ -28,16 +28,16 @@ def few_values(shape, dtype, low=-2, high=1):
 
 
 @pytest.mark.parametrize("ties", TIES)
-@pytest.mark.parametrize("case", cases.POOL + SIDE_BY_SIDE + WIDE, ids=str)
+@pytest.mark.parametrize("case", cases.POOL + SIDE_BY_SIDE + WIDE + cases.DILATED, ids=str)
 def test_against_the_oracle(ops, dtype, case, ties):
     geometry, arguments = make(case)
     x = few_values(case.x_shape, dtype)
     y, saved = ops.max_pool2d_planes(x, geometry, ties)
     assert y.dtype == dtype and y.flags.c_contiguous
-    np.testing.assert_array_equal(y, oracle.max_pool2d(x, *arguments)[0])
+    np.testing.assert_array_equal(y, oracle.max_pool2d(x, *arguments, geometry.dilation)[0])
     dy = cases.integers(y.shape, dtype, 2, 1, 9)
     dx = ops.max_pool2d_planes_backward(dy, saved)
-    expected = oracle.tied_max_pool2d_backward(dy, x, *arguments, ties)
+    expected = oracle.tied_max_pool2d_backward(dy, x, *arguments, ties, geometry.dilation)
     assert dx.dtype == dtype
     if ties == "split":  # a division a window, a few sums
         np.testing.assert_allclose(dx, expected, rtol=64 * np.finfo(dtype).eps, atol=0)

@@ -144,7 +144,10 @@ def poolings(draw):
     padding = draw(st.tuples(*[st.integers(0, R // 2)] * 2, *[st.integers(0, S // 2)] * 2))
     H = draw(st.integers(max(1, R - padding[0] - padding[1]), R + 12))
     W = draw(st.integers(max(1, S - padding[2] - padding[3]), S + 12))
-    return (draw(st.integers(1, 4)), draw(channels), H, W), ((R, S), stride, padding, draw(st.booleans()))
+    ceil_mode = draw(st.booleans())
+    if ceil_mode and stride is None:  # windows may be larger than the input
+        H, W = draw(st.integers(1, H)), draw(st.integers(1, W))
+    return (draw(st.integers(1, 4)), draw(channels), H, W), ((R, S), stride, padding, ceil_mode)
 
 
 @examples(40)
@@ -171,6 +174,27 @@ def test_pooling(case, dtype, layout):
             "global": whole,
             "global dx": ops.global_avg_pool2d_backward(whole, all_pixels),
         }
+
+    distinct = (np.random.default_rng(0).permutation(math.prod(x_shape)).reshape(x_shape).astype(dtype) - 200.5) / 64
+    check(compute, [distinct, cases.normal(g.y_shape, dtype, 1)], layout)
+
+
+@examples(40)
+@given(poolings(), st.tuples(st.integers(1, 3), st.integers(1, 3)), dtypes, layouts)
+def test_dilated_max_pooling(case, dilation, dtype, layout):
+    (N, C, H, W), ((R, S), *arguments) = case
+    x_shape = N, C, H + (dilation[0] - 1) * R, W + (dilation[1] - 1) * S
+    g = Pool2dGeometry.make(x_shape, (R, S), *arguments, dilation=dilation)
+
+    def compute(ops, x, dy):
+        found = {}
+        for name, (y, saved) in {"max": ops.max_pool2d(x, g), "rectified": ops.max_pool2d(x, g, RELU)}.items():
+            found |= {name: y, f"{name} dx": ops.max_pool2d_backward(dy, saved)}
+        for ties, values in itertools.product(("split", "first", "all"), (x, np.round(x))):
+            y, kept = ops.max_pool2d_planes(values, g, ties)
+            name = f"planes {ties} {values is x}"
+            found |= {name: y, f"{name} dx": ops.max_pool2d_planes_backward(dy, kept)}
+        return found
 
     distinct = (np.random.default_rng(0).permutation(math.prod(x_shape)).reshape(x_shape).astype(dtype) - 200.5) / 64
     check(compute, [distinct, cases.normal(g.y_shape, dtype, 1)], layout)

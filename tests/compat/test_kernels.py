@@ -241,7 +241,7 @@ X, W = np.ones((2, 3, 6, 6)), np.ones((4, 3, 3, 3))
             ValueError,
             r"bias must have shape \(4,\), one",
         ),
-        (lambda: kernels.conv_forward(X, W, None, 0), ValueError, "stride must be between 1"),
+        (lambda: kernels.conv_forward(X, W, None, 0), ValueError, "stride must be an integer between 1"),
         (lambda: kernels.conv_forward(X, W, None, 1, 1.0), TypeError, "padding must be an integer, got 1.0"),
         (lambda: kernels.conv_forward(X[0], W), ValueError, "x must have 4 axes"),
         (lambda: kernels.conv_forward(X * 1j, W), TypeError, "real numbers of at most 64 bits, got x complex128"),

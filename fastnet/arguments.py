@@ -1,0 +1,129 @@
+"""Users' arguments that are not arrays, checked: integers, real numbers, flags, pairs, padding.
+
+NumPy's numbers pass for Python's everywhere, also as arrays without axes; True and False are not numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from typing import Any
+
+import numpy as np
+
+from fastnet.types import Padding
+
+__all__ = ["flag", "frozen", "integer", "pair", "pooling_stride", "real", "sides"]
+
+
+def integer(value: Any, name: str, minimum: int = 1, bits: int = 31) -> int:
+    """An integer from `minimum` to 2**bits - 1.
+
+    Raises
+    ------
+    TypeError
+        Not an integer.
+    ValueError
+        Out of range.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if not minimum <= number < 2**bits:
+        raise ValueError(f"{name} must be an integer between {minimum} and 2**{bits} - 1, got {number}")
+    return number
+
+
+def real(value: Any, name: str) -> float:
+    """A finite real number.
+
+    Raises
+    ------
+    TypeError
+        Not a number.
+    ValueError
+        NaN or infinite.
+    """
+    number = frozen(value)
+    if isinstance(number, (bool, np.bool_)) or not isinstance(number, numbers.Real):
+        raise TypeError(f"{name} must be a finite number, got {value!r}")
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(number)
+
+
+def flag(value: Any, name: str) -> bool:
+    """True or False; any other value was meant for another argument: a TypeError."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def frozen(value: Any) -> Any:
+    """A list as a tuple, and an array without axes as its number, which can be hashed; other values as they are."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return value[()]
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
+def pair(value: Any, name: str, minimum: int = 1) -> tuple[int, int]:
+    """An integer, one in a sequence, or two: as (vertical, horizontal).
+
+    Raises
+    ------
+    TypeError
+        Not integers.
+    ValueError
+        More or fewer than two integers, or one below `minimum` or not below 2**31.
+    """
+    value = frozen(value)
+    if isinstance(value, tuple):
+        if len(value) not in (1, 2):
+            raise ValueError(f"{name} must be an int or a pair of ints, got {value!r}")
+        return integer(value[0], name, minimum), integer(value[-1], name, minimum)
+    number = integer(value, name, minimum)
+    return number, number
+
+
+def pooling_stride(stride: Any, kernel: tuple[int, int], name: str) -> tuple[int, int]:
+    """A pair; the kernel where the stride is None or (), PyTorch's defaults."""
+    stride = frozen(stride)
+    return kernel if stride is None or (isinstance(stride, tuple) and not stride) else pair(stride, name)
+
+
+def _same(size: int, span: int, stride: int) -> tuple[int, int]:
+    """Padding (before, after) for which the output has ceil(size / stride) positions (TensorFlow's "SAME")."""
+    total = max((-(-size // stride) - 1) * stride + span - size, 0)
+    return total // 2, total - total // 2
+
+
+def sides(
+    padding: Padding, op: str, size: tuple[int, int], span: tuple[int, int], stride: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Padding as (top, bottom, left, right), for an image of `size` under windows that cover `span` pixels.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Neither numbers of at least 0 (one, two or four), nor "same", nor "valid".
+    """
+    if isinstance(padding, str):
+        if padding == "valid":
+            return 0, 0, 0, 0
+        if padding != "same":
+            raise ValueError(f'{op}: padding must be numbers, "same" or "valid", got {padding!r}')
+        return *_same(size[0], span[0], stride[0]), *_same(size[1], span[1], stride[1])
+    name = f"{op}: padding"
+    if isinstance(padding, tuple) and len(padding) == 4:
+        top, bottom, left, right = (integer(side, name, 0) for side in padding)
+        return top, bottom, left, right
+    if isinstance(padding, tuple) and len(padding) not in (1, 2):
+        raise ValueError(
+            f'{name} must be an int, a pair, (top, bottom, left, right), "same" or "valid", got {padding!r}'
+        )
+    vertical, horizontal = pair(padding, name, 0)
+    return vertical, vertical, horizontal, horizontal
