@@ -59,7 +59,7 @@ def prepare(case: dict):
     *_, stride, pad, groups = case["shape"]
     forward = {
         "pool": lambda x: fn.functional.max_pool2d(x, 2),
-        "norm": lambda x, gamma, beta: fn.functional.batch_norm(x, gamma, beta, training=True),
+        "norm": lambda x, gamma, beta: fn.functional.batch_norm(x, gamma=gamma, beta=beta, training=True),
     }.get(case["kind"], lambda x, w, b: fn.functional.conv2d(x, w, b, stride, pad, groups=groups))
 
     def call():

@@ -79,7 +79,9 @@ def max_pool2d(
     kernel_size: Pair,
     stride: Pair | None = None,
     padding: Padding = 0,
+    dilation: Pair = 1,
     ceil_mode: bool = False,
+    *,
     ties: str = "first",
 ) -> Array:
     """The gradient of :func:`fastnet.functional.max_pool2d` called with `ties`.
@@ -90,7 +92,7 @@ def max_pool2d(
         The gradient with respect to the output.
     x : array, (N, C, H, W)
         Read in C order.
-    kernel_size, stride, padding, ceil_mode
+    kernel_size, stride, padding, dilation, ceil_mode
         As in the forward call.
     ties : "first", "split" or "all"
         Which of a window's equal maxima receive its gradient: the first, row by row; all, in equal parts; or all, each
@@ -108,7 +110,7 @@ def max_pool2d(
     """
     op = "gradients.max_pool2d"
     gradient, images = arrays_of(op, enter_contiguous, dy=dy, x=x)
-    geometry = Pool2dGeometry.make(images.shape, kernel_size, stride, padding, ceil_mode, op=op)
+    geometry = Pool2dGeometry.make(images.shape, kernel_size, stride, padding, ceil_mode, op=op, dilation=dilation)
     check_shape(op, "dy", gradient, geometry.y_shape)
     check_ties(op, ties)
     dx: Array = _gradient("max_pool2d_planes", gradient, (images,), geometry=geometry, ties=ties)
@@ -122,7 +124,8 @@ def avg_pool2d(
     stride: Pair | None = None,
     padding: Padding = 0,
     ceil_mode: bool = False,
-    count_include_pad: bool = True,
+    count_include_pad: bool | None = None,
+    divisor_override: int | None = None,
 ) -> Array:
     """The gradient of :func:`fastnet.functional.avg_pool2d`.
 
@@ -131,7 +134,7 @@ def avg_pool2d(
     dy : array, (N, C, P, Q)
         The gradient with respect to the output.
     x_shape : (N, C, H, W)
-    kernel_size, stride, padding, ceil_mode, count_include_pad
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
         As in the forward call.
 
     Returns
@@ -145,7 +148,9 @@ def avg_pool2d(
     """
     op = "gradients.avg_pool2d"
     (gradient,) = arrays_of(op, dy=dy)
-    geometry = Pool2dGeometry.make(x_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, op=op)
+    geometry = Pool2dGeometry.make(
+        x_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, op=op, divisor=divisor_override
+    )
     check_shape(op, "dy", gradient, geometry.y_shape)
     image = Node(None, (), {}, geometry.x_shape, gradient.dtype)  # its elements do not matter
     dx: Array = _gradient("avg_pool2d", gradient, (image,), geometry=geometry)

@@ -22,11 +22,23 @@ OPS = {
     "max_pool2d first": (lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True, ties="first"), (X,)),
     "max_pool2d split": (lambda x: F.max_pool2d(x, (2, 3), 1, ties="split"), (X,)),
     "max_pool2d all": (lambda x: F.max_pool2d(x, 2, ties="all"), (X,)),
+    "max_pool2d dilated": (lambda x: F.max_pool2d(x, 2, (1, 2), 1, (3, 2), True), (X,)),
+    "max_pool2d dilated all": (lambda x: F.max_pool2d(x, 2, dilation=2, ties="all"), (X,)),
+    "max_pool2d of an image": (lambda x: F.max_pool2d(x, 2), (X[0],)),
+    "max_pool2d of an image split": (lambda x: F.max_pool2d(x, 2, ties="split"), (X[0],)),
+    "avg_pool2d of an image": (lambda x: F.avg_pool2d(x, 7, 6, ceil_mode=True), (X[0],)),
+    "avg_pool2d divisor": (lambda x: F.avg_pool2d(x, 3, (), 1, divisor_override=2), (X,)),
+    "global_avg_pool2d of an image": (F.global_avg_pool2d, (X[0],)),
+    "conv2d of an image": (lambda x, w, b: F.conv2d(x, w, b, padding=1, groups=2), (X[0], W, B)),
+    "linear of a vector": (F.linear, (Z[0], V, C)),
+    "linear of maps": (F.linear, (RANDOM.normal(size=(2, 3, 2, 7)), V, C)),
     "avg_pool2d": (lambda x: F.avg_pool2d(x, (2, 3), 2, 1, count_include_pad=False), (X,)),
     "global_avg_pool2d": (F.global_avg_pool2d, (X,)),
-    "batch_norm": (lambda x, g, b: F.batch_norm(x, g, b, training=True), (X, GAMMA, BETA)),
+    "batch_norm": (lambda x, g, b: F.batch_norm(x, gamma=g, beta=b, training=True), (X, GAMMA, BETA)),
     "batch_norm inference": (
-        lambda x, g, b: F.batch_norm(x, g, b, [0.1, 0.2, 0.3, 0.4], [1.0, 2.0, 3.0, 0.5]),
+        lambda x, g, b: F.batch_norm(
+            x, gamma=g, beta=b, running_mean=[0.1, 0.2, 0.3, 0.4], running_var=[1.0, 2.0, 3.0, 0.5]
+        ),
         (X, GAMMA, BETA),
     ),
     "relu": (F.relu, (X,)),
@@ -125,6 +137,52 @@ def test_im2col_makes_a_convolution():
     np.testing.assert_allclose((columns * other).sum(), (x * back).sum(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("pool", [F.max_pool2d, F.avg_pool2d])
+def test_ceil_mode_takes_windows_larger_than_the_input(pool):
+    x = np.arange(4.0).reshape(1, 1, 2, 2)
+    y, backward = pool(x, 3, 2, ceil_mode=True)
+    assert y.item() == {F.max_pool2d: 3, F.avg_pool2d: 1.5}[pool]
+    expected = np.eye(4)[3] if pool is F.max_pool2d else np.full(4, 0.25)
+    np.testing.assert_array_equal(backward(np.ones_like(y)).ravel(), expected)
+    with pytest.raises(ValueError, match="kernel 3x3 is larger than the padded input's 2x2"):
+        pool(x, 3, 1, ceil_mode=True)
+
+
+def test_same_average_pooling_does_not_count_padding():
+    """As in TensorFlow, where the word comes from; PyTorch counts its numbers' padding."""
+    ones = np.ones((1, 1, 3, 3))
+    np.testing.assert_array_equal(F.avg_pool2d(ones, 3, 1, "same")[0], ones)
+    for counted in (F.avg_pool2d(ones, 3, 1, 1), F.avg_pool2d(ones, 3, 1, "same", count_include_pad=True)):
+        np.testing.assert_allclose(counted[0][0, 0], np.outer([2, 3, 2], [2, 3, 2]) / 9)
+    layer = fastnet.AvgPool2d(3, stride=1, padding="same")
+    np.testing.assert_array_equal(layer(ones.astype(np.float32)), ones)
+    assert fastnet.AvgPool2d(3, 1, 1)(ones.astype(np.float32)).min() < 0.5
+
+
+def test_an_image_is_a_batch_of_one():
+    for name in ("conv2d of an image", "max_pool2d of an image", "avg_pool2d of an image"):
+        function, (x, *weights) = OPS[name]
+        (y, backward), (whole, whole_backward) = function(x, *weights), function(x[None], *weights)
+        np.testing.assert_array_equal(y, whole[0])
+        one, two = backward(y), whole_backward(whole)
+        one, two = (one if isinstance(one, tuple) else (one,)), (two if isinstance(two, tuple) else (two,))
+        np.testing.assert_array_equal(one[0], two[0][0])
+        for a, b in zip(one[1:], two[1:], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (0,), (2, 0, 3), (2, 3, 2, 2)], ids=str)
+def test_linear_takes_any_leading_axes(lead):
+    x = RANDOM.normal(size=(*lead, 7))
+    y, backward = F.linear(x, V, C)
+    np.testing.assert_allclose(y, x @ V.T + C, rtol=1e-12, atol=1e-12)
+    dy = RANDOM.normal(size=y.shape)
+    dx, dw, db = backward(dy)
+    np.testing.assert_allclose(dx, dy @ V, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(dw, dy.reshape(-1, 3).T @ x.reshape(-1, 7), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(db, dy.reshape(-1, 3).sum(0), rtol=1e-12, atol=1e-12)
+
+
 def test_known_values():
     np.testing.assert_allclose(F.sigmoid([-1000.0, 0.0, 1000.0])[0], [0, 0.5, 1])
     np.testing.assert_array_equal(F.relu([np.nan, -1.0, 2.0])[0], np.array([np.nan, 0, 2], np.float32))
@@ -175,6 +233,22 @@ def test_batch_norm_moves_statistics_in_place():
         (lambda: F.conv2d(X, W, B[:2], groups=2), ValueError, r"bias must have shape \(6,\)"),
         (lambda: F.linear(Z, V[:, :3]), ValueError, "linear: "),
         (lambda: F.max_pool2d(X, 9), ValueError, "max_pool2d: kernel 9x9 is larger"),
+        (lambda: F.max_pool2d(X, 2, 2, 0, True), TypeError, "max_pool2d: dilation must be an integer, got True"),
+        (lambda: F.avg_pool2d(X, 2, 2, 0, 1), TypeError, "avg_pool2d: ceil_mode must be True or False, got 1"),
+        (lambda: F.avg_pool2d(X, 2, divisor_override=0), ValueError, "divisor_override must be an integer between 1"),
+        (lambda: F.max_pool2d(np.ones((32, 32, 3)), 2), ValueError, r"channels last, x.transpose\(2, 0, 1\)\[None\]"),
+        (lambda: F.conv2d(np.ones((8, 8, 2)), W), ValueError, r"conv2d: x must have shape .* got \(8, 8, 2\)"),
+        (lambda: F.conv2d(np.ones((2, 8, 2)), W[:, :, :1]), ValueError, "leading batch axis"),
+        (lambda: F.batch_norm(X, BETA, GAMMA), TypeError, "positional argument"),
+        (lambda: F.batch_norm(X, training=1), TypeError, "batch_norm: training must be True or False, got 1"),
+        (lambda: F.dropout(X, 0.5, 7), TypeError, "dropout: training must be True or False, got 7"),
+        (lambda: F.dropout(X, 0.5, True, True), TypeError, "positional argument"),
+        (lambda: F.im2col(X, 3, 1, 1), TypeError, "positional argument"),
+        (lambda: F.col2im(X, X.shape, 3, 1, 1), TypeError, "positional argument"),
+        (lambda: F.leaky_relu(X, "0.1"), TypeError, "leaky_relu: negative_slope must be a finite number, got '0.1'"),
+        (lambda: F.elu(X, True), TypeError, "elu: alpha must be a finite number, got True"),
+        (lambda: F.relu(X, inplace=True), TypeError, "inplace"),
+        (lambda: F.linear(X, V), ValueError, r"linear: x must be \(..., in\) and .* got \(2, 4, 5, 6\)"),
         (lambda: F.max_pool2d(X, 9, ties="all"), ValueError, "max_pool2d: kernel 9x9 is larger"),
         (lambda: F.max_pool2d(X, 2, ties="last"), ValueError, "max_pool2d: ties must be one of .*, got 'last'"),
         (lambda: F.max_pool2d(X, 2, ties="all")[1](X), ValueError, "max_pool2d: dy must have the output's shape"),

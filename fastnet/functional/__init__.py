@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fastnet.arguments import real
 from fastnet.backends import current
 from fastnet.functional.arguments import arrays_of, gradient_of
 from fastnet.functional.conv import col2im, conv2d, im2col
@@ -75,7 +76,8 @@ def _elementwise(op: Op) -> Callable[..., _Result]:
         arguments = signature.bind(*args, **kwargs).arguments
         ops = current()
         (x,) = arrays_of(op.name, x=arguments.pop("x"))
-        y, saved = getattr(ops, op.name)(x, **{name: float(value) for name, value in arguments.items()})
+        numbers = {name: real(value, f"{op.name}: {name}") for name, value in arguments.items()}
+        y, saved = getattr(ops, op.name)(x, **numbers)
 
         def backward(dy: ArrayLike) -> Array:
             dx: Array = getattr(ops, f"{op.name}_backward")(gradient_of(op.name, dy, y), saved)

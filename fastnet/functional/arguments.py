@@ -10,7 +10,7 @@ import numpy as np
 from fastnet.backends import current
 from fastnet.types import Array, ArrayLike, DType
 
-__all__ = ["arrays_of", "enter_contiguous", "gradient_of", "images"]
+__all__ = ["Batch", "arrays_of", "enter_contiguous", "gradient_of", "images"]
 
 Enter = Callable[[str, Any, DType], Array]
 
@@ -59,6 +59,38 @@ def gradient_of(op: str, dy: ArrayLike, y: Array, enter: Enter | None = None) ->
     if tuple(gradient.shape) != tuple(y.shape):
         raise ValueError(f"{op}: dy must have the output's shape {tuple(y.shape)}, got {tuple(gradient.shape)}")
     return gradient
+
+
+class Batch:
+    """x (N, C, H, W), or one image (C, H, W), which gets a batch axis that its results lose.
+
+    With `channels`, the number that the weights expect, an array of three axes must be (C, H, W) without doubt: its
+    first axis has this number, its last does not.  Without, images that look channels-last, as those of files are,
+    are refused.
+    """
+
+    def __init__(self, op: str, x: Array, channels: int | None = None) -> None:
+        self.single = x.ndim == 3
+        if self.single:
+            first, _, last = x.shape
+            if channels is None:
+                doubtful = last in (1, 3, 4) and first not in (1, 3, 4)
+            else:
+                doubtful = first != channels or last == channels
+            if doubtful:
+                raise ValueError(
+                    f"{op}: x must have shape (N, C, H, W), got {tuple(x.shape)} (a single image needs a leading batch "
+                    "axis: x[None]; one with channels last, x.transpose(2, 0, 1)[None])"
+                )
+        self.images = self.put(x)
+
+    def put(self, array: Array) -> Array:
+        """The array with a batch axis."""
+        return array[None] if self.single else array
+
+    def take(self, array: Array) -> Array:
+        """A result without the axis that :meth:`put` added."""
+        return array[0] if self.single else array
 
 
 def images(op: str, x: Array) -> Array:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from fastnet.arguments import integer, pair
 from fastnet.backends import current
-from fastnet.functional.arguments import arrays_of, gradient_of, images
-from fastnet.geometry import Conv2dGeometry, pair
+from fastnet.functional.arguments import Batch, arrays_of, gradient_of, images
+from fastnet.geometry import Conv2dGeometry
 from fastnet.types import Array, ArrayLike, Padding, Pair
 
 __all__ = ["col2im", "conv2d", "im2col"]
@@ -25,7 +26,8 @@ def conv2d(
 
     Parameters
     ----------
-    x : array, (N, C, H, W)
+    x : array, (N, C, H, W) or (C, H, W)
+        One image without a batch axis must be unmistakable: (H, W, C) is an error.
     w : array, (K, C // groups, R, S)
     b : array, (K,), optional
     stride, dilation : int or pair
@@ -34,7 +36,7 @@ def conv2d(
 
     Returns
     -------
-    y : array, (N, K, P, Q)
+    y : array, (N, K, P, Q), or (K, P, Q) for one image
     backward : function
         ``dx, dw, db = backward(dy)``; db is None without b.
 
@@ -46,12 +48,16 @@ def conv2d(
     ops = current()
     inputs, weight, bias = arrays_of("conv2d", x=x, weight=w, bias=b)
     bias_shape = None if bias is None else bias.shape
-    geometry = Conv2dGeometry.make(inputs.shape, weight.shape, stride, padding, dilation, groups, bias_shape)
-    y, saved = ops.conv2d(inputs, weight, bias, geometry)
+    channels = weight.shape[1] * integer(groups, "conv2d: groups") if weight.ndim == 4 else None
+    batch = Batch("conv2d", inputs, channels)
+    geometry = Conv2dGeometry.make(batch.images.shape, weight.shape, stride, padding, dilation, groups, bias_shape)
+    result, saved = ops.conv2d(batch.images, weight, bias, geometry)
+    y = batch.take(result)
 
     def backward(dy: ArrayLike) -> tuple[Array, Array, Array | None]:
-        dx, dw, db = ops.conv2d_backward(gradient_of("conv2d", dy, y), saved, (True, True, b is not None))
-        return dx, dw, db
+        gradient = batch.put(gradient_of("conv2d", dy, y))
+        dx, dw, db = ops.conv2d_backward(gradient, saved, (True, True, b is not None))
+        return batch.take(dx), dw, db
 
     return y, backward
 
@@ -63,8 +69,8 @@ def _patches(
     return Conv2dGeometry.make(x_shape, w_shape, stride, padding, dilation)
 
 
-def im2col(x: ArrayLike, kernel_size: Pair, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1) -> Array:
-    """Patches as columns, like torch's ``unfold``.
+def im2col(x: ArrayLike, kernel_size: Pair, *, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1) -> Array:
+    """Patches as columns, like torch's ``unfold`` (which has another order of arguments, so these need their names).
 
     A convolution is then ``w.reshape(K, -1) @ columns``.  :func:`conv2d` never makes this matrix.
 
@@ -95,6 +101,7 @@ def col2im(
     columns: ArrayLike,
     x_shape: Sequence[int],
     kernel_size: Pair,
+    *,
     stride: Pair = 1,
     padding: Padding = 0,
     dilation: Pair = 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from fastnet.backends import current
@@ -48,13 +49,13 @@ def linear(
 
     Parameters
     ----------
-    x : array, (N, in)
+    x : array, (..., in)
     w : array, (out, in)
     b : array, (out,), optional
 
     Returns
     -------
-    y : array, (N, out)
+    y : array, (..., out)
     backward : function
         ``dx, dw, db = backward(dy)``; db is None without b.
 
@@ -65,11 +66,16 @@ def linear(
     """
     ops = current()
     inputs, weight, bias = arrays_of("linear", x=x, weight=w, bias=b)
-    y, saved = ops.linear(inputs, weight, bias)
+    shape = inputs.shape
+    if inputs.ndim == 0 or weight.ndim != 2 or shape[-1] != weight.shape[1]:
+        raise ValueError(f"linear: x must be (..., in) and weight (out, in), got {shape} and {weight.shape}")
+    rows, saved = ops.linear(inputs.reshape(math.prod(shape[:-1]), shape[-1]), weight, bias)
+    y = rows.reshape(*shape[:-1], rows.shape[1])
 
     def backward(dy: ArrayLike) -> tuple[Array, Array, Array | None]:
-        dx, dw, db = ops.linear_backward(gradient_of("linear", dy, y), saved, (True, True, b is not None))
-        return dx, dw, db
+        gradient = gradient_of("linear", dy, y).reshape(rows.shape)
+        dx, dw, db = ops.linear_backward(gradient, saved, (True, True, b is not None))
+        return dx.reshape(shape), dw, db
 
     return y, backward
 

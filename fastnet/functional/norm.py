@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fastnet.arguments import flag, integer, real
 from fastnet.backends import current
 from fastnet.functional.arguments import arrays_of, gradient_of
 from fastnet.ops import Stream
+from fastnet.ops.checks import check_norm
 from fastnet.types import Array, ArrayLike
 
 __all__ = ["batch_norm", "dropout"]
@@ -14,6 +16,7 @@ __all__ = ["batch_norm", "dropout"]
 
 def batch_norm(
     x: ArrayLike,
+    *,
     gamma: ArrayLike | None = None,
     beta: ArrayLike | None = None,
     running_mean: ArrayLike | None = None,
@@ -23,6 +26,8 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> tuple[Array, Callable[[ArrayLike], tuple[Array, Array | None, Array | None]]]:
     """Normalise each channel, then scale it by gamma and shift it by beta (Ioffe & Szegedy 2015, arXiv:1502.03167).
+
+    All arguments but x need their names: PyTorch has the running statistics first, courses have gamma and beta first.
 
     Parameters
     ----------
@@ -51,10 +56,8 @@ def batch_norm(
         If arguments do not fit together; the message says which, what was given and what was expected.
     """
     ops = current()
-    if not eps > 0:
-        raise ValueError(f"batch_norm: eps must be positive, got {eps!r}")
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"batch_norm: momentum, the weight of the new value, must lie in [0, 1], got {momentum!r}")
+    eps, momentum = check_norm("batch_norm", eps, momentum)
+    training = flag(training, "batch_norm: training")
     inputs, scale, shift, mean, var = arrays_of(
         "batch_norm", x=x, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var
     )
@@ -66,7 +69,7 @@ def batch_norm(
                 raise TypeError(
                     f"batch_norm: training updates {name} in place; give a writable, contiguous {inputs.dtype} array"
                 )
-    y, saved = ops.batch_norm(inputs, scale, shift, mean, var, bool(training), momentum, eps)
+    y, saved = ops.batch_norm(inputs, scale, shift, mean, var, training, momentum, eps)
     needs = True, gamma is not None, beta is not None
 
     def backward(dy: ArrayLike) -> tuple[Array, Array | None, Array | None]:
@@ -77,7 +80,7 @@ def batch_norm(
 
 
 def dropout(
-    x: ArrayLike, p: float = 0.5, training: bool = True, seed: int = 0, offset: int = 0
+    x: ArrayLike, p: float = 0.5, training: bool = True, *, seed: int = 0, offset: int = 0
 ) -> tuple[Array, Callable[[ArrayLike], Array]]:
     """Inverted dropout: zero with probability `p`, and divide the rest by 1 - p (Srivastava et al. 2014).
 
@@ -104,9 +107,12 @@ def dropout(
     """
     ops = current()
     (inputs,) = arrays_of("dropout", x=x)
-    if not training:
+    p = real(p, "dropout: p, the probability of zeroing,")
+    if not flag(training, "dropout: training"):
         return inputs, lambda dy: gradient_of("dropout", dy, inputs)
-    y, saved = ops.dropout(inputs, p, Stream(seed, offset))
+    y, saved = ops.dropout(
+        inputs, p, Stream(integer(seed, "dropout: seed", 0, 64), integer(offset, "dropout: offset", 0, 62))
+    )
 
     def backward(dy: ArrayLike) -> Array:
         dx: Array = ops.dropout_backward(gradient_of("dropout", dy, y), saved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastnet.backends import current
-from fastnet.functional.arguments import arrays_of, enter_contiguous, gradient_of
+from fastnet.functional.arguments import Batch, arrays_of, enter_contiguous, gradient_of
 from fastnet.geometry import Pool2dGeometry
 from fastnet.ops.checks import check_ties
 from fastnet.types import Array, ArrayLike, Padding, Pair
@@ -18,19 +18,23 @@ def max_pool2d(
     kernel_size: Pair,
     stride: Pair | None = None,
     padding: Padding = 0,
+    dilation: Pair = 1,
     ceil_mode: bool = False,
+    *,
     ties: str | None = None,
 ) -> tuple[Array, Callable[[ArrayLike], Array]]:
     """The maximum of each window; NaN if it contains one.  Padding never counts.
 
     Parameters
     ----------
-    x : array, (N, C, H, W)
+    x : array, (N, C, H, W) or (C, H, W)
     kernel_size : int or pair
     stride : int or pair, default `kernel_size`
     padding : int, pair, (top, bottom, left, right), "same" or "valid"
+    dilation : int or pair
+        The distance of a window's pixels.
     ceil_mode : bool
-        Round the output size up.
+        Round the output size up; a window may then be larger than the input.
     ties : "first", "split" or "all", optional
         Which of a window's equal maxima receive its gradient: the first, row by row; all, in equal parts; or all, each
         the whole gradient.  NaN equals NaN.  Default: the first.
@@ -39,7 +43,7 @@ def max_pool2d(
 
     Returns
     -------
-    y : array, (N, C, P, Q)
+    y : array, (N, C, P, Q) or (C, P, Q)
     backward : function
         ``dx = backward(dy)``.
 
@@ -50,24 +54,28 @@ def max_pool2d(
     """
     ops = current()
     (inputs,) = arrays_of("max_pool2d", None if ties is None else enter_contiguous, x=x)
-    geometry = Pool2dGeometry.make(inputs.shape, kernel_size, stride, padding, ceil_mode, op="max_pool2d")
+    batch = Batch("max_pool2d", inputs)
+    geometry = Pool2dGeometry.make(
+        batch.images.shape, kernel_size, stride, padding, ceil_mode, op="max_pool2d", dilation=dilation
+    )
     if ties is None:
-        y, saved = ops.max_pool2d(inputs, geometry)
+        result, saved = ops.max_pool2d(batch.images, geometry)
+        y = batch.take(result)
 
         def backward(dy: ArrayLike) -> Array:
-            dx: Array = ops.max_pool2d_backward(gradient_of("max_pool2d", dy, y), saved)
-            return dx
+            gradient = batch.put(gradient_of("max_pool2d", dy, y))
+            return batch.take(ops.max_pool2d_backward(gradient, saved))
 
         return y, backward
     check_ties("max_pool2d", ties)
-    y, saved = ops.max_pool2d_planes(inputs, geometry, ties)
+    result, saved = ops.max_pool2d_planes(batch.images, geometry, ties)
+    y = batch.take(ops.contiguous(result))
 
     def backward_in_planes(dy: ArrayLike) -> Array:
-        gradient = gradient_of("max_pool2d", dy, y, enter_contiguous)
-        dx: Array = ops.contiguous(ops.max_pool2d_planes_backward(gradient, saved))
-        return dx
+        gradient = batch.put(gradient_of("max_pool2d", dy, y, enter_contiguous))
+        return batch.take(ops.contiguous(ops.max_pool2d_planes_backward(gradient, saved)))
 
-    return ops.contiguous(y), backward_in_planes
+    return y, backward_in_planes
 
 
 def avg_pool2d(
@@ -76,24 +84,28 @@ def avg_pool2d(
     stride: Pair | None = None,
     padding: Padding = 0,
     ceil_mode: bool = False,
-    count_include_pad: bool = True,
+    count_include_pad: bool | None = None,
+    divisor_override: int | None = None,
 ) -> tuple[Array, Callable[[ArrayLike], Array]]:
     """The mean of each window.
 
     Parameters
     ----------
-    x : array, (N, C, H, W)
+    x : array, (N, C, H, W) or (C, H, W)
     kernel_size : int or pair
     stride : int or pair, default `kernel_size`
     padding : int, pair, (top, bottom, left, right), "same" or "valid"
     ceil_mode : bool
-        Round the output size up.
-    count_include_pad : bool
-        Whether padded pixels count, as zeros.
+        Round the output size up; a window may then be larger than the input.
+    count_include_pad : bool, optional
+        Whether padded pixels count, as zeros.  Default: True, as in PyTorch, but False for padding="same", as in
+        TensorFlow.
+    divisor_override : int, optional
+        Divide the sum of each window by this instead of by its number of pixels.
 
     Returns
     -------
-    y : array, (N, C, P, Q)
+    y : array, (N, C, P, Q) or (C, P, Q)
     backward : function
         ``dx = backward(dy)``.
 
@@ -104,14 +116,23 @@ def avg_pool2d(
     """
     ops = current()
     (inputs,) = arrays_of("avg_pool2d", x=x)
+    batch = Batch("avg_pool2d", inputs)
     geometry = Pool2dGeometry.make(
-        inputs.shape, kernel_size, stride, padding, ceil_mode, count_include_pad, op="avg_pool2d"
+        batch.images.shape,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode,
+        count_include_pad,
+        op="avg_pool2d",
+        divisor=divisor_override,
     )
-    y, saved = ops.avg_pool2d(inputs, geometry)
+    result, saved = ops.avg_pool2d(batch.images, geometry)
+    y = batch.take(result)
 
     def backward(dy: ArrayLike) -> Array:
-        dx: Array = ops.avg_pool2d_backward(gradient_of("avg_pool2d", dy, y), saved)
-        return dx
+        gradient = batch.put(gradient_of("avg_pool2d", dy, y))
+        return batch.take(ops.avg_pool2d_backward(gradient, saved))
 
     return y, backward
 
@@ -121,11 +142,11 @@ def global_avg_pool2d(x: ArrayLike) -> tuple[Array, Callable[[ArrayLike], Array]
 
     Parameters
     ----------
-    x : array, (N, C, H, W)
+    x : array, (N, C, H, W) or (C, H, W)
 
     Returns
     -------
-    y : array, (N, C, 1, 1)
+    y : array, (N, C, 1, 1) or (C, 1, 1)
     backward : function
         ``dx = backward(dy)``.
 
@@ -136,10 +157,12 @@ def global_avg_pool2d(x: ArrayLike) -> tuple[Array, Callable[[ArrayLike], Array]
     """
     ops = current()
     (inputs,) = arrays_of("global_avg_pool2d", x=x)
-    y, saved = ops.global_avg_pool2d(inputs)
+    batch = Batch("global_avg_pool2d", inputs)
+    result, saved = ops.global_avg_pool2d(batch.images)
+    y = batch.take(result)
 
     def backward(dy: ArrayLike) -> Array:
-        dx: Array = ops.global_avg_pool2d_backward(gradient_of("global_avg_pool2d", dy, y), saved)
-        return dx
+        gradient = batch.put(gradient_of("global_avg_pool2d", dy, y))
+        return batch.take(ops.global_avg_pool2d_backward(gradient, saved))
 
     return y, backward

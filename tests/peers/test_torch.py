@@ -109,7 +109,7 @@ def test_max_pooling(case):
     def theirs(x):
         return F.max_pool2d(x, (g.R, g.S), g.stride, (g.padding[0], g.padding[2]), ceil_mode=case.ceil_mode)
 
-    compare(lambda x: functional.max_pool2d(x, case.kernel, case.stride, case.padding, case.ceil_mode), theirs, [x])
+    compare(lambda x: functional.max_pool2d(x, case.kernel, case.stride, case.padding, 1, case.ceil_mode), theirs, [x])
 
 
 @pytest.mark.parametrize("include", [True, False])
@@ -145,7 +145,16 @@ def test_batch_norm(shape, training):
     mean, var = cases.normal((C,), np.float64, 4), abs(cases.normal((C,), np.float64, 5))
     ours, theirs = (mean.copy(), var.copy()), (torch.from_numpy(mean.copy()), torch.from_numpy(var.copy()))
     compare(
-        lambda x, gamma, beta: functional.batch_norm(x, gamma, beta, *ours, training, 0.3, 1e-3),
+        lambda x, gamma, beta: functional.batch_norm(
+            x,
+            gamma=gamma,
+            beta=beta,
+            running_mean=ours[0],
+            running_var=ours[1],
+            training=training,
+            momentum=0.3,
+            eps=1e-3,
+        ),
         lambda x, gamma, beta: F.batch_norm(x, *theirs, gamma, beta, training, 0.3, 1e-3),
         arrays,
     )
