@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from fastnet.arguments import flag, real
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
 
@@ -12,16 +11,12 @@ __all__ = ["ELU", "GELU", "LeakyReLU", "ReLU", "Sigmoid", "Softplus", "Tanh"]
 
 def check_inplace(layer: str, inplace: bool) -> bool:
     """Check `inplace`, which has no effect; any value but a bool was meant for another argument."""
-    if not isinstance(inplace, bool):
-        raise TypeError(f"{layer}: inplace must be True or False, got {inplace!r}")
-    return inplace
+    return flag(inplace, f"{layer}: inplace")
 
 
 def finite(name: str, value: float) -> float:
     """A finite number, or an error that says which argument is wrong."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
-    return float(value)
+    return real(value, name)
 
 
 class ReLU(Layer):

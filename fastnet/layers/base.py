@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from fastnet import initializers
+from fastnet.arguments import flag, integer
 from fastnet.backends import Ops, current
 from fastnet.graph import Node, Program, Recorder
 from fastnet.layers.parameter import Parameter
@@ -27,13 +28,7 @@ __all__ = ["Layer", "Parameter", "trace"]
 
 def count(value: Any, name: str) -> int:
     """A positive integer, or an error that says which argument is wrong."""
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if not 1 <= number < 2**31:
-        raise ValueError(f"{name} must be an integer between 1 and 2**31 - 1, got {value!r}")
-    return number
+    return integer(value, name)
 
 
 class Layer(State, Programs):
@@ -271,7 +266,7 @@ class Layer(State, Programs):
             ``backward(dy, input_gradient=True)`` adds into ``parameter.grad`` and returns dx (None without
             `input_gradient`, which saves its computation).  Call it once: it frees activations as it goes.
         """
-        ops = current()
+        ops, training = current(), flag(training, "forward: training")
         x = self._enter(x, ops)
         y, inner = self._program(x, training, ops, gradients=True).forward(x)
         shape, dtype = tuple(y.shape), self.dtype

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 from fastnet import initializers
-from fastnet.geometry import Conv2dGeometry, pair
+from fastnet.arguments import flag, frozen, pair
+from fastnet.geometry import Conv2dGeometry
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, Parameter, count
 from fastnet.layers.shape import image_shape
@@ -91,11 +92,11 @@ class Conv2d(Layer):
         self.out_channels = count(out_channels, "Conv2d: out_channels")
         self.kernel_size = pair(kernel_size, "Conv2d: kernel_size")
         self.stride, self.dilation = pair(stride, "Conv2d: stride"), pair(dilation, "Conv2d: dilation")
-        self.padding: Padding = tuple(padding) if isinstance(padding, list) else padding
+        self.padding: Padding = frozen(padding)
         self.groups: int | Literal["depthwise"] = (
             "depthwise" if groups == "depthwise" else count(groups, "Conv2d: groups")
         )
-        self.use_bias, self.initializer = bool(bias), initializer
+        self.use_bias, self.initializer = flag(bias, "Conv2d: bias"), initializer
         self.weight: Parameter | Any = None  # None until built
         self.bias: Parameter | Any = None  # None until built
         initializers.resolve(initializer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastnet.arguments import integer, real
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
 from fastnet.ops import Stream
@@ -27,16 +28,16 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, seed: int | None = None) -> None:
-        if not isinstance(p, (int, float)) or not 0 <= p < 1:
+        self.p = real(p, "Dropout: p, the probability of zeroing,")
+        if not 0 <= self.p < 1:
             raise ValueError(f"Dropout: p, the probability of zeroing, must be in [0, 1), got {p!r}")
         if not isinstance(inplace, bool):
             raise TypeError(
                 f"Dropout: inplace must be True or False, got {inplace!r}; the seed is Dropout({p}, seed=...)"
             )
-        if seed is not None and not 0 <= seed < 2**64:
-            raise ValueError(f"Dropout: seed must be in [0, 2**64), got {seed!r}")
-        self.p, self.inplace, self.seed = float(p), inplace, seed
-        self._stream = Stream(0 if seed is None else seed)
+        self.inplace = inplace
+        self.seed = None if seed is None else integer(seed, "Dropout: seed", 0, 64)
+        self._stream = Stream(0 if self.seed is None else self.seed)
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         if self.seed is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, overload
 
 from fastnet import initializers
+from fastnet.arguments import flag
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, Parameter, count
 from fastnet.layers.sizes import check_declared, optional_input_size
@@ -55,7 +56,7 @@ class Linear(Layer):
     ) -> None:
         self.in_features = None if in_features is None else count(in_features, "Linear: in_features")
         self.out_features = count(out_features, "Linear: out_features")
-        self.use_bias, self.initializer = bool(bias), initializer
+        self.use_bias, self.initializer = flag(bias, "Linear: bias"), initializer
         self.weight: Parameter | Any = None  # None until built
         self.bias: Parameter | Any = None  # None until built
         initializers.resolve(initializer)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnet.arguments import flag
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, Parameter, count
 from fastnet.layers.sizes import check_declared
+from fastnet.ops.checks import check_norm
 from fastnet.types import DType, Generator, Shape
 
 __all__ = ["BatchNorm1d", "BatchNorm2d"]
@@ -47,12 +49,9 @@ class _BatchNorm(Layer):
     ) -> None:
         name = type(self).__name__
         self.num_features = None if num_features is None else count(num_features, f"{name}: num_features")
-        if not eps > 0:
-            raise ValueError(f"{name}: eps must be positive, got {eps!r}")
-        if not (isinstance(momentum, (int, float)) and 0 <= momentum <= 1):
-            raise ValueError(f"{name}: momentum, the weight of the new value, must be in [0, 1], got {momentum!r}")
-        self.eps, self.momentum = float(eps), float(momentum)
-        self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
+        self.eps, self.momentum = check_norm(name, eps, momentum)
+        self.affine = flag(affine, f"{name}: affine")
+        self.track_running_stats = flag(track_running_stats, f"{name}: track_running_stats")
         self.frozen = False
         self.weight: Parameter | Any = None  # None until built
         self.bias: Parameter | Any = None  # None until built

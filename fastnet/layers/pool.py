@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from fastnet.geometry import Pool2dGeometry, pair
+from fastnet.arguments import flag, frozen, integer, pair, pooling_stride
+from fastnet.geometry import Pool2dGeometry
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
 from fastnet.layers.shape import image_shape
@@ -17,21 +18,23 @@ __all__ = ["MaxPool2d", "AvgPool2d", "GlobalAvgPool2d"]
 class _Pool2d(Layer):
     _op = "pool2d"
 
-    def __init__(
-        self, kernel_size: Pair, stride: Pair | None = None, padding: Padding = 0, ceil_mode: bool = False
-    ) -> None:
-        self.kernel_size = pair(kernel_size, f"{type(self).__name__}: kernel_size")
-        self.stride = self.kernel_size if stride is None else pair(stride, f"{type(self).__name__}: stride")
-        self.padding: Padding = tuple(padding) if isinstance(padding, list) else padding
-        self.ceil_mode, self.count_include_pad = bool(ceil_mode), True
+    def __init__(self, kernel_size: Pair, stride: Pair | None, padding: Padding, ceil_mode: bool) -> None:
+        name = type(self).__name__
+        self.kernel_size = pair(kernel_size, f"{name}: kernel_size")
+        self.stride = pooling_stride(stride, self.kernel_size, f"{name}: stride")
+        self.padding: Padding = frozen(padding)
+        self.ceil_mode = flag(ceil_mode, f"{name}: ceil_mode")
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         return self.geometry((1, *image_shape(type(self).__name__, shape))).y_shape[1:]
 
     def geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
         """The geometry of this layer on inputs of shape (N, C, H, W)."""
+        raise NotImplementedError
+
+    def _geometry(self, x_shape: Sequence[int], **more: Any) -> Pool2dGeometry:
         return Pool2dGeometry.make(
-            x_shape, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self._op
+            x_shape, self.kernel_size, self.stride, self.padding, self.ceil_mode, op=self._op, **more
         )
 
 
@@ -44,9 +47,10 @@ class MaxPool2d(_Pool2d):
     stride : int or pair, default `kernel_size`
     padding : int, pair, (top, bottom, left, right), "same" or "valid"
         Padded pixels count as absent.
-    dilation : 1
+    dilation : int or pair
+        The distance of a window's pixels.
     return_indices : False
-        These two are PyTorch's; other values are not supported.
+        PyTorch's argument; indices are not available.
     ceil_mode : bool
         Round the output size up, so that the last pixels are covered too.
     """
@@ -58,16 +62,17 @@ class MaxPool2d(_Pool2d):
         kernel_size: Pair,
         stride: Pair | None = None,
         padding: Padding = 0,
-        dilation: Literal[1] = 1,
+        dilation: Pair = 1,
         return_indices: Literal[False] = False,
         ceil_mode: bool = False,
     ) -> None:
-        if dilation is True or dilation != 1 or return_indices is not False:
-            raise ValueError(
-                f"MaxPool2d: dilation must be 1 and return_indices False, got {dilation!r} and {return_indices!r}; "
-                "expected MaxPool2d(kernel_size, stride=None, padding=0, ceil_mode=False)"
-            )
         super().__init__(kernel_size, stride, padding, ceil_mode)
+        if flag(return_indices, "MaxPool2d: return_indices"):
+            raise TypeError("MaxPool2d: return_indices=True is not supported; a layer returns one array")
+        self.dilation = pair(dilation, "MaxPool2d: dilation")
+
+    def geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
+        return self._geometry(x_shape, dilation=self.dilation)
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.max_pool2d(x, self.geometry(x.shape))
@@ -78,8 +83,11 @@ class AvgPool2d(_Pool2d):
 
     Parameters
     ----------
-    count_include_pad : bool
-        True: padded pixels count as zeros, as is PyTorch's default.  False: they count as absent.
+    count_include_pad : bool, optional
+        True: padded pixels count as zeros.  False: they count as absent.  Default: True, as in PyTorch, but False for
+        padding="same", as in TensorFlow.
+    divisor_override : int, optional
+        Divide the sum of each window by this instead of by its number of pixels.
     """
 
     _op = "avg_pool2d"
@@ -90,10 +98,19 @@ class AvgPool2d(_Pool2d):
         stride: Pair | None = None,
         padding: Padding = 0,
         ceil_mode: bool = False,
-        count_include_pad: bool = True,
+        count_include_pad: bool | None = None,
+        divisor_override: int | None = None,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode)
-        self.count_include_pad = bool(count_include_pad)
+        if count_include_pad is None:
+            count_include_pad = self.padding != "same"
+        self.count_include_pad = flag(count_include_pad, "AvgPool2d: count_include_pad")
+        self.divisor_override = (
+            None if divisor_override is None else integer(divisor_override, "AvgPool2d: divisor_override")
+        )
+
+    def geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
+        return self._geometry(x_shape, count_include_pad=self.count_include_pad, divisor=self.divisor_override)
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.avg_pool2d(x, self.geometry(x.shape))

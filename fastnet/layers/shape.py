@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from fastnet.arguments import integer
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, count
 from fastnet.types import DType, Generator, Shape
@@ -30,8 +31,8 @@ class Flatten(Layer):
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        if (start_dim, end_dim) != (1, -1):
-            raise ValueError(
+        if (integer(start_dim, "Flatten: start_dim", -64), integer(end_dim, "Flatten: end_dim", -64)) != (1, -1):
+            raise TypeError(
                 f"Flatten: only the batch axis is kept, as Flatten() or Flatten(1, -1) say, got {start_dim}, {end_dim}"
             )
 

@@ -3,6 +3,7 @@
 import copy
 import inspect
 
+import numpy as np
 import pytest
 
 from fastnet import layers
@@ -94,6 +95,10 @@ def test_pooling_and_activations():
     assert tuple(settings(pool, names).values()) == ((3, 3), (2, 2), 1, True)
     pool = AvgPool2d(3, 2, 1, True, False)
     assert tuple(settings(pool, names).values()) == ((3, 3), (2, 2), 1, True) and not pool.count_include_pad
+    pool = AvgPool2d(3, 2, 1, False, True, 5)
+    assert pool.divisor_override == 5 and not pool.ceil_mode and pool.count_include_pad
+    pool = MaxPool2d((3,), (), (1,), (2, 3))
+    assert tuple(settings(pool, (*names[:3], "dilation")).values()) == ((3, 3), (3, 3), (1,), (2, 3))
     assert LeakyReLU(0.2, True).negative_slope == 0.2 and LeakyReLU().negative_slope == 0.01
     assert Dropout(0.3, True).p == 0.3 and Dropout(0.3, True).seed is None and ReLU(inplace=True).inplace
     assert Flatten(1, -1).build((3, 4, 4)) == (48,)
@@ -154,12 +159,29 @@ def test_a_declared_input_size_that_fits_changes_nothing():
         (lambda: Conv2d(3.0, 32, 3), TypeError, "Conv2d: in_channels must be an integer, got 3.0"),
         (lambda: Linear(), TypeError, r"expected Linear\(out_features, \*, bias=True\) or Linear\(in_features, out_f"),
         (lambda: Linear(features=10), TypeError, "Linear: no argument is named 'features'"),
-        (lambda: Linear(10, False), ValueError, "Linear: out_features must be an integer between 1 .* got False"),
+        (lambda: Linear(10, False), TypeError, "Linear: out_features must be an integer, got False"),
         (lambda: Linear(784, 10, True, "zeros"), TypeError, "too many positional arguments"),
         (lambda: BatchNorm2d(1e-3), TypeError, "BatchNorm2d: num_features must be an integer, got 0.001"),
-        (lambda: MaxPool2d(3, 2, 0, True), ValueError, r"expected MaxPool2d\(kernel_size, .*, ceil_mode=False\)"),
-        (lambda: MaxPool2d(3, 2, 0, 2), ValueError, "MaxPool2d: dilation must be 1"),
-        (lambda: MaxPool2d(3, return_indices=True), ValueError, "return_indices False, got 1 and True"),
+        (lambda: MaxPool2d(3, 2, 0, True), TypeError, "MaxPool2d: dilation must be an integer, got True"),
+        (lambda: MaxPool2d(3, return_indices=True), TypeError, "MaxPool2d: return_indices=True is not supported"),
+        (lambda: MaxPool2d(3, 2, 0, 1, 2), TypeError, "MaxPool2d: return_indices must be True or False, got 2"),
+        (lambda: MaxPool2d(3, 2, 0, 1, False, 1), TypeError, "MaxPool2d: ceil_mode must be True or False, got 1"),
+        (lambda: MaxPool2d(3, 2.0), TypeError, "MaxPool2d: stride must be an integer, got 2.0"),
+        (lambda: AvgPool2d(3, 2, 1, 1), TypeError, "AvgPool2d: ceil_mode must be True or False, got 1"),
+        (lambda: AvgPool2d(3, count_include_pad="no"), TypeError, "AvgPool2d: count_include_pad must be True or False"),
+        (lambda: AvgPool2d(3, divisor_override=0), ValueError, "AvgPool2d: divisor_override must be an integer betw"),
+        (lambda: Conv2d(3, 8, 3, bias="zeros"), TypeError, "Conv2d: bias must be True or False, got 'zeros'"),
+        (lambda: Linear(3, 8, bias=1), TypeError, "Linear: bias must be True or False, got 1"),
+        (lambda: BatchNorm2d(8, 1e-5, True), TypeError, "BatchNorm2d: momentum, .*, must be a finite number, got True"),
+        (lambda: BatchNorm2d(8, affine="yes"), TypeError, "BatchNorm2d: affine must be True or False, got 'yes'"),
+        (lambda: BatchNorm2d(8, "small"), TypeError, "BatchNorm2d: eps must be a finite number, got 'small'"),
+        (lambda: Dropout("half"), TypeError, "Dropout: p, the probability of zeroing, must be a finite number"),
+        (lambda: Dropout(seed=1.5), TypeError, "Dropout: seed must be an integer, got 1.5"),
+        (lambda: layers.GlobalAvgPool2d(2), TypeError, "positional argument"),
+        (lambda: layers.Identity(3), TypeError, "positional argument"),
+        (lambda: layers.Tanh(typo=1), TypeError, "typo"),
+        (lambda: layers.GELU("tanh"), ValueError, "GELU: approximate must be"),
+        (lambda: layers.Softplus(beta="1"), TypeError, "Softplus: beta must be a finite number, got '1'"),
         (
             lambda: Dropout(0.5, 3),
             TypeError,
@@ -168,13 +190,34 @@ def test_a_declared_input_size_that_fits_changes_nothing():
         (lambda: ReLU(0.1), TypeError, "ReLU: inplace must be True or False, got 0.1"),
         (lambda: LeakyReLU(0.1, 0.2), TypeError, "LeakyReLU: inplace must be"),
         (lambda: LeakyReLU(float("nan")), ValueError, "LeakyReLU: negative_slope must be a finite number"),
-        (lambda: Flatten(0), ValueError, r"only the batch axis is kept, as Flatten\(\)"),
+        (lambda: Flatten(True), TypeError, "Flatten: start_dim must be an integer, got True"),
+        (lambda: Flatten(0), TypeError, r"only the batch axis is kept, as Flatten\(\)"),
         (lambda: Sigmoid(3), TypeError, "positional argument"),
     ],
 )
 def test_wrong_calls(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_numpys_numbers():
+    """Wherever a number of Python's is taken, one of NumPy's is."""
+    two, half, yes = np.int64(2), np.float32(0.5), np.True_
+    model = Sequential(
+        Conv2d(two, np.uint8(4), np.array(3), two, np.int32(1), np.int16(1), two, yes),
+        BatchNorm2d(np.int64(4), half, half, yes, yes),
+        LeakyReLU(half),
+        layers.ELU(half),
+        layers.Softplus(half, np.float64(3)),
+        MaxPool2d(two, np.int8(1), np.int64(0), two, np.False_, yes),
+        AvgPool2d(two, two, np.int64(1), yes, yes, two),
+        layers.Subsample(two, np.int64(6)),
+        Dropout(half, seed=np.uint64(3)),
+        Flatten(np.int64(1), np.int64(-1)),
+        Linear(np.int64(24), np.int64(5), np.False_),
+    )
+    assert model.build((np.int64(2), np.int64(16), np.int16(16)), seed=np.int64(1)) == (5,)
+    model.forward(np.ones((3, 2, 16, 16), np.float32), training=yes)
 
 
 def test_signatures_are_those_of_the_full_form():

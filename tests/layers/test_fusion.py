@@ -40,6 +40,10 @@ NETS = {
         *(conv(7), BatchNorm2d(), LeakyReLU(0.2), Conv2d(14, 3, groups="depthwise"), LeakyReLU(-0.5), conv(4)),
     ],
     "conv pool": lambda: [conv(8), MaxPool2d(3, 2, 1), Conv2d(4, 3, groups=2), MaxPool2d(2, 1), ReLU()],
+    "dilated and large pools": lambda: [
+        *(conv(8), ReLU(), MaxPool2d(2, 2, dilation=2), conv(5), Sigmoid(), MaxPool2d(9, 7, ceil_mode=True)),
+        *(AvgPool2d(2, ceil_mode=True, divisor_override=3), Flatten(), Linear(3)),
+    ],
     "relu first, twice, last": lambda: [ReLU(), ReLU(), conv(), ReLU(), ReLU(), MaxPool2d(2), ReLU()],
     "nothing to fuse": lambda: [ReLU(), Sigmoid(), AvgPool2d(2), ReLU(), BatchNorm2d(), Sigmoid()],
     "residual": lambda: [conv(), block(conv(), BatchNorm2d(), ReLU(), conv(), BatchNorm2d()), conv(2)],

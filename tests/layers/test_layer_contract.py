@@ -237,7 +237,7 @@ def test_empty_batches():
     [
         (lambda: Conv2d(0, 3), None, ValueError, "Conv2d: out_channels must be an integer between 1"),
         (lambda: Conv2d(2.5, 3), None, TypeError, "Conv2d: out_channels must be an integer, got 2.5"),
-        (lambda: Conv2d(4, 3, stride=0), None, ValueError, "Conv2d: stride must be between 1"),
+        (lambda: Conv2d(4, 3, stride=0), None, ValueError, "Conv2d: stride must be an integer between 1"),
         (lambda: Conv2d(4, 3, initializer="magic"), None, ValueError, "initializer must be one of"),
         (lambda: Conv2d(4, 9), (3, 5, 5), ValueError, "kernel 9x9 .* more than the padded"),
         (lambda: Conv2d(4, 3, groups=2), (3, 5, 5), ValueError, "1 per group x 2 groups = 2 input channels, x has 3"),

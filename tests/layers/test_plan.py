@@ -57,7 +57,11 @@ def everything(dtype="float64", seed=3):
             [fn.Conv2d(32, 3, stride=2, padding=(0, 2, 2, 0), bias=False), fn.BatchNorm2d()], fn.Subsample(2, 32)
         ),
         fn.Residual([fn.ReLU(), fn.Conv2d(40, 1)], [fn.Conv2d(40, 1), fn.BatchNorm2d()]),
-        *(fn.Conv2d(40, 3, padding=2, dilation=2, groups="depthwise"), fn.ReLU(), fn.AvgPool2d(2, ceil_mode=True)),
+        *(
+            fn.Conv2d(40, 3, padding=2, dilation=2, groups="depthwise"),
+            fn.ReLU(),
+            fn.AvgPool2d(2, ceil_mode=True, divisor_override=3),
+        ),
         *(fn.MaxPool2d(2), fn.Flatten(), fn.Linear(33, bias=False), fn.BatchNorm1d(), fn.ReLU()),
         fn.Concat([fn.Linear(4), [fn.Linear(3), fn.ReLU()], fn.Identity()]),
         *(fn.Residual(fn.Linear(40)), fn.BatchNorm1d(), fn.ReLU(), fn.Linear(7)),
@@ -186,7 +190,9 @@ def test_pooling_inside_convolutions(isa, algorithm, channels, filters, size, dt
 
 
 @needs_kernels
-@pytest.mark.parametrize("pool", [fn.MaxPool2d(2, 1), fn.MaxPool2d(3), fn.MaxPool2d(2, padding=1)])
+@pytest.mark.parametrize(
+    "pool", [fn.MaxPool2d(2, 1), fn.MaxPool2d(3), fn.MaxPool2d(2, padding=1), fn.MaxPool2d(2, dilation=2)]
+)
 def test_other_pooling_stands_alone(pool):
     model = fn.Sequential(fn.Conv2d(5, 3), fn.ReLU(), pool)
     model.build((4, 11, 13))
