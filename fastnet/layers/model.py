@@ -96,11 +96,14 @@ class Model(Layer):
         """Write ``state_dict()`` to a .safetensors or .npz file, atomically."""
         storage.write_arrays(path, self.state_dict())
 
-    def load(self, path: str | os.PathLike[str], strict: bool = True) -> Keys:
-        """Load a file that :meth:`save` wrote into this (built) model; raises what :meth:`load_state_dict` raises."""
+    def load(self, path: str | os.PathLike[str], strict: bool = True, *, prefix: str = "") -> Keys:
+        """Load a .safetensors or .npz file into this (built) model; raises what :meth:`load_state_dict` raises.
+
+        Other libraries' files are read, too, if their names fit or do so without a `prefix`.
+        """
         self._require_built()
         try:
-            return self.load_state_dict(storage.read_arrays(path), strict)
+            return self.load_state_dict(storage.read_arrays(path), strict, prefix=prefix)
         except (KeyError, ValueError, TypeError) as error:
             if str(path) in str(error):
                 raise

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fastnet.backends import current
+from fastnet.layers.names import Keys, match, mismatch, near
 from fastnet.layers.parameter import Parameter
 from fastnet.layers.version import version
 from fastnet.types import Array
@@ -15,13 +16,6 @@ if TYPE_CHECKING:
     from fastnet.layers.base import Layer
 
 __all__ = ["State", "Keys"]
-
-
-class Keys(NamedTuple):
-    """What ``load_state_dict(..., strict=False)`` could not match."""
-
-    missing: list[str]
-    unexpected: list[str]
 
 
 class State:
@@ -94,30 +88,40 @@ class State:
         ops = current()
         return {name: ops.to_numpy(p.value).copy(order="C") for name, p in self._named_state().items()}
 
-    def load_state_dict(self, state: Mapping[str, Array], strict: bool = True) -> Keys:
+    def load_state_dict(self, state: Mapping[str, Array], strict: bool = True, *, prefix: str = "") -> Keys:
         """Copy values from `state` into the parameters and buffers, cast to the model's dtype.
 
         Parameters
         ----------
         state : mapping of str to array
-            Floating-point arrays.  PyTorch's "num_batches_tracked" counters are ignored.
+            Floating-point arrays.  PyTorch's counters, "num_batches_tracked" and "n_averaged", are ignored.
         strict : bool
             Whether missing and unexpected names are errors; otherwise they are returned.
+        prefix : str
+            Load only the names that begin with it, without it: "model." for what a Lightning checkpoint calls
+            "model.conv1.weight".
 
         Raises
         ------
         KeyError
-            Names that do not match.
+            Names that do not match; the message says which prefix or wrapper explains it.  Without `strict`, only if
+            no name matches at all.
         ValueError, TypeError
             An array of another shape, or not of floating point.  Nothing is loaded then.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: expects a mapping of names to arrays, got {type(state).__name__}")
         own = self._named_state()
-        given = {name: value for name, value in state.items() if not str(name).endswith("num_batches_tracked")}
-        keys = Keys([name for name in own if name not in given], [name for name in given if name not in own])
+        if strange := [name for name in state if not isinstance(name, str)]:
+            raise TypeError(f"load_state_dict: names must be str, got {strange[0]!r}")
+        given = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+        if state and not given:
+            raise KeyError(f"load_state_dict: no name begins with {prefix!r}; {near(prefix, list(state))}")
+        keys = match(own, given)
+        if own and len(keys.missing) == len(own):
+            raise KeyError(f"load_state_dict: no name matches; {mismatch(own, given, prefix)}")
         if strict and (keys.missing or keys.unexpected):
-            raise KeyError(_mismatch(keys))
+            raise KeyError(f"load_state_dict: {mismatch(own, given, prefix)}; strict=False loads what fits")
         ops = current()
         values: dict[str, Array] = {}
         for name in (name for name in own if name in given):
@@ -182,7 +186,7 @@ class State:
                             parameter.zero_grad()
         if not matched and pattern is not True:
             names = list(self._named_state())
-            raise ValueError(f"freeze: nothing is named {pattern!r}; {_near(pattern, names)}")
+            raise ValueError(f"freeze: nothing is named {pattern!r}; {near(pattern, names)}")
         return matched
 
     # ---------------------------------------------------------------- random streams
@@ -198,21 +202,3 @@ class State:
             raise KeyError(f"set_rng_state: the model has streams {sorted(layers)}, the state {sorted(state)}")
         for path, layer in layers.items():
             layer.set_stream(**state[path])
-
-
-def _near(name: str, names: list[str]) -> str:
-    import difflib  # here, to keep importing fastnet fast
-
-    close = difflib.get_close_matches(name, names, 3, 0.5) or names[:5]
-    return f"names like {', '.join(close)} exist" if close else "the model has no parameters"
-
-
-def _mismatch(keys: Keys) -> str:
-    lines = []
-    for title, names in (("missing from the state", keys.missing), ("not in the model", keys.unexpected)):
-        if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            lines.append(f"{title}: {', '.join(map(str, names[:5]))}{more}")
-    if keys.unexpected and all(str(name).startswith("module.") for name in keys.unexpected):
-        lines.append('the names begin with "module.": strip it')
-    return "load_state_dict: " + "; ".join(lines) + "; strict=False loads what fits"
