@@ -245,7 +245,7 @@ class Model(Layer):
         ops, done, result = current(), 0, None
         examples: Any = X if hasattr(X, "shape") else ops.asarray(X, self.dtype or "float32")
         for y in self._batches(examples, batch_size, prepare):
-            if len(y) == len(examples):
+            if len(examples) <= batch_size:
                 return ops.to_numpy(y)
             if result is None:
                 result = ops.empty((len(examples), *y.shape[1:]), y.dtype)
