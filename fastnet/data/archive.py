@@ -101,11 +101,16 @@ def npz(
     """
     slots, unused = slots_of(str(path), _keys(path))
     arrays = read_npz(path, slots.values())
+    stored = slots.get(("names", ""))
+    if stored is not None and arrays[stored].ndim != 1:
+        unused, stored = [*unused, stored], None  # such as the number of classes
     if unused:
         warnings.warn(f"{path}: not used: {name_some(unused)}", stacklevel=2)
-    names = list(classes) if classes is not None else None
-    if names is None and ("names", "") in slots:
-        names = _texts(arrays[slots["names", ""]]).tolist()
+    if isinstance(classes, str):
+        raise TypeError(f"npz: classes must be a sequence of names, got {classes!r}")
+    if classes is None and stored is not None:
+        classes = _texts(arrays[stored]).tolist()
+    names = [str(name) for name in classes] if classes is not None else None
     parts = {}
     for part in PARTS:
         if ("X", part) in slots:
@@ -114,8 +119,9 @@ def npz(
             parts[part] = channels_first(f"{path}, {key}", arrays[key], channels_last), y
     if names is None and all(y.dtype.kind == "U" for _, y in parts.values()):
         names = np.unique(np.concatenate([y.ravel() for _, y in parts.values()])).tolist()
+    width = max(y.shape[1] if y.ndim == 2 else 0 for _, y in parts.values())  # of one-hot labels
     parts = {part: (_cast(X), _numbers(f"{path}, {part}", X, y, names)) for part, (X, y) in parts.items()}
-    count = max(1 + int(y.max()) if y.size else 0 for _, y in parts.values())
+    count = max(width, *(1 + int(y.max()) if y.size else 0 for _, y in parts.values()))
     samples = sum(y.size for _, y in parts.values())
     if names is None and count > max(samples, 1):
         raise ValueError(

@@ -153,12 +153,12 @@ def assemble(
     seed : int
         For that draw.
     """
+    if isinstance(test, str) and test != "all":
+        raise ValueError(f"{name}: test must be a fraction, a number of images or 'all', got {test!r}")
     parts = dict(parts)
     X, y = next(iter(parts.values()))
     nothing = X[:0], y[:0]
     if "test" not in parts and isinstance(test, str):
-        if test != "all":
-            raise ValueError(f"{name}: test must be a fraction, a number of images or 'all', got {test!r}")
         every = list(parts.values())
         whole = every[0] if len(every) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*every, strict=True))
         parts = {"test": (whole[0], whole[1])}

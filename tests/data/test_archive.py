@@ -170,6 +170,12 @@ def test_labels(tmp_path, labels):
     assert data.classes == (("ant", "bee", "cat") if labels(y).dtype.kind in "US" else ("0", "1", "2"))
 
 
+def test_one_hot_labels_count_classes_without_images(tmp_path):
+    X, y = parts()[0]
+    np.savez(tmp_path / "a.npz", X=X, y=np.eye(5)[y])
+    assert npz(tmp_path / "a.npz", test="all").classes == tuple("01234")
+
+
 def test_bool_labels(tmp_path):
     np.savez(tmp_path / "a.npz", X=parts()[0][0], y=np.arange(30) > 14)
     assert npz(tmp_path / "a.npz", test="all").y_test.tolist() == [0] * 15 + [1] * 15
@@ -199,6 +205,13 @@ def test_names_of_classes(tmp_path):
     np.savez(tmp_path / "b.npz", X=X, y=np.array(["cat", "ant", "bee"])[y])
     data = npz(tmp_path / "b.npz", test="all", classes=("cat", "bee", "ant"))
     assert data.classes == ("cat", "bee", "ant") and data.y_test[:3].tolist() == [0, 2, 1]
+    with pytest.raises(TypeError, match="sequence of names, got 'abc'"):
+        npz(tmp_path / "a.npz", classes="abc")
+    np.savez(tmp_path / "c.npz", X=X, y=y, classes=np.array([7, 8, 9]))
+    assert npz(tmp_path / "c.npz").classes == ("7", "8", "9")
+    np.savez(tmp_path / "d.npz", X=X, y=y, classes=3)
+    with pytest.warns(UserWarning, match="d.npz: not used: classes"):
+        assert npz(tmp_path / "d.npz").classes == ("0", "1", "2")
     with pytest.raises(ValueError, match="labels ant are not among the classes cat, bee"):
         npz(tmp_path / "b.npz", classes=("cat", "bee"))
 
