@@ -117,10 +117,12 @@ class TrainingPlan:
 
     def _op_by_op(self, x: ArrayLike, labels: Any) -> tuple[float, Array]:
         scores, backward = self.model.forward(x, training=True)
-        own = self.loss not in losses.OPS  # it may work in place
-        loss, dscores = self.loss(scores.copy() if own else scores, labels)
+        kept = scores
+        if self.loss not in losses.OPS:  # it may work in place
+            kept, labels = scores.copy(), current().xp.array(labels)
+        loss, dscores = self.loss(scores, labels)
         backward(dscores, input_gradient=False)
-        return float(loss), scores
+        return float(loss), kept
 
     def _record(self, program: Program, ops: Ops, x: Array, labels: Array, given: list[Array]) -> tuple[float, Array]:
         trains = [parameter.requires_grad for parameter in program.parameters]
