@@ -29,12 +29,21 @@ def check_labels(where: str, X: Array, y: ArrayLike) -> np.ndarray:
         hint = "; use y.argmax(axis=1) for one-hot rows" if y.ndim == 2 and y.shape[1] > 1 else "; use y.ravel()"
         raise ValueError(f"{where}: labels must be class numbers of shape (N,), got shape {y.shape}{hint}")
     if y.dtype.kind not in "iu":
-        raise TypeError(f"{where}: labels must be integers (class numbers), got {y.dtype}; cast with .astype(int)")
+        raise TypeError(f"{where}: labels must be integers (class numbers), got {y.dtype}{_hint(y)}")
     if len(y) != len(X):
         raise ValueError(f"{where}: {len(X)} images but {len(y)} labels")
     if len(y) and y.min() < 0:
         raise ValueError(f"{where}: labels must be >= 0, got {y.min()}")
     return y.astype(np.int64)
+
+
+def _hint(y: Array) -> str:
+    """How to make class numbers of labels of another dtype, if they are that."""
+    if y.dtype.kind in "OSU":
+        return "; names, y = np.unique(y, return_inverse=True) numbers names"
+    if y.dtype.kind == "f" and not (y == np.floor(y)).all():
+        return f" such as {y[y != np.floor(y)][0]:g}, which are no class numbers"
+    return "; cast with .astype(int)"
 
 
 def class_numbers(where: str, X: Array, y: ArrayLike) -> np.ndarray:

@@ -105,7 +105,17 @@ def test_a_big_array_is_read_by_batches(tmp_path):
     [
         (np.zeros((3, 2)), np.zeros((3, 4)), {}, "argmax"),
         (np.zeros((3, 2)), np.zeros((3, 1)), {}, "ravel"),
-        (np.zeros((3, 2)), np.zeros(3), {}, "integers"),
+        (np.zeros((3, 2)), np.zeros(3), {}, r"integers .*got float64; cast with .astype\(int\)"),
+        (np.zeros((3, 2)), np.arange(3) > 1, {}, r"integers .*got bool; cast with"),
+        (np.zeros((3, 2)), np.array([0, 0.5, 1]), {}, "integers .*got float64 such as 0.5, which are no class numbers"),
+        (np.zeros((3, 2)), np.array([0, np.nan, 1]), {}, "got float64 such as nan"),
+        (
+            np.zeros((3, 2)),
+            np.array(["a", "b", "a"]),
+            {},
+            r"got <U1; names, y = np.unique\(y, return_inverse",
+        ),
+        (np.zeros((3, 2)), np.array(["a", "b", "a"], object), {}, r"got object; names, y = np.unique"),
         (np.zeros((3, 2)), np.zeros(4, int), {}, "3 images but 4 labels"),
         (np.zeros((3, 2)), np.array([0, -1, 0]), {}, ">= 0, got -1"),
         (np.zeros(3), np.zeros(3, int), {}, r"\(N, ...\)"),
