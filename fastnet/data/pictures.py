@@ -226,5 +226,5 @@ def _check_memory(count: int, shape: tuple[int, ...], where: str) -> None:
     if needed > memory // 2:
         raise ValueError(
             f"{where}: {count} images of {shape[0]}x{shape[1]} take {needed / 2**30:.1f} GiB, more than half "
-            f"of this machine's {memory / 2**30:.1f} GiB; give a smaller size"
+            f"of this machine's {memory / 2**30:.1f} GiB; use size=(height, width) to scale them down"
         )

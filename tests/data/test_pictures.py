@@ -192,3 +192,10 @@ def test_read_picture(tmp_path):
     assert read_picture(str(tmp_path / "x.png"), (3, 9), gray=True).shape == (1, 3, 9)
     with pytest.raises(ValueError, match="cannot read .*nowhere.png"):
         read_picture(tmp_path / "nowhere.png")
+
+
+def test_images_that_memory_cannot_hold(tmp_path, monkeypatch):
+    write_images(tmp_path)
+    monkeypatch.setattr("os.sysconf", lambda name: 16, raising=False)  # 16 pages of 16 bytes
+    with pytest.raises(ValueError, match="6 images of 6x5 take .*more than half of .*; use size=.* to scale them down"):
+        image_folder(tmp_path)
