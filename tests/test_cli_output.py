@@ -36,7 +36,7 @@ def run(tmp_path_factory):
     root, rng = tmp_path_factory.mktemp("scripts"), np.random.default_rng(0)
     for name in NAMES:
         (root / "photos" / name).mkdir(parents=True)
-        for i in range(5):
+        for i in range(12):
             pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             image.fromarray(pixels).save(root / "photos" / name / f"{i}.png")
     done = start("train --data photos --epochs 1 --out run --quiet --no-plot", cwd=root)
