@@ -270,6 +270,9 @@ MISTAKES = {
     "train --batch 3": "unrecognized arguments: --batch 3",
     "evaluate nowhere": "nowhere does not exist",
     "evaluate .": "holds no model.json",
+    "predict nowhere a.png": "nowhere does not exist",
+    "predict nowhere": "the following arguments are required: IMAGES",
+    "predict nowhere a.png --top 0": "argument --top: expected an integer >= 1",
     "bench --ops conv3d": "no op is named conv3d",
     "bench --json nowhere/a.json": "does not exist",
     "verify --json nowhere/a.json": "does not exist",
@@ -345,7 +348,7 @@ def test_resume_refuses_another_model(small, tmp_path, capsys):
 # ---------------------------------------------------------------- help, doctor, bench
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "bench", "profile", "verify", "doctor"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "bench", "profile", "verify", "doctor"])
 def test_help_shows_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

@@ -200,8 +200,8 @@ def _classes(resume: str, out: Path, dataset: Dataset) -> Sequence[str]:
 
 
 def _pixels(X: Array) -> tuple[float, float]:
-    """The range of the images' values, for the card: 0 to 255 for bytes."""
-    return (0, 255) if X.dtype == "uint8" else (float(X.min()), float(X.max()))
+    """The range of the images' values, by which `fastnet predict` knows how to scale those of files."""
+    return float(X.min()), float(X.max())
 
 
 def _silent(*words: object) -> None:
