@@ -47,15 +47,16 @@ def create(card: dict[str, Any], seed: int = 0) -> Model:
 
 
 def save(folder: Path, model: Model, card: dict[str, Any]) -> Path:
-    """Write model.safetensors (model.npz without safetensors) and model.json; returns the former's path."""
+    """Write model.safetensors (model.npz without safetensors), then model.json; returns the former's path."""
     if not isinstance(model.preprocessing, (Standardize, NoneType)):
         raise TypeError(f"a card can only describe a Standardize, not the preprocessing {model.preprocessing!r}")
     suffix = ".safetensors" if importlib.util.find_spec("safetensors") else ".npz"
-    path = folder / f"model{suffix}"
+    path, file = folder / f"model{suffix}", folder / "model.json"
+    file.unlink(missing_ok=True)  # should writing fail, no card of an earlier run may describe the new weights
     model.save(path)
     if model.preprocessing is not None:
         card = {**card, "preprocess": model.preprocessing.state_dict()}
-    write_json(folder / "model.json", {**card, "classes": model.class_names, "weights": path.name})
+    write_json(file, {**card, "classes": model.class_names, "weights": path.name})
     return path
 
 

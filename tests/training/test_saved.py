@@ -75,6 +75,20 @@ def test_a_card_written_in_python(tmp_path):
         saved.save(tmp_path, model, CARD)
 
 
+@pytest.mark.parametrize("part", ["write_arrays", "write_json"])
+def test_a_disk_that_is_full_leaves_no_card(tmp_path, monkeypatch, part):
+    saved.save(tmp_path, saved.create(CARD), CARD)
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*((fn.storage, part) if part == "write_arrays" else (saved, part)), fail)
+    with pytest.raises(OSError, match="No space"):
+        saved.save(tmp_path, saved.create(CARD, seed=1), CARD)
+    with pytest.raises(FileNotFoundError, match="no model.json"):
+        fn.load(tmp_path)
+
+
 def test_weights_without_a_card(tmp_path):
     model = saved.create(CARD)
     model.save(tmp_path / "alone.npz")
