@@ -245,10 +245,10 @@ class Solver:
             "accuracy": running["right"] / running["seen"],
         }
         start, rate = time.perf_counter(), self.history.learning_rates[-1]
-        check_state(self.model, self._here(), rate)
+        check_state(self.model, self._where(0), rate)
         if self.validation is not None:
             record["val_loss"], record["val_accuracy"] = self._evaluate(self.validation)
-            check_validation(record["val_loss"], self.validation, self._here(), rate)
+            check_validation(record["val_loss"], self.validation, self._where(0), rate)
         record["lr"] = rate
         record["seconds"] = running["seconds"] + time.perf_counter() - start
         record["images_per_second"] = running["seen"] / max(running["seconds"], 1e-9)
@@ -277,18 +277,16 @@ class Solver:
         self.optimizer.step(parameters, scale)
         return float(loss), int((scores.argmax(axis=1) == y).sum())
 
-    def _where(self) -> str:
-        return f"epoch {self.epoch + 1}, batch {self.batch + 1} (iteration {self.iteration + 1})"
+    def _where(self, ahead: int = 1) -> str:
+        """A position for error messages, from 1: of the current step, or with 0 of the last that was done."""
+        batch = self.batch + ahead
+        place = f"epoch {self.epoch + 1}, batch {batch}" if batch else f"the end of epoch {self.epoch}"
+        return f"{place} (iteration {self.iteration + ahead})"
 
     def _checked_loss(self, scores: Array, labels: Array) -> tuple[float, Array]:
         loss, dscores = self.loss(scores, labels)
         check_finite("the loss's gradient:", dscores, self._where())
         return loss, dscores
-
-    def _here(self) -> str:
-        """The position of the last update, from 1, for error messages."""
-        place = f"epoch {self.epoch + 1}, batch {self.batch}" if self.batch else f"the end of epoch {self.epoch}"
-        return f"{place} (iteration {self.iteration})"
 
     def _call(self, method: str, *arguments: Any) -> None:
         for callback in self.callbacks:
@@ -334,7 +332,7 @@ class Solver:
         """
         if self.checkpoint is None:
             raise ValueError("save_checkpoint: give Solver(checkpoint='a folder')")
-        check_state(self.model, self._here(), (self.history.learning_rates or [self.optimizer.lr])[-1])
+        check_state(self.model, self._where(0), (self.history.learning_rates or [self.optimizer.lr])[-1])
         self.checkpoint.mkdir(parents=True, exist_ok=True)
         path = checkpoint_path(self.checkpoint, self.iteration)
         write_checkpoint(path, *collect(self))
