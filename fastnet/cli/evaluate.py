@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """examples:
   fastnet evaluate runs/digits-three_layer_convnet
   fastnet evaluate runs/mnist-lenet5/model.safetensors
-  fastnet evaluate runs/mnist-lenet5 --data fashion:DIR      other images, preprocessed in the same way
+  fastnet evaluate runs/mnist-lenet5 --data other.npz        other images of the same classes
   fastnet evaluate runs/photos-resnet18 --data new/          the images in new/test/, or all in new/ if it has no test/
 """
 
@@ -45,7 +45,6 @@ def add_parser(commands: Any) -> None:
 def run(args: Namespace) -> int:
     import fastnet
     from fastnet.training import saved
-    from fastnet.training.classes import class_numbers
 
     if args.threads:
         with user_mistakes():
@@ -55,15 +54,14 @@ def run(args: Namespace) -> int:
     dataset, remark = _choose(args, found.card)
     _check_fit(found, dataset)
     with user_mistakes():
-        numbers = class_numbers(dataset.classes, found.card["classes"])
-        y = numbers[dataset.y_test]
+        y = dataset.with_classes(found.card["classes"]).y_test
         scores = found.model.predict(dataset.X_test, args.batch_size)
         loss, _ = fastnet.losses.softmax_cross_entropy(scores, y)
     taken = scores.argmax(axis=1)
     print(f"{found.path}: {found.card['model']}, trained on {found.card['data'][0]}")
     print(f"{len(taken):,} test images of {dataset.name}{remark}")
     print()
-    _table(found.card["classes"], y, taken, sorted(numbers))
+    _table(found.card["classes"], y, taken, dataset.classes)
     print()
     print(f"test loss: {loss:.4f}")
     print(f"test accuracy: {(taken == y).mean():.4f}")
@@ -104,10 +102,13 @@ def _check_fit(found: Saved, dataset: Dataset) -> None:
         )
 
 
-def _table(classes: Sequence[str], y: Array, taken: Array, numbers: Sequence[int]) -> None:
-    """A row for each class in `numbers`."""
+def _table(classes: Sequence[str], y: Array, taken: Array, tested: Sequence[str]) -> None:
+    """A row for each class in `tested`."""
     import numpy as np
 
+    from fastnet.data.classes import match_names
+
+    numbers = sorted(match_names(tested, classes))
     names = [visible(name, sys.stdout.encoding) for name in classes]
     cells = max(5, *(width(names[number]) for number in numbers))
     print(f"{'class':<{cells}}  {'images':>6}  {'right':>6}  {'accuracy':>8}  most often taken for")

@@ -185,7 +185,7 @@ def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[So
 def _classes(resume: str, out: Path, dataset: Dataset) -> Sequence[str]:
     """The classes in the order of the model's scores: of the run that goes on, else of the data set."""
     from fastnet.training import load_checkpoint
-    from fastnet.training.classes import class_numbers
+    from fastnet.data.classes import match_names
 
     names = None
     with warnings.catch_warnings(), contextlib.suppress(OSError, ValueError):  # Solver tells what is wrong with a file
@@ -195,7 +195,7 @@ def _classes(resume: str, out: Path, dataset: Dataset) -> Sequence[str]:
     if names is None:
         return dataset.classes
     with user_mistakes(f"--resume {resume} goes on with that model; train a new one without it"):
-        class_numbers(dataset.classes, names)
+        match_names(dataset.classes, names)
     return names
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from fastnet.data.axes import warn_of_channels_last
+from fastnet.data.classes import match_names
 from fastnet.data.holdout import choose, warn_of_absent
 from fastnet.types import Array, ArrayLike
 
@@ -123,6 +124,24 @@ class Dataset:
         """(C, H, W)."""
         C, H, W = self.X_train.shape[1:]
         return C, H, W
+
+    def with_classes(self, names: Sequence[str]) -> Dataset:
+        """The same images, with classes numbered as in `names`, such as a model's ``class_names``.
+
+        Parameters
+        ----------
+        names : sequence of str
+            All of `classes`, in any order, and perhaps others.
+
+        Raises
+        ------
+        ValueError
+            Classes that are not in `names`; the message lists them.
+        """
+        numbers = match_names(self.classes, names)
+        labels = {f"y_{part}": getattr(self, f"y_{part}") for part in ("train", "test", "val")}
+        renumbered = {name: numbers[y] for name, y in labels.items() if y is not None}
+        return dataclasses.replace(self, classes=tuple(names), **renumbered)
 
     def split(self, validation: float | int = 0.1, seed: int = 0) -> Dataset:
         """A new Dataset with a part of the training data held out as X_val, y_val, stratified by class.

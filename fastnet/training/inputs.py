@@ -13,7 +13,7 @@ from fastnet.data import Dataset, Loader, Standardize
 from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.loader import Augment
 from fastnet.layers import Model
-from fastnet.training.classes import class_numbers
+from fastnet.data.classes import match_names
 from fastnet.types import Array, ArrayLike, Preprocess
 
 __all__ = ["prepare", "ordered", "renumbered"]
@@ -92,7 +92,7 @@ def _match(model: Model, names: Sequence[str]) -> Array | None:
             "it to the names of these, or to None if they are new"
         )
     try:
-        numbers = class_numbers(names, model.class_names)
+        numbers = match_names(names, model.class_names)
     except ValueError as error:
         raise ValueError(f"Solver: {error}; set model.class_names = None to train it on new classes") from error
     return None if np.array_equal(numbers, np.arange(outputs)) else numbers

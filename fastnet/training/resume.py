@@ -12,7 +12,7 @@ import numpy as np
 from fastnet.data.preprocess import Standardize
 from fastnet.storage import to_json
 from fastnet.training.checkpoint import Checkpoint, CheckpointError
-from fastnet.training.classes import class_numbers
+from fastnet.data.classes import match_names
 from fastnet.training.history import History
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ def _match_classes(solver: Solver, checkpoint: Checkpoint) -> None:
     saved, here = checkpoint.class_names, solver.model.class_names
     if saved is not None and here is not None and tuple(saved) != here:
         try:
-            numbers = class_numbers(here, saved)
-            class_numbers(saved, here)
+            numbers = match_names(here, saved)
+            match_names(saved, here)
         except ValueError as error:
             raise CheckpointError(f"{checkpoint.path}: saved with other classes: {error}") from error
         solver.renumber(numbers)

@@ -9,7 +9,7 @@ import fastnet as fn
 from fastnet.data import Dataset, Loader
 from fastnet.optim import SGD
 from fastnet.training import CheckpointError
-from fastnet.training.classes import class_numbers
+from fastnet.data.classes import match_names
 
 NAMES = ("bird", "cat", "Hündin")
 
@@ -41,11 +41,11 @@ def trained():
 
 
 def test_numbers_of_names():
-    assert list(class_numbers(["a", "b"], ("a", "b"))) == [0, 1]
-    assert list(class_numbers(["c", "a"], ["a", "b", "c"])) == [2, 0]
-    assert list(class_numbers(["x", "x"], ["x", "x"])) == [0, 1]  # identical lists need no matching
+    assert list(match_names(["a", "b"], ("a", "b"))) == [0, 1]
+    assert list(match_names(["c", "a"], ["a", "b", "c"])) == [2, 0]
+    assert list(match_names(["x", "x"], ["x", "x"])) == [0, 1]  # identical lists need no matching
     decomposed = [unicodedata.normalize("NFD", name) for name in NAMES]
-    assert decomposed != list(NAMES) and list(class_numbers(decomposed[::-1], NAMES)) == [2, 1, 0]
+    assert decomposed != list(NAMES) and list(match_names(decomposed[::-1], NAMES)) == [2, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,21 @@ def test_numbers_of_names():
 )
 def test_other_names_are_listed(given, known, message):
     with pytest.raises(ValueError, match=message):
-        class_numbers(given, known)
+        match_names(given, known)
+
+
+@pytest.mark.parametrize("names", [NAMES[::-1], ("Hündin", "bird")])
+def test_a_dataset_with_the_classes_of_a_model(trained, names):
+    data = dataset(names, seed=1).split(0.25)
+    matched = data.with_classes(trained.model.class_names)
+    assert matched.classes == NAMES and matched.X_test is data.X_test
+    for part in ("train", "test", "val"):
+        before, after = getattr(data, f"y_{part}"), getattr(matched, f"y_{part}")
+        assert [NAMES[k] for k in after] == [names[k] for k in before]
+    assert trained.model.evaluate(matched.X_test, matched.y_test).accuracy == 1
+    assert trained.model.evaluate(data.X_test, data.y_test).accuracy < 0.5
+    with pytest.raises(ValueError, match="has 'bird', which are not among them"):
+        data.with_classes(["cat", "Hündin"])
 
 
 # ---------------------------------------------------------------- finetuning

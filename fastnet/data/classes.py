@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["class_numbers"]
+__all__ = ["match_names"]
 
 
-def class_numbers(given: Sequence[str], known: Sequence[str]) -> np.ndarray:
-    """The position in `known` of each name in `given`: labels `y` of one numbering are ``class_numbers(...)[y]`` of the
+def match_names(given: Sequence[str], known: Sequence[str]) -> np.ndarray:
+    """The position in `known` of each name in `given`: labels `y` of one numbering are ``match_names(...)[y]`` of the
     other.
 
     Accented letters match however they are encoded (a macOS disk decomposes them).
