@@ -171,6 +171,16 @@ def test_a_run_that_diverges_in_its_last_update_leaves_no_model(small, tmp_path,
     assert "the model in it is an earlier run's" in capsys.readouterr().err
 
 
+def test_test_images_that_are_not_finite(tmp_path, capsys):
+    X, y = np.random.default_rng(0).random((40, 8, 8)), np.arange(40) % 2
+    bad = X[:10].copy()
+    bad[3, 2, 1] = np.nan
+    np.savez(tmp_path / "bad.npz", X_train=X, y_train=y, X_test=bad, y_test=y[:10])
+    assert train(str(tmp_path / "bad.npz"), tmp_path / "a") == 2
+    assert "1 of 10 test images of bad hold NaN or infinite values" in capsys.readouterr().err
+    assert not (tmp_path / "a" / "model.json").exists()
+
+
 # ---------------------------------------------------------------- missing libraries
 
 

@@ -184,8 +184,8 @@ def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[So
 
 def _classes(resume: str, out: Path, dataset: Dataset) -> Sequence[str]:
     """The classes in the order of the model's scores: of the run that goes on, else of the data set."""
-    from fastnet.training import load_checkpoint
     from fastnet.data.classes import match_names
+    from fastnet.training import load_checkpoint
 
     names = None
     with warnings.catch_warnings(), contextlib.suppress(OSError, ValueError):  # Solver tells what is wrong with a file
@@ -241,9 +241,13 @@ def _train(solver: Solver, resume: str) -> None:
 
 def _test(solver: Solver, dataset: Dataset) -> Evaluation:
     """Loss and accuracy on the test images; FloatingPointError if the loss is not finite."""
+    import numpy as np
+
     with user_mistakes():
         test = solver.evaluate(dataset.X_test, dataset.y_test)
     if not math.isfinite(test.loss):
+        if bad := int((~np.isfinite(dataset.X_test)).any(axis=(1, 2, 3)).sum()):
+            raise UserError(f"{bad} of {len(dataset.X_test)} test images of {dataset.name} hold NaN or infinite values")
         raise FloatingPointError(f"the test loss is {test.loss}; lower the learning rate ({solver.optimizer.lr:g})")
     return test
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from fastnet.data import Dataset, Loader, Standardize
 from fastnet.data.axes import warn_of_channels_last
+from fastnet.data.classes import match_names
 from fastnet.data.loader import Augment
 from fastnet.layers import Model
-from fastnet.data.classes import match_names
 from fastnet.types import Array, ArrayLike, Preprocess
 
 __all__ = ["prepare", "ordered", "renumbered"]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnet.data.classes import match_names
 from fastnet.data.preprocess import Standardize
 from fastnet.storage import to_json
 from fastnet.training.checkpoint import Checkpoint, CheckpointError
-from fastnet.data.classes import match_names
 from fastnet.training.history import History
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import pytest
 
 import fastnet as fn
 from fastnet.data import Dataset, Loader
+from fastnet.data.classes import match_names
 from fastnet.optim import SGD
 from fastnet.training import CheckpointError
-from fastnet.data.classes import match_names
 
 NAMES = ("bird", "cat", "Hündin")
 
