@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-import numbers
+import operator
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from fastnet.layers import Layer, Model
+from fastnet.optim import Optimizer
 from fastnet.storage import to_json
-from fastnet.training.callbacks import Callback, EarlyStopping
+from fastnet.training.callbacks import Callback
 
-__all__ = ["check_arguments", "check_folder"]
+__all__ = ["check_arguments", "check_folder", "integer"]
 
 
-def check_arguments(
-    model: object,
-    batch_size: object,
-    seed: object,
-    regularizer: object,
-    augment: object,
-    callbacks: Sequence[object],
-    early_stopping: object,
-    info: object,
-) -> None:
+def integer(name: str, value: Any, least: int, below: int | None = None) -> int:
+    """An integer argument of Solver, Python's or NumPy's, as an int.
+
+    Raises
+    ------
+    ValueError
+        Not an integer, less than `least`, or not less than `below`.
+    """
+    try:
+        number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least or (below is not None and number >= below):
+        wanted = f">= {least}" if below is None else f"from {least} to {below - 1}"
+        raise ValueError(f"Solver: {name} must be an integer {wanted}, got {value!r}")
+    return number
+
+
+def check_arguments(model: object, **given: Any) -> None:
     """Check the arguments now, so that none fails in the middle of training.
+
+    Parameters
+    ----------
+    model : object
+    **given : object
+        Solver's optimizer, schedule, regularizer, preprocess, augment, callbacks, info, debug.
 
     Raises
     ------
@@ -34,24 +52,40 @@ def check_arguments(
     if not isinstance(model, Model):
         hint = f"; Sequential({model!r}) makes a model of the layer" if isinstance(model, Layer) else ""
         raise TypeError(f"Solver: model must be a fastnet.Model, such as Sequential(...), got {model!r}{hint}")
-    for name, value, least, below in (("batch_size", batch_size, 1, 2**62), ("seed", seed, 0, 2**63)):
-        if not isinstance(value, (int, numbers.Integral)) or not least <= int(value) < below:
-            raise ValueError(f"Solver: {name} must be an integer from {least} to {below - 1}, got {value!r}")
-    if regularizer is not None and not (hasattr(regularizer, "loss") and hasattr(regularizer, "add_gradients")):
-        raise TypeError(f"Solver: regularizer must be an object such as regularizers.L2(1e-4), got {regularizer!r}")
-    if not isinstance(augment, (tuple, list)) or not all(map(callable, augment)):
-        raise TypeError(f"Solver: augment must be a list of callables (x, rng) -> x, got {augment!r}")
-    for callback in callbacks:
+    for name, fits, wanted in (
+        ("optimizer", lambda value: isinstance(value, Optimizer), "an object such as optim.SGD(0.1)"),
+        ("schedule", _function, "callable, such as optim.CosineDecay()"),
+        ("regularizer", _penalty, "an object such as regularizers.L2(1e-4)"),
+        ("preprocess", lambda value: isinstance(value, str) or _function(value), "'standardize' or callable"),
+        ("augment", lambda value: _listed(value) and all(map(_function, value)), "a list of callables (x, rng) -> x"),
+        ("callbacks", _listed, "a list of training.Callback objects"),
+    ):
+        if given[name] is not None and not fits(given[name]):
+            raise TypeError(f"Solver: {name} must be {wanted}, got {given[name]!r}")
+    for callback in given["callbacks"]:
         if not isinstance(callback, Callback):
             raise TypeError(f"Solver: callbacks must be training.Callback objects, got {callback!r}")
-    if early_stopping is not None and not isinstance(early_stopping, (numbers.Integral, EarlyStopping)):
-        raise TypeError(
-            f"Solver: early_stopping must be an int (epochs of patience) or EarlyStopping, got {early_stopping!r}"
-        )
+    if isinstance(given["preprocess"], str) and given["preprocess"] != "standardize":
+        raise ValueError(f"Solver: preprocess must be 'standardize' or callable, got {given['preprocess']!r}")
+    if given["debug"] not in (None, "nan"):
+        raise ValueError(f"Solver: debug must be None or 'nan', got {given['debug']!r}")
     try:
-        to_json(info)
+        to_json(given["info"])
     except (TypeError, ValueError) as error:
         raise TypeError(f"Solver: info must be what JSON can hold (checkpoints keep it): {error}") from error
+
+
+def _function(value: object) -> bool:
+    """Whether it can be called; a class was not meant."""
+    return callable(value) and not isinstance(value, type)
+
+
+def _penalty(value: object) -> bool:
+    return hasattr(value, "loss") and hasattr(value, "add_gradients") and not isinstance(value, type)
+
+
+def _listed(value: object) -> bool:
+    return isinstance(value, (tuple, list))
 
 
 def check_folder(folder: Path) -> None:

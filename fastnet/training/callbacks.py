@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import TYPE_CHECKING, Any
 
 from fastnet.storage import number
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from fastnet.training.solver import Solver
 
 __all__ = ["Callback", "BestSnapshot", "EarlyStopping"]
+
+
+def _number(value: Any) -> float:
+    """A number, Python's or NumPy's, as a float; NaN for anything else."""
+    plain = value.item() if getattr(value, "shape", None) == () else value
+    return float(plain) if isinstance(plain, numbers.Real) and not isinstance(plain, bool) else math.nan
 
 
 class Callback:
@@ -70,8 +77,10 @@ class BestSnapshot(Callback):
         name = type(self).__name__
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"{name}: mode must be 'auto', 'min' or 'max', got {mode!r}")
-        if not (math.isfinite(min_delta) and min_delta >= 0):
-            raise ValueError(f"{name}: min_delta must be >= 0, got {min_delta!r}")
+        if not isinstance(monitor, str):
+            raise TypeError(f"{name}: monitor must be a column of the history such as 'val_loss', got {monitor!r}")
+        if not 0 <= _number(min_delta) < math.inf:
+            raise ValueError(f"{name}: min_delta must be a number >= 0, got {min_delta!r}")
         self.monitor, self.min_delta, self.restore_best = monitor, float(min_delta), bool(restore_best)
         self.mode = mode if mode != "auto" else "max" if "acc" in monitor else "min"
         self.best: float | None = None
@@ -135,9 +144,25 @@ class EarlyStopping(BestSnapshot):
         restore_best: bool = True,
     ) -> None:
         super().__init__(monitor, min_delta, mode, restore_best)
-        if patience < 0 or int(patience) != patience:
+        if not (0 <= _number(patience) < math.inf and int(patience) == patience):
             raise ValueError(f"EarlyStopping: patience must be an integer >= 0, got {patience!r}")
         self.patience, self.wait = int(patience), 0
+
+    @classmethod
+    def of(cls, given: Any) -> EarlyStopping:
+        """Solver's `early_stopping`: itself, or an integer, the patience.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Neither of these.
+        """
+        if isinstance(given, EarlyStopping):
+            return given
+        if math.isnan(_number(given)):
+            wanted = "an int (epochs of patience) or EarlyStopping"
+            raise TypeError(f"Solver: early_stopping must be {wanted}, got {given!r}")
+        return cls(patience=given)
 
     def on_train_begin(self, solver: Solver) -> None:
         super().on_train_begin(solver)

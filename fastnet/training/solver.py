@@ -19,7 +19,7 @@ from fastnet.data.loader import Augment
 from fastnet.layers import Evaluation, Model, trace
 from fastnet.optim import Adam, ConstantLR, Optimizer
 from fastnet.regularizers import L2
-from fastnet.training.arguments import check_arguments, check_folder
+from fastnet.training.arguments import check_arguments, check_folder, integer
 from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
 from fastnet.training.debug import check_finite, check_state, check_validation, guard
@@ -112,33 +112,32 @@ class Solver:
         verbose: bool = True,
         debug: str | None = None,
     ) -> None:
-        check_arguments(model, batch_size, seed, regularizer, augment, callbacks, early_stopping, info)
-        for name, value in {"epochs": epochs, "checkpoint_every": checkpoint_every, "keep": keep}.items():
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"Solver: {name} must be an integer >= 1, got {value!r}")
-        if debug not in (None, "nan"):
-            raise ValueError(f"Solver: debug must be None or 'nan', got {debug!r}")
-        if optimizer is not None and not isinstance(optimizer, Optimizer):
-            raise TypeError(f"Solver: optimizer must be an object such as optim.SGD(0.1), got {optimizer!r}")
-        if schedule is not None and not callable(schedule):
-            raise TypeError(f"Solver: schedule must be callable, such as optim.CosineDecay(), got {schedule!r}")
+        check_arguments(
+            model,
+            optimizer=optimizer,
+            schedule=schedule,
+            regularizer=regularizer,
+            preprocess=preprocess,
+            augment=augment,
+            callbacks=callbacks,
+            info=info,
+            debug=debug,
+        )
         self.model, self.loss, self.regularizer = model, losses.get(loss), regularizer
         self.optimizer = optimizer if optimizer is not None else Adam(1e-3)
         self.schedule = schedule if schedule is not None else ConstantLR()
-        self.epochs, self.seed, self.verbose, self.debug = int(epochs), seed, verbose, debug
-        self.info = info or {}
+        self.epochs, self.seed = integer("epochs", epochs, 1), integer("seed", seed, 0, 2**63)
+        self.verbose, self.debug, self.info = verbose, debug, info or {}
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
-        self.checkpoint_every, self.keep = int(checkpoint_every), int(keep)
+        self.checkpoint_every = integer("checkpoint_every", checkpoint_every, 1)
+        self.keep = integer("keep", keep, 1)
         self._written: list[Path] = []
         self.callbacks = list(callbacks)
         if early_stopping is not None:
-            if not isinstance(early_stopping, EarlyStopping):
-                early_stopping = EarlyStopping(patience=early_stopping)
-            self.callbacks.append(early_stopping)
-        if isinstance(preprocess, str) and preprocess != "standardize":
-            raise ValueError(f"Solver: preprocess must be 'standardize' or callable, got {preprocess!r}")
+            self.callbacks.append(EarlyStopping.of(early_stopping))
+        batch_size = integer("batch_size", batch_size, 1, 2**62)
         self.loader, self.validation, self._numbers = prepare(
-            model, data, validation, batch_size, seed, drop_last, preprocess, augment
+            model, data, validation, batch_size, self.seed, drop_last, preprocess, augment
         )
         self.preprocess = self.loader.preprocess
         self.history = History()
@@ -226,7 +225,7 @@ class Solver:
         self._progress.start_epoch(self.epoch, len(self.loader), self.batch)
         start = time.perf_counter()
         for x, y in self.loader.batches(self.epoch, self.batch):
-            scale = self.schedule(self.iteration, total, len(self.loader))
+            scale = float(self.schedule(self.iteration, total, len(self.loader)))
             loss, right = self._step(x, y, scale)
             self.history.losses.append(loss)
             self.history.learning_rates.append(self.optimizer.lr * scale)

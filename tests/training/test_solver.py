@@ -494,8 +494,55 @@ def test_model_that_is_none_is_refused():
         fn.Solver(3, problem())
 
 
-def test_patience_may_be_a_numpy_integer():
-    assert fn.Solver(linear(), problem(), early_stopping=np.int64(2)).callbacks[0].patience == 2
+@pytest.mark.parametrize("kind", [np.int8, np.uint16, np.int64, np.array])
+def test_integers_may_be_numpys(tmp_path, kind):
+    def run(folder, n):
+        integers = {"batch_size": 16, "epochs": 3, "seed": 5, "checkpoint_every": 2, "keep": 2, "early_stopping": 2}
+        options = {name: n(value) for name, value in integers.items()}
+        solver = fn.Solver(linear(), problem(), problem(), verbose=False, checkpoint=tmp_path / folder, **options)
+        return solver, solver.train(resume="auto")
+
+    (solver, history), (plain, expected) = run("numpy", kind), run("python", int)
+    assert history.losses == expected.losses and solver.callbacks[0].patience == 2
+    assert sorted(path.name for path in (tmp_path / "numpy").iterdir()) == sorted(
+        path.name for path in (tmp_path / "python").iterdir()
+    )
+    assert EarlyStopping(patience=kind(3), min_delta=kind(1)).patience == 3
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.array])
+def test_a_schedule_may_return_numpys_numbers(tmp_path, kind):
+    history = quiet(linear(), problem(), epochs=1, schedule=lambda *a: kind(0.5), checkpoint=tmp_path).train()
+    assert history.learning_rates == [0.0005] * 4 and {type(rate) for rate in history.learning_rates} == {float}
+
+
+@pytest.mark.parametrize("name", ["batch_size", "epochs", "seed", "checkpoint_every", "keep"])
+@pytest.mark.parametrize("wrong", [True, np.bool_(True), 2.0, np.float32(2), "2", None, [2], np.array([2])])
+def test_what_is_no_integer_is_refused(name, wrong):
+    with pytest.raises(ValueError, match=f"Solver: {name} must be an integer"):
+        fn.Solver(linear(), problem(), **{name: wrong})
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: EarlyStopping(3), "monitor must be a column of the history such as 'val_loss', got 3"),
+        (lambda: EarlyStopping(patience="3"), "patience must be an integer >= 0, got '3'"),
+        (lambda: EarlyStopping(patience=2.5), "patience"),
+        (lambda: EarlyStopping(patience=float("inf")), "patience"),
+        (lambda: EarlyStopping(min_delta="a"), "min_delta must be a number >= 0, got 'a'"),
+        (lambda: BestSnapshot(min_delta=True), "BestSnapshot: min_delta"),
+        (lambda: quiet(linear(), problem(), schedule=CosineDecay), "schedule must be callable, such as"),
+        (lambda: quiet(linear(), problem(), preprocess=Standardize), "preprocess must be 'standardize' or callable"),
+        (lambda: quiet(linear(), problem(), preprocess=255), "preprocess must be 'standardize' or callable, got 255"),
+        (lambda: quiet(linear(), problem(), regularizer=L2), "regularizer must be an object such as"),
+        (lambda: quiet(linear(), problem(), callbacks=BestSnapshot()), "callbacks must be a list of"),
+        (lambda: quiet(linear(), problem(), early_stopping=True), "early_stopping must be an int"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_at_once(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()
 
 
 def test_folder_that_cannot_be_written_is_told_before_training(tmp_path):
