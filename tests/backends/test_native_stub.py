@@ -37,7 +37,8 @@ def cython():
     bindings = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bindings)
     source = (BACKENDS / "_native.pyx").read_text(encoding="utf-8")
-    included = (BACKENDS / "_recording.pxi").read_text(encoding="utf-8")
+    own = (path for path in sorted(BACKENDS.glob("*.pxi")) if path.name != "_kernels.pxi")
+    included = "\n".join(path.read_text(encoding="utf-8") for path in own)
     made = bindings.generate((REPOSITORY / "csrc" / "kernels.def").read_text(encoding="utf-8"))
     functions, classes, constants, inside = {}, set(), set(), ""
     for line in [*source.splitlines(), *included.splitlines(), *made.splitlines()]:

@@ -502,7 +502,7 @@ def test_integers_may_be_numpys(tmp_path, kind):
         solver = fn.Solver(linear(), problem(), problem(), verbose=False, checkpoint=tmp_path / folder, **options)
         return solver, solver.train(resume="auto")
 
-    (solver, history), (plain, expected) = run("numpy", kind), run("python", int)
+    (solver, history), (_, expected) = run("numpy", kind), run("python", int)
     assert history.losses == expected.losses and solver.callbacks[0].patience == 2
     assert sorted(path.name for path in (tmp_path / "numpy").iterdir()) == sorted(
         path.name for path in (tmp_path / "python").iterdir()
