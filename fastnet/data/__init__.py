@@ -1,6 +1,6 @@
 """Data sets, preprocessing, mini-batches."""
 
-from fastnet.data.archive import npz, read_npz
+from fastnet.data.archive import npz
 from fastnet.data.cifar import cifar10, cifar100
 from fastnet.data.dataset import Dataset
 from fastnet.data.embedded import digits
@@ -11,6 +11,7 @@ from fastnet.data.loader import Loader
 from fastnet.data.pickles import load_plain_pickle
 from fastnet.data.pictures import read_picture
 from fastnet.data.preprocess import Standardize
+from fastnet.storage import read_npz
 
 __all__ = [
     "Dataset",

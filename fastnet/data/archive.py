@@ -1,11 +1,11 @@
-"""npz archives, read without pickle and verified completely."""
+"""Data sets in .npz archives."""
 
 from __future__ import annotations
 
 import os
 import warnings
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,45 +15,9 @@ from fastnet.data.axes import channels_first
 from fastnet.data.dataset import Dataset, assemble, class_numbers
 from fastnet.data.holdout import name_some
 from fastnet.data.keys import PARTS, slots_of
+from fastnet.storage import read_npz
 
-__all__ = ["read_npz", "npz"]
-
-
-def read_npz(path: str | os.PathLike[str], names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file; no pickled objects, every checksum verified.
-
-    Parameters
-    ----------
-    path : path
-    names : iterable of str, optional
-        Read only these.
-
-    Raises
-    ------
-    ValueError
-        Not an npz file, damaged, truncated, pickled, or without one of `names`.
-    OSError
-        The file cannot be opened.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name.removesuffix(".npy"): name for name in archive.namelist()}
-            wanted = list(members) if names is None else list(names)
-            if missing := [name for name in wanted if name not in members]:
-                raise ValueError(f"it has no {missing}, only {sorted(members)[:20]}")
-            arrays = {}
-            for name in wanted:
-                with archive.open(members[name]) as file:
-                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-                    if file.read(1):  # reading to the end also verifies the checksum
-                        raise ValueError(f"{name} is longer than it declares")
-            return arrays
-    except OSError as error:
-        if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)):
-            raise
-        raise ValueError(f"{path}: damaged: {error}") from error
-    except Exception as error:  # a damaged archive can raise nearly anything
-        raise ValueError(f"{path}: not accepted as an npz file of plain arrays: {error}") from error
+__all__ = ["npz"]
 
 
 def npz(

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 import fastnet
-from fastnet.data.archive import read_npz
 from fastnet.data.preprocess import Standardize
-from fastnet.storage import atomic_write, to_json
+from fastnet.storage import atomic_write, read_npz, to_json
 from fastnet.training.history import History
 
 __all__ = ["Checkpoint", "CheckpointError", "load_checkpoint"]
