@@ -39,7 +39,8 @@ def decode_bfloat16(codes: np.ndarray) -> np.ndarray:
 
 def decode_float8(codes: np.ndarray, name: str) -> np.ndarray:
     """float32 values of uint8 codes in the format `name`, one of FLOAT8."""
-    return _table(FLOAT8[name])[codes]
+    values: np.ndarray = _table(FLOAT8[name])[codes]
+    return values
 
 
 def _table(form: _Format) -> np.ndarray:

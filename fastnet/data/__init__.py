@@ -8,9 +8,9 @@ from fastnet.data.folder import image_folder
 from fastnet.data.holdout import hold_out
 from fastnet.data.idx import mnist, read_idx
 from fastnet.data.loader import Loader
-from fastnet.data.pickles import load_plain_pickle
 from fastnet.data.pictures import read_picture
 from fastnet.data.preprocess import Standardize
+from fastnet.pickles import load_plain_pickle
 from fastnet.storage import read_npz
 
 __all__ = [

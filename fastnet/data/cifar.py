@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fastnet.data.dataset import Dataset
-from fastnet.data.pickles import load_plain_pickle
+from fastnet.pickles import load_plain_pickle
 
 __all__ = ["cifar10", "cifar100"]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-__all__ = ["Keys", "match", "mismatch", "near"]
+__all__ = ["Keys", "is_counter", "match", "mismatch", "near", "unwrapped"]
 
 # Counters that PyTorch keeps among the weights: of batch norms and of swa_utils.AveragedModel.
 _COUNTERS = ("num_batches_tracked", "n_averaged")
@@ -39,9 +39,19 @@ class Keys(NamedTuple):
     unexpected: list[str]
 
 
+def unwrapped(name: str) -> str:
+    """The name without the parts that wrappers such as torch.compile insert."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def is_counter(name: str) -> bool:
+    """Whether PyTorch counts something under this name, which no model needs."""
+    return name.rpartition(".")[2] in _COUNTERS
+
+
 def match(own: Collection[str], given: Collection[str]) -> Keys:
-    """The names that only one side has; no model needs PyTorch's counters."""
-    unexpected = [name for name in given if name not in own and name.rpartition(".")[2] not in _COUNTERS]
+    """The names that only one side has, without counters."""
+    unexpected = [name for name in given if name not in own and not is_counter(name)]
     return Keys([name for name in own if name not in given], unexpected)
 
 
@@ -67,8 +77,7 @@ def _reason(own: Collection[str], given: Collection[str], prefix: str) -> str:
             f'the names of the model begin with "{found}", those of the state do not: load it into that layer, or add '
             f'the prefix with {{"{found}" + name: array for name, array in state.items()}}'
         )
-    bare = {".".join(part for part in name.split(".") if part not in _WRAPPERS) for name in given}
-    if sum(name in own for name in bare) > matched:
+    if sum(unwrapped(name) in own for name in given) > matched:
         wrapper = next(part for name in given for part in name.split(".") if part in _WRAPPERS)
         return (
             f'"{wrapper}." inside the names comes from a wrapper such as torch.compile: strip it with '

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastnet.data import cifar10, cifar100
-from fastnet.data.pickles import load_plain_pickle
+from fastnet.pickles import load_plain_pickle
 
 
 def batch(N=6):
@@ -82,7 +82,7 @@ class EvilArray:
 
 def test_hostile_pickles_run_nothing(tmp_path):
     evil = pickle.dumps({b"data": Evil(tmp_path / "ran"), b"labels": [1]}, 2)
-    with pytest.raises(ValueError, match="(posix|nt).system, which is not data"):
+    with pytest.raises(ValueError, match="(posix|nt).system', which is not data"):
         load_plain_pickle(evil, "evil")
     write_cifar10(tmp_path / "c", test_batch=evil)
     with pytest.raises(ValueError, match="test_batch: not accepted"):
@@ -105,7 +105,6 @@ def test_hostile_pickles_run_nothing(tmp_path):
         pickle.dumps(np.zeros(3, "i4,f4")),
         pickle.dumps({1, 2}),
         pickle.dumps(batch(), 2)[:-100],
-        b"\x80\x02]r\xff\xff\xff\x7f.",  # a memo of 2**31 entries
         b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f.",  # a byte string of 2**63 bytes
         b"\x80\x02X\xff\xff\xff\x7f.",
         b"",

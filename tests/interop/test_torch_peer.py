@@ -1,9 +1,16 @@
 """Files that PyTorch itself writes, and the same numbers from the same weights."""
 
+import argparse
+import datetime
+import pathlib
+import pickle
+
 import numpy as np
 import pytest
+from interop.writers import BIAS, WEIGHT, Reference, write_tar
 
 import fastnet as fn
+from fastnet.floats import decode_float8
 from fastnet.interop import load_torch
 
 torch = pytest.importorskip("torch")
@@ -54,6 +61,102 @@ def test_files(tmp_path, zipped):
     torch.save(theirs, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(ValueError, match="refused"):
         load_torch(path)
+
+
+FLOAT8 = ["float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"]
+FLOATS = ["float64", "float32", "float16", "bfloat16", *FLOAT8]
+INTEGERS = ["int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8"]
+BESIDE = {
+    "numpy": [np.float64(0.5), np.arange(3), np.random.RandomState(0), np.random.default_rng(0)],
+    "namespace": argparse.Namespace(lr=0.1),
+    "datetime": datetime.datetime(2020, 1, 2),
+    "path": pathlib.Path("runs/1"),
+    "torch": [torch.Size([1]), torch.device("cpu"), torch.float32, torch.strided, torch.__version__, torch.Generator()],
+    "random": torch.get_rng_state(),
+    "sparse": torch.eye(3).to_sparse(),
+    "quantised": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+    "complex": torch.ones(3, dtype=torch.complex64),
+    "optimiser": torch.optim.Adam([torch.nn.Parameter(torch.ones(3))]),
+    "module": torch.nn.Linear(2, 3),
+    "class": torch.nn.Linear,
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_stands_beside_the_weights(tmp_path, name, zipped):
+    theirs, ours = twins()
+    for protocol in (2, 4):
+        torch.save(
+            {"state_dict": theirs.state_dict(), name: BESIDE[name]},
+            tmp_path / "a.pt",
+            pickle_protocol=protocol,
+            _use_new_zipfile_serialization=zipped,
+        )
+        assert ours.load_state_dict(load_torch(tmp_path / "a.pt")) == ([], [])
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    "dtype",
+    [*FLOATS, *INTEGERS, "bool", "complex64", "complex128"],
+)
+def test_dtypes(tmp_path, dtype, zipped):
+    kind = getattr(torch, dtype)
+    whole = torch.arange(24).reshape(4, 6).to(kind)
+    given = {"whole": whole, "transposed": whole.t(), "part": whole[1:, 2], "scalar": whole[2, 3], "none": whole[:0]}
+    torch.save(given, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    for name, array in load_torch(tmp_path / "a.pt").items():
+        tensor = given[name].float() if dtype.startswith(("bfloat16", "float8")) else given[name]
+        np.testing.assert_array_equal(array, tensor.numpy())
+        assert array.dtype == tensor.numpy().dtype
+
+
+@pytest.mark.parametrize("name", FLOAT8)
+def test_all_codes_of_8_bits(name):
+    codes = np.arange(256, dtype=np.uint8)
+    theirs = torch.from_numpy(codes.copy()).view(getattr(torch, name)).float().numpy()
+    np.testing.assert_array_equal(decode_float8(codes, name), theirs)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_programs_are_named(tmp_path):
+    theirs = torch.nn.Linear(2, 3)
+    path = tmp_path / "a.pt"
+    torch.jit.save(torch.jit.trace(theirs, torch.ones(1, 2)), path)
+    with pytest.raises(ValueError, match=r"a TorchScript program, .*torch\.jit\.load\(path\)\.state_dict\(\)"):
+        load_torch(path)
+    torch.save(torch.jit.load(path).state_dict(), path)  # the advice
+    np.testing.assert_array_equal(load_torch(path)["weight"], theirs.weight.detach().numpy())
+    torch.export.save(torch.export.export(theirs, (torch.ones(1, 2),)), path)
+    with pytest.raises(ValueError, match=r"a torch\.export program: .*torch\.export\.load\(path\)\.state_dict,"):
+        load_torch(path)
+
+
+def test_pickle_dump(tmp_path):
+    theirs, ours = twins()
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(theirs.state_dict()))
+    assert ours.load_state_dict(load_torch(tmp_path / "a.pkl")) == ([], [])
+
+
+def test_wrappers(tmp_path):
+    theirs, ours = twins()
+    averaged = torch.optim.swa_utils.AveragedModel(theirs)
+    for wrapped in (averaged, torch.compile(theirs), torch.compile(torch.nn.DataParallel(theirs))):
+        torch.save(wrapped.state_dict(), tmp_path / "a.pt")
+        assert ours.load_state_dict(load_torch(tmp_path / "a.pt")) == ([], [])
+
+
+def test_the_tar_format_is_what_pytorch_reads(tmp_path):
+    """PyTorch no longer writes it: what the tests write here must be what PyTorch reads."""
+    storages = [(1, "FloatStorage", WEIGHT.ravel()), (2, "DoubleStorage", BIAS)]
+    tensors = [(7, 1, (2, 3, 4), (12, 4, 1), 0), (8, 2, (2,), (1,), 0), (9, 3, (2, 3), (3, 1), 1)]
+    given = {"w": Reference(7), "b": Reference(8), "v": Reference(9)}
+    path = write_tar(tmp_path / "a.pt", given, storages, [(3, 1, 4, 8)], tensors)
+    theirs = torch.load(path, weights_only=False)
+    for name, array in load_torch(path).items():
+        np.testing.assert_array_equal(array, theirs[name].numpy())
 
 
 def test_state_dict_goes_back(tmp_path):

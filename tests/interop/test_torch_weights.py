@@ -1,7 +1,5 @@
 """PyTorch's files without PyTorch: files like torch.save's, built here byte by byte, and hostile ones."""
 
-import collections
-import io
 import pickle
 import struct
 import sys
@@ -9,102 +7,10 @@ import zipfile
 
 import numpy as np
 import pytest
+from interop.writers import BIAS, RECORDS, WEIGHT, Call, Named, Storage, dumps, state, tensor, write_legacy, write_zip
 
 import fastnet as fn
 from fastnet.interop import load_torch
-
-MAGIC = 0x1950A86A20F9469CFC6C
-
-
-class Named:
-    """Pickles as the global `module.name`, without that module being there."""
-
-    def __init__(self, module, name):
-        self.module, self.name = module, name
-
-
-class Call:
-    """Pickles as a call of a global."""
-
-    def __init__(self, function, *args, state=None):
-        self.function, self.args, self.state = function, args, state
-
-
-class Storage:
-    def __init__(self, key, kind, numel, view=()):
-        self.identity = ("storage", Named("torch", kind), key, "cpu", numel, *view)
-
-
-class Pickler(pickle._Pickler):
-    """Python's own pickler, with the three kinds of object above."""
-
-    def save(self, obj, save_persistent_id=True):
-        if isinstance(obj, Named):
-            self.write(pickle.GLOBAL + f"{obj.module}\n{obj.name}\n".encode())
-        elif isinstance(obj, Call):
-            self.save(obj.function)
-            self.save(obj.args)
-            self.write(pickle.REDUCE)
-            if obj.state is not None:
-                self.save(obj.state)
-                self.write(pickle.BUILD)
-        elif isinstance(obj, Storage):
-            self.save(obj.identity)
-            self.write(pickle.BINPERSID)
-        elif type(obj) is collections.OrderedDict:
-            self.save(Named("collections", "OrderedDict"))
-            self.write(pickle.EMPTY_TUPLE + pickle.REDUCE)
-            self._batch_setitems(obj.items())
-        else:
-            super().save(obj)
-
-
-def dumps(obj, protocol=2):
-    file = io.BytesIO()
-    Pickler(file, protocol).dump(obj)
-    return file.getvalue()
-
-
-def tensor(storage, size, stride, offset=0, version=2):
-    if version == 1:
-        return Call(Named("torch._utils", "_rebuild_tensor"), storage, offset, size, stride)
-    hooks = Call(Named("collections", "OrderedDict"))
-    return Call(Named("torch._utils", "_rebuild_tensor_v2"), storage, offset, size, stride, False, hooks)
-
-
-def write_zip(path, obj, records, order=b"little", compression=zipfile.ZIP_STORED, extra=None, protocol=2):
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr("model/data.pkl", obj if isinstance(obj, bytes) else dumps(obj, protocol))
-        if order:
-            archive.writestr("model/byteorder", order)
-        for key, data in records.items():
-            archive.writestr(f"model/data/{key}", data)
-        for name, data in (extra or {}).items():
-            archive.writestr(name, data)
-    return path
-
-
-def write_legacy(path, obj, storages, little=True, keys=None):
-    system = {"protocol_version": 1001, "little_endian": little, "type_sizes": {"int": 4}}
-    data = b"".join(dumps(part) for part in (MAGIC, 1001, system, obj, keys or list(storages)))
-    for numel, numbers in storages.values():
-        data += struct.pack("<q" if little else ">q", numel) + numbers
-    path.write_bytes(data)
-    return path
-
-
-WEIGHT = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-BIAS = np.array([1.5, -2.0])
-
-
-def state(prefix="", version=2, keys=("0", "1")):
-    result = collections.OrderedDict()
-    result[f"{prefix}0.weight"] = tensor(Storage(keys[0], "FloatStorage", 24), (2, 3, 4), (12, 4, 1), version=version)
-    result[f"{prefix}0.bias"] = tensor(Storage(keys[1], "DoubleStorage", 2), (2,), (1,), version=version)
-    return result
-
-
-RECORDS = {"0": WEIGHT.tobytes(), "1": BIAS.tobytes()}
 
 
 def check(arrays, names=("0.weight", "0.bias")):
@@ -213,6 +119,28 @@ def refused(path, message):
         load_torch(path)
 
 
+ACTING = [
+    *(("os", "system"), ("posix", "system"), ("nt", "system"), ("subprocess", "Popen"), ("subprocess", "check_output")),
+    *(
+        ("builtins", "eval"),
+        ("builtins", "exec"),
+        ("builtins", "__import__"),
+        ("builtins", "open"),
+        ("builtins", "getattr"),
+    ),
+    *(("__builtin__", "eval"), ("importlib", "import_module"), ("runpy", "run_path"), ("webbrowser", "open")),
+    *(("torch", "load"), ("torch.hub", "load"), ("numpy", "fromfile"), ("numpy", "load"), ("pickle", "loads")),
+    *(
+        ("types", "FunctionType"),
+        ("ctypes", "CDLL"),
+        ("operator", "attrgetter"),
+        ("shutil", "rmtree"),
+        ("io", "FileIO"),
+    ),
+    *(("mymodule", "run"), ("threading", "Thread"), ("torch.storage", "_load_from_bytes"), ("functools", "reduce")),
+]
+
+
 class Evil:
     def __reduce__(self):
         return print, ("this must not be printed",)
@@ -229,10 +157,14 @@ def test_code_is_refused_and_does_not_run(tmp_path, capsys):
     refused(write_zip(tmp_path / "d.pt", text, {}), "refused: the file calls 'os.system'")
     instance = b"(S'echo'\nios\nsystem\n."
     refused(write_zip(tmp_path / "e.pt", instance, {}), "pickle opcode INST, which makes objects, is refused")
-    new = b"ccollections\nOrderedDict\n)\x81."
-    refused(write_zip(tmp_path / "f.pt", new, {}), "NEWOBJ, which makes objects, is refused")
-    for module, name in (("torch.nn.modules.linear", "Linear"), ("torch", "load"), ("numpy", "fromfile")):
-        refused(write_zip(tmp_path / "g.pt", {"a": Call(Named(module, name), "x")}, {}), f"calls '{module}.{name}'")
+    new = b"csubprocess\nPopen\n)\x81."
+    refused(write_zip(tmp_path / "f.pt", new, {}), "refused: the file calls 'subprocess.Popen'")
+    for module, name in ACTING:
+        for given in ({"a": Call(Named(module, name), "x")}, {**state(), "a": Call(Named(module, name), "x")}):
+            refused(write_zip(tmp_path / "g.pt", given, RECORDS), f"refused: the file calls '{module}.{name}'")
+    whole = {"model": Call(Named("torch.nn.modules.linear", "Linear"), 3, 4), "epoch": 3}
+    refused(write_zip(tmp_path / "h.pt", whole, {}), r"model is a whole object \(torch.nn.modules.linear.Linear\)")
+    refused(write_zip(tmp_path / "i.pt", whole["model"], {}), r"refused: the file holds a whole object \(torch.nn")
     assert capsys.readouterr().out == "" and not (tmp_path / "ran").exists()
     assert "torch" not in set(sys.modules) - before
 
@@ -246,13 +178,22 @@ def test_code_is_refused_and_does_not_run(tmp_path, capsys):
         (b"}K\x01a.", "appends to a dict"),
         (b"ccollections\nOrderedDict\nK\x01K\x02s.", "sets an item of a Global"),
         (b"K\x01}b.", "sets attributes of an object"),
-        (b"})K\x01s.", "dict key of type tuple"),
+        (b"})K\x01s.", "found no state dict; the file has no entries"),
         (b"}(K\x01u.", "a key without a value"),
         (b"K\x01)R.", "calls something that is not a global"),
         (b"ccollections\nOrderedDict\nK\x01R.", "calls something that is not a global"),
         (b"K\x01Q.", "a persistent id that is not a storage"),
         (b"h\x05.", "damaged pickle"),
-        (b"0.", "POP, which makes objects, is refused"),
+        (b"0.", "damaged pickle"),
+        (b"1.", "damaged pickle"),
+        (b"\x90.", "damaged pickle"),
+        (b"K\x01)\x81.", "makes an instance of something that is not a global"),
+        (b"cos\nsystem\n)}\x92.", "refused: the file calls 'os.system'"),
+        (b"c" + b"a" * 2000 + b"\nb\n.", "a global with a name of 2002 characters"),
+        (b"S'abc\n.", "a string without quotes"),
+        (b"S\n.", "a string without quotes"),
+        (b"\xff.", "unknown opcode"),
+        (b"\x97.", "NEXT_BUFFER, which makes objects, is refused"),
         (b".", "damaged pickle"),
         (b"t.", "damaged pickle"),
         (b"\x86.", "damaged pickle"),
@@ -310,9 +251,11 @@ def test_sizes_that_lie(tmp_path, size, stride, offset, numel, message):
 
 def test_storages_that_lie(tmp_path):
     cases = {
-        "storages of type 'torch.ComplexFloatStorage'": Storage("0", "ComplexFloatStorage", 24),
+        "storages of type 'torch.FancyStorage'": Storage("0", "FancyStorage", 24),
         "found nothing": Storage("../../etc/passwd", "FloatStorage", 24),
-        "views of others": Storage("0", "FloatStorage", 24, view=(("x", 0, 2),)),
+        "reaches beyond the one of which it is a part": Storage("0", "FloatStorage", 24, view=(("x", 23, 2),)),
+        "a damaged view of another": Storage("0", "FloatStorage", 24, view=((0, 2),)),
+        "negative, huge or not an integer": Storage("0", "FloatStorage", 24, view=(("x", -1, 2),)),
         "not a storage": Storage("0", "FloatStorage", 24, view=(None, None)),
         "a storage without type or key": Storage(7, "FloatStorage", 24),
         "a tensor without a storage": 5,
@@ -325,7 +268,9 @@ def test_hostile_archives(tmp_path):
     refused(write_zip(tmp_path / "a.pt", state(), RECORDS, compression=zipfile.ZIP_DEFLATED), "compressed records")
     refused(write_zip(tmp_path / "b.pt", state(), RECORDS, order=b"pdp"), "byte order")
     refused(write_zip(tmp_path / "c.pt", state(), RECORDS, extra={"model/constants.pkl": b"."}), "TorchScript")
-    refused(write_zip(tmp_path / "d.pt", state(), RECORDS, extra={"other/data.pkl": b"."}), "no data.pkl|no PyTorch")
+    refused(
+        write_zip(tmp_path / "d.pt", state(), RECORDS, extra={"other/data.pkl": b"."}), "two records are named data.pkl"
+    )
     path = write_zip(tmp_path / "e.pt", state(), RECORDS)
     data = bytearray(path.read_bytes())
     at = data.rindex(b"PK\x01\x02")  # the directory's last record: its sizes
@@ -334,7 +279,7 @@ def test_hostile_archives(tmp_path):
     refused(path, "claim to be larger than the file")
     with zipfile.ZipFile(tmp_path / "f.pt", "w") as archive:
         archive.writestr("readme.txt", "hello")
-    refused(tmp_path / "f.pt", "no PyTorch weights: the archive has no data.pkl")
+    refused(tmp_path / "f.pt", "no PyTorch weights: it is a zip archive without weights")
     with pytest.warns(UserWarning, match="Duplicate name"):
         write_zip(tmp_path / "g.pt", state(), RECORDS, extra={"model/data/0": RECORDS["0"]})
     refused(tmp_path / "g.pt", "two records of the archive share a name")
@@ -351,6 +296,8 @@ def test_hostile_legacy_files(tmp_path):
     two = {**state(), "again": tensor(Storage("0", "DoubleStorage", 24), (2,), (1,))}
     refused(write_legacy(tmp_path / "e.th", two, good), "two types or sizes")
     (tmp_path / "f.th").write_bytes(pickle.dumps([1, 2]))
+    refused(tmp_path / "f.th", "expected a state dict")
+    (tmp_path / "f.th").write_bytes(pickle.dumps(3))
     refused(tmp_path / "f.th", "magic number is missing")
     (tmp_path / "g.th").write_bytes(b"\x89PNG\r\n" * 20)
     refused(tmp_path / "g.th", "not a PyTorch file")
