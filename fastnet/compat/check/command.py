@@ -9,7 +9,7 @@ from fastnet.compat import check
 
 __all__ = ["main"]
 
-_EPILOG = """exit status: 0 if every function is right, 1 if one is not, 2 for a usage error
+_EPILOG = """exit status: 0 if every function is right, 1 if one is not, 2 for a usage error or nothing to check
 
 examples:
   python -m fastnet.compat check assignment2/cs231n                    the functions of a folder that students write
@@ -35,13 +35,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--l2", type=float, default=1.0, help="factor of reg * sum(W * W); 0.5 in 2015 and 2016")
     parser.add_argument("--timeout", type=float, help="seconds after which a call is stopped (default: 10, or more)")
     args = parser.parse_args(argv)
-    names = None if args.names is None else args.names.split(",")
+    names = None if args.names is None else [name.strip() for name in args.names.split(",")]
     try:
         report = check.run(args.path, names, drop_p=args.drop_p, l2=args.l2, timeout=args.timeout)
         if args.json:
             report.save(args.json)
     except (ValueError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 2
+    if not report:
+        print(f"{parser.prog}: error: {args.path}: {report}", file=sys.stderr)
         return 2
     print(report)
     return 0 if report.passed else 1

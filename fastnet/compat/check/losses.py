@@ -51,7 +51,7 @@ _CLASSIFIER = [_linear(43, 20, 7, 4), _linear(44, 20, 7, 4, 1000.0), _linear(45,
 
 def _linear_loss(name, right, sentences):
     loss, dW = m.linear(right, *sentences)
-    return Task(
+    task = Task(
         f"{name}_linear",
         {f"{name}_naive": LOOPS, f"{name}_vectorized": VECTORIZED},
         _CLASSIFIER,
@@ -60,6 +60,11 @@ def _linear_loss(name, right, sentences):
         lambda g: o.linear_loss(right, g.W, g.X, g.y, g.reg, g.l2),
         lambda g, forward: (g.W, g.X, g.y, g.reg),
     )
+    columns = task._replace(
+        arguments=lambda g, forward: (g.W.T, g.X.T, g.y, g.reg),
+        results=lambda returned, args, g: (returned[0], getattr(returned[1], "T", returned[1])),
+    )
+    return task._replace(forms=(("in the form of 2015: W is (C, D), X is (D, N)", columns),))
 
 
 # ---------------------------------------------------------------- update rules
@@ -107,6 +112,33 @@ _RMSPROP = {"lr": "learning_rate", "decay": "decay_rate", "eps": "epsilon", "cac
 _ADAM = {"lr": "learning_rate", "eps": "epsilon", **{key: key for key in ("beta1", "beta2", "m", "v", "t")}}
 _BETAS = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 
+
+def _adam():
+    task = _rule(
+        "adam",
+        o.adam,
+        _ADAM,
+        ("m", "v", "t"),
+        {"next_w": m.ADAM, "m": m.ADAM_M, "v": m.ADAM_V, "t": m.ADAM_T},
+        _steps(55, "mv", {"lr": 1e-3, **_BETAS, "t": 0}, {"lr": 1e-2, **_BETAS, "eps": 1e-2, "t": 5}),
+    )
+    from_one = task._replace(right=lambda g: _adam_from_one(g, 0))
+    after = task._replace(right=lambda g: _adam_from_one(g, 1))
+    return task._replace(
+        forms=(
+            ("t is 1 before the first step, as in the starter code of 2015 to 2017", from_one),
+            ("t is 1 before the first step, and incremented after its use", after),
+        )
+    )
+
+
+def _adam_from_one(g, late):
+    """Adam with a step count that is 1 in a new config, and incremented before its use, or (`late` = 1) after it."""
+    before = {**g.numbers, "t": (1 if g.absent else g.numbers["t"]) - late}
+    *new, t = o.adam(g.w, g.dw, **before)
+    return *new, t + late
+
+
 RULES = [
     _rule("sgd", o.sgd, {"lr": "learning_rate"}, (), {"next_w": m.SGD}, [_step(50, {}, lr=1e-2)]),
     _rule(
@@ -125,14 +157,7 @@ RULES = [
         {"next_w": m.RMSPROP, "cache": m.CACHE},
         _steps(53, ["cache"], {"lr": 1e-2, "decay": 0.99, "eps": 1e-8}, {"lr": 1e-2, "decay": 0.9, "eps": 1e-2}),
     ),
-    _rule(
-        "adam",
-        o.adam,
-        _ADAM,
-        ("m", "v", "t"),
-        {"next_w": m.ADAM, "m": m.ADAM_M, "v": m.ADAM_V, "t": m.ADAM_T},
-        _steps(55, "mv", {"lr": 1e-3, **_BETAS, "t": 0}, {"lr": 1e-2, **_BETAS, "eps": 1e-2, "t": 5}),
-    ),
+    _adam(),
 ]
 
 # ---------------------------------------------------------------- nearest neighbours

@@ -116,6 +116,18 @@ def _pool_back(g, share, add=True):
     return dx
 
 
+def _pool_overwritten(g):
+    """dx where the largest pixel of each window is set; a later window that has the same one overwrites it."""
+    (R, S), stride, dx = _kernel(g), g.pool_param["stride"], np.zeros(g.x.shape)
+    for n, c, p, q in np.ndindex(g.dout.shape):
+        h, v = p * stride, q * stride
+        i, j = np.unravel_index(g.x[n, c, h : h + R, v : v + S].argmax(), (R, S))
+        dx[n, c, h + i, v + j] = g.dout[n, c, p, q]
+    return dx
+
+
+_OVERLAP = "overlapping windows must accumulate: += instead of ="
+
 POOL_FORWARD = {
     "it is the mean of each window, not the largest value": lambda g: _pooled(g, np.mean),
     "it is the smallest value of each window": lambda g: _pooled(g, np.min),
@@ -123,7 +135,8 @@ POOL_FORWARD = {
     "pool_height and pool_width are exchanged": lambda g: _pooled(g, np.max, kernel=_kernel(g)[::-1]),
 }
 POOL_BACKWARD = {
-    "overlapping windows must accumulate: += instead of =": lambda g: _pool_back(g, lambda w: w == w.max(), add=False),
+    _OVERLAP: lambda g: _pool_back(g, lambda w: w == w.max(), add=False),
+    f"{_OVERLAP} (where windows share their largest pixel)": _pool_overwritten,
     "every pixel of a window gets the gradient, not only the largest": lambda g: _pool_back(g, np.ones_like),
     "it is the gradient of mean pooling": lambda g: _pool_back(g, lambda w: np.full(w.shape, 1 / w.size)),
     "the gradient is multiplied by the largest value": lambda g: _pool_back(g, lambda w: w * (w == w.max())),

@@ -23,15 +23,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnet.compat.check.hints import hint
 from fastnet.compat.check.sources import Source
 from fastnet.compat.check.task import Options, Task, Unchecked
-from fastnet.compat.check.tasks import FUNCTIONS, forward_name, look_up
+from fastnet.compat.check.tasks import FUNCTIONS, forms, forward_name, look_up
 
 __all__ = ["Answer", "Answers", "names_in", "run"]
 
 _METHOD = "fork" if sys.platform == "linux" else "spawn"
 _HERE = os.path.dirname(__file__)
 _IMPORT = 60.0  # time limit for importing a module, in seconds
+_ERROR = 200  # characters of an exception's message
 _LOG, _LINES = 2000, 10  # how much printed output to keep, in bytes and lines
 _FILE = 50 << 20  # maximum size of files that the child writes, in bytes: an endless loop may print
 
@@ -101,7 +103,10 @@ def _decode(message: bytes) -> Answer:
 def _raised(error: BaseException, last: bool = False) -> Answer:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_HERE)]
     lines = traceback.format_list(frames) + traceback.format_exception_only(error)
-    return Answer("raised", {"error": lines[-1].strip(), "traceback": "".join(lines), "last": last})
+    text = "".join(c if c.isprintable() else " " for c in lines[-1].strip().splitlines()[0])  # for a table's line
+    words, meaning = text if len(text) <= _ERROR else f"{text[:_ERROR]} ...", hint(text)
+    error_words = f"{words.rstrip('.')}: {meaning}" if meaning else words
+    return Answer("raised", {"error": error_words, "traceback": "".join(lines), "last": last})
 
 
 def _describe(value: Any) -> str:
@@ -122,9 +127,9 @@ def _array(value: Any) -> np.ndarray | None:
     return value if value.dtype.kind in "biuf" and value.dtype.itemsize <= 8 else None
 
 
-def _examples(source: Source, name: str, options: Options, limit: float) -> Iterator[Answer]:
+def _examples(source: Source, name: str, form: int, options: Options, limit: float) -> Iterator[Answer]:
     """Run every example; repeat the last one up to twice if it takes about `limit` seconds: others use the machine."""
-    functions, task = source.load(), FUNCTIONS[name]
+    functions, task = source.load(), forms(name)[form][1]
     yield Answer("loaded", {})
     for i, example in enumerate(task.examples):
         answer = _example(functions, task, name, example, options)
@@ -187,8 +192,8 @@ def _names(source: Source) -> Iterator[Answer]:
 # ---------------------------------------------------------------- in the parent
 
 
-def run(source: Source, name: str, options: Options, limit: float, timeout: float) -> Answers:
-    """Run the examples of the function `name`, each for at most `timeout` seconds.
+def run(source: Source, name: str, form: int, options: Options, limit: float, timeout: float) -> Answers:
+    """Run the examples of the function `name` in one of its `forms`, each for at most `timeout` seconds.
 
     Raises
     ------
@@ -202,7 +207,9 @@ def run(source: Source, name: str, options: Options, limit: float, timeout: floa
         if _METHOD != "fork":
             for function in functions.values():
                 _check_importable(function)
-    answers, printed = _collect(1 + len(FUNCTIONS[name].examples), timeout, _examples, source, name, options, limit)
+    answers, printed = _collect(
+        1 + len(FUNCTIONS[name].examples), timeout, _examples, source, name, form, options, limit
+    )
     return Answers(answers[1:] if answers[0].kind == "loaded" else answers, printed)
 
 

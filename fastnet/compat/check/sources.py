@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import importlib
 import os
 import sys
@@ -11,6 +13,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from fastnet.compat import standins
+from fastnet.compat.hook import PACKAGES
 
 __all__ = ["Source", "sources"]
 
@@ -35,13 +38,52 @@ class Source(NamedTuple):
         if self.path is None:
             return self.functions or {}
         standins.install()  # for imports of old assignments
+        if not hasattr(builtins, "xrange"):
+            builtins.xrange = range  # the starter code of 2015 and 2016 is Python 2's  # type: ignore[attr-defined]
         file = Path(self.path).resolve()
-        folder, parts = file.parent, [file.stem]
-        while (folder / "__init__.py").is_file():
-            parts.insert(0, folder.name)
-            folder = folder.parent
-        sys.path.insert(0, os.fspath(folder))
+        top = _package(file)
+        parts = [top.name.replace(".", "_"), *file.relative_to(top).with_suffix("").parts]
+        for name in [name for name in sys.modules if name.split(".")[0] == parts[0]]:
+            del sys.modules[name]  # the same package from elsewhere, such as a notebook's
+        sys.path.insert(0, os.fspath(top.parent))
+        sys.path.append(os.fspath(top))  # for imports without the package's name
+        folder = top.parent
+        for depth in range(1, len(parts)):
+            folder = top if depth == 1 else folder / parts[depth - 1]
+            _import_package(".".join(parts[:depth]), folder)
         return vars(importlib.import_module(".".join(parts)))
+
+
+def _package(file: Path) -> Path:
+    """The folder of the topmost package that holds `file`.
+
+    It is the folder with the course's name, else the outermost that has an __init__.py, else the one that holds
+    layers.py or the classifiers.
+    """
+    named = [folder for folder in file.parents if folder.name in PACKAGES]
+    if named:
+        return named[0]
+    folder = file.parent
+    while (folder / "__init__.py").is_file() and (folder.parent / "__init__.py").is_file():
+        folder = folder.parent
+    return folder.parent if folder.name == "classifiers" else folder
+
+
+def _import_package(name: str, folder: Path) -> None:
+    """Import the package; without an __init__.py, or if that fails, make one that only finds its modules.
+
+    Its other modules may be missing from what a student handed in.
+    """
+    if (folder / "__init__.py").is_file():
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+            return
+    package = ModuleType(name)
+    package.__path__ = [os.fspath(folder)]
+    sys.modules[name] = package
+    parent, _, child = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], child, package)
 
 
 def sources(given: Any) -> list[Source]:
@@ -51,6 +93,8 @@ def sources(given: Any) -> list[Source]:
     ------
     FileNotFoundError
         If the path does not exist, or is a folder without an assignment's files.
+    ValueError
+        If the path is a file, but no Python file.
     TypeError
         If `given` is not a path, a module or a dict.
     """
@@ -61,11 +105,23 @@ def sources(given: Any) -> list[Source]:
     if not isinstance(given, (str, os.PathLike)):
         raise TypeError(f"expected a module, a dict of functions or a path, got {type(given).__name__}")
     path = Path(given)
+    if path.is_file() and path.suffix != ".py":
+        raise ValueError(f"{path} is not a Python file; expected one such as layers.py, or the folder that holds it")
     if path.is_file():
         return [Source(None, os.fspath(path))]
     if not path.is_dir():
         raise FileNotFoundError(f"no such file or folder: {path}")
     found = [path / name for name in _FILES if (path / name).is_file()]
     if not found:
-        raise FileNotFoundError(f"{path} has none of {', '.join(_FILES)}; expected the folder that holds layers.py")
+        below = sorted({parent for name in _FILES for parent in _holders(path, name)})
+        hint = f": {' or '.join(map(str, below[:3]))}?" if below else ""
+        raise FileNotFoundError(
+            f"{path} has none of {', '.join(_FILES)}; expected the folder that holds layers.py{hint}"
+        )
     return [Source(None, os.fspath(file)) for file in found]
+
+
+def _holders(folder: Path, name: str) -> list[Path]:
+    """The folders up to two levels below that hold the file `name`."""
+    depth = len(Path(name).parts)
+    return [path.parents[depth - 1] for level in ("*", "*/*") for path in folder.glob(f"{level}/{name}")]

@@ -60,6 +60,8 @@ class Task(NamedTuple):
     may_change : tuple of str
         Arrays that the function may change in place.
     tolerance : float
+    forms : tuple of (str, Task)
+        The same function as other years' starter code describes it, with a remark for the verdict.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Task(NamedTuple):
     target: Callable | None = None
     may_change: tuple[str, ...] = ()
     tolerance: float = 1e-6
+    forms: tuple[tuple[str, Task], ...] = ()
 
 
 def example(label: str, seed: int, shapes: Mapping[str, tuple], more: Callable | None = None, **fixed: Any) -> Example:

@@ -8,10 +8,15 @@ from typing import Any
 from fastnet.compat.check import images, layers, losses
 from fastnet.compat.check.task import Task
 
-__all__ = ["FUNCTIONS", "TASKS", "forward_name", "look_up"]
+__all__ = ["FUNCTIONS", "TASKS", "forms", "forward_name", "look_up"]
 
 TASKS: dict[str, Task] = {task.name: task for task in (*layers.TASKS, *images.TASKS, *losses.TASKS)}
 FUNCTIONS: dict[str, Task] = {name: task for task in TASKS.values() for name in task.functions}
+
+
+def forms(name: str) -> list[tuple[str, Task]]:
+    """The task of the function `name` and its forms of other years, each with a remark for the verdict."""
+    return [("", FUNCTIONS[name]), *FUNCTIONS[name].forms]
 
 
 def look_up(functions: Mapping[str, Any], name: str) -> Any:
