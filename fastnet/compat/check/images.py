@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet.compat.check import mistakes as m
+from fastnet.compat.check import image_mistakes as m
 from fastnet.compat.check import oracle as o
 from fastnet.compat.check.task import FAST, LOOPS, Task, cache, example, first
 
