@@ -143,14 +143,22 @@ def _uncorrected(g):
     return g.w - g.numbers["lr"] * m / (np.sqrt(v) + g.numbers["eps"])
 
 
-def _adam_inside(g):
-    n = g.numbers
-    _, m, v, t = o.adam(g.w, g.dw, **n)
-    return g.w - n["lr"] * (m / (1 - n["beta1"] ** t)) / np.sqrt(v / (1 - n["beta2"] ** t) + n["eps"])
-
-
 def _swapped_betas(which):
     return _rule(o.adam, which, beta1=lambda g: g.numbers["beta2"], beta2=lambda g: g.numbers["beta1"])
+
+
+def _adam_by(g, divide):
+    """With another denominator than sqrt(v) + eps."""
+    n = g.numbers
+    _, m, v, t = o.adam(g.w, g.dw, **n)
+    return g.w - n["lr"] * (m / (1 - n["beta1"] ** t)) / divide(v / (1 - n["beta2"] ** t), n["eps"])
+
+
+def _adam_same_beta(g):
+    """With beta2 in the correction of m."""
+    n = g.numbers
+    _, m, v, t = o.adam(g.w, g.dw, **n)
+    return g.w - n["lr"] * (m / (1 - n["beta2"] ** t)) / (np.sqrt(v / (1 - n["beta2"] ** t)) + n["eps"])
 
 
 def _adam_late(g):
@@ -161,8 +169,11 @@ def _adam_late(g):
 ADAM = {
     "the bias correction is missing": _uncorrected,
     "t must be incremented before it is used": _adam_late,
-    "epsilon is added to the square root, not under it": _adam_inside,
+    "epsilon is added to the square root, not under it": lambda g: _adam_by(g, lambda v, eps: np.sqrt(v + eps)),
     "beta1 and beta2 are exchanged": _swapped_betas(0),
+    "both bias corrections use beta2": _adam_same_beta,
+    "the square root of v is missing": lambda g: _adam_by(g, lambda v, eps: v + eps),
+    "it steps uphill: w - learning_rate * ...": _rule(o.adam, 0, lr=lambda g: -g.numbers["lr"]),
 }
 ADAM_M = {
     "it is not written back into config": lambda g: g.numbers["m"],

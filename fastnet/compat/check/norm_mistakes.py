@@ -20,9 +20,10 @@ def _eps(g):
     return g.bn_param.get("eps", 1e-5) if hasattr(g, "bn_param") else 1e-5
 
 
-def _hat(x, axis, eps, ddof=0, root=True, outside=False, centred=True):
+def _hat(x, axis, eps, ddof=0, root=True, outside=False, centred=True, twice=False):
     """x normalised over `axis`, with the mistakes that the other arguments select."""
     var = x.var(axis=axis, keepdims=True, ddof=ddof)
+    var = np.sqrt(var) if twice else var
     std = np.sqrt(var) + eps if outside else np.sqrt(var + eps) if root else var + eps
     return (x - x.mean(axis=axis, keepdims=True) * centred) / std
 
@@ -46,7 +47,10 @@ def _forward(view, axis, back, right):
         "the variance must be the biased one: divided by N, not by N - 1": wrong(ddof=1),
         "eps belongs under the square root: sqrt(var + eps)": wrong(outside=True),
         "it is divided by the variance, not by its square root": wrong(root=False),
+        "np.std is the square root already: take np.var": wrong(twice=True),
         "the mean is not subtracted": wrong(centred=False),
+        "x is subtracted from the mean": lambda g: right(g, -g.gamma, g.beta),
+        "beta is subtracted": lambda g: right(g, g.gamma, -g.beta),
         "gamma and beta are missing": lambda g: right(g, one(g), zero(g)),
         "beta is missing": lambda g: right(g, g.gamma, zero(g)),
         "gamma is missing": lambda g: right(g, one(g), g.beta),
@@ -105,7 +109,20 @@ def _bn(g, which=0, gamma=None, beta=None, **changes):
 
 _MATRIX = lambda g, x: x, 0, lambda g, matrix: matrix  # noqa: E731
 _PIXELS = lambda g, x: o.rows(x), 0, lambda g, matrix: o.images(matrix, g.x.shape)  # noqa: E731
-_IN_TEST = {"test mode must use the running mean and variance, not the batch's": lambda g: _bn(g, mode="train")}
+
+
+def _in_test(g, divide):
+    """Test mode with another denominator than sqrt(running_var + eps)."""
+    mean, var = (_channels(g, g.bn_param.get(name, np.zeros(g.x.shape[1]))) for name in ("running_mean", "running_var"))
+    return _channels(g, g.gamma) * (g.x - mean) / divide(var, _eps(g)) + _channels(g, g.beta)
+
+
+_IN_TEST = {
+    "test mode must use the running mean and variance, not the batch's": lambda g: _bn(g, mode="train"),
+    "test mode must divide by sqrt(running_var + eps), not by running_var": lambda g: _in_test(g, lambda v, e: v),
+    "test mode must divide by the square root of running_var + eps": lambda g: _in_test(g, lambda v, e: v + e),
+    "eps is missing in test mode": lambda g: _in_test(g, lambda v, e: np.sqrt(v)),
+}
 
 BATCHNORM_FORWARD = {
     **_IN_TEST,
@@ -131,7 +148,15 @@ def _running(which):
     }
 
 
-RUNNING_MEAN, RUNNING_VAR = _running(1), _running(2)
+def _running_std(g):
+    """running_var with the standard deviation in the variance's place."""
+    momentum, old = g.bn_param.get("momentum", 0.9), g.bn_param.get("running_var", np.zeros(g.x.shape[1]))
+    std = (o.rows(g.x) if g.x.ndim == 4 else g.x).std(axis=0)
+    return momentum * old + (1 - momentum) * std if g.bn_param["mode"] == "train" else old
+
+
+RUNNING_MEAN = _running(1)
+RUNNING_VAR = _running(2) | {"it takes the standard deviation, not the variance": _running_std}
 
 # ---------------------------------------------------------------- layer and group
 
