@@ -132,7 +132,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         near = sorted(other.name for other in folder.iterdir() if other.suffix in SUFFIXES) if folder.is_dir() else []
         hint = f"; {folder} has {', '.join(near[:5])}" if near else ""
         raise FileNotFoundError(f"no file {path}{hint}")
-    if path.is_dir() or path.suffix not in SUFFIXES:
+    if not path.is_file() or path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: {explain(path) or _SUFFIX}")
     if path.suffix == ".npz":
         try:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import struct
 import tarfile
 import zipfile
@@ -12,6 +13,7 @@ import pytest
 from fastnet import Linear, Sequential
 from fastnet.floats import FLOAT8, decode_bfloat16, decode_float8
 from fastnet.foreign import explain
+from fastnet.interop import load_torch
 from fastnet.storage import read_arrays
 
 
@@ -221,6 +223,16 @@ def test_files_of_other_software_are_named(tmp_path, name, content, words):
             if "safetensors" not in words:
                 with pytest.raises(ValueError, match=words):
                     read_arrays(renamed)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes as POSIX has them")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    for name in ("a.npz", "a.safetensors", "a.pt"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(ValueError, match=f"{name}: it is no regular file"):
+            read_arrays(tmp_path / name)
+        with pytest.raises(FileNotFoundError, match=f"no file .*{name}; it is no regular file"):
+            load_torch(tmp_path / name)
 
 
 def test_folders_are_named(tmp_path):

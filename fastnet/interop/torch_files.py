@@ -15,13 +15,14 @@ from typing import Any, BinaryIO, Literal
 
 from fastnet.foreign import explain
 from fastnet.interop.tensors import Records, Storage, Tensor, TorchData, size_of
-from fastnet.pickles import read_pickle
+from fastnet.pickles import Meanings, read_pickle
 
 __all__ = ["read_torch"]
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # of the stream
 _VERSION = 1001
-_MAX_PICKLE = 64 * 2**20
+# Weights and long histories need fewer opcodes than either of these allows; a bomb does not.
+_MAX_OPCODES, _BYTES_PER_OPCODE = 2_000_000, 3
 
 
 def read_torch(path: Path, file: BinaryIO) -> tuple[Any, Records]:
@@ -33,12 +34,20 @@ def read_torch(path: Path, file: BinaryIO) -> tuple[Any, Records]:
         It is damaged, or of another format.
     """
     if file.read(4) == b"PK\x03\x04":
-        return _read_zip(path, zipfile.ZipFile(file))
+        try:
+            archive = zipfile.ZipFile(file)
+        except zipfile.BadZipFile as error:
+            raise ValueError(explain(path)) from error
+        return _read_zip(path, archive)
     file.seek(0)
     data = file.read()
     if data[257:262] == b"ustar":
         return _read_tar(data)
     return _read_pickle(path, data)
+
+
+def _read(file: io.BytesIO, meanings: Meanings) -> Any:
+    return read_pickle(file, meanings, max(_MAX_OPCODES, file.getbuffer().nbytes // _BYTES_PER_OPCODE))
 
 
 # ---------------------------------------------------------------- zip
@@ -70,9 +79,10 @@ def _read_zip(path: Path, archive: zipfile.ZipFile) -> tuple[Any, Records]:
         raise ValueError("compressed records, which PyTorch never writes")
     if sum(info.file_size for info in infos.values()) > path.stat().st_size:
         raise ValueError("the records claim to be larger than the file")
-    if infos[pickles[0]].file_size > _MAX_PICKLE:
-        raise ValueError(f"its pickle is larger than {_MAX_PICKLE >> 20} MiB")
-    root = read_pickle(io.BytesIO(archive.read(pickles[0])), TorchData())
+    if all(info.CRC == 0 for info in infos.values() if info.file_size):
+        for info in infos.values():  # written with set_crc32_options(False), which computes no checksums
+            del info.CRC
+    root = _read(io.BytesIO(archive.read(pickles[0])), TorchData())
     order = archive.read(f"{folder}byteorder") if f"{folder}byteorder" in infos else b"little"
     if order not in (b"little", b"big"):
         raise ValueError("its byte order is neither little nor big")
@@ -144,7 +154,7 @@ def _read_pickle(path: Path, data: bytes) -> tuple[Any, Records]:
     """A stream, or one pickle of a dict."""
     found = _PickleData()
     try:
-        root = read_pickle(io.BytesIO(data), found)
+        root = _read(io.BytesIO(data), found)
     except ValueError as error:
         what = explain(path)
         raise ValueError(f"not a PyTorch file: {error if 'pickle' in what else what or error}") from error
@@ -154,14 +164,14 @@ def _read_pickle(path: Path, data: bytes) -> tuple[Any, Records]:
 def _read_stream(data: bytes) -> tuple[Any, Records]:
     """Five pickles (magic number, version, system, object, storage keys), then the storages."""
     file, found = io.BytesIO(data), _StreamData()
-    if read_pickle(file, TorchData()) != _MAGIC:
+    if _read(file, TorchData()) != _MAGIC:
         raise ValueError("not a PyTorch file (its magic number is missing)")
-    if read_pickle(file, TorchData()) != _VERSION:
+    if _read(file, TorchData()) != _VERSION:
         raise ValueError("an unknown version of PyTorch's format")
-    system = read_pickle(file, TorchData())
+    system = _read(file, TorchData())
     little = system.get("little_endian", True) if type(system) is dict else True
-    root = read_pickle(file, found)
-    keys = read_pickle(file, TorchData())
+    root = _read(file, found)
+    keys = _read(file, TorchData())
     if type(keys) is not list or not all(type(key) is str for key in keys) or set(keys) != set(found.storages):
         raise ValueError("the list of storages does not fit the tensors")
     blocks, position = _Blocks("<" if little else ">"), file.tell()
@@ -203,7 +213,7 @@ def _read_tar(data: bytes) -> tuple[Any, Records]:
         file.seek(blocks.add(str(key), storages, file.tell(), storage.itemsize))
         size = len(blocks.blocks[str(key)])
         objects[key] = storage._replace(whole=size, size=size)
-    for part in read_pickle(file, TorchData()) or ():  # (key, key of the whole, offset, numel)
+    for part in _read(file, TorchData()) or ():  # (key, key of the whole, offset, numel)
         if type(part) not in (tuple, list) or len(part) != 4 or type(objects.get(size_of(part[1]))) is not Storage:
             raise ValueError("a storage that is a damaged view of another")
         objects[size_of(part[0])] = objects[part[1]].part(part[2], part[3])
@@ -215,7 +225,7 @@ def _read_tar(data: bytes) -> tuple[Any, Records]:
             raise ValueError("a tensor with a damaged shape")
         numbers = struct.unpack(f"<{2 * ndim + 1}q", file.read(8 * (2 * ndim + 1)))
         objects[key] = Tensor(objects.get(storage_key), numbers[-1], numbers[:ndim], numbers[ndim:-1])
-    return read_pickle(io.BytesIO(pickle), _TarData(objects)), blocks
+    return _read(io.BytesIO(pickle), _TarData(objects)), blocks
 
 
 def _member(archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str) -> bytes:
@@ -226,12 +236,12 @@ def _member(archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name:
     return file.read()
 
 
-def _count(file: BinaryIO) -> int:
-    return size_of(read_pickle(file, TorchData()))
+def _count(file: io.BytesIO) -> int:
+    return size_of(_read(file, TorchData()))
 
 
-def _triple(file: BinaryIO) -> tuple[int, Any, Any]:
-    given = read_pickle(file, TorchData())
+def _triple(file: io.BytesIO) -> tuple[int, Any, Any]:
+    given = _read(file, TorchData())
     if type(given) is not tuple or len(given) != 3:
         raise ValueError("a storage or tensor without its description")
     return size_of(given[0]), given[1], given[2]

@@ -63,6 +63,8 @@ def load_torch(
         functions, or is something else, such as a TorchScript program or an ONNX model, which the message names.
         Nothing in it has been executed.
     """
+    if not isinstance(key, (str, type(None))):
+        raise TypeError(f"load_torch: key must be the name of an entry, got {key!r}")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}{f'; {explain(path)}' if path.exists() else ''}")
@@ -74,8 +76,7 @@ def load_torch(
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a seek to nowhere in the file
             raise
-        reason = explain(path) if isinstance(error, zipfile.BadZipFile) else ""
-        raise ValueError(f"{path}: {reason or str(error) or 'damaged file (it ends too early)'}") from error
+        raise ValueError(f"{path}: {str(error) or 'damaged file (it ends too early)'}") from error
     return _stripped(found) if strip_module else found
 
 

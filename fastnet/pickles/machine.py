@@ -14,7 +14,6 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 __all__ = ["Built", "Global", "Meanings", "Opaque", "read_pickle"]
 
-MAX_OPCODES = 2_000_000
 _VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
@@ -63,7 +62,7 @@ class Meanings(Protocol):
 
 
 def read_pickle(
-    file: BinaryIO, meanings: Meanings, limit: int | None = MAX_OPCODES, strings: type[str] | type[bytes] = str
+    file: BinaryIO, meanings: Meanings, limit: int | None = None, strings: type[str] | type[bytes] = str
 ) -> Any:
     """Read one pickle from `file`, and leave the position after it.
 
@@ -72,7 +71,7 @@ def read_pickle(
     file : binary file in memory
     meanings : Meanings
     limit : int, optional
-        The largest number of opcodes.
+        The largest number of opcodes: one of a byte can make a dict of 64 bytes.
     strings : str or bytes
         What Python 2's byte strings become; str is decoded as Latin-1.
 

@@ -30,7 +30,7 @@ def load_plain_pickle(data: bytes, where: str) -> Any:
         The pickle is damaged, or holds anything else.
     """
     try:
-        return _plain(read_pickle(io.BytesIO(data), Data(), limit=None, strings=bytes), {})
+        return _plain(read_pickle(io.BytesIO(data), Data(), strings=bytes), {})
     except Exception as error:  # a hostile pickle can raise nearly anything
         raise ValueError(f"{where}: not accepted as a pickle of plain arrays: {error}") from error
 

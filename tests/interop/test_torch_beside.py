@@ -124,6 +124,12 @@ def test_objects_of_unknown_classes(tmp_path, monkeypatch, protocol):
     assert OF_A_MODULE_THAT_IS_NOT_THERE not in sys.modules
 
 
+def test_a_long_history(tmp_path):
+    """Its pickle has more than 64 MiB."""
+    given = {"history": np.zeros(9_000_000), "losses": list(np.zeros(1000)), "state_dict": state()}
+    check(load_torch(write_zip(tmp_path / "a.pt", given, RECORDS, protocol=4)))
+
+
 def test_an_object_in_the_old_format(tmp_path):
     storages = {"0": (24, WEIGHT.tobytes()), "1": (2, BIAS.tobytes())}
     given = {"args": argparse.Namespace(lr=0.1), "best": np.float64(3), "state_dict": state()}
@@ -154,6 +160,8 @@ def test_a_checkpoint_in_a_checkpoint(tmp_path):
         load_torch(path, key="ema.nett")
     with pytest.raises(ValueError, match="found no state dict in 'ema'; the file has net"):
         load_torch(path, key="ema")
+    with pytest.raises(TypeError, match="key must be the name of an entry, got 3"):
+        load_torch(path, key=3)
 
 
 def test_two_state_dicts_are_not_guessed(tmp_path):

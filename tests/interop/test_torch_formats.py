@@ -173,6 +173,20 @@ def test_a_state_dict_that_pickle_wrote(tmp_path):
         refused(path, "a.pkl: ")
 
 
+def test_records_without_checksums(tmp_path, monkeypatch):
+    """torch.serialization.set_crc32_options(False) writes zeros."""
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile, "crc32", lambda data, start=0: 0)
+        path = write_zip(tmp_path / "a.pt", state(), RECORDS)
+    assert all(info.CRC == 0 for info in zipfile.ZipFile(path).infolist())
+    np.testing.assert_array_equal(load_torch(path)["0.weight"], WEIGHT)
+    good = write_zip(tmp_path / "b.pt", state(), RECORDS)
+    data = good.read_bytes()
+    at = data.index(WEIGHT.tobytes())
+    good.write_bytes(data[: at + 5] + bytes([data[at + 5] ^ 1]) + data[at + 6 :])
+    refused(good, "Bad CRC-32")
+
+
 # -------------------------------------------------------------------- dtypes
 
 
