@@ -29,6 +29,12 @@ def test_an_array_of_python_2_in_protocol_0(quote):
     assert data["data"].tolist() == [1.5, -2] and data["ok"] is True
 
 
+def test_escapes_of_python_2():
+    assert load_plain_pickle(rb"(lp0" + b"\n" + rb"S'\n\r\t\\\'\"\x00\xff\q'" + b"\na.", "here") == [
+        b"\n\r\t\\'\"\x00\xff\\q"
+    ]
+
+
 @pytest.mark.parametrize("protocol", range(6))
 def test_values(protocol):
     given = {

@@ -7,8 +7,8 @@ memory are linear in the file's size.
 
 from __future__ import annotations
 
-import codecs
 import pickletools
+import re
 import struct
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
@@ -23,6 +23,8 @@ _LITERALS = {
 _STRINGS = {"STRING", "BINSTRING", "SHORT_BINSTRING"}  # Python 2's str: text or bytes
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
+_ESCAPE = re.compile(rb"(?s)\\(x[0-9a-fA-F]{2}|.)")  # as Python 2 writes them
+_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\", b"'": b"'", b'"': b'"'}
 _MAX_NAME = 1000
 _KEYS = (str, bytes, int, float, bool, type(None))
 
@@ -286,4 +288,9 @@ def _line(file: BinaryIO) -> bytes:
     line = file.readline()
     if len(line) < 3 or line[-1:] != b"\n" or line[:1] not in (b"'", b'"') or line[-2:-1] != line[:1]:
         raise ValueError("damaged pickle (a string without quotes)")
-    return codecs.escape_decode(line[1:-2])[0]
+    return _ESCAPE.sub(_unescape, line[1:-2])
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    return bytes([int(code[1:], 16)]) if len(code) > 1 else _ESCAPES.get(code, match[0])

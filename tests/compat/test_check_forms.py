@@ -116,13 +116,18 @@ def write(folder, files):
         path.write_text(text, encoding="utf-8")
 
 
-def command(folder, *arguments):
+def environment(**more):
+    return {**os.environ, "PYTHONPATH": str(Path(check.__file__).parents[3]), **more}
+
+
+def command(folder, *arguments, **more):
     done = subprocess.run(
         [sys.executable, "-m", "fastnet.compat", "check", *map(str, arguments)],
         capture_output=True,
+        encoding=more.get("PYTHONIOENCODING"),
         text=True,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(check.__file__).parents[3])},
+        env=environment(**more),
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -153,6 +158,30 @@ def test_folders_of_any_name(tmp_path, name, imports):
     write(tmp_path, {f"{name}/layers.py": RELU, f"{name}/optim.py": f"{imports}\n{USES}"})
     report = check.run(tmp_path / name, limit=GENEROUS, timeout=GENEROUS)
     assert report.passed and [result.name for result in report] == ["relu_forward", "relu_backward"], report
+
+
+@pytest.mark.parametrize("name", ["layers (1).py", "alice-layers.py", "layers.v2.py", "1.py", "test.py"])
+def test_files_of_any_name(tmp_path, name):
+    """As learning platforms rename what is handed in."""
+    write(tmp_path, {f"hw.1/{name}": "from .maths import *\n" + USES, "hw.1/maths.py": RELU})
+    report = check.run(tmp_path / "hw.1" / name, limit=GENEROUS, timeout=GENEROUS)
+    assert report.passed and len(report) == 2, report
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="symbolic links")
+def test_a_link_counts_where_it_lies(tmp_path):
+    write(tmp_path, {"store/abc": "from .maths import *\n" + USES, "alice/cs231n/maths.py": RELU})
+    os.symlink(tmp_path / "store" / "abc", tmp_path / "alice" / "cs231n" / "layers.py")
+    report = check.run(tmp_path / "alice" / "cs231n", limit=GENEROUS, timeout=GENEROUS)
+    assert report.passed and len(report) == 2, report
+
+
+def test_other_encodings(tmp_path):
+    write(tmp_path, {"cs231n/layers.py": "\ufeff" + RELU})
+    assert check.run(tmp_path / "cs231n", limit=GENEROUS, timeout=GENEROUS).passed
+    (tmp_path / "cs231n" / "layers.py").write_bytes(("NAME = 'caf\u00e9'\n" + RELU).encode("latin-1"))
+    (result,) = check.run(tmp_path / "cs231n", timeout=GENEROUS)
+    assert "cannot be imported: SyntaxError" in result.words and "save the file as UTF-8" in result.words
 
 
 def test_a_relative_path_from_elsewhere(tmp_path):
@@ -266,6 +295,26 @@ def test_the_table_keeps_its_lines(error):
     table = str(result).split("\n\nrelu_forward:")[0]
     assert len(table.splitlines()) == 2 and len(table) < 600, table
     assert result.verdict == "raises" and table.replace("\n", "").isprintable()
+
+
+WIDE = "def relu_forward(x):\n    print('größer → 測試')\n    raise ValueError('größer als 0 → 測試')\n"
+
+
+def test_any_output_encoding(tmp_path):
+    write(tmp_path, {"größe/layers.py": WIDE})
+    for encoding in ("ascii", "latin-1", "cp1252", "utf-8"):
+        code, out, err = command(tmp_path, "größe/layers.py", PYTHONIOENCODING=encoding)
+        assert code == 1 and "raises ValueError: gr" in out and "Traceback" not in err, err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux's full device")
+def test_a_report_that_cannot_be_written(tmp_path):
+    write(tmp_path, {"layers.py": WIDE})
+    line = f"{sys.executable} -m fastnet.compat check layers.py"
+    for shell, code in ((f"{line} > /dev/full", 2), (f"{line} | true; exit ${{PIPESTATUS[0]}}", 1)):
+        done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, cwd=tmp_path, env=environment())
+        assert done.returncode == code and "Traceback" not in done.stderr, done
+        assert ("cannot write the report: No space left on device" in done.stderr) == (code == 2)
 
 
 def divides(x):

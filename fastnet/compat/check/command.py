@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 
 from fastnet.compat import check
@@ -35,6 +37,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--l2", type=float, default=1.0, help="factor of reg * sum(W * W); 0.5 in 2015 and 2016")
     parser.add_argument("--timeout", type=float, help="seconds after which a call is stopped (default: 10, or more)")
     args = parser.parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # students write in any language
     names = None if args.names is None else [name.strip() for name in args.names.split(",")]
     try:
         report = check.run(args.path, names, drop_p=args.drop_p, l2=args.l2, timeout=args.timeout)
@@ -46,5 +51,11 @@ def main(argv: list[str]) -> int:
     if not report:
         print(f"{parser.prog}: error: {args.path}: {report}", file=sys.stderr)
         return 2
-    print(report)
+    try:
+        print(report, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is flushed there at the end
+        if not isinstance(error, BrokenPipeError):  # the reader of a pipe, such as head, has seen enough
+            print(f"{parser.prog}: error: cannot write the report: {error.strerror}", file=sys.stderr)
+            return 2
     return 0 if report.passed else 1

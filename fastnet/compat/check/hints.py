@@ -48,6 +48,7 @@ _MEANINGS = (
     ),
     (r"NotImplementedError|cannot unpack non-iterable NoneType|'NoneType' object is not", "not written yet?"),
     (r"TabError|IndentationError", "mend the indentation"),
+    (r"Non-UTF-8 code|can't decode byte", "save the file as UTF-8"),
     (r"(destination|output array) is read-only", "work on a copy: x = x.copy()"),
     (r"Cannot cast ufunc .* output", "x += ... cannot change the dtype of x: write x = x + ..."),
 )

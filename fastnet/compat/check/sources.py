@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping
@@ -40,18 +41,16 @@ class Source(NamedTuple):
         standins.install()  # for imports of old assignments
         if not hasattr(builtins, "xrange"):
             builtins.xrange = range  # the starter code of 2015 and 2016 is Python 2's  # type: ignore[attr-defined]
-        file = Path(self.path).resolve()
+        file = Path(os.path.abspath(self.path))  # a link counts where it lies
         top = _package(file)
-        parts = [top.name.replace(".", "_"), *file.relative_to(top).with_suffix("").parts]
+        parts = [part.replace(".", "_") for part in (top.name, *file.relative_to(top).with_suffix("").parts)]
         for name in [name for name in sys.modules if name.split(".")[0] == parts[0]]:
             del sys.modules[name]  # the same package from elsewhere, such as a notebook's
         sys.path.insert(0, os.fspath(top.parent))
         sys.path.append(os.fspath(top))  # for imports without the package's name
-        folder = top.parent
-        for depth in range(1, len(parts)):
-            folder = top if depth == 1 else folder / parts[depth - 1]
+        for depth, folder in enumerate([*reversed(file.parents)][len(top.parts) - 1 :], 1):
             _import_package(".".join(parts[:depth]), folder)
-        return vars(importlib.import_module(".".join(parts)))
+        return vars(_import_file(".".join(parts), file))
 
 
 def _package(file: Path) -> Path:
@@ -84,6 +83,16 @@ def _import_package(name: str, folder: Path) -> None:
     parent, _, child = name.rpartition(".")
     if parent:
         setattr(sys.modules[parent], child, package)
+
+
+def _import_file(name: str, file: Path) -> ModuleType:
+    """Import the module, whatever the file's name, unless its package has done so."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None and spec.loader is not None  # it is a Python file
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
 
 
 def sources(given: Any) -> list[Source]:
