@@ -227,7 +227,7 @@ def test_batch_norm_moves_statistics_in_place():
         (lambda: F.conv2d(X, np.ones((2, 3, 3, 3))), ValueError, "weight expects 3 input channels, x has 4"),
         (lambda: F.conv2d(X[0], W), ValueError, r"leading batch axis: x\[None\]"),
         (lambda: F.conv2d(X, W.astype("f"), groups=2), TypeError, "may not be mixed, got x float64, weight float32"),
-        (lambda: F.conv2d(X + 1j, W), TypeError, "x must hold real numbers .* got dtype complex128"),
+        (lambda: F.conv2d(X + 1j, W), TypeError, "x must hold real numbers, got dtype complex128"),
         (lambda: F.relu(np.array(["a"])), TypeError, "relu: x must hold real numbers"),
         (lambda: F.relu(np.array([None])), TypeError, "relu: x must hold real numbers"),
         (lambda: F.conv2d(X, W, B[:2], groups=2), ValueError, r"bias must have shape \(6,\)"),

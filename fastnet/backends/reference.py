@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastnet.arrays import as_array
 from fastnet.graph import Graph, Node, Program
 from fastnet.ops import Op
 from fastnet.ops.checks import FLOATS, check_gradient, check_shape
@@ -69,8 +70,8 @@ class Ops:
 
     def call(self, op: Op, arrays: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
         """Check the arguments of an op and run it."""
-        if op.inputs and op.inputs[-1].integer:
-            arrays = (*arrays[:-1], self.xp.asarray(arrays[-1]))
+        if not op.in_place:
+            arrays = tuple(x if x is None or type(x) is np.ndarray else as_array(x, op.name) for x in arrays)
         shape, dtype = op.check(arrays, attributes)
         if op.in_place:
             return self.update(op, arrays, attributes)
@@ -128,14 +129,14 @@ class Ops:
 
     def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:
         """Any array as this backend's array in `dtype` (default: its own float dtype, else float32)."""
-        x = self.xp.asarray(x)
+        x = self.xp.asarray(as_array(x))
         if dtype is None:
             dtype = x.dtype.newbyteorder("=") if x.dtype.newbyteorder("=") in FLOATS else np.float32
         return self.xp.asarray(x, dtype=dtype)
 
     def contiguous(self, x: Any, dtype: DTypeLike | None = None) -> Array:
         """Any array in C order and `dtype` (default: its own); copied only if it differs."""
-        x = self.xp.asarray(x)
+        x = self.xp.asarray(as_array(x))
         return self.xp.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=") if dtype is None else dtype)
 
     def to_numpy(self, x: Any) -> Array:

@@ -1,7 +1,8 @@
 """Every op as a function, without layers: ``y, backward = functional.conv2d(x, w, b, padding=1)``.
 
-Arrays may be anything that NumPy takes: lists, strided, byte-swapped, read-only.  float32 and float64 arrays keep
-their dtype and may not be mixed in one call; integers, float16 and lists take the dtype of the others, or float32.
+Arrays may be anything that NumPy takes: lists, strided, byte-swapped, read-only; and other libraries' arrays, such as
+PyTorch tensors (see `fastnet.arrays`).  float32 and float64 arrays keep their dtype and may not be mixed in one call;
+integers, float16 and lists take the dtype of the others, or float32.
 
 ``backward(dy)`` returns dx for ops of one array, and a tuple of gradients, in the order of the arguments, for ops with
 weights (None for an array that was not given).

@@ -1,4 +1,4 @@
-"""Conversion of users' arguments: anything that NumPy accepts becomes arrays of the backend, of one dtype."""
+"""Conversion of users' arguments: arrays of any library become arrays of the backend, of one dtype."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.arrays import as_array
 from fastnet.backends import current
 from fastnet.types import Array, ArrayLike, DType
 
@@ -20,16 +21,13 @@ def arrays_of(op: str, enter: Enter | None = None, **given: ArrayLike | None) ->
     strong: list[DType] = []
     found: dict[str, Any] = {}
     for name, value in given.items():
-        if value is None:
-            if name in ("x", "weight", "columns", "a", "b", "dy"):
-                raise TypeError(f"{op}: {name} must be an array of real numbers, got None")
+        if value is None and name not in ("x", "weight", "columns", "a", "b", "dy"):
             found[name] = None
             continue
-        weak = not hasattr(value, "dtype")
-        array: Any = np.asarray(value) if weak else value
-        if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        array: Any = as_array(value, f"{op}: {name}")
+        if array.dtype.itemsize > 8:
             raise TypeError(f"{op}: {name} must hold real numbers of at most 64 bits, got dtype {array.dtype}")
-        if not weak and array.dtype.kind == "f" and array.dtype.itemsize >= 4:
+        if not isinstance(value, (int, float, list, tuple)) and array.dtype.kind == "f" and array.dtype.itemsize >= 4:
             strong.append(np.dtype(array.dtype.type))
         found[name] = array
     dtype = strong[0] if strong else np.dtype(np.float32)
@@ -55,7 +53,7 @@ def enter_contiguous(name: str, array: Any, dtype: DType) -> Array:
 
 def gradient_of(op: str, dy: ArrayLike, y: Array, enter: Enter | None = None) -> Array:
     """dy as the backend's array in y's dtype; ValueError unless it has y's shape."""
-    gradient = (enter or _enter)("dy", dy, y.dtype)
+    gradient = (enter or _enter)("dy", as_array(dy, f"{op}: dy"), y.dtype)
     if tuple(gradient.shape) != tuple(y.shape):
         raise ValueError(f"{op}: dy must have the output's shape {tuple(y.shape)}, got {tuple(gradient.shape)}")
     return gradient

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from fastnet import initializers
 from fastnet.arguments import flag, integer
+from fastnet.arrays import as_array
 from fastnet.backends import Ops, current
 from fastnet.graph import Node, Program, Recorder
 from fastnet.layers.parameter import Parameter
@@ -272,7 +273,7 @@ class Layer(State, Programs):
         shape, dtype = tuple(y.shape), self.dtype
 
         def backward(dy: ArrayLike, input_gradient: bool = True) -> Any:
-            gradient = ops.asarray(dy, dtype)
+            gradient = ops.asarray(as_array(dy, "backward: dy"), dtype)
             if gradient.shape != shape:
                 raise ValueError(f"backward: dy must have the output's shape {shape}, got {tuple(gradient.shape)}")
             return inner(gradient, input_gradient)
@@ -299,12 +300,11 @@ class Layer(State, Programs):
         return entered
 
     def _cast(self, x: Any, ops: Ops) -> Any:
-        given = getattr(x, "dtype", None)
-        if given is not None and given.kind not in "fiub":
-            raise TypeError(f"{type(self).__name__}: x must hold real numbers, got dtype {given}")
+        weak = isinstance(x, (list, tuple))
+        x = as_array(x, f"{type(self).__name__}: x")
         if not self.built:
-            self.build(x.shape[1:] if given is not None else ops.asarray(x).shape[1:])
-        if given == "float64" and self.dtype == "float32" and not getattr(self, "_warned", False):
+            self.build(x.shape[1:])
+        if x.dtype == "float64" and not weak and self.dtype == "float32" and not getattr(self, "_warned", False):
             self._warned = True
             message = "x is float64 and the model float32: x is cast; give float32, or build(..., dtype='float64')"
             warnings.warn(message, stacklevel=4)

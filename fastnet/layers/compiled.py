@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastnet.arrays import as_array
 from fastnet.backends import Ops
 from fastnet.graph import Graph
 from fastnet.types import Array, ArrayLike
@@ -41,7 +42,7 @@ class Plan:
         TypeError
             If x does not hold real numbers.
         """
-        images: Array = self._ops.asarray(x, self.dtype)
+        images: Array = self._ops.asarray(as_array(x, "plan: x"), self.dtype)
         if images.shape[1:] != self.input_shape:
             sizes = ", ".join(map(str, self.input_shape))
             raise ValueError(f"plan: x must have shape (N, {sizes}), got {images.shape}")

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnet import storage
-from fastnet.backends import current
+from fastnet.arrays import as_array
+from fastnet.backends import Ops, current
 from fastnet.graph import Unrecordable
 from fastnet.graph.recorder import record_any_batch
 from fastnet.layers.activation import Sigmoid
@@ -227,8 +228,7 @@ class Model(Layer):
         if not callable(loss) and loss not in losses:
             raise ValueError(f"evaluate: loss must be one of {sorted(losses)} or a function, got {loss!r}")
         loss = loss if callable(loss) else losses[loss]
-        examples: Any = X if hasattr(X, "shape") else ops.asarray(X, self.dtype or "float32")
-        classes: Any = y if hasattr(y, "shape") else ops.xp.asarray(y)
+        examples, classes = self._examples("evaluate: X", X, ops), as_array(y, "evaluate: y")
         count = len(examples)
         if count != len(classes) or not count:
             raise ValueError(f"evaluate: X and y must have the same length, at least 1, got {count} and {len(classes)}")
@@ -243,7 +243,7 @@ class Model(Layer):
     def outputs(self, X: ArrayLike, batch_size: int, prepare: Preprocess | None) -> Array:
         """What `predict` returns, with `prepare` in place of `preprocessing`."""
         ops, done, result = current(), 0, None
-        examples: Any = X if hasattr(X, "shape") else ops.asarray(X, self.dtype or "float32")
+        examples = self._examples("predict: X", X, ops)
         for y in self._batches(examples, batch_size, prepare):
             if len(examples) <= batch_size:
                 return ops.to_numpy(y)
@@ -257,7 +257,7 @@ class Model(Layer):
         """The outputs for one batch after the other; for one empty batch if there are no examples."""
         ops, batch_size, run = current(), _batch_size(batch_size), None
         for start in range(0, max(len(examples), 1), batch_size):
-            x = examples[start : start + batch_size]
+            x = as_array(examples[start : start + batch_size], "X")
             if prepare is not None:
                 x = prepare(ops.xp.array(x), self.dtype or "float32")  # a copy, which it may change
             if run is None:
@@ -271,6 +271,14 @@ class Model(Layer):
                 f"{method}: the model's outputs are {self.output_shape} for each image, and classes need a score each; "
                 "predict gives the outputs"
             )
+
+    def _examples(self, name: str, X: ArrayLike, ops: Ops) -> Any:
+        """X as an array; one of another library with a shape and a dtype as it is: it may be larger than memory."""
+        if hasattr(X, "__array_interface__"):
+            return as_array(X, name)
+        if hasattr(X, "shape") and hasattr(X, "dtype"):
+            return X
+        return ops.asarray(as_array(X, name), self.dtype or "float32")
 
     def _ready(self, X: Any, batch_size: int) -> Callable[[Any], Array]:
         """The compiled model; the model itself under ``trace``, or if it can't be compiled."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from fastnet.arrays import as_array
 from fastnet.backends import current
 from fastnet.layers.names import Keys, match, mismatch, near
 from fastnet.layers.parameter import Parameter
@@ -94,7 +95,7 @@ class State:
         Parameters
         ----------
         state : mapping of str to array
-            Floating-point arrays.  PyTorch's counters, "num_batches_tracked" and "n_averaged", are ignored.
+            Floating-point arrays, of any library.  PyTorch's counters, "num_batches_tracked" and "n_averaged", are ignored.
         strict : bool
             Whether missing and unexpected names are errors; otherwise they are returned.
         prefix : str
@@ -126,9 +127,12 @@ class State:
         values: dict[str, Array] = {}
         for name in (name for name in own if name in given):
             parameter, value = own[name], given[name]
-            if not hasattr(value, "dtype") or value.dtype.kind != "f":
-                kind = getattr(value, "dtype", type(value).__name__)
+            if isinstance(value, (list, tuple, int, float)):
+                kind = type(value).__name__
                 raise TypeError(f"load_state_dict: {name} must be a floating-point array, got {kind}")
+            value = as_array(value, f"load_state_dict: {name}")
+            if value.dtype.kind != "f":
+                raise TypeError(f"load_state_dict: {name} must be a floating-point array, got {value.dtype}")
             if tuple(value.shape) != parameter.shape:
                 raise ValueError(
                     f"load_state_dict: {name} has shape {parameter.shape} in the model, "

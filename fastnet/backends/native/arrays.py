@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fastnet.arrays import as_array
 from fastnet.backends import _native
 from fastnet.ops.checks import FLOATS
 from fastnet.types import Array, DType, DTypeLike
@@ -70,15 +71,13 @@ def c_order(x: Array) -> Array:
 
 def asarray(x: Any, dtype: DTypeLike | None = None) -> Array:
     """Any array of real numbers, converted to an activation."""
-    x = np.asarray(x)
+    x = as_array(x)
     if dtype is None:
         native = x.dtype.newbyteorder("=")
         dtype = native if native in FLOATS else FLOATS[0]
     dtype = np.dtype(dtype)
     if x.dtype == dtype and x.dtype.isnative:
         return dense(x) if x.ndim else x
-    if x.dtype.kind not in "fiub":
-        raise TypeError(f"arrays must hold real numbers, got dtype {x.dtype}")
     if x.ndim == 0:
         scalar: Array = x.astype(dtype)
         return scalar
@@ -89,7 +88,7 @@ def asarray(x: Any, dtype: DTypeLike | None = None) -> Array:
 
 def contiguous(x: Any, dtype: DTypeLike | None = None) -> Array:
     """Any array in C order."""
-    x = np.asarray(x)
+    x = as_array(x)
     dtype = x.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
     if x.dtype == dtype and x.dtype.isnative:
         return c_order(x)

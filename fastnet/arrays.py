@@ -1,0 +1,96 @@
+"""Arrays of others as NumPy arrays: the one place where they are converted.
+
+Anything with ``__array__``, ``__dlpack__`` or the buffer protocol works: PyTorch tensors (also those that require a
+gradient, lie on another device, or are bfloat16), JAX and CuPy arrays, PIL images, pandas frames, memory maps,
+``array.array``, and lists of these.  What has no real numbers, or hides some, is refused by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet.types import Array
+
+__all__ = ["as_array"]
+
+_REAL = "fiub"  # kinds of NumPy's dtypes
+_SMALL = ("bfloat16", "float8", "float6", "float4", "int4", "uint4", "int2", "uint2")  # dtypes of ml_dtypes (JAX)
+_PLAIN = {bool, int, float, list, tuple, np.ndarray}  # what lists that NumPy converts as a whole hold
+_FAILURES = (TypeError, ValueError, RuntimeError, NotImplementedError, BufferError)  # of others' conversions
+
+
+def as_array(given: Any, name: str = "the array") -> Array:
+    """`given` as a NumPy array of real numbers, without a copy where possible.
+
+    Parameters
+    ----------
+    given : array or array-like
+    name : str
+        What it is, for the error: "conv2d: x".
+
+    Raises
+    ------
+    TypeError
+        It is no array of real numbers: another type, text, complex numbers, Python objects; a masked array with
+        masked elements; an image of palette numbers.
+    ValueError
+        A list whose elements differ in shape.
+    """
+    if type(given) is np.ndarray and given.dtype.kind in _REAL:
+        return given
+    array = _convert(given, name)
+    if array.dtype.kind in _REAL:
+        return array
+    if array.dtype.name.startswith(_SMALL):
+        return array.astype(np.float32)
+    if array.dtype.kind == "O" and array.ndim == 0:
+        hint = "; its .toarray() is one" if hasattr(given, "toarray") else ""
+        raise TypeError(f"{name} must be an array of real numbers, got {_described(given)}{hint}")
+    hint = ""
+    if array.dtype.kind == "O" and hasattr(given, "to_numpy"):
+        hint = '; .to_numpy("float32") of the columns that hold numbers is such an array'
+    raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
+
+
+def _described(given: Any) -> str:
+    return "None" if given is None else f"{type(given).__module__}.{type(given).__name__}".removeprefix("builtins.")
+
+
+def _convert(given: Any, name: str) -> np.ndarray:
+    """`given` as an array of any dtype."""
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        raise TypeError(f"{name} is a masked array with masked elements; replace them: .filled(value)")
+    if getattr(given, "mode", None) in ("P", "PA") and hasattr(given, "getpalette"):
+        raise TypeError(f'{name} is an image of palette numbers (mode {given.mode}), not of colours; .convert("RGB")')
+    if isinstance(given, (str, dict, set, frozenset)):
+        raise TypeError(f"{name} must be an array of real numbers, got {_described(given)}")
+    if isinstance(given, (list, tuple)) and any(type(each) not in _PLAIN for each in given):
+        return _stacked([as_array(each, f"{name}[{n}]") for n, each in enumerate(given)], name)
+    try:
+        if hasattr(given, "detach") and hasattr(given, "cpu"):
+            return _from_torch(given.detach().cpu())
+        if hasattr(given, "__dlpack__") and not hasattr(given, "__array__"):
+            return np.from_dlpack(given)
+        return np.asarray(given)
+    except _FAILURES as error:
+        if isinstance(given, (list, tuple)):
+            raise ValueError(
+                f"{name} must be an array of real numbers, got a {type(given).__name__}: {error}"
+            ) from error
+        raise TypeError(f"{name}: {_described(given)} cannot be converted to a NumPy array: {error}") from error
+
+
+def _from_torch(tensor: Any) -> np.ndarray:
+    try:
+        return np.asarray(tensor)
+    except TypeError:  # bfloat16 and the like, which NumPy lacks; sparse and quantised tensors fail again
+        return np.asarray(tensor.float())
+
+
+def _stacked(arrays: list[Array], name: str) -> np.ndarray:
+    shapes = sorted({array.shape for array in arrays})
+    if len(shapes) > 1:
+        raise ValueError(f"{name}: the arrays of a list must have one shape, got {shapes[0]} and {shapes[1]}")
+    return np.stack(arrays)
