@@ -22,7 +22,7 @@ _FAILURES = (TypeError, ValueError, RuntimeError, NotImplementedError, BufferErr
 
 
 def as_array(given: Any, name: str = "the array") -> Array:
-    """`given` as a NumPy array of real numbers, without a copy where possible.
+    """`given` as a NumPy array of real numbers, without a copy where possible; a memory map stays one.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def as_array(given: Any, name: str = "the array") -> Array:
     ValueError
         A list whose elements differ in shape.
     """
-    if type(given) is np.ndarray and given.dtype.kind in _REAL:
+    if type(given) in (np.ndarray, np.memmap) and given.dtype.kind in _REAL:
         return given
     array = _convert(given, name)
     if array.dtype.kind in _REAL:

@@ -188,6 +188,18 @@ def test_state_dicts_of_every_kind(kind, request):
         np.testing.assert_array_equal(other.state_dict()[name], value)
 
 
+def test_solver_trains_on_every_kind(kind):
+    """On the same numbers: the same losses, with and without standardising."""
+    labels = np.arange(3)
+    for preprocess in (None, "standardize"):
+        losses_ = []
+        for X, y in ((VALUES, labels), (kind(VALUES), kind(labels) if type(kind(labels)) is not Brain else labels)):
+            model = fn.Sequential(fn.Flatten(), fn.Linear(3))
+            solver = fn.Solver(model, (X, y), (X, y), batch_size=2, epochs=2, preprocess=preprocess, verbose=False)
+            losses_.append(solver.train().history["val_loss"])
+        assert losses_[0] == losses_[1]
+
+
 class Sparse:
     def toarray(self):
         return np.eye(2)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from fastnet.arrays import as_array
 from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.classes import match_names
 from fastnet.data.holdout import choose, warn_of_absent
@@ -25,7 +26,7 @@ def check_labels(where: str, X: Array, y: ArrayLike) -> np.ndarray:
     ValueError, TypeError
         Another shape or length, negative numbers, or numbers that are not integers.
     """
-    y = np.asarray(y)
+    y = as_array(y, f"{where}: y")
     if y.ndim != 1:
         hint = "; use y.argmax(axis=1) for one-hot rows" if y.ndim == 2 and y.shape[1] > 1 else "; use y.ravel()"
         raise ValueError(f"{where}: labels must be class numbers of shape (N,), got shape {y.shape}{hint}")
@@ -95,6 +96,9 @@ class Dataset:
     y_val: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        for name in ("X_train", "X_test", "X_val"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_array(getattr(self, name), f"{self.name}: {name}"))
         shape = self.X_train.shape[1:]
         warn_of_channels_last(self.name, self.X_train.shape)
         for part in ("train", "test", "val"):

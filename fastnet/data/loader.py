@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.arrays import as_array
 from fastnet.data.dataset import check_labels
 from fastnet.types import Array, ArrayLike, DTypeLike, Generator, Preprocess
 
@@ -63,7 +64,7 @@ class Loader:
         augment: Sequence[Augment] = (),
         dtype: DTypeLike = "float32",
     ) -> None:
-        self.X = X if isinstance(X, np.ndarray) else np.asarray(X)
+        self.X = as_array(X, "Loader: X")
         if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
             raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
         self.y = check_labels("Loader", self.X, y)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.arrays import as_array
 from fastnet.types import Array, ArrayLike, DTypeLike
 
 __all__ = ["Standardize"]
@@ -64,6 +65,7 @@ class Standardize:
         ValueError
             No data, or values that are not finite.
         """
+        X = as_array(X, "Standardize.fit: X")
         if X.ndim < 2 or X.size == 0:
             raise ValueError(f"Standardize.fit: X must have shape (N, C, ...) and hold data, got {X.shape}")
         scale = scale if scale is not None else 255.0 if X.dtype == np.uint8 else 1.0
@@ -88,6 +90,7 @@ class Standardize:
         It is computed in float64 where `dtype` cannot hold X or the mean: of 32-bit integers, of a float64 X, and of a
         mean that rounds by more than a millionth of the standard deviation.
         """
+        X = as_array(X, "Standardize: X")
         if X.ndim < 2 or X.shape[1] != len(self.mean):
             raise ValueError(f"Standardize: fitted on {len(self.mean)} channels, got an array of shape {X.shape}")
         shape = (-1,) + (1,) * (X.ndim - 2)

@@ -95,7 +95,8 @@ class State:
         Parameters
         ----------
         state : mapping of str to array
-            Floating-point arrays, of any library.  PyTorch's counters, "num_batches_tracked" and "n_averaged", are ignored.
+            Floating-point arrays, of any library.  PyTorch's counters, "num_batches_tracked" and "n_averaged", are
+            ignored.
         strict : bool
             Whether missing and unexpected names are errors; otherwise they are returned.
         prefix : str

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.arrays import as_array
 from fastnet.data import Dataset, Loader, Standardize
 from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.classes import match_names
@@ -149,5 +150,4 @@ def _pair(name: str, data: Any) -> tuple[Array, ArrayLike]:
     if not (isinstance(data, (tuple, list)) and len(data) == 2):
         kinds = "(X, y), a Dataset or a Loader" if name == "data" else "(X, y) or a Loader"
         raise TypeError(f"Solver: {name} must be {kinds}, got {type(data).__name__}")
-    X = data[0] if isinstance(data[0], np.ndarray) else np.asarray(data[0])
-    return X, data[1]
+    return as_array(data[0], f"Solver: {name}'s X"), data[1]

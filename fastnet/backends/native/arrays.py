@@ -71,7 +71,7 @@ def c_order(x: Array) -> Array:
 
 def asarray(x: Any, dtype: DTypeLike | None = None) -> Array:
     """Any array of real numbers, converted to an activation."""
-    x = as_array(x)
+    x = np.asarray(as_array(x))
     if dtype is None:
         native = x.dtype.newbyteorder("=")
         dtype = native if native in FLOATS else FLOATS[0]
@@ -88,7 +88,7 @@ def asarray(x: Any, dtype: DTypeLike | None = None) -> Array:
 
 def contiguous(x: Any, dtype: DTypeLike | None = None) -> Array:
     """Any array in C order."""
-    x = as_array(x)
+    x = np.asarray(as_array(x))
     dtype = x.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
     if x.dtype == dtype and x.dtype.isnative:
         return c_order(x)
