@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnet.types import Padding
 
-__all__ = ["flag", "frozen", "integer", "pair", "pooling_stride", "real", "sides"]
+__all__ = ["flag", "frozen", "integer", "nonzero", "pair", "pooling_stride", "real", "sides"]
 
 
 def integer(value: Any, name: str, minimum: int = 1, bits: int = 31) -> int:
@@ -35,6 +35,14 @@ def integer(value: Any, name: str, minimum: int = 1, bits: int = 31) -> int:
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if not minimum <= number < 2**bits:
         raise ValueError(f"{name} must be an integer between {minimum} and 2**{bits} - 1, got {number}")
+    return number
+
+
+def nonzero(value: Any, name: str) -> int:
+    """An integer other than 0, also a negative one; TypeError or ValueError as :func:`integer`."""
+    number = integer(value, name, 1 - 2**31)
+    if number == 0:
+        raise ValueError(f"{name} must be an integer other than 0")
     return number
 
 

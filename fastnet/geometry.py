@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from fastnet.arguments import flag, frozen, integer, pair, pooling_stride, sides
+from fastnet.arguments import flag, frozen, integer, nonzero, pair, pooling_stride, sides
 from fastnet.types import Padding, Pair, Shape
 
 __all__ = ["Conv2dGeometry", "Pool2dGeometry"]
@@ -216,7 +216,7 @@ class Pool2dGeometry:
             The name in error messages.
         dilation : int or pair
             The distance of a window's pixels; of max pooling only.
-        divisor : int, optional
+        divisor : int other than 0, optional
             What average pooling divides by, whatever the windows cover.
         """
         kernel, stride, padding, dilation = frozen(kernel), frozen(stride), frozen(padding), frozen(dilation)
@@ -281,7 +281,7 @@ def _pool2d(
     R, S = pair(kernel, f"{op}: kernel")
     stride = pooling_stride(stride, (R, S), f"{op}: stride")
     dilation = pair(dilation, f"{op}: dilation")
-    divisor = None if divisor is None else integer(divisor, f"{op}: divisor_override")
+    divisor = None if divisor is None else nonzero(divisor, f"{op}: divisor_override")
     span = dilation[0] * (R - 1) + 1, dilation[1] * (S - 1) + 1
     around = sides(padding, op, (H, W), span, stride)
     what = f"kernel {R}x{S}" + (f" with dilation {dilation} ({span[0]}x{span[1]} pixels)" if max(dilation) > 1 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from fastnet.arguments import flag, integer, real
@@ -31,7 +32,7 @@ def batch_norm(
 
     Parameters
     ----------
-    x : array, (N, C) or (N, C, H, W)
+    x : array, (N, C, ...)
     gamma, beta : array, (C,), optional
         Default: 1 and 0.
     running_mean, running_var : array, (C,), optional
@@ -69,12 +70,17 @@ def batch_norm(
                 raise TypeError(
                     f"batch_norm: training updates {name} in place; give a writable, contiguous {inputs.dtype} array"
                 )
-    y, saved = ops.batch_norm(inputs, scale, shift, mean, var, training, momentum, eps)
+    shape = inputs.shape
+    if len(shape) not in (2, 4) and len(shape) > 2:
+        inputs = inputs.reshape(*shape[:2], math.prod(shape[2:]), 1)
+    result, saved = ops.batch_norm(inputs, scale, shift, mean, var, training, momentum, eps)
+    y: Array = result.reshape(shape)
     needs = True, gamma is not None, beta is not None
 
     def backward(dy: ArrayLike) -> tuple[Array, Array | None, Array | None]:
-        dx, dgamma, dbeta = ops.batch_norm_backward(gradient_of("batch_norm", dy, y), saved, needs)
-        return dx, dgamma, dbeta
+        gradient = gradient_of("batch_norm", dy, y).reshape(result.shape)
+        dx, dgamma, dbeta = ops.batch_norm_backward(gradient, saved, needs)
+        return dx.reshape(shape), dgamma, dbeta
 
     return y, backward
 

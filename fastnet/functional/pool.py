@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
+from fastnet.arguments import flag
 from fastnet.backends import current
 from fastnet.functional.arguments import Batch, arrays_of, enter_contiguous, gradient_of
 from fastnet.geometry import Pool2dGeometry
@@ -20,6 +22,7 @@ def max_pool2d(
     padding: Padding = 0,
     dilation: Pair = 1,
     ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
     *,
     ties: str | None = None,
 ) -> tuple[Array, Callable[[ArrayLike], Array]]:
@@ -35,6 +38,8 @@ def max_pool2d(
         The distance of a window's pixels.
     ceil_mode : bool
         Round the output size up; a window may then be larger than the input.
+    return_indices : False
+        PyTorch's argument; indices are not available.
     ties : "first", "split" or "all", optional
         Which of a window's equal maxima receive its gradient: the first, row by row; all, in equal parts; or all, each
         the whole gradient.  NaN equals NaN.  Default: the first.
@@ -53,6 +58,8 @@ def max_pool2d(
         If arguments do not fit together; the message says which, what was given and what was expected.
     """
     ops = current()
+    if flag(return_indices, "max_pool2d: return_indices"):
+        raise TypeError("max_pool2d: return_indices=True is not supported; backward knows the positions of the maxima")
     (inputs,) = arrays_of("max_pool2d", None if ties is None else enter_contiguous, x=x)
     batch = Batch("max_pool2d", inputs)
     geometry = Pool2dGeometry.make(

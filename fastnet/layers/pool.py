@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from fastnet.arguments import flag, frozen, integer, pair, pooling_stride
+from fastnet.arguments import flag, frozen, nonzero, pair, pooling_stride
 from fastnet.geometry import Pool2dGeometry
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
@@ -106,7 +106,7 @@ class AvgPool2d(_Pool2d):
             count_include_pad = self.padding != "same"
         self.count_include_pad = flag(count_include_pad, "AvgPool2d: count_include_pad")
         self.divisor_override = (
-            None if divisor_override is None else integer(divisor_override, "AvgPool2d: divisor_override")
+            None if divisor_override is None else nonzero(divisor_override, "AvgPool2d: divisor_override")
         )
 
     def geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:

@@ -169,7 +169,11 @@ def test_a_declared_input_size_that_fits_changes_nothing():
         (lambda: MaxPool2d(3, 2.0), TypeError, "MaxPool2d: stride must be an integer, got 2.0"),
         (lambda: AvgPool2d(3, 2, 1, 1), TypeError, "AvgPool2d: ceil_mode must be True or False, got 1"),
         (lambda: AvgPool2d(3, count_include_pad="no"), TypeError, "AvgPool2d: count_include_pad must be True or False"),
-        (lambda: AvgPool2d(3, divisor_override=0), ValueError, "AvgPool2d: divisor_override must be an integer betw"),
+        (
+            lambda: AvgPool2d(3, divisor_override=0),
+            ValueError,
+            "AvgPool2d: divisor_override must be an integer other than 0",
+        ),
         (lambda: Conv2d(3, 8, 3, bias="zeros"), TypeError, "Conv2d: bias must be True or False, got 'zeros'"),
         (lambda: Linear(3, 8, bias=1), TypeError, "Linear: bias must be True or False, got 1"),
         (lambda: BatchNorm2d(8, 1e-5, True), TypeError, "BatchNorm2d: momentum, .*, must be a finite number, got True"),
