@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnet.types import Padding
 
-__all__ = ["flag", "frozen", "integer", "nonzero", "pair", "pooling_stride", "real", "sides"]
+__all__ = ["flag", "frozen", "integer", "nonzero", "padding_of", "pair", "pooling_stride", "real", "sides"]
 
 
 def integer(value: Any, name: str, minimum: int = 1, bits: int = 31) -> int:
@@ -101,6 +101,13 @@ def pooling_stride(stride: Any, kernel: tuple[int, int], name: str) -> tuple[int
     """A pair; the kernel where the stride is None or (), PyTorch's defaults."""
     stride = frozen(stride)
     return kernel if stride is None or (isinstance(stride, tuple) and not stride) else pair(stride, name)
+
+
+def padding_of(value: Any, op: str) -> Padding:
+    """A padding that :func:`sides` accepts, hashable; raises what it raises."""
+    padding: Padding = frozen(value)
+    sides(padding, op, (1, 1), (1, 1), (1, 1))
+    return padding
 
 
 def _same(size: int, span: int, stride: int) -> tuple[int, int]:

@@ -222,6 +222,8 @@ class Pool2dGeometry:
         kernel, stride, padding, dilation = frozen(kernel), frozen(stride), frozen(padding), frozen(dilation)
         if count_include_pad is None:
             count_include_pad = padding != "same"
+        if divisor is not None:
+            divisor = nonzero(divisor, f"{op}: divisor_override")
         ceil_mode = flag(ceil_mode, f"{op}: ceil_mode")
         count_include_pad = flag(count_include_pad, f"{op}: count_include_pad")
         try:
@@ -281,7 +283,6 @@ def _pool2d(
     R, S = pair(kernel, f"{op}: kernel")
     stride = pooling_stride(stride, (R, S), f"{op}: stride")
     dilation = pair(dilation, f"{op}: dilation")
-    divisor = None if divisor is None else nonzero(divisor, f"{op}: divisor_override")
     span = dilation[0] * (R - 1) + 1, dilation[1] * (S - 1) + 1
     around = sides(padding, op, (H, W), span, stride)
     what = f"kernel {R}x{S}" + (f" with dilation {dilation} ({span[0]}x{span[1]} pixels)" if max(dilation) > 1 else "")

@@ -248,6 +248,8 @@ def test_batch_norm_moves_statistics_in_place():
         (lambda: F.dropout(X, 0.5, 7), TypeError, "dropout: training must be True or False, got 7"),
         (lambda: F.dropout(X, 0.5, True, True), TypeError, "positional argument"),
         (lambda: F.im2col(X, 3, 1, 1), TypeError, "positional argument"),
+        (lambda: F.col2im(X[0], 8, 3), TypeError, r"col2im: x_shape must be \(N, C, H, W\), got 8"),
+        (lambda: F.avg_pool2d(X, 2, divisor_override=[2]), TypeError, "divisor_override must be an integer, got"),
         (lambda: F.col2im(X, X.shape, 3, 1, 1), TypeError, "positional argument"),
         (lambda: F.leaky_relu(X, "0.1"), TypeError, "leaky_relu: negative_slope must be a finite number, got '0.1'"),
         (lambda: F.elu(X, True), TypeError, "elu: alpha must be a finite number, got True"),

@@ -125,7 +125,10 @@ def col2im(
         If arguments do not fit together; the message says which, what was given and what was expected.
     """
     (given,) = arrays_of("col2im", columns=columns)
-    x_shape = tuple(x_shape)
+    try:
+        x_shape = tuple(x_shape)
+    except TypeError:
+        raise TypeError(f"col2im: x_shape must be (N, C, H, W), got {x_shape!r}") from None
     if len(x_shape) != 4:
         raise ValueError(f"col2im: x_shape must be (N, C, H, W), got {x_shape}")
     x: Array = current().col2im(given, _patches(x_shape, kernel_size, stride, padding, dilation))

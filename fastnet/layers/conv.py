@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 from fastnet import initializers
-from fastnet.arguments import flag, frozen, pair
+from fastnet.arguments import flag, padding_of, pair
 from fastnet.geometry import Conv2dGeometry
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, Parameter, count
@@ -92,7 +92,7 @@ class Conv2d(Layer):
         self.out_channels = count(out_channels, "Conv2d: out_channels")
         self.kernel_size = pair(kernel_size, "Conv2d: kernel_size")
         self.stride, self.dilation = pair(stride, "Conv2d: stride"), pair(dilation, "Conv2d: dilation")
-        self.padding: Padding = frozen(padding)
+        self.padding = padding_of(padding, "Conv2d")
         self.groups: int | Literal["depthwise"] = (
             "depthwise" if groups == "depthwise" else count(groups, "Conv2d: groups")
         )

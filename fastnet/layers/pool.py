@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from fastnet.arguments import flag, frozen, nonzero, pair, pooling_stride
+from fastnet.arguments import flag, nonzero, padding_of, pair, pooling_stride
 from fastnet.geometry import Pool2dGeometry
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
@@ -22,7 +22,7 @@ class _Pool2d(Layer):
         name = type(self).__name__
         self.kernel_size = pair(kernel_size, f"{name}: kernel_size")
         self.stride = pooling_stride(stride, self.kernel_size, f"{name}: stride")
-        self.padding: Padding = frozen(padding)
+        self.padding = padding_of(padding, name)
         self.ceil_mode = flag(ceil_mode, f"{name}: ceil_mode")
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:

@@ -167,6 +167,10 @@ def test_a_declared_input_size_that_fits_changes_nothing():
         (lambda: MaxPool2d(3, 2, 0, 1, 2), TypeError, "MaxPool2d: return_indices must be True or False, got 2"),
         (lambda: MaxPool2d(3, 2, 0, 1, False, 1), TypeError, "MaxPool2d: ceil_mode must be True or False, got 1"),
         (lambda: MaxPool2d(3, 2.0), TypeError, "MaxPool2d: stride must be an integer, got 2.0"),
+        (lambda: MaxPool2d(3, padding="Same"), ValueError, 'MaxPool2d: padding must be numbers, "same" or "valid"'),
+        (lambda: AvgPool2d(3, padding=-1), ValueError, "AvgPool2d: padding must be an integer between 0 and"),
+        (lambda: Conv2d(3, 8, 3, padding=(1, 2, 3)), ValueError, "Conv2d: padding must be an int, a pair,"),
+        (lambda: Conv2d(3, 8, 3, padding=True), TypeError, "Conv2d: padding must be an integer, got True"),
         (lambda: AvgPool2d(3, 2, 1, 1), TypeError, "AvgPool2d: ceil_mode must be True or False, got 1"),
         (lambda: AvgPool2d(3, count_include_pad="no"), TypeError, "AvgPool2d: count_include_pad must be True or False"),
         (
