@@ -59,9 +59,13 @@ def real(value: Any, name: str) -> float:
     number = frozen(value)
     if isinstance(number, (bool, np.bool_)) or not isinstance(number, numbers.Real):
         raise TypeError(f"{name} must be a finite number, got {value!r}")
-    if not math.isfinite(number):
+    try:
+        result = float(number)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
-    return float(number)
+    return result
 
 
 def flag(value: Any, name: str) -> bool:

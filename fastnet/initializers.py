@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from fastnet.arguments import integer
 from fastnet.types import Array, DType, DTypeLike, Generator, Initializer, Seed, Shape
 
 __all__ = [
@@ -35,6 +36,8 @@ def generator(seed: Seed) -> Generator:
     """A NumPy Generator from an integer seed, a SeedSequence or a Generator (which is returned as it is)."""
     if seed is None:
         raise TypeError("seed must be an integer or a numpy Generator, got None: results would not be reproducible")
+    if not isinstance(seed, (Generator, np.random.SeedSequence)):
+        seed = integer(seed, "seed", 0, 128)
     return np.random.default_rng(seed)
 
 

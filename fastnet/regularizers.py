@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 
+from fastnet.arguments import flag, real
 from fastnet.backends import current
 from fastnet.layers import Parameter
 
@@ -27,10 +27,9 @@ class L2:
     """
 
     def __init__(self, strength: float, half: bool = True) -> None:
-        if not (math.isfinite(strength) and strength >= 0):
+        self.strength, self.half = real(strength, "L2: strength"), flag(half, "L2: half")
+        if self.strength < 0:
             raise ValueError(f"L2: strength must be a finite number >= 0, got {strength!r}")
-        self.strength = float(strength)
-        self.half = bool(half)
 
     def __repr__(self) -> str:
         return f"L2({self.strength}, half={self.half})"

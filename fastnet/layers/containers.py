@@ -107,6 +107,8 @@ class Residual(_Container):
     def __init__(
         self, body: LayerLike, shortcut: LayerLike | None = None, names: tuple[str, str] = ("body", "shortcut")
     ) -> None:
+        if isinstance(names, str) or len(names) != 2 or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"Residual: names must be a pair of str, got {names!r}")
         children = {names[0]: as_layer(body, "Residual")}
         if shortcut is not None:
             children[names[1]] = as_layer(shortcut, "Residual")
@@ -139,6 +141,8 @@ class Concat(_Container):
     def __init__(
         self, branches: Layer | Sequence[LayerLike] | Mapping[str, LayerLike] = (), **named: LayerLike
     ) -> None:
+        if not isinstance(branches, (Mapping, Layer, list, tuple)):
+            raise TypeError(f"Concat: branches must be a list or dict of layers, got {branches!r}")
         layers = (branches,) if isinstance(branches, (Mapping, Layer)) else tuple(branches)
         super().__init__(_named("Concat", layers, named))
         if not self._children:

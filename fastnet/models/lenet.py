@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastnet.arguments import flag
 from fastnet.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, Tanh
 from fastnet.models.registry import built, register
 from fastnet.types import DTypeLike, Seed, Shape
@@ -23,6 +24,7 @@ def lenet5(
     pooling by default; `classic` selects tanh and average pooling, without the original's trained scales and
     sparse connections.
     """
+    classic = flag(classic, "lenet5: classic")
     activation, pool = (Tanh, AvgPool2d) if classic else (ReLU, MaxPool2d)
     start = "lecun_normal" if classic else "kaiming_normal"
     model = Sequential(

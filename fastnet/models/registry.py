@@ -59,6 +59,8 @@ def create(name: str, num_classes: int | None = None, input_shape: Shape | None 
     unknown = [option for option in options if option not in known]
     if unknown:
         raise TypeError(f"model {name} takes no option {', '.join(unknown)}; it takes {', '.join(known)}")
+    if input_shape is not None and not isinstance(input_shape, (tuple, list)):
+        raise TypeError(f"model {name}: input_shape must be a tuple like (3, 32, 32), got {input_shape!r}")
     given = {"num_classes": num_classes, "input_shape": input_shape}
     return factory(**{key: value for key, value in given.items() if value is not None}, **options)
 

@@ -15,6 +15,8 @@ from fastnet.ops.windows import pad, pool_sides, tap, unpad
 from fastnet.types import Activation, Array, DType, Shape, Shaped
 
 _X = (9, 33, 17, 16)
+_DILATED = (3, 2, 2, True, None, "max_pool2d", (2, 3))
+_DIVIDED = (3, 2, 1, True, None, "avg_pool2d", 1, 5)
 
 
 def _examples(*more: tuple[Any, ...], **attributes: Any) -> tuple[Example, ...]:
@@ -79,7 +81,7 @@ register(
         backward=_max_pool2d_backward,
         attributes={"geometry": REQUIRED, "activation": None},
         onnx="MaxPool",
-        examples=_examples() + _examples(activation=("relu", {})),
+        examples=_examples(_DILATED) + _examples(activation=("relu", {})),
         doc="The largest value of each window; NaN wins, and the first of equals (rows first) gets the gradient.  A "
         "fused ReLU acts on the maxima; a maximum that is not positive has no gradient.",
     )
@@ -118,7 +120,7 @@ register(
         attributes={"geometry": REQUIRED, "ties": "first"},
         recall=lambda x, geometry, ties: (x, geometry, ties),
         gradient_role=WEIGHT,
-        examples=tuple(example for ties in TIES for example in _examples(ties=ties)),
+        examples=tuple(example for ties in TIES for example in _examples(_DILATED, ties=ties)),
         doc="max_pool2d on arrays in C order, with a rule for equal maxima of a window (NaN is equal to NaN): "
         '"split", each gets an equal part of the gradient; "first", the first, rows first, all of it; "all", each '
         "all of it.",
@@ -168,8 +170,8 @@ register(
         attributes={"geometry": REQUIRED},
         recall=lambda x, geometry: geometry,
         onnx="AveragePool",
-        examples=_examples(),
-        doc="The mean of each window.",
+        examples=_examples(_DIVIDED),
+        doc="The mean of each window, or its sum divided by the geometry's divisor.",
     )
 )
 

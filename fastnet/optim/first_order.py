@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnet.arguments import flag
 from fastnet.backends import Ops
 from fastnet.layers import Parameter
 from fastnet.optim.optimizer import Optimizer, check
@@ -49,8 +50,8 @@ class SGD(Optimizer):
         super().__init__(lr, weight_decay)
         self.momentum = check("SGD", "momentum", momentum, below=1)
         self.dampening = check("SGD", "dampening", dampening, below=1)
-        self.nesterov = bool(nesterov)
-        if nesterov and (self.momentum == 0 or self.dampening != 0):
+        self.nesterov = flag(nesterov, "SGD: nesterov")
+        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError(
                 f"SGD: nesterov=True needs momentum > 0 and dampening = 0, got momentum={momentum}, "
                 f"dampening={dampening}"

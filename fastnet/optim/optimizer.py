@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import numbers
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+from fastnet.arguments import real
 from fastnet.backends import Ops, current
 from fastnet.layers import Parameter
 from fastnet.ops import REGISTRY
@@ -17,14 +19,13 @@ __all__ = ["Optimizer", "check"]
 
 def check(optimizer: str, name: str, value: float, below: float = math.inf, positive: bool = False) -> float:
     """`value` as a float, or a ValueError unless 0 <= value < below (0 < value when `positive`)."""
-    if not isinstance(value, numbers.Real):
-        raise TypeError(f"{optimizer}: {name} must be a number, got {value!r}")
-    low_ok = value > 0 if positive else value >= 0
-    if not (low_ok and value < below):
+    number = real(value, f"{optimizer}: {name}")
+    low_ok = number > 0 if positive else number >= 0
+    if not (low_ok and number < below):
         low = "> 0" if positive else ">= 0"
         high = "finite" if below == math.inf else f"< {below:g}"
         raise ValueError(f"{optimizer}: {name} must be {low} and {high}, got {value!r}")
-    return float(value)
+    return number
 
 
 class Optimizer:
@@ -78,6 +79,11 @@ class Optimizer:
         ------
         ValueError
             State (of another model, perhaps) whose shape or dtype is not the parameter's.
+
+        Warns
+        -----
+        UserWarning
+            Nothing has a gradient, though not everything is frozen.
         """
         parameters = list(parameters)
         names = {p.name for p in parameters}
@@ -88,6 +94,9 @@ class Optimizer:
             for position, p in enumerate(parameters)
             if p.requires_grad and p.grad is not None
         ]
+        if not ready and not (parameters and all(not p.requires_grad for p in parameters)):
+            what = "no parameter has a gradient: run backward first" if parameters else "no parameters were given"
+            warnings.warn(f"{type(self).__name__}.step changes nothing: {what}", stacklevel=2)
         groups: dict[tuple[int, bool], list[tuple[Array | None, ...]]] = {}
         for p, state in ready:
             state["t"] += 1

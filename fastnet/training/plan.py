@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from fastnet import losses
+from fastnet.arrays import as_array
 from fastnet.backends import Ops, current
 from fastnet.graph import Program
 from fastnet.layers import Model, Parameter
@@ -111,7 +112,7 @@ class TrainingPlan:
 
     def _labels(self, program: Program, ops: Ops, labels: Any) -> Array:
         """Labels as kernels read them, checked."""
-        labels = ops.xp.asarray(labels)
+        labels = as_array(labels, "TrainingPlan: labels")
         REGISTRY[losses.OPS[self.loss]].check((program.graph.output, labels), {})
         return ops.contiguous(labels, "int64")
 

@@ -116,7 +116,7 @@ def test_state_errors():
     "make, message",
     [
         (lambda: SGD(-0.1), "lr must be >= 0"),
-        (lambda: SGD(float("nan")), "lr must be >= 0 and finite, got nan"),
+        (lambda: SGD(float("nan")), "lr must be a finite number, got nan"),
         (lambda: SGD(0.1, momentum=1.5), "momentum must be >= 0 and < 1, got 1.5"),
         (lambda: SGD(0.1, nesterov=True), "momentum > 0"),
         (lambda: SGD(0.1, 0.9, 0.1, nesterov=True), "dampening = 0"),
