@@ -16,7 +16,7 @@ from fastnet.types import Array
 __all__ = ["as_array"]
 
 _REAL = "fiub"  # kinds of NumPy's dtypes
-_SMALL = ("bfloat16", "float8", "float6", "float4", "int4", "uint4", "int2", "uint2")  # dtypes of ml_dtypes (JAX)
+_ADDED = 2  # dtype.isbuiltin of types that another library registers: ml_dtypes' bfloat16, float8, int4, as in JAX
 _PLAIN = {bool, int, float, list, tuple, np.ndarray}  # what lists that NumPy converts as a whole hold
 _FAILURES = (TypeError, ValueError, RuntimeError, NotImplementedError, BufferError)  # of others' conversions
 
@@ -38,13 +38,13 @@ def as_array(given: Any, name: str = "the array") -> Array:
     ValueError
         A list whose elements differ in shape.
     """
-    if type(given) in (np.ndarray, np.memmap) and given.dtype.kind in _REAL:
+    if type(given) in (np.ndarray, np.memmap) and given.dtype.kind in _REAL and given.dtype.isbuiltin != _ADDED:
         return given
     array = _convert(given, name)
+    if array.dtype.isbuiltin == _ADDED:
+        return array.astype(np.float32)
     if array.dtype.kind in _REAL:
         return array
-    if array.dtype.name.startswith(_SMALL):
-        return array.astype(np.float32)
     if array.dtype.kind == "O" and array.ndim == 0:
         hint = "; its .toarray() is one" if hasattr(given, "toarray") else ""
         raise TypeError(f"{name} must be an array of real numbers, got {_described(given)}{hint}")

@@ -136,6 +136,16 @@ def test_buffers_of_numbers():
     assert as_array(array.array("d", [1])).dtype == np.float64 and as_array(3).shape == ()
 
 
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2", "int4"])
+def test_dtypes_that_other_libraries_register(name):
+    """JAX's arrays have these."""
+    small = getattr(pytest.importorskip("ml_dtypes"), name)
+    got = as_array(np.array([1, 2, -3]).astype(small))
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, [1, 2, -3])
+    assert functional.relu(np.array([1, 2, -3]).astype(small))[0].dtype == np.float32
+
+
 def test_where_arrays_are_taken(backend, kind):
     x, w, b = VALUES, VALUES[:, :, :3, :3], VALUES[:, 0, 0, 0].copy()
     w = np.ascontiguousarray(w)
