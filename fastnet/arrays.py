@@ -38,8 +38,9 @@ def as_array(given: Any, name: str = "the array") -> Array:
     ValueError
         A list whose elements differ in shape.
     """
-    if type(given) in (np.ndarray, np.memmap) and given.dtype.kind in _REAL and given.dtype.isbuiltin != _ADDED:
-        return given
+    array: Array = given
+    if type(given) in (np.ndarray, np.memmap) and array.dtype.kind in _REAL and array.dtype.isbuiltin != _ADDED:
+        return array
     array = _convert(given, name)
     if array.dtype.isbuiltin == _ADDED:
         return array.astype(np.float32)
