@@ -207,7 +207,18 @@ def test_solver_trains_on_every_kind(kind):
             model = fn.Sequential(fn.Flatten(), fn.Linear(3))
             solver = fn.Solver(model, (X, y), (X, y), batch_size=2, epochs=2, preprocess=preprocess, verbose=False)
             losses_.append(solver.train().history["val_loss"])
-        assert losses_[0] == losses_[1]
+        np.testing.assert_allclose(losses_[0], losses_[1], rtol=1e-6)  # lists are float64
+
+
+def test_standardize_and_datasets_take_every_kind(kind):
+    expected = fn.data.Standardize.fit(VALUES)
+    standardize = fn.data.Standardize.fit(kind(VALUES))
+    np.testing.assert_array_equal(standardize.mean, expected.mean)
+    np.testing.assert_allclose(standardize(kind(VALUES)), expected(VALUES), rtol=1e-6)  # lists are float64
+    labels = np.arange(3)
+    dataset = fn.data.Dataset(kind(VALUES), labels, kind(VALUES), labels, ("a", "b", "c"))
+    np.testing.assert_array_equal(dataset.X_train, VALUES)
+    np.testing.assert_array_equal(dataset.X_test, VALUES)
 
 
 class Sparse:

@@ -18,6 +18,12 @@ from fastnet.types import Array, ArrayLike
 __all__ = ["Dataset", "assemble", "check_labels", "class_numbers"]
 
 
+def _as_labels(where: str, y: ArrayLike) -> np.ndarray:
+    """`y` as an array; text too, for which the errors have advice."""
+    text = isinstance(y, (list, tuple)) and any(isinstance(name, str) for name in y)
+    return np.asarray(y) if text or isinstance(y, np.ndarray) else as_array(y, f"{where}: y")
+
+
 def check_labels(where: str, X: Array, y: ArrayLike) -> np.ndarray:
     """`y` as an int64 array (N,) of class numbers >= 0, one for each of the N images of X.
 
@@ -26,7 +32,7 @@ def check_labels(where: str, X: Array, y: ArrayLike) -> np.ndarray:
     ValueError, TypeError
         Another shape or length, negative numbers, or numbers that are not integers.
     """
-    y = as_array(y, f"{where}: y")
+    y = _as_labels(where, y)
     if y.ndim != 1:
         hint = "; use y.argmax(axis=1) for one-hot rows" if y.ndim == 2 and y.shape[1] > 1 else "; use y.ravel()"
         raise ValueError(f"{where}: labels must be class numbers of shape (N,), got shape {y.shape}{hint}")
@@ -50,7 +56,7 @@ def _hint(y: Array) -> str:
 
 def class_numbers(where: str, X: Array, y: ArrayLike) -> np.ndarray:
     """`y` as `check_labels` returns it, from class numbers (N,) or (N, 1), bool too, or from one-hot rows (N, K)."""
-    given = np.asarray(y)
+    given = _as_labels(where, y)
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
     elif given.ndim == 2 and given.shape[1] > 1 and given.dtype.kind in "buif":
