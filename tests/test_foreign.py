@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
+import fastnet
 from fastnet import Linear, Sequential
 from fastnet.floats import FLOAT8, decode_bfloat16, decode_float8
 from fastnet.foreign import explain
@@ -249,3 +250,10 @@ def test_unknown_files_are_not_guessed(tmp_path):
     assert explain(path) == ""
     with pytest.raises(ValueError, match=r"notes.txt: the file name must end in .safetensors or .npz"):
         read_arrays(path)
+
+
+@pytest.mark.parametrize("name, content, words", FOREIGN[:6], ids=[name for name, *_ in FOREIGN[:6]])
+def test_fastnet_load_names_them(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} is no model of fastnet's .*{words}"):
+        fastnet.load(tmp_path / name)

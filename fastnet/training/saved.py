@@ -12,6 +12,7 @@ from typing import Any
 
 from fastnet import models
 from fastnet.data import Standardize
+from fastnet.foreign import explain
 from fastnet.layers import Model
 from fastnet.storage import SUFFIXES, write_json
 from fastnet.training.checkpoint import load_checkpoint
@@ -109,10 +110,8 @@ def read(path: str | os.PathLike[str]) -> Saved:
     if path.name.startswith("checkpoint-"):
         return _from_checkpoint(path)
     if path.suffix not in SUFFIXES:
-        raise ValueError(
-            f"{path} is no model of fastnet's (.safetensors or .npz, with a .json beside it); weights of PyTorch are "
-            "read by interop.load_torch, images by the data module"
-        )
+        what = explain(path) or "weights of PyTorch are read by interop.load_torch, images by the data module"
+        raise ValueError(f"{path} is no model of fastnet's (.safetensors or .npz, with a .json beside it); {what}")
     raise FileNotFoundError(
         f"{card} is missing: it says what model {path.name} holds. fastnet train writes both; for a file that "
         "model.save wrote, build the model, then call model.load(path)"
