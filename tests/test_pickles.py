@@ -2,6 +2,7 @@
 
 import collections
 import pickle
+import re
 import struct
 
 import numpy as np
@@ -33,6 +34,15 @@ def test_escapes_of_python_2():
     assert load_plain_pickle(rb"(lp0" + b"\n" + rb"S'\n\r\t\\\'\"\x00\xff\q'" + b"\na.", "here") == [
         b"\n\r\t\\'\"\x00\xff\\q"
     ]
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_of_any_letters():
+    """pickletools takes a backslash for an escape, and warns."""
+    refused(b"c\\d\\q\nA\n)R.", re.escape("it holds a \\d\\q.A"))
+    refused("cmünchen\nA\n)R.".encode(), "it holds a münchen.A")
+    refused(b"c\xff\nA\n)R.", "can't decode byte")
+    refused(b"cA\nB", "a line without its end")
 
 
 @pytest.mark.parametrize("protocol", range(6))

@@ -7,10 +7,10 @@ memory are linear in the file's size.
 
 from __future__ import annotations
 
-import pickletools
-import re
 import struct
 from typing import Any, BinaryIO, NamedTuple, Protocol
+
+from fastnet.pickles.opcodes import opcodes
 
 __all__ = ["Built", "Global", "Meanings", "Opaque", "read_pickle"]
 
@@ -22,9 +22,6 @@ _LITERALS = {
 }
 _STRINGS = {"STRING", "BINSTRING", "SHORT_BINSTRING"}  # Python 2's str: text or bytes
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
-_ESCAPE = re.compile(rb"(?s)\\(x[0-9a-fA-F]{2}|.)")  # as Python 2 writes them
-_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\", b"'": b"'", b'"': b'"'}
 _MAX_NAME = 1000
 _KEYS = (str, bytes, int, float, bool, type(None))
 
@@ -96,25 +93,15 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, file: BinaryIO, limit: int | None) -> Any:
-        number = 0
-        while code := file.read(1):
-            number += 1
+        for number, (name, arg) in enumerate(opcodes(file), 1):
             if limit is not None and number > limit:
                 raise ValueError(f"more than {limit:,} pickle opcodes: this holds no weights")
-            opcode = _OPCODES.get(code)
-            if opcode is None:
-                raise ValueError(f"damaged pickle (unknown opcode {code!r})")
-            name = opcode.name
             if name == "STOP":
                 return self.stack.pop()
-            if name == "STRING":
-                self._string(_line(file))
-                continue
-            arg: Any = None if opcode.arg is None else opcode.arg.reader(file)
             if name in _LITERALS:
                 self.stack.append(arg)
             elif name in _STRINGS:
-                self._string(arg.encode("latin-1"))
+                self.stack.append(arg if self.strings is bytes else arg.decode("latin-1"))
             elif name in _VALUES:
                 self.stack.append(_VALUES[name])
             elif name in _TUPLES:
@@ -125,9 +112,6 @@ class _Machine:
                     raise ValueError(f"pickle opcode {name}, which makes objects, is refused: only plain data is read")
                 handler(arg)
         raise ValueError("damaged pickle (no STOP)")
-
-    def _string(self, text: bytes) -> None:
-        self.stack.append(text if self.strings is bytes else text.decode("latin-1"))
 
     def _tuple(self, size: int) -> None:
         if len(self.stack) < size:
@@ -238,7 +222,7 @@ class _Machine:
     do_BINGET = do_LONG_BINGET = do_GET
 
     def do_GLOBAL(self, arg: Any) -> None:
-        self._global(arg.replace(" ", "."))
+        self._global(arg)
 
     def do_STACK_GLOBAL(self, arg: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
@@ -281,16 +265,3 @@ def _is_plain(key: Any) -> bool:
     ones would all have the same.
     """
     return type(key) in _KEYS and not (type(key) is int and key.bit_length() > 64)
-
-
-def _line(file: BinaryIO) -> bytes:
-    """The argument of the opcode STRING: a quoted line with escapes.  pickletools reads only ASCII there."""
-    line = file.readline()
-    if len(line) < 3 or line[-1:] != b"\n" or line[:1] not in (b"'", b'"') or line[-2:-1] != line[:1]:
-        raise ValueError("damaged pickle (a string without quotes)")
-    return _ESCAPE.sub(_unescape, line[1:-2])
-
-
-def _unescape(match: re.Match[bytes]) -> bytes:
-    code = match[1]
-    return bytes([int(code[1:], 16)]) if len(code) > 1 else _ESCAPES.get(code, match[0])
