@@ -90,6 +90,35 @@ def test_the_form_of_2015():
     assert "2015" not in result.words and "it is None: not written yet?" in result.words
 
 
+# ---------------------------------------------------------------- group normalisation
+
+
+def group_forward(x, gamma, beta, G, gn_param):
+    """gamma and beta are (C,), as in the docstring of 2018 to 2020."""
+    groups = x.reshape(len(x), G, -1)
+    std = np.sqrt(groups.var(axis=2, keepdims=True) + gn_param.get("eps", 1e-5))
+    hat = ((groups - groups.mean(axis=2, keepdims=True)) / std).reshape(x.shape)
+    return gamma[None, :, None, None] * hat + beta[None, :, None, None], (hat, std, gamma, G)
+
+
+def group_backward(dout, cache):
+    hat, std, gamma, G = cache
+    dhat = (dout * gamma[None, :, None, None]).reshape(len(hat), G, -1)
+    rows = hat.reshape(dhat.shape)
+    means = [array.mean(axis=2, keepdims=True) for array in (dhat, dhat * rows)]
+    dx = ((dhat - means[0] - rows * means[1]) / std).reshape(hat.shape)
+    return dx, (dout * hat).sum(axis=(0, 2, 3)), dout.sum(axis=(0, 2, 3))
+
+
+def test_gamma_of_group_normalisation():
+    names = {"spatial_groupnorm_forward": group_forward, "spatial_groupnorm_backward": group_backward}
+    for result in check.run(names, limit=GENEROUS, timeout=GENEROUS):
+        assert result.words == "right (gamma and beta are (C,), as the docstring of 2018 to 2020 says)", result
+    mistaken = names | {"spatial_groupnorm_backward": lambda dout, cache: (0, *group_backward(dout, cache)[1:])}
+    result = check.run(mistaken, ["spatial_groupnorm_backward"], limit=GENEROUS, timeout=GENEROUS)[0]
+    assert result.verdict == "wrong" and result.words.startswith("wrong dx") and result.score == pytest.approx(2 / 3)
+
+
 # ---------------------------------------------------------------- folders
 
 RELU = "import numpy as np\n\n\ndef relu_forward(x):\n    return np.maximum(x, 0), x\n"

@@ -219,6 +219,41 @@ def _backward(name, examples, args, right, dx, *, also=()):
     )
 
 
+def _groupnorm():
+    """Notebooks pass gamma and beta as (1, C, 1, 1); the docstring of 2018 to 2020 says (C,)."""
+
+    def vectors(g):
+        return g.x, g.gamma.ravel(), g.beta.ravel(), g.G, {"eps": 1e-5}
+
+    def gradients(g):
+        dx, dgamma, dbeta = o.groupnorm_backward(g.dout, g.x, g.gamma, g.G)
+        return dx, dgamma.ravel(), dbeta.ravel()
+
+    remark = "gamma and beta are (C,), as the docstring of 2018 to 2020 says"
+    forward = _forward(
+        "spatial_groupnorm_forward",
+        _GN,
+        _gn_args,
+        lambda g: o.groupnorm(g.x, g.gamma, g.beta, g.G),
+        n.GROUPNORM_FORWARD,
+    )
+    backward = _backward(
+        "spatial_groupnorm_backward",
+        _GN,
+        _gn_args,
+        lambda g: o.groupnorm_backward(g.dout, g.x, g.gamma, g.G),
+        n.GROUPNORM_DX,
+    )
+    forward_vectors = forward._replace(arguments=lambda g, forward: vectors(g))
+    backward_vectors = backward._replace(
+        arguments=lambda g, forward: (g.dout, cache(forward, vectors(g))), right=gradients
+    )
+    return [
+        forward._replace(forms=((remark, forward_vectors),)),
+        backward._replace(forms=((remark, backward_vectors),)),
+    ]
+
+
 NORM = [
     _bn_forward("batchnorm_forward", _BN, o.batchnorm, n.BATCHNORM_FORWARD),
     _backward(
@@ -241,20 +276,7 @@ NORM = [
         lambda g: o.spatial_batchnorm_backward(g.dout, g.x, g.gamma),
         n.SPATIAL_BATCHNORM_DX,
     ),
-    _forward(
-        "spatial_groupnorm_forward",
-        _GN,
-        _gn_args,
-        lambda g: o.groupnorm(g.x, g.gamma, g.beta, g.G),
-        n.GROUPNORM_FORWARD,
-    ),
-    _backward(
-        "spatial_groupnorm_backward",
-        _GN,
-        _gn_args,
-        lambda g: o.groupnorm_backward(g.dout, g.x, g.gamma, g.G),
-        n.GROUPNORM_DX,
-    ),
+    *_groupnorm(),
 ]
 
 TASKS = [*SIMPLE, *DROPOUT, *NORM]
