@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
-__all__ = ["Keys", "is_counter", "match", "mismatch", "near", "unwrapped"]
+from fastnet.types import Shape
+
+__all__ = ["Keys", "is_counter", "match", "mismatch", "near", "turned", "unwrapped"]
 
 # Counters that PyTorch keeps among the weights: of batch norms and of swa_utils.AveragedModel.
 _COUNTERS = ("num_batches_tracked", "n_averaged")
+_SEPARATOR = re.compile(r"[./|]")
 # Inner parts of a name that a wrapper inserted: torch.compile, FSDP, activation checkpointing.
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 # Last parts of names by which other software stores the same numbers in another form.
 _FORMS = {
+    "numpy.savez(path, *arrays): save them with names, numpy.savez(path, **state)": ("arr_0",),
     "weight normalisation: call torch.nn.utils.remove_weight_norm (or parametrize.remove_parametrizations) before "
     "saving": ("weight_g", "weight_v", "original0", "original1"),
     "pruning or spectral normalisation: call prune.remove or remove_spectral_norm before saving": (
@@ -55,7 +60,7 @@ def match(own: Collection[str], given: Collection[str]) -> Keys:
     return Keys([name for name in own if name not in given], unexpected)
 
 
-def mismatch(own: Collection[str], given: Collection[str], prefix: str) -> str:
+def mismatch(own: Collection[str], given: Mapping[str, Any], prefix: str) -> str:
     """What does not match, in words, with the reason if the names show one."""
     keys, lines = match(own, given), [*filter(None, [_reason(own, given, prefix)])]
     for title, names in (("missing from the state", keys.missing), ("not in the model", keys.unexpected)):
@@ -65,7 +70,10 @@ def mismatch(own: Collection[str], given: Collection[str], prefix: str) -> str:
     return "; ".join(lines)
 
 
-def _reason(own: Collection[str], given: Collection[str], prefix: str) -> str:
+def _reason(own: Collection[str], given: Mapping[str, Any], prefix: str) -> str:
+    for name, value in given.items():
+        if isinstance(value, Mapping) and any(hasattr(inner, "shape") for inner in value.values()):
+            return f'the weights are inside "{prefix}{name}": load state["{prefix}{name}"]'
     matched = sum(name in own for name in given)
     found, count = _prefix(own, given)
     if count > matched:
@@ -83,7 +91,7 @@ def _reason(own: Collection[str], given: Collection[str], prefix: str) -> str:
             f'"{wrapper}." inside the names comes from a wrapper such as torch.compile: strip it with '
             f'{{name.replace("{wrapper}.", ""): array for name, array in state.items()}}'
         )
-    last = {name.replace("/", ".").rpartition(".")[2] for name in given if name not in own}
+    last = {_SEPARATOR.split(name)[-1] for name in given if name not in own}
     return next((f"names like these come from {form}" for form, names in _FORMS.items() if last & {*names}), "")
 
 
@@ -91,12 +99,18 @@ def _prefix(names: Collection[str], longer: Iterable[str]) -> tuple[str, int]:
     """The prefix behind which `longer` has most of `names`, and how many."""
     counts: Counter[str] = Counter()
     for name in longer:
-        at = name.find(".")
-        while at >= 0:
-            if name[at + 1 :] in names:
-                counts[name[: at + 1]] += 1
-            at = name.find(".", at + 1)
+        for separator in _SEPARATOR.finditer(name):
+            if name[separator.end() :] in names:
+                counts[name[: separator.end()]] += 1
     return counts.most_common(1)[0] if counts else ("", 0)
+
+
+def turned(own: Shape, given: Shape) -> str:
+    """How to turn an array of shape `given`, if that is the shape `own` in Keras's order of axes."""
+    for axes, order in (((1, 0), "(in, out)"), ((3, 2, 0, 1), "(R, S, C, K)")):
+        if len(given) == len(axes) and tuple(given[axis] for axis in axes) == own:
+            return f"; the state's order is {order}, as Keras has it: transpose{axes}"
+    return ""
 
 
 def near(name: str, names: list[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnet.arrays import as_array
 from fastnet.backends import current
-from fastnet.layers.names import Keys, match, mismatch, near
+from fastnet.layers.names import Keys, match, mismatch, near, turned
 from fastnet.layers.parameter import Parameter
 from fastnet.layers.version import version
 from fastnet.types import Array
@@ -137,7 +137,7 @@ class State:
             if tuple(value.shape) != parameter.shape:
                 raise ValueError(
                     f"load_state_dict: {name} has shape {parameter.shape} in the model, "
-                    f"{tuple(value.shape)} in the state"
+                    f"{tuple(value.shape)} in the state{turned(parameter.shape, tuple(value.shape))}"
                 )
             values[name] = value
         for name, value in values.items():

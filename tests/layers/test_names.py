@@ -96,6 +96,41 @@ def test_other_forms_of_the_same_weights(renamed, words):
     refused(state, words)
 
 
+def test_a_checkpoint_in_place_of_its_weights():
+    state = {f"module.{name}": value for name, value in net(1).state_dict().items()}
+    refused({"epoch": 3, "state_dict": state}, r'the weights are inside "state_dict": load state\["state_dict"\]')
+    refused({"epoch": 3, "state_dict": state}, "the weights are inside", strict=False)
+
+
+def test_other_separators():
+    state = {f"params/{name}": value for name, value in net(1).state_dict().items()}
+    refused(state, 'behind "params/": strip it with prefix="params/"')
+    assert net().load_state_dict(state, prefix="params/") == ([], [])
+
+
+def test_arrays_without_names(tmp_path):
+    np.savez(tmp_path / "a.npz", *net(1).state_dict().values())
+    with pytest.raises(KeyError, match=r"numpy.savez\(path, \*arrays\): save them with names"):
+        net().load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "name, axes, order", [("head.weight", (1, 0), "in, out"), ("body.0.weight", (2, 3, 1, 0), "R, S, C, K")]
+)
+def test_the_order_of_axes_in_keras(name, axes, order):
+    """Its kernels, and how to turn them back."""
+    good = net(1).state_dict()
+    state = {**good, name: good[name].transpose(axes)}
+    with pytest.raises(ValueError, match=rf"the state's order is \({order}\), as Keras has it: transpose\(") as caught:
+        net().load_state_dict(state)
+    back = tuple(int(axis) for axis in re.findall(r"\d", str(caught.value).rpartition("transpose")[2]))
+    model = net()
+    model.load_state_dict({**state, name: state[name].transpose(back)})
+    np.testing.assert_array_equal(model.state_dict()[name], good[name])
+    with pytest.raises(ValueError, match=r"in the state$"):
+        net().load_state_dict({**good, name: np.zeros((7, 7), np.float32)})
+
+
 def test_loading_nothing_is_an_error():
     refused({}, "no name matches; missing from the state: body.0.weight", strict=False)
     refused({"a": np.zeros(1)}, "no name matches", strict=False)
