@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from fastnet.arguments import real
+from fastnet.arguments import frozen, real
 from fastnet.backends import Ops, current
 from fastnet.layers import Parameter
 from fastnet.ops import REGISTRY
@@ -20,11 +20,9 @@ __all__ = ["Optimizer", "check"]
 def check(optimizer: str, name: str, value: float, below: float = math.inf, positive: bool = False) -> float:
     """`value` as a float, or a ValueError unless 0 <= value < below (0 < value when `positive`)."""
     number = real(value, f"{optimizer}: {name}")
-    low_ok = number > 0 if positive else number >= 0
-    if not (low_ok and number < below):
-        low = "> 0" if positive else ">= 0"
-        high = "finite" if below == math.inf else f"< {below:g}"
-        raise ValueError(f"{optimizer}: {name} must be {low} and {high}, got {value!r}")
+    if not ((number > 0 if positive else number >= 0) and number < below):
+        low, high = "> 0" if positive else ">= 0", "" if below == math.inf else f" and < {below:g}"
+        raise ValueError(f"{optimizer}: {name} must be {low}{high}, got {value!r}")
     return number
 
 
@@ -50,7 +48,7 @@ class Optimizer:
     settings: tuple[str, ...] = ("lr", "weight_decay")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        if "params" in kwargs or (args and not isinstance(args[0], numbers.Real)):
+        if "params" in kwargs or (args and not isinstance(frozen(args[0]), numbers.Real)):
             raise TypeError(
                 f"{cls.__name__}: the first argument is the learning rate; parameters are given to step: "
                 f"{cls.__name__}(lr=0.01).step(model.parameters())"

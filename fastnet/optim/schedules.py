@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fastnet.arguments import frozen, real
+
 __all__ = [
     "Schedule",
     "ConstantLR",
@@ -26,12 +28,10 @@ __all__ = [
 
 def _number(schedule: object, name: str, value: Any, positive: bool = False) -> Any:
     """`value`, Python's or NumPy's, as a Python number, so that a schedule's repr does not depend on which it was."""
-    plain = value.item() if getattr(value, "shape", None) == () else value
-    if not isinstance(plain, numbers.Real) or isinstance(plain, bool):
-        raise TypeError(f"{type(schedule).__name__}: {name} must be a number, got {value!r}")
-    if not (math.isfinite(plain) and (float(plain) > 0 if positive else float(plain) >= 0)):
-        raise ValueError(f"{type(schedule).__name__}: {name} must be {'>' if positive else '>='} 0, got {plain!r}")
-    return plain
+    number, plain = real(value, f"{type(schedule).__name__}: {name}"), frozen(value)
+    if not (number > 0 if positive else number >= 0):
+        raise ValueError(f"{type(schedule).__name__}: {name} must be {'>' if positive else '>='} 0, got {plain}")
+    return int(plain) if isinstance(plain, numbers.Integral) else number
 
 
 @dataclass(frozen=True)

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 import tempfile
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from fastnet.layers import Layer, Model
 from fastnet.optim import Optimizer
 from fastnet.storage import to_json
 from fastnet.training.callbacks import Callback
 
-__all__ = ["check_arguments", "check_folder", "integer"]
-
-
-def integer(name: str, value: Any, least: int, below: int | None = None) -> int:
-    """An integer argument of Solver, Python's or NumPy's, as an int.
-
-    Raises
-    ------
-    ValueError
-        Not an integer, less than `least`, or not less than `below`.
-    """
-    try:
-        number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or number < least or (below is not None and number >= below):
-        wanted = f">= {least}" if below is None else f"from {least} to {below - 1}"
-        raise ValueError(f"Solver: {name} must be an integer {wanted}, got {value!r}")
-    return number
+__all__ = ["check_arguments", "check_folder"]
 
 
 def check_arguments(model: object, **given: Any) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import TYPE_CHECKING, Any
 
+from fastnet.arguments import integer, real
 from fastnet.storage import number
 from fastnet.types import Array
 
@@ -13,12 +13,6 @@ if TYPE_CHECKING:
     from fastnet.training.solver import Solver
 
 __all__ = ["Callback", "BestSnapshot", "EarlyStopping"]
-
-
-def _number(value: Any) -> float:
-    """A number, Python's or NumPy's, as a float; NaN for anything else."""
-    plain = value.item() if getattr(value, "shape", None) == () else value
-    return float(plain) if isinstance(plain, numbers.Real) and not isinstance(plain, bool) else math.nan
 
 
 class Callback:
@@ -79,8 +73,8 @@ class BestSnapshot(Callback):
             raise ValueError(f"{name}: mode must be 'auto', 'min' or 'max', got {mode!r}")
         if not isinstance(monitor, str):
             raise TypeError(f"{name}: monitor must be a column of the history such as 'val_loss', got {monitor!r}")
-        if not 0 <= _number(min_delta) < math.inf:
-            raise ValueError(f"{name}: min_delta must be a number >= 0, got {min_delta!r}")
+        if real(min_delta, f"{name}: min_delta") < 0:
+            raise ValueError(f"{name}: min_delta must be >= 0, got {min_delta!r}")
         self.monitor, self.min_delta, self.restore_best = monitor, float(min_delta), bool(restore_best)
         self.mode = mode if mode != "auto" else "max" if "acc" in monitor else "min"
         self.best: float | None = None
@@ -144,9 +138,7 @@ class EarlyStopping(BestSnapshot):
         restore_best: bool = True,
     ) -> None:
         super().__init__(monitor, min_delta, mode, restore_best)
-        if not (0 <= _number(patience) < math.inf and int(patience) == patience):
-            raise ValueError(f"EarlyStopping: patience must be an integer >= 0, got {patience!r}")
-        self.patience, self.wait = int(patience), 0
+        self.patience, self.wait = integer(patience, "EarlyStopping: patience", 0), 0
 
     @classmethod
     def of(cls, given: Any) -> EarlyStopping:
@@ -159,10 +151,11 @@ class EarlyStopping(BestSnapshot):
         """
         if isinstance(given, EarlyStopping):
             return given
-        if math.isnan(_number(given)):
+        try:
+            return cls(patience=given)
+        except TypeError as error:
             wanted = "an int (epochs of patience) or EarlyStopping"
-            raise TypeError(f"Solver: early_stopping must be {wanted}, got {given!r}")
-        return cls(patience=given)
+            raise TypeError(f"Solver: early_stopping must be {wanted}, got {given!r}") from error
 
     def on_train_begin(self, solver: Solver) -> None:
         super().on_train_begin(solver)

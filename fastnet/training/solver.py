@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from fastnet import losses
+from fastnet.arguments import integer
 from fastnet.data import Dataset, Loader
 from fastnet.data.loader import Augment
 from fastnet.layers import Evaluation, Model, trace
 from fastnet.optim import Adam, ConstantLR, Optimizer
 from fastnet.regularizers import L2
-from fastnet.training.arguments import check_arguments, check_folder, integer
+from fastnet.training.arguments import check_arguments, check_folder
 from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
 from fastnet.training.debug import check_finite, check_state, check_validation, guard
@@ -126,16 +127,16 @@ class Solver:
         self.model, self.loss, self.regularizer = model, losses.get(loss), regularizer
         self.optimizer = optimizer if optimizer is not None else Adam(1e-3)
         self.schedule = schedule if schedule is not None else ConstantLR()
-        self.epochs, self.seed = integer("epochs", epochs, 1), integer("seed", seed, 0, 2**63)
+        self.epochs, self.seed = integer(epochs, "Solver: epochs"), integer(seed, "Solver: seed", 0, 63)
         self.verbose, self.debug, self.info = verbose, debug, info or {}
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
-        self.checkpoint_every = integer("checkpoint_every", checkpoint_every, 1)
-        self.keep = integer("keep", keep, 1)
+        self.checkpoint_every = integer(checkpoint_every, "Solver: checkpoint_every")
+        self.keep = integer(keep, "Solver: keep")
         self._written: list[Path] = []
         self.callbacks = list(callbacks)
         if early_stopping is not None:
             self.callbacks.append(EarlyStopping.of(early_stopping))
-        batch_size = integer("batch_size", batch_size, 1, 2**62)
+        batch_size = integer(batch_size, "Solver: batch_size")
         self.loader, self.validation, self._numbers = prepare(
             model, data, validation, batch_size, self.seed, drop_last, preprocess, augment
         )

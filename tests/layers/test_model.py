@@ -129,7 +129,7 @@ def test_fit_builds_and_remembers_its_preprocessing():
         ({"metrics": ["accuracy"], "callback": []}, "has no option callback, metrics"),
         ({"validation": 0.1}, r"validation must be \(X, y\) or a Loader, got float"),
         ({"data": 1}, "no option data"),
-        ({"epochs": 0}, "epochs must be an integer >= 1"),
+        ({"epochs": 0}, "epochs must be an integer between 1"),
     ],
 )
 def test_fit_refuses_what_it_does_not_know(options, message):

@@ -151,3 +151,19 @@ def test_betas_are_a_pair(betas):
 def test_repr_names_the_settings():
     assert repr(SGD(0.1, 0.9)) == "SGD(lr=0.1, momentum=0.9, dampening=0.0, weight_decay=0.0, nesterov=False)"
     assert repr(Adam()) == "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)"
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.array])
+@pytest.mark.parametrize("make", [SGD, Adagrad, RMSprop, Adam, AdamW])
+def test_numpy_numbers_are_numbers(make, kind):
+    """Also in repr, which checkpoints compare."""
+    assert repr(make(kind(0.5), weight_decay=kind(0.25))) == repr(make(0.5, weight_decay=0.25))
+    assert repr(SGD(kind(0.5), momentum=kind(0.75), dampening=kind(0))) == repr(SGD(0.5, 0.75, 0))
+    assert repr(Adam(kind(0.5), (kind(0.5), kind(0.75)), kind(0.25))) == repr(Adam(0.5, (0.5, 0.75), 0.25))
+
+
+@pytest.mark.parametrize("wrong", [True, np.bool_(True), None, 1j, [0.1]])
+def test_what_is_not_a_number_is_refused(wrong):
+    for make in (lambda w: SGD(lr=w), lambda w: Adam(eps=w), lambda w: Adam(betas=(0.9, w))):
+        with pytest.raises(TypeError, match="must be a finite number, got"):
+            make(wrong)

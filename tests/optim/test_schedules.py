@@ -116,5 +116,5 @@ def test_numpy_numbers_are_numbers(kind):
 @pytest.mark.parametrize("wrong", ["2", None, True, np.bool_(True), [[1]], 2j, np.array(["2"])])
 def test_what_is_not_a_number_is_refused(wrong):
     for make in (StepDecay, ExponentialDecay, LinearWarmup, lambda w: CosineDecay(minimum=w)):
-        with pytest.raises(TypeError, match="must be a number, got"):
+        with pytest.raises(TypeError, match="must be a finite number, got"):
             make(wrong)

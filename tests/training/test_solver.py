@@ -362,7 +362,7 @@ def test_quiet_is_silent(capsys):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"epochs": 0}, "epochs must be an integer >= 1, got 0"),
+        ({"epochs": 0}, "epochs must be an integer between 1 and 2\\*\\*31 - 1, got 0"),
         ({"epochs": 1.5}, "epochs"),
         ({"keep": 0}, "keep"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
@@ -479,8 +479,8 @@ def test_history_shows_itself():
         ({"callbacks": [3]}, TypeError, "callbacks must be training.Callback objects, got 3"),
         ({"early_stopping": "x"}, TypeError, "early_stopping must be an int"),
         ({"augment": lambda x, rng: x}, TypeError, "augment must be a list of callables"),
-        ({"batch_size": "a"}, ValueError, "batch_size must be an integer from 1"),
-        ({"seed": 2**70}, ValueError, "seed must be an integer from 0"),
+        ({"batch_size": "a"}, TypeError, "batch_size must be an integer, got 'a'"),
+        ({"seed": 2**70}, ValueError, "seed must be an integer between 0"),
         ({"info": {"a": {1}}}, TypeError, "info must be what JSON can hold"),
     ],
 )
@@ -519,7 +519,7 @@ def test_a_schedule_may_return_numpys_numbers(tmp_path, kind):
 @pytest.mark.parametrize("name", ["batch_size", "epochs", "seed", "checkpoint_every", "keep"])
 @pytest.mark.parametrize("wrong", [True, np.bool_(True), 2.0, np.float32(2), "2", None, [2], np.array([2])])
 def test_what_is_no_integer_is_refused(name, wrong):
-    with pytest.raises(ValueError, match=f"Solver: {name} must be an integer"):
+    with pytest.raises(TypeError, match=f"Solver: {name} must be an integer"):
         fn.Solver(linear(), problem(), **{name: wrong})
 
 
@@ -527,10 +527,10 @@ def test_what_is_no_integer_is_refused(name, wrong):
     "make, message",
     [
         (lambda: EarlyStopping(3), "monitor must be a column of the history such as 'val_loss', got 3"),
-        (lambda: EarlyStopping(patience="3"), "patience must be an integer >= 0, got '3'"),
+        (lambda: EarlyStopping(patience="3"), "patience must be an integer, got '3'"),
         (lambda: EarlyStopping(patience=2.5), "patience"),
         (lambda: EarlyStopping(patience=float("inf")), "patience"),
-        (lambda: EarlyStopping(min_delta="a"), "min_delta must be a number >= 0, got 'a'"),
+        (lambda: EarlyStopping(min_delta="a"), "min_delta must be a finite number, got 'a'"),
         (lambda: BestSnapshot(min_delta=True), "BestSnapshot: min_delta"),
         (lambda: quiet(linear(), problem(), schedule=CosineDecay), "schedule must be callable, such as"),
         (lambda: quiet(linear(), problem(), preprocess=Standardize), "preprocess must be 'standardize' or callable"),
