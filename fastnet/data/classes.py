@@ -14,7 +14,8 @@ def match_names(given: Sequence[str], known: Sequence[str]) -> np.ndarray:
     """The position in `known` of each name in `given`: labels `y` of one numbering are ``match_names(...)[y]`` of the
     other.
 
-    Accented letters match however they are encoded (a macOS disk decomposes them).
+    Letters match however a file system encodes them: macOS decomposes accents, and without a locale for UTF-8 Python
+    reads the bytes of folders' names as surrogates.
 
     Raises
     ------
@@ -23,8 +24,8 @@ def match_names(given: Sequence[str], known: Sequence[str]) -> np.ndarray:
     """
     if tuple(given) == tuple(known):
         return np.arange(len(known))
-    positions = {unicodedata.normalize("NFC", name): number for number, name in enumerate(known)}
-    names = [unicodedata.normalize("NFC", name) for name in given]
+    positions = {_normal(name): number for number, name in enumerate(known)}
+    names = [_normal(name) for name in given]
     unknown = [name for name, normal in zip(given, names, strict=True) if normal not in positions]
     if not unknown and len(positions) == len(known) and len(set(names)) == len(names):
         return np.array([positions[name] for name in names], np.int64)
@@ -32,6 +33,10 @@ def match_names(given: Sequence[str], known: Sequence[str]) -> np.ndarray:
     numbers = all(name.isdecimal() for name in unknown) and not all(name.isdecimal() for name in known)
     hint = "; if numbers stand for these, name them in their order with classes=[...]" if unknown and numbers else ""
     raise ValueError(f"the model's classes are {_listed(known)}; the data set {problem}{hint}")
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape"))
 
 
 def _listed(names: Sequence[str]) -> str:

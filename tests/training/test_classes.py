@@ -46,6 +46,10 @@ def test_numbers_of_names():
     assert list(match_names(["x", "x"], ["x", "x"])) == [0, 1]  # identical lists need no matching
     decomposed = [unicodedata.normalize("NFD", name) for name in NAMES]
     assert decomposed != list(NAMES) and list(match_names(decomposed[::-1], NAMES)) == [2, 1, 0]
+    bare = [name.encode().decode("ascii", "surrogateescape") for name in NAMES]  # as os.listdir has them in LC_ALL=C
+    assert bare != list(NAMES) and list(match_names(bare[::-1], NAMES)) == [2, 1, 0]
+    latin = "caf\udce9"  # no UTF-8 at all
+    assert list(match_names([latin], ["bar", latin])) == [1]
 
 
 @pytest.mark.parametrize(
