@@ -349,6 +349,16 @@ def test_resume_from_a_finished_run_with_more_epochs(small, tmp_path, capsys):
     assert epochs == ["3"]
 
 
+def test_resume_of_a_finished_run_says_that_nothing_is_left(small, tmp_path, capsys):
+    train(small, tmp_path / "a", "--quiet")
+    capsys.readouterr()
+    assert train(small, tmp_path / "a", "--quiet", "--resume", "auto") == 0
+    expected = "train: nothing to do: 2 epochs are done already, --epochs 2; give more epochs to go on\n"
+    assert capsys.readouterr().err == f"fastnet: warning: {expected}"
+    assert train(small, tmp_path / "a", "--quiet", "--resume", "auto", "--epochs", "4") == 0
+    assert re.match("fastnet: warning: train: the learning rate jumps: the last iteration had", capsys.readouterr().err)
+
+
 def test_resume_refuses_another_model(small, tmp_path, capsys):
     train(small, tmp_path / "a", "--quiet")
     assert train(small, tmp_path / "a", "--resume", "auto", "--model", "resnet20") == 2

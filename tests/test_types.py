@@ -120,6 +120,11 @@ report.plot("roofline.png")
 print(report, report.step_ms, report.to_dict()["model"])
 batch: tuple[Array, Array] = digits.X_train[:8], digits.y_train[:8]
 predictions: Array = model.predict(batch[0], batch_size=32).argmax(1)
+trained: fn.training.History = model.fit(*batch, epochs=1, validation=batch, batch_size=4, verbose=False)
+loaded: fn.Model = fn.load("runs/digits/model.safetensors")
+probabilities: Array = loaded.predict_proba(batch[0])
+labels: list[str] = [(loaded.class_names or ())[number] for number in loaded.predict_classes(batch[0])]
+same_numbers: fn.data.Dataset = digits.with_classes(loaded.class_names or ())
 
 w = np.zeros((4, 1, 3, 3), np.float32)
 y, conv_backward = fn.functional.conv2d(x, w, None, stride=2, padding="same")
@@ -193,6 +198,10 @@ fn.Sequential(fn.ReLU()).evaluate([1.0], [0]).loss.shape
 fn.Sequential(fn.ReLU()).profile([1.0], rounds=3)
 fn.diagnose.profile(3, [1.0])
 fn.Solver(fn.Sequential(fn.ReLU()), lr=0.1)
+fn.Sequential(fn.ReLU()).fit([1.0])
+fn.Sequential(fn.ReLU()).predict_proba([1.0], batch=3)
+fn.load(3)
+fn.load("a.npz").layers
 fn.use_backend(3)
 fn.set_num_threads("2")
 fn.layout.channels_last()

@@ -16,6 +16,7 @@ _OPTIONS = {
     "classes=[...]": "--classes A,B,...",
     "skip_bad=True": "--skip-bad",
     "validation=": "--val-fraction ",
+    "epochs=": "--epochs ",
     "use test=0.5": "more images are needed",  # of two images: the command has no option for this
 }
 
