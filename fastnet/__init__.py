@@ -67,6 +67,7 @@ _HOME = {
         "fastnet.layers",
     ),
     "Solver": "fastnet.training",
+    "TrainingPlan": "fastnet.training",
     "load": "fastnet.training",
     "available_backends": "fastnet.backends",
     "use_backend": "fastnet.backends",
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
     from fastnet.threads import get_num_threads as get_num_threads
     from fastnet.threads import set_num_threads as set_num_threads
     from fastnet.training import Solver as Solver
+    from fastnet.training import TrainingPlan as TrainingPlan
     from fastnet.training import load as load
 else:
 
