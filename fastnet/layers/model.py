@@ -12,7 +12,6 @@ from fastnet.arrays import as_array
 from fastnet.backends import Ops, current
 from fastnet.graph import Unrecordable
 from fastnet.graph.recorder import record_any_batch
-from fastnet.layers.activation import Sigmoid
 from fastnet.layers.base import Layer
 from fastnet.layers.compiled import FEW, Plan
 from fastnet.layers.state import Keys
@@ -135,7 +134,7 @@ class Model(Layer):
     def predict_proba(self, X: ArrayLike, batch_size: int = 128) -> Array:
         """Probabilities of the classes, (N, C) or (N, C, H, W): the softmax of what :meth:`predict` returns, over C.
 
-        Of a model that ends with Softmax or Sigmoid they are its outputs.
+        Of a model whose last op is a softmax or sigmoid they are its outputs.
 
         Raises
         ------
@@ -144,7 +143,7 @@ class Model(Layer):
         """
         scores = self.predict(X, batch_size)
         self._require_classes("predict_proba")
-        if isinstance(self.leaves()[-1], Sigmoid):
+        if self.graph((1, *self.input_shape)).output.name in ("sigmoid", "softmax"):
             return scores
         exp = current().xp.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities: Array = exp / exp.sum(axis=1, keepdims=True)

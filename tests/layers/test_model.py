@@ -5,6 +5,7 @@ import pytest
 
 import fastnet as fn
 from fastnet.data import Loader, Standardize
+from fastnet.ops import REGISTRY
 from fastnet.optim import SGD
 from fastnet.training import History
 
@@ -48,6 +49,32 @@ def test_probabilities_of_maps_and_of_nothing():
 def test_outputs_that_are_probabilities_already():
     model = fn.Sequential(fn.Flatten(), fn.Linear(3), fn.Sigmoid())
     np.testing.assert_array_equal(model.predict_proba(images()), model.predict(images()))
+
+    class Ends(fn.Model):  # in an op rather than in a layer
+        def __init__(self, op):
+            self.op, self.linear = op, fn.Sequential(fn.Flatten(), fn.Linear(3))
+
+        def children(self):
+            return {"linear": self.linear}
+
+        def setup(self, shape, rng, dtype):
+            return self.linear.place(shape, rng, dtype)
+
+        def call(self, x, training, ops):
+            return getattr(ops, self.op)(ops.layer(self.linear, x, training))
+
+    for op in {"sigmoid", "softmax"} & REGISTRY.keys():
+        np.testing.assert_array_equal(Ends(op).predict_proba(images()), Ends(op).predict(images()))
+    assert not np.array_equal(Ends("tanh").predict_proba(images()), Ends("tanh").predict(images()))
+
+
+def test_probabilities_of_a_layer_in_numpy():
+    class Twice(fn.Layer):
+        def run(self, x, training, ops):
+            return 2 * x, lambda dy, input_gradient=True: 2 * dy
+
+    model = fn.Sequential(fn.Flatten(), fn.Linear(3), Twice())
+    np.testing.assert_allclose(model.predict_proba(images()).sum(1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["predict_proba", "predict_classes"])
