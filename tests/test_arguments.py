@@ -33,9 +33,12 @@ GIVEN = {
     "matmul": {"a": X[0, 0], "b": X[0, 0]},
     "max_pool2d": {"x": X, "kernel_size": 2},
     "L2": {"strength": 0.1},
+    "StepDecay": {"every": 3},
+    "ExponentialDecay": {"k": 0.1},
+    "InverseTimeDecay": {"k": 0.1},
+    "LinearWarmup": {"length": 3},
 }
-OPTIMIZERS = {"SGD", "Adagrad", "RMSprop", "Adam", "AdamW"}
-WITHOUT = {"Layer", "Model", "Parameter", "Plan", "Sequential"}  # bases; Sequential has names
+WITHOUT = {"Layer", "Model", "Parameter", "Plan", "Optimizer", "Schedule", "Sequential"}  # bases; Sequential has names
 
 
 def calls():
@@ -43,7 +46,7 @@ def calls():
     for module in (layers, functional, optim, regularizers):
         for name in module.__all__:
             function = getattr(module, name)
-            if name in WITHOUT or not callable(function) or (module is optim and name not in OPTIMIZERS):
+            if name in WITHOUT or not callable(function):
                 continue
             given = GIVEN.get(name, {"x": X} if module is functional else {})
             try:
@@ -132,6 +135,7 @@ def test_scalars():
     [
         (lambda: optim.SGD(True), TypeError, "SGD: lr must be a finite number, got True"),
         (lambda: optim.SGD(0.1, 0.9, nesterov=1), TypeError, "SGD: nesterov must be True or False, got 1"),
+        (lambda: optim.StepDecay(()), TypeError, r"StepDecay: every must be a number or a sequence .* got \(\)"),
         (lambda: regularizers.L2(0.1, half=1), TypeError, "L2: half must be True or False, got 1"),
         (lambda: fn.Residual(fn.ReLU(), names="ab"), TypeError, "Residual: names must be a pair of str, got 'ab'"),
         (lambda: fn.Residual(fn.ReLU(), names=("a", 1)), TypeError, "Residual: names must be a pair of str"),

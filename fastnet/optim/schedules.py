@@ -116,6 +116,8 @@ class StepDecay(Schedule):
         super().__post_init__()
         every: Any = self.every
         if isinstance(every, Iterable) and getattr(every, "shape", None) != ():
+            if isinstance(every, (bytes, dict, set)) or not len(every := tuple(every)):
+                raise TypeError(f"StepDecay: every must be a number or a sequence of numbers, got {self.every!r}")
             object.__setattr__(self, "every", tuple(_number(self, "every", time, positive=True) for time in every))
         else:
             self._take("every", positive=True)
@@ -212,8 +214,10 @@ class LinearWarmup(Schedule):
     schedule: Schedule = ConstantLR()
 
     def __post_init__(self) -> None:
-        if self.warmup:
+        if real(self.warmup, "LinearWarmup: warmup") != 0:
             raise ValueError("LinearWarmup: give the length of the warm-up as its first argument, not as warmup=")
+        if not callable(self.schedule):
+            raise TypeError(f"LinearWarmup: schedule must be a Schedule, or a function like one, got {self.schedule!r}")
         self._take("length", positive=True)
         object.__setattr__(self, "warmup", self.length)
         super().__post_init__()
