@@ -189,6 +189,15 @@ def test_folders_of_any_name(tmp_path, name, imports):
     assert report.passed and [result.name for result in report] == ["relu_forward", "relu_backward"], report
 
 
+@pytest.mark.parametrize("above", ["cs231n/hw1", "deeplearning/a/b", "cs231n/classifiers"])
+@pytest.mark.parametrize("imports", ["from .maths import *", "from maths import *", "from work.maths import *"])
+def test_folders_below_one_with_the_courses_name(tmp_path, above, imports):
+    """As in a clone named cs231n."""
+    write(tmp_path, {f"{above}/work/layers.py": f"{imports}\n{USES}", f"{above}/work/maths.py": RELU})
+    report = check.run(tmp_path / above / "work", limit=GENEROUS, timeout=GENEROUS)
+    assert report.passed and len(report) == 2, report
+
+
 @pytest.mark.parametrize("name", ["layers (1).py", "alice-layers.py", "layers.v2.py", "1.py", "test.py"])
 def test_files_of_any_name(tmp_path, name):
     """As learning platforms rename what is handed in."""

@@ -47,25 +47,23 @@ class Source(NamedTuple):
         for name in [name for name in sys.modules if name.split(".")[0] == parts[0]]:
             del sys.modules[name]  # the same package from elsewhere, such as a notebook's
         sys.path.insert(0, os.fspath(top.parent))
-        sys.path.append(os.fspath(top))  # for imports without the package's name
+        sys.path.append(os.fspath(_folder(file)))  # for imports without the package's name
         for depth, folder in enumerate([*reversed(file.parents)][len(top.parts) - 1 :], 1):
             _import_package(".".join(parts[:depth]), folder)
         return vars(_import_file(".".join(parts), file))
 
 
-def _package(file: Path) -> Path:
-    """The folder of the topmost package that holds `file`.
+def _folder(file: Path) -> Path:
+    """The folder that holds layers.py and the classifiers, of which `file` is one."""
+    return file.parent.parent if file.parent.name == "classifiers" else file.parent
 
-    It is the folder with the course's name, else the outermost that has an __init__.py, else the one that holds
-    layers.py or the classifiers.
-    """
-    named = [folder for folder in file.parents if folder.name in PACKAGES]
-    if named:
-        return named[0]
-    folder = file.parent
-    while (folder / "__init__.py").is_file() and (folder.parent / "__init__.py").is_file():
+
+def _package(file: Path) -> Path:
+    """The folder of the topmost package that holds `file`: that folder, or the outermost with an __init__.py."""
+    folder = _folder(file)
+    while folder.name not in PACKAGES and all((path / "__init__.py").is_file() for path in (folder, folder.parent)):
         folder = folder.parent
-    return folder.parent if folder.name == "classifiers" else folder
+    return folder
 
 
 def _import_package(name: str, folder: Path) -> None:
