@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -79,7 +80,10 @@ class Standardize:
             total /= count
             return total
 
-        mean = mean_of(lambda x: x)
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean = mean_of(lambda x: x)
+        if not np.isfinite(mean).all():
+            raise ValueError(_not_finite(X))
         std = np.sqrt(mean_of(lambda x: (x - mean) ** 2))
         std = np.where(std > 1e-12 * np.maximum(np.abs(mean), scale), std, scale)  # a constant channel is only centred
         return cls(mean / scale, std / scale, scale)
@@ -89,12 +93,18 @@ class Standardize:
 
         It is computed in float64 where `dtype` cannot hold X or the mean: of 32-bit integers, of a float64 X, and of a
         mean that rounds by more than a millionth of the standard deviation.
+
+        Warns
+        -----
+        UserWarning
+            X is scaled otherwise than the data of `fit`: 0 to 1 rather than 0 to 255, or the reverse.
         """
         X = as_array(X, "Standardize: X")
         if X.ndim < 2 or X.shape[1] != len(self.mean):
             raise ValueError(f"Standardize: fitted on {len(self.mean)} channels, got an array of shape {X.shape}")
         shape = (-1,) + (1,) * (X.ndim - 2)
         mean, std = self.mean * self.scale, self.std * self.scale
+        self._warn_of_range(X, mean, std)
         exact = np.promote_types(X.dtype, dtype)
         if (np.abs(mean.astype(exact) - mean) > 1e-6 * std).any():
             exact = np.promote_types(exact, np.float64)
@@ -103,6 +113,19 @@ class Standardize:
         Y *= (1 / std).astype(exact).reshape(shape)
         return Y.astype(dtype, copy=False)
 
+    @staticmethod
+    def _warn_of_range(X: Array, mean: Array, std: Array) -> None:
+        """Compare the range of X with raw values of this mean and deviation, as far as its dtype leaves doubt."""
+        divided = X.dtype != np.uint8 and std.max() > 8 and X.size > 0 and X.max() <= 1
+        whole = X.dtype == np.uint8 and (np.abs(mean) + std).max() <= 2 and X.size > 0 and X.max() > 16
+        if divided or whole:
+            ranges = ("0 to 1", "0 to 255") if divided else ("0 to 255", "0 to 1")
+            warnings.warn(
+                f"Standardize: the images seem to have values from {ranges[0]}, those it was fitted on from "
+                f"{ranges[1]}; {'multiply' if divided else 'divide'} by 255",
+                stacklevel=3,
+            )
+
     def state_dict(self) -> dict[str, np.ndarray]:
         """Arrays for `from_state_dict`."""
         return {"mean": self.mean, "std": self.std, "scale": np.array(self.scale)}
@@ -110,3 +133,15 @@ class Standardize:
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> Standardize:
         return cls(state["mean"], state["std"], float(state["scale"]))
+
+
+def _not_finite(X: Array) -> str:
+    """Why the mean of X is not finite."""
+    chunks = (X[start : start + _CHUNK] for start in range(0, len(X), _CHUNK))
+    bad = sum(int((~np.isfinite(chunk)).reshape(len(chunk), -1).any(axis=1).sum()) for chunk in chunks)
+    if not bad:
+        return "Standardize.fit: the values are too large, their sum overflows"
+    return (
+        f"Standardize.fit: {bad} of {len(X)} images hold NaN or infinite values; leave them out, or replace these with "
+        "np.nan_to_num"
+    )

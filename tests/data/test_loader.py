@@ -1,6 +1,7 @@
 """Loader: order, positions, casting, last batches; Standardize; Dataset.split."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -187,8 +188,31 @@ def test_standardize_constant_channel_and_errors():
         Standardize([0, 0], [1, 1])(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="> 0"):
         Standardize([0.0], [0.0])
-    with pytest.raises(ValueError, match="finite"):
-        Standardize.fit(np.full((2, 1), np.nan))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_standardize_counts_images_that_are_not_finite(value):
+    X = np.zeros((2000, 1, 2, 2), np.float32)
+    X[[3, 3, 1500], 0, 1, [0, 1, 0]] = value
+    with pytest.raises(ValueError, match="2 of 2000 images hold NaN or infinite values"):
+        Standardize.fit(X)
+
+
+@pytest.mark.parametrize(
+    "fitted, other, message", [(1, 255, "from 0 to 1, .* 0 to 255; mul"), (255, 1, "0 to 255, .* 0 to 1; div")]
+)
+def test_standardize_tells_of_images_that_are_scaled_otherwise(fitted, other, message):
+    """Bytes and fractions of 1 are taken for each other most often."""
+    X = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 4), np.uint8)
+    scaled = {1: X, 255: (X / 255).astype(np.float32)}
+    for prep in (Standardize.fit(scaled[fitted]), Standardize.fit(scaled[fitted].astype(np.float64))):
+        with pytest.warns(UserWarning, match=message):
+            prep(scaled[other])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            prep(scaled[fitted])
+            prep(scaled[other][:0])
+            prep(np.zeros((1, 3, 4, 4), np.uint8))  # a black image
 
 
 def test_split_takes_every_class_in_its_share():
