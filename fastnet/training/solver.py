@@ -270,6 +270,7 @@ class Solver:
             loss += self.regularizer.loss(parameters)
             self.regularizer.add_gradients(parameters)
         if not math.isfinite(loss):
+            check_finite("the training data:", x, self._where())
             raise FloatingPointError(
                 f"the loss is {loss} at {self._where()}; lower the learning rate ({self.optimizer.lr * scale:g}), or "
                 "use Solver(debug='nan') to see where it comes from"
