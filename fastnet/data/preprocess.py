@@ -101,7 +101,10 @@ class Standardize:
         """
         X = as_array(X, "Standardize: X")
         if X.ndim < 2 or X.shape[1] != len(self.mean):
-            raise ValueError(f"Standardize: fitted on {len(self.mean)} channels, got an array of shape {X.shape}")
+            raise ValueError(
+                f"Standardize: fitted on {len(self.mean)} channels, which are axis 1 of (N, C, ...), got an array of "
+                f"shape {X.shape}{_axes_hint(X.shape, len(self.mean))}"
+            )
         shape = (-1,) + (1,) * (X.ndim - 2)
         mean, std = self.mean * self.scale, self.std * self.scale
         self._warn_of_range(X, mean, std)
@@ -145,3 +148,12 @@ def _not_finite(X: Array) -> str:
         f"Standardize.fit: {bad} of {len(X)} images hold NaN or infinite values; leave them out, or replace these with "
         "np.nan_to_num"
     )
+
+
+def _axes_hint(shape: tuple[int, ...], channels: int) -> str:
+    """What to give instead of images with their channels last, or of a single image."""
+    if len(shape) == 4 and shape[3] == channels:
+        return "; give X.transpose(0, 3, 1, 2)"
+    if len(shape) == 3 and channels in (shape[0], shape[2]):
+        return f"; give {'X' if shape[0] == channels else 'X.transpose(2, 0, 1)'}[None] of a single image"
+    return ""

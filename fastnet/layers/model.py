@@ -14,6 +14,8 @@ from fastnet.graph import Unrecordable
 from fastnet.graph.recorder import record_any_batch
 from fastnet.layers.base import Layer
 from fastnet.layers.compiled import FEW, Plan
+from fastnet.layers.shape import Flatten
+from fastnet.layers.sizes import check_examples
 from fastnet.layers.state import Keys
 from fastnet.layers.summary import Summary, summarize
 from fastnet.layers.tracing import tracer
@@ -260,9 +262,18 @@ class Model(Layer):
             if prepare is not None:
                 x = prepare(ops.xp.array(x), self.dtype or "float32")  # a copy, which it may change
             if run is None:
+                self.check_examples(x.shape if prepare is not None else examples.shape)
                 self._enter(x[:0], ops)
                 run = self._ready(x, batch_size)
             yield run(x)
+
+    def check_examples(self, shape: Sequence[int]) -> None:
+        """Raise a ValueError if an array of this shape does not hold examples as the model was built for.
+
+        Images of another height and width pass, unless the model begins with Flatten, which would mix up their order.
+        """
+        if self.built:
+            check_examples(tuple(shape), self.input_shape, isinstance(self.leaves()[0], Flatten))
 
     def _require_classes(self, method: str) -> None:
         if not self.output_shape or self.output_shape[0] == 1:

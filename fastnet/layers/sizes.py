@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["optional_input_size", "check_declared"]
+__all__ = ["optional_input_size", "check_declared", "check_examples"]
 
 
 def optional_input_size(sizes: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -58,3 +58,33 @@ def check_declared(layer: str, name: str, declared: int | None, given: int, hint
     """Raise a ValueError if an input size was declared and the input has another one."""
     if declared is not None and declared != given:
         raise ValueError(f"{layer}: declared with {name}={declared}, but the input has {given}{hint}")
+
+
+def check_examples(shape: tuple[int, ...], built: tuple[int, ...], flattens: bool) -> None:
+    """Refuse an array that does not hold examples as a model was built for, along its first axis.
+
+    Images of another height and width pass, and examples with another number of axes: the layers decide on these.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+    built : tuple of int
+        Of one example.
+    flattens : bool
+        Whether the model begins with Flatten: it would take any axes of as many values, and mix up their order.
+
+    Raises
+    ------
+    ValueError
+    """
+    given, last = shape[1:], (*built[1:], *built[:1])
+    if shape == built:
+        hint = "; a single example needs a leading axis: X[None]"
+    elif shape == last and len(last) == 3:
+        hint = "; a single example needs a leading axis, and its channels first: X.transpose(2, 0, 1)[None]"
+    elif len(given) == len(built) and given != built and (flattens or given[0] != built[0]):
+        hint = "; channels come first: X.transpose(0, 3, 1, 2)" if given == last and len(last) == 3 else ""
+    else:
+        return
+    raise ValueError(f"X must hold examples of shape {built} along its first axis, got shape {shape}{hint}")

@@ -48,10 +48,11 @@ def prepare(
         preprocess = Standardize.fit(X) if isinstance(preprocess, str) else preprocess or model.preprocessing
         loader = Loader(X, y, batch_size, seed, True, drop_last, preprocess, augment, model.dtype or "float32")
     _check_preprocessing(model, loader.preprocess)
+    x, _ = next(loader.batches(0))
     if not model.built:
-        x, _ = next(loader.batches(0))
         warn_of_channels_last("Solver", x.shape)
         model.build(x.shape[1:], seed=seed, dtype=loader.dtype)
+    model.check_examples(x.shape)
     if validation is not None and not isinstance(validation, Loader):
         validation = ordered(loader, *_pair("validation", validation), loader.batch_size)
     numbers = None if names is None else _match(model, names)

@@ -162,3 +162,49 @@ def test_fit_builds_and_remembers_its_preprocessing():
 def test_fit_refuses_what_it_does_not_know(options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         classifier().fit(images(8), np.arange(8) % 4, **options)
+
+
+@pytest.mark.parametrize("begin", [[], [fn.Conv2d(4, 3)], [fn.Identity()]])
+@pytest.mark.parametrize("preprocess", [None, "standardize", lambda x, dtype: x.astype(dtype)])
+def test_examples_of_another_shape_are_refused_with_advice(begin, preprocess):
+    """A model that begins with Flatten would take (N, H, W, C) and give wrong answers."""
+    X, y = np.random.default_rng(0).standard_normal((12, 3, 8, 8)).astype(np.float32), np.arange(12) % 3
+    model = fn.Sequential(*begin, fn.Flatten(), fn.Linear(3))
+    model.fit(X, y, epochs=1, preprocess=preprocess, verbose=False)
+    for other, advice in (
+        (X.transpose(0, 2, 3, 1), r"\(12, 8, 8, 3\); .*X.transpose\(0, 3, 1, 2\)"),
+        (X[0], r"\(3, 8, 8\); .*X\[None\]"),
+        (X[0].transpose(1, 2, 0), r"\(8, 8, 3\); .*X.transpose\(2, 0, 1\)\[None\]"),
+        (X[:, :2], r"\(12, 2, 8, 8\)$"),
+    ):
+        for call in (model.predict_classes, model.predict_proba, lambda x: model.evaluate(x, y[: len(x)])):
+            with pytest.raises(ValueError, match="got (an array of )?shape " + advice):
+                call(other)
+    with pytest.raises(ValueError, match=r"X.transpose\(0, 3, 1, 2\)"):
+        model.fit(X.transpose(0, 2, 3, 1), y, verbose=False, preprocess=model.preprocessing)
+    assert model.predict_classes(X[:0]).shape == (0,)
+
+
+def test_a_preprocessing_may_change_the_shape():
+    X, y = np.random.default_rng(0).standard_normal((12, 8, 8, 3)).astype(np.float32), np.arange(12) % 3
+    model = fn.Sequential(fn.Flatten(), fn.Linear(3))
+    for _ in range(2):
+        model.fit(X, y, epochs=1, verbose=False, preprocess=channels_first)
+    assert model.input_shape == (3, 8, 8)
+    np.testing.assert_allclose(model.predict(X), model(channels_first(X, "float32")), atol=1e-4)
+
+
+def channels_first(x, dtype):
+    return x.transpose(0, 3, 1, 2).astype(dtype)
+
+
+def test_examples_of_another_size_are_a_matter_of_the_layers():
+    X = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
+    pooled = fn.Sequential(fn.Conv2d(4, 3), fn.GlobalAvgPool2d(), fn.Flatten(), fn.Linear(3))
+    pooled.build((3, 8, 8))
+    assert pooled.predict(X.reshape(2, 3, 4, 16)).shape == pooled.predict(X).shape == (2, 3)
+    flat = fn.Sequential(fn.Flatten(), fn.Linear(3))
+    flat.build((3, 8, 8))
+    np.testing.assert_allclose(flat.predict(X.reshape(2, -1)), flat.predict(X), atol=1e-4)
+    with pytest.raises(ValueError, match=r"got shape \(2, 3, 4, 16\)$"):
+        flat.predict(X.reshape(2, 3, 4, 16))
