@@ -19,7 +19,10 @@ _SCALAR = tuple(f"numpy.{core}.multiarray.scalar" for core in ("core", "_core"))
 _FROM_BUFFER = tuple(f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core"))
 _COPY = tuple(f"{module}.{name}" for module in ("copyreg", "copy_reg") for name in ("_reconstructor", "__newobj__"))
 _BYTES = ("builtins.bytes", "__builtin__.bytes")
-_GETATTR = ("builtins.getattr", "__builtin__.getattr")
+# how Python writes members of enumerations, typing's Dict[str, int] and int | None, all of which refer to classes
+_LOOKUPS = ("builtins.getattr", "__builtin__.getattr", "operator.getitem", "_operator.getitem")
+_REDUCE = ("functools.reduce", "_functools.reduce", "__builtin__.reduce")
+_UNIONS = (Global("operator.or_"), Global("_operator.or_"))
 
 # Functions and classes in lower case that make values of Python, NumPy, pandas and PyTorch, beside all CamelCase
 # classes.
@@ -27,7 +30,7 @@ _VALUES = re.compile(
     r"datetime\.(datetime|date|time|timedelta|timezone)|collections\.deque|functools\.partial|pathlib\.\w+"
     r"|(builtins|__builtin__)\.(set|frozenset|complex|slice|range|xrange|bytearray|bytes|object|list|tuple|dict|str)"
     r"|(builtins|__builtin__)\.type"
-    r"|types\.SimpleNamespace|zoneinfo\.ZoneInfo\._unpickle|pytz\._UTC|pytz\._p|dateutil\.\w+\.\w+"
+    r"|types\.(SimpleNamespace|GenericAlias)|zoneinfo\.ZoneInfo\._unpickle|pytz\._UTC|pytz\._p|dateutil\.\w+\.\w+"
     r"|numpy\.random\.\w+\.__\w+|numpy\.ma\.core\._mareconstruct|numpy\.(datetime64|timedelta64)"
     r"|pandas\.[\w.]+\._(unpickle\w*|new_\w+)|pandas\.[\w.]+\.__pyx_unpickle_\w+"
     r"|torch\.(device|dtype|layout|serialization\._get_layout)"
@@ -77,8 +80,10 @@ class Data:
             return b""
         if name in _COPY and args and type(args[0]) is Global:
             return self.instance(args[0].name)
-        if name in _GETATTR and len(args) == 2 and type(args[0]) is Global:  # Python 3.12 writes enum members so
+        if name in _LOOKUPS and len(args) == 2 and type(args[0]) is Global and _is_class(args[0].name):
             return self.instance(args[0].name)
+        if name in _REDUCE and args and args[0] in _UNIONS:
+            return Opaque("types.UnionType")
         if not _is_class(name):
             raise _refusal(name)
         return self.instance(name)

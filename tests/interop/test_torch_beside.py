@@ -9,6 +9,7 @@ import fractions
 import pathlib
 import pickle
 import sys
+import typing
 import uuid
 from types import SimpleNamespace
 
@@ -76,6 +77,7 @@ BESIDE = {
     "long integer": 10**30,
     "exception": ValueError("x"),
     "type": type(None),
+    "types": [typing.Dict[str, int], typing.Optional[int], list[int], int | None],  # noqa: UP006, UP045
     "size": Call(Named("torch", "Size"), (2, 3)),
     "device": Call(Named("torch", "device"), "cuda", 0),
     "dtype": Named("torch", "float32"),

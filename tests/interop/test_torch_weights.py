@@ -162,6 +162,10 @@ def test_code_is_refused_and_does_not_run(tmp_path, capsys):
     for module, name in ACTING:
         for given in ({"a": Call(Named(module, name), "x")}, {**state(), "a": Call(Named(module, name), "x")}):
             refused(write_zip(tmp_path / "g.pt", given, RECORDS), f"refused: the file calls '{module}.{name}'")
+    module = Call(Named("builtins", "getattr"), Named("os", "path"), "join")
+    refused(
+        write_zip(tmp_path / "g.pt", {**state(), "a": module}, RECORDS), "refused: the file calls 'builtins.getattr'"
+    )
     whole = {"model": Call(Named("torch.nn.modules.linear", "Linear"), 3, 4), "epoch": 3}
     refused(write_zip(tmp_path / "h.pt", whole, {}), r"model is a whole object \(torch.nn.modules.linear.Linear\)")
     refused(write_zip(tmp_path / "i.pt", whole["model"], {}), r"refused: the file holds a whole object \(torch.nn")
