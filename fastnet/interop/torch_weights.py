@@ -105,8 +105,8 @@ def _entry(root: Any, key: str | None) -> dict[Any, Any]:
         return next(iter(holders.values()))
     if _weights(given):
         return given
-    for nest in nests.values():  # a checkpoint inside another
-        return _entry(nest, None)
+    if len(nests) == 1:  # a checkpoint inside another
+        return _entry(next(iter(nests.values())), None)
     raise ValueError(f"found no state dict; {_contents(given)}; give key=... to choose one")
 
 
@@ -131,7 +131,7 @@ def _dict(value: Any) -> dict[Any, Any] | None:
 
 
 def _weights(state: dict[Any, Any]) -> dict[str, Any]:
-    """The entries that are tensors, or NumPy arrays if none is; empty if there are none."""
+    """The entries that are tensors, or NumPy arrays if none is; empty if there are none, or not all have names."""
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     if tensors:
         rebuilt = {
@@ -141,9 +141,7 @@ def _weights(state: dict[Any, Any]) -> dict[str, Any]:
     else:
         values = {name: value.value for name, value in state.items() if isinstance(value, Array)}
         found = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-    if not all(type(name) is str for name in found):
-        raise ValueError("a state dict's names must be strings")
-    return found
+    return found if all(type(name) is str for name in found) else {}
 
 
 def _contents(root: dict[Any, Any]) -> str:

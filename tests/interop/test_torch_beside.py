@@ -166,6 +166,20 @@ def test_a_checkpoint_in_a_checkpoint(tmp_path):
         load_torch(path, key=3)
 
 
+def test_numbered_tensors_are_no_state_dict(tmp_path):
+    """Such as an optimiser's, or the rows of a table."""
+    numbered = {0: state()["0.weight"], 1: state()["0.bias"]}
+    check(load_torch(write_zip(tmp_path / "a.pt", {"params": numbered, "state_dict": state()}, RECORDS)))
+    with pytest.raises(ValueError, match="found no state dict; the file has 0, 1"):
+        load_torch(write_zip(tmp_path / "b.pt", numbered, RECORDS))
+
+
+def test_a_checkpoint_in_itself(tmp_path):
+    """A dict may be its own entry."""
+    with pytest.raises(ValueError, match="recursion"):
+        load_torch(write_zip(tmp_path / "a.pt", b"\x80\x02}q\x00X\x05\x00\x00\x00modelh\x00s.", {}))
+
+
 def test_two_state_dicts_are_not_guessed(tmp_path):
     other = {"bias": tensor(Storage("1", "DoubleStorage", 2), (2,), (1,))}
     path = write_zip(tmp_path / "a.pt", {"model": state(), "net": other}, RECORDS)
