@@ -14,7 +14,18 @@ import numpy as np
 
 from fastnet.types import Padding
 
-__all__ = ["flag", "frozen", "integer", "nonzero", "padding_of", "pair", "pooling_stride", "real", "sides"]
+__all__ = [
+    "flag",
+    "frozen",
+    "integer",
+    "nonzero",
+    "optional_flag",
+    "padding_of",
+    "pair",
+    "pooling_stride",
+    "real",
+    "sides",
+]
 
 
 def integer(value: Any, name: str, minimum: int = 1, bits: int = 31) -> int:
@@ -73,6 +84,11 @@ def flag(value: Any, name: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
+
+
+def optional_flag(value: Any, name: str) -> bool | None:
+    """True, False, or None, which leaves the choice open; any other value is a TypeError."""
+    return None if value is None else flag(value, name)
 
 
 def frozen(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from fastnet.arguments import optional_flag
 from fastnet.data.axes import channels_first
 from fastnet.data.dataset import Dataset, assemble, class_numbers
 from fastnet.data.holdout import name_some
@@ -63,6 +64,7 @@ def npz(
     UserWarning
         The file's other arrays, which are not used; classes without a training or test image.
     """
+    channels_last = optional_flag(channels_last, "npz: channels_last")
     slots, unused = slots_of(str(path), _keys(path))
     arrays = read_npz(path, slots.values())
     stored = slots.get(("names", ""))
@@ -75,6 +77,8 @@ def npz(
     if classes is None and stored is not None:
         classes = _texts(arrays[stored]).tolist()
     names = [str(name) for name in classes] if classes is not None else None
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError(f"{path}: classes must differ, got {name_some(names)}")
     parts = {}
     for part in PARTS:
         if ("X", part) in slots:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from fastnet.arguments import integer
 from fastnet.arrays import as_array
 from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.classes import match_names
@@ -196,6 +197,8 @@ def assemble(
     parts = dict(parts)
     X, y = next(iter(parts.values()))
     nothing = X[:0], y[:0]
+    for part, (X, y) in parts.items() if test != "all" else ():
+        warn_of_absent(name, part, classes, np.arange(len(classes)), class_numbers(f"{name}, {part}", X, y))
     if "test" not in parts and isinstance(test, str):
         every = list(parts.values())
         whole = every[0] if len(every) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*every, strict=True))
@@ -211,6 +214,7 @@ def assemble(
 
 def _draw(name: str, classes: Sequence[str], y: Array, argument: str, part: float | int, seed: int) -> np.ndarray:
     """The mask of a part to hold out; warns of classes that it leaves without an image."""
+    seed = integer(seed, f"{name}: seed", 0, 64)
     try:
         held = choose(y, part, seed, argument)
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import warnings
 from collections.abc import Sequence
@@ -11,8 +10,8 @@ from typing import Literal, SupportsIndex
 
 import numpy as np
 
+from fastnet.arguments import flag, optional_flag, pair
 from fastnet.data.dataset import Dataset, assemble
-from fastnet.data.holdout import warn_of_absent
 from fastnet.data.pictures import check_pillow, read_pictures
 from fastnet.data.tree import Tree
 
@@ -71,7 +70,11 @@ def image_folder(
         What is left out, and classes without a training, validation or test image.
     """
     check_pillow()
-    path = Path(path)
+    path, gray, skip_bad = (
+        Path(path),
+        optional_flag(gray, "image_folder: gray"),
+        flag(skip_bad, "image_folder: skip_bad"),
+    )
     if not path.is_dir():
         raise FileNotFoundError(f"image_folder: {path} is not a folder; expected {path}/<class>/<image>.png and so on")
     if isinstance(classes, str):
@@ -93,8 +96,6 @@ def image_folder(
         if end > start:
             parts[part] = X[start:end], y[start:end]
         start = end
-    for part, (_, labels) in parts.items() if test != "all" else ():
-        warn_of_absent(path.resolve().name, part, tree.classes, np.arange(len(tree.classes)), labels)
     return assemble(path.resolve().name, tree.classes, parts, test, seed)
 
 
@@ -103,9 +104,6 @@ def _size(size: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, in
     if size is None:
         return None
     try:
-        sizes = [operator.index(side) for side in (size if isinstance(size, Sequence | np.ndarray) else [size])]
-    except TypeError:
-        sizes = []
-    if len(sizes) not in (1, 2) or min(sizes) < 1:
-        raise ValueError(f"image_folder: size must be an int or (height, width), both >= 1, got {size!r}")
-    return sizes[0], sizes[-1]
+        return pair(size.tolist() if isinstance(size, np.ndarray) else size, "size")
+    except (TypeError, ValueError):
+        raise ValueError(f"image_folder: size must be an int or (height, width), both >= 1, got {size!r}") from None

@@ -147,7 +147,7 @@ def _parts(path: Path, classes: Sequence[str] | None) -> tuple[dict[str, Path], 
 def _too_few(folder: Path, classes: Sequence[str]) -> str:
     hint = ""
     images = sum(map(_is_image, _visible(folder)))
-    if len(classes) == 1 and len(inner := _folders(folder / classes[0])) > 1:
+    if len(classes) == 1 and (folder / classes[0]).is_dir() and len(inner := _folders(folder / classes[0])) > 1:
         hint = f"; did you mean {folder / classes[0]}, which holds {name_some([entry.name for entry in inner], 3)}?"
     elif images:
         hint = f"; move its {images} images into such folders"

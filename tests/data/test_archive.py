@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 import zipfile
 
 import numpy as np
@@ -168,6 +169,50 @@ def test_labels(tmp_path, labels):
     assert data.y_test.dtype == np.int64
     np.testing.assert_array_equal(data.y_test, y)
     assert data.classes == (("ant", "bee", "cat") if labels(y).dtype.kind in "US" else ("0", "1", "2"))
+
+
+@pytest.mark.parametrize(
+    "parts, options, message",
+    [
+        ({"": [1, 2, 1, 2, 1, 2]}, {}, "the training part has no image of 1 of 3 classes: 0$"),  # counted from 1
+        ({"": [0, 0, 4, 4, 4, 4]}, {"test": 2}, "training part has no image of 3 of 5 classes: 1, 2, 3$"),
+        ({"_train": [0, 1] * 3, "_test": [0, 2]}, {}, "training part has no image of 1 of 3 classes: 2$"),
+        ({"_train": [0, 1] * 3, "_test": [1, 1]}, {}, "test part has no image of 1 of 2 classes: 0$"),
+        ({"": [0, 1, 0, 1, 0, 1]}, {"classes": "abc"}, "training part has no image of 1 of 3 classes: c$"),
+        ({"_train": ["a", "b"] * 3, "_val": ["c"], "_test": ["a", "b"]}, {}, "training .* 1 of 3 classes: c$"),
+    ],
+)
+def test_classes_without_images_are_told(tmp_path, parts, options, message):
+    """A class of no training image costs a score, and its test images cannot be right."""
+    file, options = tmp_path / "a.npz", {**options}
+    if "classes" in options:
+        options["classes"] = tuple(options["classes"])
+    arrays = {f"X{part}": np.zeros((len(y), 8, 8), np.uint8) for part, y in parts.items()}
+    np.savez(file, **arrays, **{f"y{part}": np.array(y) for part, y in parts.items()})
+    with pytest.warns(UserWarning, match=message):
+        npz(file, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        npz(file, **{**options, "test": "all"})  # to evaluate a model, which may have other classes
+
+
+@pytest.mark.parametrize("value", ["no", 1, 0, "False"])
+def test_flags_are_flags(tmp_path, value):
+    np.savez(tmp_path / "a.npz", X=np.zeros((6, 8, 8, 3), np.uint8), y=[0, 1] * 3)
+    with pytest.raises(TypeError, match=f"channels_last must be True or False, got {value!r}"):
+        npz(tmp_path / "a.npz", channels_last=value)
+    assert npz(tmp_path / "a.npz", channels_last=np.True_).image_shape == (3, 8, 8)
+
+
+def test_classes_differ_and_seeds_are_integers(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.zeros((6, 8, 8), np.uint8), y=[0, 1] * 3)
+    with pytest.raises(ValueError, match="classes must differ, got a, a"):
+        npz(tmp_path / "a.npz", classes=("a", "a"))
+    for seed in (1.5, None, "1", True):
+        with pytest.raises(TypeError, match="seed must be an integer"):
+            npz(tmp_path / "a.npz", seed=seed)
+        with pytest.raises(TypeError, match="seed must be an integer"):
+            npz(tmp_path / "a.npz").split(0.5, seed)
 
 
 def test_one_hot_labels_count_classes_without_images(tmp_path):

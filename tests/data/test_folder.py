@@ -72,3 +72,24 @@ def test_image_folder_without_pillow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ImportError, match=r"fastnet-cnn\[images\]"):
         image_folder(tmp_path)
+
+
+@pytest.mark.parametrize("option", ["gray", "skip_bad"])
+@pytest.mark.parametrize("value", ["no", 1, 0])
+def test_flags_are_flags(tmp_path, option, value):
+    write_images(tmp_path)
+    with pytest.raises(TypeError, match=f"image_folder: {option} must be True or False, got {value!r}"):
+        image_folder(tmp_path, **{option: value})
+
+
+def test_one_class_that_does_not_exist(tmp_path):
+    write_images(tmp_path)
+    with pytest.raises(ValueError, match=r"at least 2 classes, found \['Cat'\]"):
+        image_folder(tmp_path, classes=("Cat",))
+
+
+def test_a_size_is_no_flag(tmp_path):
+    write_images(tmp_path)
+    with pytest.raises(ValueError, match="size must be an int or .* got True"):
+        image_folder(tmp_path, True)
+    assert image_folder(tmp_path, np.array([4, 6])).image_shape == (3, 4, 6)
