@@ -49,6 +49,8 @@ _HOME = {
             "Flatten",
             "GELU",
             "GlobalAvgPool2d",
+            "Hardsigmoid",
+            "Hardswish",
             "Identity",
             "Layer",
             "LeakyReLU",
@@ -57,6 +59,7 @@ _HOME = {
             "Model",
             "Parameter",
             "ReLU",
+            "ReLU6",
             "Residual",
             "Sequential",
             "Sigmoid",
@@ -115,6 +118,8 @@ if TYPE_CHECKING:
     from fastnet.layers import Dropout as Dropout
     from fastnet.layers import Flatten as Flatten
     from fastnet.layers import GlobalAvgPool2d as GlobalAvgPool2d
+    from fastnet.layers import Hardsigmoid as Hardsigmoid
+    from fastnet.layers import Hardswish as Hardswish
     from fastnet.layers import Identity as Identity
     from fastnet.layers import Layer as Layer
     from fastnet.layers import LeakyReLU as LeakyReLU
@@ -123,6 +128,7 @@ if TYPE_CHECKING:
     from fastnet.layers import Model as Model
     from fastnet.layers import Parameter as Parameter
     from fastnet.layers import ReLU as ReLU
+    from fastnet.layers import ReLU6 as ReLU6
     from fastnet.layers import Residual as Residual
     from fastnet.layers import Sequential as Sequential
     from fastnet.layers import Sigmoid as Sigmoid

@@ -15,6 +15,12 @@ INLINE vec load_per_channel(const REAL *numbers, int64_t first, int64_t lanes) {
 /* max(x, 0), NaN stays NaN */
 INLINE vec rectify(vec x) { return blend(x <= (vec){0}, (vec){0}, x); }
 
+/* min(max(x, 0), top), NaN stays NaN */
+INLINE vec limit(vec x, REAL top) {
+    x = rectify(x);
+    return blend(x > broadcast(top), broadcast(top), x);
+}
+
 /* The larger value; NaN wins, and the first of equals. */
 INLINE vec maximum(vec best, vec value) { return blend(~(value <= best) & (best == best), value, best); }
 
@@ -22,6 +28,7 @@ INLINE vec activate(const epilogue *end, vec value) {
     switch (end->activation) {
     case FN_ACTIVATION_relu: return rectify(value);
     case FN_ACTIVATION_leaky_relu: return blend(value > (vec){0}, value, value * broadcast(end->a));
+    case FN_ACTIVATION_relu6: return limit(value, 6);
     default: return value;
     }
 }

@@ -79,6 +79,22 @@ INLINE vec softplus_of(vec x, vec a, vec b) {
 }
 MAP(softplus, 40, softplus_of(x, a, b), 22, blend((saved * a) > b, dy, (dy * sigmoid_of(saved * a))))
 
+INLINE mask between(vec low, vec x, vec high) { return (x > low) & (x < high); }
+
+/* min(max(x, 0), 6).  saved: y */
+MAP(relu6, 2, limit(x, 6), 3, blend(between(ZERO, saved, broadcast(6)), dy, ZERO))
+
+/* relu6(x + 3) / 6.  saved: x */
+MAP(hardsigmoid, 8, (limit(x + broadcast(3), 6) / broadcast(6)), 8,
+    blend(between(broadcast(-3), saved, broadcast(3)), dy / broadcast(6), ZERO))
+
+/* x relu6(x + 3) / 6, whose slope from -3 to 3 is (2x + 3) / 6.  saved: x */
+INLINE vec hardswish_slope(vec x) {
+    vec inside = (x + x + broadcast(3)) / broadcast(6);
+    return blend(x <= broadcast(-3), ZERO, blend(x >= broadcast(3), broadcast(1), inside));
+}
+MAP(hardswish, 9, (x * limit(x + broadcast(3), 6) / broadcast(6)), 9, (dy * hardswish_slope(saved)))
+
 static void map_forward(fn_map kernel, int64_t n, double a, double b, const void *x, void *y) {
     static const fn_map_forward run[FN_MAPS] = {
 #define ELEMENTWISE(name) [FN_MAP_##name] = name##_forward,

@@ -1,6 +1,6 @@
 """Layers: functions with parameters that know their own gradients."""
 
-from fastnet.layers.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
+from fastnet.layers.activation import ELU, GELU, Hardsigmoid, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, Softplus, Tanh
 from fastnet.layers.base import Layer, Parameter, trace
 from fastnet.layers.containers import Concat, Residual, Sequential
 from fastnet.layers.conv import Conv2d
@@ -23,6 +23,8 @@ __all__ = [
     "Flatten",
     "GELU",
     "GlobalAvgPool2d",
+    "Hardsigmoid",
+    "Hardswish",
     "Identity",
     "Layer",
     "LeakyReLU",
@@ -31,6 +33,7 @@ __all__ = [
     "Model",
     "Parameter",
     "ReLU",
+    "ReLU6",
     "Residual",
     "Sequential",
     "Sigmoid",

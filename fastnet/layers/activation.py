@@ -6,7 +6,7 @@ from fastnet.arguments import flag, real
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
 
-__all__ = ["ELU", "GELU", "LeakyReLU", "ReLU", "Sigmoid", "Softplus", "Tanh"]
+__all__ = ["ELU", "GELU", "Hardsigmoid", "Hardswish", "LeakyReLU", "ReLU", "ReLU6", "Sigmoid", "Softplus", "Tanh"]
 
 
 def check_inplace(layer: str, inplace: bool) -> bool:
@@ -33,6 +33,36 @@ class ReLU(Layer):
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.relu(x)
+
+
+class ReLU6(Layer):
+    """min(max(x, 0), 6), as in MobileNet (Howard et al. 2017, arXiv:1704.04861); `inplace` as in :class:`ReLU`."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = check_inplace("ReLU6", inplace)
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.relu6(x)
+
+
+class Hardsigmoid(Layer):
+    """relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244); `inplace` as in :class:`ReLU`."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = check_inplace("Hardsigmoid", inplace)
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.hardsigmoid(x)
+
+
+class Hardswish(Layer):
+    """x relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244); `inplace` as in :class:`ReLU`."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = check_inplace("Hardswish", inplace)
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.hardswish(x)
 
 
 class LeakyReLU(Layer):

@@ -85,7 +85,7 @@ EXAMPLES = (
     _example((4, 16, 13, 14), (33, 16, 3, 3), 1, 1, 1, 1),
     _example((3, 70, 9, 9), (64, 70, 3, 3), 1, (1, 0, 2, 1), 1, 1, activation=("relu", {})),
 )
-ACTIVATIONS = ("relu", "leaky_relu")  # of csrc/micro/epilogue.h
+ACTIVATIONS = ("relu", "leaky_relu", "relu6")  # of csrc/micro/epilogue.h
 CONV_INPUTS = (Input("x"), Input("w", WEIGHT, label="weight"), Input("b", WEIGHT, True, "bias"))
 
 register(

@@ -161,6 +161,37 @@ activation(
 )
 
 
+def _relu6(xp: Any, x: Array) -> Any:
+    return xp.minimum(xp.maximum(x, 0), 6)
+
+
+activation(
+    "relu6",
+    _relu6,
+    lambda xp, dy, y: xp.where((y > 0) & (y < 6), dy, xp.zeros_like(dy)),
+    saves="y",
+    flops=(2, 2),
+    onnx="Clip",
+    doc="min(max(x, 0), 6); NaN stays NaN; the gradient at 0 and 6 is 0 (Howard et al. 2017, arXiv:1704.04861).",
+)
+activation(
+    "hardsigmoid",
+    lambda xp, x: _relu6(xp, x + 3) / 6,
+    lambda xp, dy, x: xp.where((x > -3) & (x < 3), dy / 6, xp.zeros_like(dy)),
+    flops=(4, 3),
+    onnx="HardSigmoid",
+    doc="relu6(x + 3) / 6; the gradient at -3 and 3 is 0 (Howard et al. 2019, arXiv:1905.02244).",
+)
+activation(
+    "hardswish",
+    lambda xp, x: x * _relu6(xp, x + 3) / 6,
+    lambda xp, dy, x: dy * xp.where(x <= -3, 0, xp.where(x >= 3, 1, (x + x + 3) / 6)).astype(dy.dtype),
+    flops=(5, 6),
+    onnx="HardSwish",
+    doc="x relu6(x + 3) / 6; the gradient at -3 is 0, at 3 it is 1 (Howard et al. 2019, arXiv:1905.02244).",
+)
+
+
 def activate(xp: Any, y: Array, activation: Activation | None) -> Any:
     """y after a fused activation (name, attributes); None: y itself."""
     return y if activation is None else REGISTRY[activation[0]].forward(xp, y, **activation[1])[0]

@@ -38,7 +38,26 @@ def softplus_slope(x, beta=1.0, threshold=20.0):
     return 1.0 if beta * x > threshold else 1 / (1 + math.exp(-beta * x))
 
 
+def relu6(x):
+    return min(max(x, 0.0), 6.0)
+
+
+def hardsigmoid(x):
+    return relu6(x + 3) / 6
+
+
+def hardswish(x):
+    return x * relu6(x + 3) / 6
+
+
+def hardswish_slope(x):
+    return 0.0 if x <= -3 else 1.0 if x >= 3 else (2 * x + 3) / 6
+
+
 CASES = {
+    "relu6": (F.relu6, relu6, lambda x: float(0 < x < 6), {}),
+    "hardsigmoid": (F.hardsigmoid, hardsigmoid, lambda x: float(-3 < x < 3) / 6, {}),
+    "hardswish": (F.hardswish, hardswish, hardswish_slope, {}),
     "gelu": (F.gelu, gelu, gelu_slope, {}),
     "elu": (F.elu, elu, elu_slope, {}),
     "elu of another alpha": (F.elu, elu, elu_slope, {"alpha": -0.75}),
@@ -46,7 +65,7 @@ CASES = {
     "softplus, steeper": (F.softplus, softplus, softplus_slope, {"beta": 3.0, "threshold": 5.0}),
 }
 POINTS = np.concatenate(
-    [np.linspace(-45, 45, 4001), np.linspace(-1e-3, 1e-3, 101), [0.0, -0.0, 1e-30, -1e-30, 80, -80]]
+    [np.linspace(-45, 45, 4001), np.linspace(-1e-3, 1e-3, 101), [0.0, -0.0, 1e-30, -1e-30, 80, -80, -3, 3, 6]]
 )
 
 
@@ -74,12 +93,15 @@ def test_values_and_slopes(case, isa, dtype):
 def test_what_is_not_finite(case, isa, dtype):
     function, _, _, settings = CASES[case]
     alpha = settings.get("alpha", 1.0)
-    low = {"gelu": None, "elu": -alpha, "elu of another alpha": -alpha}.get(case, 0.0)
-    x = np.array([np.nan, np.inf, -np.inf][: 2 if low is None else 3], dtype)  # gelu(-inf) is NaN
+    low = {"gelu": None, "hardswish": None, "elu": -alpha, "elu of another alpha": -alpha}.get(case, 0.0)
+    x = np.array([np.nan, np.inf, -np.inf][: 2 if low is None else 3], dtype)  # gelu and hardswish of -inf are NaN
     with backend(isa), np.errstate(invalid="ignore"):  # gelu's slope at infinity is infinity * 0
         y, backward = function(x, **settings)
         dx = backward(np.ones_like(x))
-    assert np.isnan(y[0]) and y[1] == np.inf and np.isnan(dx[0])
+    top = {"relu6": 6, "hardsigmoid": 1}.get(case, np.inf)
+    assert np.isnan(y[0]) and y[1] == top
+    if top == np.inf:  # the others are flat outside an interval, and NaN is not inside
+        assert np.isnan(dx[0])
     if low is not None:
         assert y[2] == low and dx[2] == 0
 

@@ -17,6 +17,7 @@ from fastnet.layers import (
     Linear,
     MaxPool2d,
     ReLU,
+    ReLU6,
     Residual,
     Sequential,
     Sigmoid,
@@ -38,6 +39,10 @@ NETS = {
     "leaky relu": lambda: [
         *(conv(8), LeakyReLU(0.1), Conv2d(5, 5, padding=2), LeakyReLU(0.0), Conv2d(9, 3, stride=2), LeakyReLU(2.0)),
         *(conv(7), BatchNorm2d(), LeakyReLU(0.2), Conv2d(14, 3, groups="depthwise"), LeakyReLU(-0.5), conv(4)),
+    ],
+    "relu6": lambda: [
+        *(conv(8), ReLU6(), Conv2d(8, 3, groups="depthwise"), BatchNorm2d(), ReLU6(), conv(4), ReLU6()),
+        *(MaxPool2d(2), Flatten(), Linear(7), ReLU6()),
     ],
     "conv pool": lambda: [conv(8), MaxPool2d(3, 2, 1), Conv2d(4, 3, groups=2), MaxPool2d(2, 1), ReLU()],
     "dilated and large pools": lambda: [
@@ -192,6 +197,14 @@ def test_leaky_relu_runs_inside_convolutions_where_y_tells_its_sign():
     names = ["conv2d", "conv2d", "leaky_relu", "flatten", "linear", "leaky_relu"]
     assert [node.name for node in fused(model)] == [node.name for node in fused(model, INFERENCE)] == names
     assert fused(model)[0].attributes["activation"] == ("leaky_relu", {"negative_slope": 0.1})
+
+
+def test_relu6_runs_inside_convolutions():
+    model = Sequential(conv(), ReLU6(), conv(), BatchNorm2d(), ReLU6(), Flatten(), Linear(3), ReLU6())
+    model.build((3, 8, 8))
+    names = [node.name for node in fused(model, INFERENCE)]
+    assert names == ["conv2d", "conv2d_post", "flatten", "linear", "relu6"]
+    assert fused(model)[0].attributes["activation"] == ("relu6", {})
 
 
 def test_every_rule_matches_somewhere():

@@ -1,0 +1,67 @@
+"""PyTorch's layers against fastnet's of the same name and arguments, in float64: values, gradients, signatures."""
+
+from __future__ import annotations
+
+import inspect
+
+import cases
+import numpy as np
+import pytest
+
+import fastnet as fn
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.peers
+
+IMAGES = (2, 4, 6, 7)
+LAYERS = [  # name, shape of x, positional arguments, keywords
+    ("ReLU6", IMAGES, (), {}),
+    ("Hardsigmoid", IMAGES, (), {}),
+    ("Hardswish", IMAGES, (), {}),
+]
+
+
+@pytest.fixture(autouse=True, params=fn.available_backends())
+def backend(request):
+    with fn.use_backend(request.param):
+        yield request.param
+
+
+def title(case):
+    name, shape, args, given = case
+    return f"{name}({', '.join([*map(str, args), *(f'{k}={v}' for k, v in given.items())])}) of {shape}"
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=title)
+def test_values_and_gradients(case):
+    """Parameters are copied under their names, which must be PyTorch's."""
+    name, shape, args, given = case
+    mine, theirs = getattr(fn, name)(*args, **given), getattr(torch.nn, name)(*args, **given).double()
+    mine.build(shape[1:], seed=1, dtype="float64")
+    mine.load_state_dict({key: value.detach().numpy() for key, value in theirs.state_dict().items()})
+    x = 3 * cases.normal(shape, np.float64)
+    given_x = torch.tensor(x, requires_grad=True)
+    expected = theirs(given_x)
+    dy = cases.normal(tuple(expected.shape), np.float64, 5)
+    expected.backward(torch.from_numpy(dy))
+    y, backward = mine.forward(x, training=True)
+    dx = backward(dy)
+    wanted = {name: parameter.grad for name, parameter in theirs.named_parameters()}
+    got = {name: parameter.grad for name, parameter in mine.named_parameters()}
+    assert set(got) == set(wanted)
+    tolerance = 1e-7 if name == "Hardsigmoid" else 1e-11  # PyTorch's gradient takes 1/6 in float32
+    for ours, other in ((y, expected), (dx, given_x.grad), *((got[key], wanted[key]) for key in wanted)):
+        np.testing.assert_allclose(ours, other.detach().numpy(), rtol=tolerance, atol=tolerance)
+    np.testing.assert_array_equal(mine(x), y)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, *_ in LAYERS}))
+def test_positional_arguments(name):
+    """PyTorch's arguments in its order, with its names and defaults; fastnet may have fewer."""
+    mine, theirs = (
+        [p for p in inspect.signature(kind).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        for kind in (getattr(fn, name), getattr(torch.nn, name))
+    )
+    assert [p.name for p in theirs[: len(mine)]] == [p.name for p in mine]
+    for p, q in zip(mine, theirs, strict=False):
+        assert p.default == q.default, p.name
