@@ -11,6 +11,7 @@
 #include "micro/gemm.h"
 #include "micro/peak.h"
 #include "pointwise/activation.h"
+#include "pointwise/softmax.h"
 #include "pointwise/loss.h"
 #include "pointwise/optim.h"
 #include "pointwise/random.h"

@@ -55,6 +55,7 @@ _HOME = {
             "Layer",
             "LeakyReLU",
             "Linear",
+            "LogSoftmax",
             "MaxPool2d",
             "Model",
             "Parameter",
@@ -63,6 +64,7 @@ _HOME = {
             "Residual",
             "Sequential",
             "Sigmoid",
+            "Softmax",
             "Softplus",
             "Subsample",
             "Tanh",
@@ -124,6 +126,7 @@ if TYPE_CHECKING:
     from fastnet.layers import Layer as Layer
     from fastnet.layers import LeakyReLU as LeakyReLU
     from fastnet.layers import Linear as Linear
+    from fastnet.layers import LogSoftmax as LogSoftmax
     from fastnet.layers import MaxPool2d as MaxPool2d
     from fastnet.layers import Model as Model
     from fastnet.layers import Parameter as Parameter
@@ -132,6 +135,7 @@ if TYPE_CHECKING:
     from fastnet.layers import Residual as Residual
     from fastnet.layers import Sequential as Sequential
     from fastnet.layers import Sigmoid as Sigmoid
+    from fastnet.layers import Softmax as Softmax
     from fastnet.layers import Softplus as Softplus
     from fastnet.layers import Subsample as Subsample
     from fastnet.layers import Tanh as Tanh

@@ -117,6 +117,7 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call
     case FN_STEP_norm: return k->norm_apply(&norm, x, add, y);
     case FN_STEP_moments: return own_moments(plan, s, here, x, y);
     case FN_STEP_map: k->map_forward((fn_map)s->map, size, s->a, s->b, x, y); return FN_OK;
+    case FN_STEP_softmax: k->softmax(N * s->pixels, s->channels, s->a != 0, x, y); return FN_OK;
     case FN_STEP_add: k->add(size, x, add, y); return FN_OK;
     case FN_STEP_copy: k->copy_rows(N * s->pixels, s->channels, x, 0, s->channels, y, 0, s->wide); return FN_OK;
     case FN_STEP_flatten: k->to_channels_first(N, s->channels, s->pixels, x, y); return FN_OK;

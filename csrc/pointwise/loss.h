@@ -1,5 +1,5 @@
 /* Losses over scores (N, C).  Rows are independent; sums over C are accumulated in eight interleaved parts, and the
- * rows' losses are added in order, all in double. */
+ * rows' losses are added in order, all in double.  Needs softmax.h. */
 typedef struct {
     int64_t N, C, rows_per_task;
     const REAL *scores;
@@ -7,10 +7,6 @@ typedef struct {
     double margin, *losses; /* losses: one a row */
     REAL *dscores;
 } loss_job;
-
-INLINE double sum_eight(const double *part) {
-    return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
-}
 
 static fn_status loss_run(loss_job *job, double cost, fn_task body, double *loss) {
     *loss = 0;
@@ -33,22 +29,12 @@ static void softmax_task(void *context, int64_t task, int thread) {
     (void)thread;
     for (int64_t n = first; n < last; n++) {
         const REAL *s = job->scores + n * C;
-        REAL *d = job->dscores + n * C, largest[8];
-        double part[8] = {0};
-        int64_t label = job->labels[n], j;
-        for (int i = 0; i < 8; i++) largest[i] = s[0];
-        for (j = 0; j + 8 <= C; j += 8)
-            for (int i = 0; i < 8; i++) largest[i] = s[j + i] > largest[i] ? s[j + i] : largest[i];
-        for (; j < C; j++) largest[0] = s[j] > largest[0] ? s[j] : largest[0];
-        for (int i = 1; i < 8; i++) largest[0] = largest[i] > largest[0] ? largest[i] : largest[0];
-        const double shifted_label = (double)(REAL)(s[label] - largest[0]);
-        for (j = 0; j < C; j += LANES)
-            store_part(d + j, exp_of(load_part(s + j, C - j) - broadcast(largest[0])), C - j);
-        for (j = 0; j + 8 <= C; j += 8)
-            for (int i = 0; i < 8; i++) part[i] += (double)d[j + i];
-        for (int i = 0; j + i < C; i++) part[i] += (double)d[j + i];
-        double total = sum_eight(part), scale = share / total, at_label = (double)d[label] / total - 1;
-        for (j = 0; j < C; j++) d[j] = (REAL)((double)d[j] * scale);
+        REAL *d = job->dscores + n * C, largest = largest_of(C, s);
+        int64_t label = job->labels[n];
+        const double shifted_label = (double)(REAL)(s[label] - largest);
+        double total = exp_row(C, s, largest, d);
+        double scale = share / total, at_label = (double)d[label] / total - 1;
+        for (int64_t j = 0; j < C; j++) d[j] = (REAL)((double)d[j] * scale);
         d[label] = (REAL)(at_label * share);
         job->losses[n] = log_of(total) - shifted_label;
     }

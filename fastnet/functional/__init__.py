@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnet.arguments import real
 from fastnet.backends import current
+from fastnet.functional.activation import log_softmax, softmax
 from fastnet.functional.arguments import arrays_of, gradient_of
 from fastnet.functional.conv import col2im, conv2d, im2col
 from fastnet.functional.dense import flatten, linear, matmul
@@ -33,8 +34,10 @@ __all__ = [
     "global_avg_pool2d",
     "im2col",
     "linear",
+    "log_softmax",
     "matmul",
     "max_pool2d",
+    "softmax",
 ]
 
 _Result = tuple[Array, Callable[[ArrayLike], Array]]  # y, and backward, which returns dx

@@ -10,6 +10,7 @@ from fastnet.layers.model import Evaluation, Model
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from fastnet.layers.shape import Flatten, Identity, Subsample
+from fastnet.layers.softmax import LogSoftmax, Softmax
 
 __all__ = [
     "AvgPool2d",
@@ -29,6 +30,7 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "MaxPool2d",
     "Model",
     "Parameter",
@@ -37,6 +39,7 @@ __all__ = [
     "Residual",
     "Sequential",
     "Sigmoid",
+    "Softmax",
     "Softplus",
     "Subsample",
     "Tanh",

@@ -1,9 +1,22 @@
 """Ops: every operation as one record, with its shape rule, its definition on arrays, and its gradient."""
 
-from fastnet.ops import conv, dense, elementwise, fused, fused_inference, loss, norm, pool, random, shape, updates
+from fastnet.ops import (
+    conv,
+    dense,
+    elementwise,
+    fused,
+    fused_inference,
+    loss,
+    norm,
+    pool,
+    random,
+    shape,
+    softmax,
+    updates,
+)
 from fastnet.ops.random import Stream
 from fastnet.ops.record import ACTIVATION, REGISTRY, REQUIRED, STATE, WEIGHT, Example, Input, Op, register
 
 __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "Input", "Op", "Stream", "register"]
 
-FAMILIES = (elementwise, dense, conv, pool, norm, shape, random, loss, updates, fused, fused_inference)
+FAMILIES = (elementwise, dense, conv, pool, norm, shape, random, softmax, loss, updates, fused, fused_inference)

@@ -64,7 +64,7 @@ def everything(dtype="float64", seed=3):
         ),
         *(fn.MaxPool2d(2), fn.Flatten(), fn.Linear(33, bias=False), fn.BatchNorm1d(), fn.ReLU()),
         fn.Concat([fn.Linear(4), [fn.Linear(3), fn.ReLU()], fn.Identity()]),
-        *(fn.Residual(fn.Linear(40)), fn.BatchNorm1d(), fn.ReLU(), fn.Linear(7)),
+        *(fn.Residual(fn.Linear(40)), fn.BatchNorm1d(), fn.ReLU(), fn.Linear(7), fn.LogSoftmax(1)),
     )
     model.build((3, 29, 23), seed, dtype)
     return trained(model)
@@ -76,7 +76,7 @@ def grown(rng, depth=3):
     if kind < 3:
         return [fn.Conv2d(int(rng.integers(1, 20)), 3, padding=1), fn.ReLU()][: int(rng.integers(1, 3))]
     if kind == 3:
-        return [fn.BatchNorm2d(), fn.Tanh()][int(rng.integers(2)) :]
+        return [fn.BatchNorm2d(), fn.Tanh(), fn.Softmax(1)][int(rng.integers(3)) :]
     if kind == 4:
         return [fn.Identity(), fn.MaxPool2d(3, 1, padding=1)][int(rng.integers(2)) :]
     branches = [grown(rng, depth - 1) + grown(rng, depth - 1) for _ in range(int(rng.integers(1, 4)))]

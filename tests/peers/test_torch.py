@@ -170,8 +170,11 @@ def test_batch_norm(shape, training):
         (functional.sigmoid, torch.sigmoid),
         (functional.tanh, torch.tanh),
         (functional.flatten, lambda x: torch.flatten(x, 1)),
+        (lambda x: functional.softmax(x, 0), lambda x: F.softmax(x, 0)),
+        (lambda x: functional.softmax(x, 1), lambda x: F.softmax(x, 1)),
+        (lambda x: functional.log_softmax(x, -1), lambda x: F.log_softmax(x, -1)),
     ],
-    ids=["relu", "leaky_relu", "sigmoid", "tanh", "flatten"],
+    ids=["relu", "leaky_relu", "sigmoid", "tanh", "flatten", "softmax 0", "softmax 1", "log softmax"],
 )
 def test_elementwise(ours, theirs):
     x = 5 * cases.normal((3, 5, 4, 6), np.float64)

@@ -18,6 +18,11 @@ LAYERS = [  # name, shape of x, positional arguments, keywords
     ("ReLU6", IMAGES, (), {}),
     ("Hardsigmoid", IMAGES, (), {}),
     ("Hardswish", IMAGES, (), {}),
+    ("Softmax", (3, 8), (1,), {}),
+    ("Softmax", (3, 8), (), {"dim": -1}),
+    ("Softmax", IMAGES, (1,), {}),
+    ("LogSoftmax", (3, 8), (-1,), {}),
+    ("LogSoftmax", IMAGES, (1,), {}),
 ]
 
 

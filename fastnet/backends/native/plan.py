@@ -140,6 +140,10 @@ def _map(node: Node, inputs: list[Step]) -> Step:
     return Step("map", inputs, node.shape[1:], map=node.name, a=a, b=b)
 
 
+def _softmax(node: Node, inputs: list[Step]) -> Step:
+    return Step("softmax", inputs, node.shape[1:], a=float(node.name == "log_softmax"))
+
+
 def _add(node: Node, inputs: list[Step]) -> Step:
     return Step("add", inputs[:1], node.shape[1:], add=inputs[-1])
 
@@ -184,6 +188,7 @@ def _concat(graph: Graph, node: Node, inputs: list[Step]) -> tuple[list[Step], S
 _LOWERED: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("conv2d", "conv2d_post"), _conv),
     **dict.fromkeys(("linear", "linear_of_images"), _linear),
+    **dict.fromkeys(("softmax", "log_softmax"), _softmax),
     **dict.fromkeys(("batch_norm", "batch_norm_activation"), _batch_norm),
     "add": _add,
     "avg_pool2d": _avg_pool,

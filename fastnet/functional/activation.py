@@ -1,0 +1,69 @@
+"""Softmax along any axis, and its logarithm."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+
+from fastnet.backends import current
+from fastnet.functional.arguments import arrays_of, enter_contiguous, gradient_of
+from fastnet.types import Array, ArrayLike, DType
+
+__all__ = ["log_softmax", "softmax"]
+
+
+def softmax(x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Array]]:
+    """exp(x) / sum of exp(x) along one axis, without overflow.
+
+    Parameters
+    ----------
+    x : array, of any shape with at least one axis
+    dim : int
+        The axis; negative numbers count from the last.
+
+    Returns
+    -------
+    y : array, of x's shape
+        Positive, of sum 1 along the axis.
+    backward : function
+        ``dx = backward(dy)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If x does not hold real numbers or has no such axis, or the axis is empty.
+    """
+    return _along("softmax", x, dim)
+
+
+def log_softmax(x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Array]]:
+    """The logarithm of :func:`softmax`, accurate where probabilities are tiny; arguments and results as there."""
+    return _along("log_softmax", x, dim)
+
+
+def _along(op: str, x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Array]]:
+    ops = current()
+    axis = operator.index(dim)
+
+    def rows(name: str, array: Array, dtype: DType) -> Array:
+        """Copied only if the axis does not lie in memory as rows."""
+        moved = ops.xp.moveaxis(array, axis, -1)
+        return enter_contiguous(name, moved, dtype)
+
+    (given,) = arrays_of(op, lambda name, array, dtype: array, x=x)
+    if not -given.ndim <= axis < given.ndim:
+        raise ValueError(f"{op}: x of shape {tuple(given.shape)} has no axis dim={dim}")
+    if given.shape[axis] == 0:
+        raise ValueError(f"{op}: axis {dim} of x is empty, got shape {tuple(given.shape)}")
+    (inputs,) = arrays_of(op, rows, x=given)
+    shape = inputs.shape
+    flat, saved = getattr(ops, op)(inputs.reshape(-1, shape[-1]))
+    y = ops.xp.moveaxis(flat.reshape(shape), -1, axis)
+
+    def backward(dy: ArrayLike) -> Array:
+        gradient = gradient_of(op, dy, y, enter_contiguous)
+        moved = enter_contiguous("dy", ops.xp.moveaxis(gradient, axis, -1), y.dtype).reshape(-1, shape[-1])
+        dx: Array = getattr(ops, f"{op}_backward")(moved, saved).reshape(shape)
+        return ops.xp.moveaxis(dx, -1, axis)  # type: ignore[no-any-return]
+
+    return y, backward
