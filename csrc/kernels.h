@@ -18,6 +18,7 @@
 #include "pointwise/layout.h"
 #include "pool/pool.h"
 #include "pool/planes.h"
+#include "pool/resample.h"
 #include "norm/moments.h"
 #include "norm/apply.h"
 #include "conv/job.h"

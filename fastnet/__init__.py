@@ -42,7 +42,9 @@ _HOME = {
             "AvgPool2d",
             "BatchNorm1d",
             "BatchNorm2d",
+            "CircularPad2d",
             "Concat",
+            "ConstantPad2d",
             "Conv2d",
             "Dropout",
             "ELU",
@@ -61,6 +63,8 @@ _HOME = {
             "Parameter",
             "ReLU",
             "ReLU6",
+            "ReflectionPad2d",
+            "ReplicationPad2d",
             "Residual",
             "Sequential",
             "Sigmoid",
@@ -68,6 +72,7 @@ _HOME = {
             "Softplus",
             "Subsample",
             "Tanh",
+            "ZeroPad2d",
         ),
         "fastnet.layers",
     ),
@@ -115,7 +120,9 @@ if TYPE_CHECKING:
     from fastnet.layers import AvgPool2d as AvgPool2d
     from fastnet.layers import BatchNorm1d as BatchNorm1d
     from fastnet.layers import BatchNorm2d as BatchNorm2d
+    from fastnet.layers import CircularPad2d as CircularPad2d
     from fastnet.layers import Concat as Concat
+    from fastnet.layers import ConstantPad2d as ConstantPad2d
     from fastnet.layers import Conv2d as Conv2d
     from fastnet.layers import Dropout as Dropout
     from fastnet.layers import Flatten as Flatten
@@ -130,8 +137,10 @@ if TYPE_CHECKING:
     from fastnet.layers import MaxPool2d as MaxPool2d
     from fastnet.layers import Model as Model
     from fastnet.layers import Parameter as Parameter
+    from fastnet.layers import ReflectionPad2d as ReflectionPad2d
     from fastnet.layers import ReLU as ReLU
     from fastnet.layers import ReLU6 as ReLU6
+    from fastnet.layers import ReplicationPad2d as ReplicationPad2d
     from fastnet.layers import Residual as Residual
     from fastnet.layers import Sequential as Sequential
     from fastnet.layers import Sigmoid as Sigmoid
@@ -139,6 +148,7 @@ if TYPE_CHECKING:
     from fastnet.layers import Softplus as Softplus
     from fastnet.layers import Subsample as Subsample
     from fastnet.layers import Tanh as Tanh
+    from fastnet.layers import ZeroPad2d as ZeroPad2d
     from fastnet.threads import get_num_threads as get_num_threads
     from fastnet.threads import set_num_threads as set_num_threads
     from fastnet.training import Solver as Solver

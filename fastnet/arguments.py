@@ -162,3 +162,13 @@ def sides(
         )
     vertical, horizontal = pair(padding, name, 0)
     return vertical, vertical, horizontal, horizontal
+
+
+def torch_sides(padding: Any, name: str) -> tuple[int, int, int, int]:
+    """An int or PyTorch's (left, right, top, bottom), of any sign, as (top, bottom, left, right)."""
+    if not isinstance(padding, (tuple, list)):
+        padding = (padding,) * 4
+    if len(padding) != 4:
+        raise ValueError(f"{name} must be an int or (left, right, top, bottom), got {padding!r}")
+    left, right, top, bottom = (integer(side, name, -(2**31) + 1) for side in padding)
+    return top, bottom, left, right

@@ -45,6 +45,8 @@ OPS = {
     "leaky_relu": (lambda x: F.leaky_relu(x, 0.2), (X,)),
     "sigmoid": (F.sigmoid, (X,)),
     "tanh": (F.tanh, (Z,)),
+    "pad": (lambda x: F.pad(x, (1, 2, 0, 3), value=2.0), (X,)),
+    "pad columns": (lambda x: F.pad(x, (3, -1), "reflect"), (X,)),
     "softmax": (lambda x: F.softmax(x, 1), (X,)),
     "softmax of rows": (lambda x: F.softmax(x, -1), (Z,)),
     "softmax of columns": (lambda x: F.softmax(x, 0), (Z,)),

@@ -160,7 +160,8 @@ WRONG = """
 import fastnet as fn
 
 fn.Conv2d(32)
-fn.Conv2d(3, 32, 3, 1, 1, 1, 1, True, "zeros")
+fn.Conv2d(3, 32, 3, 1, 1, 1, 1, True, "zeros", "zeros")
+fn.Conv2d(3, 32, 3, padding_mode="mirror")
 fn.Conv2d(filters=32, kernel_size=3)
 fn.Conv2d("32", 3)
 fn.Linear(features=10)

@@ -21,6 +21,7 @@ from fastnet.functional.conv import col2im, conv2d, im2col
 from fastnet.functional.dense import flatten, linear, matmul
 from fastnet.functional.norm import batch_norm, dropout
 from fastnet.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d
+from fastnet.functional.resample import pad
 from fastnet.ops import REGISTRY, Op
 from fastnet.types import Array, ArrayLike
 
@@ -37,6 +38,7 @@ __all__ = [
     "log_softmax",
     "matmul",
     "max_pool2d",
+    "pad",
     "softmax",
 ]
 

@@ -8,6 +8,7 @@ from fastnet.layers.dropout import Dropout
 from fastnet.layers.linear import Linear
 from fastnet.layers.model import Evaluation, Model
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
+from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from fastnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from fastnet.layers.shape import Flatten, Identity, Subsample
 from fastnet.layers.softmax import LogSoftmax, Softmax
@@ -16,7 +17,9 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "CircularPad2d",
     "Concat",
+    "ConstantPad2d",
     "Conv2d",
     "Dropout",
     "ELU",
@@ -34,8 +37,10 @@ __all__ = [
     "MaxPool2d",
     "Model",
     "Parameter",
+    "ReflectionPad2d",
     "ReLU",
     "ReLU6",
+    "ReplicationPad2d",
     "Residual",
     "Sequential",
     "Sigmoid",
@@ -44,4 +49,5 @@ __all__ = [
     "Subsample",
     "Tanh",
     "trace",
+    "ZeroPad2d",
 ]

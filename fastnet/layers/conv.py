@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 from fastnet import initializers
 from fastnet.arguments import flag, padding_of, pair
@@ -20,6 +20,8 @@ _ORDER = (
     "Conv2d(in_channels, out_channels, kernel_size, stride, ...) declares them, "
     "Conv2d(out_channels, kernel_size, stride=...) infers them"
 )
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
 class Conv2d(Layer):
@@ -41,6 +43,8 @@ class Conv2d(Layer):
     groups : int or "depthwise"
         The number of groups into which input and output channels are split; "depthwise" is one for each input channel.
     bias : bool
+    padding_mode : "zeros", "reflect", "replicate" or "circular"
+        What lies outside the image; see ReflectionPad2d, ReplicationPad2d, CircularPad2d.
     initializer : str or function of (rng, shape)
         Of the weight (K, C // groups, R, S); the bias starts at 0.  See `fastnet.initializers`.
     """
@@ -56,6 +60,7 @@ class Conv2d(Layer):
         dilation: Pair = 1,
         groups: int | Literal["depthwise"] = 1,
         bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
         *,
         initializer: str | Initializer = "kaiming_normal",
     ) -> None: ...
@@ -71,6 +76,7 @@ class Conv2d(Layer):
         dilation: Pair = 1,
         groups: int | Literal["depthwise"] = 1,
         bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
         initializer: str | Initializer = "kaiming_normal",
     ) -> None: ...
 
@@ -85,6 +91,7 @@ class Conv2d(Layer):
         dilation: Pair = 1,
         groups: int | Literal["depthwise"] = 1,
         bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
         *,
         initializer: str | Initializer = "kaiming_normal",
     ) -> None:
@@ -96,7 +103,10 @@ class Conv2d(Layer):
         self.groups: int | Literal["depthwise"] = (
             "depthwise" if groups == "depthwise" else count(groups, "Conv2d: groups")
         )
-        self.use_bias, self.initializer = flag(bias, "Conv2d: bias"), initializer
+        if padding_mode not in get_args(PaddingMode):
+            modes = ", ".join(map(repr, get_args(PaddingMode)))
+            raise ValueError(f"Conv2d: padding_mode must be one of {modes}, got {padding_mode!r}")
+        self.use_bias, self.padding_mode, self.initializer = flag(bias, "Conv2d: bias"), padding_mode, initializer
         self.weight: Parameter | Any = None  # None until built
         self.bias: Parameter | Any = None  # None until built
         initializers.resolve(initializer)
@@ -124,4 +134,9 @@ class Conv2d(Layer):
         return self._geometry(x_shape, self.weight.value.shape)
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
-        return ops.conv2d(x, self.weight, self.bias, self.geometry(x.shape))
+        geometry = self.geometry(x.shape)
+        if self.padding_mode != "zeros":
+            x = ops.pad(x, geometry.padding, self.padding_mode)
+            w_shape, inner = geometry.w_shape, (geometry.stride, 0, geometry.dilation, geometry.groups)
+            geometry = Conv2dGeometry.make(x.shape, w_shape, *inner)
+        return ops.conv2d(x, self.weight, self.bias, geometry)

@@ -10,6 +10,7 @@ from fastnet.ops import (
     norm,
     pool,
     random,
+    resample,
     shape,
     softmax,
     updates,
@@ -19,4 +20,18 @@ from fastnet.ops.record import ACTIVATION, REGISTRY, REQUIRED, STATE, WEIGHT, Ex
 
 __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "Input", "Op", "Stream", "register"]
 
-FAMILIES = (elementwise, dense, conv, pool, norm, shape, random, softmax, loss, updates, fused, fused_inference)
+FAMILIES = (
+    elementwise,
+    dense,
+    conv,
+    pool,
+    resample,
+    norm,
+    shape,
+    random,
+    softmax,
+    loss,
+    updates,
+    fused,
+    fused_inference,
+)

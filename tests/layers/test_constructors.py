@@ -11,15 +11,18 @@ from fastnet.layers import (
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
+    ConstantPad2d,
     Conv2d,
     Dropout,
     Flatten,
     LeakyReLU,
     Linear,
     MaxPool2d,
+    ReflectionPad2d,
     ReLU,
     Sequential,
     Sigmoid,
+    ZeroPad2d,
 )
 
 CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "use_bias")
@@ -153,8 +156,24 @@ def test_a_declared_input_size_that_fits_changes_nothing():
             TypeError,
             r"Conv2d: no argument is named 'filters'; expected Conv2d",
         ),
-        (lambda: Conv2d(3, 32, 3, 1, 1, 1, 1, True, "zeros"), TypeError, "Conv2d: too many positional arguments; exp"),
+        (
+            lambda: Conv2d(3, 32, 3, 1, 1, 1, 1, True, "zeros", "zeros"),
+            TypeError,
+            "Conv2d: too many positional arguments; exp",
+        ),
         (lambda: Conv2d(3, 32, 3, 1, stride=1), TypeError, "Conv2d: multiple values for argument 'stride'; expected"),
+        (
+            lambda: Conv2d(3, 32, 3, padding_mode="mirror"),
+            ValueError,
+            "padding_mode must be one of 'zeros', 'ref",
+        ),
+        (
+            lambda: ZeroPad2d((1, 2)),
+            ValueError,
+            r"padding must be an int or \(left, right, top, bottom\), got",
+        ),
+        (lambda: ReflectionPad2d(1.5), TypeError, "ReflectionPad2d: padding must be an integer, got 1.5"),
+        (lambda: ConstantPad2d(1, float("nan")), ValueError, "ConstantPad2d: value must be a finite number"),
         (lambda: Conv2d(0, 32, 3), ValueError, "Conv2d: in_channels must be an integer between 1"),
         (lambda: Conv2d(3.0, 32, 3), TypeError, "Conv2d: in_channels must be an integer, got 3.0"),
         (lambda: Linear(), TypeError, r"expected Linear\(out_features, \*, bias=True\) or Linear\(in_features, out_f"),
@@ -239,6 +258,7 @@ def test_signatures_are_those_of_the_full_form():
             "dilation",
             "groups",
             "bias",
+            "padding_mode",
             "initializer",
         )
     ]

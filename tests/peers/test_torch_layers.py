@@ -14,6 +14,20 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.peers
 
 IMAGES = (2, 4, 6, 7)
+PADS = [  # left, right, top, bottom
+    *((name, IMAGES, (2,), {}) for name in ("ZeroPad2d", "ReflectionPad2d", "ReplicationPad2d", "CircularPad2d")),
+    *((name, IMAGES, ((1, 0, 3, 2),), {}) for name in ("ZeroPad2d", "ReflectionPad2d", "ReplicationPad2d")),
+    ("CircularPad2d", IMAGES, ((7, 0, 5, 6),), {}),
+    ("ReplicationPad2d", IMAGES, ((17, 8, 9, 30),), {}),
+    ("ZeroPad2d", IMAGES, ((-1, 3, -2, -3),), {}),
+    ("ReflectionPad2d", IMAGES, ((-1, 3, 4, -3),), {}),
+    ("ConstantPad2d", IMAGES, ((1, 0, 3, 2), -1.5), {}),
+]
+CONVS = [
+    ("Conv2d", IMAGES, (4, 6, 3, 1, 1, 1, 1, True, "reflect"), {}),
+    ("Conv2d", IMAGES, (4, 6, 3, 2, (2, 1), 1, 2, False, "replicate"), {}),
+    ("Conv2d", IMAGES, (4, 6, 3), {"padding": "same", "dilation": (1, 2), "padding_mode": "circular"}),
+]
 LAYERS = [  # name, shape of x, positional arguments, keywords
     ("ReLU6", IMAGES, (), {}),
     ("Hardsigmoid", IMAGES, (), {}),
@@ -23,6 +37,8 @@ LAYERS = [  # name, shape of x, positional arguments, keywords
     ("Softmax", IMAGES, (1,), {}),
     ("LogSoftmax", (3, 8), (-1,), {}),
     ("LogSoftmax", IMAGES, (1,), {}),
+    *PADS,
+    *CONVS,
 ]
 
 

@@ -12,7 +12,20 @@ from typing import Any
 import numpy as np
 
 from fastnet.backends import _native
-from fastnet.backends.native import arrays, conv, dense, elementwise, loss, norm, pool, random, shape, softmax, updates
+from fastnet.backends.native import (
+    arrays,
+    conv,
+    dense,
+    elementwise,
+    loss,
+    norm,
+    pool,
+    random,
+    resample,
+    shape,
+    softmax,
+    updates,
+)
 from fastnet.backends.native.arrays import KERNELS
 from fastnet.backends.native.plan import NativePlan
 from fastnet.backends.native.recording import Recording
@@ -25,18 +38,8 @@ from fastnet.types import Array, DTypeLike
 
 __all__ = ["NativeOps"]
 
-_FAMILIES = (
-    conv,
-    dense,
-    elementwise,
-    loss,
-    norm,
-    pool,
-    random,
-    shape,
-    softmax,
-    updates,
-)  # they fill KERNELS when imported
+# They fill KERNELS when imported.
+_FAMILIES = (conv, dense, elementwise, loss, norm, pool, random, resample, shape, softmax, updates)
 
 
 def _start() -> None:

@@ -15,10 +15,12 @@ import numpy as np
 
 from fastnet.backends import _native
 from fastnet.backends.native.elementwise import activation_code
+from fastnet.backends.native.resample import tables
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.graph.fusion import PLAN, fuse
 from fastnet.graph.ir import Graph, Node, Unrecordable
 from fastnet.ops.fused_inference import scale_and_shift
+from fastnet.ops.resample import TAPS
 
 _ADDS = {"conv", "norm", "moments"}  # steps that can add a value as they store
 _LINE = 64  # bytes: values begin at cache lines
@@ -171,6 +173,12 @@ def _subsample(node: Node, inputs: list[Step]) -> Step:
     return Step("subsample", inputs, node.shape[1:], Pool2dGeometry.make((1, C, H, W), 1, node.attributes["stride"]))
 
 
+def _resample(node: Node, inputs: list[Step]) -> Step:
+    maps = TAPS[node.name]((1, *inputs[0].shape), **node.attributes)
+    arrays, outside = list(tables(*maps)), float(node.attributes.get("value", 0.0))
+    return Step("resample", inputs, node.shape[1:], arrays=arrays, a=outside)
+
+
 def _concat(graph: Graph, node: Node, inputs: list[Step]) -> tuple[list[Step], Step]:
     """A convolution with no other reader writes directly into the result; other inputs are copied."""
     whole, first, copies = Step("concat", [], node.shape[1:]), 0, []
@@ -190,6 +198,7 @@ _LOWERED: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("linear", "linear_of_images"), _linear),
     **dict.fromkeys(("softmax", "log_softmax"), _softmax),
     **dict.fromkeys(("batch_norm", "batch_norm_activation"), _batch_norm),
+    **dict.fromkeys(TAPS, _resample),
     "add": _add,
     "avg_pool2d": _avg_pool,
     "concat": _concat,
