@@ -148,7 +148,8 @@ typedef struct {
     double a, b; /* parameters of the map or the activation; FN_STEP_moments: a is eps */
     fn_conv conv;
     fn_pool pool;
-    /* conv: weight, shift, read by fn_plan_set; norms: mean, inverse_std (double), gamma, beta; resample: its tables */
+    /* conv: weight, shift, read by fn_plan_set; conv_transpose: weight, bias; norms: mean, inverse_std (double), gamma,
+     * beta; resample: its tables */
     const void *arrays[4];
     fn_fixed_conv fixed; /* made by fn_plan_set */
 } fn_step;

@@ -33,6 +33,7 @@
 #include "conv/fixed.h"
 #include "conv/scatter.h"
 #include "conv/grad_input.h"
+#include "conv/transpose.h"
 #include "conv/depthwise_weight.h"
 #include "conv/winograd_weight.h"
 #include "conv/gemm_weight.h"

@@ -46,6 +46,7 @@ _HOME = {
             "Concat",
             "ConstantPad2d",
             "Conv2d",
+            "ConvTranspose2d",
             "Dropout",
             "ELU",
             "Flatten",
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
     from fastnet.layers import Concat as Concat
     from fastnet.layers import ConstantPad2d as ConstantPad2d
     from fastnet.layers import Conv2d as Conv2d
+    from fastnet.layers import ConvTranspose2d as ConvTranspose2d
     from fastnet.layers import Dropout as Dropout
     from fastnet.layers import Flatten as Flatten
     from fastnet.layers import GlobalAvgPool2d as GlobalAvgPool2d

@@ -152,14 +152,17 @@ def sides(
         if padding != "same":
             raise ValueError(f'{op}: padding must be numbers, "same" or "valid", got {padding!r}')
         return *_same(size[0], span[0], stride[0]), *_same(size[1], span[1], stride[1])
-    name = f"{op}: padding"
+    return four_sides(padding, f"{op}: padding", ', "same" or "valid"')
+
+
+def four_sides(padding: Any, name: str, more: str = "") -> tuple[int, int, int, int]:
+    """Numbers of at least 0 (one, two or four) as (top, bottom, left, right); errors name what `more` is allowed."""
+    padding = frozen(padding)
     if isinstance(padding, tuple) and len(padding) == 4:
         top, bottom, left, right = (integer(side, name, 0) for side in padding)
         return top, bottom, left, right
     if isinstance(padding, tuple) and len(padding) not in (1, 2):
-        raise ValueError(
-            f'{name} must be an int, a pair, (top, bottom, left, right), "same" or "valid", got {padding!r}'
-        )
+        raise ValueError(f"{name} must be an int, a pair, (top, bottom, left, right){more}, got {padding!r}")
     vertical, horizontal = pair(padding, name, 0)
     return vertical, vertical, horizontal, horizontal
 

@@ -9,6 +9,7 @@ from fastnet import functional as F
 RANDOM = np.random.default_rng(0)
 X = (RANDOM.permutation(240).reshape(2, 4, 5, 6) - 119.5) * 0.02
 W, B = RANDOM.normal(size=(6, 2, 3, 3)), RANDOM.normal(size=6)
+U = RANDOM.normal(size=(4, 2, 3, 3))
 V, C = RANDOM.normal(size=(3, 7)), RANDOM.normal(size=3)
 Z = RANDOM.normal(size=(5, 7))
 GAMMA, BETA = RANDOM.normal(size=4), RANDOM.normal(size=4)
@@ -16,6 +17,7 @@ GAMMA, BETA = RANDOM.normal(size=4), RANDOM.normal(size=4)
 OPS = {
     "conv2d": (lambda x, w, b: F.conv2d(x, w, b, stride=(1, 2), padding=1, dilation=1, groups=2), (X, W, B)),
     "conv2d same": (lambda x, w: F.conv2d(x, w, None, 2, "same", 2, 2), (X, W)),
+    "conv_transpose2d": (lambda x, w, b: F.conv_transpose2d(x, w, b, (1, 2), 1, (0, 1), 2), (X, U, B[:4])),
     "linear": (F.linear, (Z, V, C)),
     "matmul": (F.matmul, (Z, RANDOM.normal(size=(7, 4)))),
     "max_pool2d": (lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True), (X,)),

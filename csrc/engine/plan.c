@@ -101,6 +101,7 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call
     const void *x = at(here, s->x), *add = at(here, s->add);
     void *y = (char *)at(here, s->y) + s->first * plan->item;
     fn_pool pool = s->pool;
+    fn_conv conv = s->conv;
     fn_norm norm = {N,
                     s->pixels,
                     s->channels,
@@ -109,9 +110,10 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call
                     s->arrays[2],
                     s->arrays[3],
                     s->activation == FN_ACTIVATION_relu};
-    pool.N = N;
+    pool.N = N, conv.N = N;
     switch (s->kind) {
     case FN_STEP_conv: k->conv_run_fixed(&s->fixed, N, threads, x, add, y, here->scratch); return FN_OK;
+    case FN_STEP_conv_transpose: return k->conv_transpose(&conv, x, s->arrays[0], s->arrays[1], y);
     case FN_STEP_max_pool: return k->max_pool(&pool, x, s->activation == FN_ACTIVATION_relu, y, NULL);
     case FN_STEP_avg_pool: return k->avg_pool(&pool, x, y);
     case FN_STEP_norm: return k->norm_apply(&norm, x, add, y);

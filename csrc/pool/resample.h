@@ -1,6 +1,6 @@
 /* Separable linear maps of images: padding, interpolation, adaptive average pooling, and their gradients, whose tables
- * are transposed.  y[p][q] = sum of weight_i * weight_j * x[row_i][column_j] over the taps i of row p and j of column q,
- * or `outside` if there are none.
+ * are transposed.  y[p][q] = sum of weight_i * weight_j * x[row_i][column_j] over the taps i of row p and j of column
+ * q, or `outside` if there are none.
  *
  * An axis is a table, {inputs, outputs, outputs + 1 starts, input of each tap}, and the weight of each tap. */
 typedef struct {

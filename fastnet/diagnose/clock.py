@@ -17,7 +17,7 @@ from fastnet.ops.elementwise import ungate
 __all__ = ["Call", "Clock", "Frame", "Use"]
 
 _PARTS = ("input", "weight", "bias")  # the gradients of a product, computed one by one
-_PRODUCTS = {"conv2d", "conv2d_max_pool", "linear"}
+_PRODUCTS = {"conv2d", "conv2d_max_pool", "conv_transpose2d", "linear"}
 _COMPOSED = {"conv2d_batch_norm"}  # timed as the ops that it is composed of
 
 
@@ -177,7 +177,7 @@ class Clock:
         result = run()
         call = Call(name, part, time.perf_counter() - start)
         if self._survey:
-            call.forms = tuple(_forms()) if name.startswith("conv2d") else ()
+            call.forms = tuple(_forms()) if name.startswith("conv") else ()
             call.work = work_of(op, name, part, read, arrays_in(result), attributes, call.forms)
         if self._frame is not None:
             self._frame.calls.append(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -66,8 +67,11 @@ def work_of(
     compared = 0  # or accumulated, by pooling
     if window is not None:
         compared = window.N * window.C * window.P * window.Q * (1 if backward else window.R * window.S)
-    if isinstance(geometry, Conv2dGeometry) and part != "ReLU" and op.name.startswith("conv2d"):
-        flops = 2.0 * geometry.macs if part != "bias" else geometry.N * geometry.K * geometry.P * geometry.Q
+    if isinstance(geometry, Conv2dGeometry) and part != "ReLU" and op.name.startswith("conv"):
+        if op.name == "conv_transpose2d":  # it runs the input gradient forward, and the convolution backward
+            part = {"": "input", "input": ""}.get(part, part)
+        bias = math.prod(geometry.x_shape if op.name == "conv_transpose2d" else geometry.y_shape)
+        flops = 2.0 * geometry.macs if part != "bias" else float(bias)
         done = flops
         if window is not None and part != "bias" and "patches" in forms:  # one product per window
             done = flops * (window.P * window.Q) / (geometry.P * geometry.Q)

@@ -18,6 +18,7 @@ from fastnet.backends import current
 from fastnet.functional.activation import log_softmax, softmax
 from fastnet.functional.arguments import arrays_of, gradient_of
 from fastnet.functional.conv import col2im, conv2d, im2col
+from fastnet.functional.conv_transpose import conv_transpose2d
 from fastnet.functional.dense import flatten, linear, matmul
 from fastnet.functional.norm import batch_norm, dropout
 from fastnet.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d
@@ -30,6 +31,7 @@ __all__ = [
     "batch_norm",
     "col2im",
     "conv2d",
+    "conv_transpose2d",
     "dropout",
     "flatten",
     "global_avg_pool2d",

@@ -4,6 +4,7 @@ from fastnet.layers.activation import ELU, GELU, Hardsigmoid, Hardswish, LeakyRe
 from fastnet.layers.base import Layer, Parameter, trace
 from fastnet.layers.containers import Concat, Residual, Sequential
 from fastnet.layers.conv import Conv2d
+from fastnet.layers.conv_transpose import ConvTranspose2d
 from fastnet.layers.dropout import Dropout
 from fastnet.layers.linear import Linear
 from fastnet.layers.model import Evaluation, Model
@@ -21,6 +22,7 @@ __all__ = [
     "Concat",
     "ConstantPad2d",
     "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
     "ELU",
     "Evaluation",

@@ -2,6 +2,7 @@
 
 from fastnet.ops import (
     conv,
+    conv_transpose,
     dense,
     elementwise,
     fused,
@@ -21,17 +22,6 @@ from fastnet.ops.record import ACTIVATION, REGISTRY, REQUIRED, STATE, WEIGHT, Ex
 __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "Input", "Op", "Stream", "register"]
 
 FAMILIES = (
-    elementwise,
-    dense,
-    conv,
-    pool,
-    resample,
-    norm,
-    shape,
-    random,
-    softmax,
-    loss,
-    updates,
-    fused,
-    fused_inference,
+    *(elementwise, softmax, dense, conv, conv_transpose, pool, resample, norm, shape, random),
+    *(loss, updates, fused, fused_inference),
 )

@@ -45,6 +45,21 @@ def test_a_convolution_and_its_gradients():
         assert found == (flops, flops, sum(array.nbytes for array in [*read, made])), part
 
 
+def test_a_transposed_convolution_and_its_gradients():
+    g = geometry(CONV)
+    x, w, b, y = arrays(g.y_shape, g.w_shape, (g.C,), g.x_shape)
+    products = 2 * x.size * g.C * g.R * g.S
+    found = work("conv_transpose2d", [x, w, b], [y], geometry=g)
+    assert found == (products, products, x.nbytes + w.nbytes + b.nbytes + y.nbytes)
+    for part, read, made, flops in (
+        ("input", [y, w], x.copy(), products),
+        ("weight", [y, x], w.copy(), products),
+        ("bias", [y], b.copy(), y.size),
+    ):
+        found = work("conv_transpose2d_backward", read, [made], part, geometry=g)
+        assert found == (flops, flops, sum(array.nbytes for array in [*read, made])), part
+
+
 def test_a_convolution_and_the_pooling_after_it():
     g = geometry(CONV)
     pool = Pool2dGeometry.make(g.y_shape, 2)

@@ -13,6 +13,7 @@ from fastnet.layers import (
     BatchNorm2d,
     ConstantPad2d,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     LeakyReLU,
@@ -167,6 +168,8 @@ def test_a_declared_input_size_that_fits_changes_nothing():
             ValueError,
             "padding_mode must be one of 'zeros', 'ref",
         ),
+        (lambda: ConvTranspose2d(3, 6, 3, groups=4), ValueError, "groups=4 must divide out_channels=6"),
+        (lambda: ConvTranspose2d(3, 6, 3, 2, "same"), TypeError, "ConvTranspose2d: padding must be an integer"),
         (
             lambda: ZeroPad2d((1, 2)),
             ValueError,

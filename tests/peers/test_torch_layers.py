@@ -28,6 +28,14 @@ CONVS = [
     ("Conv2d", IMAGES, (4, 6, 3, 2, (2, 1), 1, 2, False, "replicate"), {}),
     ("Conv2d", IMAGES, (4, 6, 3), {"padding": "same", "dilation": (1, 2), "padding_mode": "circular"}),
 ]
+TRANSPOSED = [
+    ("ConvTranspose2d", IMAGES, (4, 6, 2, 2), {}),
+    ("ConvTranspose2d", IMAGES, (4, 6, (3, 2), (2, 3), 1, (1, 2), 2, False), {}),
+    ("ConvTranspose2d", IMAGES, (4, 8, 3, 1, (2, 1), 0, 4, True, (2, 3)), {}),
+    ("ConvTranspose2d", (3, 17, 5, 4), (17, 3, 4, 2, 1), {}),
+    ("ConvTranspose2d", (2, 64, 9, 8), (64, 32, 3, 1, 1), {}),
+    ("ConvTranspose2d", (1, 1, 1, 1), (1, 1, 1), {"stride": 3, "output_padding": 2}),
+]
 LAYERS = [  # name, shape of x, positional arguments, keywords
     ("ReLU6", IMAGES, (), {}),
     ("Hardsigmoid", IMAGES, (), {}),
@@ -39,6 +47,7 @@ LAYERS = [  # name, shape of x, positional arguments, keywords
     ("LogSoftmax", IMAGES, (1,), {}),
     *PADS,
     *CONVS,
+    *TRANSPOSED,
 ]
 
 

@@ -48,6 +48,28 @@ def conv2d_backward(dy: Array, saved: Any, needs: Sequence[bool], add: Array | N
 
 
 @kernel
+def conv_transpose2d(x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry) -> tuple[Array, Any]:
+    y = empty(geometry.x_shape, x.dtype)
+    _native.conv_transpose(geometry.packed, x, w, b, y)
+    return y, (x, w, geometry)
+
+
+@kernel
+def conv_transpose2d_backward(dy: Array, saved: Any, needs: Sequence[bool]) -> tuple[Array | None, ...]:
+    x, w, g = saved
+    dx, dw, db = empty(g.y_shape, dy.dtype) if needs[0] else None, None, None
+    if dx is not None:
+        _native.conv_forward(g.packed, dy, w, None, None, None, *activation_code(None), dx)
+    if needs[1]:
+        dw = c_empty(g.w_shape, dy.dtype)
+        _native.conv_grad_weight(g.packed, dy, x, dw)
+    if needs[2]:
+        db = empty((g.C,), dy.dtype)
+        _native.column_sum(g.N * g.H * g.W, g.C, dy, db)
+    return dx, dw, db
+
+
+@kernel
 def im2col(x: Array, geometry: Conv2dGeometry) -> Array:
     g = geometry
     columns = empty((g.N, g.C * g.R * g.S, g.P * g.Q), x.dtype)

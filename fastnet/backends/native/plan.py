@@ -111,6 +111,11 @@ def _conv(node: Node, inputs: list[Step]) -> Step:
     return step
 
 
+def _conv_transpose(node: Node, inputs: list[Step]) -> Step:
+    arrays = [None if array is None else np.ascontiguousarray(array) for array in _given(node)[1:]]
+    return Step("conv_transpose", inputs[:1], node.shape[1:], node.attributes["geometry"], arrays)
+
+
 def _linear(node: Node, inputs: list[Step]) -> Step:
     """A 1x1 convolution on images of one pixel."""
     (x,), (_, w, b) = inputs, _given(node)
@@ -195,6 +200,7 @@ def _concat(graph: Graph, node: Node, inputs: list[Step]) -> tuple[list[Step], S
 
 _LOWERED: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("conv2d", "conv2d_post"), _conv),
+    "conv_transpose2d": _conv_transpose,
     **dict.fromkeys(("linear", "linear_of_images"), _linear),
     **dict.fromkeys(("softmax", "log_softmax"), _softmax),
     **dict.fromkeys(("batch_norm", "batch_norm_activation"), _batch_norm),
@@ -312,7 +318,7 @@ def _fields(step: Step, places: dict[int, int]) -> dict[str, Any]:
     if step.map:
         fields["map"] = step.map
     if step.geometry:
-        fields["conv" if step.kind == "conv" else "pool"] = step.geometry.packed
+        fields["conv" if isinstance(step.geometry, Conv2dGeometry) else "pool"] = step.geometry.packed
     return fields
 
 

@@ -1,0 +1,128 @@
+"""Transposed convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, overload
+
+from fastnet import initializers
+from fastnet.arguments import flag, four_sides, pair
+from fastnet.geometry import Conv2dGeometry
+from fastnet.graph import Node, Recorder
+from fastnet.layers.base import Layer, Parameter, count
+from fastnet.layers.shape import image_shape
+from fastnet.layers.sizes import check_declared, optional_input_size
+from fastnet.ops.conv_transpose import transposed_geometry
+from fastnet.types import DType, Generator, Initializer, Padding, Pair, Shape
+
+__all__ = ["ConvTranspose2d"]
+
+
+class ConvTranspose2d(Layer):
+    """A transposed 2-d convolution, which enlarges images by its stride: (N, C, H, W) to (N, K, P, Q).
+
+    It is the input gradient of a convolution with the same arguments (Zeiler et al. 2010, "Deconvolutional networks").
+    P is (H - 1) * stride - top - bottom + dilation * (R - 1) + 1 + output_padding.
+
+    ``ConvTranspose2d(out_channels, kernel_size, stride=...)`` infers the number of input channels when it is built;
+    ``ConvTranspose2d(in_channels, out_channels, kernel_size, stride, ...)``, PyTorch's order, declares it.
+
+    Parameters
+    ----------
+    in_channels : int, optional
+        C; checked when the layer is built.
+    out_channels : int
+        K.
+    kernel_size : int or pair
+    stride, dilation : int or pair
+    padding : int, pair or (top, bottom, left, right)
+        Removed from the output: that of the convolution from the output to the input.
+    output_padding : int or pair
+        Rows added at the bottom and columns added at the right, fewer than the stride: several heights P have the same
+        H after a strided convolution, and this says which is meant.
+    groups : int
+    bias : bool
+    initializer : str or function of (rng, shape)
+        Of the weight (C, K // groups, R, S); the bias starts at 0.  As in PyTorch, fan_in is K // groups * R * S.
+    """
+
+    @overload
+    def __init__(
+        self,
+        in_channels: int | None,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Padding = 0,
+        output_padding: Pair = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Pair = 1,
+        *,
+        initializer: str | Initializer = "kaiming_normal",
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Pair,
+        *,
+        stride: Pair = 1,
+        padding: Padding = 0,
+        output_padding: Pair = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Pair = 1,
+        initializer: str | Initializer = "kaiming_normal",
+    ) -> None: ...
+
+    @optional_input_size(3)
+    def __init__(
+        self,
+        in_channels: int | None,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Padding = 0,
+        output_padding: Pair = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Pair = 1,
+        *,
+        initializer: str | Initializer = "kaiming_normal",
+    ) -> None:
+        name = "ConvTranspose2d"
+        self.in_channels = None if in_channels is None else count(in_channels, f"{name}: in_channels")
+        self.out_channels = count(out_channels, f"{name}: out_channels")
+        self.kernel_size = pair(kernel_size, f"{name}: kernel_size")
+        self.stride, self.dilation = pair(stride, f"{name}: stride"), pair(dilation, f"{name}: dilation")
+        self.padding = four_sides(padding, f"{name}: padding")
+        self.output_padding = pair(output_padding, f"{name}: output_padding", 0)
+        self.groups = count(groups, f"{name}: groups")
+        if self.out_channels % self.groups:
+            raise ValueError(f"{name}: groups={groups} must divide out_channels={out_channels}")
+        self.use_bias, self.initializer = flag(bias, f"{name}: bias"), initializer
+        self.weight: Parameter | Any = None  # None until built
+        self.bias: Parameter | Any = None  # None until built
+        initializers.resolve(initializer)
+
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
+        C, H, W = image_shape("ConvTranspose2d", shape)
+        check_declared("ConvTranspose2d", "in_channels", self.in_channels, C, " channels")
+        w_shape: Shape = (C, self.out_channels // self.groups, *self.kernel_size)
+        if self.weight is not None:
+            w_shape = self.weight.shape  # the geometry reports a wrong number of channels
+        geometry = self._geometry((1, C, H, W), w_shape)
+        self.parameter("weight", w_shape, self.initializer, rng, dtype)
+        if self.use_bias:
+            self.parameter("bias", (self.out_channels,), "zeros", rng, dtype, decay=False)
+        self.macs = geometry.macs
+        return geometry.x_shape[1:]
+
+    def _geometry(self, x_shape: Sequence[int], w_shape: Sequence[int]) -> Conv2dGeometry:
+        given = self.stride, self.padding, self.output_padding, self.groups, self.dilation
+        return transposed_geometry(x_shape, w_shape, *given)
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.conv_transpose2d(x, self.weight, self.bias, self._geometry(x.shape, self.weight.value.shape))
