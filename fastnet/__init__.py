@@ -39,6 +39,8 @@ _MODULES = (
 _HOME = {
     **dict.fromkeys(
         (
+            "AdaptiveAvgPool2d",
+            "AdaptiveMaxPool2d",
             "AvgPool2d",
             "BatchNorm1d",
             "BatchNorm2d",
@@ -62,6 +64,8 @@ _HOME = {
             "MaxPool2d",
             "Model",
             "Parameter",
+            "PixelShuffle",
+            "PixelUnshuffle",
             "ReLU",
             "ReLU6",
             "ReflectionPad2d",
@@ -73,6 +77,7 @@ _HOME = {
             "Softplus",
             "Subsample",
             "Tanh",
+            "Upsample",
             "ZeroPad2d",
         ),
         "fastnet.layers",
@@ -118,6 +123,8 @@ if TYPE_CHECKING:
     from fastnet.config import show_config as show_config
     from fastnet.layers import ELU as ELU
     from fastnet.layers import GELU as GELU
+    from fastnet.layers import AdaptiveAvgPool2d as AdaptiveAvgPool2d
+    from fastnet.layers import AdaptiveMaxPool2d as AdaptiveMaxPool2d
     from fastnet.layers import AvgPool2d as AvgPool2d
     from fastnet.layers import BatchNorm1d as BatchNorm1d
     from fastnet.layers import BatchNorm2d as BatchNorm2d
@@ -139,6 +146,8 @@ if TYPE_CHECKING:
     from fastnet.layers import MaxPool2d as MaxPool2d
     from fastnet.layers import Model as Model
     from fastnet.layers import Parameter as Parameter
+    from fastnet.layers import PixelShuffle as PixelShuffle
+    from fastnet.layers import PixelUnshuffle as PixelUnshuffle
     from fastnet.layers import ReflectionPad2d as ReflectionPad2d
     from fastnet.layers import ReLU as ReLU
     from fastnet.layers import ReLU6 as ReLU6
@@ -150,6 +159,7 @@ if TYPE_CHECKING:
     from fastnet.layers import Softplus as Softplus
     from fastnet.layers import Subsample as Subsample
     from fastnet.layers import Tanh as Tanh
+    from fastnet.layers import Upsample as Upsample
     from fastnet.layers import ZeroPad2d as ZeroPad2d
     from fastnet.threads import get_num_threads as get_num_threads
     from fastnet.threads import set_num_threads as set_num_threads

@@ -126,6 +126,11 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call
     case FN_STEP_resample:
         k->resample(N, s->channels, s->arrays[0], s->arrays[1], s->arrays[2], s->arrays[3], s->a, x, y);
         return FN_OK;
+    case FN_STEP_shuffle: { /* pool: the smaller image, and the factor as its stride */
+        int64_t r = pool.stride_h, channels = s->a != 0 ? s->channels / (r * r) : s->channels;
+        k->shuffle_pixels(N, channels, pool.H, pool.W, r, s->a != 0, x, y);
+        return FN_OK;
+    }
     case FN_STEP_subsample:
         k->subsample(N, s->channels, s->pool.H, s->pool.W, s->pool.stride_h, s->wide, x, y);
         return FN_OK;

@@ -22,11 +22,20 @@ from fastnet.functional.conv_transpose import conv_transpose2d
 from fastnet.functional.dense import flatten, linear, matmul
 from fastnet.functional.norm import batch_norm, dropout
 from fastnet.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d
-from fastnet.functional.resample import pad
+from fastnet.functional.resample import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    interpolate,
+    pad,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from fastnet.ops import REGISTRY, Op
 from fastnet.types import Array, ArrayLike
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
     "avg_pool2d",
     "batch_norm",
     "col2im",
@@ -36,11 +45,14 @@ __all__ = [
     "flatten",
     "global_avg_pool2d",
     "im2col",
+    "interpolate",
     "linear",
     "log_softmax",
     "matmul",
     "max_pool2d",
     "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "softmax",
 ]
 

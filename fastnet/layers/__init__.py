@@ -1,6 +1,7 @@
 """Layers: functions with parameters that know their own gradients."""
 
 from fastnet.layers.activation import ELU, GELU, Hardsigmoid, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, Softplus, Tanh
+from fastnet.layers.adaptive_pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d
 from fastnet.layers.base import Layer, Parameter, trace
 from fastnet.layers.containers import Concat, Residual, Sequential
 from fastnet.layers.conv import Conv2d
@@ -13,8 +14,11 @@ from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, Re
 from fastnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from fastnet.layers.shape import Flatten, Identity, Subsample
 from fastnet.layers.softmax import LogSoftmax, Softmax
+from fastnet.layers.upsample import PixelShuffle, PixelUnshuffle, Upsample
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -39,6 +43,8 @@ __all__ = [
     "MaxPool2d",
     "Model",
     "Parameter",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReflectionPad2d",
     "ReLU",
     "ReLU6",
@@ -51,5 +57,6 @@ __all__ = [
     "Subsample",
     "Tanh",
     "trace",
+    "Upsample",
     "ZeroPad2d",
 ]

@@ -7,6 +7,7 @@ from fastnet.graph import Node, Recorder
 from fastnet.layers.activation import finite
 from fastnet.layers.base import Layer
 from fastnet.layers.shape import image_shape
+from fastnet.ops.resample import padded_size
 from fastnet.types import DType, Generator, Shape
 
 __all__ = ["CircularPad2d", "ConstantPad2d", "ReflectionPad2d", "ReplicationPad2d", "ZeroPad2d"]
@@ -29,8 +30,7 @@ class _Pad2d(Layer):
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         C, H, W = image_shape(type(self).__name__, shape)
-        top, bottom, left, right = self.padding
-        return C, H + top + bottom, W + left + right
+        return C, *padded_size((1, C, H, W), self.padding, self._mode, self.value)
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.pad(x, self.padding, self._mode, self.value)

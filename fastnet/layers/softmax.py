@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
 from fastnet.types import DType, Generator, Shape
@@ -11,9 +13,10 @@ __all__ = ["LogSoftmax", "Softmax"]
 
 class _Softmax(Layer):
     def __init__(self, dim: int | None = None) -> None:
-        if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int)):
-            raise TypeError(f"{type(self).__name__}: dim must be an integer or None, got {dim!r}")
-        self.dim = dim
+        try:
+            self.dim = None if dim is None else operator.index(dim)
+        except TypeError:
+            raise TypeError(f"{type(self).__name__}: dim must be an integer or None, got {dim!r}") from None
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         if self.dim not in (None, 1, -len(shape)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import real
-from fastnet.types import Array, DType, Shaped
+from fastnet.types import Array, DType, Shape, Shaped
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 TIES = ("split", "first", "all")  # which of a window's equal maxima receive its gradient
@@ -75,3 +75,16 @@ def check_channels(op: str, x: Shaped) -> None:
     """Raise ValueError unless `x` has shape (N, C) or (N, C, H, W)."""
     if x.ndim not in (2, 4):
         raise ValueError(f"{op}: arrays must have shape (N, C) or (N, C, H, W), got {tuple(x.shape)}")
+
+
+def check_images(op: str, x: Shaped) -> None:
+    """Raise ValueError unless `x` has shape (N, C, H, W) with at least one pixel."""
+    if x.ndim != 4 or x.shape[2] * x.shape[3] == 0:
+        raise ValueError(f"{op}: x must have shape (N, C, H, W) with H, W >= 1, got {tuple(x.shape)}")
+
+
+def check_output(op: str, x_shape: Shape, size: tuple[int, int]) -> tuple[int, int]:
+    """The size (P, Q) of an output that has at least one pixel, or a ValueError."""
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"{op}: the output must have at least one pixel, got size={size} from {tuple(x_shape[2:])}")
+    return size[0], size[1]

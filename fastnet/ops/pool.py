@@ -8,9 +8,10 @@ from itertools import product
 from typing import Any
 
 from fastnet.geometry import Pool2dGeometry
-from fastnet.ops.checks import TIES, check_shape, check_ties
+from fastnet.ops.checks import TIES, check_images, check_output, check_shape, check_ties
 from fastnet.ops.elementwise import activate
 from fastnet.ops.record import REQUIRED, WEIGHT, Example, Input, Op, register
+from fastnet.ops.taps import intervals
 from fastnet.ops.windows import pad, pool_sides, tap, unpad
 from fastnet.types import Activation, Array, DType, Shape, Shaped
 
@@ -127,6 +128,51 @@ register(
     )
 )
 
+
+def _adaptive_shape(x: Shaped, size: tuple[int, int]) -> Shape:
+    check_images("adaptive_max_pool2d", x)
+    return (*x.shape[:2], *check_output("adaptive_max_pool2d", x.shape, size))
+
+
+def _adaptive_max(xp: Any, x: Array, size: tuple[int, int]) -> tuple[Array, Any]:
+    y = xp.empty(_adaptive_shape(x, size), x.dtype)
+    index = xp.empty(y.shape, xp.int64)  # of each maximum, in rows of pixels
+    N, C, _, W = x.shape
+    for (p, (top, bottom)), (q, (left, right)) in product(
+        enumerate(intervals(x.shape[2], size[0])), enumerate(intervals(W, size[1]))
+    ):
+        window = x[:, :, top:bottom, left:right].reshape(N, C, (bottom - top) * (right - left))
+        found = window.argmax(axis=2)
+        y[:, :, p, q] = xp.take_along_axis(window, found[:, :, None], 2)[:, :, 0]
+        index[:, :, p, q] = (top + found // (right - left)) * W + left + found % (right - left)
+    return y, (index, x.shape)
+
+
+def _adaptive_max_backward(xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
+    index, (N, C, H, W) = saved
+    dx = xp.zeros((N, C, H * W), dy.dtype)
+    for p, q in product(*map(range, index.shape[2:])):
+        at = index[:, :, p, q, None]
+        gradient = xp.take_along_axis(dx, at, 2) + dy[:, :, p, q, None]
+        xp.put_along_axis(dx, at, gradient, 2)
+    whole: Array = dx.reshape(N, C, H, W)
+    return whole
+
+
+register(
+    Op(
+        "adaptive_max_pool2d",
+        (Input("x"),),
+        shape=_adaptive_shape,
+        forward=_adaptive_max,
+        backward=_adaptive_max_backward,
+        attributes={"size": REQUIRED},
+        examples=(Example((_X,), {"size": (7, 5)}), Example(((3, 5, 3, 4),), {"size": (5, 2)})),
+        doc="The largest values of P x Q windows that cover the image: window p has rows floor(p H / P) to "
+        "ceil((p + 1) H / P) - 1.  NaN wins, and the first of equals gets the gradient.",
+    )
+)
+
 # ---------------------------------------------------------------- means
 
 
@@ -177,8 +223,7 @@ register(
 
 
 def _global_shape(x: Shaped) -> Shape:
-    if x.ndim != 4 or x.shape[2] * x.shape[3] == 0:
-        raise ValueError(f"global_avg_pool2d: x must have shape (N, C, H, W) with H, W >= 1, got {tuple(x.shape)}")
+    check_images("global_avg_pool2d", x)
     return (*x.shape[:2], 1, 1)
 
 

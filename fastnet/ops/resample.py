@@ -1,27 +1,26 @@
-"""Images of another size, linearly: padding, interpolation, adaptive average pooling; and rearranged pixels."""
+"""Images of another size, linearly: padding, interpolation, adaptive average pooling."""
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fastnet.arguments import pair
 from fastnet.ops import taps
+from fastnet.ops.checks import check_images, check_output
 from fastnet.ops.record import REQUIRED, Example, Input, Op, register
 from fastnet.ops.taps import PADDINGS, Taps
 from fastnet.types import Array, Shape, Shaped
 
-__all__ = ["MODES", "TAPS"]
+__all__ = ["MODES", "TAPS", "check_mode", "padded_size", "resized"]
 
 MODES = ("nearest", "bilinear")
 _X = (9, 33, 17, 16)
 
 # The maps along rows and columns, from an op's attributes and the shape of x; filled by _register.
 TAPS: dict[str, Callable[..., tuple[Taps, Taps]]] = {}
-
-
-def _images(op: str, x: Shaped) -> None:
-    if x.ndim != 4 or min(x.shape[2:]) < 1:
-        raise ValueError(f"{op}: x must have shape (N, C, H, W) with H, W >= 1, got {tuple(x.shape)}")
 
 
 def _register(
@@ -44,7 +43,7 @@ def _register(
     """
 
     def shape(x: Shaped, **given: Any) -> Shape:
-        _images(name, x)
+        check_images(name, x)
         return (*x.shape[:2], *check(x.shape, **given))
 
     def forward(xp: Any, x: Array, **given: Any) -> tuple[Array, Any]:
@@ -80,9 +79,10 @@ def _register(
 # ---------------------------------------------------------------- padding
 
 
-def _check_pad(
+def padded_size(
     shape: Shape, sides: tuple[int, int, int, int], mode: str = "constant", value: float = 0.0
 ) -> tuple[int, int]:
+    """(P, Q), or a ValueError that says what the padding asks too much of."""
     if mode not in PADDINGS:
         raise ValueError(f"pad: mode must be one of {', '.join(map(repr, PADDINGS))}, got {mode!r}")
     if value and mode != "constant":
@@ -108,7 +108,7 @@ def _pad_taps(
 _register(
     "pad",
     _pad_taps,
-    _check_pad,
+    padded_size,
     {"sides": REQUIRED, "mode": "constant", "value": 0.0},
     (
         Example((_X,), {"sides": (1, 2, 3, 0), "value": 0.5}),
@@ -119,4 +119,92 @@ _register(
     "Pad",
     "x with a frame; `sides` are (top, bottom, left, right), negative where pixels are removed.  Outside x is `value` "
     '("constant"), x mirrored at its edge pixels ("reflect"), the edge pixels ("replicate"), or x again ("circular").',
+)
+
+
+# ---------------------------------------------------------------- interpolation
+
+
+def resized(
+    op: str, shape: Shape, size: Any, scale_factor: Any, recompute: bool = False
+) -> tuple[tuple[int, int], tuple[float, float] | None]:
+    """The attributes (size, scales) of interpolate for x of `shape`, from torch's size or scale_factor.
+
+    Scales are None where the output's size says the same, or is to (`recompute`).
+    """
+    if (size is None) == (scale_factor is None):
+        raise ValueError(f"{op}: give either size or scale_factor, got size={size!r}, scale_factor={scale_factor!r}")
+    if size is not None:
+        return check_output(op, shape, pair(size, f"{op}: size")), None
+    factors = tuple(scale_factor) if isinstance(scale_factor, (tuple, list)) else (scale_factor, scale_factor)
+    valid = [f for f in factors if isinstance(f, numbers.Real) and not isinstance(f, bool) and 0 < float(f) < math.inf]
+    if len(factors) != 2 or len(valid) != 2:
+        raise ValueError(f"{op}: scale_factor must be a positive number or a pair of them, got {scale_factor!r}")
+    down, across = float(factors[0]), float(factors[1])
+    outputs = check_output(op, shape, (int(shape[2] * down), int(shape[3] * across)))
+    exact = outputs == (shape[2] * down, shape[3] * across)
+    return outputs, None if recompute or exact else (down, across)
+
+
+def check_mode(op: str, mode: str, align_corners: bool | None) -> None:
+    """Raise ValueError for an unknown mode, or `align_corners` where it has no meaning."""
+    if mode not in MODES:
+        raise ValueError(f"{op}: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+    if align_corners is not None and mode == "nearest":
+        raise ValueError(f"{op}: align_corners is for mode='bilinear'; leave it out with mode='nearest'")
+
+
+def _check_interpolate(
+    shape: Shape,
+    size: tuple[int, int],
+    mode: str = "nearest",
+    align_corners: bool = False,
+    scales: tuple[float, float] | None = None,
+) -> tuple[int, int]:
+    check_mode("interpolate", mode, align_corners or None)
+    return check_output("interpolate", shape, size)
+
+
+def _interpolate_taps(
+    shape: Shape,
+    size: tuple[int, int],
+    mode: str = "nearest",
+    align_corners: bool = False,
+    scales: tuple[float, float] | None = None,
+) -> tuple[Taps, Taps]:
+    down, across = scales or (None, None)
+    if mode == "nearest":
+        return taps.nearest(shape[2], size[0], down), taps.nearest(shape[3], size[1], across)
+    return taps.linear(shape[2], size[0], align_corners, down), taps.linear(shape[3], size[1], align_corners, across)
+
+
+_register(
+    "interpolate",
+    _interpolate_taps,
+    _check_interpolate,
+    {"size": REQUIRED, "mode": "nearest", "align_corners": False, "scales": None},
+    (
+        Example((_X,), {"size": (34, 32)}),
+        Example((_X,), {"size": (34, 32), "mode": "bilinear"}),
+        Example((_X,), {"size": (5, 40), "mode": "bilinear", "align_corners": True}),
+        Example(((3, 5, 7, 6),), {"size": (9, 8), "mode": "bilinear", "scales": (1.3, 1.4)}),
+        Example(((3, 70, 7, 6),), {"size": (9, 4), "scales": (1.3, 0.7)}),
+    ),
+    "Resize",
+    "x at the size (P, Q): the nearest pixel, or between the four nearest.  Output p lies at (p + 1/2) H / P - 1/2, "
+    "with `align_corners` at p (H - 1) / (P - 1); `scales`, if given, are used for P / H and Q / W.",
+)
+
+
+# ---------------------------------------------------------------- adaptive average pooling
+
+
+_register(
+    "adaptive_avg_pool2d",
+    lambda shape, size: (taps.area(shape[2], size[0]), taps.area(shape[3], size[1])),
+    lambda shape, size: check_output("adaptive_avg_pool2d", shape, size),
+    {"size": REQUIRED},
+    (Example((_X,), {"size": (7, 7)}), Example(((3, 5, 3, 4),), {"size": (5, 2)})),
+    "",
+    "Means of P x Q windows that cover the image: window p has rows floor(p H / P) to ceil((p + 1) H / P) - 1.",
 )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from fastnet.ops.checks import check_channels, check_shape
+from fastnet.ops.checks import check_channels, check_images, check_shape
 from fastnet.ops.record import REQUIRED, WEIGHT, Example, Input, Op, register
 from fastnet.types import Array, Shape, Shaped
 
@@ -131,3 +131,66 @@ register(
         doc="x[:, :, ::stride, ::stride], zero-padded on both sides to `channels` channels (He et al. 2015, option A).",
     )
 )
+
+
+def _shuffle_shape(x: Shaped, factor: int) -> Shape:
+    check_images("pixel_shuffle", x)
+    N, C, H, W = x.shape
+    if factor < 1 or C % factor**2:
+        raise ValueError(f"pixel_shuffle: factor={factor} must be positive and its square divide the {C} channels of x")
+    return N, C // factor**2, H * factor, W * factor
+
+
+def _unshuffle_shape(x: Shaped, factor: int) -> Shape:
+    check_images("pixel_unshuffle", x)
+    N, C, H, W = x.shape
+    if factor < 1 or H % factor or W % factor:
+        raise ValueError(f"pixel_unshuffle: factor={factor} must be positive and divide {H} rows and {W} columns of x")
+    return N, C * factor**2, H // factor, W // factor
+
+
+def _shuffled(xp: Any, x: Array, factor: int) -> Any:
+    N, C, H, W = x.shape
+    pieces = x.reshape(N, C // factor**2, factor, factor, H, W).transpose(0, 1, 4, 2, 5, 3)
+    return pieces.reshape(N, C // factor**2, H * factor, W * factor)
+
+
+def _unshuffled(xp: Any, x: Array, factor: int) -> Any:
+    N, C, H, W = x.shape
+    pieces = x.reshape(N, C, H // factor, factor, W // factor, factor).transpose(0, 1, 3, 5, 2, 4)
+    return pieces.reshape(N, C * factor**2, H // factor, W // factor)
+
+
+for _name, _shape, _run, _back, _example, _doc in (
+    (
+        "pixel_shuffle",
+        _shuffle_shape,
+        _shuffled,
+        _unshuffled,
+        (5, 36, 7, 6),
+        "(N, C*r*r, H, W) to (N, C, H*r, W*r): y[n, c, h*r + i, w*r + j] = x[n, (c*r + i)*r + j, h, w], for the factor "
+        "r (Shi et al. 2016, arXiv:1609.05158).",
+    ),
+    (
+        "pixel_unshuffle",
+        _unshuffle_shape,
+        _unshuffled,
+        _shuffled,
+        (5, 4, 15, 12),
+        "The inverse of pixel_shuffle: (N, C, H*r, W*r) to (N, C*r*r, H, W).",
+    ),
+):
+    register(
+        Op(
+            _name,
+            (Input("x"),),
+            shape=_shape,
+            forward=lambda xp, x, factor, run=_run: (run(xp, x, factor), factor),
+            backward=lambda xp, dy, saved, needs=(True,), back=_back: back(xp, dy, saved),
+            attributes={"factor": REQUIRED},
+            flops=(0, 0),
+            onnx="DepthToSpace" if _name == "pixel_shuffle" else "SpaceToDepth",
+            examples=(Example((_example,), {"factor": 3}),),
+            doc=_doc,
+        )
+    )

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet.types import Array
 
-__all__ = ["PADDINGS", "Taps", "area", "linear", "nearest", "padded"]
+__all__ = ["PADDINGS", "Taps", "area", "intervals", "linear", "nearest", "padded"]
 
 PADDINGS = ("constant", "reflect", "replicate", "circular")
 
@@ -93,8 +93,10 @@ def padded(size: int, before: int, after: int, mode: str) -> Taps:
 
 @lru_cache(256)
 def nearest(size: int, outputs: int, scale: float | None = None) -> Taps:
-    """Output p is x[floor(p / scale)]; by default `scale` is outputs / size, exactly."""
+    """Output p is x[floor(p / scale)]; by default, and for outputs of size or 2 size, `scale` is outputs / size."""
     output = np.arange(outputs)
+    if outputs in (size, 2 * size):
+        scale = None
     # PyTorch rounds given scales to float32
     position = output * size // outputs if scale is None else np.float32(1 / scale) * output.astype(np.float32)
     return Taps.of(size, outputs, output, np.minimum(position.astype(np.int64), size - 1), np.ones(outputs))
@@ -105,9 +107,12 @@ def linear(size: int, outputs: int, align_corners: bool, scale: float | None = N
     """Interpolation between the two nearest elements.
 
     Elements are the centres of intervals that tile the axis, and output p lies at (p + 1/2) / scale - 1/2, but not
-    before element 0; with `align_corners` the first and last outputs are the first and last elements.
+    before element 0; with `align_corners` the first and last outputs are the first and last elements.  By default,
+    and where nothing is enlarged, `scale` is outputs / size.
     """
     output = np.arange(outputs)
+    if outputs == size:
+        scale = None
     if align_corners:
         position = output * ((size - 1) / (outputs - 1) if outputs > 1 else 0.0)
     else:

@@ -8,6 +8,8 @@ import pytest
 
 from fastnet import layers
 from fastnet.layers import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
@@ -19,10 +21,12 @@ from fastnet.layers import (
     LeakyReLU,
     Linear,
     MaxPool2d,
+    PixelShuffle,
     ReflectionPad2d,
     ReLU,
     Sequential,
     Sigmoid,
+    Upsample,
     ZeroPad2d,
 )
 
@@ -168,6 +172,18 @@ def test_a_declared_input_size_that_fits_changes_nothing():
             ValueError,
             "padding_mode must be one of 'zeros', 'ref",
         ),
+        (
+            lambda: Upsample(),
+            ValueError,
+            "give either size or scale_factor, got size=None, sc",
+        ),
+        (lambda: Upsample(4, 2), ValueError, "Upsample: give either size or scale_factor, got size=4, scale_factor=2"),
+        (lambda: Upsample(scale_factor=-1), ValueError, "scale_factor must be a positive number or a pair of them"),
+        (lambda: Upsample(4, mode="bicubic"), ValueError, "mode must be one of 'nearest', 'bilinear', got 'bicubic'"),
+        (lambda: Upsample(4, align_corners=True), ValueError, "align_corners is for mode='bilinear'"),
+        (lambda: AdaptiveAvgPool2d((1, 2, 3)), ValueError, "AdaptiveAvgPool2d: output_size must be an int or a pair"),
+        (lambda: AdaptiveMaxPool2d(2, True), ValueError, "AdaptiveMaxPool2d: return_indices must be False, got True"),
+        (lambda: PixelShuffle(0), ValueError, "PixelShuffle: upscale_factor must be an integer between 1"),
         (lambda: ConvTranspose2d(3, 6, 3, groups=4), ValueError, "groups=4 must divide out_channels=6"),
         (lambda: ConvTranspose2d(3, 6, 3, 2, "same"), TypeError, "ConvTranspose2d: padding must be an integer"),
         (

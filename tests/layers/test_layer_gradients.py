@@ -3,6 +3,8 @@
 import pytest
 
 from fastnet.layers import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
@@ -21,6 +23,8 @@ from fastnet.layers import (
     Linear,
     LogSoftmax,
     MaxPool2d,
+    PixelShuffle,
+    PixelUnshuffle,
     ReflectionPad2d,
     ReLU,
     ReLU6,
@@ -31,6 +35,7 @@ from fastnet.layers import (
     Softmax,
     Subsample,
     Tanh,
+    Upsample,
     ZeroPad2d,
 )
 
@@ -58,6 +63,15 @@ CASES = {
     "reflection pad": (lambda: ReflectionPad2d((3, 0, 4, 2)), IMAGES),
     "replication pad": (lambda: ReplicationPad2d((3, 7, 4, 2)), IMAGES),
     "circular pad": (lambda: CircularPad2d((3, 6, 5, 2)), IMAGES),
+    "upsample": (lambda: Upsample(scale_factor=2), IMAGES),
+    "upsample, bilinear": (lambda: Upsample((3, 11), mode="bilinear"), IMAGES),
+    "upsample, corners": (lambda: Upsample(scale_factor=(1.7, 2.3), mode="bilinear", align_corners=True), IMAGES),
+    "adaptive average pool": (lambda: AdaptiveAvgPool2d((3, 7)), IMAGES),
+    "adaptive average pool to one": (lambda: AdaptiveAvgPool2d(1), IMAGES),
+    "adaptive max pool": (lambda: AdaptiveMaxPool2d((3, 7)), IMAGES),
+    "adaptive max pool that divides": (lambda: AdaptiveMaxPool2d((None, 3)), IMAGES),
+    "pixel shuffle": (lambda: PixelShuffle(2), IMAGES),
+    "pixel unshuffle": (lambda: PixelUnshuffle(2), (2, 3, 4, 6)),
     "linear": (lambda: Linear(4), (3, 7)),
     "linear without bias": (lambda: Linear(4, bias=False), (3, 7)),
     "batch norm 2d": (lambda: BatchNorm2d(), IMAGES),

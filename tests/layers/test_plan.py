@@ -54,6 +54,14 @@ def everything(dtype="float64", seed=3):
         ),
         *(fn.Conv2d(20, 3, padding=1, padding_mode="reflect"), fn.ConstantPad2d((1, 0, 2, 0), 0.5)),
         *(fn.ConvTranspose2d(20, 3, stride=2, padding=1, output_padding=1), fn.AvgPool2d(2)),
+        *(fn.Upsample(scale_factor=2, mode="bilinear"), fn.AdaptiveAvgPool2d((11, 13)), fn.Upsample((21, 17))),
+        *(
+            fn.Conv2d(32, 1),
+            fn.PixelShuffle(2),
+            fn.PixelUnshuffle(2),
+            fn.PixelShuffle(2),
+            fn.AdaptiveMaxPool2d((21, 17)),
+        ),
         *(fn.ConvTranspose2d(20, 3, padding=1, groups=4, bias=False), fn.ReLU()),
         *(fn.ZeroPad2d((0, -1, -2, 0)), fn.Conv2d(24, 3, stride=2, padding=1, groups=2), fn.Sigmoid(), fn.Dropout(0.5)),
         fn.Residual(

@@ -36,6 +36,25 @@ TRANSPOSED = [
     ("ConvTranspose2d", (2, 64, 9, 8), (64, 32, 3, 1, 1), {}),
     ("ConvTranspose2d", (1, 1, 1, 1), (1, 1, 1), {"stride": 3, "output_padding": 2}),
 ]
+SIZES = [
+    ("Upsample", IMAGES, (), {"scale_factor": 2}),
+    ("Upsample", IMAGES, (), {"scale_factor": (3, 1.5)}),
+    ("Upsample", IMAGES, (), {"scale_factor": 0.4}),
+    ("Upsample", IMAGES, ((11, 3),), {}),
+    ("Upsample", IMAGES, (None, 2, "bilinear"), {}),
+    ("Upsample", IMAGES, (None, 2, "bilinear", True), {}),
+    ("Upsample", IMAGES, (None, (1.7, 0.6), "bilinear", False), {}),
+    ("Upsample", IMAGES, (None, (1.7, 0.6), "bilinear", True), {}),
+    ("Upsample", IMAGES, (None, (1.7, 0.6), "bilinear", False, True), {}),
+    ("Upsample", IMAGES, (), {"scale_factor": 2.3, "recompute_scale_factor": True}),
+    ("Upsample", IMAGES, ((1, 13), None, "bilinear", True), {}),
+    ("Upsample", (2, 3, 1, 5), (None, 3, "bilinear"), {}),
+    *(("AdaptiveAvgPool2d", IMAGES, (size,), {}) for size in (1, 3, (6, 7), (9, 4), (None, 2))),
+    *(("AdaptiveMaxPool2d", IMAGES, (size,), {}) for size in (1, 3, (6, 7), (9, 4), (None, 2))),
+    ("PixelShuffle", IMAGES, (2,), {}),
+    ("PixelShuffle", (2, 18, 3, 5), (3,), {}),
+    ("PixelUnshuffle", (2, 3, 4, 6), (2,), {}),
+]
 LAYERS = [  # name, shape of x, positional arguments, keywords
     ("ReLU6", IMAGES, (), {}),
     ("Hardsigmoid", IMAGES, (), {}),
@@ -48,6 +67,7 @@ LAYERS = [  # name, shape of x, positional arguments, keywords
     *PADS,
     *CONVS,
     *TRANSPOSED,
+    *SIZES,
 ]
 
 
@@ -95,3 +115,18 @@ def test_positional_arguments(name):
     assert [p.name for p in theirs[: len(mine)]] == [p.name for p in mine]
     for p, q in zip(mine, theirs, strict=False):
         assert p.default == q.default, p.name
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_sizes_that_round(mode, backend):
+    """Positions follow PyTorch's rounding at sizes that do not divide each other, and for scales that are not exact."""
+    for size in range(1, 40, 3):
+        x = cases.normal((1, 1, size, size), np.float64)
+        for other in range(1, 60, 7):
+            expected = torch.nn.functional.interpolate(torch.from_numpy(x), other, mode=mode)
+            np.testing.assert_allclose(fn.functional.interpolate(x, other, mode=mode)[0], expected, atol=1e-12)
+        for scale in (0.3, 0.7, 1.1, 1.9, 2.6, 3.3):
+            if int(size * scale):
+                expected = torch.nn.functional.interpolate(torch.from_numpy(x), scale_factor=scale, mode=mode)
+                got = fn.functional.interpolate(x, scale_factor=scale, mode=mode)[0]
+                np.testing.assert_allclose(got, expected, atol=1e-12, err_msg=f"{size} {scale}")

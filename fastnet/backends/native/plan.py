@@ -184,6 +184,13 @@ def _resample(node: Node, inputs: list[Step]) -> Step:
     return Step("resample", inputs, node.shape[1:], arrays=arrays, a=outside)
 
 
+def _shuffle(node: Node, inputs: list[Step]) -> Step:
+    inverse, factor = node.name == "pixel_unshuffle", node.attributes["factor"]
+    C, H, W = node.shape[1:] if inverse else inputs[0].shape
+    geometry = Pool2dGeometry.make((1, C, H, W), 1, factor)
+    return Step("shuffle", inputs, node.shape[1:], geometry, a=float(inverse))
+
+
 def _concat(graph: Graph, node: Node, inputs: list[Step]) -> tuple[list[Step], Step]:
     """A convolution with no other reader writes directly into the result; other inputs are copied."""
     whole, first, copies = Step("concat", [], node.shape[1:]), 0, []
@@ -205,6 +212,7 @@ _LOWERED: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("softmax", "log_softmax"), _softmax),
     **dict.fromkeys(("batch_norm", "batch_norm_activation"), _batch_norm),
     **dict.fromkeys(TAPS, _resample),
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), _shuffle),
     "add": _add,
     "avg_pool2d": _avg_pool,
     "concat": _concat,

@@ -74,3 +74,29 @@ def subsample_backward(dy: Array, saved: Any, needs: Sequence[bool] | None = Non
     dx = empty((N, C, H, W), dy.dtype)
     _native.subsample_backward(N, C, H, W, stride, dy.shape[1], dy, dx)
     return dx
+
+
+@kernel
+def pixel_shuffle(x: Array, factor: int) -> tuple[Array, int]:
+    N, C, H, W = x.shape
+    y = empty((N, C // factor**2, H * factor, W * factor), x.dtype)
+    _native.shuffle_pixels(N, y.shape[1], H, W, factor, False, x, y)
+    return y, factor
+
+
+@kernel
+def pixel_unshuffle(x: Array, factor: int) -> tuple[Array, int]:
+    N, C, H, W = x.shape
+    y = empty((N, C * factor**2, H // factor, W // factor), x.dtype)
+    _native.shuffle_pixels(N, C, H // factor, W // factor, factor, True, x, y)
+    return y, factor
+
+
+@kernel
+def pixel_shuffle_backward(dy: Array, saved: int, needs: Sequence[bool] | None = None) -> Array:
+    return pixel_unshuffle(dy, saved)[0]
+
+
+@kernel
+def pixel_unshuffle_backward(dy: Array, saved: int, needs: Sequence[bool] | None = None) -> Array:
+    return pixel_shuffle(dy, saved)[0]
