@@ -27,8 +27,8 @@ class Parameter(NamedTuple):
     signature : str
         Its declaration in the Python function; "" for a result.
     kinds : str
-        A letter for each word that it occupies: r, an array that is read; w, one that is written; c and p, a packed
-        convolution or pooling; d, a result; s, a scalar.
+        A letter for each word that it occupies: r, an array that is read; w, one that is written; c, p and t, a packed
+        convolution, pooling or axis; d, a result; s, a scalar.
     store : str
         Assigns words[i], words[i + 1]... from the argument.
     load : str
@@ -60,6 +60,9 @@ PARAMETERS = {
     ),
     "const fn_pool *": Parameter(
         "bytes {0}", "p", "words[{i}].p = <void *>pool_of({0})", "<const fn_pool *>words[{i}].p"
+    ),
+    "const fn_axis *": Parameter(
+        "bytes {0}", "t", "words[{i}].p = <void *>axis_of({0})", "<const fn_axis *>words[{i}].p"
     ),
     "const fn_norm *": Parameter("{0}", "sssrrrrs", "store_norm({0}, words + {i})", "norm_of(words + {i}, &{0})"),
     "const fn_epilogue *": Parameter(

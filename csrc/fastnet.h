@@ -23,6 +23,12 @@ typedef struct {
 } fn_pool;
 _Static_assert(sizeof(fn_pool) == 18 * 8, "Pool2dGeometry.packed is 18 integers of 64 bits");
 
+/* A linear map along an axis, Taps.packed: followed by outputs + 1 starts, the input of each tap (int64_t), and the
+ * weight of each tap (double). */
+typedef struct {
+    int64_t inputs, outputs, taps;
+} fn_axis;
+
 /* Batch norm of images x pixels x C elements, and the ReLU after it; gamma, beta: C elements, or NULL. */
 typedef struct {
     int64_t images, pixels, C;
@@ -149,7 +155,8 @@ typedef struct {
     fn_conv conv;
     fn_pool pool;
     /* conv: weight, shift, read by fn_plan_set; conv_transpose: weight, bias; norms: mean, inverse_std (double), gamma,
-     * beta; resample: its tables */
+     * beta; resample: an fn_axis of rows
+     * and one of columns */
     const void *arrays[4];
     fn_fixed_conv fixed; /* made by fn_plan_set */
 } fn_step;

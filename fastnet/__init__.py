@@ -41,12 +41,14 @@ _HOME = {
         (
             "AdaptiveAvgPool2d",
             "AdaptiveMaxPool2d",
+            "AvgPool1d",
             "AvgPool2d",
             "BatchNorm1d",
             "BatchNorm2d",
             "CircularPad2d",
             "Concat",
             "ConstantPad2d",
+            "Conv1d",
             "Conv2d",
             "ConvTranspose2d",
             "Dropout",
@@ -61,6 +63,7 @@ _HOME = {
             "LeakyReLU",
             "Linear",
             "LogSoftmax",
+            "MaxPool1d",
             "MaxPool2d",
             "Model",
             "Parameter",
@@ -77,6 +80,7 @@ _HOME = {
             "Softplus",
             "Subsample",
             "Tanh",
+            "Unflatten",
             "Upsample",
             "ZeroPad2d",
         ),
@@ -125,12 +129,14 @@ if TYPE_CHECKING:
     from fastnet.layers import GELU as GELU
     from fastnet.layers import AdaptiveAvgPool2d as AdaptiveAvgPool2d
     from fastnet.layers import AdaptiveMaxPool2d as AdaptiveMaxPool2d
+    from fastnet.layers import AvgPool1d as AvgPool1d
     from fastnet.layers import AvgPool2d as AvgPool2d
     from fastnet.layers import BatchNorm1d as BatchNorm1d
     from fastnet.layers import BatchNorm2d as BatchNorm2d
     from fastnet.layers import CircularPad2d as CircularPad2d
     from fastnet.layers import Concat as Concat
     from fastnet.layers import ConstantPad2d as ConstantPad2d
+    from fastnet.layers import Conv1d as Conv1d
     from fastnet.layers import Conv2d as Conv2d
     from fastnet.layers import ConvTranspose2d as ConvTranspose2d
     from fastnet.layers import Dropout as Dropout
@@ -143,6 +149,7 @@ if TYPE_CHECKING:
     from fastnet.layers import LeakyReLU as LeakyReLU
     from fastnet.layers import Linear as Linear
     from fastnet.layers import LogSoftmax as LogSoftmax
+    from fastnet.layers import MaxPool1d as MaxPool1d
     from fastnet.layers import MaxPool2d as MaxPool2d
     from fastnet.layers import Model as Model
     from fastnet.layers import Parameter as Parameter
@@ -159,6 +166,7 @@ if TYPE_CHECKING:
     from fastnet.layers import Softplus as Softplus
     from fastnet.layers import Subsample as Subsample
     from fastnet.layers import Tanh as Tanh
+    from fastnet.layers import Unflatten as Unflatten
     from fastnet.layers import Upsample as Upsample
     from fastnet.layers import ZeroPad2d as ZeroPad2d
     from fastnet.threads import get_num_threads as get_num_threads

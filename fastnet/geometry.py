@@ -61,6 +61,7 @@ class Conv2dGeometry:
     dilation: tuple[int, int]
     groups: int
     packed: bytes  # the same numbers as `fn_conv` of csrc/fastnet.h
+    signals: bool = False  # whether arrays are signals, (N, C, L): images of one row without that axis
 
     @classmethod
     def make(
@@ -103,16 +104,21 @@ class Conv2dGeometry:
             ) from None
 
     @property
-    def x_shape(self) -> tuple[int, int, int, int]:
-        return self.N, self.C, self.H, self.W
+    def x_shape(self) -> Shape:
+        return (self.N, self.C, self.W) if self.signals else (self.N, self.C, self.H, self.W)
 
     @property
-    def w_shape(self) -> tuple[int, int, int, int]:
-        return self.K, self.C // self.groups, self.R, self.S
+    def w_shape(self) -> Shape:
+        per_group = self.C // self.groups
+        return (self.K, per_group, self.S) if self.signals else (self.K, per_group, self.R, self.S)
 
     @property
-    def y_shape(self) -> tuple[int, int, int, int]:
-        return self.N, self.K, self.P, self.Q
+    def y_shape(self) -> Shape:
+        return (self.N, self.K, self.Q) if self.signals else (self.N, self.K, self.P, self.Q)
+
+    def of_signals(self) -> Conv2dGeometry:
+        """The same for signals, (N, C, L), and kernels of one row."""
+        return replace(self, signals=True)
 
     def of_batch(self, N: int) -> Conv2dGeometry:
         """The same for N images."""
@@ -183,6 +189,7 @@ class Pool2dGeometry:
     dilation: tuple[int, int]
     divisor: int | None
     packed: bytes  # the same numbers as `fn_pool` of csrc/fastnet.h
+    signals: bool = False  # as in Conv2dGeometry
 
     @classmethod
     def make(
@@ -237,12 +244,16 @@ class Pool2dGeometry:
             ) from None
 
     @property
-    def x_shape(self) -> tuple[int, int, int, int]:
-        return self.N, self.C, self.H, self.W
+    def x_shape(self) -> Shape:
+        return (self.N, self.C, self.W) if self.signals else (self.N, self.C, self.H, self.W)
 
     @property
-    def y_shape(self) -> tuple[int, int, int, int]:
-        return self.N, self.C, self.P, self.Q
+    def y_shape(self) -> Shape:
+        return (self.N, self.C, self.Q) if self.signals else (self.N, self.C, self.P, self.Q)
+
+    def of_signals(self) -> Pool2dGeometry:
+        """The same for signals, (N, C, L), and kernels of one row."""
+        return replace(self, signals=True)
 
     def of_batch(self, N: int) -> Pool2dGeometry:
         """The same for N images."""

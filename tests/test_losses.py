@@ -1,6 +1,7 @@
 """Losses against plain float64 formulas and centred differences; the L2 penalty."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -58,8 +59,40 @@ def test_get():
     assert losses.get("softmax") is losses.softmax_cross_entropy
     assert losses.get("svm") is losses.svm
     assert losses.get(max) is max
-    with pytest.raises(ValueError, match=r"\['softmax', 'svm'\].*'mse'"):
-        losses.get("mse")
+    assert losses.get("mse") is losses.mse and losses.get("bce") is losses.bce_with_logits
+    with pytest.raises(ValueError, match=r"\['bce', 'huber', 'l1', 'mse', 'softmax', 'svm'\].*'hinge'"):
+        losses.get("hinge")
+
+
+@pytest.mark.parametrize(
+    "loss", [losses.mse, losses.l1, losses.huber, partial(losses.huber, delta=0.3), losses.bce_with_logits]
+)
+def test_losses_of_targets_match_centred_differences(loss):
+    scores = np.random.default_rng(3).standard_normal((7, 5)) * 2
+    targets = np.random.default_rng(4).random((7, 5))
+    check_gradients(lambda scores: loss(scores, targets)[0], [scores], [loss(scores, targets)[1]], rtol=1e-6)
+
+
+def test_targets_are_cast_and_columns_take_vectors():
+    scores = np.array([[1.0], [2.0], [4.0]], np.float32)
+    loss, dscores = losses.mse(scores, [1, 0, 1])
+    assert loss == pytest.approx(13 / 3) and dscores.shape == (3, 1) and dscores.dtype == np.float32
+    assert losses.bce_with_logits(scores, np.array([True, False, True]))[0] > 0
+    with pytest.raises(ValueError, match=r"targets must have shape \(3, 2\), got \(3,\)"):
+        losses.mse(np.zeros((3, 2)), [1, 0, 1])
+    with pytest.raises(TypeError, match="mse: targets must be real numbers, got dtype"):
+        losses.mse(scores, ["a", "b", "c"])
+
+
+def test_every_loss_has_a_metric_that_fits():
+    scores = np.array([[2.0, 0.0], [0.0, 1.0]])
+    assert losses.metric(losses.svm).name == losses.metric(losses.bce_with_logits).name == "accuracy"
+    assert losses.metric(partial(losses.huber, delta=2)).name == losses.metric(losses.mse).name == "mae"
+    assert losses.metric(lambda scores, labels: (0.0, scores)).name == "accuracy"
+    assert losses.measure(losses.softmax_cross_entropy, scores, [0, 0]) == 0.5
+    assert losses.measure(partial(losses.softmax_cross_entropy, ignore_index=7), scores, [0, 7]) == 1.0
+    assert losses.measure(losses.bce_with_logits, scores, [[1, 0], [1, 1]]) == 0.75
+    assert losses.measure(losses.l1, scores, [[1, 0], [0, 4]]) == 1.0
 
 
 @pytest.mark.parametrize("loss", [losses.softmax_cross_entropy, losses.svm])

@@ -123,9 +123,7 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call
     case FN_STEP_add: k->add(size, x, add, y); return FN_OK;
     case FN_STEP_copy: k->copy_rows(N * s->pixels, s->channels, x, 0, s->channels, y, 0, s->wide); return FN_OK;
     case FN_STEP_flatten: k->to_channels_first(N, s->channels, s->pixels, x, y); return FN_OK;
-    case FN_STEP_resample:
-        k->resample(N, s->channels, s->arrays[0], s->arrays[1], s->arrays[2], s->arrays[3], s->a, x, y);
-        return FN_OK;
+    case FN_STEP_resample: k->resample(N, s->channels, s->arrays[0], s->arrays[1], s->a, x, y); return FN_OK;
     case FN_STEP_shuffle: { /* pool: the smaller image, and the factor as its stride */
         int64_t r = pool.stride_h, channels = s->a != 0 ? s->channels / (r * r) : s->channels;
         k->shuffle_pixels(N, channels, pool.H, pool.W, r, s->a != 0, x, y);

@@ -4,11 +4,12 @@ typedef struct {
     int64_t N, C, rows_per_task;
     const REAL *scores;
     const int64_t *labels;
-    double margin, *losses; /* losses: one a row */
+    int64_t ignored;
+    double margin, share, *losses; /* share: 1 / number of labels; losses: one a row */
     REAL *dscores;
 } loss_job;
 
-static fn_status loss_run(loss_job *job, double cost, fn_task body, double *loss) {
+static fn_status loss_run(loss_job *job, int64_t counted, double cost, fn_task body, double *loss) {
     *loss = 0;
     if (job->N == 0 || job->C == 0) return FN_OK;
     job->losses = fn_alloc((size_t)job->N * sizeof(double), FN_SCRATCH);
@@ -16,7 +17,7 @@ static fn_status loss_run(loss_job *job, double cost, fn_task body, double *loss
     job->rows_per_task = max64(1, 4096 / job->C);
     fn_parallel(ceil_div(job->N, job->rows_per_task), (double)job->N * (double)job->C * cost / LANES, body, job);
     for (int64_t n = 0; n < job->N; n++) *loss += job->losses[n];
-    *loss /= (double)job->N;
+    *loss /= (double)max64(1, counted);
     fn_free(job->losses);
     return FN_OK;
 }
@@ -25,25 +26,33 @@ static fn_status loss_run(loss_job *job, double cost, fn_task body, double *loss
 static void softmax_task(void *context, int64_t task, int thread) {
     const loss_job *job = context;
     int64_t first = task * job->rows_per_task, last = min64(first + job->rows_per_task, job->N), C = job->C;
-    const double share = 1 / (double)job->N;
     (void)thread;
     for (int64_t n = first; n < last; n++) {
         const REAL *s = job->scores + n * C;
-        REAL *d = job->dscores + n * C, largest = largest_of(C, s);
+        REAL *d = job->dscores + n * C;
         int64_t label = job->labels[n];
+        if (label == job->ignored) {
+            memset(d, 0, (size_t)C * sizeof(REAL));
+            job->losses[n] = 0;
+            continue;
+        }
+        const REAL largest = largest_of(C, s);
         const double shifted_label = (double)(REAL)(s[label] - largest);
         double total = exp_row(C, s, largest, d);
-        double scale = share / total, at_label = (double)d[label] / total - 1;
+        double scale = job->share / total, at_label = (double)d[label] / total - 1;
         for (int64_t j = 0; j < C; j++) d[j] = (REAL)((double)d[j] * scale);
-        d[label] = (REAL)(at_label * share);
+        d[label] = (REAL)(at_label * job->share);
         job->losses[n] = log_of(total) - shifted_label;
     }
 }
 
-static fn_status softmax_loss(int64_t N, int64_t C, const void *scores, const int64_t *labels, double *loss,
-                              void *dscores) {
-    loss_job job = {.N = N, .C = C, .scores = scores, .labels = labels, .dscores = dscores};
-    return loss_run(&job, 16, softmax_task, loss);
+static fn_status softmax_loss(int64_t N, int64_t C, const void *scores, const int64_t *labels, int64_t ignored,
+                              double *loss, void *dscores) {
+    loss_job job = {.N = N, .C = C, .scores = scores, .labels = labels, .ignored = ignored, .dscores = dscores};
+    int64_t counted = 0;
+    for (int64_t n = 0; n < N; n++) counted += labels[n] != ignored;
+    job.share = 1 / (double)max64(1, counted);
+    return loss_run(&job, counted, 16, softmax_task, loss);
 }
 
 /* loss = sum over j != label of max(0, s_j - s_label + margin); dscores_j = (1 where that is positive) / N */
@@ -74,5 +83,67 @@ static void svm_task(void *context, int64_t task, int thread) {
 static fn_status svm_loss(int64_t N, int64_t C, const void *scores, const int64_t *labels, double margin, double *loss,
                           void *dscores) {
     loss_job job = {.N = N, .C = C, .scores = scores, .labels = labels, .margin = margin, .dscores = dscores};
-    return loss_run(&job, 4, svm_task, loss);
+    return loss_run(&job, N, 4, svm_task, loss);
+}
+
+/* ---- losses of elements x and their targets t: means over n ---- */
+
+enum { SQUARE, ABSOLUTE, HUBER, LOGISTIC, LOSS_BLOCK = 4096, LOSS_PART = 512 };
+
+typedef struct {
+    int64_t kind, n;
+    double a, *losses; /* losses: one a block */
+    const REAL *x, *t;
+    REAL *dx;
+} target_job;
+
+INLINE vec magnitude(vec x) { return (vec)((mask)x & ~(mask)broadcast((REAL)-0.0)); }
+
+/* Return the loss of each lane, and its slope.
+ * SQUARE: d^2, d = x - t.  ABSOLUTE: |d|.  HUBER: d^2/2 where |d| <= a, else a(|d| - a/2).
+ * LOGISTIC: -t log p - (1 - t) log(1 - p), p = 1/(1 + e^-x), which is max(x, 0) - xt + log(1 + e^-|x|). */
+INLINE vec target_loss_of(int64_t kind, vec a, vec x, vec t, vec *slope) {
+    vec d = x - t, size = magnitude(d), half = broadcast((REAL)0.5);
+    switch (kind) {
+    case SQUARE: *slope = d + d; return d * d;
+    case ABSOLUTE: *slope = blend(d > ZERO, broadcast(1), blend(d < ZERO, broadcast(-1), d)); return size;
+    case HUBER:
+        *slope = blend(d > a, a, blend(d < -a, -a, d));
+        return blend(size > a, a * (size - half * a), half * d * d);
+    default: *slope = sigmoid_of(x) - t; return multiply_add(-x, t, rectify(x)) + log1p_of(exp_of(-magnitude(x)));
+    }
+}
+
+static void target_task(void *context, int64_t task, int thread) {
+    const target_job *job = context;
+    int64_t first = task * LOSS_BLOCK, end = min64(first + LOSS_BLOCK, job->n);
+    const vec a = broadcast((REAL)job->a), share = broadcast((REAL)(1 / (double)job->n));
+    double total = 0;
+    (void)thread;
+    for (int64_t i = first; i < end; i += LOSS_PART) {
+        REAL losses[LOSS_PART];
+        int64_t count = min64(LOSS_PART, end - i);
+        for (int64_t j = 0; j < count; j += LANES) {
+            vec slope, x = load_part(job->x + i + j, count - j), t = load_part(job->t + i + j, count - j);
+            store(losses + j, target_loss_of(job->kind, a, x, t, &slope));
+            store_part(job->dx + i + j, slope * share, count - j);
+        }
+        total += sum_row(count, losses);
+    }
+    job->losses[task] = total;
+}
+
+static fn_status target_loss(int64_t kind, int64_t n, double a, const void *scores, const void *targets, double *loss,
+                             void *dscores) {
+    int64_t blocks = ceil_div(n, LOSS_BLOCK);
+    target_job job = {kind, n, a, NULL, scores, targets, dscores};
+    *loss = 0;
+    if (n == 0) return FN_OK;
+    job.losses = fn_alloc((size_t)blocks * sizeof(double), FN_SCRATCH);
+    if (!job.losses) return FN_NO_MEMORY;
+    fn_parallel(blocks, (double)n * (kind == LOGISTIC ? 60 : 8) / LANES, target_task, &job);
+    for (int64_t i = 0; i < blocks; i++) *loss += job.losses[i];
+    *loss /= (double)n;
+    fn_free(job.losses);
+    return FN_OK;
 }

@@ -1,10 +1,8 @@
-/* Separable linear maps of images: padding, interpolation, adaptive average pooling, and their gradients, whose tables
+/* Separable linear maps of images: padding, interpolation, adaptive average pooling, and their gradients, whose maps
  * are transposed.  y[p][q] = sum of weight_i * weight_j * x[row_i][column_j] over the taps i of row p and j of column
- * q, or `outside` if there are none.
- *
- * An axis is a table, {inputs, outputs, outputs + 1 starts, input of each tap}, and the weight of each tap. */
+ * q, or `outside` if there are none. */
 typedef struct {
-    int64_t size, outputs;
+    int64_t size, outputs, taps;
     const int64_t *starts, *inputs;
     const double *weights;
 } resample_axis;
@@ -16,8 +14,10 @@ typedef struct {
     REAL outside, *y;
 } resample_job;
 
-static resample_axis axis_of(const int64_t *table, const double *weights) {
-    return (resample_axis){table[0], table[1], table + 2, table + 3 + table[1], weights};
+static resample_axis axis_of(const fn_axis *axis) {
+    const int64_t *starts = (const int64_t *)(axis + 1), *inputs = starts + axis->outputs + 1;
+    return (resample_axis){axis->inputs, axis->outputs, axis->taps,
+                           starts,       inputs,        (const double *)(inputs + axis->taps)};
 }
 
 /* `vectors` vectors of channels from c on. */
@@ -55,12 +55,12 @@ static void resample_row(void *context, int64_t task, int thread) {
     }
 }
 
-static void resample(int64_t N, int64_t C, const int64_t *rows, const double *row_weights, const int64_t *columns,
-                     const double *column_weights, double outside, const void *x, void *y) {
-    resample_job job = {C, axis_of(rows, row_weights), axis_of(columns, column_weights), x, (REAL)outside, y};
-    double taps = (double)job.rows.starts[job.rows.outputs] * (double)job.columns.starts[job.columns.outputs];
-    double outputs = (double)job.rows.outputs * (double)job.columns.outputs;
-    fn_parallel(N * job.rows.outputs, (double)N * (double)C * (taps + outputs) / LANES, resample_row, &job);
+static void resample(int64_t N, int64_t C, const fn_axis *rows, const fn_axis *columns, double outside, const void *x,
+                     void *y) {
+    resample_job job = {C, axis_of(rows), axis_of(columns), x, (REAL)outside, y};
+    double taps = (double)rows->taps * (double)columns->taps,
+           outputs = (double)rows->outputs * (double)columns->outputs;
+    fn_parallel(N * rows->outputs, (double)N * (double)C * (taps + outputs) / LANES, resample_row, &job);
 }
 
 /* y[n][c][h*r + i][w*r + j] = x[n][(c*r + i)*r + j][h][w]; or x from y, with `inverse` */

@@ -85,6 +85,20 @@ cdef inline const fn_pool *pool_of(bytes geometry) except NULL:
     return <const fn_pool *>packed(geometry, sizeof(fn_pool))
 
 
+cdef inline Py_ssize_t axis_bytes(const fn_axis *axis):
+    return sizeof(fn_axis) + 8 * (axis.outputs + 1 + 2 * axis.taps)
+
+
+cdef const fn_axis *axis_of(bytes taps) except NULL:
+    cdef const fn_axis *axis
+    if taps is None or len(taps) < <Py_ssize_t>sizeof(fn_axis):
+        raise ValueError(f"packed taps are expected, got {taps!r}")
+    axis = <const fn_axis *><const char *>taps
+    if len(taps) != axis_bytes(axis):
+        raise ValueError(f"packed taps of {axis_bytes(axis)} bytes are expected, got {len(taps)}")
+    return axis
+
+
 cdef int store_norm(norm, fn_word *w) except -1:
     """(images, pixels, C, mean, inverse_std, gamma, beta, relu)"""
     images, pixels, C, mean, inverse_std, gamma, beta, relu = norm
@@ -126,8 +140,8 @@ cdef bint in_order(Py_buffer *view, const int *order):
     return True
 
 def layout(array):
-    """The memory order of an array of at most 8 axes: bit 0: the kernels' order for activations (4 axes channels-last,
-    else C order); bit 1: C order; 0 if strided, unaligned or byte-swapped.
+    """The memory order of an array of at most 8 axes: bit 0: the kernels' order for activations (3 and 4 axes
+    channels-last, else C order); bit 1: C order; 0 if strided, unaligned or byte-swapped.
     """
     cdef Py_buffer view
     cdef int i
@@ -139,9 +153,12 @@ def layout(array):
             return 0
         for i in range(view.ndim):
             c_order[i] = view.ndim - 1 - i
-        if view.ndim != 4:
+        if view.ndim != 4 and view.ndim != 3:
             return 3 if in_order(&view, c_order) else 0
-        channels_last[:] = [1, 3, 2, 0]
+        if view.ndim == 4:
+            channels_last[:] = [1, 3, 2, 0]
+        else:
+            channels_last[:] = [1, 2, 0, 0]
         return in_order(&view, channels_last) | in_order(&view, c_order) << 1
     finally:
         PyBuffer_Release(&view)

@@ -26,6 +26,8 @@ cdef extern from "fastnet.h" nogil:
         pass
     ctypedef struct fn_pool:
         pass
+    ctypedef struct fn_axis:
+        int64_t inputs, outputs, taps
     ctypedef struct fn_fixed_conv:
         pass
     ctypedef struct fn_norm:

@@ -106,6 +106,8 @@ cdef int keep_call(str name, str kinds, fn_call_kernel call, fn_word *w, const f
     for i, kind in enumerate(kinds):
         if kind == "c" or kind == "p":
             words.append((<const char *>w[i].p)[:sizeof(fn_conv) if kind == "c" else sizeof(fn_pool)])
+        elif kind == "t":
+            words.append((<const char *>w[i].p)[:axis_bytes(<const fn_axis *>w[i].p)])
         else:
             words.append(w[i].u)
     (<object>recorder).call(name, kinds, <uintptr_t>call, int(k != fn_table(0)), words)

@@ -29,7 +29,7 @@ class Loader:
     X : array (N, ...), uint8 or another numeric dtype
         Never copied whole: each batch is gathered and cast.  A np.memmap is fine.  Batches are copies, so what changes
         them in place (preprocess, augment, a loss, a model) changes neither X nor y.
-    y : int array (N,)
+    y : int array (N,), or (N, H, W) for images (N, C, H, W) whose pixels have classes
         Class numbers.
     batch_size : int
     seed : int >= 0
@@ -44,6 +44,8 @@ class Loader:
     augment : sequence of callables ``(x, rng) -> x``
         Applied to each raw batch in order, before `preprocess`; rng is a numpy Generator.
     dtype : "float32" or "float64"
+    targets : bool
+        Whether y holds numbers, (N, ...), that outputs are compared with, rather than classes.
         Of the batches of images.
 
     Raises
@@ -63,11 +65,17 @@ class Loader:
         preprocess: Preprocess | None = None,
         augment: Sequence[Augment] = (),
         dtype: DTypeLike = "float32",
+        targets: bool = False,
     ) -> None:
         self.X = as_array(X, "Loader: X")
         if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
             raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
-        self.y = check_labels("Loader", self.X, y)
+        self.targets = bool(targets)
+        y = as_array(y, "Loader: y")
+        if targets or (self.X.ndim == 4 and y.ndim == 3):
+            self.y = _check_targets(self.X, y, maps=not targets)
+        else:
+            self.y = check_labels("Loader", self.X, y)
         self.X = self.X.view()
         self.X.flags.writeable = self.y.flags.writeable = False
         if len(self.y) == 0:
@@ -136,3 +144,14 @@ class Loader:
             listing = ", ".join(f"{name} {state.get(name)} (here {mine[name]})" for name in other)
             raise ValueError(f"Loader: the position was saved with {listing}; use the same data and settings")
         self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
+
+
+def _check_targets(X: Array, y: Array, maps: bool) -> np.ndarray:
+    """A copy of targets, real numbers (N, ...); or of classes of pixels, integers."""
+    array = np.array(y)
+    if array.dtype.kind not in ("iu" if maps else "fiub"):
+        what = "classes of pixels must be integers" if maps else "targets must be real numbers"
+        raise TypeError(f"Loader: {what}, got dtype {array.dtype}")
+    if array.ndim == 0 or len(array) != len(X):
+        raise ValueError(f"Loader: X has {len(X)} samples, but y has shape {array.shape}")
+    return array

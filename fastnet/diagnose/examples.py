@@ -40,7 +40,7 @@ def arguments(op: Op, example: Example, dtype: DType) -> tuple[list[Any], dict[s
         if shape is None:
             arrays.append(None)
         elif given.integer:
-            arrays.append(labels(shape[0], arrays[0].shape[1], i))
+            arrays.append(labels(math.prod(shape), arrays[0].shape[1], i).reshape(shape))
         else:
             array = numbers(shape, dtype, i) * dtype.type(example.scale)
             arrays.append(abs(array) if given.name in example.positive else array)

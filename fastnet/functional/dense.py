@@ -104,7 +104,7 @@ def flatten(x: ArrayLike) -> tuple[Array, Callable[[ArrayLike], Array]]:
     y: Array = ops.flatten(inputs)
 
     def backward(dy: ArrayLike) -> Array:
-        dx: Array = ops.unflatten(gradient_of("flatten", dy, y), shape)
+        dx: Array = ops.unflatten(gradient_of("flatten", dy, y), shape[1:])
         return dx
 
     return y, backward

@@ -12,19 +12,22 @@ from fastnet.layers.model import Evaluation, Model
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from fastnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from fastnet.layers.shape import Flatten, Identity, Subsample
+from fastnet.layers.shape import Flatten, Identity, Subsample, Unflatten
+from fastnet.layers.signal import AvgPool1d, Conv1d, MaxPool1d
 from fastnet.layers.softmax import LogSoftmax, Softmax
 from fastnet.layers.upsample import PixelShuffle, PixelUnshuffle, Upsample
 
 __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
+    "AvgPool1d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "CircularPad2d",
     "Concat",
     "ConstantPad2d",
+    "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
     "Dropout",
@@ -40,6 +43,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
+    "MaxPool1d",
     "MaxPool2d",
     "Model",
     "Parameter",
@@ -57,6 +61,7 @@ __all__ = [
     "Subsample",
     "Tanh",
     "trace",
+    "Unflatten",
     "Upsample",
     "ZeroPad2d",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from fastnet import storage
 from fastnet.arrays import as_array
@@ -34,6 +34,28 @@ class Evaluation(NamedTuple):
 
     loss: float
     accuracy: float
+
+
+class RegressionEvaluation(Evaluation):
+    """Means over a data set, for losses of regression: ``(loss, mae)``, the mean absolute error."""
+
+    __slots__ = ()
+
+    @property
+    def mae(self) -> float:
+        return self[1]
+
+    @property
+    def accuracy(self) -> NoReturn:
+        raise AttributeError("regression has no accuracy; its metric is the mean absolute error, mae")
+
+    def __repr__(self) -> str:
+        return f"RegressionEvaluation(loss={self.loss}, mae={self.mae})"
+
+
+def evaluation(metric: str, loss: float, value: float) -> Evaluation:
+    """The two means under the metric's name, "accuracy" or "mae"."""
+    return Evaluation(loss, value) if metric == "accuracy" else RegressionEvaluation(loss, value)
 
 
 class Model(Layer):
@@ -207,7 +229,7 @@ class Model(Layer):
         return solver.train()
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int = 128, loss: str | Loss = "softmax") -> Evaluation:
-        """Mean loss and accuracy over a labelled data set, in inference mode.
+        """Mean loss and accuracy (for regression, mean absolute error) over a data set, in inference mode.
 
         Parameters
         ----------
@@ -216,30 +238,29 @@ class Model(Layer):
         y : array of int, (N,)
             Class numbers.
         batch_size : int
-        loss : "softmax", "svm" or function
-            A function of (scores, labels) that returns (mean loss, gradient).
+        loss : "softmax", "svm", "mse", "l1", "huber", "bce" or function
+            A function of (scores, labels) that returns (mean loss, gradient); see `fastnet.losses`.
 
         Returns
         -------
         Evaluation
-            ``(loss, accuracy)``, floats.
+            ``(loss, accuracy)``, floats; for regression ``(loss, mae)``.
         """
-        ops = current()
-        losses = {"softmax": ops.softmax_cross_entropy, "svm": ops.svm_loss}
-        if not callable(loss) and loss not in losses:
-            raise ValueError(f"evaluate: loss must be one of {sorted(losses)} or a function, got {loss!r}")
-        loss = loss if callable(loss) else losses[loss]
+        import fastnet
+
+        ops, losses = current(), fastnet.losses
+        loss = losses.get(loss)
         examples, classes = self._examples("evaluate: X", X, ops), as_array(y, "evaluate: y")
         count = len(examples)
         if count != len(classes) or not count:
             raise ValueError(f"evaluate: X and y must have the same length, at least 1, got {count} and {len(classes)}")
-        done, total, right = 0, 0.0, 0
+        done, total, metric = 0, 0.0, 0.0
         for scores in self._batches(examples, batch_size, self.preprocessing):
             labels = classes[done : done + len(scores)]
-            right += int((scores.argmax(axis=1) == labels).sum())  # before a loss that works in place
+            metric += losses.measure(loss, scores, labels) * len(labels)  # before a loss that works in place
             total += float(loss(scores, ops.xp.array(labels))[0]) * len(labels)
             done += len(scores)
-        return Evaluation(total / count, right / count)
+        return evaluation(losses.metric(loss).name, total / count, metric / count)
 
     def outputs(self, X: ArrayLike, batch_size: int, prepare: Preprocess | None) -> Array:
         """What `predict` returns, with `prepare` in place of `preprocessing`."""

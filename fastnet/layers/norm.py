@@ -37,7 +37,7 @@ class _BatchNorm(Layer):
         Set by ``freeze``: running statistics are used, and not updated, even with ``training=True``.
     """
 
-    _axes = 0
+    _axes: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -59,8 +59,8 @@ class _BatchNorm(Layer):
         self.running_var: Parameter | Any = None  # None until built
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
-        if len(shape) != self._axes:
-            expected = "(N, C)" if self._axes == 1 else "(N, C, H, W)"
+        if len(shape) not in self._axes:
+            expected = "(N, C, H, W)" if 3 in self._axes else "(N, C) or (N, C, L)"
             raise ValueError(f"{type(self).__name__}: expects {expected}, got examples of shape {shape}")
         check_declared(type(self).__name__, "num_features", self.num_features, shape[0], " channels")
         channels = shape[:1]
@@ -79,10 +79,10 @@ class _BatchNorm(Layer):
 
 
 class BatchNorm1d(_BatchNorm):
-    __doc__ = f"Normalise each column of (N, C).  {_BatchNorm.__doc__}"
-    _axes = 1
+    __doc__ = f"Normalise each column of (N, C), or each channel of (N, C, L).  {_BatchNorm.__doc__}"
+    _axes = (1, 2)
 
 
 class BatchNorm2d(_BatchNorm):
     __doc__ = f"Normalise each channel of (N, C, H, W).  {_BatchNorm.__doc__}"
-    _axes = 3
+    _axes = (3,)

@@ -14,6 +14,7 @@ from fastnet.ops import (
     resample,
     shape,
     softmax,
+    target_loss,
     updates,
 )
 from fastnet.ops.random import Stream
@@ -23,5 +24,5 @@ __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "
 
 FAMILIES = (
     *(elementwise, softmax, dense, conv, conv_transpose, pool, resample, norm, shape, random),
-    *(loss, updates, fused, fused_inference),
+    *(loss, target_loss, updates, fused, fused_inference),
 )

@@ -36,16 +36,22 @@ def check_shape(op: str, name: str, array: Shaped, shape: Iterable[int]) -> None
         raise ValueError(f"{op}: {name} must have shape {tuple(shape)}, got {tuple(array.shape)}")
 
 
-def check_labels(op: str, scores: Array, labels: Array) -> None:
-    """Raise unless scores have shape (N, C) and labels are N integers in [0, C)."""
-    if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] == 0:
-        raise ValueError(f"{op}: scores must have shape (N, C) with N, C >= 1, got {tuple(scores.shape)}")
+def check_labels(op: str, scores: Array, labels: Array, maps: bool = False, ignored: int | None = None) -> None:
+    """Raise unless scores have shape (N, C) and labels are N integers in [0, C), or `ignored`.
+
+    With `maps`, scores may also have shape (N, C, L) or (N, C, H, W), and labels that shape without C.
+    """
+    if scores.ndim not in ((2, 3, 4) if maps else (2,)) or 0 in scores.shape:
+        more = " or (N, C, H, W)" if maps else ""
+        raise ValueError(f"{op}: scores must have shape (N, C) with N, C >= 1{more}, got {tuple(scores.shape)}")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{op}: labels must be integers (class numbers), got {labels.dtype}")
-    check_shape(op, "labels", labels, scores.shape[:1])
-    low, high = int(labels.min()), int(labels.max())
+    check_shape(op, "labels", labels, (scores.shape[0], *scores.shape[2:]))
+    counted = labels if ignored is None else labels[labels != ignored]
+    low, high = (int(counted.min()), int(counted.max())) if counted.size else (0, 0)
     if low < 0 or high >= scores.shape[1]:
-        raise ValueError(f"{op}: labels must lie in 0..{scores.shape[1] - 1}, got {low}..{high}")
+        unless = "" if ignored is None else f" or be {ignored}, which is ignored"
+        raise ValueError(f"{op}: labels must lie in 0..{scores.shape[1] - 1}{unless}, got {low}..{high}")
 
 
 def check_gradient(op: str, dy: Any, shape: Iterable[int], dtype: DType) -> None:
@@ -72,9 +78,9 @@ def check_norm(op: str, eps: object, momentum: object) -> tuple[float, float]:
 
 
 def check_channels(op: str, x: Shaped) -> None:
-    """Raise ValueError unless `x` has shape (N, C) or (N, C, H, W)."""
-    if x.ndim not in (2, 4):
-        raise ValueError(f"{op}: arrays must have shape (N, C) or (N, C, H, W), got {tuple(x.shape)}")
+    """Raise ValueError unless `x` has shape (N, C), (N, C, L) or (N, C, H, W)."""
+    if x.ndim not in (2, 3, 4):
+        raise ValueError(f"{op}: arrays must have shape (N, C), (N, C, L) or (N, C, H, W), got {tuple(x.shape)}")
 
 
 def check_images(op: str, x: Shaped) -> None:

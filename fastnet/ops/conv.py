@@ -10,7 +10,7 @@ from fastnet.geometry import Conv2dGeometry
 from fastnet.ops.checks import check_shape
 from fastnet.ops.elementwise import activate, activate_gradient
 from fastnet.ops.record import REQUIRED, WEIGHT, Example, Input, Op, register
-from fastnet.ops.windows import pad, tap, unpad
+from fastnet.ops.windows import images, pad, tap, unpad
 from fastnet.types import Activation, Array, Shape, Shaped
 
 
@@ -35,14 +35,14 @@ def _groups(g: Conv2dGeometry) -> Iterator[tuple[slice, slice]]:
 def _conv2d(
     xp: Any, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, activation: Activation | None = None
 ) -> tuple[Array, Any]:
-    g = geometry
-    padded = pad(xp, x, g.padding)
-    y = xp.zeros(g.y_shape, x.dtype)
+    g, kernel = geometry, images(w)
+    padded = pad(xp, images(x), g.padding)
+    y = xp.zeros((g.N, g.K, g.P, g.Q), x.dtype)
     for (channels, filters), r, s in product(_groups(g), range(g.R), range(g.S)):
-        y[:, filters] += xp.einsum("ncpq,kc->nkpq", tap(padded, g, r, s)[:, channels], w[filters, :, r, s])
+        y[:, filters] += xp.einsum("ncpq,kc->nkpq", tap(padded, g, r, s)[:, channels], kernel[filters, :, r, s])
     if b is not None:
         y += b[:, None, None]
-    y = activate(xp, y, activation)
+    y = activate(xp, y.reshape(g.y_shape), activation)
     return y, (x, w, g, None if activation is None else y, activation)
 
 
@@ -50,21 +50,29 @@ def _conv2d_backward(
     xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True, True, True), add: Array | None = None
 ) -> tuple[Array | None, ...]:
     x, w, g, y, activation = saved
-    dy = activate_gradient(xp, dy, y, activation)
-    padded = pad(xp, x, g.padding)
-    dpadded, dw = xp.zeros_like(padded), xp.zeros_like(w)
+    dy = images(activate_gradient(xp, dy, y, activation))
+    kernel, padded = images(w), pad(xp, images(x), g.padding)
+    dpadded, dw = xp.zeros_like(padded), xp.zeros_like(kernel)
     for (channels, filters), r, s in product(_groups(g), range(g.R), range(g.S)):
         if needs[0]:
             inside = tap(dpadded, g, r, s)
-            inside[:, channels] += xp.einsum("nkpq,kc->ncpq", dy[:, filters], w[filters, :, r, s])
+            inside[:, channels] += xp.einsum("nkpq,kc->ncpq", dy[:, filters], kernel[filters, :, r, s])
         if needs[1]:
             dw[filters, :, r, s] = xp.einsum("nkpq,ncpq->kc", dy[:, filters], tap(padded, g, r, s)[:, channels])
-    dx = unpad(dpadded, g.padding)
+    dx = unpad(dpadded, g.padding).reshape(x.shape)
     return (
         (dx if add is None else dx + add) if needs[0] else None,
-        dw if needs[1] else None,
+        dw.reshape(w.shape) if needs[1] else None,
         dy.sum(axis=(0, 2, 3)) if needs[2] else None,
     )
+
+
+def _signals(x_shape: Shape, w_shape: Shape, stride: int, padding: int, dilation: int, groups: int) -> Example:
+    """A 1-d convolution: images of one row, without that axis."""
+    (N, C, L), (K, per_group, S) = x_shape, w_shape
+    sizes = (1, stride), (0, padding), (1, dilation), groups
+    made = Conv2dGeometry.make((N, C, 1, L), (K, per_group, 1, S), *sizes).of_signals()
+    return Example((x_shape, w_shape, (K,)), {"geometry": made})
 
 
 def _example(x_shape: Shape, w_shape: Shape, *geometry: Any, activation: Activation | None = None) -> Example:
@@ -100,7 +108,7 @@ register(
         accumulates=True,
         activations=ACTIVATIONS,
         onnx="Conv",
-        examples=EXAMPLES,
+        examples=(*EXAMPLES, _signals((5, 12, 40), (18, 4, 3), 2, 1, 2, 3)),
         doc="y[n,k,p,q] = b[k] + sum over c,r,s of xpad[n, c, p*stride+r*dilation, q*stride+s*dilation] * w[k,c,r,s]; "
         "then a fused activation.  `geometry` is a Conv2dGeometry.",
     )

@@ -43,7 +43,8 @@ def _scaled(
     geometry: Conv2dGeometry,
     activation: Activation | None = None,
 ) -> Any:
-    y = ops.conv2d(x, w, None, geometry)[0] * scale[:, None, None] + shift[:, None, None]
+    each = -1, *(1,) * (x.ndim - 2)
+    y = ops.conv2d(x, w, None, geometry)[0] * scale.reshape(each) + shift.reshape(each)
     return activate(ops.xp, y if add is None else y + add, activation)
 
 

@@ -32,8 +32,8 @@ def batch_norm_shape(
     eps: float = 1e-5,
 ) -> Shape:
     """The shape of batch_norm's y; also checks its fused forms."""
-    if x.ndim not in (2, 4):
-        raise ValueError(f"batch_norm: x must have shape (N, C) or (N, C, H, W), got {tuple(x.shape)}")
+    if x.ndim not in (2, 3, 4):
+        raise ValueError(f"batch_norm: x must have shape (N, C), (N, C, L) or (N, C, H, W), got {tuple(x.shape)}")
     for name, array in dict(gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var).items():
         if array is not None:
             check_shape("batch_norm", name, array, x.shape[1:2])
@@ -56,7 +56,7 @@ def values_per_channel(shape: Sequence[int]) -> int:
 
 def _axes(x: Shaped) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The axes that statistics are taken over, and the shape in which one value a channel broadcasts against x."""
-    return ((0,), (1, -1)) if x.ndim == 2 else ((0, 2, 3), (1, -1, 1, 1))
+    return (0, *range(2, x.ndim)), (1, -1, *(1,) * (x.ndim - 2))
 
 
 def _batch_norm(

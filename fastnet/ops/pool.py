@@ -12,7 +12,7 @@ from fastnet.ops.checks import TIES, check_images, check_output, check_shape, ch
 from fastnet.ops.elementwise import activate
 from fastnet.ops.record import REQUIRED, WEIGHT, Example, Input, Op, register
 from fastnet.ops.taps import intervals
-from fastnet.ops.windows import pad, pool_sides, tap, unpad
+from fastnet.ops.windows import images, pad, pool_sides, tap, unpad
 from fastnet.types import Activation, Array, DType, Shape, Shaped
 
 _X = (9, 33, 17, 16)
@@ -49,9 +49,9 @@ def _inside(xp: Any, g: Pool2dGeometry) -> Any:
 
 def _max_pool2d(xp: Any, x: Array, geometry: Pool2dGeometry, activation: Activation | None = None) -> tuple[Array, Any]:
     g = geometry
-    padded, inside = pad(xp, x, pool_sides(g), -xp.inf), _inside(xp, g)
-    y = xp.full(g.y_shape, -xp.inf, x.dtype)
-    index = xp.full(g.y_shape, -1, xp.int64)
+    padded, inside = pad(xp, images(x), pool_sides(g), -xp.inf), _inside(xp, g)
+    y = xp.full((g.N, g.C, g.P, g.Q), -xp.inf, x.dtype)
+    index = xp.full(y.shape, -1, xp.int64)
     for r, s in _taps(g):
         value = tap(padded, g, r, s)
         better = ((index < 0) | ~(value <= y) & (y == y)) & tap(inside, g, r, s)
@@ -60,17 +60,17 @@ def _max_pool2d(xp: Any, x: Array, geometry: Pool2dGeometry, activation: Activat
     if activation is not None:
         y = activate(xp, y, activation)
         index = xp.where(y > 0, index, -1)
-    return y, (index, g, x.dtype)
+    return y.reshape(g.y_shape), (index, g, x.dtype)
 
 
 def _max_pool2d_backward(xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
     index, g, dtype = saved
-    sides = pool_sides(g)
-    dpadded = pad(xp, xp.zeros(g.x_shape, dtype), sides)
+    sides, gradient = pool_sides(g), images(dy)
+    dpadded = pad(xp, xp.zeros((g.N, g.C, g.H, g.W), dtype), sides)
     for r, s in _taps(g):
         inside = tap(dpadded, g, r, s)
-        inside += xp.where(index == r * g.S + s, dy, 0)
-    return unpad(dpadded, sides)
+        inside += xp.where(index == r * g.S + s, gradient, 0)
+    return unpad(dpadded, sides).reshape(g.x_shape)
 
 
 register(
@@ -193,17 +193,19 @@ def _divisor(xp: Any, g: Pool2dGeometry, dtype: DType) -> Any:
 
 def _avg_pool2d(xp: Any, x: Array, geometry: Pool2dGeometry) -> tuple[Array, Any]:
     g = geometry
-    padded = pad(xp, x, pool_sides(g))
-    return sum(tap(padded, g, r, s) for r, s in _taps(g)) / _divisor(xp, g, x.dtype), g
+    padded = pad(xp, images(x), pool_sides(g))
+    y = sum(tap(padded, g, r, s) for r, s in _taps(g)) / _divisor(xp, g, x.dtype)
+    return y.reshape(g.y_shape), g
 
 
 def _avg_pool2d_backward(xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
     g, sides = saved, pool_sides(saved)
-    dpadded, share = pad(xp, xp.zeros(g.x_shape, dy.dtype), sides), dy / _divisor(xp, g, dy.dtype)
+    dpadded = pad(xp, xp.zeros((g.N, g.C, g.H, g.W), dy.dtype), sides)
+    share = images(dy) / _divisor(xp, g, dy.dtype)
     for r, s in _taps(g):
         at = tap(dpadded, g, r, s)
         at += share
-    return unpad(dpadded, sides)
+    return unpad(dpadded, sides).reshape(g.x_shape)
 
 
 register(

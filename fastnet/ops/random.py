@@ -69,13 +69,13 @@ def check_position(op: str, seed: int, offset: int) -> None:
 
 
 def uniform(xp: Any, shape: Sequence[int], dtype: DTypeLike, seed: int, offset: int) -> Any:
-    """Numbers in [0, 1) in memory order: N, H, W, C."""
+    """Numbers in [0, 1) in memory order: N, H, W, C, or N, L, C."""
     shape = tuple(shape)
-    if len(shape) == 4:
-        N, C, H, W = shape
-        shape = N, H, W, C
-    u = xp.asarray(philox.uniform(seed, offset, math.prod(shape), dtype)).reshape(shape)
-    return u.transpose(0, 3, 1, 2) if len(shape) == 4 else u
+    count = math.prod(shape)
+    if len(shape) not in (3, 4):
+        return xp.asarray(philox.uniform(seed, offset, count, dtype)).reshape(shape)
+    N, C, *pixels = shape
+    return xp.moveaxis(xp.asarray(philox.uniform(seed, offset, count, dtype)).reshape(N, *pixels, C), -1, 1)
 
 
 def _uniform_shape(shape: Sequence[int], dtype: DTypeLike, seed: int, offset: int = 0) -> Shape:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from fastnet.ops.checks import one_dtype
+from fastnet.ops.metrics import Metric
 from fastnet.types import DType, Shape
 
 __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "Input", "Op", "register"]
@@ -118,6 +119,8 @@ class Op:
     onnx : str
         The ONNX operator, or "".
     examples : tuple of Example
+    metric : Metric, optional
+        For losses: what else is reported, beside the loss.
     doc : str
         Formula, shapes, source.
     """
@@ -140,6 +143,7 @@ class Op:
     flops: tuple[float, float] = (1.0, 1.0)
     onnx: str = ""
     examples: tuple[Example, ...] = ()
+    metric: Metric | None = None
     doc: str = ""
 
     def check(self, arrays: Sequence[Any], attributes: Mapping[str, Any]) -> tuple[Shape, DType | None]:

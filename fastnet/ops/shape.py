@@ -65,8 +65,8 @@ register(
 
 
 def _unflatten_shape(x: Shaped, shape: Sequence[int]) -> Shape:
-    check_shape("unflatten", "dy", x, (shape[0], math.prod(shape[1:])))
-    return tuple(shape)
+    check_shape("unflatten", "x", x, (x.shape[0], math.prod(shape)))
+    return x.shape[0], *shape
 
 
 register(
@@ -88,11 +88,14 @@ register(
         "unflatten",
         (Input("x", WEIGHT),),
         shape=_unflatten_shape,
-        forward=lambda xp, x, shape: x.reshape(shape),
+        forward=lambda xp, x, shape: (x.reshape(x.shape[0], *shape), None),
+        backward=lambda xp, dy, saved, needs=None: dy.reshape(dy.shape[0], math.prod(dy.shape[1:])),
         attributes={"shape": REQUIRED},
+        plain=True,
         flops=(0, 0),
-        examples=(Example(((7, 5 * 4 * 3),), {"shape": (7, 5, 4, 3)}),),
-        doc="flatten's gradient: (N, C*H*W) to the shape (N, C, H, W).",
+        onnx="Reshape",
+        examples=(Example(((7, 5 * 4 * 3),), {"shape": (5, 4, 3)}),),
+        doc="The inverse of flatten: (N, C*H*W) to (N, C, H, W), for the shape (C, H, W).",
     )
 )
 

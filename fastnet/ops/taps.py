@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,16 +44,17 @@ class Taps:
             array.flags.writeable = False
         return cls(size, outputs, *arrays)
 
-    @property
+    @cached_property
     def transposed(self) -> Taps:
         """The adjoint map, from the outputs to the inputs."""
         output = np.repeat(np.arange(self.outputs), np.diff(self.starts))
         return Taps.of(self.outputs, self.size, self.inputs, output, self.weights)
 
-    @property
-    def table(self) -> Array:
-        """Everything but the weights, as kernels read it (csrc/pool/resample.h)."""
-        return np.concatenate([[self.size, self.outputs], self.starts, self.inputs]).astype(np.int64)
+    @cached_property
+    def packed(self) -> bytes:
+        """The same as ``fn_axis`` of csrc/fastnet.h."""
+        head = np.array([self.size, self.outputs, len(self.inputs)], np.int64)
+        return b"".join(array.tobytes() for array in (head, self.starts, self.inputs, self.weights))
 
     def __call__(self, xp: Any, x: Array, axis: int) -> Any:
         """The map along an axis of x; outputs without taps are 0."""

@@ -8,6 +8,11 @@ from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.types import Array
 
 
+def images(x: Array) -> Array:
+    """x, or signals (N, C, L) and their kernels as images of one row."""
+    return x[:, :, None] if x.ndim == 3 else x
+
+
 def pad(xp: Any, x: Array, sides: tuple[int, int, int, int], value: float = 0.0) -> Any:
     """x (N, C, H, W) with a frame of `value`: sides are (top, bottom, left, right)."""
     top, bottom, left, right = sides

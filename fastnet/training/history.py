@@ -21,8 +21,10 @@ COLUMNS = {  # of the epoch table: title and format
     "epoch": ("epoch", "d"),
     "loss": ("loss", ".4f"),
     "accuracy": ("train acc", ".4f"),
+    "mae": ("train mae", ".4f"),
     "val_loss": ("val loss", ".4f"),
     "val_accuracy": ("val acc", ".4f"),
+    "val_mae": ("val mae", ".4f"),
     "lr": ("lr", ".3g"),
     "seconds": ("seconds", ".1f"),
     "images_per_second": ("images/s", ".0f"),
@@ -38,7 +40,8 @@ class History:
         One per iteration; the loss includes the regulariser's penalty.
     history : dict of str to list
         One value per epoch: "epoch" (from 1), "loss" and "accuracy" (means over the epoch's training batches,
-        computed as it runs), "val_loss" and "val_accuracy" (with validation data), "lr" (of the last iteration),
+        computed as it runs), "val_loss" and "val_accuracy" (with validation data), for losses of regression "mae" and
+        "val_mae" (mean absolute error) in place of accuracies, "lr" (of the last iteration),
         "seconds" (training and validation), "images_per_second" (training).
     """
 
@@ -135,11 +138,12 @@ class History:
             ends = [round(count * (i + 1) / epochs) for i in range(epochs)]
             left.plot(ends, self.history["val_loss"], "o-", color="C1", markersize=3, label="validation")
         left.set(xlabel="iteration", ylabel="loss", title="Loss")
-        for name, label in (("accuracy", "training"), ("val_accuracy", "validation")):
+        metric = "mae" if "mae" in self.history else "accuracy"
+        for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
             if name in self.history:
                 right.plot(self.history["epoch"], self.history[name], "o-", markersize=3, label=label)
         right.xaxis.get_major_locator().set_params(integer=True)
-        right.set(xlabel="epoch", ylabel="accuracy", title="Accuracy")
+        right.set(xlabel="epoch", ylabel=metric, title="Mean absolute error" if metric == "mae" else "Accuracy")
         for axes in (left, right):
             axes.grid(alpha=0.3)
             if axes.get_legend_handles_labels()[0]:

@@ -29,8 +29,11 @@ def prepare(
     drop_last: bool | str,
     preprocess: Preprocess | str | None,
     augment: Sequence[Augment],
+    targets: bool = False,
 ) -> tuple[Loader, Loader | None, Array | None]:
     """(training loader, validation loader or None, class numbers); builds the model if it is not built.
+
+    With `targets`, y holds numbers that the model's outputs are compared with, not classes.
 
     The last is None or the number that the model has for each class of a Dataset; the loaders' labels are the model's.
     """
@@ -46,7 +49,7 @@ def prepare(
     else:
         X, y = _pair("data", data)
         preprocess = Standardize.fit(X) if isinstance(preprocess, str) else preprocess or model.preprocessing
-        loader = Loader(X, y, batch_size, seed, True, drop_last, preprocess, augment, model.dtype or "float32")
+        loader = Loader(X, y, batch_size, seed, True, drop_last, preprocess, augment, model.dtype or "float32", targets)
     _check_preprocessing(model, loader.preprocess)
     x, _ = next(loader.batches(0))
     if not model.built:
@@ -57,17 +60,17 @@ def prepare(
         validation = ordered(loader, *_pair("validation", validation), loader.batch_size)
     numbers = None if names is None else _match(model, names)
     loader = renumbered("data", loader, numbers)
-    _check_classes(model, "data", loader.y)
+    _check_classes(model, "data", loader)
     if validation is not None:
         validation = renumbered("validation", validation, numbers)
-        _check_classes(model, "validation", validation.y)
+        _check_classes(model, "validation", validation)
         _check_fit(model, validation)
     return loader, validation, numbers
 
 
 def ordered(like: Loader, X: ArrayLike, y: ArrayLike, batch_size: int) -> Loader:
     """An unshuffled Loader of (X, y) that casts and preprocesses as `like` does."""
-    return Loader(X, y, batch_size, shuffle=False, preprocess=like.preprocess, dtype=like.dtype)
+    return Loader(X, y, batch_size, shuffle=False, preprocess=like.preprocess, dtype=like.dtype, targets=like.targets)
 
 
 def renumbered(name: str, loader: Loader, numbers: Array | None) -> Loader:
@@ -115,9 +118,9 @@ def _check_preprocessing(model: Model, preprocess: Preprocess | None) -> None:
     )
 
 
-def _check_classes(model: Model, name: str, y: Array) -> None:
-    shape = model.output_shape
-    if len(shape) == 1 and y.max() >= shape[0]:
+def _check_classes(model: Model, name: str, loader: Loader) -> None:
+    shape, y = model.output_shape, loader.y
+    if len(shape) == 1 and not loader.targets and y.max() >= shape[0]:
         raise ValueError(
             f"Solver: {name} has label {y.max()}, but the model gives {shape[0]} scores (labels 0..{shape[0] - 1})"
         )

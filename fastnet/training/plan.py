@@ -39,7 +39,7 @@ class TrainingPlan:
     Parameters
     ----------
     model : Model
-    loss : "softmax", "svm" or function ``(scores, labels) -> (loss, dscores)``
+    loss : "softmax", "svm", "mse", "l1", "huber", "bce" or function ``(scores, labels) -> (loss, dscores)``
 
     Attributes
     ----------
@@ -112,9 +112,12 @@ class TrainingPlan:
 
     def _labels(self, program: Program, ops: Ops, labels: Any) -> Array:
         """Labels as kernels read them, checked."""
-        labels = as_array(labels, "TrainingPlan: labels")
-        REGISTRY[losses.OPS[self.loss]].check((program.graph.output, labels), {})
-        return ops.contiguous(labels, "int64")
+        op, scores = REGISTRY[losses.OPS[self.loss]], program.graph.output
+        whole = op.inputs[-1].integer
+        given: Any = as_array(labels, "TrainingPlan: labels") if whole else losses.targets_of(op.name, scores, labels)
+        op.check((scores, given), op.attributes)
+        entered: Array = ops.contiguous(given, "int64") if whole else given
+        return entered
 
     def _op_by_op(self, x: ArrayLike, labels: Any) -> tuple[float, Array]:
         scores, backward = self.model.forward(x, training=True)

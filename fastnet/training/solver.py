@@ -18,6 +18,8 @@ from fastnet.arguments import integer
 from fastnet.data import Dataset, Loader
 from fastnet.data.loader import Augment
 from fastnet.layers import Evaluation, Model, trace
+from fastnet.layers.model import evaluation
+from fastnet.ops.metrics import ACCURACY
 from fastnet.optim import Adam, ConstantLR, Optimizer
 from fastnet.regularizers import L2
 from fastnet.training.arguments import check_arguments, check_folder
@@ -43,12 +45,14 @@ class Solver:
     model : Model
         Built here, with `seed`, if it is not built yet.  Training runs in its dtype.
     data : (X, y), Dataset or Loader
-        X (N, ...), uint8 or float, is never copied whole; y (N,) holds class numbers.  Of a Dataset the training part
-        is used, and its validation part if `validation` is None.  If the model has `class_names`, the Dataset's classes
+        X (N, ...), uint8 or float, is never copied whole; y (N,) holds class numbers, y (N, H, W) those of the pixels
+        of maps, and with the losses "mse", "l1", "huber" and "bce" y holds targets of the outputs' shape.  Of a Dataset
+        the training part is used, and its validation part if `validation` is None.  If the model has `class_names`, the Dataset's classes
         are matched with them by name: they may be in another order, or only some of them.
     validation : (X, y) or Loader, optional
         Evaluated after each epoch.
-    loss : "softmax", "svm" or function ``(scores, labels) -> (loss, dscores)``
+    loss : "softmax", "svm", "mse", "l1", "huber", "bce" or function ``(scores, labels) -> (loss, dscores)``
+        See `fastnet.losses`.  It decides what is reported: accuracy, or the mean absolute error ("mae").
     optimizer : Optimizer, optional
         Adam(1e-3) by default.
     schedule : Schedule or function, optional
@@ -125,6 +129,7 @@ class Solver:
             debug=debug,
         )
         self.model, self.loss, self.regularizer = model, losses.get(loss), regularizer
+        self.metric = losses.metric(self.loss)
         self.optimizer = optimizer if optimizer is not None else Adam(1e-3)
         self.schedule = schedule if schedule is not None else ConstantLR()
         self.epochs, self.seed = integer(epochs, "Solver: epochs"), integer(seed, "Solver: seed", 0, 63)
@@ -138,7 +143,7 @@ class Solver:
             self.callbacks.append(EarlyStopping.of(early_stopping))
         batch_size = integer(batch_size, "Solver: batch_size")
         self.loader, self.validation, self._numbers = prepare(
-            model, data, validation, batch_size, self.seed, drop_last, preprocess, augment
+            model, data, validation, batch_size, self.seed, drop_last, preprocess, augment, self.metric is not ACCURACY
         )
         self.preprocess = self.loader.preprocess
         self.history = History()
@@ -227,11 +232,11 @@ class Solver:
         start = time.perf_counter()
         for x, y in self.loader.batches(self.epoch, self.batch):
             scale = float(self.schedule(self.iteration, total, len(self.loader)))
-            loss, right = self._step(x, y, scale)
+            loss, metric = self._step(x, y, scale)
             self.history.losses.append(loss)
             self.history.learning_rates.append(self.optimizer.lr * scale)
             running["loss"] += loss * len(y)
-            running["right"] += right
+            running["metric"] += metric * len(y)
             running["seen"] += len(y)
             self.batch, self.iteration = self.batch + 1, self.iteration + 1
             now = time.perf_counter()
@@ -242,12 +247,12 @@ class Solver:
         record = {
             "epoch": self.epoch + 1,
             "loss": running["loss"] / running["seen"],
-            "accuracy": running["right"] / running["seen"],
+            self.metric.name: running["metric"] / running["seen"],
         }
         start, rate = time.perf_counter(), self.history.learning_rates[-1]
         check_state(self.model, self._where(0), rate)
         if self.validation is not None:
-            record["val_loss"], record["val_accuracy"] = self._evaluate(self.validation)
+            record["val_loss"], record[f"val_{self.metric.name}"] = self._evaluate(self.validation)
             check_validation(record["val_loss"], self.validation, self._where(0), rate)
         record["lr"] = rate
         record["seconds"] = running["seconds"] + time.perf_counter() - start
@@ -257,8 +262,8 @@ class Solver:
         self._progress.end_epoch(record)
         self._call("on_epoch_end", record)
 
-    def _step(self, x: Array, y: Array, scale: float) -> tuple[float, int]:
-        """One update; returns (loss, number of correct predictions)."""
+    def _step(self, x: Array, y: Array, scale: float) -> tuple[float, float]:
+        """One update; returns the loss and the metric."""
         parameters = self._parameters
         for parameter in parameters:
             parameter.zero_grad()
@@ -276,7 +281,7 @@ class Solver:
                 "use Solver(debug='nan') to see where it comes from"
             )
         self.optimizer.step(parameters, scale)
-        return float(loss), int((scores.argmax(axis=1) == y).sum())
+        return float(loss), losses.measure(self.loss, scores, y)
 
     def _where(self, ahead: int = 1) -> str:
         """A position for error messages, from 1: of the current step, or with 0 of the last that was done."""
@@ -296,18 +301,20 @@ class Solver:
     # ---------------------------------------------------------------- evaluation
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int | None = None) -> Evaluation:
-        """Mean loss and accuracy on (X, y), preprocessed as in training, in inference mode; y as in `data`."""
+        """Mean loss and accuracy (for regression, mean absolute error) on (X, y), preprocessed as in training, in
+        inference mode; y as in `data`.
+        """
         loader = ordered(self.loader, X, y, batch_size or self.loader.batch_size)
         return self._evaluate(renumbered("y", loader, self._numbers))
 
     def _evaluate(self, loader: Loader) -> Evaluation:
-        total, right = 0.0, 0
+        total = metric = 0.0
         for x, y in loader.batches(0):
             scores = self.model(x)
-            right += int((scores.argmax(axis=1) == y).sum())  # before a loss that works in place
+            metric += losses.measure(self.loss, scores, y) * len(y)  # before a loss that works in place
             total += self.loss(scores, y)[0] * len(y)
             self._interrupt.check()
-        return Evaluation(total / len(loader.y), right / len(loader.y))
+        return evaluation(self.metric.name, total / len(loader.y), metric / len(loader.y))
 
     def renumber(self, numbers: Array) -> None:
         """Renumber the classes in all labels: what was k becomes ``numbers[k]``."""
@@ -370,4 +377,4 @@ def _cast(x: Array, dtype: DTypeLike) -> Array:
 
 def _nothing_yet() -> dict[str, Any]:
     """The sums over an epoch's batches, at its start."""
-    return {"loss": 0.0, "right": 0, "seen": 0, "seconds": 0.0}
+    return {"loss": 0.0, "metric": 0.0, "seen": 0, "seconds": 0.0}

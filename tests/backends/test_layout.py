@@ -39,7 +39,7 @@ def test_images_are_copied_to_channels_last_and_back(native, dtype, shape):
     np.testing.assert_array_equal(y, x)
     flat = native.flatten(y)
     np.testing.assert_array_equal(flat, x.reshape(flat.shape))
-    back = native.unflatten(flat, shape)
+    back = native.unflatten(flat, shape[1:])
     assert is_channels_last(back)
     np.testing.assert_array_equal(back, x)
 

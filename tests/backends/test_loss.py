@@ -130,8 +130,86 @@ def test_wrong_arguments_are_refused(ops, op):
     ):
         with pytest.raises(error, match=f"{op}: {text}"):
             call(scores, labels)
-    for shape in ((0, 4), (3, 0), (3,), (3, 4, 1)):
+    for shape in ((0, 4), (3, 0), (3,), *(((3, 4, 1),) if op == "svm_loss" else ())):
         with pytest.raises(ValueError, match=rf"{op}: scores must have shape \(N, C\) with N, C >= 1"):
             call(np.ones(shape, np.float32), np.zeros(shape[:1], int))
     with pytest.raises(TypeError, match=f"{op}: arrays must be float32 or float64"):
         call(scores.astype(int), np.zeros(3, int))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 21, 3, 2), (3, 2, 7), (2, 37, 1, 9)], ids=str)
+def test_softmax_over_maps(ops, dtype, shape):
+    """Each pixel is a row; labels that are ignored count for nothing."""
+    scores = (3 * cases.normal(shape, np.float64)).astype(dtype)
+    labels = np.random.default_rng(1).integers(0, shape[1], (shape[0], *shape[2:]))
+    labels[labels == 1] = 255
+    loss, gradient = ops.softmax_cross_entropy(scores, labels, 255)
+    rows, kept = np.moveaxis(scores, 1, -1).reshape(-1, shape[1]), labels.ravel() != 255
+    expected, some = oracle.softmax_cross_entropy(rows[kept], labels.ravel()[kept])
+    wanted = np.zeros(rows.shape)
+    wanted[kept] = some
+    eps = float(np.finfo(dtype).eps)
+    assert gradient.shape == shape and gradient.dtype == dtype
+    assert abs(loss - expected) <= 16 * eps * (expected + 1)
+    np.testing.assert_allclose(np.moveaxis(gradient, 1, -1).reshape(-1, shape[1]), wanted, rtol=0, atol=16 * eps)
+    assert not np.moveaxis(gradient, 1, -1).reshape(-1, shape[1])[~kept].any()
+
+
+def test_every_label_ignored(ops, dtype):
+    loss, gradient = ops.softmax_cross_entropy(cases.normal((4, 3), dtype), np.full(4, -100), -100)
+    assert loss == 0 and not gradient.any()
+
+
+def test_labels_are_checked_unless_ignored(ops):
+    scores = np.ones((3, 4), np.float32)
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.3 or be 9, which is ignored, got 0\.\.8"):
+        ops.softmax_cross_entropy(scores, np.array([0, 9, 8]), 9)
+    with pytest.raises(ValueError, match=r"labels must have shape \(2, 4, 5\), got \(2, 4\)"):
+        ops.softmax_cross_entropy(np.ones((2, 3, 4, 5), np.float32), np.zeros((2, 4), int))
+
+
+TARGETS = {
+    "mse_loss": (lambda x, t: (x - t) ** 2, lambda x, t: 2 * (x - t), {}),
+    "l1_loss": (lambda x, t: abs(x - t), lambda x, t: float(x > t) - float(x < t), {}),
+    "huber_loss": (
+        lambda x, t: (x - t) ** 2 / 2 if abs(x - t) <= 0.75 else 0.75 * (abs(x - t) - 0.375),
+        lambda x, t: max(-0.75, min(0.75, x - t)),
+        {"delta": 0.75},
+    ),
+    "bce_with_logits": (
+        lambda x, t: math.log1p(math.exp(-abs(x))) + max(x, 0) - x * t,
+        lambda x, t: 1 / (1 + math.exp(-x)) - t,
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (3, 17, 4, 5), (2, 5003), (9001,)], ids=str)
+@pytest.mark.parametrize("op", TARGETS)
+def test_losses_of_targets(ops, dtype, op, shape):
+    formula, slope, given = TARGETS[op]
+    x, t = 3 * cases.normal(shape, dtype), cases.normal(shape, dtype, 1)
+    t = np.clip(t, 0, 1) if op == "bce_with_logits" else t
+    t.flat[0] = np.clip(x.flat[0], 0, 1)
+    loss, gradient = getattr(ops, op)(x, t, **given)
+    pairs = list(zip(x.ravel().tolist(), t.ravel().tolist(), strict=True))
+    expected = math.fsum(formula(a, b) for a, b in pairs) / x.size
+    eps = float(np.finfo(dtype).eps)
+    assert isinstance(loss, float) and abs(loss - expected) <= 8 * eps * (1 + expected)
+    wanted = np.array([slope(a, b) for a, b in pairs]).reshape(shape) / x.size
+    assert gradient.dtype == dtype
+    np.testing.assert_allclose(gradient, wanted, rtol=8 * eps, atol=8 * eps / x.size)
+
+
+@pytest.mark.parametrize("op", TARGETS)
+def test_targets_that_do_not_fit_are_refused(ops, op):
+    call = getattr(ops, op)
+    with pytest.raises(ValueError, match=rf"{op}: targets must have shape \(3, 1\), got \(3,\)"):
+        call(np.ones((3, 1), np.float32), np.ones(3, np.float32))
+    with pytest.raises(ValueError, match=f"{op}: there must be at least one score"):
+        call(np.ones((0, 1), np.float32), np.ones((0, 1), np.float32))
+    with pytest.raises(TypeError, match=f"{op}: arrays must have one dtype"):
+        call(np.ones((3, 1), np.float32), np.ones((3, 1)))
+    if op == "bce_with_logits":
+        with pytest.raises(ValueError, match=r"targets must lie in \[0, 1\], got 0.0\.\.2.0"):
+            call(np.ones(3, np.float32), np.array([0, 1, 2], np.float32))

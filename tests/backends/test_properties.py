@@ -237,7 +237,7 @@ def test_joining_and_flattening(N, widths, H, W, dtype, layout):
     def compute(ops, *pieces):
         joined = ops.concat(pieces)
         flat = ops.flatten(joined)
-        found = {"joined": joined, "flat": flat, "back": ops.unflatten(flat, joined.shape)}
+        found = {"joined": joined, "flat": flat, "back": ops.unflatten(flat, joined.shape[1:])}
         fewer, saved = ops.subsample(joined, 2, joined.shape[1] + 3)
         found |= {"fewer": fewer, "fewer dx": ops.subsample_backward(fewer, saved)}
         return found | {f"piece {i}": piece for i, piece in enumerate(ops.split(joined, widths))}

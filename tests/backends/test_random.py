@@ -52,12 +52,15 @@ def test_any_piece_of_a_stream_equals_that_piece(native, dtype):
 
 @pytest.mark.parametrize("shape", [(), (0,), (5,), (3, 4), (2, 3, 4), (2, 3, 4, 5), (0, 3, 2, 2)], ids=str)
 def test_shapes_are_filled_in_memory_order(ops, dtype, shape):
-    """N, H, W, C for images, C order otherwise."""
+    """N, H, W, C for images, N, L, C for signals, C order otherwise."""
     u = ops.random_uniform(shape, dtype, 3, 9)
     numbers = oracle.uniform(3, 9, int(np.prod(shape)))
     if len(shape) == 4:
         N, C, H, W = shape
         expected = np.moveaxis(numbers.reshape(N, H, W, C), 3, 1)
+    elif len(shape) == 3:
+        N, C, L = shape
+        expected = numbers.reshape(N, L, C).swapaxes(1, 2)
     else:
         expected = numbers.reshape(shape)
     assert u.shape == shape and u.dtype == dtype

@@ -5,12 +5,14 @@ import pytest
 from fastnet.layers import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
+    AvgPool1d,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
     CircularPad2d,
     Concat,
     ConstantPad2d,
+    Conv1d,
     Conv2d,
     ConvTranspose2d,
     Dropout,
@@ -22,6 +24,7 @@ from fastnet.layers import (
     LeakyReLU,
     Linear,
     LogSoftmax,
+    MaxPool1d,
     MaxPool2d,
     PixelShuffle,
     PixelUnshuffle,
@@ -35,11 +38,13 @@ from fastnet.layers import (
     Softmax,
     Subsample,
     Tanh,
+    Unflatten,
     Upsample,
     ZeroPad2d,
 )
 
 IMAGES = (2, 4, 5, 6)
+SIGNALS = (3, 4, 11)
 CASES = {
     "conv": (lambda: Conv2d(3, 3, padding=1), IMAGES),
     "conv without bias": (lambda: Conv2d(3, (2, 3), bias=False), IMAGES),
@@ -72,6 +77,17 @@ CASES = {
     "adaptive max pool that divides": (lambda: AdaptiveMaxPool2d((None, 3)), IMAGES),
     "pixel shuffle": (lambda: PixelShuffle(2), IMAGES),
     "pixel unshuffle": (lambda: PixelUnshuffle(2), (2, 3, 4, 6)),
+    "conv 1d": (lambda: Conv1d(3, 3, padding=1), SIGNALS),
+    "conv 1d strided": (lambda: Conv1d(6, 3, stride=2, padding="same", dilation=2, groups=2, bias=False), SIGNALS),
+    "max pool 1d": (lambda: MaxPool1d(3, 2, padding=1, ceil_mode=True), SIGNALS),
+    "average pool 1d": (lambda: AvgPool1d(3, 2, padding=1, count_include_pad=False), SIGNALS),
+    "signals": (
+        lambda: Sequential(
+            *(Conv1d(6, 3, padding=1), BatchNorm1d(), ReLU(), MaxPool1d(2), Conv1d(5, 2), Sigmoid()),
+            *(Concat([Identity(), Conv1d(2, 1)]), Softmax(1), Flatten(), Linear(3)),
+        ),
+        SIGNALS,
+    ),
     "linear": (lambda: Linear(4), (3, 7)),
     "linear without bias": (lambda: Linear(4, bias=False), (3, 7)),
     "batch norm 2d": (lambda: BatchNorm2d(), IMAGES),
@@ -97,6 +113,8 @@ CASES = {
     "log softmax of maps": (lambda: LogSoftmax(), IMAGES),
     "dropout": (lambda: Dropout(0.4, seed=3), IMAGES),
     "flatten": (lambda: Flatten(), IMAGES),
+    "unflatten": (lambda: Sequential(Linear(24), Unflatten(1, (2, -1, 4)), Conv2d(2, 2)), (3, 7)),
+    "unflatten to signals": (lambda: Sequential(Unflatten(1, (3, 4)), Conv1d(2, 2)), (3, 12)),
     "identity": (lambda: Identity(), IMAGES),
     "subsample": (lambda: Subsample(2, 9), IMAGES),
     "sequential": (

@@ -54,6 +54,21 @@ NETWORKS = {
     "resnet20": ((3, 32, 32), fn.models.resnet20),
     "googlenet": ((3, 64, 64), fn.models.googlenet),
     "squeezenet": ((3, 64, 64), lambda: fn.models.create("squeezenet1_1", 10)),
+    "every size": (
+        (3, 12, 12),
+        lambda: fn.Sequential(
+            *(fn.Conv2d(8, 3, padding=1, padding_mode="reflect"), fn.ReLU6(), fn.AdaptiveAvgPool2d(5), fn.Hardswish()),
+            *(fn.Upsample(scale_factor=2, mode="bilinear"), fn.ConvTranspose2d(8, 2, stride=2), fn.PixelShuffle(2)),
+            *(fn.ZeroPad2d(1), fn.MaxPool2d(4), fn.Flatten(), fn.Linear(10), fn.LogSoftmax(1)),
+        ),
+    ),
+    "signals": (
+        (3, 30),
+        lambda: fn.Sequential(
+            *(fn.Conv1d(8, 3, padding=1), fn.BatchNorm1d(), fn.ReLU(), fn.MaxPool1d(2), fn.Conv1d(6, 3), fn.Tanh()),
+            *(fn.Dropout(0.2), fn.AvgPool1d(2), fn.Flatten(), fn.Linear(10)),
+        ),
+    ),
     "dropout": (
         (3, 8, 8),
         lambda: fn.Sequential(

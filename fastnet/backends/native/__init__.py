@@ -1,6 +1,7 @@
 """NativeOps: ops on the compiled kernels of csrc/. Each kernel's function allocates, calls, and returns.
 
-4-d arrays have shape (N, C, H, W) and are channels-last in memory; others are copied once, when they are passed in.
+4-d arrays, (N, C, H, W), and 3-d ones, (N, C, L), are channels-last in memory; others are copied once, when they are
+passed in.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from fastnet.backends.native.updates import UPDATES
 from fastnet.backends.reference import Ops
 from fastnet.cores import default_num_threads
 from fastnet.graph import Graph
-from fastnet.ops import ACTIVATION, WEIGHT, Op
+from fastnet.ops import ACTIVATION, REGISTRY, WEIGHT, Op
 from fastnet.types import Array, DTypeLike
 
 __all__ = ["NativeOps"]
@@ -57,6 +58,18 @@ def _itself(x: Any) -> Any:
     return x
 
 
+def _in_order(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A definition on NumPy whose result is in the kernels' memory order; composed ops call kernels themselves."""
+    if op.composed or op.name not in REGISTRY:
+        return function
+
+    def run(*given: Any, **more: Any) -> Any:
+        result = function(*given, **more)
+        return (arrays.dense(result[0]), *result[1:]) if isinstance(result, tuple) else arrays.dense(result)
+
+    return run
+
+
 _ENTER: dict[str, Callable[[Any], Any]] = {ACTIVATION: arrays.dense, WEIGHT: arrays.c_order}
 
 
@@ -70,10 +83,10 @@ class NativeOps(Ops):
         return _native.threads()
 
     def kernel(self, op: Op) -> Callable[..., Any]:
-        return KERNELS.get(op.name) or super().kernel(op)
+        return KERNELS.get(op.name) or _in_order(op, super().kernel(op))
 
     def gradient(self, op: Op) -> Callable[..., Any]:
-        return KERNELS.get(f"{op.name}_backward") or super().gradient(op)
+        return KERNELS.get(f"{op.name}_backward") or _in_order(op, super().gradient(op))
 
     def enter(self, role: str, x: Any) -> Any:
         return _ENTER.get(role, _itself)(x)

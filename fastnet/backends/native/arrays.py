@@ -26,13 +26,16 @@ def kernel(function: _Function) -> _Function:
 
 
 def empty(shape: Sequence[int], dtype: DType) -> Array:
-    """An uninitialised array; channels-last if it has 4 axes, (N, C, H, W)."""
+    """An uninitialised array; channels-last if it has 3 or 4 axes, (N, C, L) or (N, C, H, W)."""
     item = dtype.itemsize
     block: Any = _native.Block(math.prod(shape) * item)  # NumPy's types list the standard library's buffers only
-    if len(shape) != 4:
-        return np.ndarray(shape, dtype, block)
-    _, C, H, W = shape
-    return np.ndarray(shape, dtype, block, 0, (H * W * C * item, item, W * C * item, C * item))
+    if len(shape) == 4:
+        _, C, H, W = shape
+        return np.ndarray(shape, dtype, block, 0, (H * W * C * item, item, W * C * item, C * item))
+    if len(shape) == 3:
+        _, C, L = shape
+        return np.ndarray(shape, dtype, block, 0, (L * C * item, item, C * item))
+    return np.ndarray(shape, dtype, block)
 
 
 def c_empty(shape: Sequence[int], dtype: DType) -> Array:
@@ -48,8 +51,8 @@ def dense(x: Array) -> Array:
         return x
     y = empty(x.shape, x.dtype)
     if order & 2:
-        N, C, H, W = x.shape
-        _native.to_channels_last(N, C, H * W, x, y)
+        N, pixels, C = extents(x.shape)
+        _native.to_channels_last(N, C, pixels, x, y)
     else:
         y[...] = x
     return y
@@ -62,8 +65,8 @@ def c_order(x: Array) -> Array:
         return x
     y = c_empty(x.shape, x.dtype)
     if order & 1:
-        N, C, H, W = x.shape
-        _native.to_channels_first(N, C, H * W, x, y)
+        N, pixels, C = extents(x.shape)
+        _native.to_channels_first(N, C, pixels, x, y)
     else:
         y[...] = x
     return y
@@ -98,5 +101,5 @@ def contiguous(x: Any, dtype: DTypeLike | None = None) -> Array:
 
 
 def extents(shape: Sequence[int]) -> tuple[int, int, int]:
-    """(N, C) or (N, C, H, W) as images, pixels, channels."""
+    """(N, C), (N, C, L) or (N, C, H, W) as images, pixels, channels."""
     return shape[0], math.prod(shape[2:]), shape[1]

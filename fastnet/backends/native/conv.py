@@ -72,7 +72,7 @@ def conv_transpose2d_backward(dy: Array, saved: Any, needs: Sequence[bool]) -> t
 @kernel
 def im2col(x: Array, geometry: Conv2dGeometry) -> Array:
     g = geometry
-    columns = empty((g.N, g.C * g.R * g.S, g.P * g.Q), x.dtype)
+    columns = c_empty((g.N, g.C * g.R * g.S, g.P * g.Q), x.dtype)
     _native.im2col(g.packed, x, columns)
     return columns
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from fastnet.backends import _native
 from fastnet.backends.native.elementwise import activation_code
-from fastnet.backends.native.resample import tables
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.graph.fusion import PLAN, fuse
 from fastnet.graph.ir import Graph, Node, Unrecordable
@@ -102,7 +101,7 @@ def _conv(node: Node, inputs: list[Step]) -> Step:
     if len(given) > 3 and given[5] is not None:
         gamma, beta, mean, var = given[3:7]
         scale, b = scale_and_shift(np, b, gamma, beta, mean, var, attributes["eps"])
-        w = w * scale[:, None, None, None]
+        w = w * scale.reshape(-1, *(1,) * (w.ndim - 1))
     step = Step("conv", inputs[:1], node.shape[1:], attributes["geometry"], [w, b])
     step.activation, step.a = activation_code(attributes["activation"])
     step.pooled = attributes.get("pool_geometry") is not None
@@ -179,9 +178,9 @@ def _subsample(node: Node, inputs: list[Step]) -> Step:
 
 
 def _resample(node: Node, inputs: list[Step]) -> Step:
-    maps = TAPS[node.name]((1, *inputs[0].shape), **node.attributes)
-    arrays, outside = list(tables(*maps)), float(node.attributes.get("value", 0.0))
-    return Step("resample", inputs, node.shape[1:], arrays=arrays, a=outside)
+    rows, columns = TAPS[node.name]((1, *inputs[0].shape), **node.attributes)
+    arrays = [np.frombuffer(taps.packed, np.int64) for taps in (rows, columns)]
+    return Step("resample", inputs, node.shape[1:], arrays=arrays, a=float(node.attributes.get("value", 0.0)))
 
 
 def _shuffle(node: Node, inputs: list[Step]) -> Step:

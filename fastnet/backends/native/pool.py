@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastnet.backends import _native
-from fastnet.backends.native.arrays import KERNELS, c_empty, dense, empty, kernel
+from fastnet.backends.native.arrays import KERNELS, c_empty, empty, kernel
 from fastnet.geometry import Pool2dGeometry
-from fastnet.ops import REGISTRY
 from fastnet.ops.checks import TIES
 from fastnet.types import Activation, Array, DType
 
@@ -72,16 +71,3 @@ def global_avg_pool2d(x: Array) -> tuple[Array, Pool2dGeometry]:
 
 
 KERNELS["global_avg_pool2d_backward"] = avg_pool2d_backward
-
-
-@kernel
-def adaptive_max_pool2d(x: Array, size: tuple[int, int]) -> tuple[Array, Any]:
-    y, saved = REGISTRY["adaptive_max_pool2d"].forward(np, x, size)
-    return dense(y), saved
-
-
-@kernel
-def adaptive_max_pool2d_backward(dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
-    gradient = REGISTRY["adaptive_max_pool2d"].backward
-    assert gradient is not None
-    return dense(gradient(np, dy, saved))

@@ -12,15 +12,10 @@ from fastnet.ops.taps import Taps
 from fastnet.types import Array
 
 
-def tables(rows: Taps, columns: Taps) -> tuple[Array, Array, Array, Array]:
-    """Two maps as kernels read them."""
-    return rows.table, rows.weights, columns.table, columns.weights
-
-
 def _resample(x: Array, rows: Taps, columns: Taps, outside: float = 0.0) -> Array:
     N, C = x.shape[:2]
     y = empty((N, C, rows.outputs, columns.outputs), x.dtype)
-    _native.resample(N, C, *tables(rows, columns), outside, x, y)
+    _native.resample(N, C, rows.packed, columns.packed, outside, x, y)
     return y
 
 

@@ -52,12 +52,17 @@ def flatten(x: Array) -> tuple[Array, Shape]:
 
 @kernel
 def flatten_backward(dy: Array, saved: Shape, needs: Sequence[bool] | None = None) -> Array:
-    return unflatten(dy, saved)
+    return dense(dy.reshape(saved))
 
 
 @kernel
-def unflatten(x: Array, shape: Sequence[int]) -> Array:
-    return dense(x.reshape(shape))
+def unflatten(x: Array, shape: Sequence[int]) -> tuple[Array, None]:
+    return dense(x.reshape(x.shape[0], *shape)), None
+
+
+@kernel
+def unflatten_backward(dy: Array, saved: None, needs: Sequence[bool] | None = None) -> Array:
+    return flatten(dy)[0]
 
 
 @kernel

@@ -1,0 +1,214 @@
+"""Layers for signals (N, C, L), which are images of one row."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, Literal, overload
+
+from fastnet import initializers
+from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.graph import Node, Recorder
+from fastnet.layers.base import Layer, Parameter, count
+from fastnet.layers.sizes import check_declared, optional_input_size
+from fastnet.types import DType, Generator, Initializer, Shape
+
+__all__ = ["AvgPool1d", "Conv1d", "MaxPool1d"]
+
+Single = int | tuple[int]
+
+
+def _single(value: Any, name: str, minimum: int = 1) -> int:
+    """An integer, or a tuple of one, as PyTorch takes."""
+    only = value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value
+    try:
+        number = minimum - 1 if isinstance(only, bool) else operator.index(only)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if number < minimum:
+        raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
+    return number
+
+
+def _signal_shape(layer: Layer, shape: Shape) -> tuple[int, int]:
+    if len(shape) != 2:
+        raise ValueError(f"{type(layer).__name__}: expects signals, (N, C, L), got examples of shape {tuple(shape)}")
+    return shape[0], shape[1]
+
+
+class Conv1d(Layer):
+    """A 1-d convolution, (N, C, L) to (N, K, Q); it runs on the kernels of `Conv2d`.
+
+    ``Conv1d(out_channels, kernel_size, stride=...)`` infers the number of input channels when it is built;
+    ``Conv1d(in_channels, out_channels, kernel_size, stride, ...)``, PyTorch's order, declares it.
+
+    Parameters
+    ----------
+    in_channels : int, optional
+        C; checked when the layer is built.
+    out_channels : int
+        K.
+    kernel_size, stride, dilation : int
+    padding : int, "same" (at any stride) or "valid"
+        Zeros on both sides.
+    groups : int
+    bias : bool
+    initializer : str or function of (rng, shape)
+        Of the weight (K, C // groups, kernel_size); the bias starts at 0.
+    """
+
+    @overload
+    def __init__(
+        self,
+        in_channels: int | None,
+        out_channels: int,
+        kernel_size: Single,
+        stride: Single = 1,
+        padding: Single | str = 0,
+        dilation: Single = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        initializer: str | Initializer = "kaiming_normal",
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Single,
+        *,
+        stride: Single = 1,
+        padding: Single | str = 0,
+        dilation: Single = 1,
+        groups: int = 1,
+        bias: bool = True,
+        initializer: str | Initializer = "kaiming_normal",
+    ) -> None: ...
+
+    @optional_input_size(3)
+    def __init__(
+        self,
+        in_channels: int | None,
+        out_channels: int,
+        kernel_size: Single,
+        stride: Single = 1,
+        padding: Single | str = 0,
+        dilation: Single = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        initializer: str | Initializer = "kaiming_normal",
+    ) -> None:
+        self.in_channels = None if in_channels is None else count(in_channels, "Conv1d: in_channels")
+        self.out_channels = count(out_channels, "Conv1d: out_channels")
+        self.kernel_size = _single(kernel_size, "Conv1d: kernel_size")
+        self.stride, self.dilation = _single(stride, "Conv1d: stride"), _single(dilation, "Conv1d: dilation")
+        if isinstance(padding, str) and padding not in ("same", "valid"):
+            raise ValueError(f'Conv1d: padding must be a number, "same" or "valid", got {padding!r}')
+        self.padding = padding if isinstance(padding, str) else _single(padding, "Conv1d: padding", 0)
+        self.groups = count(groups, "Conv1d: groups")
+        self.use_bias, self.initializer = bool(bias), initializer
+        self.weight: Parameter | Any = None  # None until built
+        self.bias: Parameter | Any = None  # None until built
+        initializers.resolve(initializer)
+
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
+        C, L = _signal_shape(self, shape)
+        check_declared("Conv1d", "in_channels", self.in_channels, C, " channels")
+        w_shape: Shape = (self.out_channels, max(C // self.groups, 1), self.kernel_size)
+        if self.weight is not None:
+            w_shape = self.weight.shape  # the geometry reports a wrong number of channels
+        geometry = self._geometry((1, C, L), w_shape)
+        self.parameter("weight", w_shape, self.initializer, rng, dtype)
+        if self.use_bias:
+            self.parameter("bias", (self.out_channels,), "zeros", rng, dtype, decay=False)
+        self.macs = geometry.macs
+        return geometry.y_shape[1:]
+
+    def _geometry(self, x_shape: Sequence[int], w_shape: Sequence[int]) -> Conv2dGeometry:
+        (N, C, L), (K, per_group, S) = x_shape, w_shape
+        padding = self.padding if isinstance(self.padding, str) else (0, self.padding)
+        sizes = (1, self.stride), padding, (1, self.dilation), self.groups
+        return Conv2dGeometry.make((N, C, 1, L), (K, per_group, 1, S), *sizes).of_signals()
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.conv2d(x, self.weight, self.bias, self._geometry(x.shape, self.weight.value.shape))
+
+
+class _Pool1d(Layer):
+    def __init__(self, kernel_size: Single, stride: Single | None, padding: Single, ceil_mode: bool) -> None:
+        name = type(self).__name__
+        self.kernel_size = _single(kernel_size, f"{name}: kernel_size")
+        self.stride = self.kernel_size if stride is None else _single(stride, f"{name}: stride")
+        self.padding, self.ceil_mode = _single(padding, f"{name}: padding", 0), bool(ceil_mode)
+        self.count_include_pad = True
+
+    def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
+        return self._geometry((1, *_signal_shape(self, shape))).y_shape[1:]
+
+    def _geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
+        (N, C, L), window = x_shape, ((1, self.kernel_size), (1, self.stride), (0, self.padding))
+        more = self.ceil_mode, self.count_include_pad
+        return Pool2dGeometry.make((N, C, 1, L), *window, *more, op=type(self).__name__).of_signals()
+
+
+class MaxPool1d(_Pool1d):
+    """The largest value of each window of a signal; a window with a NaN gives NaN.
+
+    Parameters
+    ----------
+    kernel_size : int
+    stride : int, default `kernel_size`
+    padding : int
+        Padded elements count as absent.
+    dilation : 1
+    return_indices : False
+        These two are PyTorch's; other values are not supported.
+    ceil_mode : bool
+        Round the output size up, so that the last elements are covered too.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Single,
+        stride: Single | None = None,
+        padding: Single = 0,
+        dilation: Literal[1] = 1,
+        return_indices: Literal[False] = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        if dilation is True or dilation != 1 or return_indices is not False:
+            raise ValueError(
+                f"MaxPool1d: dilation must be 1 and return_indices False, got {dilation!r} and {return_indices!r}; "
+                "expected MaxPool1d(kernel_size, stride=None, padding=0, ceil_mode=False)"
+            )
+        super().__init__(kernel_size, stride, padding, ceil_mode)
+        self.dilation, self.return_indices = 1, False
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.max_pool2d(x, self._geometry(x.shape))
+
+
+class AvgPool1d(_Pool1d):
+    """The mean of each window of a signal; kernel_size, stride, padding and ceil_mode as in :class:`MaxPool1d`.
+
+    Parameters
+    ----------
+    count_include_pad : bool
+        Whether padded elements count, as zeros.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Single,
+        stride: Single | None = None,
+        padding: Single = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode)
+        self.count_include_pad = bool(count_include_pad)
+
+    def call(self, x: Node, training: bool, ops: Recorder) -> Node:
+        return ops.avg_pool2d(x, self._geometry(x.shape))
