@@ -4,6 +4,7 @@ from fastnet.models.alexnet import alexnet
 from fastnet.models.convnet import three_layer_convnet
 from fastnet.models.googlenet import googlenet
 from fastnet.models.lenet import lenet5
+from fastnet.models.mobilenet import mobilenet_v2
 from fastnet.models.registry import create, names
 from fastnet.models.resnet import resnet18, resnet34, resnet50
 from fastnet.models.resnet_cifar import resnet9, resnet20, resnet32, resnet44, resnet56
@@ -15,6 +16,7 @@ __all__ = [
     "create",
     "googlenet",
     "lenet5",
+    "mobilenet_v2",
     "names",
     "resnet18",
     "resnet20",

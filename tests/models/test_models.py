@@ -10,6 +10,7 @@ from fastnet import models
 PUBLISHED = {
     "alexnet": 61_100_840,
     "googlenet": 6_624_904,
+    "mobilenet_v2": 3_504_872,
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,
     "resnet50": 25_557_032,
@@ -30,7 +31,15 @@ PUBLISHED = {
     "three_layer_convnet": 32 * (3 * 49 + 1) + 100 * (32 * 256 + 1) + 10 * 101,
 }
 # multiply-accumulates at 224x224, torchvision's documentation (GFLOPS, two decimals)
-GMACS = {"alexnet": 0.71, "googlenet": 1.5, "resnet18": 1.81, "resnet34": 3.66, "resnet50": 4.09, "squeezenet1_1": 0.35}
+GMACS = {
+    "alexnet": 0.71,
+    "googlenet": 1.5,
+    "mobilenet_v2": 0.3,
+    "resnet18": 1.81,
+    "resnet34": 3.66,
+    "resnet50": 4.09,
+    "squeezenet1_1": 0.35,
+}
 
 
 @pytest.fixture
@@ -105,6 +114,12 @@ def test_names_of_published_weights(no_draws):
         "resnet50", "conv1.weight", "bn1.running_mean", "layer1.0.downsample.0.weight", "layer4.2.bn3.bias", "fc.bias"
     )
     assert not names("resnet18", "layer2.0.downsample.1.running_var", "layer4.1.conv2.weight")
+    assert not names(
+        "mobilenet_v2",
+        *("features.0.0.weight", "features.0.1.running_mean", "features.1.conv.0.0.weight", "features.1.conv.1.weight"),
+        *("features.1.conv.2.bias", "features.2.conv.1.0.weight", "features.17.conv.3.running_var"),
+        *("features.18.1.weight", "classifier.1.weight", "classifier.1.bias"),
+    )
     assert not names("squeezenet1_0", "features.3.squeeze.weight", "features.12.expand3x3.bias", "classifier.1.weight")
     assert not names("squeezenet1_1", "features.12.expand1x1.weight", "features.6.squeeze.bias")
     assert not names(
