@@ -53,10 +53,19 @@ def test_custom_layer(tmp_path):
     assert float(out.split("gradients: ")[1].split()[0]) < 1e-8 and accuracies(out)[-1] > 0.95
 
 
+def test_unet(tmp_path):
+    pytest.importorskip("matplotlib")
+    out = run("unet.py", tmp_path)
+    assert float(out.split("pixels right: ")[1][:5]) > 0.96
+    assert float(out.split("mean of the digits: ")[1][:5]) > 0.7
+    assert {"unet.png", "model.npz"} == {path.name for path in (tmp_path / "runs" / "unet").iterdir()}
+
+
 def test_every_example_is_tested():
     assert {path.name for path in FOLDER.glob("*.py")} == {
         "train_digits.py",
         "inference.py",
+        "unet.py",
         "finetune.py",
         "custom_layer.py",
     }
