@@ -373,7 +373,7 @@ def test_quiet_is_silent(capsys):
         ({"optimizer": "adam"}, r"optim.SGD\(0.1\), got 'adam'"),
         ({"optimizer": Adam}, "object such as"),
         ({"schedule": 0.1}, "schedule must be callable"),
-        ({"loss": "mse"}, "'mse'"),
+        ({"loss": "hinge"}, "'hinge'"),
         ({"preprocess": "scale"}, "'standardize' or callable"),
         ({"batch_size": 0}, "batch_size"),
         ({"validation": np.zeros(3)}, r"validation must be \(X, y\)"),
