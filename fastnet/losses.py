@@ -8,6 +8,7 @@ from typing import Any
 from fastnet.arrays import as_array
 from fastnet.backends import current
 from fastnet.ops import REGISTRY
+from fastnet.ops.checks import check_shape
 from fastnet.ops.metrics import ACCURACY, Metric
 from fastnet.types import Array, ArrayLike, Loss
 
@@ -58,10 +59,9 @@ def targets_of(op: str, scores: Any, targets: ArrayLike) -> Any:
     """Targets as an array of the scores' dtype and shape; (N,) goes with scores (N, 1)."""
     ops = current()
     array: Any = as_array(targets, f"{op}: targets")
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{op}: targets must be real numbers, got dtype {array.dtype}")
     if tuple(array.shape) == scores.shape[:1] and scores.shape[1:] == (1,):
         array = array.reshape(-1, 1)
+    check_shape(op, "targets", array, scores.shape)
     return ops.asarray(array, scores.dtype)
 
 
@@ -154,7 +154,9 @@ def metric(loss: Loss) -> Metric:
 def measure(loss: Loss, scores: Array, labels: ArrayLike) -> float:
     """The loss's metric, a mean over a batch."""
     found, ops = metric(loss), current()
-    wanted: Any = ops.xp.asarray(labels) if found is ACCURACY else targets_of(found.name, scores, labels)
+    wanted: Any = (
+        ops.xp.asarray(labels) if found is ACCURACY else targets_of(OPS.get(_base(loss), found.name), scores, labels)
+    )
     return found.measure(ops.to_numpy(scores), ops.to_numpy(wanted), **getattr(loss, "keywords", {}))
 
 

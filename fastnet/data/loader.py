@@ -71,9 +71,8 @@ class Loader:
         if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
             raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
         self.targets = bool(targets)
-        y = as_array(y, "Loader: y")
-        if targets or (self.X.ndim == 4 and y.ndim == 3):
-            self.y = _check_targets(self.X, y, maps=not targets)
+        if targets or (self.X.ndim == 4 and np.ndim(y) == 3):
+            self.y = _check_targets(self.X, as_array(y, "Loader: y"), maps=not targets)
         else:
             self.y = check_labels("Loader", self.X, y)
         self.X = self.X.view()
@@ -149,9 +148,8 @@ class Loader:
 def _check_targets(X: Array, y: Array, maps: bool) -> np.ndarray:
     """A copy of targets, real numbers (N, ...); or of classes of pixels, integers."""
     array = np.array(y)
-    if array.dtype.kind not in ("iu" if maps else "fiub"):
-        what = "classes of pixels must be integers" if maps else "targets must be real numbers"
-        raise TypeError(f"Loader: {what}, got dtype {array.dtype}")
+    if maps and array.dtype.kind not in "iu":
+        raise TypeError(f"Loader: classes of pixels must be integers, got dtype {array.dtype}")
     if array.ndim == 0 or len(array) != len(X):
         raise ValueError(f"Loader: X has {len(X)} samples, but y has shape {array.shape}")
     return array

@@ -6,9 +6,9 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fastnet.arguments import pair, torch_sides
 from fastnet.backends import current
 from fastnet.functional.arguments import arrays_of, gradient_of, images
-from fastnet.arguments import pair, torch_sides
 from fastnet.ops.resample import check_mode, resized
 from fastnet.types import Array, ArrayLike, Pair
 

@@ -46,8 +46,9 @@ def test_probabilities_of_maps_and_of_nothing():
     assert model.predict_proba(nothing).shape == (0, 4) and model.predict_classes(nothing).shape == (0,)
 
 
-def test_outputs_that_are_probabilities_already():
-    model = fn.Sequential(fn.Flatten(), fn.Linear(3), fn.Sigmoid())
+@pytest.mark.parametrize("last", [fn.Sigmoid, fn.Softmax])
+def test_outputs_that_are_probabilities_already(last):
+    model = fn.Sequential(fn.Flatten(), fn.Linear(3), last())
     np.testing.assert_array_equal(model.predict_proba(images()), model.predict(images()))
 
     class Ends(fn.Model):  # in an op rather than in a layer

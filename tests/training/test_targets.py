@@ -90,7 +90,7 @@ def test_data_that_does_not_fit_is_refused():
         solver(fn.Sequential(fn.Linear(2)), (X, y), loss="mse", epochs=1).train()
     with pytest.raises(ValueError, match=r"X has 20 samples, but y has shape \(19,\)"):
         solver(fn.Sequential(fn.Linear(1)), (X, y[:19]), loss="mse")
-    with pytest.raises(TypeError, match="targets must be real numbers, got dtype <U"):
+    with pytest.raises(TypeError, match="Loader: y must hold real numbers, got dtype <U"):
         solver(fn.Sequential(fn.Linear(1)), (X, y.astype(str)), loss="mse")
     with pytest.raises(TypeError, match="labels must be integers"):
         solver(fn.Sequential(fn.Linear(2)), (X, y))
