@@ -157,3 +157,21 @@ def test_without_pillow(photos, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert predict(photos / "run", photos / "new") == 2
     assert 'pip install "fastnet-cnn[images]"' in capsys.readouterr().err
+
+
+def test_what_is_not_used_of_an_image_is_counted(photos, tmp_path, capsys):
+    frames = [Image.open(photos / "new" / f"{name}.png") for name in COLOURS]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    frames[0].convert("RGBA").save(tmp_path / "b.png")
+    clear = frames[1].convert("RGBA")
+    clear.putalpha(7)
+    clear.save(tmp_path / "c.png")
+    assert predict(photos / "run", tmp_path) == 0
+    out, err = capsys.readouterr()
+    assert out.count(str(tmp_path)) == 3 and err.splitlines() == [
+        f"fastnet predict: 1 of 3 images have several frames, of which the first was taken: {tmp_path / 'a.gif'}",
+        "fastnet predict: 1 of 3 images have transparent pixels, which were taken with the colours that they have: "
+        f"{tmp_path / 'c.png'}",
+    ]
+    with pytest.warns(UserWarning, match="1 of 1 images have several frames, of which the first was taken: .*a.gif"):
+        fn.data.read_picture(tmp_path / "a.gif")

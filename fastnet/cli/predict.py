@@ -48,6 +48,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: Namespace) -> int:
     import fastnet
+    from fastnet.data.holdout import name_some
     from fastnet.storage import to_json
     from fastnet.training import saved
 
@@ -66,6 +67,8 @@ def run(args: Namespace) -> int:
         raise UserError("; ".join(reader.bad))
     for problem in reader.bad:
         print(f"fastnet predict: {problem}", file=sys.stderr)
+    for remark, noted in reader.notes.items():
+        print(f"fastnet predict: {len(noted)} of {len(seen)} images {remark}: {name_some(noted, 3)}", file=sys.stderr)
     if reader.scaled:
         print(
             f"fastnet predict: {reader.scaled} of {len(seen)} images did not have the model's {reader.size}: scaled to "
@@ -100,6 +103,8 @@ class _Reader:
     ----------
     bad : list of str
         What could not be read, and why.
+    notes : dict of list of Path
+        By remark, the images of which something was not used.
     scaled : int
         How many images had another size than the model's, though the training images were not scaled.
     size : str
@@ -108,6 +113,7 @@ class _Reader:
     def __init__(self, found: Saved) -> None:
         self.channels, self.height, self.width = found.card["input_shape"]
         self.bad: list[str] = []
+        self.notes: dict[str, list[Path]] = {}
         self.scaled = 0
         self.size = f"{self.height}x{self.width} pixels"
         self.scales = data.Source.of_card(found.card["data"]).image_size is not None
@@ -125,18 +131,21 @@ class _Reader:
 
     def read(self, file: Path) -> Array | None:
         """(C, H, W), or None for a bad file."""
-        from fastnet.data.pictures import read_picture
+        from fastnet.data.pictures import read_with_remarks
 
         size, grey = (self.height, self.width), self.channels == 1
         try:
             if not file.exists():
                 raise ValueError(f"{file} does not exist")
-            image = read_picture(file, size if self.scales else None, grey)
+            image, remarks = read_with_remarks(file, size if self.scales else None, grey)
             if image.shape[1:] != size:
-                image, self.scaled = read_picture(file, size, grey), self.scaled + 1
+                image, remarks = read_with_remarks(file, size, grey)
+                self.scaled += 1
         except ValueError as error:
             self.bad.append(str(error))
             return None
+        for remark in remarks:
+            self.notes.setdefault(remark, []).append(file)
         return image if self.unit == 1 else (image / self.unit).astype("float32")
 
 

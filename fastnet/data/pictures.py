@@ -16,7 +16,7 @@ import numpy as np
 from fastnet.data.holdout import name_some
 from fastnet.types import Array
 
-__all__ = ["SUFFIXES", "check_pillow", "read_picture", "read_pictures"]
+__all__ = ["SUFFIXES", "check_pillow", "read_picture", "read_pictures", "read_with_remarks"]
 
 SUFFIXES = frozenset(
     (".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm")
@@ -110,13 +110,28 @@ def read_picture(file: str | os.PathLike[str], size: tuple[int, int] | None = No
     ------
     ValueError
         The file cannot be read, and why.
+
+    Warns
+    -----
+    UserWarning
+        What was not used of the file: other frames, transparency, damaged metadata.
     """
+    image, remarks = read_with_remarks(file, size, gray)
+    for remark in remarks:
+        warnings.warn(f"1 of 1 images {remark}: {file}", stacklevel=2)
+    return image
+
+
+def read_with_remarks(
+    file: str | os.PathLike[str], size: tuple[int, int] | None, gray: bool
+) -> tuple[np.ndarray, list[str]]:
+    """What `read_picture` returns, and what it warns of, in words that continue "3 images"."""
     check_pillow()
     try:
-        image, _, _ = _decode(Path(file), size, gray)
+        image, _, remarks = _decode(Path(file), size, gray)
     except Exception as error:
         raise ValueError(f"cannot read {file} ({_reason(Path(file), error)})") from error
-    return image.transpose(2, 0, 1)
+    return image.transpose(2, 0, 1), remarks
 
 
 def _decode(file: Path, size: tuple[int, int] | None, gray: bool) -> tuple[np.ndarray, bool, list[str]]:
