@@ -183,3 +183,51 @@ def test_runs_beside_the_classes_are_no_class(tmp_path, capsys, monkeypatch):
     assert run(capsys, "train", "--data", ".", "--epochs", 1, "--out", "mine")[0] == 0
     status, out, error = run(capsys, "train", "--data", ".", "--epochs", 1)
     assert status == 0 and "2 classes" in out and "left out 2 entries: mine/" in error
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--out", ""], "argument --out: expected a folder, got ''"),
+        (["--data", ""], "--data: expected a data set, got ''"),
+        (["--warmup", 1], "--warmup 1 must be shorter than the run, which has 1 epochs"),
+        (["--warmup", 2.5], "--warmup 2.5 must be shorter than the run, which has 1 epochs"),
+    ],
+)
+def test_what_a_run_cannot_be_meant_to_do(tmp_path, capsys, monkeypatch, options, message):
+    """An empty path, such as an unset variable, is not the working directory."""
+    monkeypatch.chdir(tmp_path)
+    save("a.npz")
+    status, _, error = train(capsys, "a.npz", "run", *options)
+    assert status == 2 and message in error and sorted(tmp_path.iterdir()) == [tmp_path / "a.npz"]
+
+
+def test_a_run_resumed_from_nothing_says_so(tmp_path, capsys):
+    save(tmp_path / "a.npz")
+    again = "has no checkpoint to resume from: this run begins with the first epoch"
+    for epochs in (1, 2):
+        status, out, _ = train(capsys, tmp_path / "a.npz", tmp_path / "run", "--resume", "auto", "--epochs", epochs)
+        assert status == 0 and (again in out) == (epochs == 1)
+
+
+@pytest.mark.parametrize(
+    "first, then, message",
+    [
+        (
+            ["--early-stopping", 3],
+            [],
+            r"callbacks \['EarlyStopping'\].*; give the same, with --early-stopping N",
+        ),
+        (
+            ["--optimizer", "sgd"],
+            ["--optimizer", "adam"],
+            "saved with optimizer SGD, Solver has Adam; give the same",
+        ),
+        ([], ["--seed", 1], "use the same training data, divided with the same seed and fractions"),
+    ],
+)
+def test_a_run_resumed_with_other_settings_is_told_which(tmp_path, capsys, first, then, message):
+    save(tmp_path / "a.npz", 60)
+    assert train(capsys, tmp_path / "a.npz", tmp_path / "run", *first)[0] == 0
+    status, _, error = train(capsys, tmp_path / "a.npz", tmp_path / "run", "--epochs", 2, "--resume", "auto", *then)
+    assert status == 2 and re.search(message, error)

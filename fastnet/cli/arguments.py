@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
 import sys
-from collections.abc import Callable
+from argparse import SUPPRESS
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-__all__ = ["Parser", "count", "whole", "positive", "not_negative", "fraction", "size", "names", "add_threads"]
+__all__ = ["Parser", "count", "whole", "positive", "not_negative", "folder", "fraction", "size", "names", "add_threads"]
 
 
 Number = TypeVar("Number", int, float)
@@ -21,6 +24,7 @@ class Parser(argparse.ArgumentParser):
         kwargs = {"formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs, "allow_abbrev": False}
         super().__init__(*args, **kwargs)
         self.late_epilog = late_epilog
+        self.commands: dict[str, Parser] = {}
 
     def format_help(self) -> str:
         return super().format_help() + (f"\n{self.late_epilog()}" if self.late_epilog else "")
@@ -28,6 +32,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """End with an error that names arguments which no option takes, and the options that are spelled alike."""
+        known = [option for action in self._actions for option in action.option_strings if action.help != SUPPRESS]
+        near = [name for word in unknown for name in difflib.get_close_matches(word.partition("=")[0], known, 1)]
+        hint = f"; did you mean {' and '.join(near)}?" if near else ""
+        self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
 
 
 def _number(text: str, convert: Callable[[str], Number], accepts: Callable[[Number], bool], expected: str) -> Number:
@@ -70,6 +81,13 @@ def size(text: str) -> tuple[int, int]:
     """Height and width: "64" or "48x64"."""
     height, _, width = text.partition("x")
     return count(height), count(width or height)
+
+
+def folder(text: str) -> Path:
+    """A path that is not empty, as an unset variable of a shell is."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected a folder, got {text!r}")
+    return Path(text)
 
 
 def names(text: str) -> tuple[str, ...]:

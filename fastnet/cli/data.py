@@ -127,6 +127,8 @@ def load(source: Source, everything: bool = False) -> Dataset:
     """
     from fastnet import data
 
+    if not source.spec.strip():
+        raise UserError(f"--data: expected a data set, got {source.spec!r}")
     kind, path = source.kind, source.path
     if source.spec in _NAMED:
         raise UserError(f"--data {source.spec} needs the folder that holds its files: --data {source.spec}:DIR")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from fastnet.columns import visible
+
 __all__ = ["UserError", "in_options", "user_mistakes"]
 
 _OPTIONS = {
@@ -16,6 +18,7 @@ _OPTIONS = {
     "classes=[...]": "--classes A,B,...",
     "skip_bad=True": "--skip-bad",
     "validation=": "--val-fraction ",
+    "early_stopping=N": "--early-stopping N",
     "epochs=": "--epochs ",
     "use test=0.5": "more images are needed",  # of two images: the command has no option for this
 }
@@ -51,10 +54,13 @@ def user_mistakes(
 
 
 def in_options(text: str) -> str:
-    """An error or warning of the library in one line, with the command's options for the functions' arguments."""
+    """An error or warning of the library in one line, with the command's options for the functions' arguments.
+
+    Control characters, which the names of files may have, become escapes.
+    """
     for argument, option in _OPTIONS.items():
         text = text.replace(argument, option)
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))
 
 
 def _line(text: str, hint: str) -> str:

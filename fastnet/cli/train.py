@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data
-from fastnet.cli.arguments import add_threads, count, fraction, not_negative, positive, whole
+from fastnet.cli.arguments import add_threads, count, folder, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.recipes import OPTIMIZERS, SCHEDULES, optimizer, recipe_for, schedule
 
@@ -62,12 +62,13 @@ def add_parser(commands: Any) -> None:
     add("--seed", type=whole, default=0, metavar="N", help="of weights, order and dropout (default: 0)")
     add("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
     add_threads(parser)
-    add("--out", type=Path, metavar="DIR", help="output folder (default: runs/<data>-<model>)")
+    add("--out", type=folder, metavar="DIR", help="output folder (default: runs/<data>-<model>)")
     add(
         "--resume",
         default="none",
         metavar="auto|PATH|none",
-        help="continue from the newest checkpoint in --out, or from a checkpoint file (default: none)",
+        help="continue from the newest checkpoint in --out, or from a checkpoint, a file or the newest in a folder "
+        "(default: none)",
     )
     add("--no-plot", action="store_true", help="no plot of the learning curves")
     add("--quiet", action="store_true", help="print the test accuracy only")
@@ -99,7 +100,7 @@ def run(args: Namespace) -> int:
     _introduce(say, solver, dataset, card)
     start = time.perf_counter()
     try:
-        _train(solver, args.resume)
+        _train(solver, args.resume, say)
         seconds = time.perf_counter() - start
         test = _test(solver, dataset)
     except KeyboardInterrupt:
@@ -144,6 +145,8 @@ def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[So
     rate = args.lr or (recipe.lr if kind == recipe.optimizer else OPTIMIZERS[kind][1])
     decay = recipe.weight_decay if args.weight_decay is None else args.weight_decay
     epochs = args.epochs or recipe.epochs
+    if args.warmup >= epochs:
+        raise UserError(f"--warmup {args.warmup:g} must be shorter than the run, which has {epochs} epochs")
     out = args.out or Path("runs") / f"{dataset.name}-{name}"
     card = {
         "model": name,
@@ -232,9 +235,11 @@ def _introduce(say: Callable[..., None], solver: Solver, dataset: Dataset, card:
     say()
 
 
-def _train(solver: Solver, resume: str) -> None:
+def _train(solver: Solver, resume: str, say: Callable[..., None]) -> None:
     if resume not in ("none", "auto") and not Path(resume).exists():
         raise UserError(f"--resume {resume}: no such file; give auto, none, or a checkpoint that fastnet train wrote")
+    if resume == "auto" and solver.checkpoint and not any(solver.checkpoint.glob("checkpoint-*.npz")):
+        say(f"{solver.checkpoint} has no checkpoint to resume from: this run begins with the first epoch\n")
     with user_mistakes(catch=(ValueError,)):
         solver.train(resume=None if resume == "none" else resume)
 

@@ -91,10 +91,14 @@ def restore(solver: Solver, checkpoint: Checkpoint) -> None:
     classes = [type(callback).__name__ for callback in solver.callbacks]
     saved_classes = [entry["class"] for entry in meta["callbacks"]]
     if classes != saved_classes:
-        raise CheckpointError(f"{path}: saved with callbacks {saved_classes}, Solver has {classes}")
+        hint = ", with early_stopping=N" if "EarlyStopping" in saved_classes and "EarlyStopping" not in classes else ""
+        raise CheckpointError(
+            f"{path}: saved with callbacks {saved_classes}, Solver has {classes}; give the same{hint}"
+        )
     if type(solver.optimizer).__name__ != meta["optimizer"]["class"]:
         raise CheckpointError(
-            f"{path}: saved with optimizer {meta['optimizer']['class']}, Solver has {type(solver.optimizer).__name__}"
+            f"{path}: saved with optimizer {meta['optimizer']['class']}, Solver has {type(solver.optimizer).__name__}; "
+            "give the same, or train a new model without the checkpoint"
         )
     _check_preprocess(solver, checkpoint)
     before = solver.loader.epoch, solver.loader.batch
@@ -139,7 +143,7 @@ def _check_preprocess(solver: Solver, checkpoint: Checkpoint) -> None:
     if saved.keys() != here.keys() or any(not np.array_equal(saved[name], here[name]) for name in saved):
         raise CheckpointError(
             f"{checkpoint.path}: saved with preprocess={checkpoint.preprocess}, Solver has {solver.preprocess}; "
-            "use the same training data"
+            "use the same training data, divided with the same seed and fractions"
         )
 
 
