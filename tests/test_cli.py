@@ -514,3 +514,28 @@ def test_the_command_is_installed():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("run from a source tree")
     assert [point.value for point in entry if point.name == "fastnet"] == ["fastnet.cli:main"]
+
+
+@pytest.mark.parametrize(
+    "command, message",
+    [
+        (
+            "train --batchsize 32",
+            "fastnet train: error: unrecognized arguments: --batchsize 32; did you mean --batch-",
+        ),
+        ("train --learning-rate=1", r"unrecognized arguments: --learning-rate=1 \(see fastnet train --help\)"),
+        ("train photos", r"fastnet train: error: unrecognized arguments: photos \(see fastnet train --help\)"),
+        (
+            "predict run x.png --topk 3",
+            r"fastnet predict: error: .* --topk 3; did you mean --top\? \(see fastnet pre",
+        ),
+        (
+            "--verson",
+            r"fastnet: error: unrecognized arguments: --verson; did you mean --version\? \(see fastnet --h",
+        ),
+    ],
+)
+def test_unknown_arguments_are_told_with_the_commands_own_help(command, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(command.split())
+    assert stop.value.code == 2 and re.search(message, capsys.readouterr().err)

@@ -70,11 +70,13 @@ full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/ful
 
 
 @full
-@pytest.mark.parametrize("command", ["evaluate run", "doctor", "verify --help", "train --data photos --out a"])
+@pytest.mark.parametrize(
+    "command", ["evaluate run", "doctor", "verify --help", "--version", "--help", "train --data photos --out a"]
+)
 def test_a_full_disk(run, command):
     with open("/dev/full", "w") as nowhere:
         done = start(command, cwd=run, stdout=nowhere)
-    assert done.returncode == (1 if "--help" not in command else 0)
+    assert done.returncode == 1
     assert done.stderr.decode().splitlines()[-1] == "fastnet: error: cannot write the output: No space left on device"
     assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
     assert "train" not in command or (run / "a" / "model.json").is_file()  # the work is done all the same
@@ -113,3 +115,20 @@ def test_a_working_directory_that_is_gone(tmp_path, command, status):
     done = shell(f"cd '{gone}' && rmdir '{gone}' && $FASTNET {command}", text=True)
     assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
     assert done.stderr.count("\n") == (status == 2)
+
+
+def test_names_with_control_characters_in_warnings_and_errors(tmp_path):
+    """The name of a file must not colour the terminal."""
+    image = pytest.importorskip("PIL.Image")
+    for name in ("a", "\x1b[31mb"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(5):
+            image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / "photos" / name / f"{i}.png")
+    (tmp_path / "photos" / "\x1b[31mb" / "x.txt").touch()
+    train = "train --data photos --epochs 1 --out run --quiet --no-plot"
+    done = start(train, cwd=tmp_path, stdout=subprocess.PIPE)
+    assert done.returncode == 0 and rb"left out 1 entry: \x1b[31mb/x.txt" in done.stderr and b"\x1b" not in done.stderr
+    (tmp_path / "photos" / "\x1b[31mb" / "x.png").touch()
+    done = start(train, cwd=tmp_path, stdout=subprocess.PIPE)
+    assert done.returncode == 2 and rb"photos/\x1b[31mb/x.png (the file is empty)" in done.stderr
+    assert b"\x1b" not in done.stderr

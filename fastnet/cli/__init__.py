@@ -34,6 +34,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for module in (train, evaluate, predict, bench, profile, verify, course, doctor):
         module.add_parser(commands)
+    top.commands = commands.choices
     return top
 
 
@@ -44,14 +45,22 @@ def main(argv: list[str] | None = None) -> int:
     written.  2: a user error, reported in one line.  130: Ctrl-C.
     """
     with guarded() as output:
-        status = _run(argv)
+        try:
+            status = _run(argv)
+        except SystemExit as stop:  # the parser's, after --help, --version or a mistake
+            output.flush()
+            if output.failed and not stop.code:
+                raise SystemExit(1) from stop
+            raise
     return 1 if output.failed and not status else status
 
 
 def _run(argv: list[str] | None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     top = parser()
-    args = top.parse_args(argv)
+    args, unknown = top.parse_known_args(argv)
+    if unknown:
+        top.commands.get(args.command, top).refuse(unknown)
     if args.command is None:
         top.print_help()
         return 0
