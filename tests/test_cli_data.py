@@ -231,3 +231,23 @@ def test_a_run_resumed_with_other_settings_is_told_which(tmp_path, capsys, first
     assert train(capsys, tmp_path / "a.npz", tmp_path / "run", *first)[0] == 0
     status, _, error = train(capsys, tmp_path / "a.npz", tmp_path / "run", "--epochs", 2, "--resume", "auto", *then)
     assert status == 2 and re.search(message, error)
+
+
+@pytest.mark.parametrize("first, then", [("dog,emu,cat", None), (None, "emu,cat,dog"), ("dog,emu,cat", "cat,dog,emu")])
+def test_a_run_resumed_with_classes_in_another_order_goes_on(tmp_path, capsys, first, then):
+    """The images of training and test are the same, and so are the bits."""
+    write_images(tmp_path / "photos", 12, ("cat", "dog", "emu"), size=(8, 8))
+    classes = [["--classes", names] if names else [] for names in (first, then)]
+    train(capsys, tmp_path / "photos", tmp_path / "whole", *classes[0], "--epochs", 4, "--schedule", "constant")
+    train(capsys, tmp_path / "photos", tmp_path / "run", *classes[0], "--epochs", 2, "--schedule", "constant")
+    options = ["--epochs", 4, "--schedule", "constant", "--resume", "auto"]
+    status, _, error = train(capsys, tmp_path / "photos", tmp_path / "run", *classes[1], *options)
+    assert status == 0 and "left out" not in error
+    whole, run_ = (json.loads((tmp_path / name / "model.json").read_text()) for name in ("whole", "run"))
+    assert run_["classes"] == whole["classes"] and run_["test"] == whole["test"]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run")]
+    assert weights[0] == weights[1]
+    assert (
+        run(capsys, "evaluate", tmp_path / "run")[1].split("test loss")[1]
+        == (run(capsys, "evaluate", tmp_path / "whole")[1].split("test loss")[1])
+    )

@@ -95,7 +95,13 @@ def run(args: Namespace) -> int:
     if args.threads:
         _set_threads(args.threads)
     dataset = data.load(source)
-    solver, card, out = _prepare(args, source.absolute(), dataset)
+    recipe = recipe_for(dataset.image_shape)
+    out = args.out or Path("runs") / f"{dataset.name}-{args.model or recipe.model}"
+    names = _classes(args.resume, out, dataset)
+    if source.kind == "folder" and tuple(names) != dataset.classes and len(names) == len(dataset.classes):
+        source = source._replace(classes=tuple(names))  # the order in which images are read, and divided
+        dataset = data.load(source)
+    solver, card = _prepare(args, source.absolute(), dataset, names, out)
     say = _silent if args.quiet else print
     _introduce(say, solver, dataset, card)
     start = time.perf_counter()
@@ -134,8 +140,10 @@ def _set_threads(number: int) -> None:
         fastnet.set_num_threads(number)
 
 
-def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[Solver, dict[str, Any], Path]:
-    """The Solver, the model's card and the output folder."""
+def _prepare(
+    args: Namespace, source: data.Source, dataset: Dataset, names: Sequence[str], out: Path
+) -> tuple[Solver, dict[str, Any]]:
+    """The Solver, which writes to the folder `out`, and the card of the model, whose classes are `names`."""
     from fastnet import training
     from fastnet.training import saved
 
@@ -147,11 +155,10 @@ def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[So
     epochs = args.epochs or recipe.epochs
     if args.warmup >= epochs:
         raise UserError(f"--warmup {args.warmup:g} must be shorter than the run, which has {epochs} epochs")
-    out = args.out or Path("runs") / f"{dataset.name}-{name}"
     card = {
         "model": name,
         "options": recipe.options if name == recipe.model else {},
-        "classes": list(_classes(args.resume, out, dataset)),
+        "classes": list(names),
         "input_shape": [int(size) for size in dataset.image_shape],
         "dtype": args.dtype,
         "pixels": _pixels(dataset.X_train),
@@ -182,7 +189,7 @@ def _prepare(args: Namespace, source: data.Source, dataset: Dataset) -> tuple[So
             verbose=not args.quiet,
             debug=args.debug,
         )
-    return solver, card, out
+    return solver, card
 
 
 def _classes(resume: str, out: Path, dataset: Dataset) -> Sequence[str]:
