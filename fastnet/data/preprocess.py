@@ -36,8 +36,8 @@ class Standardize:
     """
 
     def __init__(self, mean: ArrayLike, std: ArrayLike, scale: float = 1.0) -> None:
-        self.mean = np.array(mean, dtype=np.float64, ndmin=1)
-        self.std = np.array(std, dtype=np.float64, ndmin=1)
+        self.mean = np.array(as_array(mean, "Standardize: mean"), dtype=np.float64, ndmin=1)
+        self.std = np.array(as_array(std, "Standardize: std"), dtype=np.float64, ndmin=1)
         self.scale = float(scale)
         if self.mean.ndim != 1 or self.mean.shape != self.std.shape:
             raise ValueError(f"Standardize: mean and std must be (C,), got {self.mean.shape} and {self.std.shape}")

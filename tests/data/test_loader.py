@@ -237,3 +237,18 @@ def test_dataset_errors():
         Dataset(X, y, X, y, ("a",))
     with pytest.raises(ValueError, match=r"\(N, C, H, W\).*\(2, 1, 5, 4\)"):
         Dataset(X, y, np.zeros((2, 1, 5, 4)), y, ("a", "b"))
+
+
+def test_standardize_takes_arrays_of_others():
+    class Tensor:
+        """As PyTorch's: its __array__ has no argument copy."""
+
+        def __array__(self, dtype=None):
+            return np.array([0.25, 0.5, 2], dtype)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prep = Standardize(Tensor(), Tensor())
+    assert prep.mean.dtype == np.float64 and prep.std.tolist() == [0.25, 0.5, 2]
+    with pytest.raises(TypeError, match="Standardize: mean must"):
+        Standardize("0.5", 1.0)
