@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "Model"]
 
 
+_INSTEAD = {  # for other libraries' options of fit
+    "validation_data": "validation=(X, y)",
+    "validation_split": "validation=(X_val, y_val), which data.hold_out(X, y, 0.1) draws",
+    "lr": "optimizer=optim.Adam(lr)",
+    "learning_rate": "optimizer=optim.Adam(learning_rate)",
+    "resume": "it to train(): Solver(model, (X, y), ...).train(resume=...)",
+}
+
+
 class Evaluation(NamedTuple):
     """Means over a data set."""
 
@@ -223,7 +232,9 @@ class Model(Layer):
 
         known = list(inspect.signature(fastnet.Solver).parameters)[2:]  # after model and data
         if unknown := sorted(set(options) - set(known)):
-            raise TypeError(f"fit: Solver has no option {', '.join(unknown)}; it has {', '.join(known)}")
+            hints = [hint for name in unknown if (hint := _INSTEAD.get(name))]
+            hint = f"; give {' and '.join(hints)}" if hints else ""
+            raise TypeError(f"fit: Solver has no option {', '.join(unknown)}{hint}; it has {', '.join(known)}")
         solver = fastnet.Solver(self, (X, y), validation, epochs=epochs, **options)
         self.preprocessing = solver.preprocess
         return solver.train()

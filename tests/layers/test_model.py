@@ -152,7 +152,7 @@ def test_fit_builds_and_remembers_its_preprocessing():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"validation_data": 1}, "fit: Solver has no option validation_data; it has validation, .*batch_size"),
+        ({"validation_data": 1}, "fit: Solver has no option validation_data; .*it has validation, .*batch_size"),
         ({"lr": 0.1}, "fit: Solver has no option lr; .*optimizer"),
         ({"metrics": ["accuracy"], "callback": []}, "has no option callback, metrics"),
         ({"validation": 0.1}, r"validation must be \(X, y\) or a Loader, got float"),
@@ -209,3 +209,19 @@ def test_examples_of_another_size_are_a_matter_of_the_layers():
     np.testing.assert_allclose(flat.predict(X.reshape(2, -1)), flat.predict(X), atol=1e-4)
     with pytest.raises(ValueError, match=r"got shape \(2, 3, 4, 16\)$"):
         flat.predict(X.reshape(2, 3, 4, 16))
+
+
+@pytest.mark.parametrize(
+    "option, hint",
+    [
+        ({"validation_data": 0}, r"no option validation_data; give validation=\(X, y\); it has"),
+        (
+            {"validation_split": 0.1, "lr": 0.1},
+            r"option lr, validation_split; give optimizer=optim.Adam\(lr\) and val",
+        ),
+        ({"shuffle": False}, "no option shuffle; it has"),
+    ],
+)
+def test_fit_knows_other_libraries_options(option, hint):
+    with pytest.raises(TypeError, match=hint):
+        fn.Sequential(fn.Flatten(), fn.Linear(3)).fit(np.zeros((4, 1, 2, 2)), [0, 1, 2, 0], **option)
