@@ -87,8 +87,11 @@ def padded(size: int, before: int, after: int, mode: str) -> Taps:
     elif mode == "reflect":
         mirrored = np.abs(position) % max(2 * size - 2, 1)
         inputs = np.minimum(mirrored, 2 * size - 2 - mirrored)
+    elif mode == "circular":  # what is left of the axis is repeated
+        removed = max(-before, 0)
+        inputs = removed + (position - removed) % max(size - removed - max(-after, 0), 1)
     else:
-        inputs = position % size if mode == "circular" else np.clip(position, 0, size - 1)
+        inputs = np.clip(position, 0, size - 1)
     return Taps.of(size, outputs, output, inputs, np.ones(len(output)))
 
 

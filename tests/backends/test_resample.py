@@ -42,7 +42,10 @@ def test_pad(ops, dtype, shape, sides, mode):
 def test_negative_sides_remove_pixels(ops, dtype, mode):
     x = cases.integers((2, 5, 7, 8), dtype)
     y, saved = ops.pad(x, (-2, 1, 3, -4), mode)
-    np.testing.assert_array_equal(y, framed(x, (0, 1, 3, 0), mode)[:, :, 2:, :-4])
+    expected = framed(x, (0, 1, 3, 0), mode)[:, :, 2:, :-4]
+    if mode == "circular":  # PyTorch repeats what is left
+        expected = framed(x[:, :, 2:, :-4], (0, 1, 3, 0), mode)
+    np.testing.assert_array_equal(y, expected)
     adjoint(ops, "pad", x, cases.integers(y.shape, dtype, 1), saved, y)
     y, saved = ops.pad(x, (-3, -3, -4, -3), mode)
     np.testing.assert_array_equal(y, x[:, :, 3:4, 4:5])

@@ -42,6 +42,20 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     return columns, lambda dy: functional.col2im(dy, x.shape, kernel_size, **given)
 
 
+def adaptive_max_pool2d(x, output_size, return_indices=False):
+    if return_indices:
+        raise Differs("indices are not returned")
+    return functional.adaptive_max_pool2d(x, output_size)
+
+
+def upsample_nearest(x, size=None, scale_factor=None):
+    return functional.interpolate(x, size, scale_factor)
+
+
+def upsample_bilinear(x, size=None, scale_factor=None):
+    return functional.interpolate(x, size, scale_factor, "bilinear", align_corners=True)
+
+
 def dropout(x, p=0.5, training=True, inplace=False):
     if training and p > 0:
         raise Differs("other random numbers")
@@ -76,23 +90,37 @@ def check_options(options, **known):
 
 
 OURS = {
+    "log_softmax": functional.log_softmax,
+    "nn.functional.adaptive_avg_pool2d": functional.adaptive_avg_pool2d,
+    "nn.functional.adaptive_max_pool2d": adaptive_max_pool2d,
     "nn.functional.avg_pool2d": functional.avg_pool2d,
     "nn.functional.batch_norm": batch_norm,
     "nn.functional.conv2d": functional.conv2d,
+    "nn.functional.conv_transpose2d": functional.conv_transpose2d,
     "nn.functional.cross_entropy": cross_entropy,
     "nn.functional.dropout": dropout,
     "nn.functional.elu": functional.elu,
     "nn.functional.gelu": gelu,
+    "nn.functional.hardsigmoid": functional.hardsigmoid,
+    "nn.functional.hardswish": functional.hardswish,
+    "nn.functional.interpolate": functional.interpolate,
     "nn.functional.leaky_relu": functional.leaky_relu,
     "nn.functional.linear": functional.linear,
     "nn.functional.max_pool2d": functional.max_pool2d,
     "nn.functional.multi_margin_loss": multi_margin_loss,
+    "nn.functional.pad": functional.pad,
+    "nn.functional.pixel_shuffle": functional.pixel_shuffle,
+    "nn.functional.pixel_unshuffle": functional.pixel_unshuffle,
     "nn.functional.relu": functional.relu,
+    "nn.functional.relu6": functional.relu6,
     "nn.functional.softplus": functional.softplus,
     "nn.functional.unfold": unfold,
+    "nn.functional.upsample_bilinear": upsample_bilinear,
+    "nn.functional.upsample_nearest": upsample_nearest,
     "matmul": functional.matmul,
     "mm": functional.matmul,
     "sigmoid": functional.sigmoid,
+    "softmax": functional.softmax,
     "tanh": functional.tanh,
 }
 
@@ -100,8 +128,21 @@ CONSTANT = {"nn.functional.batch_norm": (1, 2)}  # arguments without a gradient:
 
 # ---------------------------------------------------------------- what is refused, and why
 
+_RESAMPLING = (
+    *("adaptive_avg_pool2d", "adaptive_max_pool2d", "conv_transpose2d", "interpolate", "pad", "pixel_shuffle"),
+    *("pixel_unshuffle", "upsample_nearest"),
+)
 _SCORES, _LOSS = "scores must have shape (N, C)", "the loss has no "
+_IMAGES = r"x must have shape \(N, C, H, W\)"
 REFUSED = [  # (op, what the error says, why)
+    *((op, r"unexpected keyword argument .dtype", "arrays are cast before") for op in ("softmax", "log_softmax")),
+    *((op, r"is empty|has no axis", "no elements to sum over") for op in ("softmax", "log_softmax")),
+    *((f"nn.functional.{op}", _IMAGES, "one image, or other than two dimensions") for op in _RESAMPLING),
+    *((f"nn.functional.{op}", r"output_size must be", "sizes are given") for op in _RESAMPLING[:2]),
+    ("nn.functional.adaptive_max_pool2d", r"indices", "indices are not returned"),
+    ("nn.functional.conv_transpose2d", r"output_padding must be smaller", "output padding below the stride"),
+    ("nn.functional.interpolate", r"mode must be one of", "nearest and bilinear"),
+    ("nn.functional.pad", r"pad must be an int or", "two dimensions"),
     ("matmul", r"matmul: shapes .* do not fit", "matrices only: products of stacks and vectors are reshapes"),
     ("nn.functional.batch_norm", r"momentum.* must be in \[0, 1\]", "a negative momentum is a mistake"),
     ("nn.functional.batch_norm", r"x must have shape \(N, C\).* got \(0,\)", "an array without channels"),
@@ -133,6 +174,7 @@ def compare(ours, theirs, sample, tolerance, constant=()):
     y, backward = ours(*(t.clone().detach() if isinstance(t, torch.Tensor) else t for t in given), **named)
     leaves = [t for t in tensors if isinstance(t, torch.Tensor) and t.requires_grad]
     expected = theirs(*tensors, **named)
+    expected = expected[0] if isinstance(expected, tuple) else expected
     np.testing.assert_allclose(y, expected.detach().numpy(), **tolerance)
     if not expected.requires_grad:
         return
@@ -159,6 +201,8 @@ def test_samples(backend, name, dtype):
     ops = [op for op in op_db if op.name == name]
     assert ops, f"PyTorch's database has no {name}"
     tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-10}
+    if name == "nn.functional.hardsigmoid":
+        tolerance = {"rtol": 1e-6, "atol": 1e-6}  # PyTorch's 1/6 is float32's in float64, too
     torch.manual_seed(0)
     counts, refused = Counter(), {why: pattern for op, pattern, why in REFUSED if op == name}
     for op in ops:
