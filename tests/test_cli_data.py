@@ -223,7 +223,8 @@ def test_a_run_resumed_from_nothing_says_so(tmp_path, capsys):
             ["--optimizer", "adam"],
             "saved with optimizer SGD, Solver has Adam; give the same",
         ),
-        ([], ["--seed", 1], "use the same training data, divided with the same seed and fractions"),
+        ([], ["--seed", 1], r"saved with seed 0 \(here 1\), labels_crc32 .* use the same data and settings"),
+        ([], ["--val-fraction", 0.3], r"saved with samples \d+ \(here \d+\), .* use the same data and settings"),
     ],
 )
 def test_a_run_resumed_with_other_settings_is_told_which(tmp_path, capsys, first, then, message):

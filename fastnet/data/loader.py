@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -125,9 +126,10 @@ class Loader:
             yield x, y
 
     def state_dict(self) -> dict[str, Any]:
-        """The position and all that the order depends on: plain numbers."""
+        """The position, all that the order depends on, and a checksum of the labels: plain numbers."""
         settings = ("epoch", "batch", "seed", "batch_size", "shuffle", "drop_last")
-        return {**{name: getattr(self, name) for name in settings}, "samples": len(self.y)}
+        labels = zlib.crc32(np.ascontiguousarray(self.y).data)
+        return {**{name: getattr(self, name) for name in settings}, "samples": len(self.y), "labels_crc32": labels}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a position that `state_dict` returned.
@@ -135,7 +137,7 @@ class Loader:
         Raises
         ------
         ValueError
-            The position belongs to another seed, batch size, order or number of samples.
+            The position belongs to another seed, batch size, order or number of samples, or to other labels.
         """
         mine = self.state_dict()
         other = [name for name in mine if name not in ("epoch", "batch") and state.get(name) != mine[name]]

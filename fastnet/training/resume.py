@@ -100,11 +100,14 @@ def restore(solver: Solver, checkpoint: Checkpoint) -> None:
             f"{path}: saved with optimizer {meta['optimizer']['class']}, Solver has {type(solver.optimizer).__name__}; "
             "give the same, or train a new model without the checkpoint"
         )
-    _check_preprocess(solver, checkpoint)
     before = solver.loader.epoch, solver.loader.batch
     try:
         solver.loader.load_state_dict(meta["loader"])
         solver.loader.epoch, solver.loader.batch = before  # Solver keeps the position itself
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: {error.args[0]}") from error
+    _check_preprocess(solver, checkpoint)  # last: of other data it tells no more than that they differ
+    try:
         solver.optimizer.load_state_dict({**meta["optimizer"]["counts"], **checkpoint.group("optimizer")})
         solver.model.set_rng_state(meta["streams"])
     except (ValueError, KeyError) as error:

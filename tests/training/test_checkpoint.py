@@ -375,8 +375,12 @@ def test_a_newer_format_is_refused(two):
         ({"optimizer": SGD(0.05)}, "saved by another optimiser"),
         ({"batch_size": 8}, r"batch_size 16 \(here 8\)"),
         ({"seed": 6}, r"seed 5 \(here 6\)"),
-        ({"data": problem(71)}, "same training data"),
-        ({"data": problem(71), "preprocess": None}, "saved with preprocess=Standardize"),
+        ({"data": problem(71)}, r"samples 70 \(here 71\), .* use the same data"),
+        (
+            {"data": (255 - problem()[0], problem()[1])},
+            "preprocess=Standardize.*; use the same training data",
+        ),
+        ({"preprocess": None}, "saved with preprocess=Standardize"),
         ({"callbacks": [At()]}, r"saved with callbacks \[\], Solver has \['At'\]"),
     ],
 )
@@ -447,3 +451,14 @@ def test_a_rate_that_jumps_without_a_checkpoint():
 def test_other_settings_are_not_silent(two):
     with pytest.warns(UserWarning, match=r"other settings: .*optimizer: SGD\(lr=0.05.*now SGD\(lr=0.01"):
         make(optimizer=SGD(0.01, 0.9, nesterov=True, weight_decay=1e-3)).train(resume=two[1])
+
+
+@pytest.mark.parametrize("preprocess", [None, "standardize"])
+def test_other_data_of_the_same_size_are_refused(tmp_path, preprocess):
+    """The standardisation of images in another order is the same, and none tells nothing."""
+    X, y = problem()
+    make(tmp_path, epochs=1, preprocess=preprocess).train()
+    for other in ((X[::-1], y[::-1]), (X, (y + 1) % 3)):
+        with pytest.raises(CheckpointError, match=r"saved with labels_crc32 \d+ \(here \d+\); use the same data"):
+            make(tmp_path, data=other, preprocess=preprocess).train(resume="auto")
+    make(tmp_path, data=(X.copy(), list(y.astype(np.uint8))), preprocess=preprocess).train(resume="auto")
