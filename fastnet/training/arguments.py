@@ -6,12 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastnet.layers import Layer, Model
 from fastnet.optim import Optimizer
 from fastnet.storage import to_json
 from fastnet.training.callbacks import Callback
 
-__all__ = ["check_arguments", "check_folder"]
+__all__ = ["check_arguments", "check_checkpoints", "check_folder"]
 
 
 def check_arguments(model: object, **given: Any) -> None:
@@ -21,7 +23,7 @@ def check_arguments(model: object, **given: Any) -> None:
     ----------
     model : object
     **given : object
-        Solver's optimizer, schedule, regularizer, preprocess, augment, callbacks, info, debug.
+        Solver's optimizer, schedule, regularizer, preprocess, augment, callbacks, info, debug, verbose.
 
     Raises
     ------
@@ -46,6 +48,8 @@ def check_arguments(model: object, **given: Any) -> None:
             raise TypeError(f"Solver: callbacks must be training.Callback objects, got {callback!r}")
     if isinstance(given["preprocess"], str) and given["preprocess"] != "standardize":
         raise ValueError(f"Solver: preprocess must be 'standardize' or callable, got {given['preprocess']!r}")
+    if not isinstance(given["verbose"], (bool, np.bool_, int, np.integer)):
+        raise TypeError(f"Solver: verbose must be True or False, got {given['verbose']!r}")
     if given["debug"] not in (None, "nan"):
         raise ValueError(f"Solver: debug must be None or 'nan', got {given['debug']!r}")
     try:
@@ -65,6 +69,14 @@ def _penalty(value: object) -> bool:
 
 def _listed(value: object) -> bool:
     return isinstance(value, (tuple, list))
+
+
+def check_checkpoints(folder: object, **counts: object) -> None:
+    """Refuse `checkpoint_every` and `keep` without a folder: nothing would be written."""
+    defaults = {"checkpoint_every": 1, "keep": 2}
+    useless = [f"{name}={value!r}" for name, value in counts.items() if value != defaults[name]]
+    if folder is None and useless:
+        raise ValueError(f"Solver: {', '.join(useless)} needs checkpoint='a folder', where checkpoints are written")
 
 
 def check_folder(folder: Path) -> None:

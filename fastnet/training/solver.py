@@ -22,7 +22,7 @@ from fastnet.layers.model import evaluation
 from fastnet.ops.metrics import ACCURACY
 from fastnet.optim import Adam, ConstantLR, Optimizer
 from fastnet.regularizers import L2
-from fastnet.training.arguments import check_arguments, check_folder
+from fastnet.training.arguments import check_arguments, check_checkpoints, check_folder
 from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
 from fastnet.training.debug import check_finite, check_state, check_validation, guard
@@ -127,6 +127,7 @@ class Solver:
             callbacks=callbacks,
             info=info,
             debug=debug,
+            verbose=verbose,
         )
         self.model, self.loss, self.regularizer = model, losses.get(loss), regularizer
         self.metric = losses.metric(self.loss)
@@ -137,6 +138,7 @@ class Solver:
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
         self.checkpoint_every = integer(checkpoint_every, "Solver: checkpoint_every")
         self.keep = integer(keep, "Solver: keep")
+        check_checkpoints(checkpoint, checkpoint_every=self.checkpoint_every, keep=self.keep)
         self._written: list[Path] = []
         self.callbacks = list(callbacks)
         if early_stopping is not None:
@@ -179,6 +181,8 @@ class Solver:
         FloatingPointError
             The training or validation loss is not finite, or an update left a NaN or an infinity in the model.
         """
+        if resume is not None and not isinstance(resume, (str, os.PathLike)):
+            raise TypeError(f"train: resume must be 'auto', the path of a checkpoint, or None, got {resume!r}")
         if self.checkpoint is not None:
             check_folder(self.checkpoint)
         if resume is not None:

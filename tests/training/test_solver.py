@@ -558,3 +558,24 @@ def test_folder_that_cannot_be_written_is_told_before_training(tmp_path):
 
 def test_prediction_of_nothing():
     assert fn.Solver(linear(), problem(), verbose=False).predict(problem()[0][:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("value", ["no", "False", None, [], 0.5])
+def test_verbose_is_a_flag(value):
+    with pytest.raises(TypeError, match="verbose must be True or False, got"):
+        fn.Solver(linear(), problem(), verbose=value)
+    for silent in (0, False, np.False_, np.int64(0)):
+        fn.Solver(linear(), problem(), verbose=silent)
+
+
+@pytest.mark.parametrize("option", [{"checkpoint_every": 3}, {"keep": 1}, {"keep": 5, "checkpoint_every": 2}])
+def test_options_of_checkpoints_need_their_folder(option, tmp_path):
+    with pytest.raises(ValueError, match=r"(keep|every)=\d needs checkpoint='a folder'"):
+        quiet(linear(), problem(), **option)
+    quiet(linear(), problem(), checkpoint=tmp_path, **option)
+
+
+@pytest.mark.parametrize("value", [True, 3, b"x", ["auto"]])
+def test_resume_is_a_path(value, tmp_path):
+    with pytest.raises(TypeError, match="train: resume must be 'auto', the path of a checkpoint, or None, got"):
+        quiet(linear(), problem(), checkpoint=tmp_path).train(resume=value)
