@@ -52,8 +52,8 @@ def prepare(
         loader = Loader(X, y, batch_size, seed, True, drop_last, preprocess, augment, model.dtype or "float32", targets)
     _check_preprocessing(model, loader.preprocess)
     x, _ = next(loader.batches(0))
+    warn_of_channels_last("Solver", x.shape)
     if not model.built:
-        warn_of_channels_last("Solver", x.shape)
         model.build(x.shape[1:], seed=seed, dtype=loader.dtype)
     model.check_examples(x.shape)
     if validation is not None and not isinstance(validation, Loader):

@@ -579,3 +579,12 @@ def test_options_of_checkpoints_need_their_folder(option, tmp_path):
 def test_resume_is_a_path(value, tmp_path):
     with pytest.raises(TypeError, match="train: resume must be 'auto', the path of a checkpoint, or None, got"):
         quiet(linear(), problem(), checkpoint=tmp_path).train(resume=value)
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_channels_last_are_told_of_built_models_too(built):
+    X, model = np.zeros((12, 32, 32, 3), np.float32), linear()
+    if built:
+        model.build((32, 32, 3))
+    with pytest.warns(UserWarning, match=r"Solver: images of shape \(12, 32, 32, 3\) seem to be \(N, H, W, C\)"):
+        quiet(model, (X, np.arange(12) % 3))
