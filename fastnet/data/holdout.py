@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastnet.types import Array
+from fastnet.arrays import as_array
+from fastnet.types import Array, ArrayLike
 
 __all__ = ["hold_out", "choose", "name_some", "warn_of_absent"]
 
 _WORD = {"train": "training", "val": "validation"}
 
 
-def hold_out(X: Array, y: Array, part: float | int, seed: int = 0) -> tuple[Array, Array, Array, Array]:
+def hold_out(X: ArrayLike, y: ArrayLike, part: float | int, seed: int = 0) -> tuple[Array, Array, Array, Array]:
     """Draw a random part of (X, y), stratified by class: (X_rest, y_rest, X_part, y_part), all copies.
 
     The only image of a class is never held out, unless there are too few images for each class to keep one.
@@ -31,8 +32,11 @@ def hold_out(X: Array, y: Array, part: float | int, seed: int = 0) -> tuple[Arra
     Raises
     ------
     ValueError
-        Another `part`, or a fraction of which nothing, or everything, would be held out.
+        X and y that do not fit, another `part`, or a fraction of which nothing, or everything, would be held out.
     """
+    X, y = as_array(X, "hold_out: X"), as_array(y, "hold_out: y")
+    if y.ndim != 1 or X.shape[:1] != y.shape:
+        raise ValueError(f"hold_out: X must be (N, ...) and y (N,), got {X.shape} and {y.shape}")
     held = choose(y, part, seed)
     return X[~held], y[~held], X[held], y[held]
 

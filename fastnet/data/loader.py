@@ -87,6 +87,10 @@ class Loader:
             if not (isinstance(flag, (bool, np.bool_)) or (name == "drop_last" and flag == "single")):
                 kinds = "True, False or 'single'" if name == "drop_last" else "True or False"
                 raise ValueError(f"Loader: {name} must be {kinds}, got {flag!r}")
+        if not isinstance(augment, (list, tuple)) or not all(map(callable, augment)):
+            raise TypeError(f"Loader: augment must be a list of callables (x, rng) -> x, got {augment!r}")
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise ValueError(f"Loader: dtype must be 'float32' or 'float64', got {dtype!r}")
         self.batch_size, self.seed = int(batch_size), int(seed)
         self.shuffle, self.drop_last = bool(shuffle), drop_last if drop_last == "single" else bool(drop_last)
         self.preprocess, self.augment, self.dtype = preprocess, tuple(augment), np.dtype(dtype)

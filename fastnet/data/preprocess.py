@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.arguments import real
 from fastnet.arrays import as_array
 from fastnet.types import Array, ArrayLike, DTypeLike
 
@@ -69,7 +70,9 @@ class Standardize:
         X = as_array(X, "Standardize.fit: X")
         if X.ndim < 2 or X.size == 0:
             raise ValueError(f"Standardize.fit: X must have shape (N, C, ...) and hold data, got {X.shape}")
-        scale = scale if scale is not None else 255.0 if X.dtype == np.uint8 else 1.0
+        scale = real(scale, "Standardize.fit: scale") if scale is not None else 255.0 if X.dtype == np.uint8 else 1.0
+        if scale <= 0:
+            raise ValueError(f"Standardize.fit: scale must be > 0, got {scale:g}")
         count = X.size // X.shape[1]
 
         def mean_of(function: Callable[[Array], Array]) -> Array:

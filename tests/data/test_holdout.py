@@ -76,3 +76,14 @@ def test_split_names_its_argument_and_tells_of_absent_classes():
         warnings.simplefilter("error")
         X, y = data(np.arange(40) % 4)
         Dataset(X, y, X, y, tuple("abcd"), "zoo").split(0.2)
+
+
+def test_hold_out_takes_lists_and_refuses_what_does_not_fit():
+    X, y = data([0, 1] * 10)
+    for taken, expected in zip(hold_out(X.tolist(), y.tolist(), 0.3), hold_out(X, y, 0.3), strict=True):
+        np.testing.assert_array_equal(taken, expected)
+    for X_, y_ in ((X, y[:5]), (X, np.eye(2)[y]), (X[0, 0], y)):
+        with pytest.raises(ValueError, match=r"hold_out: X must be \(N, ...\) and y \(N,\), got"):
+            hold_out(X_, y_, 0.3)
+    with pytest.raises(TypeError, match="hold_out: y"):
+        hold_out(X, "cat", 0.3)

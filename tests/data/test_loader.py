@@ -252,3 +252,24 @@ def test_standardize_takes_arrays_of_others():
     assert prep.mean.dtype == np.float64 and prep.std.tolist() == [0.25, 0.5, 2]
     with pytest.raises(TypeError, match="Standardize: mean must"):
         Standardize("0.5", 1.0)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"augment": print}, "Loader: augment must be a list of callables"),
+        ({"augment": ["flip"]}, "Loader: augment must be a list of callables"),
+        ({"dtype": "float16"}, "Loader: dtype must be 'float32' or 'float64', got 'float16'"),
+        ({"dtype": np.uint8}, "Loader: dtype must be 'float32' or 'float64'"),
+    ],
+)
+def test_loader_refuses(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Loader(*data(), **options)
+
+
+@pytest.mark.parametrize("scale", [0, -1, np.nan, np.inf, "255", True])
+def test_standardize_fit_refuses_a_scale(scale):
+    with warnings.catch_warnings(), pytest.raises((TypeError, ValueError), match="Standardize.fit: scale must be"):
+        warnings.simplefilter("error")
+        Standardize.fit(data()[0], scale)
