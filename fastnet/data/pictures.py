@@ -62,6 +62,8 @@ def read_pictures(
     notes: dict[str, list[Path]] = {}
     sizes: dict[tuple[int, int], list[Path]] = {}
     colour = False
+    if size is not None:
+        _check_memory(len(files), (*size, 1), where, "choose a smaller size")  # before one image is scaled to it
     for i, file in enumerate(files):
         try:
             image, coloured, remarks = _decode(file, size, bool(gray))
@@ -73,7 +75,7 @@ def read_pictures(
         for remark in remarks:
             notes.setdefault(remark, []).append(file)
         if not len(X):
-            _check_memory(len(files), image.shape, where)
+            _check_memory(len(files), image.shape, where, "use size=(height, width) to scale them down")
             X = np.empty((len(files), image.shape[2], *image.shape[:2]), np.uint8)
         if image.shape[:2] == X.shape[2:]:
             X[count], used[i], count = image.transpose(2, 0, 1), True, count + 1
@@ -231,7 +233,7 @@ def _sizes(sizes: dict[tuple[int, int], list[Path]]) -> str:
     return name_some([f"{h}x{w} pixels ({count}, such as {sizes[h, w][0]})" for (h, w), count in counts], 4)
 
 
-def _check_memory(count: int, shape: tuple[int, ...], where: str) -> None:
+def _check_memory(count: int, shape: tuple[int, ...], where: str, advice: str) -> None:
     """Refuse images that would not fit into memory, before the system kills the process."""
     needed = count * shape[0] * shape[1] * shape[2]
     try:
@@ -241,5 +243,5 @@ def _check_memory(count: int, shape: tuple[int, ...], where: str) -> None:
     if needed > memory // 2:
         raise ValueError(
             f"{where}: {count} images of {shape[0]}x{shape[1]} take {needed / 2**30:.1f} GiB, more than half "
-            f"of this machine's {memory / 2**30:.1f} GiB; use size=(height, width) to scale them down"
+            f"of this machine's {memory / 2**30:.1f} GiB; {advice}"
         )

@@ -194,6 +194,12 @@ def test_read_picture(tmp_path):
         read_picture(tmp_path / "nowhere.png")
 
 
+def test_sizes_that_memory_cannot_hold(tmp_path):
+    write_images(tmp_path)
+    with pytest.raises(ValueError, match="6 images of 200000x200000 take .*more than half .*; choose a smaller size"):
+        image_folder(tmp_path, 200000)
+
+
 def test_images_that_memory_cannot_hold(tmp_path, monkeypatch):
     write_images(tmp_path)
     monkeypatch.setattr("os.sysconf", lambda name: 16, raising=False)  # 16 pages of 16 bytes
