@@ -57,6 +57,17 @@ def test_asarray_takes_anything(ops, how, shape):
     np.testing.assert_array_equal(odd, x)
 
 
+@pytest.mark.parametrize("kind", ["?", "i1", "u1", "i2", "u2", "i4", "i8", "f2"])
+@pytest.mark.parametrize("axes", [(0, 2, 1), (0, 3, 1, 2)], ids=["signals", "images"])
+def test_contiguous_of_dtypes_without_kernels(native, axes, kind):
+    """An array whose strides say channels-last, such as a map of labels in bytes with its axes swapped."""
+    sizes = (2, 7, 5, 3)[: len(axes)]
+    x = np.arange(np.prod(sizes)).astype(kind).reshape(sizes).transpose(axes)
+    y = native.contiguous(x)
+    assert y.flags.c_contiguous and y.dtype == x.dtype
+    np.testing.assert_array_equal(y, x)
+
+
 def test_asarray_of_other_types(ops):
     for given in ([[1, 2], [3, 4]], np.array([[1, 2], [3, 4]], np.uint8), np.array([[1, 2], [3, 4]], np.float16)):
         y = ops.asarray(given)

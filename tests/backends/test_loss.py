@@ -155,6 +155,17 @@ def test_softmax_over_maps(ops, dtype, shape):
     assert not np.moveaxis(gradient, 1, -1).reshape(-1, shape[1])[~kept].any()
 
 
+@pytest.mark.parametrize("kind", ["u1", "i2", "i4", "i8"])
+def test_maps_of_labels_in_any_order(ops, kind):
+    """Masks are often bytes, and transposed."""
+    scores = cases.normal((2, 4, 6, 5), np.float32)
+    labels = np.random.default_rng(1).integers(0, 4, (2, 5, 6)).astype(kind).transpose(0, 2, 1)
+    loss, gradient = ops.softmax_cross_entropy(scores, labels)
+    expected, expected_gradient = ops.softmax_cross_entropy(scores, np.ascontiguousarray(labels, np.int64))
+    assert loss == expected
+    np.testing.assert_array_equal(gradient, expected_gradient)
+
+
 def test_every_label_ignored(ops, dtype):
     loss, gradient = ops.softmax_cross_entropy(cases.normal((4, 3), dtype), np.full(4, -100), -100)
     assert loss == 0 and not gradient.any()

@@ -50,7 +50,7 @@ def dense(x: Array) -> Array:
     if order & 1:
         return x
     y = empty(x.shape, x.dtype)
-    if order & 2:
+    if order & 2 and x.dtype in FLOATS:
         N, pixels, C = extents(x.shape)
         _native.to_channels_last(N, C, pixels, x, y)
     else:
@@ -64,7 +64,7 @@ def c_order(x: Array) -> Array:
     if order & 2:
         return x
     y = c_empty(x.shape, x.dtype)
-    if order & 1:
+    if order & 1 and x.dtype in FLOATS:
         N, pixels, C = extents(x.shape)
         _native.to_channels_first(N, C, pixels, x, y)
     else:
