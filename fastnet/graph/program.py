@@ -99,7 +99,8 @@ class Program:
         self.steps = self._made_steps(computed)
         self._plans: dict[tuple[bool, ...], list[_Back]] = {}
         self._opaque = [node for node in computed if node.name == "opaque"]
-        self._streams = [value for node in computed for value in node.attributes.values() if isinstance(value, Stream)]
+        streams = [value for node in computed for value in node.attributes.values() if isinstance(value, Stream)]
+        self._streams = list({id(stream): stream for stream in streams}.values())  # a layer that is used twice has one
         self.records = gradients and not around and all(node.op and ops.records(node.op) for node in computed)
 
     def _made_steps(self, nodes: list[Node]) -> list[Step]:
@@ -149,7 +150,7 @@ class Program:
         """The arrays that a pass reads or changes besides x, always in this order; None if kernels cannot update one
         of them directly."""
         arrays = self._parameter_arrays()
-        if any(self._known[n] is not arrays[n] for n in self._buffers):
+        if any(self._known[n] is not arrays[n] or not arrays[n].flags.writeable for n in self._buffers):
             return None
         arrays += [value for _, value in self._constants]
         arrays += [stream.position for stream in self._streams]

@@ -19,6 +19,7 @@ __all__ = ["TrainingPlan"]
 class _Recorded(NamedTuple):
     """A recorded step; `calls` is None, for the `reason`, if it cannot be run again."""
 
+    loss: Loss
     trains: list[bool]  # what each parameter's requires_grad was
     parameters: list[Parameter]  # those that get gradients
     calls: Any
@@ -88,7 +89,8 @@ class TrainingPlan:
             return self._op_by_op(x, labels)
         labels = self._labels(program, ops, labels)
         recorded = self._recorded.get(program)
-        if recorded is None or recorded.trains != [p.requires_grad for p in program.parameters]:
+        trains = [parameter.requires_grad for parameter in program.parameters]
+        if recorded is None or (recorded.loss, recorded.trains) != (self.loss, trains):
             return self._record(program, ops, x, labels, given)
         if recorded.calls is None:
             self.reason = recorded.reason
@@ -107,7 +109,7 @@ class TrainingPlan:
         if any(p.grad is not None for p in program.parameters):
             return "there are gradients to add to"
         if given is None:
-            return "running statistics are not in C order"
+            return "running statistics are read-only or not in C order"
         return ""
 
     def _labels(self, program: Program, ops: Ops, labels: Any) -> Array:
@@ -130,11 +132,12 @@ class TrainingPlan:
 
     def _record(self, program: Program, ops: Ops, x: Array, labels: Array, given: list[Array]) -> tuple[float, Array]:
         trains = [parameter.requires_grad for parameter in program.parameters]
+        labels = labels.copy(order="K")  # they may be x itself, and a recording tells arrays apart by their addresses
         recording = ops.recording([x, labels, *given])
         with recording:
             loss, scores = self._op_by_op(x, labels)
         parameters = [parameter for parameter in program.parameters if parameter.grad is not None]
         calls = recording.finish([scores, *(parameter.grad for parameter in parameters)])
-        self._recorded[program] = _Recorded(trains, parameters, calls, recording.reason)
+        self._recorded[program] = _Recorded(self.loss, trains, parameters, calls, recording.reason)
         self.reason = recording.reason
         return loss, scores

@@ -143,6 +143,7 @@ CHANGES = {
     "load_state_dict": lambda model: model.load_state_dict({k: v * 3 for k, v in model.state_dict().items()}),
     "attribute": lambda model: setattr(model[3], "p", 0.6),
     "momentum": lambda model: setattr(model[1], "momentum", 0.5),
+    "tied arrays": lambda model: setattr(model[1].running_mean, "value", model[1].running_var.value),
     "stream": lambda model: model[3].set_stream(7, 40),
     "float64": lambda model: model.build((2, 6, 6), dtype="float64"),
 }
@@ -164,6 +165,86 @@ def test_changes_are_noticed(change):
         expected_loss, expected_scores = by_hand(plain, x, labels)
         assert loss == expected_loss and np.array_equal(scores, expected_scores)
         assert same(gradients(planned), gradients(plain)) and same(state(planned), state(plain)), step
+
+
+def linear(features=6):
+    model = fn.Sequential(fn.Linear(features), fn.Tanh(), fn.Linear(features))
+    model.build((features,), seed=0)
+    return model
+
+
+def compare(planned, plain, plan, x, labels, loss=losses.softmax_cross_entropy):
+    """A step of a plan, and the same by hand."""
+    zero(planned)
+    zero(plain)
+    value, scores = plan(x, labels)
+    expected, expected_scores = by_hand(plain, x, labels, loss)
+    assert value == expected and np.array_equal(scores, expected_scores)
+    assert same(gradients(planned), gradients(plain)) and same(state(planned), state(plain))
+
+
+@needs_kernels
+@pytest.mark.parametrize("shape", [(6,), (3, 8, 8)], ids=str)
+def test_targets_may_be_x_itself(shape):
+    """An autoencoder's; and in the next step they may be another array."""
+    models = [fn.Sequential(fn.Conv2d(3, 3, padding=1)) if len(shape) == 3 else linear() for _ in range(2)]
+    for model in models:
+        model.build(shape, seed=0)
+    plan, x, other = TrainingPlan(models[0], "mse"), batch(shape, 4)[0], batch(shape, 4, 1)[0]
+    for given, targets in ((x, x), (x, other), (other, x), (x[::-1], x)):
+        compare(*models, plan, given, targets, losses.mse)
+        assert plan.reason == ""
+
+
+@needs_kernels
+@pytest.mark.parametrize("tied", [lambda value: value, lambda value: value.reshape(-1)[::1].reshape(6, 6)])
+def test_parameters_that_share_memory(tied):
+    """They run op by op, since they may be separated later."""
+    models, (x, labels) = (linear(), linear()), batch((6,), 4, classes=6)
+    plan = TrainingPlan(models[0])
+    for step in range(4):
+        for model in models:
+            value = model[0].weight.value
+            model[2].weight.value = tied(value) if step < 2 else value * 2
+        compare(*models, plan, x, labels)
+
+
+@needs_kernels
+def test_a_layer_that_is_used_twice():
+    def shared():
+        linear, dropout = fn.Linear(10), fn.Dropout(0.3, seed=3)
+        model = fn.Sequential(linear, dropout, linear, dropout)
+        model.build((10,), seed=0)
+        return model
+
+    models, (x, labels) = (shared(), shared()), batch((10,), 4)
+    plan = TrainingPlan(models[0])
+    for step in range(3):
+        compare(*models, plan, x + step, labels)
+        assert plan.reason == ""
+
+
+@needs_kernels
+def test_read_only_statistics_are_never_written():
+    model, (x, labels) = small(), batch((2, 6, 6), 4)
+    plan = TrainingPlan(model)
+    plan(x, labels)
+    model[1].running_mean.value.flags.writeable = False
+    kept = model[1].running_mean.value.copy()
+    zero(model)
+    with pytest.raises(ValueError, match="read-only"):
+        plan(x, labels)
+    assert np.array_equal(model[1].running_mean.value, kept)
+
+
+@needs_kernels
+def test_another_loss_is_noticed():
+    models, (x, labels) = (linear(), linear()), batch((6,), 4, classes=6)
+    plan = TrainingPlan(models[0])
+    for loss in (losses.softmax_cross_entropy, losses.svm, losses.softmax_cross_entropy):
+        plan.loss = loss
+        for _ in range(2):
+            compare(*models, plan, x, labels, loss)
 
 
 @needs_kernels

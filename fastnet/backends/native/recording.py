@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -35,18 +36,20 @@ class Recording:
     Parameters
     ----------
     given : sequence of contiguous arrays
-        All that is read or changed and is not allocated inside.
+        All that is read or changed and is not allocated inside.  They are told apart by their addresses, so no two may
+        share memory.
 
     Attributes
     ----------
     reason : str
-        Why the calls cannot be run again: a kernel read something that no kernel wrote and that was not given. "" if
-        they can.
+        Why the calls cannot be run again: a kernel read something that no kernel wrote and that was not given, or given
+        arrays share memory. "" if they can.
     """
 
     def __init__(self, given: Sequence[Array]) -> None:
-        self.reason = ""
         self._given = [(_address(array), max(1, array.nbytes)) for array in given]
+        overlap = any(first + size > other for (first, size), (other, _) in pairwise(sorted(self._given)))
+        self.reason = "two of the arrays share memory" if overlap else ""
         self._blocks: list[_Block] = []
         self._alive: dict[int, _Block] = {}
         self._actions: list[tuple[int, int]] = []
