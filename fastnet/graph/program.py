@@ -211,13 +211,14 @@ class Program:
             dy, saved = gradients[slot], tape[number]
             gradients[slot] = tape[number] = None
             found = kernel(dy, saved, needs) if add is None else kernel(dy, saved, needs, add=gradients[add])
-            del dy, saved
             if single:
                 found = (found,)
+            lent = {at for at, _, parameter, _ in targets if parameter is not None and self._lent(found[at], dy)}
+            del dy, saved
             for position, target, parameter, again in targets:
                 gradient = found[position]
                 if parameter is not None:
-                    parameter.accumulate(gradient)
+                    parameter.accumulate(gradient.copy() if position in lent else gradient)
                     if self._tell is not None:
                         self._tell(parameter.name, "backward", parameter.grad)
                 elif again:
@@ -226,6 +227,10 @@ class Program:
                     gradients[target] = gradient
             del found
         return gradients[0] if input_gradient else None
+
+    def _lent(self, gradient: Any, dy: Any) -> bool:
+        """Whether a gradient is dy itself, which others may read: the parameter that keeps it adds to it in place."""
+        return bool(self.ops.xp.may_share_memory(gradient, dy))
 
     def _trains(self) -> list[bool]:
         return [node.attributes["layer"].trains() for node in self._opaque]

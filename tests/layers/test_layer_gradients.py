@@ -1,5 +1,8 @@
 """Every layer and container against central differences, in float64."""
 
+import math
+
+import numpy as np
 import pytest
 
 from fastnet.layers import (
@@ -26,6 +29,7 @@ from fastnet.layers import (
     LogSoftmax,
     MaxPool1d,
     MaxPool2d,
+    Model,
     PixelShuffle,
     PixelUnshuffle,
     ReflectionPad2d,
@@ -166,3 +170,42 @@ def test_frozen_batch_norm(check_layer, spread):
     layer.forward(spread((3, 2, 4, 4), step=0.02), training=True)
     layer.freeze("1")
     check_layer(layer, spread((3, 2, 4, 4), seed=1, step=0.02), training=True)
+
+
+class Added(Model):
+    """x plus a parameter, several times: the gradient of a sum is dy itself, which others read, too."""
+
+    def __init__(self, times, flat=False):
+        self.times, self.flat = times, flat
+
+    def setup(self, shape, rng, dtype):
+        self.parameter("weight", (3, *shape), "normal", rng, dtype)
+        return (math.prod(shape),) if self.flat else shape
+
+    def call(self, x, training, ops):
+        weight = ops.flatten(self.weight) if self.flat else self.weight
+        x = ops.flatten(x) if self.flat else x
+        for _ in range(self.times):
+            x = ops.add(x, weight)
+        return x
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("times", [1, 2, 3, 4])
+@pytest.mark.parametrize("shape", [(5,), (2, 4, 3)], ids=str)
+def test_gradients_that_are_dy_itself(ops, shape, times, flat):
+    if flat and len(shape) == 1:
+        pytest.skip("flat already")
+    model = Added(times, flat)
+    model.build(shape, seed=0)
+    x = np.ones((3, *shape), np.float32)
+    y, backward = model.forward(x, training=True)
+    dy = ops.asarray(np.random.default_rng(0).integers(-4, 5, y.shape), "float32")
+    given = dy.copy()
+    dx = backward(dy)
+    np.testing.assert_array_equal(np.ravel(dx), np.ravel(given))
+    np.testing.assert_array_equal(np.ravel(model.weight.grad), times * np.ravel(given))
+    _, backward = model.forward(x, training=True)
+    backward(dy)
+    np.testing.assert_array_equal(np.ravel(model.weight.grad), 2 * times * np.ravel(given))
+    np.testing.assert_array_equal(dy, given)
