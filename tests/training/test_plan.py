@@ -224,6 +224,29 @@ def test_a_layer_that_is_used_twice():
         assert plan.reason == ""
 
 
+class Own(fn.Model):
+    """A parameter that is an activation: its gradients are channels-last, and it has two."""
+
+    def setup(self, shape, rng, dtype):
+        self.parameter("weight", (4, *shape), "normal", rng, dtype)
+        return shape
+
+    def call(self, x, training, ops):
+        return ops.add(ops.tanh(self.weight), ops.add(x, ops.tanh(ops.relu(self.weight))))
+
+
+@needs_kernels
+@pytest.mark.parametrize("shape", [(6,), (3, 5), (3, 5, 4)], ids=str)
+def test_a_parameter_with_two_gradients_in_any_order(shape):
+    models = [Own(), Own()]
+    for model in models:
+        model.build(shape, seed=0)
+    plan = TrainingPlan(models[0], "mse")
+    for step in range(3):
+        compare(*models, plan, batch(shape, 4, step)[0], batch(shape, 4, step + 9)[0], losses.mse)
+        assert plan.reason == ""
+
+
 @needs_kernels
 def test_read_only_statistics_are_never_written():
     model, (x, labels) = small(), batch((2, 6, 6), 4)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastnet.backends import _native
-from fastnet.backends.native.arrays import KERNELS, c_order, kernel
+from fastnet.backends.native.arrays import KERNELS, c_order, extents, kernel
+from fastnet.ops.checks import FLOATS
 from fastnet.types import Array
 
 Arrays = tuple[Array | None, ...]
@@ -40,4 +41,13 @@ def in_place(
     function(*dense, **attributes)
     for array, copy, changed in zip(arrays, dense, changes, strict=True):
         if changed and copy is not array and array is not None:
-            array[...] = copy
+            _write(array, copy)
+
+
+def _write(array: Array, copy: Array) -> None:
+    """Assign a copy in C order; by a kernel where there is one, so that recordings know of it."""
+    if _native.layout(array) & 1 and array.dtype in FLOATS:
+        N, pixels, C = extents(array.shape)
+        _native.to_channels_last(N, C, pixels, copy, array)
+    else:
+        array[...] = copy
