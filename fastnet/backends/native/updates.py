@@ -40,7 +40,7 @@ def in_place(
     dense = [None if x is None else c_order(x) for x in arrays]
     function(*dense, **attributes)
     for array, copy, changed in zip(arrays, dense, changes, strict=True):
-        if changed and copy is not array and array is not None:
+        if changed and array is not None and copy is not None and copy is not array:
             _write(array, copy)
 
 
