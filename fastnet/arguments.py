@@ -16,6 +16,7 @@ from fastnet.types import Padding
 
 __all__ = [
     "flag",
+    "four_sides",
     "frozen",
     "integer",
     "nonzero",
@@ -25,6 +26,7 @@ __all__ = [
     "pooling_stride",
     "real",
     "sides",
+    "torch_sides",
 ]
 
 

@@ -132,7 +132,8 @@ def test_hostile_arrays(name, dtype):
 def test_integers_and_lists(name):
     arrays = [np.rint(array * 3).astype(np.int32) for array in OPS[name][1]]
     y, _ = run(name, [array.astype(np.float32) for array in arrays])
-    for given in (arrays, [array.tolist() for array in arrays], [array.astype(np.float16) for array in arrays]):
+    lists = [array.tolist() for array in arrays], [array.astype(float).tolist() for array in arrays]
+    for given in (arrays, *lists, [array.astype(np.float16) for array in arrays]):
         other, _ = run(name, given)
         assert other.dtype == np.float32
         np.testing.assert_array_equal(other, y)
@@ -285,6 +286,9 @@ def test_batch_norm_moves_statistics_in_place():
         (lambda: F.flatten(Z), ValueError, r"flatten: x must have shape \(N, C, H, W\)"),
         (lambda: F.batch_norm(X), ValueError, "running_mean and running_var are needed"),
         (lambda: F.dropout(X, 1.0), ValueError, r"must lie in \[0, 1\)"),
+        (lambda: F.softmax(X, 4), ValueError, r"softmax: x of shape .* has no axis dim=4"),
+        (lambda: F.softmax(X, 1.0), TypeError, "softmax: dim must be an integer, got 1.0"),
+        (lambda: F.log_softmax(np.ones((3, 0)), -1), ValueError, "log_softmax: axis -1 of x is empty"),
         (lambda: F.relu(X)[1](X[:1]), ValueError, "relu: dy must have the output's shape"),
         (lambda: F.conv2d(X, W, groups=2)[1](X), ValueError, "conv2d: dy must have the output's shape"),
     ],

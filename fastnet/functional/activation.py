@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 
+from fastnet.arguments import integer
 from fastnet.backends import current
 from fastnet.functional.arguments import arrays_of, enter_contiguous, gradient_of
 from fastnet.types import Array, ArrayLike, DType
@@ -43,19 +43,17 @@ def log_softmax(x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Ar
 
 def _along(op: str, x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Array]]:
     ops = current()
-    axis = operator.index(dim)
+    axis = integer(dim, f"{op}: dim", -64)
 
     def rows(name: str, array: Array, dtype: DType) -> Array:
         """Copied only if the axis does not lie in memory as rows."""
-        moved = ops.xp.moveaxis(array, axis, -1)
-        return enter_contiguous(name, moved, dtype)
+        if not -array.ndim <= axis < array.ndim:
+            raise ValueError(f"{op}: x of shape {tuple(array.shape)} has no axis dim={dim}")
+        if array.shape[axis] == 0:
+            raise ValueError(f"{op}: axis {dim} of x is empty, got shape {tuple(array.shape)}")
+        return enter_contiguous(name, ops.xp.moveaxis(array, axis, -1), dtype)
 
-    (given,) = arrays_of(op, lambda name, array, dtype: array, x=x)
-    if not -given.ndim <= axis < given.ndim:
-        raise ValueError(f"{op}: x of shape {tuple(given.shape)} has no axis dim={dim}")
-    if given.shape[axis] == 0:
-        raise ValueError(f"{op}: axis {dim} of x is empty, got shape {tuple(given.shape)}")
-    (inputs,) = arrays_of(op, rows, x=given)
+    (inputs,) = arrays_of(op, rows, x=x)
     shape = inputs.shape
     flat, saved = getattr(ops, op)(inputs.reshape(-1, shape[-1]))
     y = ops.xp.moveaxis(flat.reshape(shape), -1, axis)

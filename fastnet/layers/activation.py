@@ -9,16 +9,6 @@ from fastnet.layers.base import Layer
 __all__ = ["ELU", "GELU", "Hardsigmoid", "Hardswish", "LeakyReLU", "ReLU", "ReLU6", "Sigmoid", "Softplus", "Tanh"]
 
 
-def check_inplace(layer: str, inplace: bool) -> bool:
-    """Check `inplace`, which has no effect; any value but a bool was meant for another argument."""
-    return flag(inplace, f"{layer}: inplace")
-
-
-def finite(name: str, value: float) -> float:
-    """A finite number, or an error that says which argument is wrong."""
-    return real(value, name)
-
-
 class ReLU(Layer):
     """max(x, 0); the gradient at 0 is 0.
 
@@ -29,7 +19,7 @@ class ReLU(Layer):
     """
 
     def __init__(self, inplace: bool = False) -> None:
-        self.inplace = check_inplace("ReLU", inplace)
+        self.inplace = flag(inplace, "ReLU: inplace")
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.relu(x)
@@ -39,7 +29,7 @@ class ReLU6(Layer):
     """min(max(x, 0), 6), as in MobileNet (Howard et al. 2017, arXiv:1704.04861); `inplace` as in :class:`ReLU`."""
 
     def __init__(self, inplace: bool = False) -> None:
-        self.inplace = check_inplace("ReLU6", inplace)
+        self.inplace = flag(inplace, "ReLU6: inplace")
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.relu6(x)
@@ -49,7 +39,7 @@ class Hardsigmoid(Layer):
     """relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244); `inplace` as in :class:`ReLU`."""
 
     def __init__(self, inplace: bool = False) -> None:
-        self.inplace = check_inplace("Hardsigmoid", inplace)
+        self.inplace = flag(inplace, "Hardsigmoid: inplace")
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.hardsigmoid(x)
@@ -59,7 +49,7 @@ class Hardswish(Layer):
     """x relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244); `inplace` as in :class:`ReLU`."""
 
     def __init__(self, inplace: bool = False) -> None:
-        self.inplace = check_inplace("Hardswish", inplace)
+        self.inplace = flag(inplace, "Hardswish: inplace")
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.hardswish(x)
@@ -69,8 +59,8 @@ class LeakyReLU(Layer):
     """x where x > 0, else negative_slope * x (Maas et al. 2013); `inplace` as in :class:`ReLU`."""
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        self.negative_slope = finite("LeakyReLU: negative_slope", negative_slope)
-        self.inplace = check_inplace("LeakyReLU", inplace)
+        self.negative_slope = real(negative_slope, "LeakyReLU: negative_slope")
+        self.inplace = flag(inplace, "LeakyReLU: inplace")
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.leaky_relu(x, self.negative_slope)
@@ -90,7 +80,7 @@ class ELU(Layer):
     """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        self.alpha, self.inplace = finite("ELU: alpha", alpha), check_inplace("ELU", inplace)
+        self.alpha, self.inplace = real(alpha, "ELU: alpha"), flag(inplace, "ELU: inplace")
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         return ops.elu(x, self.alpha)
@@ -117,7 +107,7 @@ class Softplus(Layer):
     """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold."""
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        self.beta, self.threshold = finite("Softplus: beta", beta), finite("Softplus: threshold", threshold)
+        self.beta, self.threshold = real(beta, "Softplus: beta"), real(threshold, "Softplus: threshold")
         if self.beta <= 0:
             raise ValueError(f"Softplus: beta must be positive, got {beta!r}")
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from fastnet.arguments import torch_sides
+from fastnet.arguments import real, torch_sides
 from fastnet.graph import Node, Recorder
-from fastnet.layers.activation import finite
 from fastnet.layers.base import Layer
 from fastnet.layers.shape import image_shape
 from fastnet.ops.resample import padded_size
@@ -45,7 +44,7 @@ class ConstantPad2d(_Pad2d):
 
     def __init__(self, padding: int | tuple[int, int, int, int], value: float) -> None:
         super().__init__(padding)
-        self.value = finite("ConstantPad2d: value", value)
+        self.value = real(value, "ConstantPad2d: value")
 
 
 class ReflectionPad2d(_Pad2d):
