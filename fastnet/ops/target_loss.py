@@ -23,19 +23,26 @@ def _register(
     flops: float,
     metric: Metric = MAE,
     attributes: dict[str, float] | None = None,
+    check: Callable[..., None] | None = None,
     positive: tuple[str, ...] = (),
     scale: float = 3.0,
 ) -> None:
-    """``formula(xp, x, t, **attributes)`` returns the loss and the slope of each element, in double."""
+    """Register a loss.
+
+    Parameters
+    ----------
+    formula : function
+        ``formula(xp, x, t, **attributes)`` returns the loss and the slope of each element, in double.
+    check : function, optional
+        ``check(targets, **attributes)`` raises a ValueError for what the loss does not take.
+    """
 
     def shape(scores: Shaped, targets: Array, **given: float) -> Shape:
         check_shape(name, "targets", targets, scores.shape)
         if math.prod(scores.shape) == 0:
             raise ValueError(f"{name}: there must be at least one score, got shape {tuple(scores.shape)}")
-        if not given.get("delta", 1.0) > 0:
-            raise ValueError(f"{name}: delta must be positive, got {given['delta']!r}")
-        if name == "bce_with_logits" and not ((targets >= 0) & (targets <= 1)).all():
-            raise ValueError(f"{name}: targets must lie in [0, 1], got {targets.min()}..{targets.max()}")
+        if check is not None:
+            check(targets, **given)
         return tuple(scores.shape)
 
     def forward(xp: Any, scores: Array, targets: Array, **given: float) -> tuple[float, Array]:
@@ -63,9 +70,19 @@ def _huber(xp: Any, x: Array, t: Array, delta: float) -> tuple[Array, Array]:
     return losses, xp.clip(d, -delta, delta)
 
 
+def _check_delta(targets: Array, delta: float = 1.0) -> None:
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta!r}")
+
+
 def _logistic(xp: Any, x: Array, t: Array) -> tuple[Array, Array]:
     e = xp.exp(-xp.abs(x))
     return xp.maximum(x, 0) - x * t + xp.log1p(e), xp.where(x >= 0, 1 / (1 + e), e / (1 + e)) - t
+
+
+def _check_probabilities(targets: Array) -> None:
+    if not ((targets >= 0) & (targets <= 1)).all():
+        raise ValueError(f"bce_with_logits: targets must lie in [0, 1], got {targets.min()}..{targets.max()}")
 
 
 _register(
@@ -86,6 +103,7 @@ _register(
     "(loss, dscores): the mean of d^2/2 where |d| <= delta, else delta (|d| - delta/2), for d = x - t (Huber 1964).",
     6,
     attributes={"delta": 1.0},
+    check=_check_delta,
 )
 _register(
     "bce_with_logits",
@@ -93,6 +111,7 @@ _register(
     "(loss, dscores): the mean of -t log p - (1 - t) log(1 - p) with p = 1 / (1 + exp(-x)), without overflow.",
     60,
     metric=LABEL_ACCURACY,
+    check=_check_probabilities,
     positive=("targets",),
     scale=1.0,
 )
