@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnet.ops.checks import check_channels, check_images, check_shape
@@ -164,36 +164,48 @@ def _unshuffled(xp: Any, x: Array, factor: int) -> Any:
     return pieces.reshape(N, C * factor**2, H // factor, W // factor)
 
 
-for _name, _shape, _run, _back, _example, _doc in (
-    (
-        "pixel_shuffle",
-        _shuffle_shape,
-        _shuffled,
-        _unshuffled,
-        (5, 36, 7, 6),
-        "(N, C*r*r, H, W) to (N, C, H*r, W*r): y[n, c, h*r + i, w*r + j] = x[n, (c*r + i)*r + j, h, w], for the factor "
-        "r (Shi et al. 2016, arXiv:1609.05158).",
-    ),
-    (
-        "pixel_unshuffle",
-        _unshuffle_shape,
-        _unshuffled,
-        _shuffled,
-        (5, 4, 15, 12),
-        "The inverse of pixel_shuffle: (N, C, H*r, W*r) to (N, C*r*r, H, W).",
-    ),
-):
+def _register(
+    name: str,
+    shape: Callable[..., Shape],
+    move: Callable[..., Any],
+    back: Callable[..., Any],
+    example: Shape,
+    onnx: str,
+    doc: str,
+) -> None:
+    """Register an op that moves pixels: ``move(xp, x, factor)``; `back` is its inverse, and so its gradient."""
     register(
         Op(
-            _name,
+            name,
             (Input("x"),),
-            shape=_shape,
-            forward=lambda xp, x, factor, run=_run: (run(xp, x, factor), factor),
-            backward=lambda xp, dy, saved, needs=(True,), back=_back: back(xp, dy, saved),
+            shape=shape,
+            forward=lambda xp, x, factor: (move(xp, x, factor), factor),
+            backward=lambda xp, dy, saved, needs=(True,): back(xp, dy, saved),
             attributes={"factor": REQUIRED},
             flops=(0, 0),
-            onnx="DepthToSpace" if _name == "pixel_shuffle" else "SpaceToDepth",
-            examples=(Example((_example,), {"factor": 3}),),
-            doc=_doc,
+            onnx=onnx,
+            examples=(Example((example,), {"factor": 3}),),
+            doc=doc,
         )
     )
+
+
+_register(
+    "pixel_shuffle",
+    _shuffle_shape,
+    _shuffled,
+    _unshuffled,
+    (5, 36, 7, 6),
+    "DepthToSpace",
+    "(N, C*r*r, H, W) to (N, C, H*r, W*r): y[n, c, h*r + i, w*r + j] = x[n, (c*r + i)*r + j, h, w], for the factor "
+    "r (Shi et al. 2016, arXiv:1609.05158).",
+)
+_register(
+    "pixel_unshuffle",
+    _unshuffle_shape,
+    _unshuffled,
+    _shuffled,
+    (5, 4, 15, 12),
+    "SpaceToDepth",
+    "The inverse of pixel_shuffle: (N, C, H*r, W*r) to (N, C*r*r, H, W).",
+)
