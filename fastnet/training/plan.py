@@ -34,8 +34,8 @@ class TrainingPlan:
     kernels. Any change of the model (its layers, what is frozen, replaced arrays, batch size) is noticed.
 
     Every call runs op by op, as :attr:`reason` says, if a layer computes in NumPy (defines ``run``), the loss or
-    ``model.forward`` is your own, the backend records nothing, gradients are accumulated over several calls, or
-    ``trace`` is on.
+    ``model.forward`` is your own, the backend records nothing, parameters share memory, gradients are accumulated over
+    several calls, or ``trace`` is on.
 
     Parameters
     ----------

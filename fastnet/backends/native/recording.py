@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -21,13 +21,16 @@ _DOUBLE = 8  # bytes
 
 @dataclass(eq=False)
 class _Block:
-    """Memory that was allocated during the recording."""
+    """The memory of an array that was given, or allocated during the recording."""
 
     address: int
     size: int
     number: int  # among all arrays
-    written: bool = False  # by a kernel
+    written: bool = False  # by a kernel, or by the caller
     wanted: bool = False  # an output
+
+    def contains(self, address: int) -> bool:
+        return self.address <= address < self.address + max(1, self.size)
 
 
 class Recording:
@@ -47,8 +50,9 @@ class Recording:
     """
 
     def __init__(self, given: Sequence[Array]) -> None:
-        self._given = [(_address(array), max(1, array.nbytes)) for array in given]
-        overlap = any(first + size > other for (first, size), (other, _) in pairwise(sorted(self._given)))
+        self._given = [_Block(_address(array), array.nbytes, n, written=True) for n, array in enumerate(given)]
+        neighbours = pairwise(sorted(self._given, key=lambda block: block.address))
+        overlap = any(one.contains(other.address) for one, other in neighbours)
         self.reason = "two of the arrays share memory" if overlap else ""
         self._blocks: list[_Block] = []
         self._alive: dict[int, _Block] = {}
@@ -87,31 +91,18 @@ class Recording:
                 self._references.append((at, len(self._given), self._results * _DOUBLE))
                 self._results += 1
             elif kind in "rw" and isinstance(word, int) and word:
-                block = self._block(word)
-                if block is not None:
-                    self._references.append((at, block.number, word - block.address))
-                    written += [block] if kind == "w" else []
-                number = self._number(word) if block is None else None
-                if number is not None:
-                    self._references.append((at, number, word - self._given[number][0]))
-                elif block is None or (kind == "r" and not block.written):
+                block = self._find(word)
+                if block is None or (kind == "r" and not block.written):
                     self.reason = self.reason or f"{name} reads an array that was computed outside the kernels"
+                    continue
+                self._references.append((at, block.number, word - block.address))
+                written += [block] if kind == "w" else []
         for block in written:
             block.written = True
         self._words += words
 
-    def _block(self, address: int) -> _Block | None:
-        for block in self._alive.values():
-            if block.address <= address < block.address + max(1, block.size):
-                return block
-        return None
-
-    def _number(self, address: int) -> int | None:
-        """The given array that contains an address."""
-        for number, (first, size) in enumerate(self._given):
-            if first <= address < first + size:
-                return number
-        return None
+    def _find(self, address: int) -> _Block | None:
+        return next((block for block in chain(self._alive.values(), self._given) if block.contains(address)), None)
 
     # ---------------------------------------------------------------- the result
 
