@@ -33,7 +33,7 @@ def conv_transpose2d(
     padding : int, pair or (top, bottom, left, right)
         Removed from y.
     output_padding : int or pair
-        Rows and columns added to y at the bottom and at the right; smaller than the stride.
+        Rows and columns added to y at the bottom and at the right; smaller than the stride or the dilation.
     groups : int
 
     Returns
@@ -51,11 +51,14 @@ def conv_transpose2d(
     ops = current()
     inputs, weight, bias = arrays_of("conv_transpose2d", x=x, weight=w, bias=b)
     given = stride, padding, output_padding, groups, dilation
-    y, saved = ops.conv_transpose2d(inputs, weight, bias, transposed_geometry(inputs.shape, weight.shape, *given))
+    geometry = transposed_geometry(inputs.shape, weight.shape, *given)
+    sides = 0, geometry.P - inputs.shape[2], 0, geometry.Q - inputs.shape[3]
+    inputs, padded = ops.pad(inputs, sides) if any(sides) else (inputs, None)
+    y, saved = ops.conv_transpose2d(inputs, weight, bias, geometry)
 
     def backward(dy: ArrayLike) -> tuple[Array, Array, Array | None]:
         gradient = gradient_of("conv_transpose2d", dy, y)
         dx, dw, db = ops.conv_transpose2d_backward(gradient, saved, (True, True, b is not None))
-        return dx, dw, db
+        return dx if padded is None else ops.pad_backward(dx, padded), dw, db
 
     return y, backward

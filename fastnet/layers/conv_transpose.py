@@ -38,8 +38,8 @@ class ConvTranspose2d(Layer):
     padding : int, pair or (top, bottom, left, right)
         Removed from the output: that of the convolution from the output to the input.
     output_padding : int or pair
-        Rows added at the bottom and columns added at the right, fewer than the stride: several heights P have the same
-        H after a strided convolution, and this says which is meant.
+        Rows added at the bottom and columns added at the right: several heights P have the same H after a strided
+        convolution, and this says which is meant.  Smaller than the stride or the dilation.
     groups : int
     bias : bool
     initializer : str or function of (rng, shape)
@@ -125,4 +125,8 @@ class ConvTranspose2d(Layer):
         return transposed_geometry(x_shape, w_shape, *given)
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
-        return ops.conv_transpose2d(x, self.weight, self.bias, self._geometry(x.shape, self.weight.value.shape))
+        geometry = self._geometry(x.shape, self.weight.value.shape)
+        below, right = geometry.P - x.shape[2], geometry.Q - x.shape[3]
+        if below or right:
+            x = ops.pad(x, (0, below, 0, right))
+        return ops.conv_transpose2d(x, self.weight, self.bias, geometry)

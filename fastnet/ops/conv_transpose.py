@@ -36,13 +36,15 @@ def transposed_geometry(
     padding : int, pair or (top, bottom, left, right)
         Removed from y.
     output_padding : int or pair
-        Rows and columns added to y at the bottom and at the right; smaller than the stride.
+        Rows and columns added to y at the bottom and at the right; smaller than the stride or the dilation.
     groups : int
 
     Returns
     -------
     Conv2dGeometry
         Its ``x_shape`` is y's: height (H - 1) * stride - top - bottom + dilation * (R - 1) + 1 + output_padding.
+        Its ``y_shape`` is x's, but larger if the output_padding is not smaller than the stride: then x must be padded
+        with zeros to it, at the bottom and at the right.
 
     Raises
     ------
@@ -59,8 +61,11 @@ def transposed_geometry(
     extra, sides = pair(output_padding, f"{op}: output_padding", 0), four_sides(padding, f"{op}: padding")
     if w_shape[0] != x_shape[1]:
         raise ValueError(f"{op}: weight of shape {tuple(w_shape)} expects {w_shape[0]} channels, x has {x_shape[1]}")
-    if extra[0] >= steps[0] or extra[1] >= steps[1]:
-        raise ValueError(f"{op}: output_padding must be smaller than the stride {stride}, got {output_padding}")
+    if extra[0] >= max(steps[0], spread[0]) or extra[1] >= max(steps[1], spread[1]):
+        raise ValueError(
+            f"{op}: output_padding must be smaller than the stride {stride} or the dilation {dilation}, got "
+            f"{output_padding}"
+        )
     sizes = []
     for axis in (0, 1):
         size, cut = (x_shape[2 + axis] - 1) * steps[axis], sides[2 * axis] + sides[2 * axis + 1]

@@ -62,7 +62,11 @@ def test_the_size_is_undone_by_the_convolution(stride, kernel, padding, extra, d
     [
         (((2, 4, 7, 5), (3, 4, 3, 3)), ValueError, r"weight of shape \(3, 4, 3, 3\) expects 3 channels, x has 4"),
         (((2, 4, 7), (4, 3, 3)), ValueError, r"x must have shape \(N, C, H, W\) and weight \(C, K // groups, R, S\)"),
-        (((2, 4, 7, 5), (4, 3, 3, 3), 2, 0, 2), ValueError, "output_padding must be smaller than the stride 2, got 2"),
+        (
+            ((2, 4, 7, 5), (4, 3, 3, 3), 2, 0, 2),
+            ValueError,
+            "output_padding must be smaller than the stride 2 or the dilation 1, got 2",
+        ),
         (((2, 4, 1, 1), (4, 3, 2, 2), 1, 1), ValueError, "nothing is left of the output, 0x0"),
         (((2, 4, 7, 5), (4, 3, 3, 3), 1, "same"), TypeError, "padding must be an integer, got 'same'"),
         (((2, 4, 7, 5), (4, 3, 3, 3), 1, 0, 0, 3), ValueError, "4 filters cannot be split into 3 groups"),

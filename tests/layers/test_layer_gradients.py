@@ -66,6 +66,10 @@ CASES = {
         IMAGES,
     ),
     "transposed conv, dilated": (lambda: ConvTranspose2d(2, 3, padding=(1, 0, 2, 1), dilation=(2, 1)), IMAGES),
+    "transposed conv, output padded beyond the stride": (
+        lambda: ConvTranspose2d(2, 2, stride=(1, 2), output_padding=(2, 3), dilation=(3, 4)),
+        IMAGES,
+    ),
     "zero pad": (lambda: ZeroPad2d((1, 0, 2, 3)), IMAGES),
     "negative pad": (lambda: ZeroPad2d((-1, 2, 0, -2)), IMAGES),
     "constant pad": (lambda: ConstantPad2d(1, 0.5), IMAGES),

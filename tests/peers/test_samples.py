@@ -140,7 +140,6 @@ REFUSED = [  # (op, what the error says, why)
     *((f"nn.functional.{op}", _IMAGES, "one image, or other than two dimensions") for op in _RESAMPLING),
     *((f"nn.functional.{op}", r"output_size must be", "sizes are given") for op in _RESAMPLING[:2]),
     ("nn.functional.adaptive_max_pool2d", r"indices", "indices are not returned"),
-    ("nn.functional.conv_transpose2d", r"output_padding must be smaller", "output padding below the stride"),
     ("nn.functional.interpolate", r"mode must be one of", "nearest and bilinear"),
     ("nn.functional.pad", r"pad must be an int or", "two dimensions"),
     ("matmul", r"matmul: shapes .* do not fit", "matrices only: products of stacks and vectors are reshapes"),

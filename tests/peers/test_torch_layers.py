@@ -35,6 +35,9 @@ TRANSPOSED = [
     ("ConvTranspose2d", (3, 17, 5, 4), (17, 3, 4, 2, 1), {}),
     ("ConvTranspose2d", (2, 64, 9, 8), (64, 32, 3, 1, 1), {}),
     ("ConvTranspose2d", (1, 1, 1, 1), (1, 1, 1), {"stride": 3, "output_padding": 2}),
+    ("ConvTranspose2d", IMAGES, (4, 6, 3, 1, 0, 1, 1, True, 2), {}),  # as much output_padding as the dilation allows
+    ("ConvTranspose2d", IMAGES, (4, 6, (2, 3), (2, 1), (3, 1), (3, 2), 2, True, (4, 3)), {}),
+    ("ConvTranspose2d", IMAGES, (4, 6, (1, 3), (2, 1), 0, (4, 0), 2, False, (5, 1)), {}),
 ]
 SIZES = [
     ("Upsample", IMAGES, (), {"scale_factor": 2}),
