@@ -24,6 +24,14 @@ _ORDER = (
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
+def padding_mode_of(mode: PaddingMode, name: str) -> PaddingMode:
+    """A PaddingMode, or a ValueError that lists them."""
+    if mode not in get_args(PaddingMode):
+        modes = ", ".join(map(repr, get_args(PaddingMode)))
+        raise ValueError(f"{name}: padding_mode must be one of {modes}, got {mode!r}")
+    return mode
+
+
 class Conv2d(Layer):
     """A 2-d convolution, (N, C, H, W) to (N, K, P, Q).
 
@@ -103,10 +111,8 @@ class Conv2d(Layer):
         self.groups: int | Literal["depthwise"] = (
             "depthwise" if groups == "depthwise" else count(groups, "Conv2d: groups")
         )
-        if padding_mode not in get_args(PaddingMode):
-            modes = ", ".join(map(repr, get_args(PaddingMode)))
-            raise ValueError(f"Conv2d: padding_mode must be one of {modes}, got {padding_mode!r}")
-        self.use_bias, self.padding_mode, self.initializer = flag(bias, "Conv2d: bias"), padding_mode, initializer
+        self.use_bias, self.padding_mode = flag(bias, "Conv2d: bias"), padding_mode_of(padding_mode, "Conv2d")
+        self.initializer = initializer
         self.weight: Parameter | Any = None  # None until built
         self.bias: Parameter | Any = None  # None until built
         initializers.resolve(initializer)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 from fastnet import initializers
+from fastnet.arguments import flag, frozen, integer
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, Parameter, count
+from fastnet.layers.conv import PaddingMode, padding_mode_of
 from fastnet.layers.sizes import check_declared, optional_input_size
 from fastnet.types import DType, Generator, Initializer, Shape
 
@@ -20,14 +21,8 @@ Single = int | tuple[int]
 
 def _single(value: Any, name: str, minimum: int = 1) -> int:
     """An integer, or a tuple of one, as PyTorch takes."""
-    only = value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value
-    try:
-        number = minimum - 1 if isinstance(only, bool) else operator.index(only)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if number < minimum:
-        raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
-    return number
+    value = frozen(value)
+    return integer(value[0] if isinstance(value, tuple) and len(value) == 1 else value, name, minimum)
 
 
 def _signal_shape(layer: Layer, shape: Shape) -> tuple[int, int]:
@@ -50,9 +45,11 @@ class Conv1d(Layer):
         K.
     kernel_size, stride, dilation : int
     padding : int, "same" (at any stride) or "valid"
-        Zeros on both sides.
+        On both sides.
     groups : int
     bias : bool
+    padding_mode : "zeros", "reflect", "replicate" or "circular"
+        What lies outside the signal, as in `Conv2d`.
     initializer : str or function of (rng, shape)
         Of the weight (K, C // groups, kernel_size); the bias starts at 0.
     """
@@ -68,6 +65,7 @@ class Conv1d(Layer):
         dilation: Single = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
         *,
         initializer: str | Initializer = "kaiming_normal",
     ) -> None: ...
@@ -83,6 +81,7 @@ class Conv1d(Layer):
         dilation: Single = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
         initializer: str | Initializer = "kaiming_normal",
     ) -> None: ...
 
@@ -97,6 +96,7 @@ class Conv1d(Layer):
         dilation: Single = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
         *,
         initializer: str | Initializer = "kaiming_normal",
     ) -> None:
@@ -108,7 +108,8 @@ class Conv1d(Layer):
             raise ValueError(f'Conv1d: padding must be a number, "same" or "valid", got {padding!r}')
         self.padding = padding if isinstance(padding, str) else _single(padding, "Conv1d: padding", 0)
         self.groups = count(groups, "Conv1d: groups")
-        self.use_bias, self.initializer = bool(bias), initializer
+        self.use_bias, self.padding_mode = flag(bias, "Conv1d: bias"), padding_mode_of(padding_mode, "Conv1d")
+        self.initializer = initializer
         self.weight: Parameter | Any = None  # None until built
         self.bias: Parameter | Any = None  # None until built
         initializers.resolve(initializer)
@@ -126,31 +127,39 @@ class Conv1d(Layer):
         self.macs = geometry.macs
         return geometry.y_shape[1:]
 
-    def _geometry(self, x_shape: Sequence[int], w_shape: Sequence[int]) -> Conv2dGeometry:
-        (N, C, L), (K, per_group, S) = x_shape, w_shape
-        padding = self.padding if isinstance(self.padding, str) else (0, self.padding)
-        sizes = (1, self.stride), padding, (1, self.dilation), self.groups
+    def _geometry(self, x_shape: Sequence[int], w_shape: Sequence[int], padded: bool = False) -> Conv2dGeometry:
+        (N, C, L), (K, per_group, S), padding = x_shape, w_shape, 0 if padded else self.padding
+        around = padding if isinstance(padding, str) else (0, padding)
+        sizes = (1, self.stride), around, (1, self.dilation), self.groups
         return Conv2dGeometry.make((N, C, 1, L), (K, per_group, 1, S), *sizes).of_signals()
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
-        return ops.conv2d(x, self.weight, self.bias, self._geometry(x.shape, self.weight.value.shape))
+        geometry = self._geometry(x.shape, self.weight.value.shape)
+        if self.padding_mode != "zeros":
+            x = ops.pad(x, geometry.padding, self.padding_mode)
+            geometry = self._geometry(x.shape, geometry.w_shape, padded=True)
+        return ops.conv2d(x, self.weight, self.bias, geometry)
 
 
 class _Pool1d(Layer):
     def __init__(self, kernel_size: Single, stride: Single | None, padding: Single, ceil_mode: bool) -> None:
-        name = type(self).__name__
+        name, default = type(self).__name__, stride is None or frozen(stride) == ()
         self.kernel_size = _single(kernel_size, f"{name}: kernel_size")
-        self.stride = self.kernel_size if stride is None else _single(stride, f"{name}: stride")
-        self.padding, self.ceil_mode = _single(padding, f"{name}: padding", 0), bool(ceil_mode)
-        self.count_include_pad = True
+        self.stride = self.kernel_size if default else _single(stride, f"{name}: stride")
+        self.padding = _single(padding, f"{name}: padding", 0)
+        self.ceil_mode = flag(ceil_mode, f"{name}: ceil_mode")
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
-        return self._geometry((1, *_signal_shape(self, shape))).y_shape[1:]
+        return self.geometry((1, *_signal_shape(self, shape))).y_shape[1:]
 
-    def _geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
+    def geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
+        """The geometry of this layer on inputs of shape (N, C, L)."""
+        raise NotImplementedError
+
+    def _geometry(self, x_shape: Sequence[int], **more: Any) -> Pool2dGeometry:
         (N, C, L), window = x_shape, ((1, self.kernel_size), (1, self.stride), (0, self.padding))
-        more = self.ceil_mode, self.count_include_pad
-        return Pool2dGeometry.make((N, C, 1, L), *window, *more, op=type(self).__name__).of_signals()
+        name = type(self).__name__
+        return Pool2dGeometry.make((N, C, 1, L), *window, self.ceil_mode, op=name, **more).of_signals()
 
 
 class MaxPool1d(_Pool1d):
@@ -162,9 +171,10 @@ class MaxPool1d(_Pool1d):
     stride : int, default `kernel_size`
     padding : int
         Padded elements count as absent.
-    dilation : 1
+    dilation : int
+        The distance of a window's elements.
     return_indices : False
-        These two are PyTorch's; other values are not supported.
+        PyTorch's argument; indices are not available.
     ceil_mode : bool
         Round the output size up, so that the last elements are covered too.
     """
@@ -174,20 +184,20 @@ class MaxPool1d(_Pool1d):
         kernel_size: Single,
         stride: Single | None = None,
         padding: Single = 0,
-        dilation: Literal[1] = 1,
+        dilation: Single = 1,
         return_indices: Literal[False] = False,
         ceil_mode: bool = False,
     ) -> None:
-        if dilation is True or dilation != 1 or return_indices is not False:
-            raise ValueError(
-                f"MaxPool1d: dilation must be 1 and return_indices False, got {dilation!r} and {return_indices!r}; "
-                "expected MaxPool1d(kernel_size, stride=None, padding=0, ceil_mode=False)"
-            )
         super().__init__(kernel_size, stride, padding, ceil_mode)
-        self.dilation, self.return_indices = 1, False
+        if flag(return_indices, "MaxPool1d: return_indices"):
+            raise TypeError("MaxPool1d: return_indices=True is not supported; a layer returns one array")
+        self.dilation = _single(dilation, "MaxPool1d: dilation")
+
+    def geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
+        return self._geometry(x_shape, dilation=(1, self.dilation))
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
-        return ops.max_pool2d(x, self._geometry(x.shape))
+        return ops.max_pool2d(x, self.geometry(x.shape))
 
 
 class AvgPool1d(_Pool1d):
@@ -208,7 +218,10 @@ class AvgPool1d(_Pool1d):
         count_include_pad: bool = True,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode)
-        self.count_include_pad = bool(count_include_pad)
+        self.count_include_pad = flag(count_include_pad, "AvgPool1d: count_include_pad")
+
+    def geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
+        return self._geometry(x_shape, count_include_pad=self.count_include_pad)
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
-        return ops.avg_pool2d(x, self._geometry(x.shape))
+        return ops.avg_pool2d(x, self.geometry(x.shape))

@@ -12,6 +12,7 @@ from fastnet.ops import taps
 from fastnet.ops.checks import check_images, check_output
 from fastnet.ops.record import REQUIRED, Example, Input, Op, register
 from fastnet.ops.taps import PADDINGS, Taps
+from fastnet.ops.windows import images
 from fastnet.types import Array, Shape, Shaped
 
 __all__ = ["MODES", "TAPS", "check_mode", "padded_size", "resized"]
@@ -23,6 +24,10 @@ _X = (9, 33, 17, 16)
 TAPS: dict[str, Callable[..., tuple[Taps, Taps]]] = {}
 
 
+def _of_images(shape: Shape) -> Shape:
+    return shape if len(shape) == 4 else (*shape[:2], 1, *shape[2:])
+
+
 def _register(
     name: str,
     both: Callable[..., tuple[Taps, Taps]],
@@ -31,6 +36,7 @@ def _register(
     examples: tuple[Example, ...],
     onnx: str,
     doc: str,
+    signals: bool = False,
 ) -> None:
     """Register an op that is a linear map along rows, then along columns.
 
@@ -40,26 +46,37 @@ def _register(
         ``both(x_shape, **attributes)``: the two maps.
     check : function
         ``check(x_shape, **attributes)`` checks the attributes and returns (P, Q).
+    signals : bool
+        Whether the op takes signals, (N, C, L), as images of one row, which stay that.
     """
 
     def shape(x: Shaped, **given: Any) -> Shape:
-        check_images(name, x)
-        return (*x.shape[:2], *check(x.shape, **given))
+        if not signals or x.ndim != 3:
+            check_images(name, x)
+            return (*x.shape[:2], *check(x.shape, **given))
+        P, Q = check(_of_images(x.shape), **given)
+        if P != 1:
+            raise ValueError(f"{name}: signals (N, C, L), as x of shape {tuple(x.shape)}, have one row, not {P}")
+        return (*x.shape[:2], Q)
+
+    def maps(shape: Shape, **given: Any) -> tuple[Taps, Taps]:
+        return both(_of_images(shape), **given)
 
     def forward(xp: Any, x: Array, **given: Any) -> tuple[Array, Any]:
-        rows, columns = both(x.shape, **given)
-        y = columns(xp, rows(xp, x, 2), 3)
+        rows, columns = maps(x.shape, **given)
+        y = columns(xp, rows(xp, images(x), 2), 3)
         outside = given.get("value", 0.0)
         if outside:
             y[:, :, rows.starts[1:] == rows.starts[:-1]] = outside
             y[:, :, :, columns.starts[1:] == columns.starts[:-1]] = outside
-        return y, (rows, columns)
+        return y if x.ndim == 4 else y[:, :, 0], (rows, columns)
 
     def backward(xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Any:
         rows, columns = saved
-        return rows.transposed(xp, columns.transposed(xp, dy, 3), 2)
+        dx = rows.transposed(xp, columns.transposed(xp, images(dy), 3), 2)
+        return dx if dy.ndim == 4 else dx[:, :, 0]
 
-    TAPS[name] = both
+    TAPS[name] = maps
     register(
         Op(
             name,
@@ -115,10 +132,13 @@ _register(
         Example((_X,), {"sides": (0, 3, -1, 2), "mode": "reflect"}),
         Example((_X,), {"sides": (2, 0, 1, 20), "mode": "replicate"}),
         Example(((2, 3, 5, 4),), {"sides": (5, 1, 2, 3), "mode": "circular"}),
+        Example(((3, 19, 11),), {"sides": (0, 0, 4, 3), "mode": "reflect"}),
     ),
     "Pad",
     "x with a frame; `sides` are (top, bottom, left, right), negative where pixels are removed.  Outside x is `value` "
-    '("constant"), x mirrored at its edge pixels ("reflect"), the edge pixels ("replicate"), or x again ("circular").',
+    '("constant"), x mirrored at its edge pixels ("reflect"), the edge pixels ("replicate"), or x again ("circular").  '
+    "Signals, (N, C, L), have sides (0, 0, left, right).",
+    signals=True,
 )
 
 

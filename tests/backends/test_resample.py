@@ -65,6 +65,24 @@ def test_padding_copies_what_is_not_finite(ops, dtype, mode):
     np.testing.assert_array_equal(ops.pad(x, (1, 2, 3, 0), mode)[0], framed(x, (1, 2, 3, 0), mode))
 
 
+@pytest.mark.parametrize("mode", NUMPY)
+def test_signals_are_padded(ops, dtype, mode):
+    x = cases.integers((2, 19, 8), dtype)
+    y, saved = ops.pad(x, (0, 0, 4, 3), mode)
+    np.testing.assert_array_equal(y, framed(x[:, :, None], (0, 0, 4, 3), mode)[:, :, 0])
+    adjoint(ops, "pad", x, cases.integers(y.shape, dtype, 1), saved, y)
+
+
+def test_rows_of_signals_and_unbatched_images_are_refused(ops):
+    x = np.ones((2, 3, 8), np.float32)
+    with pytest.raises(ValueError, match=r"pad: signals \(N, C, L\), as x of shape \(2, 3, 8\), have one row, not 2"):
+        ops.pad(x, (1, 0, 2, 2))
+    with pytest.raises(ValueError, match=r"interpolate: x must have shape \(N, C, H, W\)"):
+        ops.interpolate(x, (1, 4))
+    with pytest.raises(ValueError, match=r"adaptive_avg_pool2d: x must have shape \(N, C, H, W\)"):
+        ops.adaptive_avg_pool2d(x, (1, 4))
+
+
 @pytest.mark.parametrize("how", cases.HOSTILE)
 def test_hostile_arrays(ops, how):
     x, dy = cases.normal((2, 5, 4, 6), np.float32), cases.normal((2, 5, 6, 9), np.float32, 1)

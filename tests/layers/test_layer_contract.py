@@ -271,7 +271,7 @@ def test_empty_batches():
         (lambda: Unflatten(1, (2, 3, 5)), (31,), ValueError, r"\(2, 3, 5\) does not fit examples of shape \(31,\)"),
         (lambda: Unflatten(2, (2, 3, 5)), None, ValueError, "dim must be 1"),
         (lambda: Conv1d(4, 3), (3, 5, 5), ValueError, r"Conv1d: expects signals, \(N, C, L\)"),
-        (lambda: Conv1d(4, 0), None, ValueError, "Conv1d: kernel_size must be an integer >= 1, got 0"),
+        (lambda: Conv1d(4, 0), None, ValueError, "Conv1d: kernel_size must be an integer between 1 and"),
         (lambda: Conv1d(4, 3, padding="full"), None, ValueError, 'padding must be a number, "same" or "valid", got'),
         (lambda: MaxPool1d(2.5), None, TypeError, "MaxPool1d: kernel_size must be an integer, got 2.5"),
         (lambda: AvgPool1d(2, padding=2), (3, 9), ValueError, "AvgPool1d: padding .* must be smaller"),

@@ -87,6 +87,9 @@ CASES = {
     "pixel unshuffle": (lambda: PixelUnshuffle(2), (2, 3, 4, 6)),
     "conv 1d": (lambda: Conv1d(3, 3, padding=1), SIGNALS),
     "conv 1d strided": (lambda: Conv1d(6, 3, stride=2, padding="same", dilation=2, groups=2, bias=False), SIGNALS),
+    "conv 1d, mirrored": (lambda: Conv1d(3, 3, stride=2, padding=2, padding_mode="reflect"), SIGNALS),
+    "conv 1d, circular": (lambda: Conv1d(2, 4, padding="same", dilation=2, padding_mode="circular"), SIGNALS),
+    "max pool 1d, dilated": (lambda: MaxPool1d(3, 1, padding=1, dilation=3), SIGNALS),
     "max pool 1d": (lambda: MaxPool1d(3, 2, padding=1, ceil_mode=True), SIGNALS),
     "average pool 1d": (lambda: AvgPool1d(3, 2, padding=1, count_include_pad=False), SIGNALS),
     "signals": (

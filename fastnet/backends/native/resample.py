@@ -14,7 +14,7 @@ from fastnet.types import Array
 
 def _resample(x: Array, rows: Taps, columns: Taps, outside: float = 0.0) -> Array:
     N, C = x.shape[:2]
-    y = empty((N, C, rows.outputs, columns.outputs), x.dtype)
+    y = empty((N, C, *(rows.outputs, columns.outputs)[4 - x.ndim :]), x.dtype)  # signals have no rows
     _native.resample(N, C, rows.packed, columns.packed, outside, x, y)
     return y
 
