@@ -22,9 +22,9 @@ def softmax_cross_entropy(scores: Array, labels: Array, ignore_index: int | None
 
     Parameters
     ----------
-    scores : array (N, C), or (N, C, H, W) with a label for each pixel; float32 or float64
+    scores : array (N, C), or (N, C, H, W) or (N, C, L) with a label for each pixel or element; float32 or float64
         Unnormalised scores of C classes.
-    labels : array (N,) or (N, H, W), integers in 0..C-1
+    labels : array (N,), (N, H, W) or (N, L), integers in 0..C-1
     ignore_index : int, optional
         A label that does not count: the mean is over the others, or 0 if there are none.
 

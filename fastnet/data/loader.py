@@ -30,7 +30,7 @@ class Loader:
     X : array (N, ...), uint8 or another numeric dtype
         Never copied whole: each batch is gathered and cast.  A np.memmap is fine.  Batches are copies, so what changes
         them in place (preprocess, augment, a loss, a model) changes neither X nor y.
-    y : int array (N,), or (N, H, W) for images (N, C, H, W) whose pixels have classes
+    y : int array (N,), or (N, H, W) for images (N, C, H, W) whose pixels have classes, or (N, L) for signals (N, C, L)
         Class numbers.
     batch_size : int
     seed : int >= 0
@@ -45,9 +45,9 @@ class Loader:
     augment : sequence of callables ``(x, rng) -> x``
         Applied to each raw batch in order, before `preprocess`; rng is a numpy Generator.
     dtype : "float32" or "float64"
+        Of the batches of images.
     targets : bool
         Whether y holds numbers, (N, ...), that outputs are compared with, rather than classes.
-        Of the batches of images.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class Loader:
         if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
             raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
         self.targets = bool(targets)
-        if targets or (self.X.ndim == 4 and np.ndim(y) == 3):
+        if targets or _of_pixels(self.X.shape, np.shape(y)):
             self.y = _check_targets(self.X, as_array(y, "Loader: y"), maps=not targets)
         else:
             self.y = check_labels("Loader", self.X, y)
@@ -149,6 +149,11 @@ class Loader:
             listing = ", ".join(f"{name} {state.get(name)} (here {mine[name]})" for name in other)
             raise ValueError(f"Loader: the position was saved with {listing}; use the same data and settings")
         self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
+
+
+def _of_pixels(X: Sequence[int], y: Sequence[int]) -> bool:
+    """Whether labels of shape y are those of pixels, or of a signal's elements: rows of another length are one-hot."""
+    return (len(X), len(y)) == (4, 3) or ((len(X), len(y)) == (3, 2) and X[2] == y[1])
 
 
 def _check_targets(X: Array, y: Array, maps: bool) -> np.ndarray:

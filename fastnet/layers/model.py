@@ -183,7 +183,7 @@ class Model(Layer):
         return probabilities
 
     def predict_classes(self, X: ArrayLike, batch_size: int = 128) -> Array:
-        """The number of the class with the largest score: integers (N,), or (N, H, W) where scores are maps.
+        """The number of the class with the largest score: integers (N,), or (N, H, W) or (N, L) where scores are maps.
 
         ``[model.class_names[k] for k in model.predict_classes(X)]`` are their names, for a model that has names.
 

@@ -42,7 +42,7 @@ def check_labels(op: str, scores: Array, labels: Array, maps: bool = False, igno
     With `maps`, scores may also have shape (N, C, L) or (N, C, H, W), and labels that shape without C.
     """
     if scores.ndim not in ((2, 3, 4) if maps else (2,)) or 0 in scores.shape:
-        more = " or (N, C, H, W)" if maps else ""
+        more = ", (N, C, L) or (N, C, H, W)" if maps else ""
         raise ValueError(f"{op}: scores must have shape (N, C) with N, C >= 1{more}, got {tuple(scores.shape)}")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{op}: labels must be integers (class numbers), got {labels.dtype}")

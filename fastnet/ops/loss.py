@@ -53,8 +53,8 @@ register(
         examples=(*_EXAMPLES, Example(((5, 21, 9, 8), (5, 9, 8)), {"ignore_index": 3}, scale=4.0)),
         metric=ACCURACY,
         doc="(loss, dscores): the mean of -log softmax(scores)[label] over the labels that are not ignore_index, 0 if "
-        "there are none; scores (N, C) or (N, C, H, W), labels (N,) or (N, H, W), integers.  The gradient is (softmax "
-        "- onehot) / number of labels.  The loss is a Python float, accumulated in float64.",
+        "there are none; scores (N, C), (N, C, L) or (N, C, H, W), labels that shape without C, integers.  The "
+        "gradient is (softmax - onehot) / number of labels.  The loss is a Python float, accumulated in float64.",
     )
 )
 

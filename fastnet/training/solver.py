@@ -45,10 +45,11 @@ class Solver:
     model : Model
         Built here, with `seed`, if it is not built yet.  Training runs in its dtype.
     data : (X, y), Dataset or Loader
-        X (N, ...), uint8 or float, is never copied whole; y (N,) holds class numbers, y (N, H, W) those of the pixels
-        of maps, and with the losses "mse", "l1", "huber" and "bce" y holds targets of the outputs' shape.  Of a Dataset
-        the training part is used, and its validation part if `validation` is None.  If the model has `class_names`,
-        the Dataset's classes are matched with them by name: they may be in another order, or only some of them.
+        X (N, ...), uint8 or float, is never copied whole; y (N,) holds class numbers, y (N, H, W) or (N, L) those of
+        the pixels of maps or the elements of signals, and with the losses "mse", "l1", "huber" and "bce" y holds
+        targets of the outputs' shape.  Of a Dataset the training part is used, and its validation part if `validation`
+        is None.  If the model has `class_names`, the Dataset's classes are matched with them by name: they may be in
+        another order, or only some of them.
     validation : (X, y) or Loader, optional
         Evaluated after each epoch.
     loss : "softmax", "svm", "mse", "l1", "huber", "bce" or function ``(scores, labels) -> (loss, dscores)``

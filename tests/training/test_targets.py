@@ -1,4 +1,4 @@
-"""Solver on regression, several labels, and maps: data that fits, metrics that fit, training that works."""
+"""Solver on regression, several labels, maps and signals: data that fits, metrics that fit, training that works."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 import fastnet as fn
 from fastnet import losses
+from fastnet.data import Loader
 
 
 def line(N=200, seed=0):
@@ -82,6 +83,34 @@ def test_maps():
     y[y == 255] = 0
     plain = solver(fn.Sequential(fn.Conv2d(2, 1)), (X, y), epochs=80)
     assert plain.train().history["accuracy"][-1] > 0.8
+
+
+def signals(N=60, seed=0):
+    """An element of a signal is class 1 above its left neighbour; some labels are unknown."""
+    X = np.random.default_rng(seed).normal(size=(N, 1, 9)).astype(np.float32)
+    y = (X[:, 0] > np.roll(X[:, 0], 1, axis=1)).astype(np.int64)
+    y[:, 4] = -1
+    return X, y
+
+
+def test_labels_of_the_elements_of_signals():
+    """(N, L): through Loader, recorded steps, validation, evaluate and predict_classes."""
+    loss = partial(losses.softmax_cross_entropy, ignore_index=-1)
+    model = fn.Sequential(fn.Conv1d(2, 3, padding=1, padding_mode="circular"))
+    history = solver(model, signals(), signals(20, 1), loss=loss, epochs=60).train().history
+    assert history["val_accuracy"][-1] > 0.95 and history["accuracy"][-1] > 0.95
+    X, y = signals(20, 1)
+    found = model.predict_classes(X)
+    assert found.shape == y.shape and (found == y)[y >= 0].mean() == pytest.approx(history["val_accuracy"][-1])
+    y[y < 0] = 0
+    plain = solver(fn.Sequential(fn.Conv1d(2, 3, padding=1, padding_mode="circular")), (X, y), epochs=80)
+    assert plain.train().history["accuracy"][-1] > 0.75
+
+
+@pytest.mark.parametrize("y", [np.eye(4, dtype=int)[[0, 1, 2]], np.zeros((3, 1), int)], ids=["one-hot", "column"])
+def test_rows_of_another_length_than_the_signals_are_refused(y):
+    with pytest.raises(ValueError, match=r"labels must be class numbers of shape \(N,\), got shape \(3, "):
+        Loader(np.zeros((3, 2, 9), np.float32), y)
 
 
 def test_data_that_does_not_fit_is_refused():
