@@ -252,3 +252,34 @@ def test_a_run_resumed_with_classes_in_another_order_goes_on(tmp_path, capsys, f
         run(capsys, "evaluate", tmp_path / "run")[1].split("test loss")[1]
         == (run(capsys, "evaluate", tmp_path / "whole")[1].split("test loss")[1])
     )
+
+
+def test_paths_of_the_home_folder(tmp_path, capsys, monkeypatch):
+    """A shell leaves the tilde of --out=~/run."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save(tmp_path / "a.npz")
+    assert train(capsys, "~/a.npz", "~/run")[0] == 0 and (tmp_path / "run" / "model.json").is_file()
+    assert train(capsys, "~/a.npz", "~/other", "--resume=~/run", "--epochs", 2)[0] == 0
+
+
+@pytest.mark.parametrize("value", ["16x", "x16", "16,8", "0", "8x0", "axb", "", "8x8x3", "8.5"])
+def test_sizes_that_are_none(tmp_path, capsys, value):
+    status, _, error = train(capsys, tmp_path, tmp_path, "--image-size", value)
+    assert status == 2 and f"expected one integer >= 1 or two, such as 64 or 48x64, got {value!r}" in error
+
+
+def test_sizes(tmp_path, capsys):
+    write_images(tmp_path / "photos", 10, size=(8, 8))
+    for value, expected in {"7": "3 x 7 x 7", "6X9": "3 x 6 x 9"}.items():
+        assert expected in train(capsys, tmp_path / "photos", tmp_path / "run", "--image-size", value)[1]
+
+
+def test_a_folder_called_digits(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "digits", 10, size=(8, 8))
+    status, out, error = train(capsys, "digits", tmp_path / "run")
+    assert status == 0 and "10 classes" in out and "scikit-learn's data set; give ./digits for the folder" in error
+    status, out, error = train(capsys, "./digits", tmp_path / "run")
+    assert status == 0 and "2 classes" in out and "scikit-learn" not in error

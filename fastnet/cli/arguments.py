@@ -41,14 +41,17 @@ class Parser(argparse.ArgumentParser):
         self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
 
 
-def _number(text: str, convert: Callable[[str], Number], accepts: Callable[[Number], bool], expected: str) -> Number:
+def _number(
+    text: str, convert: Callable[[str], Number], accepts: Callable[[Number], bool], expected: str, given: str = ""
+) -> Number:
+    """`text` converted, or an error that shows it, or what was `given`, of which it is a part."""
     value: Number | None
     try:
         value = convert(text)
     except ValueError:
         value = None
     if value is None or not accepts(value):
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {(given or text)!r}")
     return value
 
 
@@ -79,15 +82,18 @@ def fraction(text: str) -> float:
 
 def size(text: str) -> tuple[int, int]:
     """Height and width: "64" or "48x64"."""
-    height, _, width = text.partition("x")
-    return count(height), count(width or height)
+    height, times, width = text.lower().partition("x")
+    expected = "one integer >= 1 or two, such as 64 or 48x64"
+    parts = (height, width) if times else (height, height)
+    rows, columns = (_number(part, int, lambda value: value >= 1, expected, text) for part in parts)
+    return rows, columns
 
 
 def folder(text: str) -> Path:
     """A path that is not empty, as an unset variable of a shell is."""
     if not text.strip():
         raise argparse.ArgumentTypeError(f"expected a folder, got {text!r}")
-    return Path(text)
+    return Path(text).expanduser()
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -55,6 +56,8 @@ class Source(NamedTuple):
     @classmethod
     def of_arguments(cls, args: argparse.Namespace) -> Source:
         """The source that the options of `add_data` describe."""
+        if args.data == "digits" and Path("digits").is_dir():
+            warnings.warn("--data digits is scikit-learn's data set; give ./digits for the folder", stacklevel=2)
         return cls(args.data, args.image_size, args.grey, args.skip_bad, args.channels_last, args.classes)
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import shlex
 import sys
 import time
@@ -65,6 +66,7 @@ def add_parser(commands: Any) -> None:
     add("--out", type=folder, metavar="DIR", help="output folder (default: runs/<data>-<model>)")
     add(
         "--resume",
+        type=os.path.expanduser,
         default="none",
         metavar="auto|PATH|none",
         help="continue from the newest checkpoint in --out, or from a checkpoint, a file or the newest in a folder "
