@@ -49,6 +49,16 @@ def test_links_resolve(page):
 
 
 @checkout
+def test_readme_lists_every_layer():
+    table = text("README.md").split("The layers:")[1].split("\n\n")[1]
+    listed = re.findall(r"\b[A-Z]\w+", re.sub(r"\(.*?\)", "", table))
+    abstract = (fastnet.layers.Layer, fastnet.layers.Model)
+    public = [getattr(fastnet.layers, name) for name in fastnet.layers.__all__]
+    layers = [c for c in public if isinstance(c, type) and issubclass(c, fastnet.layers.Layer) and c not in abstract]
+    assert sorted(listed) == sorted(layer.__name__ for layer in layers)
+
+
+@checkout
 @pytest.mark.parametrize("page", ["docs/design.md", "CONTRIBUTING.md"])
 def test_files_that_are_named_exist(page):
     names = re.findall(r"`((?:csrc|fastnet|tests|benches|examples|docs)/[\w./]*)`", text(page))
@@ -83,7 +93,7 @@ def test_extras_that_are_named_exist():
 
 
 def test_models_that_are_named_exist():
-    sentence = re.search(r"`fn\.models\.create\(name\)` for(.*?)\.", text("README.md"), re.S)[1]
+    sentence = re.search(r"`fn\.models\.create\(name\)` builds(.*?)\.", text("README.md"), re.S)[1]
     families = re.findall(r"[a-z]\w+", sentence)
     known = fastnet.models.names()
     assert all(family in known or family in {"with", "and", "without", "batch", "norm"} for family in families)
