@@ -33,7 +33,7 @@ def as_array(given: Any, name: str = "the array") -> Array:
     Raises
     ------
     TypeError
-        It is no array of real numbers: another type, text, complex numbers, Python objects; a masked array with
+        It is not an array of real numbers: another type, text, complex numbers, Python objects; a masked array with
         masked elements; an image of palette numbers.
     ValueError
         A list whose elements differ in shape.

@@ -85,7 +85,7 @@ def explain(path: str | os.PathLike[str]) -> str:
         saved = (path / "saved_model.pb").is_file()
         return f"it is a TensorFlow SavedModel: {_KERAS}" if saved else f"it is a folder: {_GIVE}"
     if not path.is_file():
-        return "it is no regular file"
+        return "it is not a regular file"
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     if not head.strip(b"\0"):

@@ -230,9 +230,9 @@ def test_files_of_other_software_are_named(tmp_path, name, content, words):
 def test_a_pipe_is_not_waited_for(tmp_path):
     for name in ("a.npz", "a.safetensors", "a.pt"):
         os.mkfifo(tmp_path / name)
-        with pytest.raises(ValueError, match=f"{name}: it is no regular file"):
+        with pytest.raises(ValueError, match=f"{name}: it is not a regular file"):
             read_arrays(tmp_path / name)
-        with pytest.raises(FileNotFoundError, match=f"no file .*{name}; it is no regular file"):
+        with pytest.raises(FileNotFoundError, match=f"no file .*{name}; it is not a regular file"):
             load_torch(tmp_path / name)
 
 
@@ -255,5 +255,5 @@ def test_unknown_files_are_not_guessed(tmp_path):
 @pytest.mark.parametrize("name, content, words", FOREIGN[:6], ids=[name for name, *_ in FOREIGN[:6]])
 def test_fastnet_load_names_them(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name} is no model of fastnet's .*{words}"):
+    with pytest.raises(ValueError, match=f"{name} is not a model of fastnet .*{words}"):
         fastnet.load(tmp_path / name)

@@ -51,7 +51,7 @@ def _hint(y: Array) -> str:
     if y.dtype.kind in "OSU":
         return "; names, y = np.unique(y, return_inverse=True) numbers names"
     if y.dtype.kind == "f" and not (y == np.floor(y)).all():
-        return f" such as {y[y != np.floor(y)][0]:g}, which are no class numbers"
+        return f" such as {y[y != np.floor(y)][0]:g}, which are not class numbers"
     return "; cast with .astype(int)"
 
 

@@ -26,7 +26,7 @@ class Tree:
     files : dict of list of (class number, Path)
         By part: "train", "val", "test"; only "train" for a folder without parts.
     left_out : list of Path
-        Everything else: other files, images outside class folders, folders that are no classes.
+        Everything else: other files, images outside class folders, folders that are not classes.
     nested : list of Path
         Those of `files` that lie in sub-folders of their class.
     """
@@ -100,7 +100,7 @@ class Tree:
                 self.nested.append(file)
                 if part := next(filter(part_of, inside), None):
                     raise ValueError(
-                        f"{folder} holds images in {part}/, which is no class; expected "
+                        f"{folder} holds images in {part}/, which is not a class; expected "
                         f"{folder.parent}/{part}/{folder.name}/"
                     )
             found.append(file)

@@ -80,7 +80,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     FileNotFoundError
         No such file, or no card beside it.
     ValueError
-        A damaged file, or one that is no model.
+        A damaged file, or one that is not a model.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def read(path: str | os.PathLike[str]) -> Saved:
         return _from_checkpoint(path)
     if path.suffix not in SUFFIXES:
         what = explain(path) or "weights of PyTorch are read by interop.load_torch, images by the data module"
-        raise ValueError(f"{path} is no model of fastnet's (.safetensors or .npz, with a .json beside it); {what}")
+        raise ValueError(f"{path} is not a model of fastnet (.safetensors or .npz, with a .json beside it); {what}")
     raise FileNotFoundError(
         f"{card} is missing: it says what model {path.name} holds. fastnet train writes both; for a file that "
         "model.save wrote, build the model, then call model.load(path)"

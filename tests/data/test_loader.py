@@ -108,7 +108,7 @@ def test_a_big_array_is_read_by_batches(tmp_path):
         (np.zeros((3, 2)), np.zeros((3, 1)), {}, "ravel"),
         (np.zeros((3, 2)), np.zeros(3), {}, r"integers .*got float64; cast with .astype\(int\)"),
         (np.zeros((3, 2)), np.arange(3) > 1, {}, r"integers .*got bool; cast with"),
-        (np.zeros((3, 2)), np.array([0, 0.5, 1]), {}, "integers .*got float64 such as 0.5, which are no class numbers"),
+        (np.zeros((3, 2)), np.array([0, 0.5, 1]), {}, "integers .*got float64 such as 0.5, which are not class numbers"),
         (np.zeros((3, 2)), np.array([0, np.nan, 1]), {}, "got float64 such as nan"),
         (
             np.zeros((3, 2)),

@@ -99,7 +99,7 @@ def test_weights_without_a_card(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no model.json and no checkpoint"):
         fn.load(tmp_path)
     (tmp_path / "weights.pth").write_bytes(b"PK")
-    with pytest.raises(ValueError, match="no model of fastnet's .*interop.load_torch"):
+    with pytest.raises(ValueError, match="not a model of fastnet .*interop.load_torch"):
         fn.load(tmp_path / "weights.pth")
     (tmp_path / "checkpoint-00000001.npz").write_bytes(b"PK")
     with pytest.raises(CheckpointError, match="not accepted as a checkpoint"):
