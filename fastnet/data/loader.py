@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from fastnet.arguments import flag, integer
 from fastnet.arrays import as_array
 from fastnet.data.dataset import check_labels
 from fastnet.types import Array, ArrayLike, DTypeLike, Generator, Preprocess
@@ -33,7 +33,7 @@ class Loader:
     y : int array (N,), or (N, H, W) for images (N, C, H, W) whose pixels have classes, or (N, L) for signals (N, C, L)
         Class numbers.
     batch_size : int
-    seed : int >= 0
+    seed : int, 0 to 2**63 - 1
     shuffle : bool
         False keeps the order of X.
     drop_last : bool or "single"
@@ -80,19 +80,14 @@ class Loader:
         self.X.flags.writeable = self.y.flags.writeable = False
         if len(self.y) == 0:
             raise ValueError("Loader: there are no samples")
-        for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0)):
-            if not isinstance(value, numbers.Integral) or isinstance(value, bool) or int(value) < least:
-                raise ValueError(f"Loader: {name} must be an integer >= {least}, got {value!r}")
-        for name, flag in (("shuffle", shuffle), ("drop_last", drop_last)):
-            if not (isinstance(flag, (bool, np.bool_)) or (name == "drop_last" and flag == "single")):
-                kinds = "True, False or 'single'" if name == "drop_last" else "True or False"
-                raise ValueError(f"Loader: {name} must be {kinds}, got {flag!r}")
         if not isinstance(augment, (list, tuple)) or not all(map(callable, augment)):
             raise TypeError(f"Loader: augment must be a list of callables (x, rng) -> x, got {augment!r}")
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise ValueError(f"Loader: dtype must be 'float32' or 'float64', got {dtype!r}")
-        self.batch_size, self.seed = int(batch_size), int(seed)
-        self.shuffle, self.drop_last = bool(shuffle), drop_last if drop_last == "single" else bool(drop_last)
+        self.batch_size = integer(batch_size, "Loader: batch_size")
+        self.seed = integer(seed, "Loader: seed", 0, 63)
+        self.shuffle = flag(shuffle, "Loader: shuffle")
+        self.drop_last = "single" if drop_last == "single" else flag(drop_last, "Loader: drop_last, if not 'single',")
         self.preprocess, self.augment, self.dtype = preprocess, tuple(augment), np.dtype(dtype)
         self.epoch = self.batch = 0
         if len(self) == 0:
