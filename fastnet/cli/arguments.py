@@ -11,7 +11,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-__all__ = ["Parser", "count", "whole", "positive", "not_negative", "folder", "fraction", "size", "names", "add_threads"]
+__all__ = [
+    "Parser",
+    "count",
+    "whole",
+    "positive",
+    "not_negative",
+    "folder",
+    "fraction",
+    "size",
+    "names",
+    "add_batch_size",
+    "add_threads",
+]
 
 
 Number = TypeVar("Number", int, float)
@@ -104,7 +116,18 @@ def names(text: str) -> tuple[str, ...]:
     return found
 
 
+def add_batch_size(parser: argparse.ArgumentParser) -> None:
+    """``--batch-size`` of a command that runs a trained model, where it changes no result."""
+    parser.add_argument(
+        "--batch-size",
+        type=count,
+        default=128,
+        metavar="N",
+        help="images at a time; fewer take less memory (default: 128)",
+    )
+
+
 def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--threads", type=count, metavar="N", help="threads (default: what affinity and cgroup allow; see doctor)"
+        "--threads", type=count, metavar="N", help="number of threads (default: all that affinity and cgroup allow)"
     )

@@ -97,13 +97,13 @@ def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) ->
     flag = argparse.BooleanOptionalAction
     folder = "for a folder of images: "
     add("--image-size", type=size, metavar="H[xW]", help=f"{folder}scale and crop them all to this many pixels")
-    add("--grey", action=flag, help=f"{folder}one channel, or three; needed if none of them has colours")
+    add("--grey", action=flag, help=f"{folder}one channel, or three; needed if all of them are greyscale")
     add("--gray", action=flag, dest="grey", help=argparse.SUPPRESS)
     add("--skip-bad", action="store_true", default=None, help=f"{folder}leave out those that cannot be read")
     add(
         "--channels-last",
         action=flag,
-        help="for an .npz file: images are N x H x W x C, or N x C x H x W (default: as the shape tells)",
+        help="for an .npz file: images are N x H x W x C, or N x C x H x W (default: decided by the shape)",
     )
     add(
         "--classes",

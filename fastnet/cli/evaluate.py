@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data
-from fastnet.cli.arguments import add_threads, count
+from fastnet.cli.arguments import add_batch_size, add_threads
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.columns import pad, visible, width
 
@@ -35,9 +35,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a run's folder, a model file or a checkpoint")
     data.add_data(
-        parser, None, "its test images, or all if it has none; default: those held out when the model was trained"
+        parser, None, "default: the test images of the model's own data set; of others, all if none are test images"
     )
-    parser.add_argument("--batch-size", type=count, default=128, metavar="N", help="bounds the memory (default: 128)")
+    add_batch_size(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
 

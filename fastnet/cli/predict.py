@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data
-from fastnet.cli.arguments import add_threads, count
+from fastnet.cli.arguments import add_batch_size, add_threads, count
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.columns import pad, visible, width
 
@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
     add("images", type=Path, metavar="IMAGES", nargs="+", help="image files, or folders of images")
     add("--top", type=count, default=1, metavar="K", help="show the K most likely classes (default: 1)")
     add("--json", action="store_true", help="print JSON: a list of images with their classes and probabilities")
-    add("--batch-size", type=count, default=128, metavar="N", help="bounds the memory (default: 128)")
+    add_batch_size(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
 

@@ -39,29 +39,47 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train a network on images",
-        description="Train a network on images; without arguments, a small one on handwritten digits.",
+        description="Train a network on images; without arguments, a small one on handwritten digits.\n"
+        "The defaults of --model, --epochs, --batch-size, --optimizer, --lr and --weight-decay suit the images' size.",
         epilog=f"{data.KINDS}\n{_EXAMPLES}",
         late_epilog=_models,
     )
     data.add_data(parser, "digits", "default: digits")
     add = parser.add_argument
-    add("--model", metavar="NAME", help="architecture (default: one that suits the images)")
+    add("--model", metavar="NAME", help="architecture, one of those below")
     add("--epochs", type=count, metavar="N", help="passes over the training images")
-    add("--batch-size", type=count, metavar="N", help="images an update")
-    add("--optimizer", choices=sorted(OPTIMIZERS), help="sgd has Nesterov's momentum 0.9")
+    add("--batch-size", type=count, metavar="N", help="images per update")
+    add("--optimizer", choices=sorted(OPTIMIZERS), help="update rule; sgd is with Nesterov momentum 0.9")
     add("--lr", type=positive, metavar="RATE", help="learning rate, before the schedule")
     add("--schedule", choices=sorted(SCHEDULES), help="how the learning rate falls over the epochs (default: cosine)")
     add("--warmup", type=not_negative, default=0, metavar="EPOCHS", help="length of a linear warm-up (default: 0)")
-    add("--weight-decay", type=not_negative, metavar="X", help="not on biases and batch norms")
+    add("--weight-decay", type=not_negative, metavar="X", help="decay of the weights, not of biases and batch norms")
     add(
         "--val-fraction",
         type=fraction,
         metavar="F",
-        help="of the training images (default: 0.1, if the data have no validation images of their own)",
+        help="hold out this fraction of the training images to validate, 0 for none (default: 0.1; a data set with "
+        "validation images of its own keeps those)",
     )
-    add("--early-stopping", type=count, metavar="N", help="stop after N epochs without a better validation loss")
-    add("--seed", type=whole, default=0, metavar="N", help="of weights, order and dropout (default: 0)")
-    add("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
+    add(
+        "--early-stopping",
+        type=count,
+        metavar="N",
+        help="stop after N epochs without a better validation loss (default: never)",
+    )
+    add(
+        "--seed",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="of the random weights, order of images, and dropout (default: 0)",
+    )
+    add(
+        "--dtype",
+        choices=("float32", "float64"),
+        default="float32",
+        help="of the weights and all arithmetic (default: float32)",
+    )
     add_threads(parser)
     add("--out", type=folder, metavar="DIR", help="output folder (default: runs/<data>-<model>)")
     add(
@@ -69,8 +87,8 @@ def add_parser(commands: Any) -> None:
         type=os.path.expanduser,
         default="none",
         metavar="auto|PATH|none",
-        help="continue from the newest checkpoint in --out, or from a checkpoint, a file or the newest in a folder "
-        "(default: none)",
+        help="continue an interrupted run; auto: from the newest checkpoint in --out; PATH: from that checkpoint, or "
+        "the newest in that folder (default: none)",
     )
     add("--no-plot", action="store_true", help="no plot of the learning curves")
     add("--quiet", action="store_true", help="print the test accuracy only")
@@ -127,10 +145,10 @@ def run(args: Namespace) -> int:
         say(f"  {curves.name:<24} the learning curves")
     say(f"  {'history.csv':<24} the table above")
     if solver.last_checkpoint:
-        say(f"  {solver.last_checkpoint.name:<24} the checkpoint to go on from, with --resume auto and more --epochs")
-    say(f"  {model.name:<24} the model; `fastnet evaluate {shlex.quote(str(out))}` looks closer")
+        say(f"  {solver.last_checkpoint.name:<24} the last state; to train longer: --resume auto and more --epochs")
+    say(f"  {model.name:<24} the model; to test it class by class: fastnet evaluate {shlex.quote(str(out))}")
     right = round(test.accuracy * len(dataset.y_test))
-    say(f"{right:,} of {len(dataset.y_test):,} test images are right, the mean loss is {test.loss:.4f}")
+    say(f"{right:,} of {len(dataset.y_test):,} test images are classified right; their mean loss is {test.loss:.4f}")
     print(f"test accuracy: {test.accuracy:.3f}")
     return 0
 
