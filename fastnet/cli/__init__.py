@@ -69,7 +69,10 @@ def _run(argv: list[str] | None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             with user_mistakes():
-                import fastnet.backends  # noqa: F401  reads FASTNET_ISA, FASTNET_BACKEND, FASTNET_NUM_THREADS
+                import fastnet.backends  # reads FASTNET_ISA, FASTNET_BACKEND, FASTNET_NUM_THREADS
+
+                if getattr(args, "threads", None):
+                    fastnet.set_num_threads(args.threads)
             with user_mistakes(catch=()):  # a file or folder that cannot be used is no bug, wherever it is met
                 status: int = args.run(args)
             return status

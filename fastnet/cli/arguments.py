@@ -128,6 +128,7 @@ def add_batch_size(parser: argparse.ArgumentParser) -> None:
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
+    """``--threads``, which `main` sets before the command runs."""
     parser.add_argument(
         "--threads", type=count, metavar="N", help="number of threads (default: all that affinity and cgroup allow)"
     )

@@ -43,13 +43,9 @@ def _ops() -> str:
 
 
 def run(args: Namespace) -> int:
-    import fastnet
     from fastnet import bench
     from fastnet.storage import atomic_write
 
-    if args.threads:
-        with user_mistakes():
-            fastnet.set_num_threads(args.threads)
     ops = args.ops.split(",") if args.ops else None
     if args.json and not args.json.resolve().parent.is_dir():
         raise UserError(f"--json {args.json}: the folder {args.json.parent} does not exist")

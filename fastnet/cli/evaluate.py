@@ -46,9 +46,6 @@ def run(args: Namespace) -> int:
     import fastnet
     from fastnet.training import saved
 
-    if args.threads:
-        with user_mistakes():
-            fastnet.set_num_threads(args.threads)
     with user_mistakes():
         found = saved.read(args.model)
     dataset, remark = _choose(args, found.card)

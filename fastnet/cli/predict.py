@@ -47,14 +47,11 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: Namespace) -> int:
-    import fastnet
     from fastnet.data.holdout import name_some
     from fastnet.storage import to_json
     from fastnet.training import saved
 
     with user_mistakes():
-        if args.threads:
-            fastnet.set_num_threads(args.threads)
         found = saved.read(args.model)
         reader = _Reader(found)
         files = _files(args.images)

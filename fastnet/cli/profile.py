@@ -71,8 +71,6 @@ def run(args: Namespace) -> int:
     import fastnet
 
     with user_mistakes():
-        if args.threads:
-            fastnet.set_num_threads(args.threads)
         model = fastnet.models.create(args.model, args.classes, args.input_shape, dtype=args.dtype)
         if args.out:
             _check_plot()

@@ -112,8 +112,6 @@ def run(args: Namespace) -> int:
     from fastnet.training import saved
 
     source = data.Source.of_arguments(args)
-    if args.threads:
-        _set_threads(args.threads)
     dataset = data.load(source)
     recipe = recipe_for(dataset.image_shape)
     out = args.out or Path("runs") / f"{dataset.name}-{args.model or recipe.model}"
@@ -151,13 +149,6 @@ def run(args: Namespace) -> int:
     say(f"{right:,} of {len(dataset.y_test):,} test images are classified right; their mean loss is {test.loss:.4f}")
     print(f"test accuracy: {test.accuracy:.3f}")
     return 0
-
-
-def _set_threads(number: int) -> None:
-    import fastnet
-
-    with user_mistakes():
-        fastnet.set_num_threads(number)
 
 
 def _prepare(
