@@ -20,6 +20,7 @@ _OPTIONS = {
     "validation=": "--val-fraction ",
     "early_stopping=N": "--early-stopping N",
     "epochs=": "--epochs ",
+    "set_num_threads: count": "--threads",
     "use test=0.5": "more images are needed",  # of two images: the command has no option for this
 }
 

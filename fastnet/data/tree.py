@@ -57,8 +57,9 @@ class Tree:
                     raise ValueError(
                         f"{parts[part]} has classes that {parts['train']} does not have: {name_some(unknown)}"
                     )
-        if len(classes) < (2 if training else 1):
-            raise ValueError(_too_few(parts.get("train", path), classes))
+        least = 2 if training else 1
+        if len(classes) < least:
+            raise ValueError(_too_few(parts.get("train", path), classes, least))
         if len(set(classes)) < len(classes):
             raise ValueError(f"classes must differ, got {name_some(classes)}")
         tree = cls(path, list(classes), left_out=left_out)
@@ -144,14 +145,15 @@ def _parts(path: Path, classes: Sequence[str] | None) -> tuple[dict[str, Path], 
     return labelled, unlabelled + loose
 
 
-def _too_few(folder: Path, classes: Sequence[str]) -> str:
+def _too_few(folder: Path, classes: Sequence[str], least: int) -> str:
     hint = ""
     images = sum(map(_is_image, _visible(folder)))
     if len(classes) == 1 and (folder / classes[0]).is_dir() and len(inner := _folders(folder / classes[0])) > 1:
         hint = f"; did you mean {folder / classes[0]}, which holds {name_some([entry.name for entry in inner], 3)}?"
     elif images:
         hint = f"; move its {images} images into such folders"
-    return f"{folder} must hold a sub-folder for each of at least 2 classes, found {list(classes)}{hint}"
+    wanted = "a sub-folder for each of at least 2 classes" if least > 1 else "a sub-folder for each class"
+    return f"{folder} must hold {wanted}, found {list(classes)}{hint}"
 
 
 def _no_images(folder: Path, names: Sequence[str]) -> str:
