@@ -47,9 +47,9 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: Namespace) -> int:
-    from fastnet.data.holdout import name_some
     from fastnet.storage import to_json
     from fastnet.training import saved
+    from fastnet.wording import name_some
 
     with user_mistakes():
         found = saved.read(args.model)

@@ -14,9 +14,9 @@ import numpy as np
 from fastnet.arguments import optional_flag
 from fastnet.data.axes import channels_first
 from fastnet.data.dataset import Dataset, assemble, class_numbers
-from fastnet.data.holdout import name_some
 from fastnet.data.keys import PARTS, slots_of
 from fastnet.storage import read_npz
+from fastnet.wording import name_some
 
 __all__ = ["npz"]
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fastnet.wording import name_some
+
 __all__ = ["match_names"]
 
 
@@ -40,5 +42,4 @@ def _normal(name: str) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(map(repr, names[:12])) + more
+    return name_some([repr(name) for name in names], 12)

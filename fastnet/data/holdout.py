@@ -10,8 +10,9 @@ import numpy as np
 
 from fastnet.arrays import as_array
 from fastnet.types import Array, ArrayLike
+from fastnet.wording import name_some
 
-__all__ = ["hold_out", "choose", "name_some", "warn_of_absent"]
+__all__ = ["hold_out", "choose", "warn_of_absent"]
 
 _WORD = {"train": "training", "val": "validation"}
 
@@ -83,9 +84,3 @@ def warn_of_absent(where: str, part: str, classes: Sequence[str], expected: Arra
         warnings.warn(
             f"{where}: the {_WORD.get(part, part)} part has no image of {count} classes: {names}", stacklevel=4
         )
-
-
-def name_some(names: Sequence[object], most: int = 10) -> str:
-    """The first `most` names, and how many others there are."""
-    rest = len(names) - most
-    return ", ".join(map(str, names[:most])) + (f" and {rest} more" if rest > 0 else "")

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.data.holdout import name_some
 from fastnet.types import Array
+from fastnet.wording import name_some
 
 __all__ = ["SUFFIXES", "check_pillow", "read_picture", "read_pictures", "read_with_remarks"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastnet.data.holdout import name_some
 from fastnet.data.keys import PARTS, part_of
 from fastnet.data.pictures import SUFFIXES
+from fastnet.wording import name_some
 
 __all__ = ["Tree"]
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from fastnet.types import Shape
+from fastnet.wording import name_some
 
 __all__ = ["Keys", "is_counter", "match", "mismatch", "near", "turned", "unwrapped"]
 
@@ -65,8 +66,7 @@ def mismatch(own: Collection[str], given: Mapping[str, Any], prefix: str) -> str
     keys, lines = match(own, given), [*filter(None, [_reason(own, given, prefix)])]
     for title, names in (("missing from the state", keys.missing), ("not in the model", keys.unexpected)):
         if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            lines.append(f"{title}: {', '.join(names[:5])}{more}")
+            lines.append(f"{title}: {name_some(names, 5)}")
     return "; ".join(lines)
 
 

@@ -14,6 +14,7 @@ from fastnet.data.preprocess import Standardize
 from fastnet.storage import to_json
 from fastnet.training.checkpoint import Checkpoint, CheckpointError
 from fastnet.training.history import History
+from fastnet.wording import name_some
 
 if TYPE_CHECKING:
     from fastnet.training.solver import Solver
@@ -86,8 +87,7 @@ def restore(solver: Solver, checkpoint: Checkpoint) -> None:
         if name in state and (state[name].shape, state[name].dtype) != (own[name].shape, own[name].dtype)
     ]
     if differences:
-        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
-        raise CheckpointError(f"{path}: saved for another model: {'; '.join(differences[:5])}{more}")
+        raise CheckpointError(f"{path}: saved for another model: {name_some(differences, 5, '; ')}")
     classes = [type(callback).__name__ for callback in solver.callbacks]
     saved_classes = [entry["class"] for entry in meta["callbacks"]]
     if classes != saved_classes:
