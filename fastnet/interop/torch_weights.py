@@ -19,7 +19,7 @@ from fastnet.foreign import explain
 from fastnet.interop.tensors import Arrays, Tensor
 from fastnet.interop.torch_files import read_torch
 from fastnet.layers.names import is_counter, unwrapped
-from fastnet.pickles import Array, Opaque
+from fastnet.pickles import Opaque, PickledArray
 
 __all__ = ["load_torch"]
 
@@ -139,7 +139,7 @@ def _weights(state: dict[Any, Any]) -> dict[str, Any]:
         }
         found: dict[Any, Any] = {name: state[name] for name in state if name in tensors or name in rebuilt}
     else:
-        values = {name: value.value for name, value in state.items() if isinstance(value, Array)}
+        values = {name: value.value for name, value in state.items() if isinstance(value, PickledArray)}
         found = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     return found if all(type(name) is str for name in found) else {}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet.pickles.machine import Built, Global, Opaque
 
-__all__ = ["Array", "Data"]
+__all__ = ["Data", "PickledArray"]
 
 _DICTS = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter")
 _NUMBERS = ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
@@ -65,13 +65,13 @@ class Data:
         if name in _DICTS:
             return self._once(args[-1], _dict) if args else {}
         if name in _RECONSTRUCT:
-            return Array()
+            return PickledArray()
         if name == "numpy.dtype" and args:
             return _DType(args[0])
         if name in _SCALAR and len(args) == 2:
             return _scalar(*args)
         if name in _FROM_BUFFER and len(args) == 4:
-            array = Array()
+            array = PickledArray()
             array.build((1, args[2], args[1], args[3] == "F", args[0]))
             return array
         if name == "_codecs.encode" and args and type(args[0]) is str and args[1:] in ((), ("latin1",), ("latin-1",)):
@@ -136,7 +136,7 @@ class _DType(Built):
             self.dtype = self.dtype.newbyteorder(">" if _text(state[1]) == ">" else "<")
 
 
-class Array(Built):
+class PickledArray(Built):
     """Stands in for numpy.ndarray; `value` is made from the array's own bytes only.
 
     The 0-d array in which ``np.save`` wraps one object has that as its value; arrays of anything but numbers have an

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.pickles.machine import Opaque, read_pickle
-from fastnet.pickles.meanings import Array, Data
+from fastnet.pickles.meanings import Data, PickledArray
 
 __all__ = ["load_plain_pickle"]
 
@@ -44,7 +44,7 @@ def _plain(value: Any, done: dict[int, Any]) -> Any:
         return value
     if id(value) in done:
         return done[id(value)]
-    if isinstance(value, Array):
+    if isinstance(value, PickledArray):
         return _plain(value.value, done)
     if type(value) is dict:
         result: Any = {}
