@@ -15,7 +15,7 @@ import numpy as np
 from fastnet.floats import FLOAT8, decode_bfloat16, decode_float8
 from fastnet.foreign import explain
 
-__all__ = ["atomic_write", "write_arrays", "read_arrays", "read_npz", "to_json", "write_json", "number"]
+__all__ = ["SUFFIXES", "atomic_write", "write_arrays", "read_arrays", "read_npz", "to_json", "write_json", "number"]
 
 SUFFIXES = (".safetensors", ".npz")
 # safetensors' names of NumPy's dtypes, and of the formats that are decoded

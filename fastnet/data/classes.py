@@ -13,9 +13,9 @@ __all__ = ["match_names"]
 
 
 def match_names(given: Sequence[str], known: Sequence[str]) -> np.ndarray:
-    """The position in `known` of each name in `given`: labels `y` of one numbering are ``match_names(...)[y]`` of the
-    other.
+    """The position in `known` of each name in `given`.
 
+    ``match_names(given, known)[y]`` renumbers labels `y` of `given` as labels of `known`.
     Letters match however a file system encodes them: macOS decomposes accents, and without a locale for UTF-8 Python
     reads the bytes of folders' names as surrogates.
 

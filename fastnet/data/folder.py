@@ -70,11 +70,8 @@ def image_folder(
         What is left out, and classes without a training, validation or test image.
     """
     check_pillow()
-    path, gray, skip_bad = (
-        Path(path),
-        optional_flag(gray, "image_folder: gray"),
-        flag(skip_bad, "image_folder: skip_bad"),
-    )
+    path = Path(path)
+    gray, skip_bad = optional_flag(gray, "image_folder: gray"), flag(skip_bad, "image_folder: skip_bad")
     if not path.is_dir():
         raise FileNotFoundError(f"image_folder: {path} is not a folder; expected {path}/<class>/<image>.png and so on")
     if isinstance(classes, str):

@@ -31,11 +31,11 @@ def prepare(
     augment: Sequence[Augment],
     targets: bool = False,
 ) -> tuple[Loader, Loader | None, Array | None]:
-    """(training loader, validation loader or None, class numbers); builds the model if it is not built.
+    """The training loader, the validation loader or None, and the class numbers; builds the model if it is not built.
 
-    With `targets`, y holds numbers that the model's outputs are compared with, not classes.
-
-    The last is None or the number that the model has for each class of a Dataset; the loaders' labels are the model's.
+    The class numbers are those that the model has for the classes of a Dataset, or None if they are the Dataset's own.
+    The loaders' labels are already the model's.  With `targets`, y holds numbers that the model's outputs are compared
+    with, not classes.
     """
     names = data.classes if isinstance(data, Dataset) else None
     if isinstance(data, Dataset):

@@ -306,8 +306,9 @@ class Solver:
     # ---------------------------------------------------------------- evaluation
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int | None = None) -> Evaluation:
-        """Mean loss and accuracy (for regression, mean absolute error) on (X, y), preprocessed as in training, in
-        inference mode; y as in `data`.
+        """Mean loss and accuracy (for regression, mean absolute error) on (X, y), in inference mode.
+
+        X is preprocessed as in training; y is as in Solver's `data`.
         """
         loader = ordered(self.loader, X, y, batch_size or self.loader.batch_size)
         return self._evaluate(renumbered("y", loader, self._numbers))

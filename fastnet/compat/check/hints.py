@@ -1,4 +1,4 @@
-"""What exceptions mean that old or unfinished files of students typically raise."""
+"""What the exceptions mean that old or unfinished files of students typically raise."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _MEANINGS = (
 
 
 def hint(error: str) -> str:
-    """ ": " and what the exception `error` ("Type: message") probably means; "" if that is unknown."""
+    """What the exception `error`, "Type: message", probably means; "" if that is unknown."""
     gone = re.search(r"module 'numpy' has no attribute '(\w+)'", error)
     if gone:
         instead = _NUMPY.get(gone[1])

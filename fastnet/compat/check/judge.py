@@ -47,7 +47,7 @@ def _reference(name: str, form: int, options: Options) -> _Reference:
 def check(
     source: Source, name: str, points: float, options: Options, limit: float | None, timeout: float | None
 ) -> Result:
-    """The result of the function `name`, which must exist.
+    """The result of the function `name`, which must exist: of its `forms`, the one with the best score.
 
     Parameters
     ----------
@@ -70,6 +70,7 @@ def check(
 def _check(
     source: Source, name: str, form: int, points: float, options: Options, limit: float | None, timeout: float | None
 ) -> Result:
+    """The result of one form, as in `check`."""
     task = forms(name)[form][1]
     reference = _reference(next(iter(task.functions)), form, options)
     factor = task.functions[name]
