@@ -16,10 +16,10 @@ from fastnet.data.classes import match_names
 from fastnet.data.holdout import choose, warn_of_absent
 from fastnet.types import Array, ArrayLike
 
-__all__ = ["Dataset", "assemble", "check_labels", "class_numbers"]
+__all__ = ["Dataset", "as_labels", "assemble", "check_labels", "class_numbers"]
 
 
-def _as_labels(where: str, y: ArrayLike) -> np.ndarray:
+def as_labels(where: str, y: ArrayLike) -> np.ndarray:
     """`y` as an array; text too, for which the errors have advice."""
     text = isinstance(y, (list, tuple)) and any(isinstance(name, str) for name in y)
     return np.asarray(y) if text or isinstance(y, np.ndarray) else as_array(y, f"{where}: y")
@@ -33,7 +33,7 @@ def check_labels(where: str, X: Array, y: ArrayLike) -> np.ndarray:
     ValueError, TypeError
         Another shape or length, negative numbers, or numbers that are not integers.
     """
-    y = _as_labels(where, y)
+    y = as_labels(where, y)
     if y.ndim != 1:
         hint = "; use y.argmax(axis=1) for one-hot rows" if y.ndim == 2 and y.shape[1] > 1 else "; use y.ravel()"
         raise ValueError(f"{where}: labels must be class numbers of shape (N,), got shape {y.shape}{hint}")
@@ -57,7 +57,7 @@ def _hint(y: Array) -> str:
 
 def class_numbers(where: str, X: Array, y: ArrayLike) -> np.ndarray:
     """`y` as `check_labels` returns it, from class numbers (N,) or (N, 1), bool too, or from one-hot rows (N, K)."""
-    given = _as_labels(where, y)
+    given = as_labels(where, y)
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
     elif given.ndim == 2 and given.shape[1] > 1 and given.dtype.kind in "buif":

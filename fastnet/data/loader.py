@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet.arguments import flag, integer
 from fastnet.arrays import as_array
-from fastnet.data.dataset import check_labels
+from fastnet.data.dataset import as_labels, check_labels
 from fastnet.types import Array, ArrayLike, DTypeLike, Generator, Preprocess
 
 __all__ = ["Loader", "Augment"]
@@ -72,10 +72,11 @@ class Loader:
         if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
             raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
         self.targets = bool(targets)
-        if targets or _of_pixels(self.X.shape, np.shape(y)):
-            self.y = _check_targets(self.X, as_array(y, "Loader: y"), maps=not targets)
+        given = as_labels("Loader", y)
+        if targets or _of_pixels(self.X.shape, given.shape):
+            self.y = _check_targets(self.X, given, maps=not targets)
         else:
-            self.y = check_labels("Loader", self.X, y)
+            self.y = check_labels("Loader", self.X, given)
         self.X = self.X.view()
         self.X.flags.writeable = self.y.flags.writeable = False
         if len(self.y) == 0:

@@ -206,8 +206,8 @@ def test_wrong_arguments_are_refused(ops):
         ops.batch_norm(x, one, one, None, None, False)
     with pytest.raises(ValueError, match="give both"):
         ops.batch_norm(x, one, one, one, None, True)
-    with pytest.raises(ValueError, match=r"shape \(N, C\) or \(N, C, H, W\), got \(3, 6, 5\)"):
-        ops.batch_norm(x[..., 0], one, one, None, None, True)
+    with pytest.raises(ValueError, match=r"shape \(N, C\), \(N, C, L\) or \(N, C, H, W\), got \(3,\)"):
+        ops.batch_norm(x[:, 0, 0, 0], one, one, None, None, True)
     for shape in ((1, 6), (1, 6, 1, 1), (0, 6), (0, 6, 4, 4), (2, 6, 0, 4)):
         with pytest.raises(ValueError, match="more than one value per channel"):
             ops.batch_norm(np.ones(shape, np.float32), None, None, None, None, True)
