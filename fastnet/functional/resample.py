@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastnet.arguments import pair, torch_sides
+from fastnet.arguments import integer, optional_flag, pair, real, torch_sides
 from fastnet.backends import current
 from fastnet.functional.arguments import arrays_of, gradient_of, images
 from fastnet.ops.resample import check_mode, resized
@@ -33,13 +32,6 @@ def _call(op: str, x: Array, **attributes: Any) -> _Result:
         return dx
 
     return y, backward
-
-
-def _integer(value: Any, name: str) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
 
 
 def pad(x: ArrayLike, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> _Result:
@@ -69,7 +61,9 @@ def pad(x: ArrayLike, pad: Sequence[int], mode: str = "constant", value: float |
     (given,) = arrays_of("pad", x=x)
     two = isinstance(pad, (tuple, list)) and len(pad) == 2
     sides = torch_sides((*pad, 0, 0) if two else pad, "pad: pad")
-    return _call("pad", images("pad", given), sides=sides, mode=mode, value=0.0 if value is None else float(value))
+    return _call(
+        "pad", images("pad", given), sides=sides, mode=mode, value=0.0 if value is None else real(value, "pad: value")
+    )
 
 
 def interpolate(
@@ -96,7 +90,8 @@ def interpolate(
     check_mode("interpolate", mode, align_corners)
     (given,) = arrays_of("interpolate", x=x)
     shape = images("interpolate", given).shape
-    outputs, scales = resized("interpolate", shape, size, scale_factor, bool(recompute_scale_factor))
+    recompute = bool(optional_flag(recompute_scale_factor, "interpolate: recompute_scale_factor"))
+    outputs, scales = resized("interpolate", shape, size, scale_factor, recompute)
     return _call("interpolate", given, size=outputs, mode=mode, align_corners=bool(align_corners), scales=scales)
 
 
@@ -139,10 +134,10 @@ def pixel_shuffle(x: ArrayLike, upscale_factor: int) -> _Result:
     ``y, backward``, and ``dx = backward(dy)``; TypeError or ValueError if arguments do not fit together.
     """
     (given,) = arrays_of("pixel_shuffle", x=x)
-    return _call("pixel_shuffle", given, factor=_integer(upscale_factor, "pixel_shuffle: upscale_factor"))
+    return _call("pixel_shuffle", given, factor=integer(upscale_factor, "pixel_shuffle: upscale_factor"))
 
 
 def pixel_unshuffle(x: ArrayLike, downscale_factor: int) -> _Result:
     """The inverse of :func:`pixel_shuffle`: (N, C, H * r, W * r) to (N, C * r * r, H, W)."""
     (given,) = arrays_of("pixel_unshuffle", x=x)
-    return _call("pixel_unshuffle", given, factor=_integer(downscale_factor, "pixel_unshuffle: downscale_factor"))
+    return _call("pixel_unshuffle", given, factor=integer(downscale_factor, "pixel_unshuffle: downscale_factor"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from fastnet.arguments import flag
 from fastnet.geometry import Pool2dGeometry
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, count
@@ -61,7 +62,7 @@ class AdaptiveMaxPool2d(_AdaptivePool2d):
     """
 
     def __init__(self, output_size: OutputSize, return_indices: Literal[False] = False) -> None:
-        if return_indices is not False:
+        if flag(return_indices, "AdaptiveMaxPool2d: return_indices"):
             raise ValueError(f"AdaptiveMaxPool2d: return_indices must be False, got {return_indices!r}")
         super().__init__(output_size)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fastnet.arguments import integer
+from fastnet.arguments import frozen, integer
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, count
 from fastnet.types import DType, Generator, Shape
@@ -58,8 +58,8 @@ class Unflatten(Layer):
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         if dim not in (1, -1):
             raise ValueError(f"Unflatten: dim must be 1, the axis after the batch's, got {dim!r}")
-        sizes = tuple(unflattened_size)
-        if len(sizes) not in (2, 3) or sizes.count(-1) > 1:
+        sizes = frozen(unflattened_size)
+        if not isinstance(sizes, tuple) or len(sizes) not in (2, 3) or sizes.count(-1) > 1:
             raise ValueError(f"Unflatten: unflattened_size must be (C, H, W) or (C, L), got {unflattened_size!r}")
         self.unflattened_size = tuple(
             -1 if size == -1 else count(size, "Unflatten: unflattened_size") for size in sizes

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-
+from fastnet.arguments import integer
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
 from fastnet.types import DType, Generator, Shape
@@ -13,10 +12,7 @@ __all__ = ["LogSoftmax", "Softmax"]
 
 class _Softmax(Layer):
     def __init__(self, dim: int | None = None) -> None:
-        try:
-            self.dim = None if dim is None else operator.index(dim)
-        except TypeError:
-            raise TypeError(f"{type(self).__name__}: dim must be an integer or None, got {dim!r}") from None
+        self.dim = None if dim is None else integer(dim, f"{type(self).__name__}: dim", 1 - 2**31)
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         if self.dim not in (None, 1, -len(shape)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnet.arguments import optional_flag
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, count
 from fastnet.layers.shape import image_shape
@@ -41,7 +42,8 @@ class Upsample(Layer):
     ) -> None:
         check_mode("Upsample", mode, align_corners)
         self.size, self.scale_factor, self.mode = size, scale_factor, mode
-        self.align_corners, self.recompute_scale_factor = bool(align_corners), bool(recompute_scale_factor)
+        self.align_corners = bool(align_corners)
+        self.recompute_scale_factor = bool(optional_flag(recompute_scale_factor, "Upsample: recompute_scale_factor"))
         self._resized((1, 1, 2**20, 2**20))  # wrong arguments are wrong for large images, too
 
     def _resized(self, x_shape: Shape) -> Any:

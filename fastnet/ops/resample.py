@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastnet.arguments import pair
+from fastnet.arguments import frozen, optional_flag, pair, real
 from fastnet.ops import taps
 from fastnet.ops.checks import check_images, check_output
 from fastnet.ops.record import REQUIRED, Example, Input, Op, register
@@ -156,18 +154,19 @@ def resized(
         raise ValueError(f"{op}: give either size or scale_factor, got size={size!r}, scale_factor={scale_factor!r}")
     if size is not None:
         return check_output(op, shape, pair(size, f"{op}: size")), None
-    factors = tuple(scale_factor) if isinstance(scale_factor, (tuple, list)) else (scale_factor, scale_factor)
-    valid = [f for f in factors if isinstance(f, numbers.Real) and not isinstance(f, bool) and 0 < float(f) < math.inf]
-    if len(factors) != 2 or len(valid) != 2:
+    given = frozen(scale_factor)
+    factors = [real(each, f"{op}: scale_factor") for each in (given if isinstance(given, tuple) else (given, given))]
+    if len(factors) != 2 or min(factors) <= 0:
         raise ValueError(f"{op}: scale_factor must be a positive number or a pair of them, got {scale_factor!r}")
-    down, across = float(factors[0]), float(factors[1])
+    down, across = factors
     outputs = check_output(op, shape, (int(shape[2] * down), int(shape[3] * across)))
     exact = outputs == (shape[2] * down, shape[3] * across)
     return outputs, None if recompute or exact else (down, across)
 
 
 def check_mode(op: str, mode: str, align_corners: bool | None) -> None:
-    """Raise ValueError for an unknown mode, or `align_corners` where it has no meaning."""
+    """Refuse an unknown mode, and `align_corners` that is not a flag (TypeError) or has no meaning (ValueError)."""
+    optional_flag(align_corners, f"{op}: align_corners")
     if mode not in MODES:
         raise ValueError(f"{op}: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
     if align_corners is not None and mode == "nearest":
