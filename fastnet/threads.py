@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import operator
-
 from fastnet import backends
+from fastnet.arguments import integer
 from fastnet.cores import MAX_THREADS, default_reason
 
 __all__ = ["get_num_threads", "set_num_threads"]
@@ -38,10 +37,7 @@ def set_num_threads(count: int) -> None:
         If `count` is not an integer in this range.
     """
     global _reason
-    try:
-        number = operator.index(count)
-    except TypeError:
-        raise TypeError(f"set_num_threads: count must be an integer, got {count!r}") from None
+    number = integer(count, "set_num_threads: count", 1 - 2**31)
     if not 1 <= number <= MAX_THREADS:
         raise ValueError(f"set_num_threads: count must be from 1 to {MAX_THREADS}, got {number}")
     if backends.NativeOps:

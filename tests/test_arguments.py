@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 
 import numpy as np
@@ -115,7 +116,7 @@ def test_nonsense_is_refused_in_every_argument(function, given, nonsense):
         try:
             function(**{**given, name: nonsense})
         except (TypeError, ValueError) as error:
-            assert "object is not" not in str(error) and "object has no" not in str(error), (name, error)
+            assert not re.search("object (is not|has no|cannot be)", str(error)), (name, error)
         else:
             raise AssertionError(f"{name}={nonsense!r} is accepted")
 

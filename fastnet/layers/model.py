@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from fastnet import storage
+from fastnet.arguments import integer
 from fastnet.arrays import as_array
 from fastnet.backends import Ops, current
 from fastnet.graph import Unrecordable
@@ -121,7 +121,7 @@ class Model(Layer):
             the backend's plans.
         """
         self._require_built()
-        batch_size = _batch_size(batch_size)
+        batch_size = integer(batch_size, "batch_size")
         ops, shape = current(), self.input_shape if input_shape is None else tuple(input_shape)
         return Plan(record_any_batch(self._whole(False), shape, self.dtype), ops, batch_size)
 
@@ -288,7 +288,7 @@ class Model(Layer):
 
     def _batches(self, examples: Any, batch_size: int, prepare: Preprocess | None) -> Iterator[Array]:
         """The outputs for one batch after the other; for one empty batch if there are no examples."""
-        ops, batch_size, run = current(), _batch_size(batch_size), None
+        ops, batch_size, run = current(), integer(batch_size, "batch_size"), None
         for start in range(0, max(len(examples), 1), batch_size):
             x = as_array(examples[start : start + batch_size], "X")
             if prepare is not None:
@@ -337,13 +337,3 @@ class Model(Layer):
                 f"X must hold examples of shape {self.input_shape} along its first axis, got shape {tuple(X.shape)} "
                 "(a single example needs a leading axis: X[None])"
             ) from error
-
-
-def _batch_size(given: Any) -> int:
-    try:
-        size = 0 if isinstance(given, bool) else operator.index(given)
-    except TypeError:
-        size = 0
-    if not 1 <= size < 2**31:  # so that sizes in bytes stay far below 2**63
-        raise ValueError(f"batch_size must be an integer >= 1 and < 2**31, got {given!r}")
-    return size

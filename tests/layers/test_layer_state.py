@@ -162,7 +162,7 @@ def test_predict_in_batches():
     np.testing.assert_allclose(images.predict(x, 2), images(x), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(images.predict(x, np.int64(2)), images.predict(x, 2))
     for wrong in (0, True, 2.0, 2**31, 2**61, 10**30):
-        with pytest.raises(ValueError, match=r"batch_size must be an integer >= 1 and < 2\*\*31, got"):
+        with pytest.raises((TypeError, ValueError), match=r"batch_size must be an integer.*, got"):
             model.predict(x, wrong)
     for single, shape in ((x[0], r"\(2, 5, 5\)"), ([], r"\(0,\)")):
         with pytest.raises(ValueError, match=rf"examples of shape \(2, 5, 5\) along its first axis, got shape {shape}"):

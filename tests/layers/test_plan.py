@@ -360,7 +360,7 @@ def test_errors():
         model.compile()
     model.build((1, 4, 4))
     for wrong in (0, 2.0, True, 2**61):
-        with pytest.raises(ValueError, match="batch_size must be an integer >= 1"):
+        with pytest.raises((TypeError, ValueError), match="batch_size must be an integer"):
             model.compile(wrong)
     with pytest.raises(ValueError, match=r"linear: x must be \(N, in\) and weight \(out, in\)"):
         model.compile(1, (1, 5, 5))
