@@ -43,7 +43,10 @@ def convolutions(width):
 
 
 def level(width, *deeper):
-    """Convolutions at one resolution around the same at half of it (Ronneberger et al. 2015, arXiv:1505.04597)."""
+    """A level of the U and all below it (Ronneberger et al. 2015, arXiv:1505.04597).
+
+    Two convolutions; their result beside what the lower levels make of it at half the resolution; two convolutions.
+    """
     if not deeper:
         return convolutions(width)
     below = [fn.MaxPool2d(2), *level(*deeper), fn.ConvTranspose2d(width, 2, stride=2)]

@@ -218,7 +218,7 @@ class Pool2dGeometry:
             Round the output size up; windows that would start beyond the input are dropped (PyTorch's rule).
         count_include_pad : bool, optional
             Whether average pooling divides by the window's size with its padding (not with ceil_mode's overhang).
-            Default: as where the padding comes from, True (PyTorch), but False for "same" (TensorFlow).
+            Default: True, as in PyTorch, but False for padding="same", as in TensorFlow.
         op : str
             The name in error messages.
         dilation : int or pair

@@ -48,15 +48,21 @@ def svm(scores: Array, labels: Array, margin: float = 1.0) -> tuple[float, Array
     """Multiclass SVM (hinge) loss: the mean over N of ``sum_{j != y} max(0, s_j - s_y + margin)``.
 
     Weston & Watkins, "Support vector machines for multi-class pattern recognition", 1999.  It is ``(C - 1) * margin``
-    if all scores are equal.  Arguments, results and errors as in `softmax_cross_entropy`; at a kink the gradient
-    is 0.
+    if all scores are equal.  Scores are (N, C) and labels (N,); the rest is as in `softmax_cross_entropy`.  At a kink
+    the gradient is 0.
     """
     loss, dscores = current().svm_loss(scores, labels, margin)
     return loss, dscores
 
 
 def targets_of(op: str, scores: Any, targets: ArrayLike) -> Any:
-    """Targets as an array of the scores' dtype and shape; (N,) goes with scores (N, 1)."""
+    """Targets as an array of the scores' dtype and shape; targets (N,) become (N, 1) where scores are.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Another shape, or not real numbers; the message begins with `op`.
+    """
     ops = current()
     array: Any = as_array(targets, f"{op}: targets")
     if tuple(array.shape) == scores.shape[:1] and scores.shape[1:] == (1,):

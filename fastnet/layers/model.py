@@ -210,13 +210,13 @@ class Model(Layer):
         Parameters
         ----------
         X : array, (N, *input_shape)
-        y : array (N,) of int
-            Class numbers.
+        y : array
+            Class numbers, integers (N,), or what the `loss` among the options takes.
         epochs : int
         validation : (X, y) or Loader, optional
             Evaluated after each epoch.
         **options
-            Solver's: ``batch_size``, ``optimizer``, ``schedule``, ``augment``, ``checkpoint``, ``verbose`` and so on.
+            Solver's: ``loss``, ``batch_size``, ``optimizer``, ``schedule``, ``augment``, ``checkpoint`` and so on.
             A `preprocess` becomes the model's `preprocessing`, so that :meth:`predict` takes images as `X` has them.
 
         Raises
@@ -246,8 +246,8 @@ class Model(Layer):
         ----------
         X : array, (N, *input_shape)
             `preprocessing` is applied to each batch.
-        y : array of int, (N,)
-            Class numbers.
+        y : array
+            Class numbers, integers (N,), or what the loss takes.
         batch_size : int
         loss : "softmax", "svm", "mse", "l1", "huber", "bce" or function
             A function of (scores, labels) that returns (mean loss, gradient); see `fastnet.losses`.
