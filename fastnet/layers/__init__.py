@@ -7,8 +7,9 @@ from fastnet.layers.containers import Concat, Residual, Sequential
 from fastnet.layers.conv import Conv2d
 from fastnet.layers.conv_transpose import ConvTranspose2d
 from fastnet.layers.dropout import Dropout
+from fastnet.layers.evaluation import Evaluation
 from fastnet.layers.linear import Linear
-from fastnet.layers.model import Evaluation, Model
+from fastnet.layers.model import Model
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from fastnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d

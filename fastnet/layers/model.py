@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from fastnet import storage
 from fastnet.arguments import integer
@@ -14,6 +14,7 @@ from fastnet.graph import Unrecordable
 from fastnet.graph.recorder import record_any_batch
 from fastnet.layers.base import Layer
 from fastnet.layers.compiled import FEW, Plan
+from fastnet.layers.evaluation import Evaluation, evaluation
 from fastnet.layers.shape import Flatten
 from fastnet.layers.sizes import check_examples
 from fastnet.layers.state import Keys
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from fastnet.diagnose.report import Profile
     from fastnet.training import History
 
-__all__ = ["Evaluation", "Model"]
+__all__ = ["Model"]
 
 
 _INSTEAD = {  # for other libraries' options of fit
@@ -36,35 +37,6 @@ _INSTEAD = {  # for other libraries' options of fit
     "learning_rate": "optimizer=optim.Adam(learning_rate)",
     "resume": "it to train(): Solver(model, (X, y), ...).train(resume=...)",
 }
-
-
-class Evaluation(NamedTuple):
-    """Means over a data set."""
-
-    loss: float
-    accuracy: float
-
-
-class RegressionEvaluation(Evaluation):
-    """Means over a data set, for losses of regression: ``(loss, mae)``, the mean absolute error."""
-
-    __slots__ = ()
-
-    @property
-    def mae(self) -> float:
-        return self[1]
-
-    @property
-    def accuracy(self) -> NoReturn:
-        raise AttributeError("regression has no accuracy; its metric is the mean absolute error, mae")
-
-    def __repr__(self) -> str:
-        return f"RegressionEvaluation(loss={self.loss}, mae={self.mae})"
-
-
-def evaluation(metric: str, loss: float, value: float) -> Evaluation:
-    """The two means under the metric's name, "accuracy" or "mae"."""
-    return Evaluation(loss, value) if metric == "accuracy" else RegressionEvaluation(loss, value)
 
 
 class Model(Layer):

@@ -18,7 +18,7 @@ from fastnet.arguments import integer
 from fastnet.data import Dataset, Loader
 from fastnet.data.loader import Augment
 from fastnet.layers import Evaluation, Model, trace
-from fastnet.layers.model import evaluation
+from fastnet.layers.evaluation import evaluation
 from fastnet.ops.metrics import ACCURACY
 from fastnet.optim import Adam, ConstantLR, Optimizer
 from fastnet.regularizers import L2
