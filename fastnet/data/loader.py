@@ -114,8 +114,10 @@ class Loader:
     def _cast(self, x: Array, epoch: int, batch: int) -> Array:
         for position, augment in enumerate(self.augment):
             seeds = np.random.SeedSequence([self.seed, epoch, batch, position])
-            x = augment(x, np.random.Generator(np.random.Philox(seeds)))
-        return self.preprocess(x, self.dtype) if self.preprocess else x.astype(self.dtype, copy=False)
+            x = _whole(f"augment[{position}]", augment(x, np.random.Generator(np.random.Philox(seeds))), len(x))
+        if self.preprocess is None:
+            return x.astype(self.dtype, copy=False)
+        return _whole("preprocess", self.preprocess(x, self.dtype), len(x))
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The rest of the current epoch; after its last batch the position is the start of the next epoch."""
@@ -150,6 +152,16 @@ class Loader:
 def _of_pixels(X: Sequence[int], y: Sequence[int]) -> bool:
     """Whether labels of shape y are those of pixels, or of a signal's elements: rows of another length are one-hot."""
     return (len(X), len(y)) == (4, 3) or ((len(X), len(y)) == (3, 2) and X[2] == y[1])
+
+
+def _whole(name: str, batch: Any, count: int) -> Array:
+    """What a user's function returned for a batch of `count` samples, which must be as many."""
+    if batch is None:
+        raise TypeError(f"Loader: {name} returned None; it must return the batch, also if it works in place")
+    if len(batch) != count:
+        raise ValueError(f"Loader: {name} returned {len(batch)} of {count} samples; labels would no longer fit")
+    array: Array = batch
+    return array
 
 
 def _check_targets(X: Array, y: Array, maps: bool) -> np.ndarray:

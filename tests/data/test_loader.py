@@ -1,6 +1,7 @@
 """Loader: order, positions, casting, last batches; Standardize; Dataset.split."""
 
 import json
+import re
 import warnings
 
 import numpy as np
@@ -283,3 +284,11 @@ def test_standardize_fit_refuses_a_scale(scale):
     with warnings.catch_warnings(), pytest.raises((TypeError, ValueError), match="Standardize.fit: scale must be"):
         warnings.simplefilter("error")
         Standardize.fit(data()[0], scale)
+
+
+@pytest.mark.parametrize("result, message", [(lambda x: None, "None; it must return"), (lambda x: x[1:], "9 of 10")])
+@pytest.mark.parametrize("name", ["preprocess", "augment[0]"])
+def test_what_a_users_function_returns_is_a_batch(result, message, name):
+    options = {"augment": [lambda x, rng: result(x)]} if "aug" in name else {"preprocess": lambda x, dtype: result(x)}
+    with pytest.raises((TypeError, ValueError), match=rf"Loader: {re.escape(name)} returned {message}"):
+        next(Loader(*data(), batch_size=10, **options).batches(0))
