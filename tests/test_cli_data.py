@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pictures import write_images
 
+import fastnet
 from fastnet.cli import main
 
 
@@ -283,3 +284,19 @@ def test_a_folder_called_digits(tmp_path, capsys, monkeypatch):
     assert status == 0 and "10 classes" in out and "scikit-learn's data set; give ./digits for the folder" in error
     status, out, error = train(capsys, "./digits", tmp_path / "run")
     assert status == 0 and "2 classes" in out and "scikit-learn" not in error
+
+
+def test_evaluation_without_a_finite_loss_fails(tmp_path, capsys):
+    save(tmp_path / "a.npz")
+    train(capsys, tmp_path / "a.npz", tmp_path / "run")
+    X = np.zeros((4, 8, 8), np.float32)
+    X[2, 3, 3] = np.inf
+    np.savez(tmp_path / "b.npz", X=X, y=[0, 1, 0, 1])
+    status, out, error = run(capsys, "evaluate", tmp_path / "run", "--data", tmp_path / "b.npz")
+    assert status == 2 and "1 of 4 test images of b hold NaN or infinite values" in error and out == ""
+    with np.errstate(all="ignore"):
+        model = fastnet.load(tmp_path / "run")
+        model.parameters()[0].value[:] = np.nan
+        model.save(tmp_path / "run" / "model.safetensors")
+    status, out, error = run(capsys, "evaluate", tmp_path / "run")
+    assert status == 2 and "the model's outputs are not finite; was it trained to the end?" in error and out == ""

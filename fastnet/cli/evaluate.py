@@ -54,6 +54,7 @@ def run(args: Namespace) -> int:
         y = dataset.with_classes(found.card["classes"]).y_test
         scores = found.model.predict(dataset.X_test, args.batch_size)
         loss, _ = fastnet.losses.softmax_cross_entropy(scores, y)
+    _check_finite(found, dataset, loss)
     taken = scores.argmax(axis=1)
     print(f"{found.path}: {found.card['model']}, trained on {found.card['data'][0]}")
     print(f"{len(taken):,} test images of {dataset.name}{remark}")
@@ -97,6 +98,16 @@ def _check_fit(found: Saved, dataset: Dataset) -> None:
             f"the model takes images of {' x '.join(map(str, shape))}, {dataset.name} has "
             f"{' x '.join(map(str, dataset.image_shape))}"
         )
+
+
+def _check_finite(found: Saved, dataset: Dataset, loss: float) -> None:
+    import numpy as np
+
+    if np.isfinite(loss):
+        return
+    if bad := int((~np.isfinite(dataset.X_test)).any(axis=(1, 2, 3)).sum()):
+        raise UserError(f"{bad} of {len(dataset.X_test)} test images of {dataset.name} hold NaN or infinite values")
+    raise UserError(f"{found.path}: the model's outputs are not finite; was it trained to the end?")
 
 
 def _table(classes: Sequence[str], y: Array, taken: Array, tested: Sequence[str]) -> None:

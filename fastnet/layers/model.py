@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -146,8 +147,7 @@ class Model(Layer):
         ValueError
             The model has a single output for each image, so there are no classes to choose from.
         """
-        scores = self.predict(X, batch_size)
-        self._require_classes("predict_proba")
+        scores = self._scores("predict_proba", X, batch_size)
         if self.graph((1, *self.input_shape)).output.name in ("sigmoid", "softmax"):
             return scores
         exp = current().xp.exp(scores - scores.max(axis=1, keepdims=True))
@@ -164,8 +164,7 @@ class Model(Layer):
         ValueError
             The model has a single output for each image, so there are no classes to choose from.
         """
-        scores = self.predict(X, batch_size)
-        self._require_classes("predict_classes")
+        scores = self._scores("predict_classes", X, batch_size)
         classes: Array = scores.argmax(axis=1)
         return classes
 
@@ -278,6 +277,20 @@ class Model(Layer):
         """
         if self.built:
             check_examples(tuple(shape), self.input_shape, isinstance(self.leaves()[0], Flatten))
+
+    def _scores(self, method: str, X: ArrayLike, batch_size: int) -> Array:
+        """What `predict` returns, of a model with classes; a warning if it is not finite."""
+        scores = self.predict(X, batch_size)
+        self._require_classes(method)
+        finite = current().xp.isfinite(scores)
+        if not finite.all():
+            bad = int((~finite).reshape(len(scores), -1).any(axis=1).sum())
+            warnings.warn(
+                f"{method}: the scores of {bad} of {len(scores)} images are not finite, so their classes mean nothing: "
+                "do these images hold NaN, or has training diverged?",
+                stacklevel=3,
+            )
+        return scores
 
     def _require_classes(self, method: str) -> None:
         if not self.output_shape or self.output_shape[0] == 1:

@@ -225,3 +225,13 @@ def test_examples_of_another_size_are_a_matter_of_the_layers():
 def test_fit_knows_other_libraries_options(option, hint):
     with pytest.raises(TypeError, match=hint):
         fn.Sequential(fn.Flatten(), fn.Linear(3)).fit(np.zeros((4, 1, 2, 2)), [0, 1, 2, 0], **option)
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "predict_classes"])
+def test_classes_of_scores_that_are_not_finite(method):
+    model = fn.Sequential(fn.Flatten(), fn.Linear(3))
+    model.build((1, 2, 2))
+    X = np.zeros((5, 1, 2, 2), np.float32)
+    X[[1, 3], 0, 0, 0] = np.nan
+    with pytest.warns(UserWarning, match=f"{method}: the scores of 2 of 5 images are not finite"):
+        getattr(model, method)(X)
