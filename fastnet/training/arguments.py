@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.arguments import real
 from fastnet.layers import Layer, Model
 from fastnet.optim import Optimizer
 from fastnet.storage import to_json
 from fastnet.training.callbacks import Callback
 
-__all__ = ["check_arguments", "check_checkpoints", "check_folder"]
+__all__ = ["check_arguments", "check_checkpoints", "check_factor", "check_folder"]
 
 
 def check_arguments(model: object, **given: Any) -> None:
@@ -46,6 +47,11 @@ def check_arguments(model: object, **given: Any) -> None:
     for callback in given["callbacks"]:
         if not isinstance(callback, Callback):
             raise TypeError(f"Solver: callbacks must be training.Callback objects, got {callback!r}")
+        if unknown := [name for name in dir(callback) if name.startswith("on_") and not hasattr(Callback, name)]:
+            events = ", ".join(name for name in dir(Callback) if name.startswith("on_"))
+            raise TypeError(
+                f"Solver: {type(callback).__name__} has {', '.join(unknown)}; methods are called on {events}"
+            )
     if isinstance(given["preprocess"], str) and given["preprocess"] != "standardize":
         raise ValueError(f"Solver: preprocess must be 'standardize' or callable, got {given['preprocess']!r}")
     if not isinstance(given["verbose"], (bool, np.bool_, int, np.integer)):
@@ -77,6 +83,14 @@ def check_checkpoints(folder: object, **counts: object) -> None:
     useless = [f"{name}={value!r}" for name, value in counts.items() if value != defaults[name]]
     if folder is None and useless:
         raise ValueError(f"Solver: {', '.join(useless)} needs checkpoint='a folder', where checkpoints are written")
+
+
+def check_factor(factor: Any) -> float:
+    """What a schedule returned: a finite number >= 0."""
+    number = real(factor, "Solver: what schedule returns")
+    if number < 0:
+        raise ValueError(f"Solver: what schedule returns must be >= 0, got {factor!r}")
+    return number
 
 
 def check_folder(folder: Path) -> None:

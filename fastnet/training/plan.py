@@ -126,7 +126,10 @@ class TrainingPlan:
         kept = scores
         if self.loss not in losses.OPS:  # it may work in place
             kept, labels = scores.copy(), current().xp.array(labels)
-        loss, dscores = self.loss(scores, labels)
+        result = self.loss(scores, labels)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"the loss must return (loss, its gradient by the scores), got {type(result).__name__}")
+        loss, dscores = result
         backward(dscores, input_gradient=False)
         return float(loss), kept
 

@@ -22,7 +22,7 @@ from fastnet.layers.evaluation import evaluation
 from fastnet.ops.metrics import ACCURACY
 from fastnet.optim import Adam, ConstantLR, Optimizer
 from fastnet.regularizers import L2
-from fastnet.training.arguments import check_arguments, check_checkpoints, check_folder
+from fastnet.training.arguments import check_arguments, check_checkpoints, check_factor, check_folder
 from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
 from fastnet.training.debug import check_finite, check_state, check_validation, guard
@@ -206,6 +206,8 @@ class Solver:
     def _run(self) -> None:
         self._parameters, before = self.model.parameters(), self.iteration
         self._plan = TrainingPlan(self.model, self._checked_loss if self.debug else self.loss)
+        if self._parameters and not any(parameter.requires_grad for parameter in self._parameters):
+            warnings.warn("train: no parameter has requires_grad, so that none changes", stacklevel=3)
         self._call("on_train_begin")
         while self.epoch < self.epochs and self._stop_reason is None:
             self._run_epoch()
@@ -236,7 +238,7 @@ class Solver:
         self._progress.start_epoch(self.epoch, len(self.loader), self.batch)
         start = time.perf_counter()
         for x, y in self.loader.batches(self.epoch, self.batch):
-            scale = float(self.schedule(self.iteration, total, len(self.loader)))
+            scale = check_factor(self.schedule(self.iteration, total, len(self.loader)))
             loss, metric = self._step(x, y, scale)
             self.history.losses.append(loss)
             self.history.learning_rates.append(self.optimizer.lr * scale)

@@ -588,3 +588,33 @@ def test_channels_last_are_told_of_built_models_too(built):
         model.build((32, 32, 3))
     with pytest.warns(UserWarning, match=r"Solver: images of shape \(12, 32, 32, 3\) seem to be \(N, H, W, C\)"):
         quiet(model, (X, np.arange(12) % 3))
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf, -1, None, "1"])
+def test_what_a_schedule_returns(factor):
+    with pytest.raises((TypeError, ValueError), match="Solver: what schedule returns must be"):
+        quiet(linear(), problem(), schedule=lambda *_: factor).train()
+
+
+@pytest.mark.parametrize("result", [1.0, None, (1.0,), [1.0, 0]])
+def test_what_a_loss_returns(result):
+    with pytest.raises(TypeError, match=r"the loss must return \(loss, its gradient by the scores\), got"):
+        quiet(linear(), problem(), loss=lambda scores, y: result).train()
+
+
+def test_a_misspelt_event_is_refused():
+    class Mine(fn.training.Callback):
+        def on_epoch_ends(self, solver, record):
+            pass
+
+    with pytest.raises(TypeError, match="Mine has on_epoch_ends; methods are called on on_epoch_end, on_iteration_end"):
+        quiet(linear(), problem(), callbacks=[Mine()])
+
+
+def test_a_model_that_is_frozen_as_a_whole():
+    model = linear()
+    model.build((2, 4, 4))
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    with pytest.warns(UserWarning, match="train: no parameter has requires_grad, so that none changes"):
+        quiet(model, problem(), epochs=1).train()
