@@ -29,8 +29,8 @@ def add_parser(commands: Any) -> None:
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer shapes, smaller batches: a few seconds")
-    add("--ops", metavar="A,B", help="only these (default: all)")
-    add("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
+    add("--ops", metavar="A,B", help="time only these of the ops below (default: all)")
+    add("--dtype", choices=("float32", "float64"), default="float32", help="of all arrays (default: float32)")
     add_threads(parser)
     add("--json", type=Path, metavar="FILE", help="also write the table to FILE")
     parser.set_defaults(run=run)

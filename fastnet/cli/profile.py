@@ -30,12 +30,17 @@ def add_parser(commands: Any) -> None:
         late_epilog=_models,
     )
     add = parser.add_argument
-    add("--model", required=True, metavar="NAME")
+    add("--model", required=True, metavar="NAME", help="architecture, one of those below")
     add("--batch", type=count, default=128, metavar="N", help="images in a batch (default: 128)")
-    add("--input-shape", type=shape, metavar="CxHxW", help="of an image (default: the model's own)")
-    add("--classes", type=count, metavar="N", help="(default: the model's own)")
-    add("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
-    add("--inference", action="store_true", help="model(x) instead of training steps")
+    add("--input-shape", type=shape, metavar="CxHxW", help="size of the images (default: the model's own)")
+    add("--classes", type=count, metavar="N", help="number of classes (default: the model's own)")
+    add(
+        "--dtype",
+        choices=("float32", "float64"),
+        default="float32",
+        help="of the weights and all arithmetic (default: float32)",
+    )
+    add("--inference", action="store_true", help="time model(x) instead of training steps")
     add(
         "--seconds",
         type=positive,
