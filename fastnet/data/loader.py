@@ -71,10 +71,10 @@ class Loader:
         self.X = as_array(X, "Loader: X")
         if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
             raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
-        self.targets = bool(targets)
+        self.targets = flag(targets, "Loader: targets")
         given = as_labels("Loader", y)
-        if targets or _of_pixels(self.X.shape, given.shape):
-            self.y = _check_targets(self.X, given, maps=not targets)
+        if self.targets or _of_pixels(self.X.shape, given.shape):
+            self.y = _check_targets(self.X, given, maps=not self.targets)
         else:
             self.y = check_labels("Loader", self.X, given)
         self.X = self.X.view()

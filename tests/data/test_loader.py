@@ -134,6 +134,7 @@ def test_a_big_array_is_read_by_batches(tmp_path):
         (np.zeros((3, 2)), np.zeros(3, int), {"seed": -1}, "seed"),
         (np.zeros((3, 2)), np.zeros(3, int), {"seed": None}, "seed"),
         (np.zeros((3, 2)), np.zeros(3, int), {"shuffle": "no"}, "shuffle must be True or False, got 'no'"),
+        (np.zeros((3, 2)), np.zeros(3, int), {"targets": "mse"}, "targets must be True or False, got 'mse'"),
         (np.zeros((3, 2)), np.zeros(3, int), {"drop_last": 1}, "drop_last"),
         (
             np.zeros((3, 2)),
