@@ -166,7 +166,7 @@ def _whole(name: str, batch: Any, count: int) -> Array:
 
 def _check_targets(X: Array, y: Array, maps: bool) -> np.ndarray:
     """A copy of targets, real numbers (N, ...); or of classes of pixels, integers."""
-    array = np.array(y)
+    array = np.array(as_array(y, "Loader: y"))
     if maps and array.dtype.kind not in "iu":
         raise TypeError(f"Loader: classes of pixels must be integers, got dtype {array.dtype}")
     if array.ndim == 0 or len(array) != len(X):
