@@ -8,7 +8,8 @@ import pytest
 from fastnet.data import image_folder
 
 
-def write_images(folder, sizes=((6, 5), (6, 5)), classes=("cat", "dog")):
+def write_coloured(folder, sizes=((6, 5), (6, 5)), classes=("cat", "dog")):
+    """Images whose first channel tells the class, and whose second the number; returns PIL.Image."""
     image = pytest.importorskip("PIL.Image")
     for number, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
@@ -19,7 +20,7 @@ def write_images(folder, sizes=((6, 5), (6, 5)), classes=("cat", "dog")):
 
 
 def test_image_folder(tmp_path):
-    write_images(tmp_path)
+    write_coloured(tmp_path)
     (tmp_path / "cat" / "notes.txt").write_text("not an image")
     (tmp_path / ".hidden").mkdir()
     with pytest.warns(UserWarning, match="left out 1 entry: cat/notes.txt"):
@@ -32,14 +33,14 @@ def test_image_folder(tmp_path):
 
 
 def test_image_folder_with_train_and_test(tmp_path):
-    write_images(tmp_path / "train", ((8, 9), (5, 20)))
-    write_images(tmp_path / "test", ((30, 7),))
+    write_coloured(tmp_path / "train", ((8, 9), (5, 20)))
+    write_coloured(tmp_path / "test", ((30, 7),))
     data = image_folder(tmp_path, size=(4, 6), gray=True)
     assert data.X_train.shape == (4, 1, 4, 6) and data.X_test.shape == (2, 1, 4, 6)
 
 
 def test_image_folder_errors(tmp_path):
-    image = write_images(tmp_path / "a", ((6, 5), (6, 7)))
+    image = write_coloured(tmp_path / "a", ((6, 5), (6, 7)))
     with pytest.raises(ValueError, match=r"2 sizes, 6x5 pixels \(2, such as .*6x7 .*; use size="):
         image_folder(tmp_path / "a")
     with pytest.raises(ValueError, match="size must be"):
@@ -62,7 +63,7 @@ def test_image_folder_errors(tmp_path):
 
 
 def test_image_bomb(tmp_path, monkeypatch):
-    image = write_images(tmp_path, ((40, 40),))
+    image = write_coloured(tmp_path, ((40, 40),))
     monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ValueError, match="decompression bomb"):
         image_folder(tmp_path, test=1)
@@ -77,19 +78,19 @@ def test_image_folder_without_pillow(tmp_path, monkeypatch):
 @pytest.mark.parametrize("option", ["gray", "skip_bad"])
 @pytest.mark.parametrize("value", ["no", 1, 0])
 def test_flags_are_flags(tmp_path, option, value):
-    write_images(tmp_path)
+    write_coloured(tmp_path)
     with pytest.raises(TypeError, match=f"image_folder: {option} must be True or False, got {value!r}"):
         image_folder(tmp_path, **{option: value})
 
 
 def test_one_class_that_does_not_exist(tmp_path):
-    write_images(tmp_path)
+    write_coloured(tmp_path)
     with pytest.raises(ValueError, match=r"at least 2 classes, found \['Cat'\]"):
         image_folder(tmp_path, classes=("Cat",))
 
 
 def test_a_size_is_no_flag(tmp_path):
-    write_images(tmp_path)
+    write_coloured(tmp_path)
     with pytest.raises(ValueError, match="size must be an int or .* got True"):
         image_folder(tmp_path, True)
     assert image_folder(tmp_path, np.array([4, 6])).image_shape == (3, 4, 6)

@@ -18,6 +18,7 @@ from interop.writers import (
     Reference,
     Storage,
     dumps,
+    refused,
     state,
     tensor,
     write_legacy,
@@ -27,13 +28,6 @@ from interop.writers import (
 
 from fastnet.floats import FLOAT8, decode_float8
 from fastnet.interop import load_torch
-
-
-def refused(path, message):
-    with pytest.raises(ValueError, match=message) as caught:
-        load_torch(path)
-    assert str(caught.value).startswith(str(path))
-
 
 # -------------------------------------------------------------------- PyTorch 0.1: a tar archive
 

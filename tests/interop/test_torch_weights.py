@@ -7,7 +7,20 @@ import zipfile
 
 import numpy as np
 import pytest
-from interop.writers import BIAS, RECORDS, WEIGHT, Call, Named, Storage, dumps, state, tensor, write_legacy, write_zip
+from interop.writers import (
+    BIAS,
+    RECORDS,
+    WEIGHT,
+    Call,
+    Named,
+    Storage,
+    dumps,
+    refused,
+    state,
+    tensor,
+    write_legacy,
+    write_zip,
+)
 
 import fastnet as fn
 from fastnet.interop import load_torch
@@ -112,11 +125,6 @@ def test_published_resnet20(data_folder):
 
 
 # -------------------------------------------------------------------- files that must be refused
-
-
-def refused(path, message):
-    with pytest.raises(ValueError, match=message):
-        load_torch(path)
 
 
 ACTING = [

@@ -1,4 +1,4 @@
-"""Writes PyTorch's files without PyTorch, byte by byte."""
+"""Writes PyTorch's files without PyTorch, byte by byte, and checks that one is refused."""
 
 import collections
 import io
@@ -8,6 +8,9 @@ import tarfile
 import zipfile
 
 import numpy as np
+import pytest
+
+from fastnet.interop import load_torch
 
 MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -132,3 +135,10 @@ def write_tar(path, obj, storages, views, tensors):
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return path
+
+
+def refused(path, message):
+    """Check that `load_torch` refuses the file with a ValueError that begins with its path."""
+    with pytest.raises(ValueError, match=message) as caught:
+        load_torch(path)
+    assert str(caught.value).startswith(str(path))
