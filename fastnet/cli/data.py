@@ -30,20 +30,20 @@ _NAMED = ("mnist", "fashion", "cifar10", "cifar100")
 
 
 class Source(NamedTuple):
-    """The source of images.
+    """A data set, as the options of `add_data` name it; None stands for an option that is not given.
 
     Attributes
     ----------
     spec : str
-        As for ``--data``.
+        The value of ``--data``.
     image_size : (height, width) or None
-        For folders of images; so are `grey` and `skip_bad`.
-    grey : bool or None
-    skip_bad : bool or None
+        For folders of images.
+    grey, skip_bad : bool or None
+        For folders of images.
     channels_last : bool or None
         For .npz files.
     classes : tuple of str or None
-        For both.
+        For folders of images and .npz files.
     """
 
     spec: str
@@ -81,6 +81,7 @@ class Source(NamedTuple):
 
     @property
     def path(self) -> Path:
+        """The file or folder of the data set."""
         return Path(self.spec.partition(":")[2] if self.kind in _NAMED else self.spec).expanduser()
 
     def absolute(self) -> Source:
@@ -92,6 +93,7 @@ class Source(NamedTuple):
 
 
 def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) -> None:
+    """``--data``, whose help ends in `note`, and the options that say how to read it."""
     parser.add_argument("--data", default=default, metavar="WHAT", help=f"the images, see below ({note})")
     add = parser.add_argument
     flag = argparse.BooleanOptionalAction

@@ -21,7 +21,7 @@ _OPTIONS = {
     "early_stopping=N": "--early-stopping N",
     "epochs=": "--epochs ",
     "set_num_threads: count": "--threads",
-    "use test=0.5": "more images are needed",  # of two images: the command has no option for this
+    "use test=0.5": "more images are needed",  # advice for two images in all; no option sets the size of the test part
 }
 
 
@@ -40,7 +40,7 @@ def user_mistakes(
     hint : str
         How to fix it on the command line.
     catch : tuple of exception classes
-        Beside OSError and MemoryError.
+        What is turned into UserError, besides OSError and MemoryError.
     """
     try:
         yield
