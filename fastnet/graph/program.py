@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fastnet.graph.gradients import schedule
 from fastnet.graph.ir import Graph, Node
-from fastnet.ops import Stream
+from fastnet.ops import ACTIVATION, STATE, WEIGHT, Stream
 
 __all__ = ["Program", "Step"]
 
@@ -96,6 +96,7 @@ class Program:
                 raise TypeError(
                     f"{node.name} has no gradient: a layer that calls it can infer, model(x), but not run forward(x)"
                 )
+        self._mixed = {graph.output} if _differs(graph.output, ACTIVATION) else set()  # read in another memory order
         self.steps = self._made_steps(computed)
         self._plans: dict[tuple[bool, ...], list[_Back]] = {}
         self._opaque = [node for node in computed if node.name == "opaque"]
@@ -115,13 +116,37 @@ class Program:
             if node.name == "opaque":
                 shape = None if node is self.graph.output else attributes["shape"]
                 attributes = {**attributes, "keep": self._gradients, "shape": shape}
-            kernel = partial(self.ops.kernel(node.op), **attributes)
+            kernel = self._entered(node, partial(self.ops.kernel(node.op), **attributes))
             if self._around is not None:
                 kernel = self._around(node, "forward", kernel)
             places = [self._count - 1 if other is None else self._slots[other] for other in node.inputs]
             take = itemgetter(*places) if len(places) > 1 else _one(places[0])
             steps.append(Step(node, n, kernel, take, self._slots[node], tuple(dead[n])))
         return steps
+
+    def _entered(self, node: Node, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        """The kernel, with each array that may lie in another memory order than it reads converted first."""
+        assert node.op is not None
+        enter, found = self.ops.enter, {}
+        for n, (each, other) in enumerate(zip(node.op.inputs * len(node.inputs), node.inputs, strict=False)):
+            if other is not None and _differs(other, each.role):
+                found[n] = each.role
+                self._mixed.add(other)
+        if not found:
+            return kernel
+        return lambda *arrays: kernel(*(enter(found[n], x) if n in found else x for n, x in enumerate(arrays)))
+
+    def _entered_gradient(self, node: Node, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        """The same for the kernel of a gradient, whose dy and `add` come from other nodes' gradients."""
+        assert node.op is not None
+        enter, role = self.ops.enter, node.op.gradient_role
+        if not self._mixed.intersection([node, *node.inputs]):
+            return kernel
+
+        def run(dy: Any, saved: Any, needs: Any, **more: Any) -> Any:
+            return kernel(enter(role, dy), saved, needs, **{name: enter(ACTIVATION, x) for name, x in more.items()})
+
+        return run
 
     # ---------------------------------------------------------------- forward
 
@@ -246,7 +271,7 @@ class Program:
             self.graph, lambda node: wanted.get(node, False), lambda node: trains.get(node, False)
         ):
             assert node.op is not None
-            kernel = self.ops.gradient(node.op)
+            kernel = self._entered_gradient(node, self.ops.gradient(node.op))
             if self._around is not None:
                 kernel = self._around(node, "backward", kernel)
             plan.append(
@@ -273,3 +298,15 @@ class Program:
 
 def _one(place: int) -> Callable[[list[Any]], tuple[Any, ...]]:
     return lambda values: (values[place],)
+
+
+def _differs(node: Node, role: str) -> bool:
+    """Whether a node's value may lie in another memory order than that of a role."""
+    order = ACTIVATION if node.op is None else node.op.gradient_role
+    if hasattr(node.source, "value"):
+        order = STATE if node.source.buffer else WEIGHT
+    elif node.op is None and node.source is not None and not isinstance(node.source, str):
+        order = ""  # a constant may lie anyhow
+    if role == STATE or order in ("", STATE):
+        return role != order
+    return order != role and node.ndim in (3, 4)  # others lie in C order for both

@@ -154,6 +154,7 @@ register(
         shape=_im2col_shape,
         forward=_im2col,
         attributes={"geometry": REQUIRED},
+        gradient_role=WEIGHT,
         flops=(0, 0),
         examples=(Example((_GEOMETRY.x_shape,), {"geometry": _GEOMETRY}),),
         doc="Patches as columns, (N, C*R*S, P*Q), row (c*R + r)*S + s: then y = w.reshape(K, -1) @ columns.",

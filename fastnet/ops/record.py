@@ -113,7 +113,7 @@ class Op:
     in_place : tuple of str
         The array arguments updated in place.
     gradient_role : "activation" or "weight"
-        The memory order in which kernels read dy.
+        The memory order in which kernels read dy, and in which y lies.
     flops : (float, float)
         For forward and backward, per element of the largest array; `diagnose` has rules for products and windows.
     onnx : str

@@ -54,6 +54,8 @@ class Recording:
         neighbours = pairwise(sorted(self._given, key=lambda block: block.address))
         overlap = any(one.contains(other.address) for one, other in neighbours)
         self.reason = "two of the arrays share memory" if overlap else ""
+        if not all(_native.layout(array) for array in given):
+            self.reason = "one of the arrays is not contiguous"
         self._blocks: list[_Block] = []
         self._alive: dict[int, _Block] = {}
         self._actions: list[tuple[int, int]] = []
