@@ -155,8 +155,7 @@ typedef struct {
     fn_conv conv;
     fn_pool pool;
     /* conv: weight, shift, read by fn_plan_set; conv_transpose: weight, bias; norms: mean, inverse_std (double), gamma,
-     * beta; resample: an fn_axis of rows
-     * and one of columns */
+     * beta; resample, adaptive_max: an fn_axis of rows and one of columns */
     const void *arrays[4];
     fn_fixed_conv fixed; /* made by fn_plan_set */
 } fn_step;

@@ -19,6 +19,7 @@
 #include "pool/pool.h"
 #include "pool/planes.h"
 #include "pool/resample.h"
+#include "pool/adaptive.h"
 #include "norm/moments.h"
 #include "norm/apply.h"
 #include "conv/job.h"

@@ -26,7 +26,7 @@ DIFFERENTIABLE = pytest.mark.parametrize(
 )
 
 # Ops without a kernel, which the native backend composes of ops that have kernels, or runs on NumPy.
-WITHOUT_A_KERNEL = {"adaptive_max_pool2d", "linear_of_images"}
+WITHOUT_A_KERNEL = {"linear_of_images"}
 # Ops that functional does not offer: fused ones, and what only gradients, losses and optimisers call.
 NOT_FUNCTIONAL = {
     *("accumulate", "add", "concat", "random_uniform", "split", "subsample", "unflatten"),

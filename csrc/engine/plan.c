@@ -123,6 +123,8 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call
     case FN_STEP_add: k->add(size, x, add, y); return FN_OK;
     case FN_STEP_copy: k->copy_rows(N * s->pixels, s->channels, x, 0, s->channels, y, 0, s->wide); return FN_OK;
     case FN_STEP_flatten: k->to_channels_first(N, s->channels, s->pixels, x, y); return FN_OK;
+    case FN_STEP_unflatten: k->to_channels_last(N, s->channels, s->pixels, x, y); return FN_OK;
+    case FN_STEP_adaptive_max: k->adaptive_max(N, s->channels, s->arrays[0], s->arrays[1], x, y, NULL); return FN_OK;
     case FN_STEP_resample: k->resample(N, s->channels, s->arrays[0], s->arrays[1], s->a, x, y); return FN_OK;
     case FN_STEP_shuffle: { /* pool: the smaller image, and the factor as its stride */
         int64_t r = pool.stride_h, channels = s->a != 0 ? s->channels / (r * r) : s->channels;

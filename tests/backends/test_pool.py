@@ -97,6 +97,59 @@ def test_global_avg_pool(ops, dtype, shape):
     assert (abs(dx - expected) <= 2 * UNIT[dtype] * abs(expected)).all()
 
 
+def adaptive(x, size):
+    """(y, winners) by plain loops: the pixel (h, w) of each maximum; NaN wins, then the first of equals."""
+    N, C, H, W = x.shape
+    y, winners = np.empty((N, C, *size), x.dtype), {}
+    for n, c, p, q in np.ndindex(y.shape):
+        best = None
+        for h in range(p * H // size[0], -(-(p + 1) * H // size[0])):
+            for w in range(q * W // size[1], -(-(q + 1) * W // size[1])):
+                value = x[n, c, h, w]
+                old = None if best is None else x[n, c, best[0], best[1]]
+                if old is None or value > old or (np.isnan(value) and not np.isnan(old)):
+                    best, y[n, c, p, q] = (h, w), value
+        winners[n, c, p, q] = best
+    return y, winners
+
+
+ADAPTIVE = [
+    *(((2, 5, 7, 6), size) for size in ((3, 4), (1, 1), (7, 6), (9, 20), (2, 3))),
+    *(((1, C, 5, 4), (2, 3)) for C in (1, 16, 33, 70)),
+    ((3, 2, 1, 17), (1, 5)),
+    ((0, 3, 5, 5), (2, 2)),
+]
+
+
+@pytest.mark.parametrize(("shape", "size"), ADAPTIVE, ids=str)
+def test_adaptive_max_pool(ops, dtype, shape, size):
+    x = ties(shape, dtype)
+    y, saved = ops.adaptive_max_pool2d(x, size)
+    expected, winners = adaptive(x, size)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, expected)
+    dy, wanted = cases.integers(y.shape, dtype, 2, 1, 9), np.zeros(shape)
+    for (n, c, p, q), (h, w) in winners.items():
+        wanted[n, c, h, w] += dy[n, c, p, q]
+    dx = ops.adaptive_max_pool2d_backward(dy, saved)
+    assert dx.dtype == dtype
+    np.testing.assert_array_equal(dx, wanted)
+
+
+def test_adaptive_max_pool_of_what_is_not_finite(ops, dtype):
+    """The first NaN wins; a window of -inf alone has its first pixel as maximum."""
+    x = cases.normal((2, 19, 7, 5), dtype)
+    x[:, :, 1, 1] = x[0, 3, 4, 2] = x[0, 3, 5, 2] = np.nan
+    x[1, :, :3, 3:], x[1, 2] = np.inf, -np.inf
+    y, saved = ops.adaptive_max_pool2d(x, (3, 2))
+    expected, winners = adaptive(x, (3, 2))
+    np.testing.assert_array_equal(y, expected)
+    dx, wanted = ops.adaptive_max_pool2d_backward(np.ones_like(y), saved), np.zeros(x.shape)
+    for (n, c, _, _), (h, w) in winners.items():
+        wanted[n, c, h, w] += 1
+    np.testing.assert_array_equal(dx, wanted)
+
+
 nan, inf = np.nan, np.inf
 TABLE = [  # a window of four, rows first, and which of them wins
     ([1, 2, 3, 4], 3),

@@ -161,6 +161,16 @@ def test_training(name, check_layer, spread):
     check_layer(make(), spread(shape, step=0.02), training=True)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_plans_take_every_layer(name, spread):
+    make, shape = CASES[name]
+    layer = make()
+    model = layer if isinstance(layer, Model) else Sequential(layer)
+    model.build(shape[1:], seed=1, dtype="float64")
+    x = spread(shape, step=0.02)
+    np.testing.assert_allclose(model.compile(2)(x), model(x), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", [name for name in CASES if "norm" in name or "dropout" in name or name == "nested"])
 def test_inference(name, check_layer, spread):
     make, shape = CASES[name]

@@ -53,6 +53,8 @@ def everything(dtype="float64", seed=3):
             ]
         ),
         *(fn.Conv2d(20, 3, padding=1, padding_mode="reflect"), fn.ConstantPad2d((1, 0, 2, 0), 0.5)),
+        *(fn.AdaptiveMaxPool2d((30, 22)), fn.ConvTranspose2d(20, 2, output_padding=(1, 2), dilation=3)),
+        *(fn.Flatten(), fn.Unflatten(1, (20, -1, 27)), fn.AdaptiveMaxPool2d((31, 24))),
         *(fn.ConvTranspose2d(20, 3, stride=2, padding=1, output_padding=1), fn.AvgPool2d(2)),
         *(fn.Upsample(scale_factor=2, mode="bilinear"), fn.AdaptiveAvgPool2d((11, 13)), fn.Upsample((21, 17))),
         *(
@@ -124,7 +126,8 @@ def test_signals(dtype):
     model = fn.Sequential(
         *(fn.Conv1d(20, 3, padding=1), fn.BatchNorm1d(), fn.ReLU(), fn.MaxPool1d(2), fn.Conv1d(17, 5, stride=2)),
         *(fn.Residual(fn.Conv1d(17, 3, padding="same")), fn.BatchNorm1d(), fn.Concat([fn.Identity(), fn.AvgPool1d(1)])),
-        *(fn.Flatten(), fn.Linear(9)),
+        *(fn.Conv1d(12, 3, padding=2, padding_mode="reflect"), fn.MaxPool1d(2, 1, dilation=3)),
+        *(fn.Flatten(), fn.Linear(24), fn.Unflatten(1, (4, 6)), fn.Conv1d(9, 3)),
     )
     model.build((3, 41), 1, dtype)
     model = trained(model)

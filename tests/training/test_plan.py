@@ -59,14 +59,17 @@ NETWORKS = {
         lambda: fn.Sequential(
             *(fn.Conv2d(8, 3, padding=1, padding_mode="reflect"), fn.ReLU6(), fn.AdaptiveAvgPool2d(5), fn.Hardswish()),
             *(fn.Upsample(scale_factor=2, mode="bilinear"), fn.ConvTranspose2d(8, 2, stride=2), fn.PixelShuffle(2)),
-            *(fn.ZeroPad2d(1), fn.MaxPool2d(4), fn.Flatten(), fn.Linear(10), fn.LogSoftmax(1)),
+            *(fn.AdaptiveMaxPool2d((14, 9)), fn.ConvTranspose2d(8, 2, output_padding=2, dilation=3), fn.MaxPool2d(4)),
+            *(fn.Flatten(), fn.Linear(24), fn.Unflatten(1, (2, 3, 4)), fn.ZeroPad2d(1), fn.AdaptiveMaxPool2d(2)),
+            *(fn.Flatten(), fn.Linear(10), fn.LogSoftmax(1)),
         ),
     ),
     "signals": (
         (3, 30),
         lambda: fn.Sequential(
             *(fn.Conv1d(8, 3, padding=1), fn.BatchNorm1d(), fn.ReLU(), fn.MaxPool1d(2), fn.Conv1d(6, 3), fn.Tanh()),
-            *(fn.Dropout(0.2), fn.AvgPool1d(2), fn.Flatten(), fn.Linear(10)),
+            *(fn.Conv1d(6, 3, padding=1, padding_mode="circular"), fn.MaxPool1d(2, 1, dilation=2), fn.Dropout(0.2)),
+            *(fn.AvgPool1d(2), fn.Flatten(), fn.Linear(10)),
         ),
     ),
     "dropout": (

@@ -20,6 +20,7 @@ from fastnet.graph.fusion import PLAN, fuse
 from fastnet.graph.ir import Graph, Node, Unrecordable
 from fastnet.ops.fused_inference import scale_and_shift
 from fastnet.ops.resample import TAPS
+from fastnet.ops.taps import area
 
 _ADDS = {"conv", "norm", "moments"}  # steps that can add a value as they store
 _LINE = 64  # bytes: values begin at cache lines
@@ -172,6 +173,10 @@ def _flatten(node: Node, inputs: list[Step]) -> Step:
     return Step("flatten", inputs, node.shape[1:])
 
 
+def _unflatten(node: Node, inputs: list[Step]) -> Step:
+    return Step("unflatten", inputs, node.shape[1:])
+
+
 def _subsample(node: Node, inputs: list[Step]) -> Step:
     C, H, W = inputs[0].shape
     return Step("subsample", inputs, node.shape[1:], Pool2dGeometry.make((1, C, H, W), 1, node.attributes["stride"]))
@@ -181,6 +186,13 @@ def _resample(node: Node, inputs: list[Step]) -> Step:
     rows, columns = TAPS[node.name]((1, *inputs[0].shape), **node.attributes)
     arrays = [np.frombuffer(taps.packed, np.int64) for taps in (rows, columns)]
     return Step("resample", inputs, node.shape[1:], arrays=arrays, a=float(node.attributes.get("value", 0.0)))
+
+
+def _adaptive_max(node: Node, inputs: list[Step]) -> Step:
+    _, H, W = inputs[0].shape
+    P, Q = node.attributes["size"]
+    arrays = [np.frombuffer(taps.packed, np.int64) for taps in (area(H, P), area(W, Q))]
+    return Step("adaptive_max", inputs, node.shape[1:], arrays=arrays)
 
 
 def _shuffle(node: Node, inputs: list[Step]) -> Step:
@@ -212,6 +224,7 @@ _LOWERED: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("batch_norm", "batch_norm_activation"), _batch_norm),
     **dict.fromkeys(TAPS, _resample),
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), _shuffle),
+    "adaptive_max_pool2d": _adaptive_max,
     "add": _add,
     "avg_pool2d": _avg_pool,
     "concat": _concat,
@@ -219,6 +232,7 @@ _LOWERED: dict[str, Callable[..., Any]] = {
     "global_avg_pool2d": _global_avg_pool,
     "max_pool2d": _max_pool,
     "subsample": _subsample,
+    "unflatten": _unflatten,
 }
 
 

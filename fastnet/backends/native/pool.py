@@ -11,6 +11,7 @@ from fastnet.backends import _native
 from fastnet.backends.native.arrays import KERNELS, c_empty, empty, kernel
 from fastnet.geometry import Pool2dGeometry
 from fastnet.ops.checks import TIES
+from fastnet.ops.taps import area
 from fastnet.types import Activation, Array, DType
 
 _U8, _I32 = np.dtype(np.uint8), np.dtype(np.int32)
@@ -48,6 +49,24 @@ def max_pool2d_planes_backward(dy: Array, saved: Any, needs: Sequence[bool] = (T
     x, g, ties = saved
     dx = c_empty(g.x_shape, dy.dtype)
     _native.max_pool_planes_backward(g.packed, TIES.index(ties), x, dy, dx)
+    return dx
+
+
+@kernel
+def adaptive_max_pool2d(x: Array, size: tuple[int, int]) -> tuple[Array, Any]:
+    rows, columns = area(x.shape[2], size[0]), area(x.shape[3], size[1])
+    N, C = x.shape[:2]
+    y, index = empty((N, C, *size), x.dtype), empty((N, C, *size), _I32)
+    _native.adaptive_max(N, C, rows.packed, columns.packed, x, y, index)
+    return y, (index, rows, columns)
+
+
+@kernel
+def adaptive_max_pool2d_backward(dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
+    index, rows, columns = saved
+    N, C = dy.shape[:2]
+    dx = empty((N, C, rows.size, columns.size), dy.dtype)
+    _native.adaptive_max_backward(N, C, rows.transposed.packed, columns.transposed.packed, dy, index, dx)
     return dx
 
 
