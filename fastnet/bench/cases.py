@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnet.backends import Ops
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.ops.conv_transpose import transposed_geometry
 from fastnet.types import Array
 
 __all__ = ["Case", "cases", "ops"]
@@ -60,7 +61,14 @@ def cases(quick: bool) -> list[Case]:
     for C, H, K, R, stride, pad, groups in convs:
         batch = N if H < 100 else max(N // 8, 1)
         result += [_conv(op, batch, C, H, K, R, stride, pad, groups) for op in ("conv2d", "conv2d_backward")]
-    result += [_max_pool(N, 64, 32), _avg_pool(N, 64, 32), _batch_norm(N, 64, 32), _relu(N, 64, 32)]
+    result += [_conv_transpose(N, 64, 16, 32, 2, 2)]
+    result += [_max_pool(N, 64, 32), _avg_pool(N, 64, 32), _batch_norm(N, 64, 32)]
+    result += [
+        _unary("adaptive_max_pool2d", N, "64x32x32 to 7x7", (64, 32, 32), size=(7, 7)),
+        _unary("interpolate", N, "64x16x16 to 32x32, bilinear", (64, 16, 16), size=(32, 32), mode="bilinear"),
+        _unary("relu", N, "64x32x32", (64, 32, 32)),
+        _unary("softmax", N, "21x32x32", (21, 32, 32)),
+    ]
     result += [_linear(N, 1024, 512), _softmax(N, 1000)]
     nets = ["lenet5"] if quick else ["lenet5", "three_layer_convnet", "resnet20"]
     return result + [_step(N, name) for name in nets]
@@ -84,6 +92,22 @@ def _conv(op: str, batch: int, C: int, H: int, K: int, R: int, stride: int, pad:
     macs = Conv2dGeometry.make((1, C, H, H), (K, C // groups, R, R), stride, pad, groups=groups).macs
     text = f"{C}x{H}x{H}, {K} of {R}x{R}, s{stride} p{pad}" + (f" g{groups}" if groups > 1 else "")
     return Case(op, text, batch, macs if op == "conv2d" else 2 * macs, prepare)
+
+
+def _conv_transpose(batch: int, C: int, H: int, K: int, R: int, stride: int) -> Case:
+    def prepare(ops: Ops, N: int, dtype: str) -> Call:
+        x, w, b = _random(ops, dtype, N, C, H, H), _random(ops, dtype, C, K, R, R), _random(ops, dtype, K)
+        geometry = transposed_geometry(x.shape, w.shape, stride)
+        dy = _random(ops, dtype, *geometry.x_shape)
+
+        def call() -> list[Any]:
+            y, saved = ops.conv_transpose2d(x, w, b, geometry)
+            return [y, *ops.conv_transpose2d_backward(dy, saved)]
+
+        return call
+
+    macs = 3 * transposed_geometry((1, C, H, H), (C, K, R, R), stride).macs
+    return Case("conv_transpose2d", f"{C}x{H}x{H}, {K} of {R}x{R}, s{stride}, both ways", batch, macs, prepare)
 
 
 def _pool(op: str, batch: int, C: int, H: int) -> Case:
@@ -122,17 +146,20 @@ def _batch_norm(batch: int, C: int, H: int) -> Case:
     return Case("batch_norm", f"{C}x{H}x{H}, training, both ways", batch, 0, prepare)
 
 
-def _relu(batch: int, C: int, H: int) -> Case:
+def _unary(op: str, batch: int, text: str, shape: tuple[int, ...], **attributes: Any) -> Case:
+    """An op of one array."""
+
     def prepare(ops: Ops, N: int, dtype: str) -> Call:
-        x = _random(ops, dtype, N, C, H, H)
+        x, forward, backward = _random(ops, dtype, N, *shape), getattr(ops, op), getattr(ops, f"{op}_backward")
+        dy = _random(ops, dtype, *forward(x, **attributes)[0].shape)
 
         def call() -> list[Any]:
-            y, saved = ops.relu(x)
-            return [y, ops.relu_backward(x, saved)]
+            y, saved = forward(x, **attributes)
+            return [y, backward(dy, saved)]
 
         return call
 
-    return Case("relu", f"{C}x{H}x{H}, both ways", batch, 0, prepare)
+    return Case(op, f"{text}, both ways", batch, 0, prepare)
 
 
 def _linear(batch: int, inputs: int, outputs: int) -> Case:
