@@ -50,6 +50,7 @@ _HOME = {
             "ConstantPad2d",
             "Conv1d",
             "Conv2d",
+            "ConvTranspose1d",
             "ConvTranspose2d",
             "Dropout",
             "ELU",
@@ -138,6 +139,7 @@ if TYPE_CHECKING:
     from fastnet.layers import ConstantPad2d as ConstantPad2d
     from fastnet.layers import Conv1d as Conv1d
     from fastnet.layers import Conv2d as Conv2d
+    from fastnet.layers import ConvTranspose1d as ConvTranspose1d
     from fastnet.layers import ConvTranspose2d as ConvTranspose2d
     from fastnet.layers import Dropout as Dropout
     from fastnet.layers import Flatten as Flatten

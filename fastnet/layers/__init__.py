@@ -5,7 +5,7 @@ from fastnet.layers.adaptive_pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d
 from fastnet.layers.base import Layer, Parameter, trace
 from fastnet.layers.containers import Concat, Residual, Sequential
 from fastnet.layers.conv import Conv2d
-from fastnet.layers.conv_transpose import ConvTranspose2d
+from fastnet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d
 from fastnet.layers.dropout import Dropout
 from fastnet.layers.evaluation import Evaluation
 from fastnet.layers.linear import Linear
@@ -30,6 +30,7 @@ __all__ = [
     "ConstantPad2d",
     "Conv1d",
     "Conv2d",
+    "ConvTranspose1d",
     "ConvTranspose2d",
     "Dropout",
     "ELU",

@@ -19,13 +19,14 @@ __all__ = ["AvgPool1d", "Conv1d", "MaxPool1d"]
 Single = int | tuple[int]
 
 
-def _single(value: Any, name: str, minimum: int = 1) -> int:
+def single(value: Any, name: str, minimum: int = 1) -> int:
     """An integer, or a tuple of one, as PyTorch takes."""
     value = frozen(value)
     return integer(value[0] if isinstance(value, tuple) and len(value) == 1 else value, name, minimum)
 
 
-def _signal_shape(layer: Layer, shape: Shape) -> tuple[int, int]:
+def signal_shape(layer: Layer, shape: Shape) -> tuple[int, int]:
+    """`shape` as (C, L), or a ValueError."""
     if len(shape) != 2:
         raise ValueError(f"{type(layer).__name__}: expects signals, (N, C, L), got examples of shape {tuple(shape)}")
     return shape[0], shape[1]
@@ -102,11 +103,11 @@ class Conv1d(Layer):
     ) -> None:
         self.in_channels = None if in_channels is None else count(in_channels, "Conv1d: in_channels")
         self.out_channels = count(out_channels, "Conv1d: out_channels")
-        self.kernel_size = _single(kernel_size, "Conv1d: kernel_size")
-        self.stride, self.dilation = _single(stride, "Conv1d: stride"), _single(dilation, "Conv1d: dilation")
+        self.kernel_size = single(kernel_size, "Conv1d: kernel_size")
+        self.stride, self.dilation = single(stride, "Conv1d: stride"), single(dilation, "Conv1d: dilation")
         if isinstance(padding, str) and padding not in ("same", "valid"):
             raise ValueError(f'Conv1d: padding must be a number, "same" or "valid", got {padding!r}')
-        self.padding = padding if isinstance(padding, str) else _single(padding, "Conv1d: padding", 0)
+        self.padding = padding if isinstance(padding, str) else single(padding, "Conv1d: padding", 0)
         self.groups = count(groups, "Conv1d: groups")
         self.use_bias, self.padding_mode = flag(bias, "Conv1d: bias"), padding_mode_of(padding_mode, "Conv1d")
         self.initializer = initializer
@@ -115,7 +116,7 @@ class Conv1d(Layer):
         initializers.resolve(initializer)
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
-        C, L = _signal_shape(self, shape)
+        C, L = signal_shape(self, shape)
         check_declared("Conv1d", "in_channels", self.in_channels, C, " channels")
         w_shape: Shape = (self.out_channels, max(C // self.groups, 1), self.kernel_size)
         if self.weight is not None:
@@ -144,13 +145,13 @@ class Conv1d(Layer):
 class _Pool1d(Layer):
     def __init__(self, kernel_size: Single, stride: Single | None, padding: Single, ceil_mode: bool) -> None:
         name, default = type(self).__name__, stride is None or frozen(stride) == ()
-        self.kernel_size = _single(kernel_size, f"{name}: kernel_size")
-        self.stride = self.kernel_size if default else _single(stride, f"{name}: stride")
-        self.padding = _single(padding, f"{name}: padding", 0)
+        self.kernel_size = single(kernel_size, f"{name}: kernel_size")
+        self.stride = self.kernel_size if default else single(stride, f"{name}: stride")
+        self.padding = single(padding, f"{name}: padding", 0)
         self.ceil_mode = flag(ceil_mode, f"{name}: ceil_mode")
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
-        return self.geometry((1, *_signal_shape(self, shape))).y_shape[1:]
+        return self.geometry((1, *signal_shape(self, shape))).y_shape[1:]
 
     def geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
         """The geometry of this layer on inputs of shape (N, C, L)."""
@@ -191,7 +192,7 @@ class MaxPool1d(_Pool1d):
         super().__init__(kernel_size, stride, padding, ceil_mode)
         if flag(return_indices, "MaxPool1d: return_indices"):
             raise TypeError("MaxPool1d: return_indices=True is not supported; a layer returns one array")
-        self.dilation = _single(dilation, "MaxPool1d: dilation")
+        self.dilation = single(dilation, "MaxPool1d: dilation")
 
     def geometry(self, x_shape: Sequence[int]) -> Pool2dGeometry:
         return self._geometry(x_shape, dilation=(1, self.dilation))

@@ -11,7 +11,7 @@ from fastnet.geometry import Conv2dGeometry
 from fastnet.ops.checks import check_shape
 from fastnet.ops.conv import CONV_INPUTS
 from fastnet.ops.record import REQUIRED, Example, Op, register
-from fastnet.ops.windows import pad, tap, unpad
+from fastnet.ops.windows import images, pad, tap, unpad
 from fastnet.types import Array, Padding, Pair, Shape, Shaped
 
 __all__ = ["transposed_geometry"]
@@ -95,26 +95,38 @@ def _taps(g: Conv2dGeometry) -> Iterator[tuple[slice, slice, int, int]]:
 
 
 def _forward(xp: Any, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry) -> tuple[Array, Any]:
-    g = geometry
-    padded = pad(xp, xp.zeros(g.x_shape, x.dtype), g.padding)
+    g, given, kernel = geometry, images(x), images(w)
+    padded = pad(xp, xp.zeros((g.N, g.C, g.H, g.W), x.dtype), g.padding)
     for outputs, inputs, r, s in _taps(g):
         under = tap(padded, g, r, s)
-        under[:, outputs] += xp.einsum("nkpq,kc->ncpq", x[:, inputs], w[inputs, :, r, s])
+        under[:, outputs] += xp.einsum("nkpq,kc->ncpq", given[:, inputs], kernel[inputs, :, r, s])
     y = unpad(padded, g.padding)
-    return (y if b is None else y + b[:, None, None]), (x, w, g)
+    return (y if b is None else y + b[:, None, None]).reshape(g.x_shape), (x, w, g)
 
 
 def _backward(xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True, True, True)) -> tuple[Array | None, ...]:
     x, w, g = saved
+    given, kernel, dy = images(x), images(w), images(dy)
     padded = pad(xp, dy, g.padding)
-    dx, dw = xp.zeros_like(x), xp.zeros_like(w)
+    dx, dw = xp.zeros_like(given), xp.zeros_like(kernel)
     for outputs, inputs, r, s in _taps(g):
         under = tap(padded, g, r, s)[:, outputs]
         if needs[0]:
-            dx[:, inputs] += xp.einsum("ncpq,kc->nkpq", under, w[inputs, :, r, s])
+            dx[:, inputs] += xp.einsum("ncpq,kc->nkpq", under, kernel[inputs, :, r, s])
         if needs[1]:
-            dw[inputs, :, r, s] = xp.einsum("nkpq,ncpq->kc", x[:, inputs], under)
-    return dx if needs[0] else None, dw if needs[1] else None, dy.sum(axis=(0, 2, 3)) if needs[2] else None
+            dw[inputs, :, r, s] = xp.einsum("nkpq,ncpq->kc", given[:, inputs], under)
+    return (
+        dx.reshape(x.shape) if needs[0] else None,
+        dw.reshape(w.shape) if needs[1] else None,
+        dy.sum(axis=(0, 2, 3)) if needs[2] else None,
+    )
+
+
+def _signals(x_shape: Shape, w_shape: Shape, stride: int, padding: int, extra: int, groups: int) -> Example:
+    (N, C, L), (_, per_group, S) = x_shape, w_shape
+    sizes = (1, stride), (0, padding), (0, extra), groups
+    made = transposed_geometry((N, C, 1, L), (C, per_group, 1, S), *sizes).of_signals()
+    return Example((x_shape, w_shape, (made.C,)), {"geometry": made})
 
 
 def _example(x_shape: Shape, w_shape: Shape, *geometry: Any) -> Example:
@@ -137,6 +149,7 @@ register(
             _example((3, 12, 5, 6), (12, 4, 4, 3), (1, 2), (1, 0), 0, 3, (1, 2)),
             _example((2, 8, 9, 9), (8, 3, 3, 3), 1, 1),
             _example((2, 24, 5, 4), (24, 1, 3, 3), 2, 1, (1, 0), 24),
+            _signals((5, 12, 20), (12, 9, 3), 2, 1, 1, 2),
         ),
         doc="The input gradient of a convolution: y[n, c, p*stride + r*dilation - top, q*stride + s*dilation - left] "
         "accumulates x[n,k,p,q] * w[k,c,r,s], plus b[c].  `geometry` is that of the convolution from y to x (Zeiler et "

@@ -17,6 +17,7 @@ from fastnet.layers import (
     ConstantPad2d,
     Conv1d,
     Conv2d,
+    ConvTranspose1d,
     ConvTranspose2d,
     Dropout,
     Flatten,
@@ -90,6 +91,11 @@ CASES = {
     "conv 1d, mirrored": (lambda: Conv1d(3, 3, stride=2, padding=2, padding_mode="reflect"), SIGNALS),
     "conv 1d, circular": (lambda: Conv1d(2, 4, padding="same", dilation=2, padding_mode="circular"), SIGNALS),
     "max pool 1d, dilated": (lambda: MaxPool1d(3, 1, padding=1, dilation=3), SIGNALS),
+    "transposed conv 1d": (lambda: ConvTranspose1d(3, 3, stride=2, padding=1, output_padding=1), SIGNALS),
+    "transposed conv 1d, output padded beyond the stride": (
+        lambda: ConvTranspose1d(6, 2, dilation=3, output_padding=2, groups=2, bias=False),
+        SIGNALS,
+    ),
     "max pool 1d": (lambda: MaxPool1d(3, 2, padding=1, ceil_mode=True), SIGNALS),
     "average pool 1d": (lambda: AvgPool1d(3, 2, padding=1, count_include_pad=False), SIGNALS),
     "signals": (

@@ -127,6 +127,7 @@ def test_signals(dtype):
         *(fn.Conv1d(20, 3, padding=1), fn.BatchNorm1d(), fn.ReLU(), fn.MaxPool1d(2), fn.Conv1d(17, 5, stride=2)),
         *(fn.Residual(fn.Conv1d(17, 3, padding="same")), fn.BatchNorm1d(), fn.Concat([fn.Identity(), fn.AvgPool1d(1)])),
         *(fn.Conv1d(12, 3, padding=2, padding_mode="reflect"), fn.MaxPool1d(2, 1, dilation=3)),
+        *(fn.ConvTranspose1d(5, 3, stride=2, output_padding=1), fn.ReLU()),
         *(fn.Flatten(), fn.Linear(24), fn.Unflatten(1, (4, 6)), fn.Conv1d(9, 3)),
     )
     model.build((3, 41), 1, dtype)

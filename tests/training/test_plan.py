@@ -68,7 +68,8 @@ NETWORKS = {
         (3, 30),
         lambda: fn.Sequential(
             *(fn.Conv1d(8, 3, padding=1), fn.BatchNorm1d(), fn.ReLU(), fn.MaxPool1d(2), fn.Conv1d(6, 3), fn.Tanh()),
-            *(fn.Conv1d(6, 3, padding=1, padding_mode="circular"), fn.MaxPool1d(2, 1, dilation=2), fn.Dropout(0.2)),
+            *(fn.Conv1d(6, 3, padding=1, padding_mode="circular"), fn.MaxPool1d(2, 1, dilation=2)),
+            *(fn.ConvTranspose1d(8, 2, stride=2), fn.Dropout(0.2)),
             *(fn.AvgPool1d(2), fn.Flatten(), fn.Linear(10)),
         ),
     ),
