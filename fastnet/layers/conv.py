@@ -12,6 +12,7 @@ from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, Parameter, count
 from fastnet.layers.shape import image_shape
 from fastnet.layers.sizes import check_declared, optional_input_size
+from fastnet.ops.resample import padded_size
 from fastnet.types import DType, Generator, Initializer, Padding, Pair, Shape
 
 __all__ = ["Conv2d"]
@@ -125,6 +126,8 @@ class Conv2d(Layer):
         if self.weight is not None:
             w_shape = self.weight.shape  # the geometry reports a wrong number of channels
         geometry = self._geometry((1, C, H, W), w_shape)
+        if self.padding_mode != "zeros":
+            padded_size((1, C, H, W), geometry.padding, self.padding_mode)
         self.parameter("weight", w_shape, self.initializer, rng, dtype)
         if self.use_bias:
             self.parameter("bias", (self.out_channels,), "zeros", rng, dtype, decay=False)

@@ -12,6 +12,7 @@ from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer, Parameter, count
 from fastnet.layers.conv import PaddingMode, padding_mode_of
 from fastnet.layers.sizes import check_declared, optional_input_size
+from fastnet.ops.resample import padded_size
 from fastnet.types import DType, Generator, Initializer, Shape
 
 __all__ = ["AvgPool1d", "Conv1d", "MaxPool1d"]
@@ -122,6 +123,8 @@ class Conv1d(Layer):
         if self.weight is not None:
             w_shape = self.weight.shape  # the geometry reports a wrong number of channels
         geometry = self._geometry((1, C, L), w_shape)
+        if self.padding_mode != "zeros":
+            padded_size((1, C, 1, L), geometry.padding, self.padding_mode)
         self.parameter("weight", w_shape, self.initializer, rng, dtype)
         if self.use_bias:
             self.parameter("bias", (self.out_channels,), "zeros", rng, dtype, decay=False)

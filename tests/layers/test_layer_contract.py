@@ -274,6 +274,18 @@ def test_empty_batches():
         (lambda: Conv1d(4, 3), (3, 5, 5), ValueError, r"Conv1d: expects signals, \(N, C, L\)"),
         (lambda: Conv1d(4, 0), None, ValueError, "Conv1d: kernel_size must be an integer between 1 and"),
         (lambda: Conv1d(4, 3, padding="full"), None, ValueError, 'padding must be a number, "same" or "valid", got'),
+        (
+            lambda: Conv1d(4, 3, padding=5, padding_mode="reflect"),
+            (3, 5),
+            ValueError,
+            "can add at most 4 to W=5, got 5",
+        ),
+        (
+            lambda: Conv2d(4, 3, padding=(6, 1), padding_mode="circular"),
+            (3, 5, 5),
+            ValueError,
+            "can add at most 5 to H=5",
+        ),
         (lambda: ConvTranspose1d(4, 3), (3, 5, 5), ValueError, r"ConvTranspose1d: expects signals, \(N, C, L\)"),
         (lambda: ConvTranspose1d(4, 3, groups=3), None, ValueError, "groups=3 must divide out_channels=4"),
         (lambda: ConvTranspose1d(4, 3, padding=(1, 2)), None, TypeError, "padding must be an integer, got"),
