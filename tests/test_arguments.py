@@ -26,6 +26,7 @@ GIVEN = {
     "ConstantPad2d": {"padding": 1, "value": 0.5},
     "Conv1d": {"in_channels": 3, "out_channels": 4, "kernel_size": 3},
     "Conv2d": {"in_channels": 3, "out_channels": 4, "kernel_size": 3},
+    "ConvTranspose1d": {"in_channels": 3, "out_channels": 4, "kernel_size": 3},
     "ConvTranspose2d": {"in_channels": 3, "out_channels": 4, "kernel_size": 3},
     "Linear": {"in_features": 3, "out_features": 4},
     "MaxPool1d": {"kernel_size": 2},
