@@ -61,6 +61,9 @@ class TrainingPlan:
         self.reason = ""
         self._recorded: WeakKeyDictionary[Program, _Recorded] = WeakKeyDictionary()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.model, self.loss)  # a copy records anew
+
     def __repr__(self) -> str:
         return f"TrainingPlan({type(self.model).__name__}, {getattr(self.loss, '__name__', self.loss)})"
 

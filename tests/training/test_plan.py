@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -262,6 +264,22 @@ def test_read_only_statistics_are_never_written():
     with pytest.raises(ValueError, match="read-only"):
         plan(x, labels)
     assert np.array_equal(model[1].running_mean.value, kept)
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda plan: pickle.loads(pickle.dumps(plan))], ids=["deep", "pickle"]
+)
+def test_a_copy_trains_a_model_of_its_own(copied):
+    x, labels = batch((2, 6, 6), 4)
+    plan, plain = TrainingPlan(small()), small()
+    compare(plan.model, plain, plan, x, labels)
+    other = copied(plan)
+    compare(plan.model, plain, plan, x, labels)
+    after_one_step = small()
+    by_hand(after_one_step, x, labels)
+    for _ in range(2):
+        compare(other.model, after_one_step, other, x, labels)
 
 
 @needs_kernels
