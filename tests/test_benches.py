@@ -48,6 +48,12 @@ def test_cases_agree_between_backends(case, dtype):
     assert bench.difference(*results) < (2e-2 if case.op == "step" else 1e-3 if dtype == "float32" else 1e-9)
 
 
+def test_every_case_fits_its_columns():
+    widths = {title: width for title, _, width, _ in bench._COLUMNS}
+    for case in bench.cases(quick=False):
+        assert len(case.op) <= widths["op"] and len(case.shape) <= widths["shape"], case
+
+
 @needs_kernels
 def test_a_wrong_kernel_is_not_timed(monkeypatch):
     relu = backends.NativeOps.relu

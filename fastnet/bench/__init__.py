@@ -24,8 +24,8 @@ __all__ = ["Case", "Row", "Report", "cases", "ops", "run", "best_time", "differe
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # of the L2 norm
 _STEP_TOLERANCE = 2e-2  # sums near ReLU's kink may round to either side, and batch norm over few images amplifies that
 _COLUMNS = (
-    ("op", "<", 16, ""),
-    ("shape", "<", 31, ""),
+    ("op", "<", 20, ""),
+    ("shape", "<", 34, ""),
     ("naive ms", ">", 10, ".2f"),
     ("batch", ">", 9, ""),
     ("fast ms", ">", 9, ".3f"),

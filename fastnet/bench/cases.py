@@ -65,7 +65,7 @@ def cases(quick: bool) -> list[Case]:
     result += [_max_pool(N, 64, 32), _avg_pool(N, 64, 32), _batch_norm(N, 64, 32)]
     result += [
         _unary("adaptive_max_pool2d", N, "64x32x32 to 7x7", (64, 32, 32), size=(7, 7)),
-        _unary("interpolate", N, "64x16x16 to 32x32, bilinear", (64, 16, 16), size=(32, 32), mode="bilinear"),
+        _unary("interpolate", N, "64x16x16, bilinear x2", (64, 16, 16), size=(32, 32), mode="bilinear"),
         _unary("relu", N, "64x32x32", (64, 32, 32)),
         _unary("softmax", N, "21x32x32", (21, 32, 32)),
     ]
