@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from fastnet.graph.gradients import schedule
 from fastnet.graph.ir import Graph, Node
-from fastnet.ops import ACTIVATION, STATE, WEIGHT, Stream
+from fastnet.graph.orders import differs
+from fastnet.ops import ACTIVATION, Stream
 
 __all__ = ["Program", "Step"]
 
@@ -96,7 +97,7 @@ class Program:
                 raise TypeError(
                     f"{node.name} has no gradient: a layer that calls it can infer, model(x), but not run forward(x)"
                 )
-        self._mixed = {graph.output} if _differs(graph.output, ACTIVATION) else set()  # read in another memory order
+        self._mixed = {graph.output} if differs(graph.output, ACTIVATION) else set()  # read in another memory order
         self.steps = self._made_steps(computed)
         self._plans: dict[tuple[bool, ...], list[_Back]] = {}
         self._opaque = [node for node in computed if node.name == "opaque"]
@@ -129,7 +130,7 @@ class Program:
         assert node.op is not None
         enter, found = self.ops.enter, {}
         for n, (each, other) in enumerate(zip(node.op.inputs * len(node.inputs), node.inputs, strict=False)):
-            if other is not None and _differs(other, each.role):
+            if other is not None and differs(other, each.role):
                 found[n] = each.role
                 self._mixed.add(other)
         if not found:
@@ -298,15 +299,3 @@ class Program:
 
 def _one(place: int) -> Callable[[list[Any]], tuple[Any, ...]]:
     return lambda values: (values[place],)
-
-
-def _differs(node: Node, role: str) -> bool:
-    """Whether a node's value may lie in another memory order than that of a role."""
-    order = ACTIVATION if node.op is None else node.op.gradient_role
-    if hasattr(node.source, "value"):
-        order = STATE if node.source.buffer else WEIGHT
-    elif node.op is None and node.source is not None and not isinstance(node.source, str):
-        order = ""  # a constant may lie anyhow
-    if role == STATE or order in ("", STATE):
-        return role != order
-    return order != role and node.ndim in (3, 4)  # others lie in C order for both
