@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def add_parser(commands: Any) -> None:
 def _ops() -> str:
     from fastnet import bench
 
-    return f"ops: {', '.join(bench.ops())}\n"
+    return textwrap.fill(f"ops: {', '.join(bench.ops())}", 110, subsequent_indent="     ") + "\n"
 
 
 def run(args: Namespace) -> int:
