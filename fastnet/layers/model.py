@@ -238,9 +238,9 @@ class Model(Layer):
             raise ValueError(f"evaluate: X and y must have the same length, at least 1, got {count} and {len(classes)}")
         done, total, metric = 0, 0.0, 0.0
         for scores in self._batches(examples, batch_size, self.preprocessing):
-            labels = classes[done : done + len(scores)]
-            metric += losses.measure(loss, scores, labels) * len(labels)  # before a loss that works in place
+            labels, kept = classes[done : done + len(scores)], ops.xp.array(scores)  # the loss may work in place
             total += float(loss(scores, ops.xp.array(labels))[0]) * len(labels)
+            metric += losses.measure(loss, kept, labels) * len(labels)
             done += len(scores)
         return evaluation(losses.metric(loss).name, total / count, metric / count)
 

@@ -235,3 +235,11 @@ def test_classes_of_scores_that_are_not_finite(method):
     X[[1, 3], 0, 0, 0] = np.nan
     with pytest.warns(UserWarning, match=f"{method}: the scores of 2 of 5 images are not finite"):
         getattr(model, method)(X)
+
+
+@pytest.mark.parametrize("labels", [np.eye(3)[[0, 1, 2, 0]], np.eye(3, dtype=int)[[0, 1, 2, 0]], np.zeros((4, 1), int)])
+def test_evaluate_names_labels_of_another_shape(labels):
+    model = fn.Sequential(fn.Flatten(), fn.Linear(3))
+    model.build((1, 2, 2))
+    with pytest.raises((ValueError, TypeError), match="softmax_cross_entropy: labels must"):
+        model.evaluate(np.zeros((4, 1, 2, 2), np.float32), labels)
