@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: three implementations of each op, verified before any is timed."""
+"""Fixtures that verify an op on the reference backend, on the native one and in plain loops before they time it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIDES = ["reference", "native"]
 
 @pytest.fixture(params=SIDES)
 def side(request):
-    """The name of a backend; the benchmark runs once on each."""
+    """The name of a backend; the benchmark runs once with each name."""
     if request.param not in backends.available_backends():
         pytest.skip(f"backend native is not built: {backends.why_not_native}")
     return request.param
@@ -24,7 +24,7 @@ def compare(side, benchmark):
     """``compare(group, prepare, oracle=None)`` verifies, then times ``prepare(ops)()`` on the backend `side`.
 
     `prepare` makes the data on a backend and returns a function without arguments.  Its results (arrays, floats) are
-    compared with the reference backend's, and the reference's with those of `oracle`, plain loops, if given.
+    compared with the reference backend's; if `oracle` (plain loops) is given, the reference's are compared with its.
     """
 
     def run(group, prepare, oracle=None, tolerance=1e-3):
@@ -43,7 +43,7 @@ def compare(side, benchmark):
 
 @pytest.fixture
 def loops(benchmark):
-    """``loops(group, call, expected)`` verifies and then times a plain-loop version, a few rounds of it."""
+    """``loops(group, call, expected)`` verifies a plain-loop version, then times it for a few rounds."""
 
     def run(group, call, expected, tolerance=1e-3):
         benchmark.group = group

@@ -21,7 +21,7 @@ def step(case: dict):
     Returns
     -------
     call : function
-        Forward, loss, backward, SGD with momentum; returns the loss.
+        Runs forward, loss, backward and SGD with momentum; returns the loss.
     parameters : list of Parameter
         The parameters that `call` trains.
     """
@@ -42,7 +42,7 @@ def step(case: dict):
 
 
 def prepare_step(case: dict):
-    """The step; the losses of the first two, and how far those moved the parameters."""
+    """The step, and for comparison the losses of the first two steps and the change of the parameters over them."""
     call, parameters = step(case)
     before = [parameter.value.copy() for parameter in parameters]
     losses = [call(), call()]
@@ -51,7 +51,7 @@ def prepare_step(case: dict):
 
 
 def prepare(case: dict):
-    """A case for `peers.serve`."""
+    """The function to time and the results to compare, as `peers.serve` expects."""
     if case["kind"] == "step":
         return prepare_step(case)
     ops = fn.backends.current()

@@ -2,10 +2,11 @@
 
     python benches/memory.py [--net vgg11_bn] [--batch 128] [--quick] [--torch-python PATH]
 
-Each side is its own process.  It first runs steps of a small batch on a network that it then deletes, so that libraries
-are loaded.  The result is the peak of its resident memory (VmHWM) during some steps, minus the resident memory before
-the first one, when model and images exist, but gradients and SGD's velocities do not.  fastnet's allocator also reports
-its own count.  The losses of the steps are compared.  Target: no more than PyTorch's better layout.
+Each side runs in a process of its own.  Steps of a small batch, on a network that is then deleted, first load the
+libraries, so that their memory does not count.  The result is the peak of the resident memory (VmHWM) during the steps
+minus the resident memory before the first, when model and images exist, but gradients and SGD's velocities do not.
+fastnet's allocator also reports its own count.  The sides must agree on the losses.  The target is that fastnet takes
+no more than PyTorch in the better of its two layouts.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ def settle() -> int:
     """Return free memory to the system, reset the peak, and return the bytes that remain."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM becomes VmRSS
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to VmRSS
     return resident("VmRSS")
 
 
 def fastnet_side(case: dict):
-    """(the step, a function to call before the first, the allocator's counts after the last)."""
+    """(step, start, count): start() precedes the first step; count(its result) is what the allocator counted since."""
     import fastnet_worker
 
     from fastnet.backends import _native
@@ -76,7 +77,7 @@ def prepare(side: str, case: dict):
 
 
 def measure(side: str, case: dict) -> dict:
-    """Losses, and bytes by which the steps raise the peak."""
+    """The losses of the steps, and the bytes by which they raise the peak."""
     small = {**case, "shape": [2, *case["shape"][1:]]}
     for _ in range(2):
         prepare(side, small)[0]()
@@ -91,7 +92,7 @@ def measure(side: str, case: dict) -> dict:
 
 
 def ask(python: str, side: str, case: dict, threads: int) -> dict:
-    """Measure in a new process."""
+    """Run `measure` for a side in a new process."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "FASTNET_NUM_THREADS": str(threads)}
     words = [python, str(Path(__file__).resolve()), "--worker", side, json.dumps(case)]
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
@@ -101,12 +102,12 @@ def ask(python: str, side: str, case: dict, threads: int) -> dict:
 
 
 def compare(case: dict, threads: int, torch_python: str) -> dict[str, dict]:
-    """The memory that each side needs.
+    """What `measure` returns for each side.
 
     Raises
     ------
     PeerError
-        A side fails, or the losses of the steps are not the same.
+        A side fails, or its losses differ from fastnet's.
     """
     found = {}
     for side in SIDES:  # fastnet first: it writes the weights
@@ -123,10 +124,10 @@ def main() -> int:
     nets = {net: images for _, net, options, *images in workloads.STEPS if not options}
     add("--torch-python", default=sys.executable, metavar="PATH", help="an interpreter that has torch")
     add("--net", choices=nets, default="vgg11_bn")
-    add("--batch", type=int, help="images (default: as in vs_torch.py)")
+    add("--batch", type=int, help="images per step (default: as in vs_torch.py)")
     add("--dtype", choices=workloads.TOLERANCE, default="float32")
-    add("--threads", type=int, default=peers.cores(), help="of every side (default: all processors)")
-    add("--quick", action="store_true", help="8 images")
+    add("--threads", type=int, default=peers.cores(), help="threads of each side (default: all processors)")
+    add("--quick", action="store_true", help="8 images per step, unless --batch is given")
     add("--worker", nargs=2, metavar=("SIDE", "CASE"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:

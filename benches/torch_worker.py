@@ -2,8 +2,8 @@
 
     python benches/torch_worker.py [--layout NHWC] [--compile]
 
-Tensors are contiguous (NCHW) or channels_last (NHWC).  With --compile, torch.compile compiles the
-layer, or the network and its loss; the optimiser is PyTorch's fused SGD.
+The layout sets the tensors' memory format: contiguous (NCHW) or channels_last (NHWC).  --compile applies torch.compile
+to the layer, or to the network with its loss.  The optimiser is always PyTorch's fused SGD.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 
 class Torch:
-    """PyTorch in a layout, compiled or not."""
+    """Runs cases in PyTorch, in one memory layout, compiled or not."""
 
     def __init__(self, layout: str, compiled: bool):
         self.memory = torch.channels_last if layout == "NHWC" else torch.contiguous_format
@@ -37,12 +37,12 @@ class Torch:
         return torch.compile(function, dynamic=False)
 
     def step(self, case: dict):
-        """The training step of a case, starting from fastnet's weights in a file.
+        """The training step of a case, starting from the weights that fastnet's side saved.
 
         Returns
         -------
         call : function
-            Forward, loss, backward, SGD with momentum; returns the loss.
+            Runs forward, loss, backward and SGD with momentum; returns the loss.
         parameters : list of Parameter
             The parameters that `call` trains, in fastnet's order.
         """
@@ -66,7 +66,7 @@ class Torch:
         return call, [net.get_parameter(name) for name in names]
 
     def prepare_step(self, case: dict):
-        """The step; the losses of the first two, and how far those moved the parameters."""
+        """The step, and for comparison the losses of the first two steps and the change of the parameters over them."""
         call, parameters = self.step(case)
         before = [parameter.detach().numpy().copy() for parameter in parameters]
         losses = [call().item(), call().item()]
@@ -74,7 +74,7 @@ class Torch:
         return call, [*losses, np.concatenate(moved)]
 
     def prepare(self, case: dict):
-        """A case for `peers.serve`."""
+        """The function to time and the results to compare, as `peers.serve` expects."""
         if case["kind"] == "step":
             return self.prepare_step(case)
         *leaves, dy = workloads.data(case)

@@ -1,8 +1,8 @@
 """Write fastnet/backends/_kernels.pxi from kernels.def: the kernel table for Cython, and a function for each kernel.
 
-A function takes the kernel's parameters in their order.  Pointers are arrays, or None for NULL; a geometry is its
-packed bytes, an ``fn_norm`` a tuple of its fields, an ``fn_epilogue`` its fields one by one.  It packs them into words
-of 64 bits, so that a Recording (fastnet/backends/_recording.pxi) can keep a call and run it again.
+Each function takes its kernel's parameters in order: for a pointer, an array (None for NULL); for a geometry, its
+packed bytes; for an ``fn_norm``, a tuple of its fields; for an ``fn_epilogue``, each field as an argument.  It packs
+them into words of 64 bits, so that a Recording (fastnet/backends/_recording.pxi) can keep a call and run it again.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ cdef extern from "fastnet.h" nogil:
 
 
 class Parameter(NamedTuple):
-    """How functions pass a parameter of a C type.
+    """How the generated code passes a parameter of one C type.
 
     Attributes
     ----------
     signature : str
         Its declaration in the Python function; "" for a result.
     kinds : str
-        A letter for each word that it occupies: r, an array that is read; w, one that is written; c, p and t, a packed
-        convolution, pooling or axis; d, a result; s, a scalar.
+        One letter for each word that the parameter occupies: r for an array that is read, w for one that is written; c,
+        p or t for a packed convolution, pooling or axis; d for a result; s for a scalar.
     store : str
-        Assigns words[i], words[i + 1]... from the argument.
+        Code that assigns the argument to words[i], words[i + 1]...
     load : str
-        The argument of the kernel, made from the words.
+        An expression that makes the kernel's argument from the words.
     """
 
     signature: str
@@ -79,11 +79,11 @@ PARAMETERS = {
     "fn_ties": Parameter("fn_ties {0}", "s", "words[{i}].i = <int64_t>{0}", "<fn_ties>words[{i}].i"),
     "fn_map": Parameter("int {0}", "s", "words[{i}].i = map_of({0})", "<fn_map>words[{i}].i"),
 }
-STRUCTS = {"const fn_norm *": "fn_norm", "const fn_epilogue *": "fn_epilogue"}  # rebuilt from words
+STRUCTS = {"const fn_norm *": "fn_norm", "const fn_epilogue *": "fn_epilogue"}  # call_<name> rebuilds them
 
 
 def parse(text: str):
-    """(macro, return type, name, [(type, name) of each parameter]) of each kernel."""
+    """Yield (macro, return type, name, [(type, name) of each parameter]) for each kernel."""
     text = re.sub(r"/\*.*?\*/|^#.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
     for macro, declaration in re.findall(r"\b(KERNEL|INNER_KERNEL|UPDATE)\(([^()]*)\)", text):
         result, name, *parameters = (" ".join(part.split()) for part in declaration.split(","))
@@ -96,15 +96,16 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def field(result: str, name: str, parameters) -> str:
-    """The member of ``fn_kernels``."""
+    """The declaration of the kernel's member of ``fn_kernels``."""
     declared = (f"double *{given}" if kind == "double[1]" else f"{kind} {given}" for kind, given in parameters)
     return f"        {result} (*{name})({', '.join(declared)}) noexcept nogil\n"
 
 
 def functions(macro: str, result: str, name: str, parameters) -> str:
-    """``call_<name>``, which calls the kernel with packed arguments, and the Python function, which packs them.
+    """The code of ``call_<name>``, which runs the kernel on packed arguments, and of the function that packs them.
 
-    An update's function packs the numbers, and ``run_updates`` the arrays, which follow their size, the first word.
+    An update's Python function packs only the scalars.  For each tuple of arrays, ``run_updates`` packs their size, the
+    first word, and the arrays, the words after it.
     """
     signature, kinds, store, load, structs, results = [], "", [], [], [], []
     for kind, given in parameters:
@@ -151,7 +152,7 @@ def generate(definitions: str) -> str:
 
 
 def write(root: Path) -> None:
-    """Write the file only if it changes: Cython translates again if its time is newer."""
+    """Write the file only if its text changes, because Cython translates again whenever the file is newer."""
     target = root / "fastnet" / "backends" / "_kernels.pxi"
     text = generate((root / "csrc" / "kernels.def").read_text(encoding="utf-8"))
     if not target.is_file() or target.read_text(encoding="utf-8") != text:

@@ -4,14 +4,14 @@
  */
 struct conv_algorithm {
     const char *name; /* as profiles show it */
-    int (*fits)(const conv_job *job); /* whether it applies and pays; reads run.use */
+    int (*fits)(const conv_job *job); /* whether it can run the job and is worth it there; reads run.use */
     void (*measure)(conv_job *job);
     void (*prepare)(conv_job *job);
     void (*run)(conv_job *job);
 };
 
-/* The first that fits is run. Winograd and depthwise have their own order of summation, so only the shape, the dtype
- * and run.use may select them; the last three give the same bits, so `narrow` may depend on the vector width.
+/* The first that fits runs. Winograd and depthwise each sum in an order of their own, so only the shape, the dtype and
+ * run.use may select them. The last three give the same bits, so `narrow` may also depend on the vector width.
  */
 static const conv_algorithm conv_algorithms[] = {
     {"depthwise", depthwise_fits, depthwise_measure, depthwise_prepare, depthwise_run},
@@ -21,7 +21,7 @@ static const conv_algorithm conv_algorithms[] = {
     {"gemm", gemm_fits, gemm_measure, gemm_prepare, gemm_run},
 };
 
-/* Choose the algorithm and its tasks. */
+/* Choose the algorithm, and divide the job into tasks. */
 static void conv_plan(conv_job *job) {
     const conv_algorithm *algorithm = conv_algorithms;
     while (!algorithm->fits(job)) algorithm++;
@@ -53,7 +53,7 @@ static fn_status conv_begin(conv_job *job) {
     return FN_OK;
 }
 
-/* A whole job. */
+/* Run a job once, with weights prepared for this run alone. */
 static fn_status conv_run(conv_job *job) {
     if (job->conv.N * job->conv.P * job->conv.Q == 0) return FN_OK;
     job->run.use = USED_ONCE;

@@ -1,9 +1,10 @@
-/* A convolution and the batch norm after it, a few images at a time: the moments of each block of outputs are
- * accumulated while it is cached, and the norm's input gradient is computed block by block for the convolution's
- * gradients. The bits are those of the separate operations.  Needs conv/images.h, norm/moments.h, norm/apply.h.
+/* A convolution and the batch norm after it, a few images at a time. Forward, the moments of each block of outputs are
+ * accumulated while the block is in the cache. Backward, the norm's input gradient is computed block by block, and the
+ * convolution's gradients read it from the cache. The results have the same bits as those of the separate operations.
+ * Needs conv/images.h, norm/moments.h, norm/apply.h.
  */
 static void add_moments(void *context, int64_t part, int64_t first, int64_t count, const REAL *y, int thread) {
-    (void)first, (void)count, (void)y; /* the part determines its images */
+    (void)first, (void)count, (void)y; /* norm_part finds its rows by the part's number */
     norm_part(context, part, thread);
 }
 

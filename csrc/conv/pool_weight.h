@@ -1,8 +1,9 @@
 /* The weight gradient of a convolution before max pooling, patch by patch.  Needs conv/pool_patches.h.
  *
- * The pooled rows of the batch are split into a fixed number of parts, and a part into bands. A band's input rows are
- * copied into a slab; for a few filters at a time, the patches with a gradient are listed, then each filter's are
- * summed in registers and added to the part's gradient (K, R, S*C rounded up).  Parts are added in a fixed tree.
+ * The pooled rows of the batch are split into parts, whose number depends on the shape alone, and each part into bands.
+ * A band's input rows are copied into a slab. Then, for a few filters at a time, the patches at which a filter has a
+ * gradient are listed. Each filter's patches, times their gradients, are summed in registers and added to the part's
+ * gradient (K, R, S*C rounded up to vectors). In the end, the parts are added in a fixed tree.
  */
 typedef struct {
     patch_job patches;
@@ -11,8 +12,9 @@ typedef struct {
     char *scratch;
 } pooled_weight_job;
 
-/* List the patches of filters [k, k + filters) in pooled rows [p, p + rows) of an image, in a slab starting at output
- * row `top`; lists are at most `apart` elements long. Entries whose window the ReLU zeroed are overwritten. */
+/* List the patches of filters [k, k + filters) in pooled rows [p, p + rows) of an image. Offsets are in a slab that
+ * starts at output row `top`; list j starts at element j * apart. Where the ReLU zeroed a window (index 255), its entry
+ * is not counted, and the next one overwrites it. */
 INLINE void list_patches(const patch_job *job, int filters, int64_t k, int64_t image, int64_t p, int64_t rows,
                          int64_t top, int64_t apart, int32_t *counts, int32_t *offsets, REAL *values) {
     const fn_pool *pool = job->pool;
@@ -64,13 +66,13 @@ static void pooled_weight_task(void *context, int64_t part, int thread) {
     }
 }
 
-/* Bytes of a gradient whose rows are rounded up to vectors of MODEL_LANES. */
+/* Bytes of a gradient whose rows are rounded up to MODEL_LANES, not LANES: the same for every instruction set. */
 INLINE int64_t patch_gradient_bytes(const fn_conv *g) {
     return g->K * g->R * ceil_div(g->S * g->C, MODEL_LANES) * MODEL_LANES * (int64_t)sizeof(REAL);
 }
 
-/* Whether it pays, by estimated cycles per pooled output: one per vector of a patch, bound by unaligned loads. Large
- * gradients would have few parts, and so few tasks. */
+/* Whether patches beat the other algorithms in estimated cycles per pooled output (csrc/tuning.h). Unaligned loads make
+ * each vector of a patch cost a cycle. Large gradients do not fit: they would have few parts, and so few tasks. */
 INLINE int pooled_weight_fits(const fn_conv *g, const fn_pool *pool) {
     double cycles = (double)(g->R * ceil_div(g->S * g->C, MODEL_LANES) + MODEL_PIXEL);
     double filled = (double)g->K / (double)(ceil_div(g->K, MODEL_LANES) * MODEL_LANES);
@@ -84,8 +86,8 @@ static fn_status pooled_weight_run(const fn_conv *g, const fn_pool *pool, int th
     pooled_weight_job job = {.patches = patches_of(g, pool, x, dy, index)};
     int64_t all = g->N * pool->P, total = g->K * job.patches.size;
 
-    /* Parts and bands set the order of summation: they depend on the shape alone.  Partial gradients take
-     * WEIGHT_PARTIAL_BYTES at most. */
+    /* Parts and bands set the order of summation, so they must depend on the shape alone. The partial gradients take at
+     * most WEIGHT_PARTIAL_BYTES together. */
     int64_t least = patch_slab(g, pool->R), more = pool->stride_h * g->stride_h * patch_row_stride(g);
     job.parts = 1;
     while (job.parts < WEIGHT_PARTS && 2 * job.parts * patch_gradient_bytes(g) <= WEIGHT_PARTIAL_BYTES &&

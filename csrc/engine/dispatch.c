@@ -1,4 +1,5 @@
-/* Chooses the kernel table: for the best instruction set that the CPU and the operating system support, or a given one.
+/* Chooses the kernel table of one instruction set: a given one, or the best that the CPU and the operating system
+ * support.
  */
 #include "fastnet.h"
 #include "tuning.h"

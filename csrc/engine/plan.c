@@ -1,8 +1,8 @@
 /* Inference plans: the steps of a network, run in sequence in one call.
  *
  * Values between steps are stored in an arena. Offsets and sizes are in bytes per image and scale with N, so one plan
- * takes any number of images. Each call allocates its own arena as one block from the caching allocator, with room for
- * the largest scratch of any step, so calls from several Python threads do not interfere.
+ * takes any number of images; at most `batch` of them run at a time. Each call allocates one block of its own from the
+ * caching allocator, for the arena and the largest scratch of any step, so calls from several threads do not interfere.
  */
 #include "fastnet.h"
 #include "tuning.h"
@@ -17,10 +17,12 @@ const char *const fn_step_names[FN_STEPS] = {
 
 struct fn_plan {
     const fn_kernels *kernels;
-    int64_t item, count, arena, batch, x_image, y_image; /* bytes per element, and of an image's arena, x and y */
-    int64_t scratch; /* for `batch` images, this number of threads and these SPEED values: */
+    int64_t item, count; /* bytes per element; number of steps */
+    int64_t arena, batch; /* bytes per image; the most images that run at a time */
+    int64_t x_image, y_image; /* bytes per image */
+    int64_t scratch; /* bytes for `batch` images; known only for this number of threads and these SPEED values: */
     int threads;
-    int64_t tuned;
+    int64_t tuned; /* fn_speed.changes */
     fn_step *steps;
 };
 
@@ -62,7 +64,7 @@ fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step) {
     s->fixed = (fn_fixed_conv){
         .g = s->conv, .wide = s->wide, .activation = (int)s->activation, .pooled = (int)s->pooled, .a = s->a};
     s->fixed.g.N = plan->batch;
-    s->arrays[0] = s->arrays[1] = NULL; /* which are only valid until here */
+    s->arrays[0] = s->arrays[1] = NULL; /* the caller may free them after this call */
     return plan->kernels->conv_fix(&s->fixed, step->arrays[0], step->arrays[1]);
 }
 
@@ -82,7 +84,7 @@ static void *at(const plan_call *here, int64_t offset) {
     return offset == FN_INPUT ? here->x : offset == FN_OUTPUT ? here->y : here->arena + offset * here->N;
 }
 
-/* Mean and variance of the batch. */
+/* A batch norm without running statistics: normalises with the mean and the variance of this call's images. */
 static fn_status own_moments(const fn_plan *plan, const fn_step *s, const plan_call *here, const void *x, void *y) {
     const fn_kernels *k = plan->kernels;
     int64_t C = s->channels;
@@ -126,7 +128,7 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call
     case FN_STEP_unflatten: k->to_channels_last(N, s->channels, s->pixels, x, y); return FN_OK;
     case FN_STEP_adaptive_max: k->adaptive_max(N, s->channels, s->arrays[0], s->arrays[1], x, y, NULL); return FN_OK;
     case FN_STEP_resample: k->resample(N, s->channels, s->arrays[0], s->arrays[1], s->a, x, y); return FN_OK;
-    case FN_STEP_shuffle: { /* pool: the smaller image, and the factor as its stride */
+    case FN_STEP_shuffle: { /* pool.H, pool.W: the smaller image; stride_h: the factor */
         int64_t r = pool.stride_h, channels = s->a != 0 ? s->channels / (r * r) : s->channels;
         k->shuffle_pixels(N, channels, pool.H, pool.W, r, s->a != 0, x, y);
         return FN_OK;
@@ -144,7 +146,7 @@ fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y) {
     int64_t most = N < plan->batch ? N : plan->batch, rest = N % most;
     int known = most == plan->batch && threads == plan->threads && plan->tuned == fn_speed.changes;
     int64_t scratch = known ? plan->scratch : scratch_of(plan, most, threads);
-    if (rest) { /* fewer images may need more: Winograd by points */
+    if (rest) { /* fewer images may need more scratch, because few tiles make Winograd run by points */
         int64_t more = scratch_of(plan, rest, threads);
         if (more > scratch) scratch = more;
     }

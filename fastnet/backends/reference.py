@@ -1,4 +1,4 @@
-"""Ops: the contract of every backend, and the reference backend, which runs each record's definition on NumPy."""
+"""`Ops` is the interface of every backend, and itself the reference backend: it runs each op's definition on NumPy."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Saved(NamedTuple):
 class Ops:
     """Every op of ``fastnet.ops.REGISTRY`` as a method.
 
-    ``y, saved = ops.relu(x)`` checks its arguments and runs; ``dx = ops.relu_backward(dy, saved)`` is its gradient, a
-    tuple if the op has several arrays.  Ops without a gradient, and those whose gradient needs nothing
+    ``y, saved = ops.relu(x)`` checks its arguments and runs the op; ``dx = ops.relu_backward(dy, saved)`` computes its
+    gradient, a tuple if the op has several arrays.  Ops without a gradient, and those whose gradient needs nothing
     saved (add, concat, flatten), return their result alone.  Arrays have shape (N, C, H, W) or (N, D); all arrays of a
-    call have one dtype, float32 or float64.  :meth:`kernel` and :meth:`gradient` are the same
-    without checks, for callers that have checked already.
+    call have one dtype, float32 or float64.  :meth:`kernel` and :meth:`gradient` return functions that skip the checks,
+    for callers that have made them already.
     """
 
     if TYPE_CHECKING:  # the methods that op_methods makes
@@ -48,19 +48,20 @@ class Ops:
 
     @property
     def threads(self) -> int:
-        """The number of threads that its ops use."""
+        """The number of threads that the backend's ops use."""
         return 1
 
     # ---------------------------------------------------------------- running ops
 
     def kernel(self, op: Op) -> Callable[..., Any]:
-        """``kernel(*arrays, **attributes)`` on arrays from :meth:`enter`: ``(y, saved)``, or the result of an op
-        without a gradient.
+        """The op without checks, ``kernel(*arrays, **attributes)``, on arrays from :meth:`enter`.
+
+        It returns ``(y, saved)``, or the result alone if the op has no gradient.
         """
         return partial(op.forward, self if op.composed else self.xp)
 
     def gradient(self, op: Op) -> Callable[..., Any]:
-        """``gradient(dy, saved, needs)``, with ``add=`` if the op accumulates."""
+        """The op's gradient without checks, ``gradient(dy, saved, needs)``; it takes ``add=`` if the op accumulates."""
         assert op.backward is not None
         return partial(op.backward, self if op.composed else self.xp)
 
@@ -86,9 +87,9 @@ class Ops:
         return y, self._saved(op, kept, arrays, shape, dtype)
 
     def recall(self, op: Op, arrays: tuple[Any, ...], attributes: dict[str, Any]) -> Saved:
-        """What an op would save, from its arguments, for a gradient without the forward pass.
+        """What an op's forward pass would save, made from its arguments alone, for a gradient without a forward pass.
 
-        An array that the gradient does not read may be a Node, with only a shape and a dtype.
+        An array that the gradient does not read may be a graph's Node, which has only a shape and a dtype.
         """
         shape, dtype = op.check(arrays, attributes)
         described = [x is None or isinstance(x, Node) for x in arrays]
@@ -121,21 +122,21 @@ class Ops:
         self.kernel(op)(*arrays, **attributes)
 
     def update_each(self, op: Op, updates: list[tuple[Any, ...]], attributes: dict[str, Any]) -> None:
-        """Run an optimiser's update, with the same attributes, on the arrays of each of several parameters."""
+        """Run an optimiser's update on each tuple of arrays, one for each parameter, with the same attributes."""
         for arrays in updates:
             self.call(op, arrays, attributes)
 
     # ---------------------------------------------------------------- arrays
 
     def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:
-        """Any array as this backend's array in `dtype` (default: its own float dtype, else float32)."""
+        """Any array as this backend's array in `dtype` (default: its own if float32 or float64, else float32)."""
         x = self.xp.asarray(as_array(x))
         if dtype is None:
             dtype = x.dtype.newbyteorder("=") if x.dtype.newbyteorder("=") in FLOATS else np.float32
         return self.xp.asarray(x, dtype=dtype)
 
     def contiguous(self, x: Any, dtype: DTypeLike | None = None) -> Array:
-        """Any array in C order and `dtype` (default: its own); copied only if it differs."""
+        """Any array in C order and `dtype` (default: its own); copied only if its order or dtype differs."""
         x = self.xp.asarray(as_array(x))
         return self.xp.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=") if dtype is None else dtype)
 
@@ -162,9 +163,9 @@ class Ops:
         raise NotImplementedError(f"the backend {self.name!r} does not record kernel calls")
 
     def plan(self, graph: Graph, batch_size: int = 1) -> Callable[[Any], Any]:
-        """A function of x, (N, ...), that computes a recorded graph with a snapshot of its arrays.
+        """A function of x (N, ...) that computes a recorded graph with copies of its arrays as they are now.
 
-        It is optimised for `batch_size` images a call, and takes any number.
+        It is optimised for `batch_size` images per call, but takes any number.
         """
         values = {
             node: getattr(node.source, "value", node.source).copy()
