@@ -3,7 +3,7 @@
  *
  * The forward pass and the input gradient are the same problem with other sizes.  Output pixel (p, q) reads through a
  * grid of R x S taps; tap (i, j) reads input pixel (p*stride_h + first_h + i*tap_h, q*stride_w + first_w + j*tap_w).
- *   forward:         stride = the convolution's, first = -padding, tap = dilation.
+ *   forward:         stride = the convolution's, first = -padding (top, left), tap = dilation.
  *   input gradient:  for each phase (a, b) of the stride, pixels (a + stride*p, b + stride*q) of dx use the taps with
  *                    (a + padding - r*dilation) divisible by its stride; stride = 1 here.
  */

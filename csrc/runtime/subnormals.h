@@ -1,4 +1,5 @@
-/* Subnormal numbers are flushed to zero inside kernels: on some CPUs an operation on one costs a hundred cycles. */
+/* Subnormal numbers are flushed to zero inside kernels, on x86 only: on some CPUs an operation on one costs a hundred
+ * cycles. */
 #ifndef FASTNET_SUBNORMALS_H
 #define FASTNET_SUBNORMALS_H
 

@@ -1,4 +1,4 @@
-"""Softmax along any axis, and its logarithm."""
+"""Softmax along any axis, and its logarithm; functional/__init__.py makes the elementwise activations from records."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Elementwise ops: activations, and the sum of two arrays.
 
-An activation is one record here and two functions in csrc/pointwise/activation.h.
+An activation is one record here, a line ELEMENTWISE in csrc/kernels.def and a line MAP, which makes its two functions,
+in csrc/pointwise/activation.h.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def activation(
     gradient : function
         ``gradient(xp, dy, saved, **attributes)``, the gradient of x.
     saves : "x" or "y"
-        The array that `gradient` needs.
+        The array that `gradient` needs, here and as `saved` in csrc/pointwise/activation.h.
     attributes : mapping of str to float, optional
         Up to two parameters with their defaults; kernels receive them in this order.
     """

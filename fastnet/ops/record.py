@@ -19,6 +19,7 @@ from fastnet.types import DType, Shape
 __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "Input", "Op", "register"]
 
 # How kernels read an array: in the backend's memory order; in C order; unconverted, to be updated in place.
+# (This ACTIVATION is any array between layers; the attribute ``activation`` of an op is a function, such as a ReLU.)
 ACTIVATION, WEIGHT, STATE = "activation", "weight", "state"
 REQUIRED = inspect.Parameter.empty  # an attribute without a default
 
