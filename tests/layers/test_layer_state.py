@@ -184,6 +184,6 @@ def test_evaluate():
     assert model.evaluate(x, list(y), loss="svm").loss == pytest.approx(margins.mean(), rel=1e-5)
     assert model.evaluate(x, y, 7, loss=lambda scores, labels: (2.5, None)).loss == 2.5
     refused = [(x, y[:3], "svm", "same length"), (x, y, "hinge", "loss must be one of")]
-    for X, labels, loss, message in (*refused, (x, y, "l1", "l1_loss: targets must have shape")):
+    for X, labels, loss, message in (*refused, (x, y, "l1", "l1: targets must have shape")):
         with pytest.raises(ValueError, match=message):
             model.evaluate(X, labels, loss=loss)
