@@ -14,6 +14,7 @@ import numpy as np
 from fastnet import backends
 from fastnet.diagnose.machine import cpu_name
 from fastnet.diagnose.work import Work
+from fastnet.drawing import new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,19 +133,7 @@ def _best(call: Callable[[], object], seconds: float, least: int = 5) -> float:
 
 def plot(profile: Profile, path: str | os.PathLike[str] | None = None) -> Figure:
     """Draw the rows of a Profile under the roofs; see :meth:`Profile.plot`."""
-    try:
-        make_figure: Callable[..., Figure]
-        if path is None:
-            from matplotlib import pyplot
-
-            make_figure = pyplot.figure
-        else:
-            from matplotlib import figure as figures
-
-            make_figure = figures.Figure
-    except ImportError as error:
-        raise ImportError('plots need matplotlib: pip install "fastnet-cnn[plot]"') from error
-    roof, figure = profile.roof, make_figure(figsize=(11, 6.6), layout="constrained")
+    roof, figure = profile.roof, new_figure(path, 11, 6.6)
     axes, points = figure.subplots(), _points(profile)
     x, y = [point.x for point in points], [height for point in points for height in (point.y, point.effective)]
     low, high = min([0.05, *x]) / 2, max([roof.gflops / roof.gbs * 4, *x]) * 2
@@ -185,9 +174,7 @@ def plot(profile: Profile, path: str | os.PathLike[str] | None = None) -> Figure
     axes.grid(alpha=0.25, which="both", linewidth=0.4)
     figure.draw_without_rendering()  # applies the layout, so that positions of points are known
     _label(axes, points)
-    if path is not None:
-        figure.savefig(path, dpi=120)
-    return figure
+    return save(figure, path)
 
 
 _Box = tuple[float, float, float, float]  # left, bottom, right, top, in points

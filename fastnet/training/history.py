@@ -7,12 +7,13 @@ import html
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastnet.drawing import new_figure, save
 from fastnet.storage import atomic_write, number, write_json
 
 __all__ = ["History", "COLUMNS"]
@@ -114,18 +115,7 @@ class History:
         ImportError
             matplotlib is not installed.
         """
-        try:
-            if path is None:
-                from matplotlib import pyplot
-
-                make_figure: Callable[..., Any] = pyplot.figure
-            else:
-                from matplotlib.figure import Figure
-
-                make_figure = Figure
-        except ImportError as error:
-            raise ImportError('plots need matplotlib: pip install "fastnet-cnn[plot]"') from error
-        figure = make_figure(figsize=(11, 4.2), layout="constrained")
+        figure = new_figure(path, 11, 4.2)
         left, right = figure.subplots(1, 2)
         count, epochs = len(self.losses), len(self)
         steps = np.arange(1, count + 1)
@@ -148,9 +138,7 @@ class History:
             axes.grid(alpha=0.3)
             if axes.get_legend_handles_labels()[0]:
                 axes.legend()
-        if path is not None:
-            figure.savefig(path, dpi=120)
-        return figure
+        return save(figure, path)
 
     def _repr_html_(self) -> str:
         names = [name for name in self.history if name in COLUMNS]
