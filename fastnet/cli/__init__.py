@@ -7,7 +7,7 @@ import warnings
 from typing import TextIO
 
 from fastnet import __version__
-from fastnet.cli import bench, course, doctor, evaluate, predict, profile, train, verify
+from fastnet.cli import bench, course, doctor, evaluate, lecture, predict, profile, train, verify
 from fastnet.cli.arguments import Parser
 from fastnet.cli.errors import UserError, in_options, user_mistakes
 from fastnet.cli.output import guarded
@@ -19,6 +19,7 @@ _EPILOG = """examples:
   fastnet train --data mnist:DIR --model lenet5     LeNet-5 on MNIST, from its four original files in DIR
   fastnet evaluate runs/digits-three_layer_convnet  the trained model's accuracy, class by class
   fastnet predict runs/photos-resnet18 cat.jpg      what that model sees in the picture
+  fastnet lecture                                   the experiments that lectures show, as commands
   fastnet bench --quick                             the kernels of this machine against plain NumPy
   fastnet profile --model resnet20                  how long each layer takes, and what limits it
   fastnet verify                                    whether results are bit-identical, however they are computed
@@ -32,7 +33,7 @@ def parser() -> Parser:
     top = Parser(prog="fastnet", description="Train and run convolutional networks on CPUs, fast.", epilog=_EPILOG)
     top.add_argument("--version", action="version", version=f"fastnet {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for module in (train, evaluate, predict, bench, profile, verify, course, doctor):
+    for module in (train, evaluate, predict, lecture, bench, profile, verify, course, doctor):
         module.add_parser(commands)
     top.commands = commands.choices
     return top

@@ -1,0 +1,40 @@
+"""The experiments that lectures on convolutional networks show: ``fastnet lecture NAME``.
+
+Each module here except `report` is one experiment.  Its docstring's first line is the description in the list, ``run``
+does the work and reports it, and these may stand beside it:
+
+SOURCE : str
+    Who printed the numbers in the column "lecture".
+DATA : bool
+    Whether it takes ``--data``; `report.data()` gives the data set.
+options : function
+    ``options(parser)`` adds the experiment's own options to an argparse parser; ``fastnet lecture all`` runs their
+    defaults.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from types import ModuleType
+
+__all__ = ["experiment", "names"]
+
+
+def names() -> list[str]:
+    """The names of all experiments, in alphabetical order."""
+    modules = {info.name for info in pkgutil.iter_modules(__path__)} - {"report"}
+    return sorted(name.replace("_", "-") for name in modules)
+
+
+def experiment(name: str) -> ModuleType:
+    """The module of an experiment.
+
+    Raises
+    ------
+    ValueError
+        There is none of this name.
+    """
+    if name not in names():
+        raise ValueError(f"no experiment is called {name!r}; the experiments are {', '.join(names())}")
+    return import_module(f"fastnet.lectures.{name.replace('-', '_')}")

@@ -1,0 +1,93 @@
+"""Every experiment runs, finds what it should, and writes its picture and numbers."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+
+import pytest
+
+from fastnet import lectures
+from fastnet.cli import main
+from fastnet.lectures.report import Report
+
+
+@pytest.fixture(autouse=True)
+def libraries():
+    for name in ("matplotlib", "sklearn"):
+        pytest.importorskip(name)
+
+
+@pytest.mark.parametrize("name", lectures.names())
+def test_it_finds_what_it_should(name, tmp_path, capsys):
+    status = main(["lecture", name, "--out", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert status == 0, out
+    results = json.loads((tmp_path / name / "results.json").read_text())
+    assert results["rows"] and results["passed"] and results["options"]["seed"] == 0
+    pictures = list((tmp_path / name).glob("*.png"))
+    assert pictures and all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    slides = [row for row in results["rows"] if row["lecture"] is not None]
+    assert not slides or results["source"], "numbers of a lecture, and no lecture that printed them"
+
+
+def test_the_list_has_a_line_for_each(capsys):
+    assert main(["lecture"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in lectures.names():
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        summary = line.removeprefix(name).strip()
+        assert summary.endswith(".") and len(line) <= 120, line
+
+
+@pytest.mark.parametrize("words", [["nosuch"], ["naive-vs-fast", "--sed", "1"], ["naive-vs-fast", "--data", "digits"]])
+def test_mistakes_end_with_status_2(words, capsys):
+    try:
+        status = main(["lecture", *words])
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    assert "error" in capsys.readouterr().err
+
+
+@pytest.fixture
+def report(tmp_path):
+    return Report("test", Namespace(full=False, seed=0), tmp_path, source="a lecture", show=lambda line: None)
+
+
+def test_a_number_outside_fails(report, tmp_path):
+    assert report.compare("one", 1.0, 1, low=0.9, high=1.1)
+    assert report.passed
+    assert not report.compare("nan", float("nan"), low=0)
+    report.finish(0.0)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert not results["passed"] and [row["holds"] for row in results["rows"]] == [True, False]
+
+
+def test_a_number_that_cannot_be_wrong_is_refused(report):
+    with pytest.raises(ValueError, match="cannot be wrong"):
+        report.compare("anything", 1.0)
+
+
+def test_an_experiment_without_data_says_so(report):
+    with pytest.raises(TypeError, match="DATA = True"):
+        report.data()
+
+
+def test_an_experiment_that_fails_ends_with_status_1(tmp_path, monkeypatch, capsys):
+    module = lectures.experiment("naive-vs-fast")
+    monkeypatch.setattr(module, "run", lambda report: report.claim("two is three", False))
+    assert main(["lecture", "naive-vs-fast", "--out", str(tmp_path)]) == 1
+    assert "1 of 1 findings do not hold" in capsys.readouterr().out
+
+
+def test_all_goes_on_after_a_failure(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lectures, "names", lambda: ["naive-vs-fast"])
+    module = lectures.experiment("naive-vs-fast")
+
+    def missing(report):
+        raise ImportError("needs a library")
+
+    monkeypatch.setattr(module, "run", missing)
+    assert main(["lecture", "all", "--out", str(tmp_path)]) == 1
+    assert "NOT RUN: needs a library" in capsys.readouterr().out
