@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastnet.optim import Optimizer, Schedule
 
-__all__ = ["Recipe", "recipe_for", "optimizer", "schedule", "OPTIMIZERS", "SCHEDULES"]
+__all__ = ["Recipe", "recipe_for", "optimizer", "schedule", "OPTIMIZERS", "SCHEDULES", "PREPROCESSING"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,9 @@ def optimizer(name: str, lr: float, weight_decay: float) -> Optimizer:
     chosen: Optimizer = getattr(optim, kind)(lr=lr, weight_decay=weight_decay, **settings)
     return chosen
 
+
+PREPROCESSING = ("standardize", "center", "mean_image", "unit_variance", "range", "whiten")
+"""Those of `fastnet.data.PREPROCESSING` that leave images their shape."""
 
 SCHEDULES: dict[str, Callable[[Any, int], Schedule]] = {
     "constant": lambda optim, epochs: optim.ConstantLR(),

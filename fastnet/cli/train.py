@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fastnet.cli import data
 from fastnet.cli.arguments import add_threads, count, folder, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, user_mistakes
-from fastnet.cli.recipes import OPTIMIZERS, SCHEDULES, optimizer, recipe_for, schedule
+from fastnet.cli.recipes import OPTIMIZERS, PREPROCESSING, SCHEDULES, optimizer, recipe_for, schedule
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset
@@ -53,6 +53,13 @@ def add_parser(commands: Any) -> None:
     add("--lr", type=positive, metavar="RATE", help="learning rate, before the schedule")
     add("--schedule", choices=sorted(SCHEDULES), help="how the learning rate falls over the epochs (default: cosine)")
     add("--warmup", type=not_negative, default=0, metavar="EPOCHS", help="length of a linear warm-up (default: 0)")
+    add(
+        "--preprocess",
+        choices=PREPROCESSING,
+        default="standardize",
+        help="standardize: mean and deviation of each channel; center: its mean; mean_image; unit_variance: of each "
+        "pixel; range: [-1, 1]; whiten: uncorrelated pixels (default: standardize)",
+    )
     add("--weight-decay", type=not_negative, metavar="X", help="decay of the weights, not of biases and batch norms")
     add(
         "--val-fraction",
@@ -193,7 +200,7 @@ def _prepare(
             batch_size=args.batch_size or recipe.batch_size,
             epochs=epochs,
             seed=args.seed,
-            preprocess="standardize",
+            preprocess=args.preprocess,
             checkpoint=out,
             early_stopping=args.early_stopping,
             info=card,

@@ -8,7 +8,9 @@ from fastnet.data.folder import image_folder
 from fastnet.data.holdout import hold_out
 from fastnet.data.idx import mnist, read_idx
 from fastnet.data.loader import Loader
+from fastnet.data.pca import PCA
 from fastnet.data.pictures import read_picture
+from fastnet.data.prepared import PREPROCESSING
 from fastnet.data.preprocess import Standardize
 from fastnet.pickles import load_plain_pickle
 from fastnet.storage import read_npz
@@ -16,6 +18,8 @@ from fastnet.storage import read_npz
 __all__ = [
     "Dataset",
     "Loader",
+    "PCA",
+    "PREPROCESSING",
     "Standardize",
     "digits",
     "mnist",

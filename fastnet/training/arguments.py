@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import real
+from fastnet.data import PREPROCESSING
 from fastnet.layers import Layer, Model
 from fastnet.optim import Optimizer
 from fastnet.storage import to_json
@@ -38,7 +39,7 @@ def check_arguments(model: object, **given: Any) -> None:
         ("optimizer", lambda value: isinstance(value, Optimizer), "an object such as optim.SGD(0.1)"),
         ("schedule", _function, "callable, such as optim.CosineDecay()"),
         ("regularizer", _penalty, "an object such as regularizers.L2(1e-4)"),
-        ("preprocess", lambda value: isinstance(value, str) or _function(value), "'standardize' or callable"),
+        ("preprocess", lambda value: isinstance(value, str) or _function(value), "callable or a name: 'standardize'"),
         ("augment", lambda value: _listed(value) and all(map(_function, value)), "a list of callables (x, rng) -> x"),
         ("callbacks", _listed, "a list of training.Callback objects"),
     ):
@@ -52,8 +53,10 @@ def check_arguments(model: object, **given: Any) -> None:
             raise TypeError(
                 f"Solver: {type(callback).__name__} has {', '.join(unknown)}; methods are called on {events}"
             )
-    if isinstance(given["preprocess"], str) and given["preprocess"] != "standardize":
-        raise ValueError(f"Solver: preprocess must be 'standardize' or callable, got {given['preprocess']!r}")
+    if isinstance(given["preprocess"], str) and given["preprocess"] not in PREPROCESSING:
+        raise ValueError(
+            f"Solver: preprocess must be callable or one of {', '.join(PREPROCESSING)}, got {given['preprocess']!r}"
+        )
     if not isinstance(given["verbose"], (bool, np.bool_, int, np.integer)):
         raise TypeError(f"Solver: verbose must be True or False, got {given['verbose']!r}")
     if given["debug"] not in (None, "nan"):

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 import fastnet
-from fastnet.data.preprocess import Standardize
+from fastnet.data.prepared import restore
+from fastnet.data.preprocess import Fitted
 from fastnet.storage import atomic_write, read_npz, to_json
 from fastnet.training.history import History
 
@@ -69,10 +70,10 @@ class Checkpoint:
         return History.from_dict(self.metadata["history"])
 
     @property
-    def preprocess(self) -> Standardize | None:
-        """The fitted Standardize that training used, if it used one."""
+    def preprocess(self) -> Fitted | None:
+        """The fitted preprocessing that training used, if it used one."""
         state = self.group("preprocess")
-        return Standardize.from_state_dict(state) if state else None
+        return restore(state) if state else None
 
     def model_state(self, best: bool = True) -> dict[str, np.ndarray]:
         """A state dict for ``model.load_state_dict``: of the best epoch if a callback kept it, else of the last."""

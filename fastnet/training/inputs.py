@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from fastnet.arrays import as_array
-from fastnet.data import Dataset, Loader, Standardize
+from fastnet.data import Dataset, Loader, prepared
 from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.classes import match_names
 from fastnet.data.loader import Augment
+from fastnet.data.preprocess import Fitted
 from fastnet.layers import Model
 from fastnet.types import Array, ArrayLike, Preprocess
 
@@ -48,7 +49,7 @@ def prepare(
         loader = data
     else:
         X, y = _pair("data", data)
-        preprocess = Standardize.fit(X) if isinstance(preprocess, str) else preprocess or model.preprocessing
+        preprocess = prepared.fit(preprocess, X) if isinstance(preprocess, str) else preprocess or model.preprocessing
         loader = Loader(X, y, batch_size, seed, True, drop_last, preprocess, augment, model.dtype or "float32", targets)
     _check_preprocessing(model, loader.preprocess)
     x, _ = next(loader.batches(0))
@@ -108,7 +109,7 @@ def _check_preprocessing(model: Model, preprocess: Preprocess | None) -> None:
     own = model.preprocessing
     if own is None or own is preprocess:
         return
-    if isinstance(own, Standardize) and isinstance(preprocess, Standardize):
+    if isinstance(own, Fitted) and type(own) is type(preprocess):
         mine, given = own.state_dict(), preprocess.state_dict()
         if all(np.array_equal(mine[name], given[name]) for name in mine):
             return

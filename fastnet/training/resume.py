@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet.data.classes import match_names
-from fastnet.data.preprocess import Standardize
+from fastnet.data.preprocess import Fitted
 from fastnet.storage import to_json
 from fastnet.training.checkpoint import Checkpoint, CheckpointError
 from fastnet.training.history import History
@@ -46,7 +46,7 @@ def collect(solver: Solver) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         plain, own = callback.state_dict()
         callbacks.append({"class": type(callback).__name__, "state": plain})
         arrays.update({f"callback{position}/{name}": value for name, value in own.items()})
-    if isinstance(solver.preprocess, Standardize):
+    if isinstance(solver.preprocess, Fitted):
         arrays.update({f"preprocess/{name}": value for name, value in solver.preprocess.state_dict().items()})
     metadata = {
         "position": {"epoch": solver.epoch, "batch": solver.batch, "iteration": solver.iteration},
@@ -142,7 +142,7 @@ def _match_classes(solver: Solver, checkpoint: Checkpoint) -> None:
 
 def _check_preprocess(solver: Solver, checkpoint: Checkpoint) -> None:
     saved = checkpoint.group("preprocess")
-    here = solver.preprocess.state_dict() if isinstance(solver.preprocess, Standardize) else {}
+    here = solver.preprocess.state_dict() if isinstance(solver.preprocess, Fitted) else {}
     if saved.keys() != here.keys() or any(not np.array_equal(saved[name], here[name]) for name in saved):
         raise CheckpointError(
             f"{checkpoint.path}: saved with preprocess={checkpoint.preprocess}, Solver has {solver.preprocess}; "

@@ -11,13 +11,17 @@ from types import NoneType
 from typing import Any
 
 from fastnet import models
-from fastnet.data import Standardize
+from fastnet.data.prepared import restore
+from fastnet.data.preprocess import Fitted
 from fastnet.foreign import explain
 from fastnet.layers import Model
-from fastnet.storage import SUFFIXES, write_json
+from fastnet.storage import SUFFIXES, read_npz, write_arrays, write_json
 from fastnet.training.checkpoint import load_checkpoint
 
 __all__ = ["Saved", "create", "save", "read", "load"]
+
+_INLINE = 10_000  # numbers of a preprocessing in the card itself
+_OWN_FILE = "preprocess.npz"
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,25 @@ def create(card: dict[str, Any], seed: int = 0) -> Model:
 
 def save(folder: Path, model: Model, card: dict[str, Any]) -> Path:
     """Write model.safetensors (model.npz without safetensors), then model.json; returns the former's path."""
-    if not isinstance(model.preprocessing, (Standardize, NoneType)):
-        raise TypeError(f"a card can only describe a Standardize, not the preprocessing {model.preprocessing!r}")
+    if not isinstance(model.preprocessing, (Fitted, NoneType)):
+        raise TypeError(f"a card can only describe Standardize and PCA, not the preprocessing {model.preprocessing!r}")
     suffix = ".safetensors" if importlib.util.find_spec("safetensors") else ".npz"
     path, file = folder / f"model{suffix}", folder / "model.json"
     file.unlink(missing_ok=True)  # should writing fail, no card of an earlier run may describe the new weights
     model.save(path)
     if model.preprocessing is not None:
-        card = {**card, "preprocess": model.preprocessing.state_dict()}
+        card = {**card, "preprocess": _keep(folder, model.preprocessing)}
     write_json(file, {**card, "classes": model.class_names, "weights": path.name})
     return path
+
+
+def _keep(folder: Path, preprocessing: Fitted) -> dict[str, Any]:
+    """The state of a preprocessing as JSON can hold it, or the file of its own that a large one gets."""
+    state = preprocessing.state_dict()
+    if sum(array.size for array in state.values()) <= _INLINE:
+        return state
+    write_arrays(folder / _OWN_FILE, state)
+    return {"file": _OWN_FILE, "description": repr(preprocessing)}
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -124,7 +137,8 @@ def _from_card(file: Path, weights: Path | None) -> Saved:
         weights = weights or file.with_name(card["weights"])
         model = create(card)
         if card.get("preprocess"):
-            model.preprocessing = Standardize.from_state_dict(card["preprocess"])
+            state = card["preprocess"]
+            model.preprocessing = restore(read_npz(file.with_name(state["file"])) if "file" in state else state)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged: {type(error).__name__} {error}") from error
     model.load(weights)

@@ -63,9 +63,9 @@ class Solver:
     batch_size, epochs, seed : int
     drop_last : bool or "single"
         See Loader.  By default a last batch of one sample is dropped, since batch norm cannot take statistics of it.
-    preprocess : Standardize, "standardize" or function ``(x, dtype) -> x``, optional
+    preprocess : Standardize, PCA, one of `data.PREPROCESSING` or function ``(x, dtype) -> x``, optional
         Applied to each batch of training, validation, `evaluate` and `predict`; the model's own `preprocessing` by
-        default.  "standardize" fits a Standardize on the training data.  Checkpoints keep a Standardize.
+        default.  A name, such as "standardize", is fitted on the training data; checkpoints keep the result.
     augment : sequence of functions ``(x, rng) -> x``
         Applied to raw training batches only; see Loader.
     checkpoint : path of a folder, optional

@@ -71,7 +71,7 @@ def test_a_card_written_in_python(tmp_path):
     X = np.random.default_rng(0).integers(0, 256, (4, 1, 28, 28), dtype=np.uint8)
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     model.preprocessing = lambda x, dtype: x.astype(dtype)
-    with pytest.raises(TypeError, match="a card can only describe a Standardize"):
+    with pytest.raises(TypeError, match="a card can only describe Standardize and PCA"):
         saved.save(tmp_path, model, CARD)
 
 

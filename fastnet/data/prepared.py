@@ -1,0 +1,41 @@
+"""The ways to preprocess images by name, and preprocessing from a saved state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastnet.data.pca import PCA
+from fastnet.data.preprocess import Fitted, Standardize
+from fastnet.types import Array
+
+__all__ = ["PREPROCESSING", "fit", "restore"]
+
+PREPROCESSING: dict[str, Callable[[Array], Fitted]] = {
+    "standardize": Standardize.fit,
+    "center": lambda X: Standardize.fit(X, divide=False),
+    "mean_image": lambda X: Standardize.fit(X, each="feature", divide=False),
+    "unit_variance": lambda X: Standardize.fit(X, each="feature"),
+    "range": Standardize.to_range,
+    "pca": PCA.fit,
+    "whiten": lambda X: PCA.fit(X, whiten="zca"),
+}
+"""Each name's function of the training data."""
+
+
+def fit(name: str, X: Array) -> Fitted:
+    """Fit the preprocessing of this name.
+
+    Raises
+    ------
+    ValueError
+        Another name, or data that it cannot be fitted on.
+    """
+    if name not in PREPROCESSING:
+        raise ValueError(f"preprocess must be {', '.join(map(repr, PREPROCESSING))} or callable, got {name!r}")
+    return PREPROCESSING[name](X)
+
+
+def restore(state: Mapping[str, Any]) -> Fitted:
+    """The preprocessing whose ``state_dict()`` this is."""
+    return (PCA if "vectors" in state else Standardize).from_state_dict(state)
