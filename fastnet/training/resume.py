@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from fastnet.wording import name_some
 if TYPE_CHECKING:
     from fastnet.training.solver import Solver
 
-__all__ = ["collect", "restore", "warn_of_jump"]
+__all__ = ["collect", "restore"]
 
 
 def settings(solver: Solver) -> dict[str, str]:
@@ -147,23 +146,4 @@ def _check_preprocess(solver: Solver, checkpoint: Checkpoint) -> None:
         raise CheckpointError(
             f"{checkpoint.path}: saved with preprocess={checkpoint.preprocess}, Solver has {solver.preprocess}; "
             "use the same training data, divided with the same seed and fractions"
-        )
-
-
-def warn_of_jump(solver: Solver) -> None:
-    """Warn if the schedule or the optimiser now gives another learning rate than the last iteration had.
-
-    A schedule that ends with the run, such as CosineDecay, is stretched by more epochs: a rate that had come down goes
-    up again.
-    """
-    total, done = solver.epochs * len(solver.loader), solver.iteration
-    if not 0 < done < total:
-        return
-    had = solver.history.learning_rates[-1]
-    would, next_one = (solver.optimizer.lr * solver.schedule(i, total, len(solver.loader)) for i in (done - 1, done))
-    if not math.isclose(had, would, rel_tol=1e-3):
-        warnings.warn(
-            f"train: the learning rate jumps: the last iteration had {had:.3g}, the next has {next_one:.3g} "
-            f"({solver.optimizer!r}, {_words(solver.schedule)} over {solver.epochs} epochs)",
-            stacklevel=3,
         )

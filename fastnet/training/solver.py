@@ -21,17 +21,19 @@ from fastnet.layers import Evaluation, Model, trace
 from fastnet.layers.evaluation import evaluation
 from fastnet.ops.metrics import ACCURACY
 from fastnet.optim import Adam, ConstantLR, Optimizer
+from fastnet.optim.schedules import as_schedule
 from fastnet.regularizers import L2
 from fastnet.training.arguments import check_arguments, check_checkpoints, check_factor, check_folder
 from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
 from fastnet.training.debug import check_finite, check_state, check_validation, guard
+from fastnet.training.following import Following, check_schedule
 from fastnet.training.history import History
 from fastnet.training.inputs import ordered, prepare, renumbered
 from fastnet.training.interrupt import Interrupt
 from fastnet.training.plan import TrainingPlan
 from fastnet.training.progress import Progress
-from fastnet.training.resume import collect, restore, warn_of_jump
+from fastnet.training.resume import collect, restore
 from fastnet.types import Array, ArrayLike, DTypeLike, Loss, Preprocess
 
 __all__ = ["Solver"]
@@ -133,7 +135,7 @@ class Solver:
         self.model, self.loss, self.regularizer = model, losses.get(loss), regularizer
         self.metric = losses.metric(self.loss)
         self.optimizer = optimizer if optimizer is not None else Adam(1e-3)
-        self.schedule = schedule if schedule is not None else ConstantLR()
+        self.schedule = as_schedule(schedule if schedule is not None else ConstantLR(), "Solver: schedule")
         self.epochs, self.seed = integer(epochs, "Solver: epochs"), integer(seed, "Solver: seed", 0, 63)
         self.verbose, self.debug, self.info = verbose, debug, info or {}
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
@@ -141,7 +143,7 @@ class Solver:
         self.keep = integer(keep, "Solver: keep")
         check_checkpoints(checkpoint, checkpoint_every=self.checkpoint_every, keep=self.keep)
         self._written: list[Path] = []
-        self.callbacks = list(callbacks)
+        self.callbacks = [*callbacks, *Following.of(self.schedule)]
         if early_stopping is not None:
             self.callbacks.append(EarlyStopping.of(early_stopping))
         batch_size = integer(batch_size, "Solver: batch_size")
@@ -188,7 +190,7 @@ class Solver:
             check_folder(self.checkpoint)
         if resume is not None:
             self._resume(resume)
-        warn_of_jump(self)
+        check_schedule(self)
         self._progress, self._stop_reason = Progress(self.verbose, self.epochs), None
         self._interrupt = Interrupt()
         try:

@@ -11,7 +11,10 @@ from fastnet.optim import (
     ExponentialDecay,
     InverseTimeDecay,
     LinearDecay,
+    LinearRamp,
     LinearWarmup,
+    OneCycle,
+    PolynomialDecay,
     StepDecay,
 )
 
@@ -35,6 +38,8 @@ def test_formulas_per_iteration(i):
     assert CosineDecay()(i, 100) == pytest.approx((1 + math.cos(math.pi * i / 100)) / 2, abs=1e-15)
     assert CosineDecay(200, minimum=0.1)(i) == pytest.approx(0.1 + 0.45 * (1 + math.cos(math.pi * i / 200)))
     assert LinearDecay()(i, 100) == pytest.approx(1 - i / 100)
+    assert PolynomialDecay(power=3, minimum=0.1)(i, 100) == pytest.approx(0.1 + 0.9 * (1 - i / 100) ** 3)
+    assert LinearRamp()(i, 100) == pytest.approx(0.5 + 0.49 * i / 100)
 
 
 def test_per_epoch_formulas():
@@ -44,8 +49,25 @@ def test_per_epoch_formulas():
     assert CosineDecay(4, per="epoch")(25, 100, 10) == pytest.approx(0.5)
 
 
-def test_after_the_end_the_minimum_stays():
-    assert CosineDecay(10, minimum=0.2)(50) == pytest.approx(0.2)
+def test_smooth_time_runs_on_within_an_epoch():
+    assert ExponentialDecay(0.3, smooth=True)(25, None, 10) == pytest.approx(math.exp(-0.3 * 2.5))
+    assert [CosineDecay(4, per="epoch", smooth=True)(i, 40, 10) for i in range(40)] == pytest.approx(
+        [CosineDecay(40)(i) for i in range(40)]
+    )
+
+
+@pytest.mark.parametrize("kind", [CosineDecay, LinearDecay, PolynomialDecay, LinearRamp, OneCycle])
+def test_past_the_end_is_an_error_or_the_last_value(kind):
+    schedule, held = kind(total=10), kind(total=10, hold=True)
+    assert held(10) == schedule(10) == held(500)
+    with pytest.raises(ValueError, match=f"{kind.__name__} ends after 10 iterations, and 11 are done; give a longer"):
+        schedule(11)
+    with pytest.raises(ValueError, match="ends after 10 epochs, and 11 are done"):
+        kind(total=10, per="epoch")(44, 100, 4)
+    assert kind(total=10, per="epoch")(43, 100, 4) == kind(total=10, per="epoch")(40, 100, 4)
+    with pytest.raises(ValueError, match="ends after 30 iterations"):
+        kind()(31, 30)  # a longer run than was said
+    assert [kind()(i, 30) for i in range(30)] == [kind(total=30)(i) for i in range(30)]
 
 
 def test_warmup_argument_and_wrapper_agree():
@@ -101,8 +123,8 @@ def test_numpy_numbers_are_numbers(kind):
         lambda n: StepDecay(np.array([2, 3])) if n is kind else StepDecay((2, 3)),
         lambda n: ExponentialDecay(n(1)),
         lambda n: InverseTimeDecay(n(2), warmup=n(3)),
-        lambda n: LinearDecay(n(9), minimum=n(1)),
-        lambda n: CosineDecay(total=n(9)),
+        lambda n: LinearDecay(n(12), minimum=n(1)),
+        lambda n: CosineDecay(total=n(12)),
         lambda n: LinearWarmup(n(3), StepDecay(n(2))),
     ]
     plain = float if kind in (np.float32, np.float64) else int

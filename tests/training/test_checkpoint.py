@@ -421,8 +421,8 @@ def test_a_run_that_was_stopped_early_says_so(tmp_path):
     [
         ({"epochs": 2}, False),
         ({"epochs": 6}, True),  # the cosine is stretched
-        ({"epochs": 6, "schedule": CosineDecay(total=20, warmup=3)}, True),
-        ({"epochs": 6, "schedule": CosineDecay(total=10, warmup=3)}, False),
+        ({"epochs": 6, "schedule": CosineDecay(total=20, warmup=3, hold=True)}, True),
+        ({"epochs": 6, "schedule": CosineDecay(total=10, warmup=3, hold=True)}, False),
         ({"epochs": 2, "optimizer": SGD(0.06, 0.9, nesterov=True, weight_decay=1e-3)}, True),
         ({"epochs": 6, "schedule": lambda i, total, per_epoch: 1.0}, True),
     ],
