@@ -14,6 +14,7 @@
 #include "pointwise/softmax.h"
 #include "pointwise/loss.h"
 #include "pointwise/optim.h"
+#include "pointwise/average.h"
 #include "pointwise/random.h"
 #include "pointwise/layout.h"
 #include "pool/pool.h"

@@ -30,7 +30,7 @@ WITHOUT_A_KERNEL = {"linear_of_images"}
 # Ops that functional does not offer: fused ones, and what only gradients, losses and optimisers call.
 NOT_FUNCTIONAL = {
     *("accumulate", "add", "concat", "random_uniform", "split", "subsample", "unflatten"),
-    *("adagrad_step", "adam_step", "rmsprop_step", "sgd_step", "softmax_cross_entropy", "svm_loss"),
+    *("adagrad_step", "adam_step", "average_step", "rmsprop_step", "sgd_step", "softmax_cross_entropy", "svm_loss"),
     *("bce_with_logits", "huber_loss", "l1_loss", "mse_loss"),
     *("batch_norm_activation", "conv2d_batch_norm", "conv2d_max_pool", "conv2d_post", "conv2d_scaled"),
     *("linear_of_images", "max_pool2d_planes"),

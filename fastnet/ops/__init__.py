@@ -1,6 +1,7 @@
 """Ops: every operation as one record, with its shape rule, its definition on arrays, and its gradient."""
 
 from fastnet.ops import (
+    averages,
     conv,
     conv_transpose,
     dense,
@@ -24,5 +25,5 @@ __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "
 
 FAMILIES = (
     *(elementwise, softmax, dense, conv, conv_transpose, pool, resample, norm, shape, random),
-    *(loss, target_loss, updates, fused, fused_inference),
+    *(loss, target_loss, updates, averages, fused, fused_inference),
 )

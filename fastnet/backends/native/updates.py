@@ -18,6 +18,7 @@ UPDATES: dict[str, Callable[..., None]] = {
     "adagrad_step": _native.adagrad_step,
     "rmsprop_step": _native.rmsprop_step,
     "adam_step": _native.adam_step,
+    "average_step": _native.average_step,
 }
 
 
