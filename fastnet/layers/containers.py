@@ -115,6 +115,11 @@ class Residual(_Container):
         super().__init__(children)
         self._body, self._shortcut = (*children.values(), None)[:2]
 
+    @property
+    def body(self) -> Layer | Any:
+        """The branch that is added to the shortcut."""
+        return self._body
+
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         shapes = [child.place(shape, rng, dtype) for child in self._children.values()]
         if len(shapes) == 1:
