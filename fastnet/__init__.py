@@ -90,6 +90,7 @@ _HOME = {
     "Solver": "fastnet.training",
     "TrainingPlan": "fastnet.training",
     "load": "fastnet.training",
+    "gradcheck": "fastnet.diagnose",
     "available_backends": "fastnet.backends",
     "use_backend": "fastnet.backends",
     "get_conv_algorithm": "fastnet.algorithms",
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
     from fastnet.backends import available_backends as available_backends
     from fastnet.backends import use_backend as use_backend
     from fastnet.config import show_config as show_config
+    from fastnet.diagnose import gradcheck as gradcheck
     from fastnet.layers import ELU as ELU
     from fastnet.layers import GELU as GELU
     from fastnet.layers import AdaptiveAvgPool2d as AdaptiveAvgPool2d
