@@ -9,6 +9,7 @@ from fastnet.diagnose.gradient_report import GradientCheck
 from fastnet.diagnose.profile import profile
 from fastnet.diagnose.report import Profile, Row
 from fastnet.diagnose.roofline import Roof, measure_roof
+from fastnet.diagnose.statistics import Statistics, activation_statistics, gradient_statistics
 
 __all__ = [
     "Fingerprint",
@@ -16,8 +17,11 @@ __all__ = [
     "Profile",
     "Roof",
     "Row",
+    "Statistics",
+    "activation_statistics",
     "fingerprint",
     "gradcheck",
+    "gradient_statistics",
     "machine",
     "measure_roof",
     "profile",
