@@ -90,6 +90,7 @@ _HOME = {
     "Solver": "fastnet.training",
     "TrainingPlan": "fastnet.training",
     "load": "fastnet.training",
+    "plot_runs": "fastnet.training",
     "gradcheck": "fastnet.diagnose",
     "available_backends": "fastnet.backends",
     "use_backend": "fastnet.backends",
@@ -178,6 +179,7 @@ if TYPE_CHECKING:
     from fastnet.training import Solver as Solver
     from fastnet.training import TrainingPlan as TrainingPlan
     from fastnet.training import load as load
+    from fastnet.training import plot_runs as plot_runs
 else:
 
     def __getattr__(name):

@@ -4,6 +4,7 @@ from fastnet.training.callbacks import BestSnapshot, Callback, EarlyStopping
 from fastnet.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from fastnet.training.history import History
 from fastnet.training.plan import TrainingPlan
+from fastnet.training.plots import plot_runs
 from fastnet.training.saved import load
 from fastnet.training.solver import Solver
 
@@ -18,4 +19,5 @@ __all__ = [
     "TrainingPlan",
     "load",
     "load_checkpoint",
+    "plot_runs",
 ]

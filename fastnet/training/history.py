@@ -16,7 +16,16 @@ import numpy as np
 from fastnet.drawing import new_figure, save
 from fastnet.storage import atomic_write, number, write_json
 
-__all__ = ["History", "COLUMNS"]
+__all__ = ["History", "COLUMNS", "moving_average"]
+
+
+def moving_average(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The iterations, from 1, and the means of the last 2 % (at least 5) of all losses there."""
+    window = max(5, len(losses) // 50)
+    if len(losses) < window:
+        return np.empty(0), np.empty(0)
+    return np.arange(window, len(losses) + 1), np.convolve(losses, np.ones(window) / window, mode="valid")
+
 
 COLUMNS = {  # of the epoch table: title and format
     "epoch": ("epoch", "d"),
@@ -120,10 +129,9 @@ class History:
         count, epochs = len(self.losses), len(self)
         steps = np.arange(1, count + 1)
         left.scatter(steps, self.losses, s=6, alpha=0.4, linewidths=0, label="each iteration")
-        window = max(5, count // 50)
-        if count >= window:
-            smooth = np.convolve(self.losses, np.ones(window) / window, mode="valid")
-            left.plot(steps[window - 1 :], smooth, color="C3", label=f"mean of {window}")
+        at, smooth = moving_average(np.asarray(self.losses, float))
+        if len(at):
+            left.plot(at, smooth, color="C3", label=f"mean of {at[0]:.0f}")
         if "val_loss" in self.history:
             ends = [round(count * (i + 1) / epochs) for i in range(epochs)]
             left.plot(ends, self.history["val_loss"], "o-", color="C1", markersize=3, label="validation")
