@@ -52,6 +52,7 @@ PARAMETERS = {
     "const double *": _array("r", "const double *"),
     "double *": _array("w", "double *"),
     "const int64_t *": _array("r", "const int64_t *"),
+    "int64_t *": _array("w", "int64_t *"),
     "const uint8_t *": _array("r", "const uint8_t *"),
     "uint8_t *": _array("w", "uint8_t *"),
     "uint64_t *": _array("w", "uint64_t *"),

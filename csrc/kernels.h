@@ -13,6 +13,7 @@
 #include "pointwise/activation.h"
 #include "pointwise/softmax.h"
 #include "pointwise/loss.h"
+#include "pointwise/distance.h"
 #include "pointwise/optim.h"
 #include "pointwise/average.h"
 #include "pointwise/random.h"

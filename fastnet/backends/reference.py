@@ -152,6 +152,18 @@ class Ops:
         """An array of zeros, in the same order as :meth:`empty`'s."""
         return self.xp.zeros(shape, dtype)
 
+    def smallest(self, x: Array, k: int) -> Array:
+        """Positions (M, k) of the k smallest elements of each row of x (M, N), k <= N, ascending; of equals, the first.
+
+        The order is that of ``argsort(kind="stable")``, without sorting everything.  x must not hold NaN.
+        """
+        bound = self.xp.partition(x, k - 1, axis=1)[:, k - 1 : k]
+        index = self.xp.empty((len(x), k), np.int64)
+        for row, values, most in zip(index, x, bound, strict=True):
+            (few,) = self.xp.nonzero(values <= most)
+            row[:] = few[self.xp.argsort(values[few], kind="stable")[:k]]
+        return index
+
     # ---------------------------------------------------------------- whole networks
 
     def records(self, op: Op) -> bool:

@@ -5,6 +5,7 @@ from fastnet.ops import (
     conv,
     conv_transpose,
     dense,
+    distance,
     elementwise,
     fused,
     fused_inference,
@@ -24,6 +25,6 @@ from fastnet.ops.record import ACTIVATION, REGISTRY, REQUIRED, STATE, WEIGHT, Ex
 __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "Input", "Op", "Stream", "register"]
 
 FAMILIES = (
-    *(elementwise, softmax, dense, conv, conv_transpose, pool, resample, norm, shape, random),
+    *(elementwise, softmax, dense, distance, conv, conv_transpose, pool, resample, norm, shape, random),
     *(loss, target_loss, updates, averages, fused, fused_inference),
 )

@@ -17,6 +17,7 @@ from fastnet.backends.native import (
     arrays,
     conv,
     dense,
+    distance,
     elementwise,
     loss,
     norm,
@@ -40,7 +41,7 @@ from fastnet.types import Array, DTypeLike
 __all__ = ["NativeOps"]
 
 # They fill KERNELS when imported.
-_FAMILIES = (conv, dense, elementwise, loss, norm, pool, random, resample, shape, softmax, updates)
+_FAMILIES = (conv, dense, distance, elementwise, loss, norm, pool, random, resample, shape, softmax, updates)
 
 
 def _start() -> None:
@@ -117,6 +118,8 @@ class NativeOps(Ops):
         y = self.empty(shape, dtype)
         y[...] = 0
         return y
+
+    smallest = staticmethod(distance.smallest)
 
     def records(self, op: Op) -> bool:
         return op.name in KERNELS and (op.backward is None or f"{op.name}_backward" in KERNELS)
