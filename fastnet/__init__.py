@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "backends",
+    "classical",
     "compat",
     "data",
     "diagnose",
@@ -106,6 +107,7 @@ __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 # Type checkers read these imports (``as`` marks what is public), and no __getattr__, which would hide misspelt names.
 if TYPE_CHECKING:
     from fastnet import backends as backends
+    from fastnet import classical as classical
     from fastnet import compat as compat
     from fastnet import data as data
     from fastnet import diagnose as diagnose
