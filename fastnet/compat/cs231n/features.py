@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from fastnet.classical import hue
+
 __all__ = ["color_histogram_hsv", "extract_features", "hog_feature", "rgb2gray"]
 
 
@@ -70,15 +72,6 @@ def hog_feature(im: np.ndarray) -> np.ndarray:
     return cells.ravel()
 
 
-def _hue(rgb):
-    """The hue, in [0, 1), of colors (..., 3); 0 for grey."""
-    high, low = rgb.max(axis=-1), rgb.min(axis=-1)
-    span = np.where(high > low, high - low, 1)
-    r, g, b = np.moveaxis((high[..., None] - rgb) / span[..., None], -1, 0)
-    hue = np.where(rgb[..., 0] == high, b - g, np.where(rgb[..., 1] == high, 2 + r - b, 4 + g - r))
-    return np.where(high > low, hue / 6 % 1, 0)
-
-
 def color_histogram_hsv(
     im: np.ndarray, nbin: int = 10, xmin: float = 0, xmax: float = 255, normalized: bool = True
 ) -> np.ndarray:
@@ -99,5 +92,5 @@ def color_histogram_hsv(
     array, (nbin,)
     """
     edges = np.linspace(xmin, xmax, nbin + 1)
-    histogram, _ = np.histogram(_hue(im / xmax) * xmax, bins=edges, density=normalized)
+    histogram, _ = np.histogram(hue(im / xmax) * xmax, bins=edges, density=normalized)
     return histogram * np.diff(edges)
