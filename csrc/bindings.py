@@ -139,7 +139,7 @@ def functions(macro: str, result: str, name: str, parameters) -> str:
             *(f"    cdef double {given} = 0\n" for given in results),
             *store,
             f"    {call}\n",
-            *(f"    return {given}\n" for given in results),
+            *([f"    return {', '.join(results)}\n"] if results else []),
         ]
     )
 

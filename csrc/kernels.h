@@ -16,6 +16,7 @@
 #include "pointwise/distance.h"
 #include "pointwise/optim.h"
 #include "pointwise/average.h"
+#include "pointwise/penalty.h"
 #include "pointwise/random.h"
 #include "pointwise/layout.h"
 #include "pool/pool.h"

@@ -58,7 +58,10 @@ GIVEN = {
     "pixel_shuffle": {"x": X[:, :1].repeat(4, axis=1), "upscale_factor": 2},
     "pixel_unshuffle": {"x": X, "downscale_factor": 2},
     "softmax": {"x": X, "dim": 1},
+    "MaxNorm": {"limit": 2.0},
+    "L1": {"strength": 0.1},
     "L2": {"strength": 0.1},
+    "ElasticNet": {"l1": 0.1, "l2": 0.1},
     "StepDecay": {"every": 3},
     "ExponentialDecay": {"k": 0.1},
     "InverseTimeDecay": {"k": 0.1},
@@ -71,7 +74,16 @@ GIVEN = {
     "SequentialSchedule": {"schedules": [optim.ConstantLR()], "milestones": ()},
     "WithMomentum": {"schedule": optim.ConstantLR(), "momentum": optim.ConstantLR()},
 }
-WITHOUT = {"Layer", "Model", "Parameter", "Plan", "Optimizer", "Schedule", "Sequential"}  # bases; Sequential has names
+WITHOUT = {
+    "Layer",
+    "Model",
+    "Parameter",
+    "Plan",
+    "Optimizer",
+    "Regularizer",
+    "Schedule",
+    "Sequential",
+}  # bases; Sequential has names
 
 
 def calls():

@@ -29,6 +29,7 @@ DIFFERENTIABLE = pytest.mark.parametrize(
 WITHOUT_A_KERNEL = {"linear_of_images"}
 # Ops that functional does not offer: fused ones, and what only gradients, losses and optimisers call.
 NOT_FUNCTIONAL = {
+    *("add_penalty", "limit_norms", "weight_sums"),
     *("accumulate", "add", "concat", "random_uniform", "split", "subsample", "unflatten"),
     *("adagrad_step", "adam_step", "average_step", "rmsprop_step", "sgd_step", "softmax_cross_entropy", "svm_loss"),
     *("bce_with_logits", "huber_loss", "l1_loss", "mse_loss"),

@@ -1,4 +1,4 @@
-"""Losses against plain float64 formulas and centred differences; the L2 penalty."""
+"""Losses against plain float64 formulas and centred differences."""
 
 import math
 from functools import partial
@@ -8,15 +8,6 @@ import pytest
 from gradients import check_gradients
 
 from fastnet import losses
-from fastnet.regularizers import L2
-
-
-class P:
-    """A parameter as an optimiser or a regulariser sees it."""
-
-    def __init__(self, value, grad=None, name="", requires_grad=True, decay=True):
-        self.value, self.grad, self.name = value, grad, name
-        self.requires_grad, self.decay = requires_grad, decay
 
 
 def scores_and_labels(dtype=np.float64, N=7, C=5):
@@ -104,33 +95,3 @@ def test_errors(loss):
         loss(scores, np.array([0.0, 1.0, 2.0]))
     with pytest.raises(ValueError, match=r"\(3,\), got \(2,\)"):
         loss(scores, np.array([0, 1]))
-
-
-@pytest.mark.parametrize("half, factor", [(True, 0.5), (False, 1.0)])
-def test_l2(half, factor):
-    rng = np.random.default_rng(0)
-    weight, bias, frozen, idle = (
-        P(rng.standard_normal((4, 3)), np.ones((4, 3))),
-        P(rng.standard_normal(4), np.ones(4), decay=False),
-        P(rng.standard_normal(4), np.ones(4), requires_grad=False),
-        P(rng.standard_normal(2)),
-    )
-    penalty = L2(0.3, half=half)
-    parameters = [weight, bias, frozen, idle]
-    expected = 0.3 * factor * sum(w**2 for p in (weight, idle) for w in p.value.ravel())
-    assert penalty.loss(parameters) == pytest.approx(expected, rel=1e-13)
-    penalty.add_gradients(parameters)
-    np.testing.assert_allclose(weight.grad, 1 + 2 * factor * 0.3 * weight.value, rtol=1e-14)
-    assert (bias.grad == 1).all() and (frozen.grad == 1).all() and idle.grad is None
-
-
-def test_l2_gradient_is_that_of_its_loss():
-    p = P(np.array([0.5, -2.0]), np.zeros(2))
-    penalty = L2(0.7)
-    penalty.add_gradients([p])
-    check_gradients(lambda _: penalty.loss([p]), [p.value], [p.grad], rtol=1e-7, atol=0)
-
-
-def test_l2_refuses_negative():
-    with pytest.raises(ValueError, match="-1"):
-        L2(-1)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastnet.optim import Optimizer, Schedule
+    from fastnet.regularizers import Regularizer
 
-__all__ = ["Recipe", "recipe_for", "optimizer", "schedule", "OPTIMIZERS", "SCHEDULES", "PREPROCESSING"]
+__all__ = ["Recipe", "recipe_for", "optimizer", "regularizer", "schedule", "OPTIMIZERS", "SCHEDULES", "PREPROCESSING"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,15 @@ def optimizer(name: str, lr: float, weight_decay: float) -> Optimizer:
 
 PREPROCESSING = ("standardize", "center", "mean_image", "unit_variance", "range", "whiten")
 """Those of `fastnet.data.PREPROCESSING` that leave images their shape."""
+
+
+def regularizer(l1: float, max_norm: float | None) -> Regularizer | None:
+    """An L1 penalty if its strength is not 0, and a bound on norms if one is given."""
+    from fastnet.regularizers import L1, Combined, MaxNorm
+
+    parts = [*([L1(l1)] if l1 else []), *([] if max_norm is None else [MaxNorm(max_norm)])]
+    return Combined(*parts) if parts else None
+
 
 SCHEDULES: dict[str, Callable[[Any, int], Schedule]] = {
     "constant": lambda optim, epochs: optim.ConstantLR(),

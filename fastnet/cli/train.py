@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fastnet.cli import data
 from fastnet.cli.arguments import add_threads, count, folder, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, user_mistakes
-from fastnet.cli.recipes import OPTIMIZERS, PREPROCESSING, SCHEDULES, optimizer, recipe_for, schedule
+from fastnet.cli.recipes import OPTIMIZERS, PREPROCESSING, SCHEDULES, optimizer, recipe_for, regularizer, schedule
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset
@@ -60,7 +60,19 @@ def add_parser(commands: Any) -> None:
         help="standardize: mean and deviation of each channel; center: its mean; mean_image; unit_variance: of each "
         "pixel; range: [-1, 1]; whiten: uncorrelated pixels (default: standardize)",
     )
-    add("--weight-decay", type=not_negative, metavar="X", help="decay of the weights, not of biases and batch norms")
+    add(
+        "--weight-decay",
+        type=not_negative,
+        metavar="X",
+        help="decay of the weights, not of biases and batch norms; the gradient of an L2 penalty X/2 * sum(W^2)",
+    )
+    add("--l1", type=not_negative, default=0, metavar="X", help="penalty X * sum(|W|) on the same weights (default: 0)")
+    add(
+        "--max-norm",
+        type=positive,
+        metavar="C",
+        help="bound the weights of each neuron or filter, as a vector, to length C (default: no bound)",
+    )
     add(
         "--val-fraction",
         type=fraction,
@@ -197,6 +209,7 @@ def _prepare(
             dataset,
             optimizer=optimizer(kind, rate, decay),
             schedule=schedule(args.schedule or recipe.schedule, epochs, args.warmup),
+            regularizer=regularizer(args.l1, args.max_norm),
             batch_size=args.batch_size or recipe.batch_size,
             epochs=epochs,
             seed=args.seed,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from fastnet.types import Shape
 from fastnet.wording import name_some
 
-__all__ = ["Keys", "is_counter", "match", "mismatch", "near", "turned", "unwrapped"]
+__all__ = ["Keys", "fits", "is_counter", "match", "mismatch", "near", "turned", "unwrapped"]
 
 # Counters that PyTorch keeps among the weights: of batch norms and of swa_utils.AveragedModel.
 _COUNTERS = ("num_batches_tracked", "n_averaged")
@@ -111,6 +112,11 @@ def turned(own: Shape, given: Shape) -> str:
         if len(given) == len(axes) and tuple(given[axis] for axis in axes) == own:
             return f"; the state's order is {order}, as Keras has it: transpose{axes}"
     return ""
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a pattern is a parameter's name, the path of a layer above it, or has ``*`` and ``?`` and matches it."""
+    return name == pattern or name.startswith(f"{pattern}.") or fnmatchcase(name, pattern)
 
 
 def near(name: str, names: list[str]) -> str:

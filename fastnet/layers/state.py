@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from fastnet.arrays import as_array
 from fastnet.backends import current
-from fastnet.layers.names import Keys, match, mismatch, near, turned
+from fastnet.layers.names import Keys, fits, match, mismatch, near, turned
 from fastnet.layers.parameter import Parameter
 from fastnet.layers.version import version
 from fastnet.types import Array
@@ -180,7 +179,7 @@ class State:
         for path, layer in self.named_layers():
             for name, parameter in layer.own.items():
                 key = f"{path}.{name}" if path else name
-                if pattern is True or key.startswith(f"{pattern}.") or fnmatchcase(key, pattern):
+                if pattern is True or fits(str(pattern), key):
                     matched.append(key)
                     if parameter.buffer:
                         owner: Any = layer  # a batch norm

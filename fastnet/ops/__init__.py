@@ -11,6 +11,7 @@ from fastnet.ops import (
     fused_inference,
     loss,
     norm,
+    penalty,
     pool,
     random,
     resample,
@@ -26,5 +27,5 @@ __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "
 
 FAMILIES = (
     *(elementwise, softmax, dense, distance, conv, conv_transpose, pool, resample, norm, shape, random),
-    *(loss, target_loss, updates, averages, fused, fused_inference),
+    *(loss, target_loss, updates, averages, penalty, fused, fused_inference),
 )

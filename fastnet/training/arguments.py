@@ -12,6 +12,7 @@ from fastnet.arguments import real
 from fastnet.data import PREPROCESSING
 from fastnet.layers import Layer, Model
 from fastnet.optim import Optimizer
+from fastnet.regularizers import Regularizer
 from fastnet.storage import to_json
 from fastnet.training.callbacks import Callback
 
@@ -38,7 +39,7 @@ def check_arguments(model: object, **given: Any) -> None:
     for name, fits, wanted in (
         ("optimizer", lambda value: isinstance(value, Optimizer), "an object such as optim.SGD(0.1)"),
         ("schedule", _function, "callable, such as optim.CosineDecay()"),
-        ("regularizer", _penalty, "an object such as regularizers.L2(1e-4)"),
+        ("regularizer", lambda value: isinstance(value, Regularizer), "an object such as regularizers.L2(1e-4)"),
         ("preprocess", lambda value: isinstance(value, str) or _function(value), "callable or a name: 'standardize'"),
         ("augment", lambda value: _listed(value) and all(map(_function, value)), "a list of callables (x, rng) -> x"),
         ("callbacks", _listed, "a list of training.Callback objects"),
@@ -70,10 +71,6 @@ def check_arguments(model: object, **given: Any) -> None:
 def _function(value: object) -> bool:
     """Whether it can be called; a class was not meant."""
     return callable(value) and not isinstance(value, type)
-
-
-def _penalty(value: object) -> bool:
-    return hasattr(value, "loss") and hasattr(value, "add_gradients") and not isinstance(value, type)
 
 
 def _listed(value: object) -> bool:

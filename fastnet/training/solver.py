@@ -22,7 +22,7 @@ from fastnet.layers.evaluation import evaluation
 from fastnet.ops.metrics import ACCURACY
 from fastnet.optim import Adam, ConstantLR, Optimizer
 from fastnet.optim.schedules import as_schedule
-from fastnet.regularizers import L2
+from fastnet.regularizers import Regularizer
 from fastnet.training.arguments import check_arguments, check_checkpoints, check_factor, check_folder
 from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
@@ -60,8 +60,9 @@ class Solver:
         Adam(1e-3) by default.
     schedule : Schedule or function, optional
         ``schedule(iteration, total, iterations_per_epoch)`` is the factor on the optimiser's rate; 1 by default.
-    regularizer : L2, optional
-        Added to the gradients and to the reported training loss, not to the validation loss.
+    regularizer : Regularizer, optional
+        ``L2(1e-4)``, or several, ``L1(1e-5) + MaxNorm(3)``: penalties are added to the gradients and to the reported
+        training loss, not to the validation loss; bounds are enforced after each update.
     batch_size, epochs, seed : int
     drop_last : bool or "single"
         See Loader.  By default a last batch of one sample is dropped, since batch norm cannot take statistics of it.
@@ -104,7 +105,7 @@ class Solver:
         loss: str | Loss = "softmax",
         optimizer: Optimizer | None = None,
         schedule: Callable[[int, int, int], float] | None = None,
-        regularizer: L2 | None = None,
+        regularizer: Regularizer | None = None,
         batch_size: int = 128,
         epochs: int = 10,
         seed: int = 0,
@@ -290,6 +291,8 @@ class Solver:
                 "use Solver(debug='nan') to see where it comes from"
             )
         self.optimizer.step(parameters, scale)
+        if self.regularizer is not None:
+            self.regularizer.project(parameters)
         return float(loss), losses.measure(self.loss, scores, y)
 
     def _where(self, ahead: int = 1) -> str:

@@ -68,6 +68,7 @@ def test_the_same_bits_in_every_variant(op, algorithm, dtype):
 # ---------------------------------------------------------------- arrays of one shape: any shape
 
 ALIKE = [op for op in REGISTRY.values() if op.elementwise or op.in_place or op.name in ("add", "dropout")]
+ALIKE.remove(REGISTRY["limit_norms"])  # its rows depend on the shape
 channels, sizes = st.integers(1, 70), st.integers(1, 14)
 shapes = st.one_of(st.tuples(st.integers(1, 40000)), st.tuples(st.integers(1, 4), channels, sizes, sizes))
 VALUES = {"weight_decay": (0.0, 0.1), "dampening": (0.0, 0.25), "momentum": (0.0, 0.5, 0.9)}

@@ -93,8 +93,8 @@ class NativeOps(Ops):
         return _ENTER.get(role, _itself)(x)
 
     def call(self, op: Op, given: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
-        kernel = KERNELS.get(op.name) if op.in_place else None
-        if kernel and _native.alike([given]):  # the common case, kept fast
+        kernel = KERNELS.get(op.name) if op.in_place and len(given) > 1 else None
+        if kernel and _native.alike([given]):  # the common case, kept fast: such arrays need no other check
             return kernel(*given, **attributes)
         return super().call(op, given, attributes)
 

@@ -1,4 +1,4 @@
-"""Optimiser updates, in place."""
+"""Updates of parameters and gradients, in place, and sums over them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ UPDATES: dict[str, Callable[..., None]] = {
     "rmsprop_step": _native.rmsprop_step,
     "adam_step": _native.adam_step,
     "average_step": _native.average_step,
+    "add_penalty": _native.add_penalty,
+    "limit_norms": _native.limit_norms,
 }
 
 
@@ -27,6 +29,11 @@ def _single(update: Callable[..., None]) -> Callable[..., None]:
 
 
 KERNELS.update({name: _single(update) for name, update in UPDATES.items()})
+
+
+@kernel
+def weight_sums(w: Array) -> tuple[float, float]:
+    return _native.weight_sums(w.size, w)
 
 
 @kernel
