@@ -53,7 +53,10 @@ _HOME = {
             "Conv2d",
             "ConvTranspose1d",
             "ConvTranspose2d",
+            "DropConnect",
             "Dropout",
+            "Dropout1d",
+            "Dropout2d",
             "ELU",
             "Flatten",
             "GELU",
@@ -81,6 +84,7 @@ _HOME = {
             "Softmax",
             "Softplus",
             "Subsample",
+            "StochasticDepth",
             "Tanh",
             "Unflatten",
             "Upsample",
@@ -148,7 +152,10 @@ if TYPE_CHECKING:
     from fastnet.layers import ConvTranspose2d as ConvTranspose2d
     from fastnet.layers import Dropout as Dropout
     from fastnet.layers import Flatten as Flatten
+    from fastnet.layers import DropConnect as DropConnect
     from fastnet.layers import GlobalAvgPool2d as GlobalAvgPool2d
+    from fastnet.layers import Dropout1d as Dropout1d
+    from fastnet.layers import Dropout2d as Dropout2d
     from fastnet.layers import Hardsigmoid as Hardsigmoid
     from fastnet.layers import Hardswish as Hardswish
     from fastnet.layers import Identity as Identity
@@ -174,6 +181,7 @@ if TYPE_CHECKING:
     from fastnet.layers import Subsample as Subsample
     from fastnet.layers import Tanh as Tanh
     from fastnet.layers import Unflatten as Unflatten
+    from fastnet.layers import StochasticDepth as StochasticDepth
     from fastnet.layers import Upsample as Upsample
     from fastnet.layers import ZeroPad2d as ZeroPad2d
     from fastnet.threads import get_num_threads as get_num_threads

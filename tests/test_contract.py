@@ -29,7 +29,7 @@ DIFFERENTIABLE = pytest.mark.parametrize(
 WITHOUT_A_KERNEL = {"linear_of_images"}
 # Ops that functional does not offer: fused ones, and what only gradients, losses and optimisers call.
 NOT_FUNCTIONAL = {
-    *("add_penalty", "limit_norms", "weight_sums"),
+    *("add_penalty", "drop_weights", "limit_norms", "weight_sums"),
     *("accumulate", "add", "concat", "random_uniform", "split", "subsample", "unflatten"),
     *("adagrad_step", "adam_step", "average_step", "rmsprop_step", "sgd_step", "softmax_cross_entropy", "svm_loss"),
     *("bce_with_logits", "huber_loss", "l1_loss", "mse_loss"),
@@ -281,7 +281,7 @@ def test_every_op_that_the_package_calls_exists():
                 if direct or current:
                     called.add(node.attr)
     assert len(called) > 20
-    assert called - public_methods(Ops) - {"name", "xp", "threads", "layer", "plain"} == set()
+    assert called - public_methods(Ops) - {"name", "xp", "threads", "layer", "plain", "reading"} == set()
 
 
 def test_backends_are_chosen_by_name():

@@ -94,6 +94,7 @@ INLINE vec hardswish_slope(vec x) {
     return blend(x <= broadcast(-3), ZERO, blend(x >= broadcast(3), broadcast(1), inside));
 }
 MAP(hardswish, 9, (x * limit(x + broadcast(3), 6) / broadcast(6)), 9, (dy * hardswish_slope(saved)))
+MAP(scale, 1, (x * a), 1, (dy * a))
 
 static void map_forward(fn_map kernel, int64_t n, double a, double b, const void *x, void *y) {
     static const fn_map_forward run[FN_MAPS] = {

@@ -1,14 +1,14 @@
 /* Philox4x32-10 (Salmon et al. 2011): word i of a stream depends on (seed, i) alone.  Block b holds words 4b to
  * 4b+3. */
 typedef struct {
-    int64_t n;
+    int64_t n, repeats, width; /* n: numbers; the others: dropout's units */
     uint64_t seed, offset, base; /* base: the offset, rounded down to a group */
     const REAL *x;
     REAL *y, p, scale;
     uint8_t *keep;
 } random_job;
 
-enum { RANDOM_LANES = 32, RANDOM_GROUP = 4 * RANDOM_LANES, RANDOM_BLOCK = 64 * RANDOM_GROUP };
+enum { RANDOM_LANES = 32, RANDOM_GROUP = 4 * RANDOM_LANES, RANDOM_BLOCK = 64 * RANDOM_GROUP, UNIT_BLOCK = 8192 };
 
 /* The words of RANDOM_LANES blocks from `block` on, converted to [0, 1): their upper 24 bits times 2^-24. */
 INLINE void uniform_group(uint64_t seed, uint64_t block, REAL *restrict u) {
@@ -41,14 +41,16 @@ static void random_task(void *context, int64_t task, int thread) {
         int64_t skip = word < job->offset ? (int64_t)(job->offset - word) : 0,
                 at = (int64_t)(word - job->offset) + skip;
         int64_t count = min64(RANDOM_GROUP, (int64_t)(end - word)) - skip;
-        REAL *restrict y = job->y + at;
         if (!job->keep) {
-            memcpy(y, u + skip, (size_t)count * sizeof(REAL));
+            memcpy(job->y + at, u + skip, (size_t)count * sizeof(REAL));
             continue;
         }
-        const REAL *x = job->x + at, *number = u + skip, p = job->p, scale = job->scale;
+        const REAL *number = u + skip, p = job->p, scale = job->scale;
         uint8_t *restrict keep = job->keep + at;
         for (int64_t i = 0; i < count; i++) keep[i] = number[i] >= p;
+        if (!job->x) continue;
+        const REAL *x = job->x + at;
+        REAL *restrict y = job->y + at;
         for (int64_t i = 0; i < count; i++) y[i] = number[i] >= p ? x[i] * scale : 0;
     }
 }
@@ -64,17 +66,75 @@ static void uniform(int64_t n, uint64_t seed, uint64_t offset, void *out) {
     random_run(&job);
 }
 
-/* y = x / (1-p) where number offset + i of the stream is >= p, else 0 */
-static void dropout(int64_t n, double p, uint64_t *position, const void *x, void *y, uint8_t *keep) {
+/* Dropout's units: element (b, r, i) of blocks x repeats x width is kept if number b*width + i is. */
+
+/* Rows of `width` elements, each with a number of its own. */
+static void channels_task(void *context, int64_t task, int thread) {
+    const random_job *job = context;
+    int64_t width = job->width, rows = max64(1, UNIT_BLOCK / width), row = task * rows,
+            last = min64(row + rows, job->n);
+    const vec scale = broadcast(job->scale);
+    int large = is_large(job->y, width * (int64_t)sizeof(REAL), job->n * width * (int64_t)sizeof(REAL));
+    (void)thread;
+    for (; row < last; row++) {
+        const uint8_t *keep = job->keep + row / job->repeats * width;
+        const REAL *x = job->x + row * width;
+        REAL *y = job->y + row * width;
+        for (int64_t i = 0; i < width; i += LANES) {
+            mask kept = load_index(MAX_BYTES, keep, i, width - i) != (mask){0};
+            vec value = blend(kept, load_part(x + i, width - i) * scale, (vec){0});
+            if (large) store_around(y + i, value);
+            else store_part(y + i, value, width - i);
+        }
+    }
+    if (large) store_fence();
+}
+
+/* Runs of `repeats` elements, each with one number. */
+static void runs_task(void *context, int64_t task, int thread) {
+    const random_job *job = context;
+    int64_t i = task * UNIT_BLOCK, last = min64(i + UNIT_BLOCK, job->n), repeats = job->repeats;
+    const vec scale = broadcast(job->scale);
+    int large = is_large(job->y, repeats * (int64_t)sizeof(REAL), job->n * (int64_t)sizeof(REAL));
+    (void)thread;
+    while (i < last) {
+        int64_t end = min64((i / repeats + 1) * repeats, last);
+        const mask kept = broadcast_whole(job->keep[i / repeats] ? -1 : 0);
+        for (; i < end; i += LANES) {
+            vec value = blend(kept, load_part(job->x + i, end - i) * scale, (vec){0});
+            if (large) store_around(job->y + i, value);
+            else store_part(job->y + i, value, end - i);
+        }
+        i = end;
+    }
+    if (large) store_fence();
+}
+
+static void units_run(int64_t blocks, random_job *job) {
+    double work = 2 * (double)blocks * (double)job->repeats * (double)job->width / LANES;
+    if (job->repeats == 0 || job->width == 0) return;
+    job->n = blocks * job->repeats; /* rows, or elements of width 1 */
+    if (job->width > 1) fn_parallel(ceil_div(job->n, max64(1, UNIT_BLOCK / job->width)), work, channels_task, job);
+    else fn_parallel(ceil_div(job->n, UNIT_BLOCK), work, runs_task, job);
+}
+
+static void dropout(int64_t blocks, int64_t repeats, int64_t width, double p, double scale, uint64_t *position,
+                    const void *x, void *y, uint8_t *keep) {
+    int64_t n = blocks * width;
     random_job job = {.n = n,
+                      .repeats = repeats,
+                      .width = width,
                       .seed = position[0],
                       .offset = __atomic_fetch_add(position + 1, (uint64_t)ceil_div(n, 4) * 4, __ATOMIC_RELAXED),
-                      .x = x,
+                      .x = repeats == 1 ? x : NULL,
                       .y = y,
                       .p = (REAL)p,
-                      .scale = (REAL)(1 / (1 - p)),
+                      .scale = (REAL)scale,
                       .keep = keep};
     random_run(&job);
+    if (repeats == 1) return;
+    job.x = x;
+    units_run(blocks, &job);
 }
 
 static void dropout_backward_task(void *context, int64_t task, int thread) {
@@ -87,7 +147,11 @@ static void dropout_backward_task(void *context, int64_t task, int thread) {
     for (int64_t i = first; i < last; i++) dx[i] = keep[i] ? dy[i] * scale : 0;
 }
 
-static void dropout_backward(int64_t n, double p, const void *dy, const uint8_t *keep, void *dx) {
-    random_job job = {.n = n, .x = dy, .y = dx, .scale = (REAL)(1 / (1 - p)), .keep = (uint8_t *)keep};
-    fn_parallel(ceil_div(n, RANDOM_BLOCK), 2 * (double)n / LANES, dropout_backward_task, &job);
+static void dropout_backward(int64_t blocks, int64_t repeats, int64_t width, double scale, const void *dy,
+                             const uint8_t *keep, void *dx) {
+    int64_t n = blocks * width;
+    random_job job = {
+        .n = n, .repeats = repeats, .width = width, .x = dy, .y = dx, .scale = (REAL)scale, .keep = (uint8_t *)keep};
+    if (repeats == 1) fn_parallel(ceil_div(n, RANDOM_BLOCK), 2 * (double)n / LANES, dropout_backward_task, &job);
+    else units_run(blocks, &job);
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 from fastnet.arguments import flag, integer, real
 from fastnet.backends import current
@@ -86,19 +87,31 @@ def batch_norm(
 
 
 def dropout(
-    x: ArrayLike, p: float = 0.5, training: bool = True, *, seed: int = 0, offset: int = 0
+    x: ArrayLike,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    seed: int = 0,
+    offset: int = 0,
+    unit: Literal["element", "channel", "example", "batch"] = "element",
+    inverted: bool = True,
 ) -> tuple[Array, Callable[[ArrayLike], Array]]:
-    """Inverted dropout: zero with probability `p`, and divide the rest by 1 - p (Srivastava et al. 2014).
+    """Zero with probability `p`, and divide the rest by 1 - p (Srivastava et al. 2014).
 
     Parameters
     ----------
     x : array, of any shape
     p : float
-        In [0, 1).
+        The probability of zeroing, in [0, 1).
     training : bool
-        If False, y is x.
+        If False, y is x; without `inverted`, (1 - p) x.
     seed, offset : int
         The mask is numbers `offset`, offset + 1, ... of Philox stream `seed`, so the same call drops the same elements.
+    unit : "element", "channel", "example" or "batch"
+        What is kept or zeroed as a whole: an element; a channel of an example of x (N, C, ...), "spatial dropout"; an
+        example; or all of x.
+    inverted : bool
+        Whether training divides by 1 - p; otherwise inference multiplies by it ("vanilla" dropout).
 
     Returns
     -------
@@ -109,16 +122,20 @@ def dropout(
     Raises
     ------
     TypeError, ValueError
-        If x does not hold real numbers, or p, seed or offset is out of range.
+        If x does not hold real numbers, or p, seed, offset or unit is out of range.
     """
     ops = current()
     (inputs,) = arrays_of("dropout", x=x)
-    p = real(p, "dropout: p, the probability of zeroing,")
+    p, divides = real(p, "dropout: p, the probability of zeroing,"), flag(inverted, "dropout: inverted")
+    stream = Stream(integer(seed, "dropout: seed", 0, 64), integer(offset, "dropout: offset", 0, 62))
+    if not isinstance(unit, str):
+        raise TypeError(f"dropout: unit must be a str, got {unit!r}")
     if not flag(training, "dropout: training"):
-        return inputs, lambda dy: gradient_of("dropout", dy, inputs)
-    y, saved = ops.dropout(
-        inputs, p, Stream(integer(seed, "dropout: seed", 0, 64), integer(offset, "dropout: offset", 0, 62))
-    )
+        if divides:
+            return inputs, lambda dy: gradient_of("dropout", dy, inputs)
+        y, kept = ops.scale(inputs, 1 - p)
+        return y, lambda dy: ops.scale_backward(gradient_of("dropout", dy, y), kept)
+    y, saved = ops.dropout(inputs, p, stream, unit, divides)
 
     def backward(dy: ArrayLike) -> Array:
         dx: Array = ops.dropout_backward(gradient_of("dropout", dy, y), saved)

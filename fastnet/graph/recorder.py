@@ -24,6 +24,8 @@ class Recorder:
         ``tell(name, phase, array)``; the graph gets nodes that call it with each layer's arrays.
     symbolic : bool
         Whether to record through ``run`` of layers that define it, as plans need; ``run`` must then only call ops.
+    noisy : bool
+        Whether layers with a random stream (dropout) run as in training even where others don't.
 
     A Parameter among the arguments is read when the graph runs; any other array is a constant.
     """
@@ -34,9 +36,9 @@ class Recorder:
 
     name = "recorder"
 
-    def __init__(self, tell: Callable[..., None] | None = None, symbolic: bool = False) -> None:
+    def __init__(self, tell: Callable[..., None] | None = None, symbolic: bool = False, noisy: bool = False) -> None:
         self.order: list[Node] = []
-        self.tell, self.symbolic = tell, symbolic
+        self.tell, self.symbolic, self.noisy = tell, symbolic, noisy
         self._sources: dict[int, Node] = {}
         self._layers: list[Any] = []
 
@@ -59,6 +61,7 @@ class Recorder:
 
     def layer(self, layer: Any, x: Node, training: bool) -> Node:
         """Record a child layer's ops on x; containers call this."""
+        training = training or (self.noisy and hasattr(layer, "stream"))
         observed = self.tell is not None and layer.traced
         if observed:
             x = self.append(*observe(x, layer, "backward", self.tell))
@@ -80,6 +83,17 @@ class Recorder:
             yield
         finally:
             self._layers.pop()
+
+    @contextlib.contextmanager
+    def reading(self, parameter: Any, node: Node) -> Iterator[None]:
+        """Inside, ops that are given the parameter read the node."""
+        kept = self._node(parameter)
+        assert kept is not None
+        self._sources[id(parameter)] = node
+        try:
+            yield
+        finally:
+            self._sources[id(parameter)] = kept
 
     def _node(self, array: Any) -> Node | None:
         if array is None or isinstance(array, Node):
@@ -119,7 +133,9 @@ def record_any_batch(function: Callable[..., Any], shape: tuple[int, ...], dtype
     return two
 
 
-def record(function: Callable[..., Any], shape: Any, dtype: Any, tell: Any = None, symbolic: bool = False) -> Graph:
+def record(
+    function: Callable[..., Any], shape: Any, dtype: Any, tell: Any = None, symbolic: bool = False, noisy: bool = False
+) -> Graph:
     """The graph of ``function(x, ops)`` for x of a shape, batch axis included.
 
     Raises
@@ -127,6 +143,6 @@ def record(function: Callable[..., Any], shape: Any, dtype: Any, tell: Any = Non
     Unrecordable
         With `symbolic`, if a layer does anything but pass arrays to ops.
     """
-    recorder = Recorder(tell, symbolic)
+    recorder = Recorder(tell, symbolic, noisy)
     x = recorder.source(shape, dtype, "input")
     return Graph(x, function(x, recorder), recorder.order)

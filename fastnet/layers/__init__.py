@@ -6,7 +6,8 @@ from fastnet.layers.base import Layer, Parameter, trace
 from fastnet.layers.containers import Concat, Residual, Sequential
 from fastnet.layers.conv import Conv2d
 from fastnet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d
-from fastnet.layers.dropout import Dropout
+from fastnet.layers.dropconnect import DropConnect
+from fastnet.layers.dropout import Dropout, Dropout1d, Dropout2d, StochasticDepth
 from fastnet.layers.evaluation import Evaluation
 from fastnet.layers.linear import Linear
 from fastnet.layers.model import Model
@@ -34,7 +35,10 @@ __all__ = [
     "ConvTranspose2d",
     "Dropout",
     "ELU",
+    "DropConnect",
     "Evaluation",
+    "Dropout1d",
+    "Dropout2d",
     "Flatten",
     "GELU",
     "GlobalAvgPool2d",
@@ -65,5 +69,6 @@ __all__ = [
     "trace",
     "Unflatten",
     "Upsample",
+    "StochasticDepth",
     "ZeroPad2d",
 ]

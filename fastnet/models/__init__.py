@@ -2,6 +2,7 @@
 
 from fastnet.models.alexnet import alexnet
 from fastnet.models.convnet import three_layer_convnet
+from fastnet.models.depth import drop_rates
 from fastnet.models.googlenet import googlenet
 from fastnet.models.lenet import lenet5
 from fastnet.models.mobilenet import mobilenet_v2
@@ -14,6 +15,7 @@ from fastnet.models.vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn
 __all__ = [
     "alexnet",
     "create",
+    "drop_rates",
     "googlenet",
     "lenet5",
     "mobilenet_v2",

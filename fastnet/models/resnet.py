@@ -16,6 +16,7 @@ from fastnet.layers import (
     Residual,
     Sequential,
 )
+from fastnet.models.depth import drop_rates, dropping
 from fastnet.models.registry import built, register
 from fastnet.types import DTypeLike, Seed, Shape
 
@@ -52,16 +53,17 @@ def _bottleneck(width: int, stride: int) -> Block:
 
 
 def _stage(
-    body: Callable[[int, int], Block], expansion: int, channels: int, width: int, depth: int, stride: int
+    body: Callable[[int, int], Block], expansion: int, channels: int, width: int, rates: Sequence[float], stride: int
 ) -> Sequential:
-    """`depth` blocks, the first with the stride; `channels` is the number of input channels."""
+    """A block for each drop rate, the first with the stride; `channels` is the number of input channels."""
     blocks = []
-    for i in range(depth):
+    for i, rate in enumerate(rates):
         first = i == 0
         shortcut: Layer | None = None
         if first and (stride != 1 or channels != width * expansion):
             shortcut = Sequential(_conv(width * expansion, 1, stride), BatchNorm2d())
-        branches = Residual(body(width, stride if first else 1), shortcut, names=("_body", "downsample"))
+        branch = dropping(body(width, stride if first else 1), rate)
+        branches = Residual(branch, shortcut, names=("_body", "downsample"))
         blocks.append(Sequential(_sum=branches, relu=ReLU()))
     return Sequential(*blocks)
 
@@ -73,6 +75,7 @@ def _resnet(
     depths: Sequence[int],
     num_classes: int,
     input_shape: Shape,
+    stochastic_depth: float,
     seed: Seed,
     dtype: DTypeLike,
 ) -> Sequential:
@@ -85,37 +88,51 @@ def _resnet(
             "relu": ReLU(),
             "maxpool": MaxPool2d(3, 2, padding=1),
         }
-    channels = 64
+    channels, rates = 64, drop_rates(sum(depths), stochastic_depth)
     stages: Block = {}
     for i, (width, depth) in enumerate(zip((64, 128, 256, 512), depths, strict=True)):
-        stages[f"layer{i + 1}"] = _stage(body, expansion, channels, width, depth, 1 if i == 0 else 2)
-        channels = width * expansion
+        stages[f"layer{i + 1}"] = _stage(body, expansion, channels, width, rates[:depth], 1 if i == 0 else 2)
+        channels, rates = width * expansion, rates[depth:]
     head: Block = {"avgpool": GlobalAvgPool2d(), "flatten": Flatten(), "fc": Linear(num_classes)}
     return built(Sequential({**stem, **stages, **head}), name, input_shape, seed, dtype)
 
 
 @register
 def resnet18(
-    num_classes: int = 1000, input_shape: Shape = (3, 224, 224), seed: Seed = 0, dtype: DTypeLike = "float32"
+    num_classes: int = 1000,
+    input_shape: Shape = (3, 224, 224),
+    stochastic_depth: float = 0.0,
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
 ) -> Sequential:
     """ResNet-18, 11,689,512 parameters at 1000 classes, with torchvision's names.
 
     Images up to 64x64 get a stem of one 3x3 convolution at stride 1 instead of 7x7 at stride 2 and pooling.
+    `stochastic_depth` is the probability of skipping the last block in training; it rises linearly from the first on
+    (:func:`drop_rates`).
     """
-    return _resnet("resnet18", _basic, 1, (2, 2, 2, 2), num_classes, input_shape, seed, dtype)
+    return _resnet("resnet18", _basic, 1, (2, 2, 2, 2), num_classes, input_shape, stochastic_depth, seed, dtype)
 
 
 @register
 def resnet34(
-    num_classes: int = 1000, input_shape: Shape = (3, 224, 224), seed: Seed = 0, dtype: DTypeLike = "float32"
+    num_classes: int = 1000,
+    input_shape: Shape = (3, 224, 224),
+    stochastic_depth: float = 0.0,
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
 ) -> Sequential:
-    """ResNet-34, 21,797,672 parameters at 1000 classes; small images as in :func:`resnet18`."""
-    return _resnet("resnet34", _basic, 1, (3, 4, 6, 3), num_classes, input_shape, seed, dtype)
+    """ResNet-34, 21,797,672 parameters at 1000 classes; small images and stochastic depth as in :func:`resnet18`."""
+    return _resnet("resnet34", _basic, 1, (3, 4, 6, 3), num_classes, input_shape, stochastic_depth, seed, dtype)
 
 
 @register
 def resnet50(
-    num_classes: int = 1000, input_shape: Shape = (3, 224, 224), seed: Seed = 0, dtype: DTypeLike = "float32"
+    num_classes: int = 1000,
+    input_shape: Shape = (3, 224, 224),
+    stochastic_depth: float = 0.0,
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
 ) -> Sequential:
     """ResNet-50 (stride in the 3x3 convolution, "v1.5"), 25,557,032 parameters at 1000 classes; as :func:`resnet18`."""
-    return _resnet("resnet50", _bottleneck, 4, (3, 4, 6, 3), num_classes, input_shape, seed, dtype)
+    return _resnet("resnet50", _bottleneck, 4, (3, 4, 6, 3), num_classes, input_shape, stochastic_depth, seed, dtype)

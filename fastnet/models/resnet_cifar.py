@@ -15,6 +15,7 @@ from fastnet.layers import (
     Sequential,
     Subsample,
 )
+from fastnet.models.depth import drop_rates, dropping
 from fastnet.models.registry import built, register
 from fastnet.types import DTypeLike, Seed, Shape
 
@@ -31,7 +32,7 @@ def _shortcut(option: str, width: int, stride: int) -> Layer:
     return Sequential(Conv2d(width, 1, stride=stride, bias=False), BatchNorm2d())
 
 
-def _block(option: str, channels: int, width: int, stride: int) -> Sequential:
+def _block(option: str, channels: int, width: int, stride: int, rate: float) -> Sequential:
     body: dict[str, Layer] = {
         "conv1": _conv(width, stride),
         "bn1": BatchNorm2d(),
@@ -40,21 +41,28 @@ def _block(option: str, channels: int, width: int, stride: int) -> Sequential:
         "bn2": BatchNorm2d(),
     }
     shortcut = None if stride == 1 and channels == width else _shortcut(option, width, stride)
-    return Sequential(_sum=Residual(body, shortcut, names=("_body", "shortcut")), relu=ReLU())
+    return Sequential(_sum=Residual(dropping(body, rate), shortcut, names=("_body", "shortcut")), relu=ReLU())
 
 
 def _cifar(
-    name: str, blocks: int, option: str, num_classes: int, input_shape: Shape, seed: Seed, dtype: DTypeLike
+    name: str,
+    blocks: int,
+    option: str,
+    stochastic_depth: float,
+    num_classes: int,
+    input_shape: Shape,
+    seed: Seed,
+    dtype: DTypeLike,
 ) -> Sequential:
     if option not in ("A", "B"):
         raise ValueError(f'{name}: option must be "A" (subsampled shortcuts) or "B" (projections), got {option!r}')
     stages: dict[str, Layer] = {}
-    channels = 16
+    channels, rates = 16, iter(drop_rates(3 * blocks, stochastic_depth))
     for i, width in enumerate((16, 32, 64)):
         strides = [1 if i == 0 else 2] + [1] * (blocks - 1)
         stage = []
         for stride in strides:
-            stage.append(_block(option, channels, width, stride))
+            stage.append(_block(option, channels, width, stride, next(rates)))
             channels = width
         stages[f"layer{i + 1}"] = Sequential(*stage)
     model = Sequential(
@@ -72,14 +80,17 @@ def resnet20(
     num_classes: int = 10,
     input_shape: Shape = (3, 32, 32),
     option: str = "A",
+    stochastic_depth: float = 0.0,
     seed: Seed = 0,
     dtype: DTypeLike = "float32",
 ) -> Sequential:
     """ResNet-20, 269,722 parameters, under the names of the published PyTorch weights (conv1, layer1.0.conv1, linear).
 
     Shortcuts across sizes: option "A" takes every second pixel and adds zero channels; "B" projects (1x1 convolution).
+    `stochastic_depth` is the probability of skipping the last block in training; it rises linearly from the first on
+    (:func:`drop_rates`).
     """
-    return _cifar("resnet20", 3, option, num_classes, input_shape, seed, dtype)
+    return _cifar("resnet20", 3, option, stochastic_depth, num_classes, input_shape, seed, dtype)
 
 
 @register
@@ -87,11 +98,12 @@ def resnet32(
     num_classes: int = 10,
     input_shape: Shape = (3, 32, 32),
     option: str = "A",
+    stochastic_depth: float = 0.0,
     seed: Seed = 0,
     dtype: DTypeLike = "float32",
 ) -> Sequential:
     """ResNet-32, 464,154 parameters; as :func:`resnet20`."""
-    return _cifar("resnet32", 5, option, num_classes, input_shape, seed, dtype)
+    return _cifar("resnet32", 5, option, stochastic_depth, num_classes, input_shape, seed, dtype)
 
 
 @register
@@ -99,11 +111,12 @@ def resnet44(
     num_classes: int = 10,
     input_shape: Shape = (3, 32, 32),
     option: str = "A",
+    stochastic_depth: float = 0.0,
     seed: Seed = 0,
     dtype: DTypeLike = "float32",
 ) -> Sequential:
     """ResNet-44, 658,586 parameters; as :func:`resnet20`."""
-    return _cifar("resnet44", 7, option, num_classes, input_shape, seed, dtype)
+    return _cifar("resnet44", 7, option, stochastic_depth, num_classes, input_shape, seed, dtype)
 
 
 @register
@@ -111,11 +124,12 @@ def resnet56(
     num_classes: int = 10,
     input_shape: Shape = (3, 32, 32),
     option: str = "A",
+    stochastic_depth: float = 0.0,
     seed: Seed = 0,
     dtype: DTypeLike = "float32",
 ) -> Sequential:
     """ResNet-56, 853,018 parameters; as :func:`resnet20`."""
-    return _cifar("resnet56", 9, option, num_classes, input_shape, seed, dtype)
+    return _cifar("resnet56", 9, option, stochastic_depth, num_classes, input_shape, seed, dtype)
 
 
 def _unit(filters: int, *after: Layer) -> Sequential:

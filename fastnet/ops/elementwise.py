@@ -191,6 +191,14 @@ activation(
     onnx="HardSwish",
     doc="x relu6(x + 3) / 6; the gradient at -3 is 0, at 3 it is 1 (Howard et al. 2019, arXiv:1905.02244).",
 )
+activation(
+    "scale",
+    lambda xp, x, factor: x * x.dtype.type(factor),
+    lambda xp, dy, x, factor: dy * dy.dtype.type(factor),
+    attributes={"factor": 1.0},
+    onnx="Mul",
+    doc="factor * x.",
+)
 
 
 def activate(xp: Any, y: Array, activation: Activation | None) -> Any:

@@ -98,6 +98,54 @@ def test_dropout_keeps_the_share_that_it_should(best_native, dtype):
     assert abs(y.mean() - 1) < 0.005
 
 
+UNITS = {  # the axes along which elements share a number
+    "channel": {2: (), 3: (2,), 4: (2, 3)},
+    "example": {2: (1,), 3: (1, 2), 4: (1, 2, 3)},
+    "batch": {2: (0, 1), 3: (0, 1, 2), 4: (0, 1, 2, 3)},
+}
+
+
+@pytest.mark.parametrize("inverted", [True, False])
+@pytest.mark.parametrize(
+    "shape", [(3, 40), (5, 3, 7), (2, 3, 4, 5), (3, 70, 9, 11), (0, 4, 2, 2), (2, 3, 0, 4)], ids=str
+)
+@pytest.mark.parametrize("unit", UNITS)
+def test_dropout_of_whole_units(ops, dtype, unit, shape, inverted):
+    x, dy = cases.normal(shape, dtype), cases.normal(shape, dtype, 1)
+    y, saved = ops.dropout(x, 0.4, stream := Stream(9, 6), unit, inverted)
+    units = [1 if axis in UNITS[unit][len(shape)] else size for axis, size in enumerate(shape)]
+    count = int(np.prod(units))
+    assert stream == Stream(9, 6 + -(-count // 4) * 4)
+    keep = (oracle.uniform(9, 6, count) >= dtype.type(0.4)).reshape(units)
+    scale = dtype.type(1 / 0.6 if inverted else 1)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, np.where(keep, x * scale, 0))
+    np.testing.assert_array_equal(ops.dropout_backward(dy, saved), np.where(keep, dy * scale, 0))
+
+
+def test_units_of_large_arrays(native, dtype):
+    """Whole cache lines, past every cache, and several tasks."""
+    x = cases.normal((9, 64, 96, 96), dtype)
+    for unit, axes in (("channel", (2, 3)), ("example", (1, 2, 3)), ("batch", (0, 1, 2, 3))):
+        y, _ = native.dropout(x, 0.5, Stream(3), unit)
+        units = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
+        keep = (philox.uniform(3, 0, int(np.prod(units)), dtype) >= 0.5).reshape(units)
+        np.testing.assert_array_equal(y, np.where(keep, x * 2, 0))
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3])
+@pytest.mark.parametrize("shape", [(40, 30), (6, 3, 3, 2), (5, 4, 3), (0, 4)], ids=str)
+def test_drop_weights(ops, dtype, shape, p):
+    """In C order, whatever the number of axes."""
+    w, dy = cases.normal(shape, dtype), cases.normal(shape, dtype, 1)
+    y, saved = ops.drop_weights(w, p, stream := Stream(5, 13))
+    assert stream == Stream(5, 13 + -(-w.size // 4) * 4)
+    keep = (oracle.uniform(5, 13, w.size) >= dtype.type(p)).reshape(shape)
+    scale = dtype.type(1 / (1 - p))
+    np.testing.assert_array_equal(y, np.where(keep, w * scale, 0))
+    np.testing.assert_array_equal(ops.drop_weights_backward(dy, saved), np.where(keep, dy * scale, 0))
+
+
 @pytest.mark.parametrize("how", cases.HOSTILE)
 def test_dropout_of_hostile_arrays(ops, how):
     x, dy = cases.normal((2, 5, 3, 4), np.float32), cases.normal((2, 5, 3, 4), np.float32, 1)
@@ -125,6 +173,12 @@ def test_wrong_arguments_are_refused(ops):
             ops.random_uniform((4,), np.float32, seed, offset)
         with pytest.raises(ValueError, match="seed must lie in"):
             ops.dropout(x, 0.5, Stream(seed, offset))
+    with pytest.raises(ValueError, match="unit must be one of 'element', 'channel', 'example', 'batch', got 'pixel'"):
+        ops.dropout(x, 0.5, Stream(0), "pixel")
+    with pytest.raises(ValueError, match=r"unit='channel' needs an array \(N, C, ...\), got shape \(3,\)"):
+        ops.dropout(x[:, 0], 0.5, Stream(0), "channel")
+    with pytest.raises(ValueError, match=r"drop_weights: p, the probability of zeroing, must lie in \[0, 1\), got 1.5"):
+        ops.drop_weights(x, 1.5, Stream(0))
     with pytest.raises(TypeError, match="float32 or float64"):
         ops.random_uniform((4,), np.int32, 0)
     with pytest.raises(TypeError, match="float32 or float64"):
