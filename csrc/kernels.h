@@ -23,6 +23,7 @@
 #include "pool/planes.h"
 #include "pool/resample.h"
 #include "pool/adaptive.h"
+#include "pool/fractional.h"
 #include "norm/moments.h"
 #include "norm/apply.h"
 #include "conv/job.h"

@@ -59,6 +59,7 @@ _HOME = {
             "Dropout2d",
             "ELU",
             "Flatten",
+            "FractionalMaxPool2d",
             "GELU",
             "GlobalAvgPool2d",
             "Hardsigmoid",
@@ -155,6 +156,9 @@ if TYPE_CHECKING:
     from fastnet.layers import DropConnect as DropConnect
     from fastnet.layers import GlobalAvgPool2d as GlobalAvgPool2d
     from fastnet.layers import Dropout1d as Dropout1d
+    from fastnet.layers import Flatten as Flatten
+    from fastnet.layers import FractionalMaxPool2d as FractionalMaxPool2d
+    from fastnet.layers import GlobalAvgPool2d as GlobalAvgPool2d
     from fastnet.layers import Dropout2d as Dropout2d
     from fastnet.layers import Hardsigmoid as Hardsigmoid
     from fastnet.layers import Hardswish as Hardswish

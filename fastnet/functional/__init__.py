@@ -20,6 +20,7 @@ from fastnet.functional.arguments import arrays_of, gradient_of
 from fastnet.functional.conv import col2im, conv2d, im2col
 from fastnet.functional.conv_transpose import conv_transpose2d
 from fastnet.functional.dense import flatten, linear, matmul
+from fastnet.functional.fractional import fractional_max_pool2d
 from fastnet.functional.norm import batch_norm, dropout
 from fastnet.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d
 from fastnet.functional.resample import (
@@ -43,6 +44,7 @@ __all__ = [
     "conv_transpose2d",
     "dropout",
     "flatten",
+    "fractional_max_pool2d",
     "global_avg_pool2d",
     "im2col",
     "interpolate",
@@ -67,9 +69,9 @@ if TYPE_CHECKING:  # the functions made below; tests/test_types.py compares them
     def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> _Result: ...
     def relu(x: ArrayLike) -> _Result: ...
     def relu6(x: ArrayLike) -> _Result: ...
+    def scale(x: ArrayLike, factor: float = 1.0) -> _Result: ...
     def sigmoid(x: ArrayLike) -> _Result: ...
     def softplus(x: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> _Result: ...
-    def scale(x: ArrayLike, factor: float = 1.0) -> _Result: ...
     def tanh(x: ArrayLike) -> _Result: ...
 
 

@@ -9,6 +9,7 @@ from fastnet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d
 from fastnet.layers.dropconnect import DropConnect
 from fastnet.layers.dropout import Dropout, Dropout1d, Dropout2d, StochasticDepth
 from fastnet.layers.evaluation import Evaluation
+from fastnet.layers.fractional_pool import FractionalMaxPool2d
 from fastnet.layers.linear import Linear
 from fastnet.layers.model import Model
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
@@ -41,6 +42,7 @@ __all__ = [
     "Dropout2d",
     "Flatten",
     "GELU",
+    "FractionalMaxPool2d",
     "GlobalAvgPool2d",
     "Hardsigmoid",
     "Hardswish",

@@ -7,6 +7,7 @@ from fastnet.ops import (
     dense,
     distance,
     elementwise,
+    fractional,
     fused,
     fused_inference,
     loss,
@@ -26,6 +27,6 @@ from fastnet.ops.record import ACTIVATION, REGISTRY, REQUIRED, STATE, WEIGHT, Ex
 __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "Input", "Op", "Stream", "register"]
 
 FAMILIES = (
-    *(elementwise, softmax, dense, distance, conv, conv_transpose, pool, resample, norm, shape, random),
+    *(elementwise, softmax, dense, distance, conv, conv_transpose, pool, fractional, resample, norm, shape, random),
     *(loss, target_loss, updates, averages, penalty, fused, fused_inference),
 )

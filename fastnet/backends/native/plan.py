@@ -18,6 +18,7 @@ from fastnet.backends.native.elementwise import activation_code
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.graph.fusion import PLAN, fuse
 from fastnet.graph.ir import Graph, Node, Unrecordable
+from fastnet.ops.fractional import taps
 from fastnet.ops.fused_inference import scale_and_shift
 from fastnet.ops.resample import TAPS
 from fastnet.ops.taps import area
@@ -195,6 +196,15 @@ def _adaptive_max(node: Node, inputs: list[Step]) -> Step:
     return Step("adaptive_max", inputs, node.shape[1:], arrays=arrays)
 
 
+def _fractional_max(node: Node, inputs: list[Step]) -> Step:
+    given, image = node.attributes, inputs[0].shape[1:]
+    if given["stream"] is not None:
+        raise Unrecordable("compile: plans have no random numbers, which fractional_max_pool2d with a stream draws")
+    axes = zip(image, given["size"], given["window"] or (0, 0), strict=True)
+    arrays = [np.frombuffer(taps(*axis, given["overlapping"]).packed, np.int64) for axis in axes]
+    return Step("adaptive_max", inputs, node.shape[1:], arrays=arrays)
+
+
 def _shuffle(node: Node, inputs: list[Step]) -> Step:
     inverse, factor = node.name == "pixel_unshuffle", node.attributes["factor"]
     C, H, W = node.shape[1:] if inverse else inputs[0].shape
@@ -229,6 +239,7 @@ _LOWERED: dict[str, Callable[..., Any]] = {
     "avg_pool2d": _avg_pool,
     "concat": _concat,
     "flatten": _flatten,
+    "fractional_max_pool2d": _fractional_max,
     "global_avg_pool2d": _global_avg_pool,
     "max_pool2d": _max_pool,
     "subsample": _subsample,

@@ -10,11 +10,13 @@ import numpy as np
 from fastnet.backends import _native
 from fastnet.backends.native.arrays import KERNELS, c_empty, empty, kernel
 from fastnet.geometry import Pool2dGeometry
+from fastnet.ops import Stream
 from fastnet.ops.checks import TIES
+from fastnet.ops.fractional import reach
 from fastnet.ops.taps import area
 from fastnet.types import Activation, Array, DType
 
-_U8, _I32 = np.dtype(np.uint8), np.dtype(np.int32)
+_U8, _I32, _I64 = np.dtype(np.uint8), np.dtype(np.int32), np.dtype(np.int64)
 
 
 def pooled(g: Pool2dGeometry, dtype: DType) -> tuple[Array, Array]:
@@ -67,6 +69,34 @@ def adaptive_max_pool2d_backward(dy: Array, saved: Any, needs: Sequence[bool] = 
     N, C = dy.shape[:2]
     dx = empty((N, C, rows.size, columns.size), dy.dtype)
     _native.adaptive_max_backward(N, C, rows.transposed.packed, columns.transposed.packed, dy, index, dx)
+    return dx
+
+
+@kernel
+def fractional_max_pool2d(
+    x: Array,
+    size: tuple[int, int],
+    window: tuple[int, int] | None = None,
+    overlapping: bool = True,
+    random: bool = False,
+    stream: Stream | None = None,
+) -> tuple[Array, Any]:
+    (N, C, H, W), (P, Q) = x.shape, size
+    position, windows = None if stream is None else stream.position, window or (0, 0)
+    rows, columns = c_empty((N, P, 2), _I64), c_empty((N, Q, 2), _I64)
+    _native.fractional_spans(N, H, P, windows[0], overlapping, random, position, rows)
+    _native.fractional_spans(N, W, Q, windows[1], overlapping, random, position, columns)
+    R, S = reach(H, P, windows[0], overlapping), reach(W, Q, windows[1], overlapping)
+    y, index = empty((N, C, P, Q), x.dtype), empty((N, C, P, Q), _U8 if R * S < 256 else _I32)
+    _native.fractional_max(N, C, H, W, P, Q, R, S, rows, columns, x, y, index)
+    return y, (x.shape, (R, S), rows, columns, index)
+
+
+@kernel
+def fractional_max_pool2d_backward(dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
+    shape, (R, S), rows, columns, index = saved
+    (N, C, H, W), (P, Q), dx = shape, dy.shape[2:], empty(shape, dy.dtype)
+    _native.fractional_max_backward(N, C, H, W, P, Q, R, S, rows, columns, dy, index, dx)
     return dx
 
 
