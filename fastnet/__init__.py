@@ -84,12 +84,13 @@ _HOME = {
             "Sigmoid",
             "Softmax",
             "Softplus",
-            "Subsample",
             "StochasticDepth",
+            "Subsample",
             "Tanh",
             "Unflatten",
             "Upsample",
             "ZeroPad2d",
+            "monte_carlo",
         ),
         "fastnet.layers",
     ),
@@ -151,15 +152,13 @@ if TYPE_CHECKING:
     from fastnet.layers import Conv2d as Conv2d
     from fastnet.layers import ConvTranspose1d as ConvTranspose1d
     from fastnet.layers import ConvTranspose2d as ConvTranspose2d
-    from fastnet.layers import Dropout as Dropout
-    from fastnet.layers import Flatten as Flatten
     from fastnet.layers import DropConnect as DropConnect
-    from fastnet.layers import GlobalAvgPool2d as GlobalAvgPool2d
+    from fastnet.layers import Dropout as Dropout
     from fastnet.layers import Dropout1d as Dropout1d
+    from fastnet.layers import Dropout2d as Dropout2d
     from fastnet.layers import Flatten as Flatten
     from fastnet.layers import FractionalMaxPool2d as FractionalMaxPool2d
     from fastnet.layers import GlobalAvgPool2d as GlobalAvgPool2d
-    from fastnet.layers import Dropout2d as Dropout2d
     from fastnet.layers import Hardsigmoid as Hardsigmoid
     from fastnet.layers import Hardswish as Hardswish
     from fastnet.layers import Identity as Identity
@@ -182,12 +181,13 @@ if TYPE_CHECKING:
     from fastnet.layers import Sigmoid as Sigmoid
     from fastnet.layers import Softmax as Softmax
     from fastnet.layers import Softplus as Softplus
+    from fastnet.layers import StochasticDepth as StochasticDepth
     from fastnet.layers import Subsample as Subsample
     from fastnet.layers import Tanh as Tanh
     from fastnet.layers import Unflatten as Unflatten
-    from fastnet.layers import StochasticDepth as StochasticDepth
     from fastnet.layers import Upsample as Upsample
     from fastnet.layers import ZeroPad2d as ZeroPad2d
+    from fastnet.layers import monte_carlo as monte_carlo
     from fastnet.threads import get_num_threads as get_num_threads
     from fastnet.threads import set_num_threads as set_num_threads
     from fastnet.training import Solver as Solver

@@ -19,7 +19,7 @@ def _run_layer(
     """
     x = x.view()
     x.flags.writeable = False  # it may be the caller's data, or saved for an earlier node's gradient
-    y, inner = layer.run(x, training, ops) if keep else (layer.infer(x, ops), None)
+    y, inner = layer.run(x, training, ops) if keep or training else (layer.infer(x, ops), None)
     what = f"{type(layer).__name__}{f' (layer {layer.path})' if layer.path else ''}"
     if not hasattr(y, "dtype"):
         raise TypeError(f"{what}: run returned {type(y).__name__} where y, an array, was expected")

@@ -15,6 +15,7 @@ from fastnet.layers.model import Model
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from fastnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from fastnet.layers.sampling import MonteCarlo, monte_carlo
 from fastnet.layers.shape import Flatten, Identity, Subsample, Unflatten
 from fastnet.layers.signal import AvgPool1d, Conv1d, MaxPool1d
 from fastnet.layers.softmax import LogSoftmax, Softmax
@@ -34,15 +35,15 @@ __all__ = [
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
-    "Dropout",
-    "ELU",
     "DropConnect",
-    "Evaluation",
+    "Dropout",
     "Dropout1d",
     "Dropout2d",
+    "ELU",
+    "Evaluation",
     "Flatten",
-    "GELU",
     "FractionalMaxPool2d",
+    "GELU",
     "GlobalAvgPool2d",
     "Hardsigmoid",
     "Hardswish",
@@ -54,6 +55,8 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "Model",
+    "MonteCarlo",
+    "monte_carlo",
     "Parameter",
     "PixelShuffle",
     "PixelUnshuffle",
@@ -66,11 +69,11 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "StochasticDepth",
     "Subsample",
     "Tanh",
     "trace",
     "Unflatten",
     "Upsample",
-    "StochasticDepth",
     "ZeroPad2d",
 ]

@@ -16,6 +16,7 @@ from fastnet.graph.recorder import record_any_batch
 from fastnet.layers.base import Layer
 from fastnet.layers.compiled import FEW, Plan
 from fastnet.layers.evaluation import Evaluation, evaluation
+from fastnet.layers.probabilities import probabilities
 from fastnet.layers.shape import Flatten
 from fastnet.layers.sizes import check_examples
 from fastnet.layers.state import Keys
@@ -147,12 +148,7 @@ class Model(Layer):
         ValueError
             The model has a single output for each image, so there are no classes to choose from.
         """
-        scores = self._scores("predict_proba", X, batch_size)
-        if self.graph((1, *self.input_shape)).output.name in ("sigmoid", "softmax"):
-            return scores
-        exp = current().xp.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities: Array = exp / exp.sum(axis=1, keepdims=True)
-        return probabilities
+        return probabilities(self, self._scores("predict_proba", X, batch_size))
 
     def predict_classes(self, X: ArrayLike, batch_size: int = 128) -> Array:
         """The number of the class with the largest score: integers (N,), or (N, H, W) or (N, L) where scores are maps.
@@ -232,7 +228,7 @@ class Model(Layer):
 
         ops, losses = current(), fastnet.losses
         loss = losses.get(loss)
-        examples, classes = self._examples("evaluate: X", X, ops), as_array(y, "evaluate: y")
+        examples, classes = self.examples("evaluate: X", X, ops), as_array(y, "evaluate: y")
         count = len(examples)
         if count != len(classes) or not count:
             raise ValueError(f"evaluate: X and y must have the same length, at least 1, got {count} and {len(classes)}")
@@ -247,7 +243,7 @@ class Model(Layer):
     def outputs(self, X: ArrayLike, batch_size: int, prepare: Preprocess | None) -> Array:
         """What `predict` returns, with `prepare` in place of `preprocessing`."""
         ops, done, result = current(), 0, None
-        examples = self._examples("predict: X", X, ops)
+        examples = self.examples("predict: X", X, ops)
         for y in self._batches(examples, batch_size, prepare):
             if len(examples) <= batch_size:
                 return ops.to_numpy(y)
@@ -259,16 +255,22 @@ class Model(Layer):
 
     def _batches(self, examples: Any, batch_size: int, prepare: Preprocess | None) -> Iterator[Array]:
         """The outputs for one batch after the other; for one empty batch if there are no examples."""
-        ops, batch_size, run = current(), integer(batch_size, "batch_size"), None
+        run = None
+        for x in self.prepared(examples, batch_size, prepare):
+            run = run or self._ready(x, batch_size)
+            yield run(x)
+
+    def prepared(self, examples: Any, batch_size: int, prepare: Preprocess | None) -> Iterator[Array]:
+        """One batch after the other, after `prepare`; one empty batch if there are no examples."""
+        ops, batch_size = current(), integer(batch_size, "batch_size")
         for start in range(0, max(len(examples), 1), batch_size):
             x = as_array(examples[start : start + batch_size], "X")
             if prepare is not None:
                 x = prepare(ops.xp.array(x), self.dtype or "float32")  # a copy, which it may change
-            if run is None:
+            if start == 0:
                 self.check_examples(x.shape if prepare is not None else examples.shape)
                 self._enter(x[:0], ops)
-                run = self._ready(x, batch_size)
-            yield run(x)
+            yield x
 
     def check_examples(self, shape: Sequence[int]) -> None:
         """Raise a ValueError if an array of this shape does not hold examples as the model was built for.
@@ -281,7 +283,7 @@ class Model(Layer):
     def _scores(self, method: str, X: ArrayLike, batch_size: int) -> Array:
         """What `predict` returns, of a model with classes; a warning if it is not finite."""
         scores = self.predict(X, batch_size)
-        self._require_classes(method)
+        self.require_classes(method)
         finite = current().xp.isfinite(scores)
         if not finite.all():
             bad = int((~finite).reshape(len(scores), -1).any(axis=1).sum())
@@ -292,14 +294,15 @@ class Model(Layer):
             )
         return scores
 
-    def _require_classes(self, method: str) -> None:
+    def require_classes(self, method: str) -> None:
+        """Raise a ValueError, for `method`, unless the model has several outputs for each image."""
         if not self.output_shape or self.output_shape[0] == 1:
             raise ValueError(
                 f"{method}: the model's outputs are {self.output_shape} for each image, and classes need a score each; "
                 "predict gives the outputs"
             )
 
-    def _examples(self, name: str, X: ArrayLike, ops: Ops) -> Any:
+    def examples(self, name: str, X: ArrayLike, ops: Ops) -> Any:
         """X as an array; one of another library with a shape and a dtype as it is: it may be larger than memory."""
         if hasattr(X, "__array_interface__"):
             return as_array(X, name)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fastnet.backends import current
 from fastnet.graph import Graph, Node, Program, Recorder, record
 from fastnet.graph.fusion import INFERENCE, TRAINING, fuse
 from fastnet.layers.tracing import tracer
 from fastnet.layers.version import changed, version
+from fastnet.types import Array, ArrayLike
 
 __all__ = ["Programs"]
 
@@ -22,6 +24,7 @@ class Programs:
         dtype: Any
 
         def call(self, x: Node, training: bool, ops: Recorder) -> Node: ...
+        def _enter(self, x: Any, ops: Any) -> Array: ...
 
     traced = True  # whether trace() reports this layer's own output
     opaque = False
@@ -44,19 +47,31 @@ class Programs:
         """A function that records this layer; as one node if it is opaque."""
         return lambda x, ops: ops.layer(self, x, training)
 
-    def _program(self, x: Any, training: bool, ops: Any, gradients: bool, whole: bool = True) -> Program:
+    def noisy(self, x: ArrayLike) -> Array:
+        """Inference with dropout and other layers that have a random stream as in training.
+
+        Batch norms normalise with their running statistics, and do not update them.
+        """
+        ops = current()
+        x = self._enter(x, ops)
+        y: Array = self._program(x, False, ops, gradients=False, noisy=True).infer(x)
+        return y
+
+    def _program(
+        self, x: Any, training: bool, ops: Any, gradients: bool, whole: bool = True, noisy: bool = False
+    ) -> Program:
         """The program for x: of the whole layer, or of ``call`` alone, for an opaque layer that uses it."""
         tell, call = tracer(), self.call
         function = self._whole(training) if whole else lambda x, ops: call(x, training, ops)
         if tell is not None:  # unfused, so that every layer's output exists
-            return Program(record(function, x.shape, x.dtype, tell), ops, gradients, tell)
-        key = whole, x.shape, x.dtype, bool(training), gradients, ops.name
+            return Program(record(function, x.shape, x.dtype, tell, noisy=noisy), ops, gradients, tell)
+        key = whole, x.shape, x.dtype, bool(training), gradients, noisy, ops.name
         programs: dict[tuple[Any, ...], tuple[int, Program]] = self.__dict__.setdefault("_programs", {})
         kept = programs.get(key)
         if kept is not None and kept[0] == version():
             return kept[1]
         recorded = version()
-        graph = fuse(record(function, x.shape, x.dtype), TRAINING if gradients else INFERENCE)
+        graph = fuse(record(function, x.shape, x.dtype, noisy=noisy), TRAINING if gradients else INFERENCE)
         program = Program(graph, ops, gradients)
         if key not in programs and len(programs) >= _KEPT:
             programs.pop(next(iter(programs)), None)

@@ -1,6 +1,7 @@
 """Every layer and container against central differences, in float64."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -19,8 +20,12 @@ from fastnet.layers import (
     Conv2d,
     ConvTranspose1d,
     ConvTranspose2d,
+    DropConnect,
     Dropout,
+    Dropout1d,
+    Dropout2d,
     Flatten,
+    FractionalMaxPool2d,
     GlobalAvgPool2d,
     Hardsigmoid,
     Hardswish,
@@ -41,6 +46,7 @@ from fastnet.layers import (
     Sequential,
     Sigmoid,
     Softmax,
+    StochasticDepth,
     Subsample,
     Tanh,
     Unflatten,
@@ -129,6 +135,23 @@ CASES = {
     "log softmax": (lambda: LogSoftmax(dim=-1), (3, 8)),
     "log softmax of maps": (lambda: LogSoftmax(), IMAGES),
     "dropout": (lambda: Dropout(0.4, seed=3), IMAGES),
+    "dropout, vanilla": (lambda: Dropout(0.4, seed=3, inverted=False), IMAGES),
+    "dropout of channels": (lambda: Dropout2d(0.4, seed=3), IMAGES),
+    "dropout of channels of signals": (lambda: Dropout1d(0.4, seed=3), SIGNALS),
+    "stochastic depth": (lambda: Residual([Conv2d(4, 1), StochasticDepth(0.5, seed=3)]), IMAGES),
+    "stochastic depth, batch": (lambda: Residual([Conv2d(4, 1), StochasticDepth(0.5, "batch", seed=5)]), IMAGES),
+    "dropconnect, linear": (lambda: DropConnect(Linear(4), 0.4, seed=3), (3, 7)),
+    "dropconnect, conv": (lambda: DropConnect(Conv2d(3, 3, padding=1), 0.4, seed=3), IMAGES),
+    "dropconnect, signals": (
+        lambda: Sequential(DropConnect(Conv1d(3, 2)), DropConnect(ConvTranspose1d(2, 3))),
+        SIGNALS,
+    ),
+    "fractional max pool": (lambda: FractionalMaxPool2d(output_size=(3, 5), seed=3), IMAGES),
+    "fractional max pool, random": (
+        lambda: FractionalMaxPool2d(output_ratio=0.7, random=True, overlapping=False, seed=3),
+        IMAGES,
+    ),
+    "fractional max pool, windows": (lambda: FractionalMaxPool2d(2, output_size=3, seed=3), IMAGES),
     "flatten": (lambda: Flatten(), IMAGES),
     "unflatten": (lambda: Sequential(Linear(24), Unflatten(1, (2, -1, 4)), Conv2d(2, 2)), (3, 7)),
     "unflatten to signals": (lambda: Sequential(Unflatten(1, (3, 4)), Conv1d(2, 2)), (3, 12)),
@@ -177,7 +200,7 @@ def test_plans_take_every_layer(name, spread):
     np.testing.assert_allclose(model.compile(2)(x), model(x), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if "norm" in name or "dropout" in name or name == "nested"])
+@pytest.mark.parametrize("name", [name for name in CASES if re.search("norm|drop|depth|fract|nested", name)])
 def test_inference(name, check_layer, spread):
     make, shape = CASES[name]
     layer = make()

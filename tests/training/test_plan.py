@@ -82,6 +82,16 @@ NETWORKS = {
             fn.Linear(20), fn.Tanh(), fn.Dropout(0.2), fn.Linear(10),
         ),
     ),
+    "noise": (
+        (3, 12, 12),
+        lambda: fn.Sequential(
+            *(fn.DropConnect(fn.Conv2d(8, 3, padding=1), 0.3), fn.BatchNorm2d(), fn.ReLU(), fn.Dropout2d(0.2)),
+            *(fn.FractionalMaxPool2d(output_ratio=0.7), fn.DropConnect(fn.Conv2d(8, 3, groups=2)), fn.MaxPool2d(2)),
+            *(fn.Residual([fn.Conv2d(8, 3, padding=1), fn.BatchNorm2d(), fn.StochasticDepth(0.5)]), fn.ReLU()),
+            *(fn.FractionalMaxPool2d(2, 2, random=True), fn.Residual([fn.Tanh(), fn.StochasticDepth(0.4, "batch")])),
+            *(fn.Flatten(), fn.DropConnect(fn.Linear(16)), fn.Dropout(0.3, inverted=False), fn.Linear(10)),
+        ),
+    ),
 }  # fmt: skip
 
 
