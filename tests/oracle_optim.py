@@ -54,7 +54,7 @@ def sgd(w, gradients, state=None, lr=0.1, momentum=0.0, dampening=0.0, nesterov=
     return w, mu ** len(past) * velocity + keep * _weigh(_powers(mu, len(past))[::-1], past)
 
 
-def adagrad(w, gradients, state, lr, eps=1e-7, weight_decay=0.0):
+def adagrad(w, gradients, state, lr, eps=1e-10, weight_decay=0.0):
     """(w, squares): each gradient over the length of the vector of all gradients up to it."""
 
     def displacement(past):

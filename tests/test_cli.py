@@ -68,7 +68,7 @@ def test_without_arguments_it_trains_on_digits(tmp_path, monkeypatch, capsys):
 
 def test_options_reach_the_solver(small, tmp_path, capsys):
     options = "--optimizer sgd --lr 0.01 --schedule step --warmup 1 --weight-decay 1e-3 --batch-size 10 --seed 3"
-    more = "--dtype float64 --val-fraction 0 --no-plot --debug nan"
+    more = "--dtype float64 --val-fraction 0 --no-plot --debug nan --clip-norm 0.5 --clip-value 0.1"
     assert train(small, tmp_path / "a", *options.split(), *more.split()) == 0
     out = capsys.readouterr().out
     assert "SGD(lr=0.01, momentum=0.9" in out and "weight_decay=0.001, nesterov=True" in out
@@ -76,6 +76,13 @@ def test_options_reach_the_solver(small, tmp_path, capsys):
     assert "validate" not in out and "val loss" not in out
     assert not (tmp_path / "a" / "curves.png").exists()
     assert all(array.dtype == np.float64 for array in weights(tmp_path / "a").values())
+    settings = fastnet.training.load_checkpoint(tmp_path / "a").metadata["settings"]
+    assert (settings["clip_norm"], settings["clip_value"]) == ("0.5", "0.1")
+
+
+@pytest.mark.parametrize("name", ["adadelta", "nadam"])
+def test_optimizers_by_name(small, tmp_path, name):
+    assert train(small, tmp_path / name, "--optimizer", name, "--no-plot", "--quiet") == 0
 
 
 def test_the_seed_decides_the_weights(small, tmp_path):

@@ -31,7 +31,8 @@ WITHOUT_A_KERNEL = {"linear_of_images"}
 NOT_FUNCTIONAL = {
     *("add_penalty", "drop_weights", "limit_norms", "weight_sums"),
     *("accumulate", "add", "concat", "random_uniform", "split", "subsample", "unflatten"),
-    *("adagrad_step", "adam_step", "average_step", "rmsprop_step", "sgd_step", "softmax_cross_entropy", "svm_loss"),
+    *("adadelta_step", "adagrad_step", "adam_step", "nadam_step", "rmsprop_step", "sgd_step"),
+    *("average_step", "clip", "rescale", "softmax_cross_entropy", "sum_squares", "svm_loss"),
     *("bce_with_logits", "huber_loss", "l1_loss", "mse_loss"),
     *("batch_norm_activation", "conv2d_batch_norm", "conv2d_max_pool", "conv2d_post", "conv2d_scaled"),
     *("l1_distances", "linear_of_images", "max_pool2d_planes"),

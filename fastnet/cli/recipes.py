@@ -49,9 +49,11 @@ def recipe_for(image_shape: tuple[int, int, int]) -> Recipe:
 OPTIMIZERS: dict[str, tuple[str, float, dict[str, Any]]] = {
     "sgd": ("SGD", 0.05, {"momentum": 0.9, "nesterov": True}),
     "adagrad": ("Adagrad", 0.01, {}),
+    "adadelta": ("Adadelta", 1.0, {}),
     "rmsprop": ("RMSprop", 1e-3, {}),
     "adam": ("Adam", 1e-3, {}),
     "adamw": ("AdamW", 1e-3, {}),
+    "nadam": ("NAdam", 1e-3, {}),
 }
 
 

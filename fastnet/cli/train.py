@@ -73,6 +73,8 @@ def add_parser(commands: Any) -> None:
         metavar="C",
         help="bound the weights of each neuron or filter, as a vector, to length C (default: no bound)",
     )
+    add("--clip-norm", type=positive, metavar="X", help="largest norm of the gradients, all together (default: none)")
+    add("--clip-value", type=positive, metavar="X", help="largest size of a gradient's elements (default: none)")
     add(
         "--val-fraction",
         type=fraction,
@@ -212,6 +214,8 @@ def _prepare(
             regularizer=regularizer(args.l1, args.max_norm),
             batch_size=args.batch_size or recipe.batch_size,
             epochs=epochs,
+            clip_norm=args.clip_norm,
+            clip_value=args.clip_value,
             seed=args.seed,
             preprocess=args.preprocess,
             checkpoint=out,

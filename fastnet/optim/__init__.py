@@ -1,6 +1,9 @@
-"""Optimisers and learning-rate schedules."""
+"""Optimisers, clipping of gradients, and learning-rate schedules."""
 
-from fastnet.optim.first_order import SGD, Adagrad, Adam, AdamW, RMSprop
+from fastnet.optim.adam import Adam, AdamW, NAdam
+from fastnet.optim.adaptive import Adadelta, Adagrad, RMSprop
+from fastnet.optim.clipping import clip_grad_norm, clip_grad_value
+from fastnet.optim.names import get, names
 from fastnet.optim.optimizer import Optimizer
 from fastnet.optim.schedules import (
     ConstantLR,
@@ -23,14 +26,21 @@ from fastnet.optim.schedules import (
     StepDecay,
     WithMomentum,
 )
+from fastnet.optim.sgd import SGD
 
 __all__ = [
     "Optimizer",
     "SGD",
     "Adagrad",
+    "Adadelta",
     "RMSprop",
     "Adam",
     "AdamW",
+    "NAdam",
+    "clip_grad_norm",
+    "clip_grad_value",
+    "get",
+    "names",
     "ConstantLR",
     "ConstantWarmup",
     "CosineDecay",

@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
+import inspect
 import numbers
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
-from fastnet.arguments import frozen, real
+from fastnet.arguments import frozen
 from fastnet.backends import Ops, current
 from fastnet.layers import Parameter
 from fastnet.ops import REGISTRY
+from fastnet.optim.groups import Groups
+from fastnet.optim.settings import Check, at_least_zero, below_one
 from fastnet.types import Array
 
-__all__ = ["Optimizer", "check"]
-
-
-def check(optimizer: str, name: str, value: float, below: float = math.inf, positive: bool = False) -> float:
-    """`value` as a float, or a ValueError unless 0 <= value < below (0 < value when `positive`)."""
-    number = real(value, f"{optimizer}: {name}")
-    if not ((number > 0 if positive else number >= 0) and number < below):
-        low, high = "> 0" if positive else ">= 0", "" if below == math.inf else f" and < {below:g}"
-        raise ValueError(f"{optimizer}: {name} must be {low}{high}, got {value!r}")
-    return number
+__all__ = ["Optimizer"]
 
 
 class Optimizer:
-    """The base class: chooses the parameters to update, their rate and weight decay, and keeps their state.
+    """The base class: chooses the parameters to update, their settings, and keeps their state.
 
-    A subclass names the op that updates a parameter, `op`, and its state arrays, `slots`, and implements
-    ``attributes(t, lr)``.
+    A subclass has an op that updates a parameter, `op`, tables of its settings and of its state, and implements
+    ``attributes(settings, scalars)``.
 
     Attributes
     ----------
+    settings : dict
+        The check of each setting; each is an attribute, too, which may be changed between steps.
+    slots : dict
+        The arrays of state: the name of an array, and the setting that must not be 0 or False for it ("": always).
+    scalars : dict
+        The numbers of state, with their first values: "t", the number of updates.
     lr : float
-        The base learning rate; a schedule's factor multiplies it.
+        The base learning rate; a schedule's factor multiplies it, and the rates of groups.
     weight_decay : float
-        Applied only to parameters with ``decay=True``.
+        Applied only to parameters with ``decay=True``; that of a group, to all of its parameters.
+    groups : Groups
+        Parameters with settings of their own.
     state : dict
-        ``{key: {slot: array, "t": number of updates}}``; the key is the parameter's name if all names given to `step`
-        differ, else its position.
+        ``{key: {slot: array, scalar: number}}``; the key is the parameter's name if all names given to `step` differ,
+        else its position.
     """
 
     op = ""
-    slots: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ("lr", "weight_decay")
+    settings: ClassVar[dict[str, Check]] = {"lr": at_least_zero, "weight_decay": at_least_zero}
+    slots: ClassVar[dict[str, str]] = {}
+    scalars: ClassVar[dict[str, float]] = {"t": 0}
+    lr: float
+    weight_decay: float
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if "params" in kwargs or (args and not isinstance(frozen(args[0]), numbers.Real)):
@@ -55,15 +60,52 @@ class Optimizer:
             )
         return super().__new__(cls)
 
-    def __init__(self, lr: float, weight_decay: float = 0.0):
-        self.lr = check(type(self).__name__, "lr", lr)
-        self.weight_decay = check(type(self).__name__, "weight_decay", weight_decay)
+    def __init__(self, groups: Sequence[Mapping[str, Any]] = (), **settings: Any):
+        for name, value in settings.items():
+            setattr(self, name, value)
+        self.groups = Groups(type(self).__name__, groups, self.settings)
         self.state: dict[str, dict[str, Any]] = {}
+        for own in ({}, *self.groups.settings):
+            self._check({**self._settings(), **own})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.settings:
+            value = self.settings[name](value, f"{type(self).__name__}: {name}")
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.settings)})"
+        given = inspect.signature(type(self).__init__).parameters
+        plain = {name for name, p in given.items() if p.kind is p.KEYWORD_ONLY and p.default == getattr(self, name)}
+        words = [f"{name}={value!r}" for name, value in self._settings().items() if name not in plain]
+        return f"{type(self).__name__}({', '.join(words + [f'groups={self.groups!r}'] * bool(self.groups))})"
 
-    def step(self, parameters: Iterable[Parameter], scale: float = 1.0) -> None:
+    # ---------------------------------------------------------------- what a subclass says
+
+    def attributes(self, settings: Mapping[str, Any], scalars: Mapping[str, Any]) -> dict[str, Any]:
+        """The op's attributes besides `lr` and `weight_decay`, for an update; scalars["t"] counts from 1."""
+        raise NotImplementedError
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        """Raise ValueError if settings exclude each other."""
+
+    def _advance(self, state: dict[str, Any], settings: Mapping[str, Any]) -> None:
+        """Set the scalars of `state` to those of the next update."""
+        state["t"] += 1
+
+    def _initial(self, ops: Ops, p: Parameter, settings: Mapping[str, Any]) -> Array:
+        """A slot's array before the first update."""
+        zeros: Array = ops.xp.zeros_like(p.value)
+        return zeros
+
+    def _annealed(self, momentum: float) -> dict[str, Any]:
+        """The settings that replace those of the optimiser at a step of this momentum."""
+        if "momentum" not in self.settings:
+            raise ValueError(f"{type(self).__name__} has no momentum that could change from step to step")
+        return {"momentum": momentum}
+
+    # ---------------------------------------------------------------- steps
+
+    def step(self, parameters: Iterable[Parameter], scale: float = 1.0, momentum: float | None = None) -> None:
         """Update, in place, every parameter that requires a gradient and has one.
 
         Parameters
@@ -71,12 +113,15 @@ class Optimizer:
         parameters : iterable of Parameter
             The same list at every step: ``model.parameters()``.
         scale : float
-            A schedule's factor: the rate of this step is ``lr * scale``.
+            A schedule's factor: the rate of this step is ``lr * scale``, in each group its own lr.
+        momentum : float, optional
+            Of this step, instead of the setting (Adam's is betas[0]); a group's own momentum stays.
 
         Raises
         ------
         ValueError
-            State (of another model, perhaps) whose shape or dtype is not the parameter's.
+            State (of another model, perhaps) whose shape or dtype is not the parameter's; a group that names an unknown
+            parameter, or two that name the same.
 
         Warns
         -----
@@ -84,40 +129,67 @@ class Optimizer:
             Nothing has a gradient, though not everything is frozen.
         """
         parameters = list(parameters)
-        names = {p.name for p in parameters}
-        named = "" not in names and len(names) == len(parameters)
-        ops, lr, op = current(), self.lr * scale, REGISTRY[self.op]
-        ready = [
-            (p, self._state_of(ops, p.name if named else str(position), p))
-            for position, p in enumerate(parameters)
-            if p.requires_grad and p.grad is not None
-        ]
+        ops, op = current(), REGISTRY[self.op]
+        ready = [(p, self._state_of(ops, key, p, own), n, own) for p, key, n, own in self._ready(parameters, momentum)]
         if not ready and not (parameters and all(not p.requires_grad for p in parameters)):
             what = "no parameter has a gradient: run backward first" if parameters else "no parameters were given"
             warnings.warn(f"{type(self).__name__}.step changes nothing: {what}", stacklevel=2)
-        groups: dict[tuple[int, bool], list[tuple[Array | None, ...]]] = {}
-        for p, state in ready:
-            state["t"] += 1
-            arrays = p.value, p.grad, *[state.get(i.name) for i in op.inputs[2:]]
-            groups.setdefault((state["t"], p.decay), []).append(arrays)
-        for (t, decay), updates in groups.items():
-            attributes = self.attributes(t, lr)
-            ops.update_each(op, updates, {**attributes, "weight_decay": self.weight_decay if decay else 0.0})
+        calls: dict[tuple[Any, ...], tuple[dict[str, Any], list[tuple[Array | None, ...]]]] = {}
+        for p, state, number, settings in ready:
+            self._advance(state, settings)
+            slots = [state[i.name] if self._uses(i.name, state, settings) else None for i in op.inputs[2:]]
+            scalars = {name: state[name] for name in self.scalars}
+            decays = p.decay or (number is not None and "weight_decay" in self.groups.settings[number])
+            alike = number, decays, *scalars.values(), *(slot is None for slot in slots)
+            if alike not in calls:
+                decay = settings["weight_decay"] if decays else 0.0
+                settings = {**settings, "lr": settings["lr"] * scale, "weight_decay": decay}
+                own = self.attributes(settings, scalars)
+                calls[alike] = {"lr": settings["lr"], "weight_decay": decay, **own}, []
+            calls[alike][1].append((p.value, p.grad, *slots))
+        for attributes, updates in calls.values():
+            ops.update_each(op, updates, attributes)
 
-    def attributes(self, t: int, lr: float) -> dict[str, Any]:
-        """The op's attributes besides `weight_decay` at a parameter's update number t, from 1."""
-        raise NotImplementedError
+    def lookahead(
+        self, parameters: Iterable[Parameter], scale: float = 1.0, momentum: float | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """A context in which gradients are to be computed; it changes nothing, except for ``SGD(lookahead=True)``.
 
-    def _initial(self, ops: Ops, p: Parameter) -> Array:
-        """A slot's array before the first update."""
-        zeros: Array = ops.xp.zeros_like(p.value)
-        return zeros
+        The arguments are those of the `step` that follows.
+        """
+        return contextlib.nullcontext()
 
-    def _state_of(self, ops: Ops, key: str, p: Parameter) -> dict[str, Any]:
-        if key not in self.state:
-            self.state[key] = {"t": 0, **{slot: self._initial(ops, p) for slot in self.slots}}
-        state = self.state[key]
+    def _ready(
+        self, parameters: Sequence[Parameter], momentum: float | None = None, idle: bool = False
+    ) -> Iterator[tuple[Parameter, str, int | None, dict[str, Any]]]:
+        """(parameter, key of its state, its group, its settings) of each with a gradient; `idle`: also without one."""
+        names = {p.name for p in parameters}
+        named = "" not in names and len(names) == len(parameters)
+        common = self._settings()
+        if momentum is not None:
+            common |= self._annealed(below_one(momentum, f"{type(self).__name__}.step: momentum"))
+        own = [{**common, **settings} for settings in self.groups.settings]
+        for position, (p, number) in enumerate(zip(parameters, self.groups.assign(parameters), strict=True)):
+            if p.requires_grad and (idle or p.grad is not None):
+                yield p, p.name if named else str(position), number, common if number is None else own[number]
+
+    # ---------------------------------------------------------------- state
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.settings}
+
+    def _uses(self, slot: str, state: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+        """Whether an update has this slot; a velocity is kept up while momentum is 0 for a few steps."""
+        flag = self.slots.get(slot)
+        return flag is not None and (not flag or bool(settings[flag]) or (flag == "momentum" and slot in state))
+
+    def _state_of(self, ops: Ops, key: str, p: Parameter, settings: Mapping[str, Any]) -> dict[str, Any]:
+        state = self.state.setdefault(key, dict(self.scalars))
         for slot in self.slots:
+            if not self._uses(slot, state, settings):
+                continue
+            if slot not in state:
+                state[slot] = self._initial(ops, p, settings)
             array = state[slot]
             if array.shape != p.value.shape or array.dtype != p.value.dtype:
                 raise ValueError(
@@ -129,7 +201,7 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """The state as one flat dict: ``"<key>/<slot>"`` to an array (a copy), ``"<key>/t"`` to an int."""
         return {
-            f"{key}/{slot}": value if slot == "t" else value.copy()
+            f"{key}/{slot}": value if slot in self.scalars else value.copy()
             for key, state in self.state.items()
             for slot, value in state.items()
         }
@@ -146,12 +218,13 @@ class Optimizer:
         loaded: dict[str, dict[str, Any]] = {}
         for name, value in state_dict.items():
             key, _, slot = name.rpartition("/")
-            loaded.setdefault(key, {})[slot] = int(value) if slot == "t" else ops.xp.array(value)
-        expected = {"t", *self.slots}
+            kept = type(self.scalars[slot])(value) if slot in self.scalars else ops.xp.array(value)
+            loaded.setdefault(key, {})[slot] = kept
+        always = {*self.scalars, *(slot for slot, flag in self.slots.items() if not flag)}
         for key, state in loaded.items():
-            if set(state) != expected:
+            if not always <= set(state) <= {*self.scalars, *self.slots}:
                 raise ValueError(
-                    f"{type(self).__name__}: state of {key!r} has {sorted(state)}, expected {sorted(expected)}; "
-                    "was it saved by another optimiser?"
+                    f"{type(self).__name__}: state of {key!r} has {sorted(state)}, expected "
+                    f"{sorted({*self.scalars, *self.slots})}; was it saved by another optimiser?"
                 )
         self.state = loaded

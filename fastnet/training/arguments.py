@@ -16,7 +16,7 @@ from fastnet.regularizers import Regularizer
 from fastnet.storage import to_json
 from fastnet.training.callbacks import Callback
 
-__all__ = ["check_arguments", "check_checkpoints", "check_factor", "check_folder"]
+__all__ = ["check_arguments", "check_checkpoints", "check_factor", "check_folder", "check_limit"]
 
 
 def check_arguments(model: object, **given: Any) -> None:
@@ -37,7 +37,7 @@ def check_arguments(model: object, **given: Any) -> None:
         hint = f"; Sequential({model!r}) makes a model of the layer" if isinstance(model, Layer) else ""
         raise TypeError(f"Solver: model must be a fastnet.Model, such as Sequential(...), got {model!r}{hint}")
     for name, fits, wanted in (
-        ("optimizer", lambda value: isinstance(value, Optimizer), "an object such as optim.SGD(0.1)"),
+        ("optimizer", lambda value: isinstance(value, (Optimizer, str)), "an object such as optim.SGD(0.1), or a name"),
         ("schedule", _function, "callable, such as optim.CosineDecay()"),
         ("regularizer", lambda value: isinstance(value, Regularizer), "an object such as regularizers.L2(1e-4)"),
         ("preprocess", lambda value: isinstance(value, str) or _function(value), "callable or a name: 'standardize'"),
@@ -91,6 +91,13 @@ def check_factor(factor: Any) -> float:
     if number < 0:
         raise ValueError(f"Solver: what schedule returns must be >= 0, got {factor!r}")
     return number
+
+
+def check_limit(value: Any, name: str) -> float | None:
+    """None, or a finite number > 0."""
+    if value is not None and real(value, name) <= 0:
+        raise ValueError(f"{name} must be > 0, or None for no limit, got {value!r}")
+    return None if value is None else float(value)
 
 
 def check_folder(folder: Path) -> None:

@@ -23,7 +23,7 @@ __all__ = ["collect", "restore"]
 
 def settings(solver: Solver) -> dict[str, str]:
     """The settings that a run depends on besides its state, as text; resuming with different ones gives a warning."""
-    names = ("loss", "optimizer", "schedule", "regularizer")
+    names = ("loss", "optimizer", "schedule", "regularizer", "clip_norm", "clip_value")
     return {name: _words(getattr(solver, name)) for name in names}
 
 
@@ -36,7 +36,7 @@ def collect(solver: Solver) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     arrays = {f"model/{name}": value for name, value in solver.model.state_dict().items()}
     counts = {}
     for name, value in solver.optimizer.state_dict().items():
-        if isinstance(value, int):
+        if isinstance(value, (int, float)):
             counts[name] = value
         else:
             arrays[f"optimizer/{name}"] = np.ascontiguousarray(value)

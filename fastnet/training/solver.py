@@ -20,10 +20,11 @@ from fastnet.data.loader import Augment
 from fastnet.layers import Evaluation, Model, trace
 from fastnet.layers.evaluation import evaluation
 from fastnet.ops.metrics import ACCURACY
-from fastnet.optim import Adam, ConstantLR, Optimizer
+from fastnet.optim import ConstantLR, Optimizer, clip_grad_norm, clip_grad_value
+from fastnet.optim import get as optimizer_of
 from fastnet.optim.schedules import as_schedule
 from fastnet.regularizers import Regularizer
-from fastnet.training.arguments import check_arguments, check_checkpoints, check_factor, check_folder
+from fastnet.training.arguments import check_arguments, check_checkpoints, check_factor, check_folder, check_limit
 from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
 from fastnet.training.debug import check_finite, check_state, check_validation, guard
@@ -56,13 +57,15 @@ class Solver:
         Evaluated after each epoch.
     loss : "softmax", "svm", "mse", "l1", "huber", "bce" or function ``(scores, labels) -> (loss, dscores)``
         See `fastnet.losses`.  It decides what is reported: accuracy, or the mean absolute error ("mae").
-    optimizer : Optimizer, optional
-        Adam(1e-3) by default.
+    optimizer : Optimizer or name
+        A name, such as "adam" or "sgd", is that optimiser with its own settings.
     schedule : Schedule or function, optional
         ``schedule(iteration, total, iterations_per_epoch)`` is the factor on the optimiser's rate; 1 by default.
     regularizer : Regularizer, optional
         ``L2(1e-4)``, or several, ``L1(1e-5) + MaxNorm(3)``: penalties are added to the gradients and to the reported
         training loss, not to the validation loss; bounds are enforced after each update.
+    clip_norm, clip_value : float, optional
+        Limits of the gradients, penalties included: of their norm, and of each element; see `fastnet.optim`.
     batch_size, epochs, seed : int
     drop_last : bool or "single"
         See Loader.  By default a last batch of one sample is dropped, since batch norm cannot take statistics of it.
@@ -103,9 +106,11 @@ class Solver:
         validation: tuple[ArrayLike, ArrayLike] | Loader | None = None,
         *,
         loss: str | Loss = "softmax",
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str = "adam",
         schedule: Callable[[int, int, int], float] | None = None,
         regularizer: Regularizer | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
         batch_size: int = 128,
         epochs: int = 10,
         seed: int = 0,
@@ -135,7 +140,9 @@ class Solver:
         )
         self.model, self.loss, self.regularizer = model, losses.get(loss), regularizer
         self.metric = losses.metric(self.loss)
-        self.optimizer = optimizer if optimizer is not None else Adam(1e-3)
+        self.optimizer = optimizer_of(optimizer)
+        self.clip_norm = check_limit(clip_norm, "Solver: clip_norm")
+        self.clip_value = check_limit(clip_value, "Solver: clip_value")
         self.schedule = as_schedule(schedule if schedule is not None else ConstantLR(), "Solver: schedule")
         self.epochs, self.seed = integer(epochs, "Solver: epochs"), integer(seed, "Solver: seed", 0, 63)
         self.verbose, self.debug, self.info = verbose, debug, info or {}
@@ -151,6 +158,7 @@ class Solver:
         self.loader, self.validation, self._numbers = prepare(
             model, data, validation, batch_size, self.seed, drop_last, preprocess, augment, self.metric is not ACCURACY
         )
+        self.optimizer.groups.assign(model.parameters())
         self.preprocess = self.loader.preprocess
         self.history = History()
         self.epoch = self.batch = self.iteration = 0
@@ -241,8 +249,9 @@ class Solver:
         self._progress.start_epoch(self.epoch, len(self.loader), self.batch)
         start = time.perf_counter()
         for x, y in self.loader.batches(self.epoch, self.batch):
-            scale = check_factor(self.schedule(self.iteration, total, len(self.loader)))
-            loss, metric = self._step(x, y, scale)
+            position = self.iteration, total, len(self.loader)
+            scale = check_factor(self.schedule(*position))
+            loss, metric = self._step(x, y, scale, self.schedule.momentum_at(*position))
             self.history.losses.append(loss)
             self.history.learning_rates.append(self.optimizer.lr * scale)
             running["loss"] += loss * len(y)
@@ -272,25 +281,30 @@ class Solver:
         self._progress.end_epoch(record)
         self._call("on_epoch_end", record)
 
-    def _step(self, x: Array, y: Array, scale: float) -> tuple[float, float]:
+    def _step(self, x: Array, y: Array, scale: float, momentum: float | None) -> tuple[float, float]:
         """One update; returns the loss and the metric."""
         parameters = self._parameters
         for parameter in parameters:
             parameter.zero_grad()
-        with trace(guard(self._where())) if self.debug else contextlib.nullcontext():
-            if self.debug:
-                check_finite("the data:", x, self._where())
-            loss, scores = self._plan(x, y)
-        if self.regularizer is not None:
-            loss += self.regularizer.loss(parameters)
-            self.regularizer.add_gradients(parameters)
+        with self.optimizer.lookahead(parameters, scale, momentum):
+            with trace(guard(self._where())) if self.debug else contextlib.nullcontext():
+                if self.debug:
+                    check_finite("the data:", x, self._where())
+                loss, scores = self._plan(x, y)
+            if self.regularizer is not None:
+                loss += self.regularizer.loss(parameters)
+                self.regularizer.add_gradients(parameters)
         if not math.isfinite(loss):
             check_finite("the training data:", x, self._where())
             raise FloatingPointError(
                 f"the loss is {loss} at {self._where()}; lower the learning rate ({self.optimizer.lr * scale:g}), or "
                 "use Solver(debug='nan') to see where it comes from"
             )
-        self.optimizer.step(parameters, scale)
+        if self.clip_value is not None:
+            clip_grad_value(parameters, self.clip_value)
+        if self.clip_norm is not None:
+            clip_grad_norm(parameters, self.clip_norm)
+        self.optimizer.step(parameters, scale, momentum)
         if self.regularizer is not None:
             self.regularizer.project(parameters)
         return float(loss), losses.measure(self.loss, scores, y)

@@ -24,6 +24,7 @@ STEPS = [
     ("adam", 2, {"lr": 0.1, "beta1": 0.8, "beta2": 0.99, "eps": 1e-3, "weight_decay": 0.2}),
     ("adam", 2, {"lr": 0.1, "weight_decay": 0.2, "decoupled": True}),
 ]
+LENGTHS = {"sgd": 1, "adagrad": 1, "rmsprop": 3, "adam": 3}  # arrays of state, with those that may be None
 SIZES = [(1,), (3,), (17,), (4, 5, 3, 3), (0,), (8193,)]
 
 
@@ -38,7 +39,7 @@ def state_for(step, shape, dtype):
 
 def call(ops, step, w, g, state, t):
     name, count, settings = step
-    arguments = [None] if name == "sgd" and count == 0 else list(state)
+    arguments = list(state) + [None] * (LENGTHS[name] - count)
     if name == "adam":
         arguments.append(t)
     result = getattr(ops, name + "_step")(w, g, *arguments, **settings)
@@ -122,7 +123,7 @@ def test_the_first_step_of_adam_is_the_rate_whatever_the_gradient(ops, dtype):
     g = cases.normal((100,), dtype) * np.logspace(-3, 3, 100).astype(dtype)
     for settings in ({}, {"beta1": 0.5, "beta2": 0.3}, {"decoupled": True, "weight_decay": 0.9}):
         w, m, v = (np.zeros(100, dtype) for _ in range(3))
-        ops.adam_step(w, g, m, v, 1, lr=0.25, eps=1e-30, **settings)
+        ops.adam_step(w, g, m, v, None, 1, lr=0.25, eps=1e-30, **settings)
         np.testing.assert_allclose(w, -0.25 * np.sign(g), rtol=1e-5)
 
 
@@ -135,8 +136,8 @@ def test_steps_under_a_constant_gradient(ops, dtype):
         before = sgd.copy(), adagrad.copy(), rmsprop.copy(), adam.copy()
         ops.sgd_step(sgd, g, velocity, 1.0, momentum=0.75, dampening=0.5)
         ops.adagrad_step(adagrad, g, squares, 1.0, eps=1e-30)
-        ops.rmsprop_step(rmsprop, g, mean_squares, 1.0, alpha=0.75, eps=1e-30)
-        ops.adam_step(adam, g, m, v, t, 1.0, eps=1e-30)
+        ops.rmsprop_step(rmsprop, g, mean_squares, None, None, 1.0, alpha=0.75, eps=1e-30)
+        ops.adam_step(adam, g, m, v, None, t, 1.0, eps=1e-30)
         steps = [old - new for old, new in zip(before, (sgd, adagrad, rmsprop, adam), strict=True)]
         for got, size in zip(steps[1:], (t**-0.5, (1 - 0.75**t) ** -0.5, 1.0), strict=True):
             np.testing.assert_allclose(got, size * np.sign(g), rtol=2e-4)

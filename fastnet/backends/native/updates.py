@@ -17,10 +17,14 @@ UPDATES: dict[str, Callable[..., None]] = {
     "sgd_step": _native.sgd_step,
     "adagrad_step": _native.adagrad_step,
     "rmsprop_step": _native.rmsprop_step,
+    "adadelta_step": _native.adadelta_step,
     "adam_step": _native.adam_step,
     "average_step": _native.average_step,
     "add_penalty": _native.add_penalty,
     "limit_norms": _native.limit_norms,
+    "nadam_step": _native.nadam_step,
+    "rescale": _native.rescale,
+    "clip": _native.clip,
 }
 
 
@@ -39,6 +43,11 @@ def weight_sums(w: Array) -> tuple[float, float]:
 @kernel
 def accumulate(total: Array, x: Array) -> None:
     _native.add(total.size, total, x, total)
+
+
+@kernel
+def sum_squares(x: Array) -> float:
+    return _native.sum_squares(x.size, x)
 
 
 def in_place(
