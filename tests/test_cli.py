@@ -72,7 +72,10 @@ def test_options_reach_the_solver(small, tmp_path, capsys):
     assert train(small, tmp_path / "a", *options.split(), *more.split()) == 0
     out = capsys.readouterr().out
     assert "SGD(lr=0.01, momentum=0.9" in out and "weight_decay=0.001, nesterov=True" in out
-    assert "LinearWarmup, batches of 10, 2 epochs" in out and "float64 on" in out
+    assert (
+        "LinearWarmup(length=1.0, schedule=StepDecay(every=(1, 1))), batches of 10, 2 epochs" in out
+        and "float64 on" in out
+    )
     assert "validate" not in out and "val loss" not in out
     assert not (tmp_path / "a" / "curves.png").exists()
     assert all(array.dtype == np.float64 for array in weights(tmp_path / "a").values())

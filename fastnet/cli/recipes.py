@@ -1,17 +1,15 @@
-"""Defaults of ``fastnet train``: model, epochs, optimiser, learning rate, schedule."""
+"""Defaults of ``fastnet train``: model, epochs, optimiser, learning rate, the name of the schedule."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastnet.optim import Optimizer, Schedule
+    from fastnet.optim import Optimizer
     from fastnet.regularizers import Regularizer
 
-__all__ = ["Recipe", "recipe_for", "optimizer", "regularizer", "schedule", "OPTIMIZERS", "SCHEDULES", "PREPROCESSING"]
+__all__ = ["Recipe", "recipe_for", "optimizer", "regularizer", "OPTIMIZERS", "PREPROCESSING"]
 
 
 @dataclass(frozen=True)
@@ -76,23 +74,3 @@ def regularizer(l1: float, max_norm: float | None) -> Regularizer | None:
 
     parts = [*([L1(l1)] if l1 else []), *([] if max_norm is None else [MaxNorm(max_norm)])]
     return Combined(*parts) if parts else None
-
-
-SCHEDULES: dict[str, Callable[[Any, int], Schedule]] = {
-    "constant": lambda optim, epochs: optim.ConstantLR(),
-    "cosine": lambda optim, epochs: optim.CosineDecay(),
-    "linear": lambda optim, epochs: optim.LinearDecay(),
-    "step": lambda optim, epochs: optim.StepDecay((max(epochs // 2, 1), max(3 * epochs // 4, 1))),
-    "exponential": lambda optim, epochs: optim.ExponentialDecay(math.log(100) / epochs),
-    "inverse": lambda optim, epochs: optim.InverseTimeDecay(9 / epochs),
-}
-
-
-def schedule(name: str, epochs: int, warmup: float = 0.0) -> Schedule:
-    """The schedule called `name` over `epochs`: cosine and linear fall to 0, step to a tenth after a half and again
-    after three quarters, exponential to a hundredth, inverse to a tenth.  `warmup` counts epochs.
-    """
-    from fastnet import optim
-
-    chosen = SCHEDULES[name](optim, epochs)
-    return optim.LinearWarmup(warmup, chosen) if warmup else chosen

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from fastnet.cli import data
 from fastnet.cli.arguments import add_threads, count, folder, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, user_mistakes
-from fastnet.cli.recipes import OPTIMIZERS, PREPROCESSING, SCHEDULES, optimizer, recipe_for, regularizer, schedule
+from fastnet.cli.recipes import OPTIMIZERS, PREPROCESSING, optimizer, recipe_for, regularizer
+from fastnet.cli.schedules import SCHEDULES, chosen, schedule
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset
@@ -51,7 +52,13 @@ def add_parser(commands: Any) -> None:
     add("--batch-size", type=count, metavar="N", help="images per update")
     add("--optimizer", choices=sorted(OPTIMIZERS), help="update rule; sgd is with Nesterov momentum 0.9")
     add("--lr", type=positive, metavar="RATE", help="learning rate, before the schedule")
-    add("--schedule", choices=sorted(SCHEDULES), help="how the learning rate falls over the epochs (default: cosine)")
+    add(
+        "--schedule",
+        type=chosen,
+        metavar="NAME[:KEY=VALUE,...]",
+        help=f"how the learning rate changes over the epochs: {', '.join(SCHEDULES)}, with parameters of its class in "
+        "fastnet.optim, such as step:every=30/60,factor=0.2 (default: cosine)",
+    )
     add("--warmup", type=not_negative, default=0, metavar="EPOCHS", help="length of a linear warm-up (default: 0)")
     add(
         "--preprocess",
@@ -210,7 +217,7 @@ def _prepare(
             model,
             dataset,
             optimizer=optimizer(kind, rate, decay),
-            schedule=schedule(args.schedule or recipe.schedule, epochs, args.warmup),
+            schedule=schedule(args.schedule or (recipe.schedule, {}), epochs, args.warmup),
             regularizer=regularizer(args.l1, args.max_norm),
             batch_size=args.batch_size or recipe.batch_size,
             epochs=epochs,
@@ -264,10 +271,7 @@ def _introduce(say: Callable[..., None], solver: Solver, dataset: Dataset, card:
     )
     summary = solver.model.summary()
     say(f"{card['model']}: {summary.parameters:,} parameters, {summary.macs / 1e6:,.1f} million MACs an image")
-    say(
-        f"{solver.optimizer!r}, {type(solver.schedule).__name__}, batches of {solver.loader.batch_size}, "
-        f"{solver.epochs} epochs"
-    )
+    say(f"{solver.optimizer!r}, {solver.schedule!r}, batches of {solver.loader.batch_size}, {solver.epochs} epochs")
     if backends.NativeOps and backends.current().name == "native":
         from fastnet.backends import _native
 
