@@ -94,6 +94,7 @@ _HOME = {
         ),
         "fastnet.layers",
     ),
+    "Ensemble": "fastnet.training",
     "Solver": "fastnet.training",
     "TrainingPlan": "fastnet.training",
     "load": "fastnet.training",
@@ -190,6 +191,7 @@ if TYPE_CHECKING:
     from fastnet.layers import monte_carlo as monte_carlo
     from fastnet.threads import get_num_threads as get_num_threads
     from fastnet.threads import set_num_threads as set_num_threads
+    from fastnet.training import Ensemble as Ensemble
     from fastnet.training import Solver as Solver
     from fastnet.training import TrainingPlan as TrainingPlan
     from fastnet.training import load as load

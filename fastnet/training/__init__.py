@@ -1,7 +1,10 @@
 """Training: Solver, its history, callbacks and checkpoints."""
 
+from fastnet.training.averages import WeightAverage, average_states, update_bn
+from fastnet.training.averaging import PolyakAverage, Snapshots, StochasticWeightAverage
 from fastnet.training.callbacks import BestSnapshot, Callback, EarlyStopping
 from fastnet.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from fastnet.training.ensemble import Ensemble
 from fastnet.training.history import History
 from fastnet.training.plan import TrainingPlan
 from fastnet.training.plots import plot_runs
@@ -17,6 +20,13 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "TrainingPlan",
+    "Ensemble",
+    "PolyakAverage",
+    "Snapshots",
+    "StochasticWeightAverage",
+    "WeightAverage",
+    "average_states",
+    "update_bn",
     "load",
     "load_checkpoint",
     "plot_runs",

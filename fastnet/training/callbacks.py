@@ -20,7 +20,14 @@ class Callback:
 
     A callback that has state returns it from `state_dict` as ``(plain, arrays)``, a dict for JSON and a dict of arrays;
     checkpoints hold both.
+
+    Attributes
+    ----------
+    holds_model : bool
+        Whether these arrays are a state dict of the model that replaces the last weights when training ends.
     """
+
+    holds_model = False
 
     def on_train_begin(self, solver: Solver) -> None:
         """Before the first iteration, and after a checkpoint was loaded."""
@@ -64,6 +71,8 @@ class BestSnapshot(Callback):
     best_state : dict or None
         ``model.state_dict()`` after that epoch.
     """
+
+    holds_model = True
 
     def __init__(
         self, monitor: str = "val_loss", min_delta: float = 0.0, mode: str = "auto", restore_best: bool = True

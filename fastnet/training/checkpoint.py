@@ -76,9 +76,9 @@ class Checkpoint:
         return restore(state) if state else None
 
     def model_state(self, best: bool = True) -> dict[str, np.ndarray]:
-        """A state dict for ``model.load_state_dict``: of the best epoch if a callback kept it, else of the last."""
-        for position in range(len(self.metadata["callbacks"])):
-            if best and (state := self.group(f"callback{position}")):
+        """A state dict for ``model.load_state_dict``: a callback's, of the best epoch or an average, else the last."""
+        for position, entry in enumerate(self.metadata["callbacks"]):
+            if best and entry["model"] and (state := self.group(f"callback{position}")):
                 return state
         return self.group("model")
 

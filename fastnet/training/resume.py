@@ -43,7 +43,7 @@ def collect(solver: Solver) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     callbacks = []
     for position, callback in enumerate(solver.callbacks):
         plain, own = callback.state_dict()
-        callbacks.append({"class": type(callback).__name__, "state": plain})
+        callbacks.append({"class": type(callback).__name__, "model": callback.holds_model, "state": plain})
         arrays.update({f"callback{position}/{name}": value for name, value in own.items()})
     if isinstance(solver.preprocess, Fitted):
         arrays.update({f"preprocess/{name}": value for name, value in solver.preprocess.state_dict().items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -103,13 +104,13 @@ def load(path: str | os.PathLike[str]) -> Model:
     return read(path).model
 
 
-def read(path: str | os.PathLike[str]) -> Saved:
-    """Like :func:`load`, with the card."""
+def read(path: str | os.PathLike[str], make: Callable[[], Model] | None = None) -> Saved:
+    """Like :func:`load`, with the card; `make` builds a model that the card does not describe."""
     path = Path(path)
     if path.is_dir():
         card = path / "model.json"
         if card.is_file():
-            return _from_card(card, None)
+            return _from_card(card, None, make)
         if any(path.glob("checkpoint-*.npz")):
             return _from_checkpoint(path)
         raise FileNotFoundError(
@@ -119,7 +120,7 @@ def read(path: str | os.PathLike[str]) -> Saved:
         raise FileNotFoundError(f"{path} does not exist")
     card = path.with_suffix(".json")
     if card.is_file():
-        return _from_card(card, None if path == card else path)
+        return _from_card(card, None if path == card else path, make)
     if path.name.startswith("checkpoint-"):
         return _from_checkpoint(path)
     if path.suffix not in SUFFIXES:
@@ -131,15 +132,19 @@ def read(path: str | os.PathLike[str]) -> Saved:
     )
 
 
-def _from_card(file: Path, weights: Path | None) -> Saved:
+def _from_card(file: Path, weights: Path | None, make: Callable[[], Model] | None) -> Saved:
+    card: dict[str, Any] = {"model": None}
     try:
         card = json.loads(file.read_bytes())
         weights = weights or file.with_name(card["weights"])
-        model = create(card)
+        model = create(card) if make is None else make()
+        model.class_names = tuple(card["classes"]) if card["classes"] else None
         if card.get("preprocess"):
             state = card["preprocess"]
             model.preprocessing = restore(read_npz(file.with_name(state["file"])) if "file" in state else state)
     except (ValueError, KeyError, TypeError) as error:
+        if "model" not in card and make is None:
+            raise ValueError(f"{file} does not say how its model is built: give make, a function that does") from error
         raise ValueError(f"{file} is damaged: {type(error).__name__} {error}") from error
     model.load(weights)
     return Saved(model, card, weights)
