@@ -161,7 +161,7 @@ def measure(loss: Loss, scores: Array, labels: ArrayLike) -> float:
     """The loss's metric, a mean over a batch."""
     found, ops = metric(loss), current()
     wanted: Any = (
-        ops.xp.asarray(labels) if found is ACCURACY else targets_of(OPS.get(_base(loss), found.name), scores, labels)
+        ops.xp.asarray(labels) if found.as_given else targets_of(OPS.get(_base(loss), found.name), scores, labels)
     )
     return found.measure(ops.to_numpy(scores), ops.to_numpy(wanted), **getattr(loss, "keywords", {}))
 

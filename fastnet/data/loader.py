@@ -109,7 +109,13 @@ class Loader:
             order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(order)
         for batch in range(start, len(self)):
             index = order[batch * self.batch_size : (batch + 1) * self.batch_size]  # an array, so both are copies
-            yield self._cast(self.X[index], epoch, batch), self.y[index]
+            x = self._cast(self.X[index], epoch, batch)
+            yield x, self._labels(index, x)
+
+    def _labels(self, index: Array, x: Array) -> Array:
+        """The labels of the batch x, which has the examples `index`."""
+        labels: Array = self.y[index]
+        return labels
 
     def _cast(self, x: Array, epoch: int, batch: int) -> Array:
         for position, augment in enumerate(self.augment):

@@ -21,10 +21,13 @@ class Metric:
         In tables and histories.
     measure : function
         ``measure(scores, labels, **attributes)`` returns the mean over a batch; attributes are those of the loss.
+    as_given : bool
+        Whether labels are passed as they are, rather than as targets of the scores' shape and dtype.
     """
 
     name: str
     measure: Callable[..., float]
+    as_given: bool = False
 
 
 def _accuracy(scores: Array, labels: Array, ignore_index: int | None = None, **_: Any) -> float:
@@ -43,6 +46,6 @@ def _mae(scores: Array, targets: Array, **_: Any) -> float:
     return float(abs(scores - targets).mean(dtype="float64"))
 
 
-ACCURACY = Metric("accuracy", _accuracy)  # the share of labels with the largest score
+ACCURACY = Metric("accuracy", _accuracy, as_given=True)  # the share of labels with the largest score
 LABEL_ACCURACY = Metric("accuracy", _label_accuracy)  # of targets 0 and 1 on whose side the score is
 MAE = Metric("mae", _mae)  # the mean absolute error

@@ -4,6 +4,7 @@ from fastnet.training.averages import WeightAverage, average_states, update_bn
 from fastnet.training.averaging import PolyakAverage, Snapshots, StochasticWeightAverage
 from fastnet.training.callbacks import BestSnapshot, Callback, EarlyStopping
 from fastnet.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from fastnet.training.distillation import Distillation, DistillationLoader
 from fastnet.training.ensemble import Ensemble
 from fastnet.training.history import History
 from fastnet.training.plan import TrainingPlan
@@ -20,6 +21,8 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "TrainingPlan",
+    "Distillation",
+    "DistillationLoader",
     "Ensemble",
     "PolyakAverage",
     "Snapshots",

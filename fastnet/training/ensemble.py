@@ -16,7 +16,7 @@ from fastnet.arrays import as_array
 from fastnet.layers import Evaluation, Model
 from fastnet.storage import write_json
 from fastnet.training import saved
-from fastnet.types import Array, ArrayLike
+from fastnet.types import Array, ArrayLike, Preprocess
 
 __all__ = ["Ensemble"]
 
@@ -97,18 +97,23 @@ class Ensemble:
 
     def predict_proba(self, X: ArrayLike, batch_size: int = 128) -> Array:
         """The mean of the members' probabilities, (N, C) or (N, C, H, W), added in float64, in the members' dtype."""
-        total: Any = 0.0
-        for model in self.members:
-            probabilities = model.predict_proba(X, batch_size)
-            total = total + probabilities.astype(np.float64)
-        mean: Array = (total / len(self)).astype(probabilities.dtype)
-        return mean
+        return _mean([model.predict_proba(X, batch_size) for model in self.members])
 
     def predict(self, X: ArrayLike, batch_size: int = 128) -> Array:
         """Scores: the logarithms of the mean probabilities, whose softmax these are; ``.argmax(1)`` gives classes."""
-        probabilities = self.predict_proba(X, batch_size)
-        scores: Array = np.log(np.maximum(probabilities, np.finfo(probabilities.dtype).tiny))
-        return scores
+        return _logarithm(self.predict_proba(X, batch_size))
+
+    def outputs(self, X: ArrayLike, batch_size: int, prepare: Preprocess | None) -> Array:
+        """What `predict` returns, with `prepare` in place of the members' `preprocessing`."""
+        each = []
+        for model in self.members:
+            own = model.preprocessing
+            try:
+                model.preprocessing = prepare
+                each.append(model.predict_proba(X, batch_size))
+            finally:
+                model.preprocessing = own
+        return _logarithm(_mean(each))
 
     def predict_classes(self, X: ArrayLike, batch_size: int = 128) -> Array:
         """The number of the class with the largest mean probability, integers (N,), or (N, H, W) for maps."""
@@ -197,6 +202,19 @@ def _member(position: int, given: Any) -> tuple[Model, dict[str, Any] | None]:
         raise TypeError(f"Ensemble: member {position} must be a Model or the path of one, got {given!r}")
     found = saved.read(given)
     return found.model, found.card
+
+
+def _mean(each: Sequence[Array]) -> Array:
+    total: Any = 0.0
+    for probabilities in each:
+        total = total + probabilities.astype(np.float64)
+    mean: Array = (total / len(each)).astype(each[0].dtype)
+    return mean
+
+
+def _logarithm(probabilities: Array) -> Array:
+    scores: Array = np.log(np.maximum(probabilities, np.finfo(probabilities.dtype).tiny))
+    return scores
 
 
 def _measure(scores: Array, y: ArrayLike) -> Evaluation:
