@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data
-from fastnet.cli.arguments import add_batch_size, add_threads
+from fastnet.cli.arguments import add_batch_size, add_threads, folder
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.columns import pad, visible, width
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset
-    from fastnet.training.saved import Saved
+    from fastnet.layers import Model
+    from fastnet.training import Ensemble
     from fastnet.types import Array
 
 _EXAMPLES = """examples:
@@ -23,6 +25,7 @@ _EXAMPLES = """examples:
   fastnet evaluate runs/mnist-lenet5/model.safetensors
   fastnet evaluate runs/mnist-lenet5 --data other.npz        other images of the same classes
   fastnet evaluate runs/photos-resnet18 --data new/          the images in new/test/, or all in new/ if it has no test/
+  fastnet evaluate runs/a runs/b runs/c --out runs/all       the mean probabilities of three runs, and each alone
 """
 
 
@@ -33,10 +36,18 @@ def add_parser(commands: Any) -> None:
         description="Test a model that `fastnet train` wrote: loss, accuracy, and a table of the classes.",
         epilog=f"{data.KINDS}\n{_EXAMPLES}",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a run's folder, a model file or a checkpoint")
+    parser.add_argument(
+        "models",
+        nargs="+",
+        type=Path,
+        metavar="MODEL",
+        help="a run's folder, a model file or a checkpoint; several are an ensemble, whose probabilities are averaged; "
+        "an ensemble's folder",
+    )
     data.add_data(
         parser, None, "default: the test images of the model's own data set; of others, all if none are test images"
     )
+    parser.add_argument("--out", type=folder, metavar="DIR", help="write the ensemble to this folder")
     add_batch_size(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
@@ -44,26 +55,66 @@ def add_parser(commands: Any) -> None:
 
 def run(args: Namespace) -> int:
     import fastnet
-    from fastnet.training import saved
 
     with user_mistakes():
-        found = saved.read(args.model)
-    dataset, remark = _choose(args, found.card)
-    _check_fit(found, dataset)
+        model, card, path = _read(args.models)
+    if args.out and not isinstance(model, fastnet.Ensemble):
+        raise UserError("--out writes an ensemble; give several models")
+    dataset, remark = _choose(args, card)
+    _check_fit(card, dataset)
     with user_mistakes():
-        y = dataset.with_classes(found.card["classes"]).y_test
-        scores = found.model.predict(dataset.X_test, args.batch_size)
+        y = dataset.with_classes(card["classes"]).y_test
+        scores = model.predict(dataset.X_test, args.batch_size)
         loss, _ = fastnet.losses.softmax_cross_entropy(scores, y)
-    _check_finite(found, dataset, loss)
+    _check_finite(path, dataset, loss)
     taken = scores.argmax(axis=1)
-    print(f"{found.path}: {found.card['model']}, trained on {found.card['data'][0]}")
+    print(f"{path}: {card['model']}, trained on {card['data'][0]}")
     print(f"{len(taken):,} test images of {dataset.name}{remark}")
     print()
-    _table(found.card["classes"], y, taken, dataset.classes)
+    _table(card["classes"], y, taken, dataset.classes)
     print()
     print(f"test loss: {loss:.4f}")
     print(f"test accuracy: {(taken == y).mean():.4f}")
+    if isinstance(model, fastnet.Ensemble):
+        _compare(model, [str(member) for member in args.models], dataset.X_test, y, args.batch_size)
+        if args.out:
+            with user_mistakes():
+                model.save(args.out)
+            print(f"the ensemble is in {args.out}/; to test it again: fastnet evaluate {shlex.quote(str(args.out))}")
     return 0
+
+
+def _read(paths: Sequence[Path]) -> tuple[Model | Ensemble, dict[str, Any], str]:
+    """The model, or the ensemble of several, with its card and its name."""
+    import fastnet
+    from fastnet.training import saved
+
+    if len(paths) == 1 and not (paths[0] / "ensemble.json").is_file():
+        found = saved.read(paths[0])
+        return found.model, found.card, str(found.path)
+    ensemble = fastnet.Ensemble(paths) if len(paths) > 1 else fastnet.Ensemble.load(paths[0])
+    card = ensemble.card
+    assert card is not None  # members that were loaded have one
+    return ensemble, card, f"an ensemble of {len(ensemble)} models"
+
+
+def _compare(ensemble: Ensemble, names: Sequence[str], X: Array, y: Array, batch_size: int) -> None:
+    """Print the members' losses and accuracies, and what the ensemble gains."""
+    import numpy as np
+
+    each = ensemble.evaluate_each(X, y, batch_size)
+    names = names if len(names) == len(each) else [f"member {number}" for number in range(len(each))]
+    cells = max(len("member"), *(width(name) for name in names))
+    print()
+    print(f"{'member':<{cells}}    loss  accuracy")
+    for name, found in zip(names, each, strict=True):
+        print(f"{pad(visible(name, sys.stdout.encoding), cells)}  {found.loss:>6.4f}  {found.accuracy:>8.4f}")
+    accuracies = np.array([found.accuracy for found in each])
+    gain = ensemble.evaluate(X, y, batch_size).accuracy - accuracies.mean()
+    print(
+        f"members: {accuracies.mean():.4f} on average, standard deviation {accuracies.std():.4f}; the ensemble: "
+        f"{100 * gain:+.2f} points"
+    )
 
 
 def _choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
@@ -91,8 +142,8 @@ def _choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
     return dataset, f"; its {left} images are left out" if left else ""
 
 
-def _check_fit(found: Saved, dataset: Dataset) -> None:
-    shape = tuple(found.card["input_shape"])
+def _check_fit(card: dict[str, Any], dataset: Dataset) -> None:
+    shape = tuple(card["input_shape"])
     if dataset.image_shape != shape:
         raise UserError(
             f"the model takes images of {' x '.join(map(str, shape))}, {dataset.name} has "
@@ -100,14 +151,14 @@ def _check_fit(found: Saved, dataset: Dataset) -> None:
         )
 
 
-def _check_finite(found: Saved, dataset: Dataset, loss: float) -> None:
+def _check_finite(path: str, dataset: Dataset, loss: float) -> None:
     import numpy as np
 
     if np.isfinite(loss):
         return
     if bad := int((~np.isfinite(dataset.X_test)).any(axis=(1, 2, 3)).sum()):
         raise UserError(f"{bad} of {len(dataset.X_test)} test images of {dataset.name} hold NaN or infinite values")
-    raise UserError(f"{found.path}: the model's outputs are not finite; was it trained to the end?")
+    raise UserError(f"{path}: the model's outputs are not finite; was it trained to the end?")
 
 
 def _table(classes: Sequence[str], y: Array, taken: Array, tested: Sequence[str]) -> None:
