@@ -5,6 +5,7 @@ from fastnet.data.cifar import cifar10, cifar100
 from fastnet.data.dataset import Dataset
 from fastnet.data.embedded import digits
 from fastnet.data.folder import image_folder
+from fastnet.data.folds import fold_numbers
 from fastnet.data.holdout import hold_out
 from fastnet.data.idx import mnist, read_idx
 from fastnet.data.loader import Loader
@@ -27,6 +28,7 @@ __all__ = [
     "cifar100",
     "npz",
     "image_folder",
+    "fold_numbers",
     "hold_out",
     "load_plain_pickle",
     "read_idx",
