@@ -32,6 +32,7 @@ _MODULES = (
     "models",
     "optim",
     "regularizers",
+    "search",
     "storage",
     "training",
     "types",
@@ -129,6 +130,7 @@ if TYPE_CHECKING:
     from fastnet import models as models
     from fastnet import optim as optim
     from fastnet import regularizers as regularizers
+    from fastnet import search as search
     from fastnet import storage as storage
     from fastnet import training as training
     from fastnet import types as types

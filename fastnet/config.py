@@ -14,6 +14,7 @@ EXTRAS = {
     "safetensors": "safetensors",
     "images": "PIL",
     "datasets": "sklearn",
+    "search": "optuna",
 }
 
 

@@ -35,8 +35,10 @@ def level(path: str) -> int:
 
 
 CODE = (".py", ".pyi", ".pyx", ".pxd", ".c")
-HEAVY = ["matplotlib", "tqdm", "sklearn", "PIL", "safetensors", "torch", "scipy", "pandas", "hypothesis", "pytest"]
-OPTIONAL = {"matplotlib", "tqdm", "sklearn", "PIL", "safetensors", "torch", "scipy", "onnx", "onnxruntime", "cupy"}
+HEAVY = ["matplotlib", "tqdm", "sklearn", "PIL", "safetensors", "torch", "scipy", "optuna", "pandas", "hypothesis"]
+HEAVY += ["pytest"]
+OPTIONAL = {"matplotlib", "tqdm", "sklearn", "PIL", "safetensors", "torch", "scipy", "optuna", "onnx", "onnxruntime"}
+OPTIONAL |= {"cupy"}
 
 
 def sources():
