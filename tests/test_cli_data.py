@@ -119,6 +119,14 @@ def test_validation_images_of_the_data_are_used(tmp_path, capsys):
     assert "4 test images of photos; its 20 training and 6 validation images are left out" in out
 
 
+def test_a_subset_of_the_training_images(tmp_path, capsys):
+    save(tmp_path / "a.npz", 60)
+    status, out, _ = train(capsys, tmp_path / "a.npz", tmp_path / "run", "--subset", 30)
+    assert status == 0 and "27 images of" in out and "3 to validate, 12 to test" in out
+    status, _, error = train(capsys, tmp_path / "a.npz", tmp_path / "run", "--subset", 48)
+    assert status == 2 and "--subset 48: a has only 48 training images" in error
+
+
 def test_a_fraction_of_few_images_is_told_with_one_that_works(tmp_path, capsys):
     save(tmp_path / "a.npz", 6)
     status, _, error = train(capsys, tmp_path / "a.npz", tmp_path / "run")

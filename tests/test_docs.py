@@ -17,7 +17,8 @@ import fastnet
 from fastnet import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "docs/design.md", "docs/performance.md", "docs/course.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES = ["README.md", "docs/design.md", "docs/performance.md", "docs/course.md", "docs/search.md"]
+PAGES += ["CONTRIBUTING.md", "CHANGELOG.md"]
 checkout = pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="these tests need a checkout of the repository")
 
 
@@ -31,7 +32,7 @@ def blocks(page, language):
 
 def commands():
     """(page, line) of every `fastnet ...` in the pages' shell blocks and in inline code."""
-    for page in ("README.md", "docs/performance.md", "docs/course.md"):
+    for page in ("README.md", "docs/performance.md", "docs/course.md", "docs/search.md"):
         lines = [line.split("#")[0] for block in blocks(page, "sh") for line in block.splitlines()]
         lines += [part for line in lines for part in line.split("&&")] + re.findall(r"`(fastnet [^`]+)`", text(page))
         for line in lines:
@@ -109,6 +110,15 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     accuracy = re.search(r"Evaluation\(loss=.*, accuracy=([\d.]+)\)", capsys.readouterr().out)
     assert float(accuracy[1]) > 0.95
     assert (tmp_path / "runs" / "readme" / "model.npz").is_file() and names["dx"].shape == (32, 1, 8, 8)
+
+
+def test_the_page_on_searching_runs(tmp_path, monkeypatch, capsys):
+    for name in ("sklearn", "optuna", "matplotlib"):
+        pytest.importorskip(name)
+    monkeypatch.chdir(tmp_path)
+    for block in blocks("docs/search.md", "python"):
+        exec(compile(block, "docs/search.md", "exec"), {})
+    assert capsys.readouterr().out.count("val_acc: ") == 11 and (tmp_path / "runs/search/search.html").is_file()
 
 
 def test_the_course_page_runs(tmp_path):

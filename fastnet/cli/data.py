@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from fastnet.cli.arguments import names, size
+from fastnet.cli.arguments import count, names, size
 from fastnet.cli.errors import UserError, user_mistakes
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset
 
-__all__ = ["Source", "add_data", "load"]
+__all__ = ["Source", "add_data", "add_subset", "load", "subset"]
 
 KINDS = """data sets:
   digits         1,797 handwritten digits of 8x8 pixels, embedded in scikit-learn (the default)
@@ -91,6 +92,20 @@ class Source(NamedTuple):
         prefix = f"{self.kind}:" if self.kind in _NAMED else ""
         return self._replace(spec=prefix + str(self.path.resolve()))
 
+    def options(self) -> list[str]:
+        """The options of `add_data` that describe this source."""
+        words = ["--data", self.spec]
+        if self.image_size is not None:
+            words += ["--image-size", "x".join(map(str, self.image_size))]
+        for name, value in (("grey", self.grey), ("channels-last", self.channels_last)):
+            if value is not None:
+                words.append(f"--{name}" if value else f"--no-{name}")
+        return (
+            words
+            + ["--skip-bad"] * bool(self.skip_bad)
+            + (["--classes", ",".join(self.classes)] if self.classes else [])
+        )
+
 
 def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) -> None:
     """``--data``, whose help ends in `note`, and the options that say how to read it."""
@@ -163,6 +178,28 @@ def load(source: Source, everything: bool = False) -> Dataset:
         wanted = "images to test" if everything else "images both to train and to test"
         raise UserError(f"--data {source.spec}: {dataset} must hold {wanted}")
     return dataset
+
+
+def add_subset(parser: argparse.ArgumentParser) -> None:
+    """``--subset``, for `subset`."""
+    parser.add_argument(
+        "--subset",
+        type=count,
+        metavar="N",
+        help="use only N of the training images, drawn with a fixed seed and stratified by class (default: all)",
+    )
+
+
+def subset(dataset: Dataset, count: int | None) -> Dataset:
+    """The dataset with `count` of its training images; with None, all of them."""
+    from fastnet import data
+
+    if count is None:
+        return dataset
+    if count >= len(dataset.y_train):
+        raise UserError(f"--subset {count}: {dataset.name} has only {len(dataset.y_train):,} training images")
+    _, _, X, y = data.hold_out(dataset.X_train, dataset.y_train, count)
+    return dataclasses.replace(dataset, X_train=X, y_train=y)
 
 
 def _check_options(source: Source) -> None:

@@ -46,6 +46,7 @@ def add_parser(commands: Any) -> None:
         late_epilog=_models,
     )
     data.add_data(parser, "digits", "default: digits")
+    data.add_subset(parser)
     add = parser.add_argument
     add("--model", metavar="NAME", help="architecture, one of those below")
     add("--epochs", type=count, metavar="N", help="passes over the training images")
@@ -140,14 +141,14 @@ def run(args: Namespace) -> int:
     from fastnet.training import saved
 
     source = data.Source.of_arguments(args)
-    dataset = data.load(source)
+    dataset = data.subset(data.load(source), args.subset)
     recipe = recipe_for(dataset.image_shape)
     out = args.out or Path("runs") / f"{dataset.name}-{args.model or recipe.model}"
     names = _classes(args.resume, out, dataset)
     if source.kind == "folder" and tuple(names) != dataset.classes and len(names) == len(dataset.classes):
         source = source._replace(classes=tuple(names))  # the order in which images are read, and divided
-        dataset = data.load(source)
-    solver, card = _prepare(args, source.absolute(), dataset, names, out)
+        dataset = data.subset(data.load(source), args.subset)
+    solver, card = prepare(args, source.absolute(), dataset, names, out)
     say = _silent if args.quiet else print
     _introduce(say, solver, dataset, card)
     start = time.perf_counter()
@@ -179,10 +180,10 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _prepare(
-    args: Namespace, source: data.Source, dataset: Dataset, names: Sequence[str], out: Path
+def prepare(
+    args: Namespace, source: data.Source, dataset: Dataset, names: Sequence[str], out: Path | None
 ) -> tuple[Solver, dict[str, Any]]:
-    """The Solver, which writes to the folder `out`, and the card of the model, whose classes are `names`."""
+    """The Solver, which writes to the folder `out` (if any), and the card of the model, whose classes are `names`."""
     from fastnet import training
     from fastnet.training import saved
 
@@ -212,7 +213,8 @@ def _prepare(
         model = saved.create(card, args.seed)
         if dataset.y_val is None and held:
             dataset = dataset.split(held, args.seed)
-        out.mkdir(parents=True, exist_ok=True)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
         solver = training.Solver(
             model,
             dataset,

@@ -1,0 +1,288 @@
+"""``fastnet search``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import warnings
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastnet.cli import data, train
+from fastnet.cli.arguments import Parser, add_threads, count, folder, fraction, not_negative, positive, whole
+from fastnet.cli.errors import UserError, in_options, user_mistakes
+from fastnet.cli.recipes import OPTIMIZERS, SCHEDULES, recipe_for
+
+if TYPE_CHECKING:
+    from fastnet.data import Dataset
+    from fastnet.search import Results
+    from fastnet.search.loop import Loop
+    from fastnet.search.plan import Plan
+    from fastnet.search.space import Dimension
+    from fastnet.training import Solver
+
+_EXAMPLES = """values of --lr, --weight-decay and --batch-size:
+  1e-5:1e-1             a range; learning rates and penalties are drawn log-uniformly
+  0,1e-5,1e-4           a choice, also of --model, --optimizer and --schedule: sgd,adamw
+  1e-3                  a fixed value
+
+examples:
+  fastnet search
+  fastnet search --data fashion:DIR --subset 5000 --lr 1e-5:1e-1 --weight-decay 1e-3:1e1 --epochs 3 \\
+                 --trials 12 --coarse-to-fine 8 --fine-epochs 6 --out runs/search
+                        the same command again goes on with an interrupted search
+  fastnet search --data cifar10:DIR --model resnet20 --lr 1e-1,1e-2,1e-3,1e-4 --weight-decay 0,1e-5,1e-4 \\
+                 --method grid --trials 12 --epochs 2
+  fastnet search --data photos/ --image-size 96 --method tpe --trials 40 --folds 5 --median --processes 4
+"""
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "search",
+        help="find good hyperparameters",
+        description="Train with many settings of the hyperparameters; print the best as a command of fastnet train.\n"
+        "The same command goes on with an interrupted search.",
+        epilog=f"{data.KINDS}\n{_EXAMPLES}",
+    )
+    data.add_data(parser, "digits", "default: digits")
+    data.add_subset(parser)
+    add = parser.add_argument
+    add("--model", metavar="NAME", help="architecture, one of those of fastnet train")
+    add(
+        "--lr",
+        type=_values("--lr", positive),
+        metavar="VALUES",
+        help="learning rate (default: a tenth of fastnet train's to ten times as much)",
+    )
+    add(
+        "--weight-decay",
+        type=_values("--weight-decay", not_negative),
+        metavar="VALUES",
+        help="decay of the weights (default: fastnet train's)",
+    )
+    add("--batch-size", type=_values("--batch-size", count), metavar="VALUES", help="images per update")
+    add("--optimizer", metavar="NAMES", help=f"update rule: {', '.join(sorted(OPTIMIZERS))}")
+    add("--schedule", metavar="NAMES", help=f"of the learning rate: {', '.join(sorted(SCHEDULES))}")
+    add("--epochs", type=count, metavar="N", help="of each run (default: 3)", default=3)
+    add("--trials", type=count, metavar="N", help="how many settings are tried (default: 20)", default=20)
+    add(
+        "--method",
+        choices=("random", "grid", "tpe"),
+        default="random",
+        help="random draws, all combinations, or a model of what was good so far (default: random)",
+    )
+    add(
+        "--coarse-to-fine",
+        type=count,
+        nargs="?",
+        const=0,
+        metavar="N",
+        help="then search again around the best settings, in N trials (default: as many as --trials)",
+    )
+    add("--fine-epochs", type=count, metavar="N", help="of each run of this second stage (default: --epochs)")
+    add("--folds", type=count, metavar="K", help="K-fold cross-validation (default: one division)")
+    add(
+        "--val-fraction",
+        type=fraction,
+        metavar="F",
+        help="without --folds: hold out this fraction of the training "
+        "images to validate (default: 0.2; a data set with validation images of its own keeps those)",
+    )
+    add("--median", action="store_true", help="also stop runs that are worse than the median of the earlier ones")
+    add("--seed", type=whole, default=0, metavar="N", help="of the draws, folds, weights and order (default: 0)")
+    add("--dtype", choices=("float32", "float64"), default="float32", help="of all arithmetic (default: float32)")
+    add(
+        "--processes",
+        type=count,
+        default=1,
+        metavar="N",
+        help="how many processes share the trials and threads (default: 1)",
+    )
+    add_threads(parser)
+    add("--out", type=folder, metavar="DIR", help="output folder (default: runs/search-<data>-<model>)")
+    add("--quiet", action="store_true", help="print the best setting's command only")
+    add("--worker", type=count, help=argparse.SUPPRESS)  # of which process this is one of the --processes
+    parser.set_defaults(run=run)
+
+
+def _values(option: str, number: Callable[[str], float]) -> Callable[[str], Any]:
+    """The type of an option that takes a range, a choice or a number: a dimension of the space, or the number."""
+
+    def parse(text: str) -> Any:
+        from fastnet.search import choice, integer, log_uniform, uniform
+
+        low, colon, high = text.partition(":")
+        try:
+            if colon:
+                first, last = number(low), number(high)
+                if isinstance(first, int) and isinstance(last, int):
+                    return integer(first, last, log=True)
+                return log_uniform(first, last) if first > 0 else uniform(first, last)
+            values = [number(part) for part in text.split(",")]
+            return choice(*values) if len(values) > 1 else values[0]
+        except (ValueError, argparse.ArgumentTypeError) as error:
+            raise argparse.ArgumentTypeError(
+                f"expected LOW:HIGH, values between commas, or one value, got {text!r}: {error}"
+            ) from error
+
+    return parse
+
+
+def run(args: Namespace) -> int:
+    from fastnet.search.loop import Loop
+    from fastnet.search.run import print_line
+
+    source = data.Source.of_arguments(args).absolute()
+    dataset = data.subset(data.load(source), args.subset)
+    recipe = recipe_for(dataset.image_shape)
+    out = args.out or Path("runs") / f"search-{dataset.name}-{args.model or recipe.model}"
+    space, fixed = _space(args, recipe.lr)
+    common = {"seed": args.seed} if args.seed else {}
+    command = _Command(source, {**fixed, **common, **({"dtype": args.dtype} if args.dtype != "float32" else {})})
+
+    def build(part: Dataset, **setting: Any) -> Solver:
+        return train.prepare(command.parsed(setting), source, part, part.classes, None)[0]
+
+    with user_mistakes():
+        if not args.worker:  # finds what no setting could be trained with
+            build(dataset, **{name: values.example() for name, values in space.items()})
+        plan = _plan(args, space, dataset, command)
+    if args.worker:
+        return _work(Loop(build, plan, out, goes_on=lambda: os.getppid() == args.worker))
+    loop = Loop(build, plan, out, None if args.quiet else print_line)
+    try:
+        with user_mistakes(catch=(ValueError, ImportError)), _others(args, out):
+            results = loop.run()
+    except RuntimeError as error:
+        print(f"fastnet search: {in_options(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"finished trials are kept; to go on: fastnet {shlex.join(args.argv)}", file=sys.stderr)
+        return 130
+    return _report(results, out, command, args)
+
+
+def _space(args: Namespace, lr: float) -> tuple[dict[str, Dimension], dict[str, Any]]:
+    """The space, and the values that are fixed."""
+    from fastnet import models
+    from fastnet.search import choice, log_uniform
+    from fastnet.search.space import Choice, Range
+
+    values = {"lr": args.lr or log_uniform(lr / 10, lr * 10)}
+    values |= {"weight_decay": args.weight_decay, "batch_size": args.batch_size}
+    for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("model", models.names())):
+        if (given := getattr(args, name)) is not None:
+            parts = given.split(",")
+            if wrong := [part for part in parts if part not in known]:
+                raise UserError(f"--{name}: expected {', '.join(sorted(known))}, got {', '.join(wrong)}")
+            with user_mistakes():
+                values[name] = choice(*parts) if len(parts) > 1 else given
+    space = {name: value for name, value in values.items() if isinstance(value, (Range, Choice))}
+    fixed = {name: value for name, value in values.items() if name not in space and value is not None}
+    if not space:
+        raise UserError("all values are fixed, there is nothing to search; give a range such as --lr 1e-5:1e-1")
+    return space, fixed
+
+
+def _plan(args: Namespace, space: dict[str, Dimension], dataset: Dataset, command: _Command) -> Plan:
+    from fastnet.search.plan import Plan
+
+    fine = args.trials if args.coarse_to_fine == 0 else args.coarse_to_fine or 0
+    if args.fine_epochs and not fine:
+        raise UserError("--fine-epochs is of the second stage; give --coarse-to-fine, too")
+    if args.val_fraction is not None and (args.folds or dataset.y_val is not None):
+        own = f"{dataset.name} has validation images of its own"
+        raise UserError(f"--val-fraction: {'the folds of --folds validate' if args.folds else own}")
+    if not args.folds and dataset.y_val is None:
+        dataset = dataset.split(args.val_fraction or 0.2, args.seed)
+    return Plan.of(
+        space,
+        data=dataset,
+        trials=args.trials,
+        method=args.method,
+        fine=fine,
+        folds=args.folds,
+        epochs=(args.epochs, args.fine_epochs or args.epochs),
+        monitor="val_accuracy",
+        mode="auto",
+        stop_above=3.0,
+        median=args.median,
+        seed=args.seed,
+        info={"command": shlex.join(command.words({}))},
+    )
+
+
+class _Command:
+    """The command ``fastnet train`` of a setting: what trains it, and what is printed, are the same."""
+
+    def __init__(self, source: data.Source, fixed: dict[str, Any]) -> None:
+        self.source, self.fixed = source, fixed
+        self._parser = Parser(prog="fastnet")
+        train.add_parser(self._parser.add_subparsers(parser_class=Parser))
+
+    def words(self, setting: dict[str, Any]) -> list[str]:
+        """The command line, without the program's name."""
+        words = ["train", *self.source.options()]
+        for name, value in {**self.fixed, **setting}.items():
+            words += [f"--{name.replace('_', '-')}", f"{value:.6e}" if isinstance(value, float) else str(value)]
+        return words
+
+    def parsed(self, setting: dict[str, Any]) -> Namespace:
+        """Its arguments, for `train.prepare`."""
+        return self._parser.parse_args([*self.words(setting), "--quiet"])
+
+
+def _work(loop: Loop) -> int:
+    """One of the --processes; the first one reports what all have found."""
+    with warnings.catch_warnings(), contextlib.suppress(RuntimeError, KeyboardInterrupt):
+        warnings.simplefilter("ignore")
+        loop.run()
+    return 0
+
+
+@contextlib.contextmanager
+def _others(args: Namespace, out: Path) -> Iterator[None]:
+    """The other processes, which end with this one."""
+    from fastnet import threads
+
+    each = max(1, threads.get_num_threads() // args.processes)
+    more = ["--threads", str(each), "--out", str(out), "--worker", str(os.getpid())]
+    command = [sys.executable, "-m", "fastnet", *args.argv, *more]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) for _ in range(args.processes - 1)
+    ]
+    if running:
+        threads.set_num_threads(each)
+    try:
+        yield
+    except BaseException:
+        for process in running:
+            process.terminate()  # its trial is run again
+        raise
+    finally:
+        for process in running:
+            process.wait()
+
+
+def _report(results: Results, out: Path, command: _Command, args: Namespace) -> int:
+    best = results.best
+    with user_mistakes():
+        results.page(out / "search.html")
+        results.plot(out / "search.png")
+    if not args.quiet:
+        print(f"\nbest of the {best.stage} stage: {results.line(best)}")
+        for line in results.advice():
+            print(line)
+        print(f"\neverything is in {out}/:")
+        print("  search.html   all runs: the picture, and the table with the best first")
+        print("  search.png    the picture")
+        print("\nto train with the best setting, on all training images and as long as fastnet train does by default:")
+    print(f"fastnet {shlex.join(command.words(best.setting))}")
+    return 0
