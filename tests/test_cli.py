@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -375,10 +376,37 @@ def test_resume_refuses_another_model(small, tmp_path, capsys):
     assert "saved for another model" in capsys.readouterr().err
 
 
+# ---------------------------------------------------------------- check, train --diagnose
+
+
+def test_check(tmp_path, capsys):
+    assert main(["check", "--iterations", "30", "--out", str(tmp_path / "check")]) == 0
+    printed = capsys.readouterr().out
+    assert "three_layer_convnet on digits: 1,438 training images" in printed
+    for line in ("1  initial loss, without", "= log(10)", "2  overfit 20 examples", "3  all data", "take about"):
+        assert line in printed, line
+    assert {path.name for path in (tmp_path / "check").iterdir()} == {"check.png", "rates.png"}
+
+
+def test_check_says_what_is_wrong(capsys, monkeypatch):
+    zeros = functools.partial(fastnet.Linear, initializer="zeros")
+    monkeypatch.setattr("fastnet.models.convnet.Linear", lambda n, **options: zeros(n))
+    assert main(["check", "--iterations", "10", "--loss", "svm"]) == 1
+    printed = capsys.readouterr().out
+    assert "= 10 - 1" in printed and "not ready to train" in printed and "all rows are equal of fc1.weight" in printed
+
+
+def test_train_diagnose(tmp_path, capsys):
+    command = ["train", "--epochs", "2", "--lr", "1e-9", "--out", str(tmp_path / "run"), "--no-plot", "--diagnose"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "far under 1e-3: the learning rate is probably too low" in printed
+
+
 # ---------------------------------------------------------------- help, doctor, bench
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "bench", "profile", "verify", "doctor"])
+@pytest.mark.parametrize("command", ["train", "check", "evaluate", "predict", "bench", "profile", "verify", "doctor"])
 def test_help_shows_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

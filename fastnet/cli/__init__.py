@@ -7,7 +7,7 @@ import warnings
 from typing import TextIO
 
 from fastnet import __version__
-from fastnet.cli import bench, course, doctor, evaluate, lecture, predict, profile, search, train, verify
+from fastnet.cli import bench, check, course, doctor, evaluate, lecture, predict, profile, search, train, verify
 from fastnet.cli.arguments import Parser
 from fastnet.cli.errors import UserError, in_options, user_mistakes
 from fastnet.cli.output import guarded
@@ -17,6 +17,7 @@ __all__ = ["main"]
 _EPILOG = """examples:
   fastnet train                                     a small network on handwritten digits, in seconds
   fastnet train --data mnist:DIR --model lenet5     LeNet-5 on MNIST, from its four original files in DIR
+  fastnet check                                     what is wrong with a network before it is trained, and a good rate
   fastnet search --data mnist:DIR --subset 5000     the learning rate that suits this data best
   fastnet evaluate runs/digits-three_layer_convnet  the trained model's accuracy, class by class
   fastnet predict runs/photos-resnet18 cat.jpg      what that model sees in the picture
@@ -34,7 +35,7 @@ def parser() -> Parser:
     top = Parser(prog="fastnet", description="Train and run convolutional networks on CPUs, fast.", epilog=_EPILOG)
     top.add_argument("--version", action="version", version=f"fastnet {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for module in (train, search, evaluate, predict, lecture, bench, profile, verify, course, doctor):
+    for module in (train, check, search, evaluate, predict, lecture, bench, profile, verify, course, doctor):
         module.add_parser(commands)
     top.commands = commands.choices
     return top

@@ -121,6 +121,7 @@ def add_parser(commands: Any) -> None:
     )
     add("--no-plot", action="store_true", help="no plot of the learning curves")
     add("--quiet", action="store_true", help="print the test accuracy only")
+    add("--diagnose", action="store_true", help="say what goes wrong when it happens, and how large updates are")
     add(
         "--debug",
         choices=("nan",),
@@ -167,6 +168,9 @@ def run(args: Namespace) -> int:
         solver.history.to_csv(out / "history.csv")
         curves = None if args.no_plot else _plot(solver.history, out / "curves.png")
     say()
+    if args.diagnose:
+        say(next(callback.sentence() for callback in solver.callbacks if hasattr(callback, "sentence")))
+        say()
     say(f"trained for {seconds:.1f} s; everything is in {out}/:")
     if curves:
         say(f"  {curves.name:<24} the learning curves")
@@ -184,7 +188,7 @@ def prepare(
     args: Namespace, source: data.Source, dataset: Dataset, names: Sequence[str], out: Path | None
 ) -> tuple[Solver, dict[str, Any]]:
     """The Solver, which writes to the folder `out` (if any), and the card of the model, whose classes are `names`."""
-    from fastnet import training
+    from fastnet import diagnose, training
     from fastnet.training import saved
 
     recipe = recipe_for(dataset.image_shape)
@@ -229,6 +233,7 @@ def prepare(
             preprocess=args.preprocess,
             checkpoint=out,
             early_stopping=args.early_stopping,
+            callbacks=[diagnose.LiveDiagnosis(), diagnose.UpdateRatios()] if args.diagnose else [],
             info=card,
             verbose=not args.quiet,
             debug=args.debug,

@@ -289,4 +289,6 @@ def _row(name: str, kind: str, values: Array, bins: int, limits: tuple[float, fl
     exact = values.astype(np.float64)
     finite = exact[np.isfinite(exact)]
     counts, edges = np.histogram(finite, bins, range=limits)
-    return Row(name, kind, float(exact.mean()), float(exact.std()), counts, edges, **more)
+    with np.errstate(invalid="ignore", over="ignore"):  # an activation may have overflowed
+        mean, std = float(exact.mean()), float(exact.std())
+    return Row(name, kind, mean, std, counts, edges, **more)

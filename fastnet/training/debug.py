@@ -29,8 +29,9 @@ def check_finite(what: str, array: Array, where: str) -> None:
 
 def check_state(model: Model, where: str, lr: float) -> None:
     """Raise FloatingPointError if an update left a NaN or an infinity in a parameter or a running statistic."""
+    advice = f"lower the learning rate ({lr:g}), or check the initial weights"
     for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
-        check_finite(f"after the update, {name}", parameter.value, f"{where}; lower the learning rate ({lr:g})")
+        check_finite(f"after the update, {name}", parameter.value, f"{where}; {advice}")
 
 
 def check_validation(loss: float, loader: Loader, where: str, lr: float) -> None:

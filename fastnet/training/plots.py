@@ -60,6 +60,7 @@ def plot_runs(
     metric = "mae" if any("mae" in history.history for history in histories) else "accuracy"
     figure = new_figure(path, 15, 4.2)
     axes = figure.subplots(1, 3)
+    axes[2].sharey(axes[1])
     for n, (name, history) in enumerate(zip(names, histories, strict=True)):
         _draw(axes, history, metric, f"C{n % 10}", name, "-" if n < 10 else "--")
     word = "mean absolute error" if metric == "mae" else "accuracy"

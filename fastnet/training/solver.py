@@ -298,7 +298,7 @@ class Solver:
             check_finite("the training data:", x, self._where())
             raise FloatingPointError(
                 f"the loss is {loss} at {self._where()}; lower the learning rate ({self.optimizer.lr * scale:g}), or "
-                "use Solver(debug='nan') to see where it comes from"
+                "check the initial weights; Solver(debug='nan') shows where it comes from"
             )
         if self.clip_value is not None:
             clip_grad_value(parameters, self.clip_value)
