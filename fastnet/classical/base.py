@@ -10,7 +10,7 @@ import numpy as np
 from fastnet.arrays import as_array
 from fastnet.types import Array, ArrayLike
 
-__all__ = ["Classifier", "compute_dtype", "in_chunks", "rows_of"]
+__all__ = ["Classifier", "compute_dtype", "in_chunks", "rows_of", "sum_of_rows"]
 
 _CHUNK = 1 << 22  # elements that are checked or converted at a time
 
@@ -24,6 +24,13 @@ def in_chunks(function: Callable[[Array], Array], X: Array) -> Array:
     """``function`` of a few rows of X at a time, a row (or number) for each; bounds the memory of temporaries."""
     step = max(1, _CHUNK // max(1, X[0].size))
     return np.concatenate([function(X[start : start + step]) for start in range(0, len(X), step)])
+
+
+def sum_of_rows(rows: Array) -> Array:
+    """The sum of all rows, in float64, without a copy of them."""
+    step = max(1, _CHUNK // rows.shape[1])
+    starts = range(0, len(rows), step)
+    return np.asarray(sum(rows[start : start + step].sum(axis=0, dtype=np.float64) for start in starts))
 
 
 def rows_of(name: str, X: ArrayLike, columns: int | None = None) -> Array:

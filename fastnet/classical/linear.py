@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastnet.arguments import integer, real
-from fastnet.classical.base import Classifier, compute_dtype
+from fastnet.classical.base import Classifier, compute_dtype, in_chunks, sum_of_rows
 from fastnet.classical.pictures import axes_for, figure_of
 from fastnet.layers import Linear, Sequential
 from fastnet.losses import get
@@ -26,13 +26,9 @@ class Standardization:
     """
 
     def __init__(self, rows: Array) -> None:
-        count, total = len(rows), np.zeros(rows.shape[1])
-        step = max(1, (1 << 22) // rows.shape[1])
-        for start in range(0, count, step):
-            total += rows[start : start + step].sum(axis=0, dtype=np.float64)
-        self.mean = total / count
-        squares = sum(float(((rows[i : i + step] - self.mean) ** 2).sum()) for i in range(0, count, step))
-        self.scale = math.sqrt(squares / rows.size) or 1.0
+        self.mean = sum_of_rows(rows) / len(rows)
+        squares = in_chunks(lambda some: np.asarray(((some - self.mean) ** 2).sum(axis=1)), rows)
+        self.scale = math.sqrt(float(squares.sum()) / rows.size) or 1.0
         self.dtype = compute_dtype(rows)
 
     def __call__(self, rows: Array) -> Array:

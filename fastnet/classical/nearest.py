@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.backends import current
-from fastnet.classical.base import compute_dtype, in_chunks
+from fastnet.classical.base import compute_dtype, in_chunks, sum_of_rows
 from fastnet.types import Array
 
 __all__ = ["METRICS", "Neighbors"]
@@ -25,24 +25,32 @@ _FLOAT64 = np.dtype(np.float64)
 
 
 class _Metric:
-    """How distances are computed, and what is known of the first pass's errors."""
+    """How distances are computed, and what is known of the first pass's errors.
 
-    def __init__(self, train: Array) -> None:
+    In error bounds, u is the unit roundoff of the dtype: a sum of n products has an error of at most n u times the sum
+    of their magnitudes (Higham 2002, "Accuracy and stability of numerical algorithms").
+    """
+
+    def __init__(self, train: Array, whole: bool) -> None:
         raise NotImplementedError
 
+    def enter(self, rows: Array, dtype: Any) -> Array:
+        """Rows as the first pass takes them."""
+        return np.ascontiguousarray(rows, dtype)
+
     def block(self, queries: Array, rows: Array, first: int) -> Any:
-        """What orders the rows for each query, (Q, N); `first` is the position of rows[0]."""
+        """What orders the rows for each query, (Q, N), from entered rows; `first` is the position of rows[0]."""
         raise NotImplementedError
 
     def exact(self, queries: Array, rows: Array) -> Array:
         """The distance of query i to row i, on the scale of the first pass, in float64."""
         raise NotImplementedError
 
-    def least(self, queries: Array, farthest: Array, eps: float) -> Array:
+    def least(self, queries: Array, farthest: Array, u: float) -> Array:
         """A lower bound of the distance to any row but the candidates, of which the last has the value `farthest`."""
         raise NotImplementedError
 
-    def is_exact(self, queries: Array, eps: float) -> bool:
+    def is_exact(self, queries: Array, u: float) -> bool:
         """Whether all sums of whole numbers stay below the first that the dtype lacks."""
         raise NotImplementedError
 
@@ -53,27 +61,35 @@ class _Metric:
 
 
 class _L2(_Metric):
-    """Euclidean distances; the first pass has their squares, without the query's own."""
+    """Euclidean distances; the first pass has their squares, without the query's own.
 
-    def __init__(self, train: Array) -> None:
-        self.norms = in_chunks(lambda rows: _squares(rows), train)
+    Rows are centred first, since long vectors that lie close together would cost digits; by whole numbers if they are
+    whole, which then stay exact.
+    """
+
+    def __init__(self, train: Array, whole: bool) -> None:
+        center = sum_of_rows(train) / len(train)
+        self.center = np.rint(center) if whole else center
+        self.norms = in_chunks(lambda rows: _squares(rows - self.center), train)
         self.longest = math.sqrt(float(self.norms.max()))
+
+    def enter(self, rows: Array, dtype: Any) -> Array:
+        return np.ascontiguousarray(rows.astype(dtype) - self.center.astype(dtype))
 
     def block(self, queries: Array, rows: Array, first: int) -> Any:
         norms = self.norms[first : first + len(rows)].astype(rows.dtype)
         return current().linear(queries * rows.dtype.type(-2), rows, norms)[0]
 
     def exact(self, queries: Array, rows: Array) -> Array:
-        differences = rows.astype(np.float64) - queries
-        return np.asarray(np.einsum("ij,ij->i", differences, differences))
+        return _squares(rows - queries)
 
-    def least(self, queries: Array, farthest: Array, eps: float) -> Array:
+    def least(self, queries: Array, farthest: Array, u: float) -> Array:
         norms = _squares(queries)
-        error = (queries.shape[1] + 4) * eps * (2 * np.sqrt(norms) * self.longest + self.longest**2)
+        error = (queries.shape[1] + 8) * u * (np.sqrt(norms) + self.longest) ** 2
         return np.asarray(farthest + norms - error)
 
-    def is_exact(self, queries: Array, eps: float) -> bool:
-        return 2 * (math.sqrt(float(_squares(queries).max())) + self.longest) ** 2 < 2 / eps
+    def is_exact(self, queries: Array, u: float) -> bool:
+        return 2 * (math.sqrt(float(_squares(queries).max())) + self.longest) ** 2 < 1 / u
 
     @staticmethod
     def finish(distances: Array) -> Array:
@@ -83,27 +99,27 @@ class _L2(_Metric):
 class _L1(_Metric):
     """City-block distances."""
 
-    def __init__(self, train: Array) -> None:
+    def __init__(self, train: Array, whole: bool) -> None:
         self.longest = float(in_chunks(lambda rows: _sizes(rows), train).max())
 
     def block(self, queries: Array, rows: Array, first: int) -> Any:
         return current().l1_distances(queries, rows)
 
     def exact(self, queries: Array, rows: Array) -> Array:
-        return np.asarray(np.abs(rows.astype(np.float64) - queries).sum(axis=1))
+        return np.asarray(np.abs(rows - queries).sum(axis=1))
 
-    def least(self, queries: Array, farthest: Array, eps: float) -> Array:
-        return np.asarray(farthest / (1 + (queries.shape[1] + 2) * eps))
+    def least(self, queries: Array, farthest: Array, u: float) -> Array:
+        return np.asarray(farthest * (1 - (queries.shape[1] + 8) * u))
 
-    def is_exact(self, queries: Array, eps: float) -> bool:
-        return float(_sizes(queries).max()) + self.longest < 2 / eps
+    def is_exact(self, queries: Array, u: float) -> bool:
+        return float(_sizes(queries).max()) + self.longest < 1 / u
 
 
 METRICS: dict[str, type[_Metric]] = {"l1": _L1, "l2": _L2}
 
 
 def _squares(rows: Array) -> Array:
-    rows = rows.astype(np.float64)
+    rows = np.asarray(rows, np.float64)
     return np.asarray(np.einsum("ij,ij->i", rows, rows))
 
 
@@ -131,8 +147,8 @@ class Neighbors:
     """
 
     def __init__(self, train: Array, metric: str, megabytes: float) -> None:
-        self.train, self.metric = train, METRICS[metric](train)
-        self.whole = is_whole(train)
+        self.train, self.whole = train, is_whole(train)
+        self.metric = METRICS[metric](train, self.whole)
         number = int(megabytes * 2**20) // 8
         self.step = max(1, min(number // train.shape[1], math.isqrt(number)))
 
@@ -152,16 +168,15 @@ class Neighbors:
 
     def _pass(self, given: Array, k: int, dtype: Any) -> tuple[Array, Array, Array]:
         """Distances and positions of the k nearest of a few queries, and for each query whether they are certain."""
-        queries = given.astype(np.float64)
-        eps = float(np.finfo(dtype).eps)
-        positions, farthest = self._candidates(np.ascontiguousarray(given, dtype), min(k + _SPARE, len(self.train)))
+        entered, queries = self.metric.enter(given, dtype), given.astype(np.float64)
+        positions, farthest = self._candidates(entered, min(k + _SPARE, len(self.train)))
         exact = np.stack([self.metric.exact(queries, self.train[column]) for column in positions.T], axis=1)
         order = np.lexsort((positions, exact), axis=1)[:, :k]
         distances = np.take_along_axis(exact, order, axis=1)
-        certain = np.ones(len(queries), bool)
-        exactly = self.whole and is_whole(given) and self.metric.is_exact(queries, eps)
+        certain, u = np.ones(len(queries), bool), float(np.finfo(dtype).eps) / 2
+        exactly = self.whole and is_whole(given) and self.metric.is_exact(entered, u)
         if not (exactly or dtype == _FLOAT64 or positions.shape[1] == len(self.train)):
-            certain = distances[:, -1] < self.metric.least(queries, farthest, eps)
+            certain = distances[:, -1] < self.metric.least(entered, farthest, u)
         return distances, np.take_along_axis(positions, order, axis=1), certain
 
     def _candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
@@ -179,4 +194,4 @@ class Neighbors:
 
     def _blocks(self, dtype: Any) -> Iterator[tuple[int, Array]]:
         for first in range(0, len(self.train), self.step):
-            yield first, np.ascontiguousarray(self.train[first : first + self.step], dtype)
+            yield first, self.metric.enter(self.train[first : first + self.step], dtype)

@@ -41,9 +41,9 @@ def test_neighbors_are_those_of_all_distances_in_float64(dtype, metric, megabyte
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_float32_is_searched_again_where_rounding_could_decide(metric):
-    """Rows that lie far away but close together: their distances in float32 are nothing but rounding."""
+    """Two crowds far from each other: in float32, squared distances within one are nothing but rounding."""
     rng = np.random.default_rng(0)
-    X = (1e4 + rng.normal(size=(400, 60)) * 1e-2).astype(np.float32)
+    X = (1e4 * np.repeat([[-1], [1]], 200, axis=0) + rng.normal(size=(400, 60)) * 1e-2).astype(np.float32)
     Q = X[:20] + rng.normal(size=(20, 60)).astype(np.float32) * 1e-2
     search = Neighbors(X, metric, 1)
     _, _, certain = search._pass(Q, 5, np.dtype(np.float32))
