@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+import os
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from fastnet.arguments import integer, real
 from fastnet.classical.base import Classifier, compute_dtype, in_chunks, sum_of_rows
-from fastnet.classical.pictures import axes_for, figure_of
+from fastnet.drawing import new_figure, save
 from fastnet.layers import Linear, Sequential
 from fastnet.losses import get
 from fastnet.optim import SGD
 from fastnet.training import TrainingPlan
 from fastnet.types import Array, ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["LinearClassifier", "LinearSVM", "SoftmaxClassifier"]
 
@@ -90,11 +94,11 @@ class LinearClassifier(Classifier):
         self._require_fit("templates")
         return np.asarray(self.coef_.reshape(len(self.coef_), *self._shape))
 
-    def plot(self, figure: Any = None) -> Any:
-        """Draw the template of each class as an image; returns matplotlib's figure.
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draw the template of each class as an image; returns matplotlib's figure, and writes it to `path`.
 
-        Colours run from the smallest to the largest weight of each template; greyscale templates are red where
-        a bright pixel speaks for the class, and blue where it speaks against it.
+        Colour templates run from their smallest to their largest weight; those of one channel are red where bright
+        pixels speak for the class, and blue where they speak against it.
 
         Raises
         ------
@@ -110,33 +114,36 @@ class LinearClassifier(Classifier):
                 f"examples of shape {self._shape}"
             )
         assert self.classes_ is not None
-        count, columns = len(templates), min(5, len(templates))
-        figure = figure_of(figure, 1.6 * columns, 1.8 * -(-count // columns))
+        columns = min(5, len(templates))
+        rows = -(-len(templates) // columns)
+        figure = new_figure(path, 1.6 * columns, 1.8 * rows + 0.4)
         for n, (name, template) in enumerate(zip(self.classes_, templates, strict=True)):
-            axes = figure.add_subplot(-(-count // columns), columns, n + 1)
-            if len(template) == 1:
-                most = abs(template).max() or 1.0
-                axes.imshow(template[0], cmap="RdBu_r", vmin=-most, vmax=most)
-            else:
-                low, high = template.min(), template.max()
-                axes.imshow(((template - low) / ((high - low) or 1.0)).transpose(1, 2, 0))
-            axes.set_title(str(name), fontsize=9)
-            axes.set_axis_off()
-        figure.suptitle(f"Templates of the {type(self).__name__}")
-        figure.tight_layout()
-        return figure
+            axes = figure.add_subplot(rows, columns, n + 1, title=str(name))
+            draw_template(axes, template)
+        figure.suptitle(f"{type(self).__name__}: the templates")
+        return save(figure, path)
 
-    def plot_losses(self, axes: Any = None) -> Any:
-        """Draw the loss of each step; returns matplotlib's axes."""
+    def plot_losses(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draw the loss of each step; returns matplotlib's figure, and writes it to `path`."""
         self._require_fit("plot_losses")
-        axes = axes_for(axes)
+        figure = new_figure(path, 6.4, 4.4)
+        axes = figure.add_subplot(xlabel="step", ylabel="loss", title=type(self).__name__)
         axes.plot(self.losses_)
-        axes.set(xlabel="step", ylabel="loss", title=type(self).__name__)
-        return axes
+        return save(figure, path)
 
     def _require_fit(self, method: str) -> None:
         if self.classes_ is None:
             raise RuntimeError(f"{type(self).__name__}.{method}: call fit(X, y) first")
+
+
+def draw_template(axes: Any, template: Array) -> None:
+    """Draw one template, (1 or 3, H, W)."""
+    if len(template) == 1:
+        most = abs(template).max() or 1.0
+        axes.imshow(template[0], cmap="RdBu_r", vmin=-most, vmax=most)
+    else:
+        axes.imshow(((template - template.min()) / (np.ptp(template) or 1.0)).transpose(1, 2, 0))
+    axes.set(xticks=[], yticks=[])
 
 
 class _Trained(LinearClassifier):

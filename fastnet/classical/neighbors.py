@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from fastnet.arguments import integer, real
 from fastnet.classical.base import Classifier, labels_of, rows_of
 from fastnet.classical.nearest import METRICS, Neighbors
-from fastnet.classical.pictures import axes_for
+from fastnet.drawing import new_figure, save
 from fastnet.types import Array, ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["ChoiceOfK", "KNearestNeighbors", "choose_k"]
 
@@ -116,18 +120,19 @@ class ChoiceOfK(NamedTuple):
             lines.append(f"{k:>5}  {values.mean():13.4f}  {values.std():.4f}{mark}")
         return "\n".join(lines)
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw accuracy against k, a dot for each fold and a line through the means; returns matplotlib's axes."""
-        axes = axes_for(axes)
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draw accuracy against k: a dot for each fold, a line through the means; and write it to `path`."""
+        figure = new_figure(path, 6.4, 4.4)
+        axes = figure.add_subplot(xlabel="k, the number of neighbours", ylabel="accuracy on the fold left out")
         for k, values in self.accuracies.items():
             axes.plot([k] * len(values), values, ".", color="tab:blue", alpha=0.6)
         means = [values.mean() for values in self.accuracies.values()]
         spreads = [values.std() for values in self.accuracies.values()]
         axes.errorbar(list(self.accuracies), means, spreads, color="tab:orange", label="mean and std over folds")
         axes.axvline(self.k, color="grey", linestyle=":", label=f"best: k = {self.k}")
-        axes.set(xlabel="k, the number of neighbours", ylabel="accuracy on the fold left out", title="Choice of k")
+        axes.set_title("Choice of k by cross-validation")
         axes.legend()
-        return axes
+        return save(figure, path)
 
 
 def choose_k(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import math
+import os
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -10,9 +12,12 @@ from fastnet.arguments import integer
 from fastnet.classical.base import rows_of
 from fastnet.classical.features import Features, images_of
 from fastnet.classical.nearest import Neighbors
-from fastnet.classical.pictures import figure_of
+from fastnet.drawing import new_figure, save
 from fastnet.functional import im2col
 from fastnet.types import Array, ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["BagOfVisualWords", "KMeans"]
 
@@ -177,14 +182,16 @@ class BagOfVisualWords(Features):
         counts = np.bincount(index, minlength=N * self.grid**2 * self.words)
         return np.asarray(counts.reshape(N, -1) / count)
 
-    def plot(self, figure: Any = None) -> Any:
-        """Draw the codebook, the words by brightness of a sheet; returns matplotlib's figure."""
-        side = int(np.ceil(np.sqrt(self.words)))
-        figure = figure_of(figure, 6, 6)
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draw the words of the codebook, each from its darkest to its brightest pixel; and write it to `path`."""
+        if not hasattr(self, "codebook_"):
+            raise RuntimeError("BagOfVisualWords.plot: call fit(X) first")
+        side = math.ceil(math.sqrt(self.words))
+        figure = new_figure(path, 6, 6)
         for n, word in enumerate(self.codebook_):
             axes = figure.add_subplot(side, side, n + 1)
             scaled = (word - word.min()) / (np.ptp(word) or 1.0)
             axes.imshow(scaled.transpose(1, 2, 0) if len(word) == 3 else scaled[0], cmap="gray", vmin=0, vmax=1)
             axes.set_axis_off()
         figure.suptitle(f"Codebook: {self.words} words of {self.patch} x {self.patch} pixels")
-        return figure
+        return save(figure, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import importlib.util
 
 import numpy as np
 import pytest
@@ -97,12 +98,14 @@ def test_k_means_of_few_different_examples():
     assert np.isfinite(means.centers_).all() and means.inertia_ == 0
 
 
-def test_words_are_counted():
+def test_words_are_counted(tmp_path):
     digits = data.digits()
     bag = BagOfVisualWords(20, 4, samples=2000, grid=2).fit(digits.X_train)
     rows = bag.transform(digits.X_test[:5])
     assert rows.shape == (5, 4 * 20) and bag.codebook_.shape == (20, 1, 4, 4)
     np.testing.assert_allclose(rows.sum(axis=1), 1)
+    if importlib.util.find_spec("matplotlib"):
+        assert len(bag.plot(tmp_path / "words.png").axes) == 20
     image = digits.X_test[0, 0].astype(np.float64)
     counts = np.zeros((2, 2, 20))
     for r in range(5):

@@ -94,19 +94,17 @@ def test_both_gradients_lead_the_same_way(loss):
     assert differences.evaluations_ == 5 * (1 + 3 * 4 + 3)
 
 
-def test_pictures():
-    pytest.importorskip("matplotlib").use("Agg")
-    import matplotlib.pyplot as plt
-
+def test_pictures(tmp_path):
+    pytest.importorskip("matplotlib")
     digits = data.digits()
     model = LinearSVM(epochs=1).fit(digits.X_train, digits.y_train)
-    assert len(model.plot().axes) == 10
+    assert len(model.plot(tmp_path / "templates.png").axes) == 10
+    assert (tmp_path / "templates.png").read_bytes().startswith(b"\x89PNG")
     colour = LinearSVM(epochs=1).fit(np.repeat(digits.X_train, 3, axis=1), digits.y_train)
-    assert colour.plot().axes[3].images[0].get_array().shape == (8, 8, 3)
-    assert model.plot_losses().get_xlabel() == "step"
+    assert colour.plot(tmp_path / "colour.png").axes[3].images[0].get_array().shape == (8, 8, 3)
+    assert model.plot_losses(tmp_path / "losses.png").axes[0].get_xlabel() == "step"
     with pytest.raises(ValueError, match="templates are pictures for images"):
-        LinearSVM(epochs=1).fit(digits.X_train.reshape(-1, 64), digits.y_train).plot()
-    plt.close("all")
+        LinearSVM(epochs=1).fit(digits.X_train.reshape(-1, 64), digits.y_train).plot(tmp_path / "rows.png")
 
 
 @pytest.mark.parametrize("kind", [*CLASSIFIERS, RandomSearch, FollowTheSlope])

@@ -106,6 +106,13 @@ def test_the_choice_of_k():
     assert "<- best" in str(choice)
 
 
+def test_the_choice_of_k_as_a_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    X, _, y = examples("float32")
+    figure = choose_k(X, y, ks=(1, 5)).plot(tmp_path / "k.png")
+    assert figure.axes[0].get_xlabel().startswith("k,") and (tmp_path / "k.png").is_file()
+
+
 def test_what_cannot_be_is_refused():
     X, Q, y = examples("float32")
     with pytest.raises(ValueError, match="k=301 neighbours are asked for, X has 300"):
