@@ -17,6 +17,7 @@ GAMMA, BETA = RANDOM.normal(size=4), RANDOM.normal(size=4)
 OPS = {
     "conv2d": (lambda x, w, b: F.conv2d(x, w, b, stride=(1, 2), padding=1, dilation=1, groups=2), (X, W, B)),
     "conv2d same": (lambda x, w: F.conv2d(x, w, None, 2, "same", 2, 2), (X, W)),
+    "conv2d flipped": (lambda x, w, b: F.conv2d(x, w, b, (1, 2), 1, groups=2, flip=True), (X, W, B)),
     "conv_transpose2d": (lambda x, w, b: F.conv_transpose2d(x, w, b, (1, 2), 1, (0, 1), 2), (X, U, B[:4])),
     "linear": (F.linear, (Z, V, C)),
     "matmul": (F.matmul, (Z, RANDOM.normal(size=(7, 4)))),

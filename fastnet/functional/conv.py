@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fastnet.arguments import integer, pair
+from fastnet.arguments import flag, integer, pair
 from fastnet.backends import current
 from fastnet.functional.arguments import Batch, arrays_of, gradient_of, images
 from fastnet.geometry import Conv2dGeometry
@@ -21,8 +21,14 @@ def conv2d(
     padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
+    *,
+    flip: bool = False,
 ) -> tuple[Array, Callable[[ArrayLike], tuple[Array, Array, Array | None]]]:
-    """2-d convolution (cross-correlation).
+    """2-d convolution as neural networks have it, which is cross-correlation; with `flip`, as mathematics has it.
+
+    Cross-correlation is ``y[p, q] = sum over r, s of x[p + r, q + s] w[r, s]``, convolution the same with the kernel
+    turned by 180 degrees, ``w[R-1-r, S-1-s]``.  A learned kernel can be either, so networks leave the turn out; only
+    convolution is commutative.
 
     Parameters
     ----------
@@ -33,6 +39,8 @@ def conv2d(
     stride, dilation : int or pair
     padding : int, pair, (top, bottom, left, right), "same" or "valid"
     groups : int
+    flip : bool
+        Turn the kernel first, in rows and columns: ``scipy.signal.convolve2d``.
 
     Returns
     -------
@@ -46,18 +54,19 @@ def conv2d(
         If arguments do not fit together; the message says which, what was given and what was expected.
     """
     ops = current()
+    turned = flag(flip, "conv2d: flip")
     inputs, weight, bias = arrays_of("conv2d", x=x, weight=w, bias=b)
     bias_shape = None if bias is None else bias.shape
     channels = weight.shape[1] * integer(groups, "conv2d: groups") if weight.ndim == 4 else None
     batch = Batch("conv2d", inputs, channels)
     geometry = Conv2dGeometry.make(batch.images.shape, weight.shape, stride, padding, dilation, groups, bias_shape)
-    result, saved = ops.conv2d(batch.images, weight, bias, geometry)
+    result, saved = ops.conv2d(batch.images, weight[:, :, ::-1, ::-1] if turned else weight, bias, geometry)
     y = batch.take(result)
 
     def backward(dy: ArrayLike) -> tuple[Array, Array, Array | None]:
         gradient = batch.put(gradient_of("conv2d", dy, y))
         dx, dw, db = ops.conv2d_backward(gradient, saved, (True, True, b is not None))
-        return batch.take(dx), dw, db
+        return batch.take(dx), dw[:, :, ::-1, ::-1].copy() if turned else dw, db
 
     return y, backward
 

@@ -43,6 +43,25 @@ def test_convolution_is_correlation(kernel, mode):
         np.testing.assert_allclose(dw, swapped.transpose(1, 0, 2, 3), rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (5, 2), (4, 7)])
+@pytest.mark.parametrize("mode", ["valid", "same", "full"])
+def test_a_flipped_kernel_makes_it_convolution(kernel, mode):
+    x, w = cases.normal((2, 3, 8, 9), np.float64), cases.normal((4, 3, *kernel), np.float64, 1)
+    expected = np.array(
+        [[sum(map(lambda a, b: signal.convolve2d(a, b, mode), image, each)) for each in w] for image in x]
+    )
+    R, S = kernel  # for "same" SciPy takes the middle of "full", the later one of two for an even kernel
+    sides = {"valid": 0, "same": (R // 2, (R - 1) // 2, S // 2, (S - 1) // 2), "full": (R - 1, S - 1)}
+    y, backward = functional.conv2d(x, w, padding=sides[mode], flip=True)
+    np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-11)
+    dy = cases.normal(y.shape, np.float64, 2)
+    dx, dw, _ = backward(dy)
+    other, there = functional.conv2d(x, w[:, :, ::-1, ::-1], padding=sides[mode])
+    np.testing.assert_array_equal(other, y)
+    np.testing.assert_array_equal(there(dy)[0], dx)
+    np.testing.assert_array_equal(there(dy)[1], dw[:, :, ::-1, ::-1])
+
+
 @pytest.mark.parametrize("kernel", [(3, 3), (5, 3), (1, 7)])
 def test_same_padding(kernel):
     x, w = cases.normal((1, 2, 8, 9), np.float64), cases.normal((3, 2, *kernel), np.float64, 1)
