@@ -3,9 +3,11 @@
 from fastnet.models.alexnet import alexnet
 from fastnet.models.convnet import three_layer_convnet
 from fastnet.models.depth import drop_rates
+from fastnet.models.convolutional import fully_convolutional
 from fastnet.models.googlenet import googlenet
 from fastnet.models.lenet import lenet5
 from fastnet.models.mobilenet import mobilenet_v2
+from fastnet.models.pattern import pattern
 from fastnet.models.registry import create, names
 from fastnet.models.resnet import resnet18, resnet34, resnet50
 from fastnet.models.resnet_cifar import resnet9, resnet20, resnet32, resnet44, resnet56
@@ -16,10 +18,12 @@ __all__ = [
     "alexnet",
     "create",
     "drop_rates",
+    "fully_convolutional",
     "googlenet",
     "lenet5",
     "mobilenet_v2",
     "names",
+    "pattern",
     "resnet18",
     "resnet20",
     "resnet32",
