@@ -22,6 +22,7 @@ _MODULES = (
     "data",
     "diagnose",
     "functional",
+    "gates",
     "geometry",
     "gradients",
     "initializers",
@@ -120,6 +121,7 @@ if TYPE_CHECKING:
     from fastnet import data as data
     from fastnet import diagnose as diagnose
     from fastnet import functional as functional
+    from fastnet import gates as gates
     from fastnet import geometry as geometry
     from fastnet import gradients as gradients
     from fastnet import initializers as initializers
