@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from fastnet.cli import data, train
 from fastnet.cli.arguments import Parser, add_threads, count, folder, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, in_options, user_mistakes
-from fastnet.cli.recipes import OPTIMIZERS, SCHEDULES, recipe_for
+from fastnet.cli.recipes import OPTIMIZERS, recipe_for
+from fastnet.cli.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset

@@ -2,8 +2,8 @@
 
 from fastnet.models.alexnet import alexnet
 from fastnet.models.convnet import three_layer_convnet
-from fastnet.models.depth import drop_rates
 from fastnet.models.convolutional import fully_convolutional
+from fastnet.models.depth import drop_rates
 from fastnet.models.googlenet import googlenet
 from fastnet.models.lenet import lenet5
 from fastnet.models.mobilenet import mobilenet_v2
