@@ -67,9 +67,9 @@ PARAMETERS = {
     ),
     "const fn_norm *": Parameter("{0}", "sssrrrrs", "store_norm({0}, words + {i})", "norm_of(words + {i}, &{0})"),
     "const fn_epilogue *": Parameter(
-        "scale, shift, add, int activation, double a",
-        "rrrss",
-        "store_epilogue(scale, shift, add, activation, a, words + {i})",
+        "scale, shift, slopes, add, before, int activation, double a, double b",
+        "rrrrwsss",
+        "store_epilogue(scale, shift, slopes, add, before, activation, a, b, words + {i})",
         "epilogue_of(words + {i}, &{0})",
     ),
     "double[1]": Parameter("", "d", "words[{i}].p = &{0}", "<double *>words[{i}].p"),

@@ -37,11 +37,19 @@ typedef struct {
     int relu;
 } fn_norm;
 
-/* Activations that a convolution can apply as it stores. */
+typedef enum {
+#define ELEMENTWISE(name) FN_MAP_##name,
+#include "kernels.def"
+    FN_MAPS
+} fn_map;
+extern const char *const fn_map_names[FN_MAPS];
+
+/* Activations that a convolution can apply as it stores: none, the elementwise functions, and prelu. */
 enum {
     FN_NO_ACTIVATION,
-#define ACTIVATION(name) FN_ACTIVATION_##name,
+#define ELEMENTWISE(name) FN_ACTIVATION_##name,
 #include "kernels.def"
+    FN_ACTIVATION_prelu,
     FN_ACTIVATIONS
 };
 extern const char *const fn_activation_names[FN_ACTIVATIONS];
@@ -49,10 +57,11 @@ extern const char *const fn_activation_names[FN_ACTIVATIONS];
 /* The epilogue of a convolution, applied before it stores: y = activation(sum*scale + shift + add), each term optional.
  */
 typedef struct {
-    const void *scale, *shift; /* K elements each, or NULL; scale needs shift */
+    const void *scale, *shift, *slopes; /* K elements each, or NULL; scale needs shift; slopes: of prelu */
     const void *add; /* laid out like the output, or NULL */
+    void *before; /* laid out like the output: receives the activation's argument; or NULL */
     int activation;
-    double a; /* the activation's parameter, where it has one */
+    double a, b; /* the activation's parameters, where it has any */
 } fn_epilogue;
 
 /* How equal maxima of a window share its gradient: in equal parts; the first gets all of it; each gets all of it. */
@@ -116,16 +125,6 @@ int fn_notes(const char **forms, int most); /* number and names since the last c
 
 /* a, b: parameters of f (a slope, a bound, ...), which most kernels ignore. saved: x or y, whichever makes f' cheaper.
  */
-typedef void (*fn_map_forward)(int64_t n, double a, double b, const void *x, void *y);
-typedef void (*fn_map_backward)(int64_t n, double a, double b, const void *dy, const void *saved, void *dx);
-
-typedef enum {
-#define ELEMENTWISE(name) FN_MAP_##name,
-#include "kernels.def"
-    FN_MAPS
-} fn_map;
-extern const char *const fn_map_names[FN_MAPS];
-
 /* ---- engine/plan.c: inference of whole networks; steps come from fastnet/backends/native/plan.py ---- */
 
 /* A convolution with weights packed once; csrc/conv/fixed.h. */
@@ -133,7 +132,7 @@ typedef struct {
     fn_conv g; /* N is the expected number of images; any number works */
     int64_t wide, algorithm, group_bytes; /* wide: channels per pixel of the array; y is its first K */
     int activation, pooled; /* pooled: y is the maximum of each 2 x 2 outputs, after the activation */
-    double a; /* the activation's parameter */
+    double a, b; /* the activation's parameters */
     void *prepared;
 } fn_fixed_conv;
 
@@ -151,11 +150,12 @@ typedef struct {
     int64_t x, add, y; /* offset in the arena, in bytes per image, or a special place */
     int64_t first, wide; /* y is channels [first, first + channels) of an array with `wide` */
     int64_t pixels, channels, activation, pooled, map; /* activation: FN_ACTIVATION_...; map: FN_MAP_... */
-    double a, b; /* parameters of the map or the activation; FN_STEP_moments: a is eps */
+    double a, b; /* parameters of the map or the activation */
     fn_conv conv;
     fn_pool pool;
-    /* conv: weight, shift, read by fn_plan_set; conv_transpose: weight, bias; norms: mean, inverse_std (double), gamma,
-     * beta; resample, adaptive_max: an fn_axis of rows and one of columns */
+    /* conv: weight, shift, prelu's slopes, read by fn_plan_set; conv_transpose: weight, bias; prelu: slopes; norms:
+     * mean, inverse_std (double), gamma, beta; moments: eps (double), nothing, gamma, beta; resample, adaptive_max: an
+     * fn_axis of rows and one of columns */
     const void *arrays[4];
     fn_fixed_conv fixed; /* made by fn_plan_set */
 } fn_step;

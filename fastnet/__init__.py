@@ -73,17 +73,21 @@ _HOME = {
             "LogSoftmax",
             "MaxPool1d",
             "MaxPool2d",
+            "Maxout",
             "Model",
             "Parameter",
             "PixelShuffle",
             "PixelUnshuffle",
+            "PReLU",
             "ReLU",
             "ReLU6",
             "ReflectionPad2d",
             "ReplicationPad2d",
             "Residual",
+            "SELU",
             "Sequential",
             "Sigmoid",
+            "SiLU",
             "Softmax",
             "Softplus",
             "StochasticDepth",
@@ -144,6 +148,7 @@ if TYPE_CHECKING:
     from fastnet.diagnose import gradcheck as gradcheck
     from fastnet.layers import ELU as ELU
     from fastnet.layers import GELU as GELU
+    from fastnet.layers import SELU as SELU
     from fastnet.layers import AdaptiveAvgPool2d as AdaptiveAvgPool2d
     from fastnet.layers import AdaptiveMaxPool2d as AdaptiveMaxPool2d
     from fastnet.layers import AvgPool1d as AvgPool1d
@@ -171,12 +176,14 @@ if TYPE_CHECKING:
     from fastnet.layers import LeakyReLU as LeakyReLU
     from fastnet.layers import Linear as Linear
     from fastnet.layers import LogSoftmax as LogSoftmax
+    from fastnet.layers import Maxout as Maxout
     from fastnet.layers import MaxPool1d as MaxPool1d
     from fastnet.layers import MaxPool2d as MaxPool2d
     from fastnet.layers import Model as Model
     from fastnet.layers import Parameter as Parameter
     from fastnet.layers import PixelShuffle as PixelShuffle
     from fastnet.layers import PixelUnshuffle as PixelUnshuffle
+    from fastnet.layers import PReLU as PReLU
     from fastnet.layers import ReflectionPad2d as ReflectionPad2d
     from fastnet.layers import ReLU as ReLU
     from fastnet.layers import ReLU6 as ReLU6
@@ -184,6 +191,7 @@ if TYPE_CHECKING:
     from fastnet.layers import Residual as Residual
     from fastnet.layers import Sequential as Sequential
     from fastnet.layers import Sigmoid as Sigmoid
+    from fastnet.layers import SiLU as SiLU
     from fastnet.layers import Softmax as Softmax
     from fastnet.layers import Softplus as Softplus
     from fastnet.layers import StochasticDepth as StochasticDepth

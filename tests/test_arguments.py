@@ -54,7 +54,9 @@ GIVEN = {
     "log_softmax": {"x": X, "dim": 1},
     "matmul": {"a": X[0, 0], "b": X[0, 0]},
     "max_pool2d": {"x": X, "kernel_size": 2},
+    "maxout": {"x": X, "pieces": 3},
     "pad": {"x": X, "pad": (1, 1)},
+    "prelu": {"x": X, "weight": [0.25]},
     "pixel_shuffle": {"x": X[:, :1].repeat(4, axis=1), "upscale_factor": 2},
     "pixel_unshuffle": {"x": X, "downscale_factor": 2},
     "softmax": {"x": X, "dim": 1},
@@ -129,7 +131,7 @@ def test_unknown_and_surplus_arguments_are_refused(function, given):
 @pytest.mark.parametrize(("function", "given"), CALLS)
 def test_nonsense_is_refused_in_every_argument(function, given, nonsense):
     """With a message that is about the argument, not about Python's inside."""
-    numbers = ("x", "a", "b", "columns")  # arrays may hold any number
+    numbers = ("x", "a", "b", "columns", "weight")  # arrays may hold any number
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue

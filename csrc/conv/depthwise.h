@@ -117,12 +117,13 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
                 filter_row(full, group, S, step, conv, view, job->run.prepared + v * taps + r * taps_row, sum);
             }
             vec scale = load_per_channel(job->end.scale, first, conv->K),
-                shift = load_per_channel(job->end.shift, first, conv->K);
+                shift = load_per_channel(job->end.shift, first, conv->K),
+                slope = load_per_channel(job->end.slopes, first, conv->K);
             REAL *out = job->at.out + image * job->at.out_image + p * job->at.out_row + q * job->at.out_pixel + first;
             UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
                 if (j >= conv->Q - q) break;
                 REAL *to = out + j * job->at.out_pixel;
-                vec y = finish(&job->end, sum[j], scale, shift, to, conv->K);
+                vec y = finish(&job->end, sum[j], scale, shift, slope, to, conv->K);
                 if (large) store_around(to, y);
                 else
                     store_channels(full, to, again > 0 ? blend(lane_numbers() < (whole)again, load(to), y) : y,

@@ -1,6 +1,7 @@
 /* Convolutions for inference: conv_fix packs the weights once; the convolution then runs on any number of images.
  *
- * `prepared` holds the shift of each output channel, then the prepared weights of each group.  Needs conv/forward.h.
+ * `prepared` holds shift and prelu's slope of each output channel, then the prepared weights of each group.
+ * Needs conv/forward.h.
  *
  * Assumption: the layout of USED_IN_PLAN weights depends on neither the number of images nor the threads.
  */
@@ -27,9 +28,9 @@ INLINE conv_job fixed_job(const fn_fixed_conv *c, int64_t N, int threads, int64_
     return job;
 }
 
-static fn_status conv_fix(fn_fixed_conv *c, const void *w, const void *shift) {
+static fn_status conv_fix(fn_fixed_conv *c, const void *w, const void *shift, const void *slopes) {
     const fn_conv *g = &c->g;
-    int64_t first = whole_lines(g->K * (int64_t)sizeof(REAL));
+    int64_t bytes = g->K * (int64_t)sizeof(REAL), first = 2 * whole_lines(bytes);
     conv_job job = forward_job(g, 0, fn_threads(), NULL, w, NULL, NULL);
     job.pooled = c->pooled;
     job.run.use = USED_IN_PLAN;
@@ -39,8 +40,9 @@ static fn_status conv_fix(fn_fixed_conv *c, const void *w, const void *shift) {
     c->prepared = fn_alloc((size_t)(first + conv_jobs(g) * c->group_bytes), FN_ARRAY);
     if (!c->prepared) return FN_NO_MEMORY;
     char *to = (char *)c->prepared;
-    if (shift) memcpy(to, shift, (size_t)g->K * sizeof(REAL));
-    else memset(to, 0, (size_t)g->K * sizeof(REAL));
+    memset(to, 0, (size_t)first);
+    if (shift) memcpy(to, shift, (size_t)bytes);
+    if (slopes) memcpy(to + first / 2, slopes, (size_t)bytes);
     for (int64_t group = 0; group < conv_jobs(g); group++) {
         job.at.w = forward_job(g, group, 1, NULL, w, NULL, NULL).at.w;
         job.run.prepared = (REAL *)(to + first + group * c->group_bytes);
@@ -58,8 +60,14 @@ static int64_t conv_fixed_scratch(const fn_fixed_conv *c, int64_t N, int threads
 static void conv_run_fixed(const fn_fixed_conv *c, int64_t N, int threads, const void *x, const void *add, void *y,
                            void *scratch) {
     const fn_conv *g = &c->g;
-    char *weights = (char *)c->prepared + whole_lines(g->K * (int64_t)sizeof(REAL));
-    const fn_epilogue end = {NULL, c->prepared, add, c->activation, c->a};
+    char *slopes = (char *)c->prepared + whole_lines(g->K * (int64_t)sizeof(REAL));
+    char *weights = slopes + (slopes - (char *)c->prepared);
+    const fn_epilogue end = {.shift = c->prepared,
+                             .slopes = c->activation == FN_ACTIVATION_prelu ? slopes : NULL,
+                             .add = add,
+                             .activation = c->activation,
+                             .a = c->a,
+                             .b = c->b};
     for (int64_t group = 0; group < conv_jobs(g); group++) {
         conv_job job = fixed_job(c, N, threads, group);
         job.at.in = (const REAL *)x + group * job.conv.C;

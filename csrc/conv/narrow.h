@@ -77,7 +77,8 @@ INLINE void narrow_tile(const int height, const int width, const conv_job *job, 
     UNROLL_FOR (int j = 0; j < width; j++) {
         if (j >= live) break;
         const epilogue *end = &job->end;
-        vec rows[NARROW_CHANNELS] = {{0}};
+        vec rows[NARROW_CHANNELS] = {{0}}, before[NARROW_CHANNELS] = {{0}};
+        int64_t pixel = job->pooled ? conv->K : job->at.out_pixel;
         UNROLL_FOR (int i = 0; i < height; i++) {
             if (end->scale) sum[i][j] = multiply_add(sum[i][j], broadcast(end->scale[i]), broadcast(end->shift[i]));
             else if (end->shift) sum[i][j] += broadcast(end->shift[i]);
@@ -87,10 +88,12 @@ INLINE void narrow_tile(const int height, const int width, const conv_job *job, 
                 for (int64_t lane = 0; lane < counts[j]; lane++) others[lane] = add[lane * job->at.out_pixel];
                 sum[i][j] += load(others);
             }
-            rows[i] = activate(end, sum[i][j]);
+            before[i] = sum[i][j];
+            rows[i] = activate(end, sum[i][j], end->slopes ? broadcast(end->slopes[i]) : (vec){0});
         }
-        if (height <= LANES / 2)
-            store_pixels(height, rows, counts[j], outs[j], job->pooled ? conv->K : job->at.out_pixel);
+        if (height > LANES / 2) continue;
+        if (end->before) store_pixels(height, before, counts[j], end->before + (outs[j] - end->out), pixel);
+        store_pixels(height, rows, counts[j], outs[j], pixel);
     }
 }
 

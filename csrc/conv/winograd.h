@@ -176,6 +176,7 @@ INLINE void winograd_output_tile(const int side, const int pooled, const conv_jo
                                  int64_t k, int64_t lanes, int64_t rows, int64_t columns, REAL *out) {
     vec t[WINOGRAD_TILE][4], y[4], left[4];
     vec scale = load_per_channel(job->end.scale, k, lanes), shift = load_per_channel(job->end.shift, k, lanes);
+    vec slope = load_per_channel(job->end.slopes, k, lanes);
     UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) {
         vec row[WINOGRAD_TILE];
         UNROLL_FOR (int j = 0; j < WINOGRAD_TILE; j++) row[j] = load(m + (i * WINOGRAD_TILE + j) * stride);
@@ -187,7 +188,7 @@ INLINE void winograd_output_tile(const int side, const int pooled, const conv_jo
         UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) column[i] = t[i][j];
         transform_output(side, column, y);
         if (pooled) {
-            UNROLL_FOR (int i = 0; i < side; i++) y[i] = finish(&job->end, y[i], scale, shift, out, lanes);
+            UNROLL_FOR (int i = 0; i < side; i++) y[i] = finish(&job->end, y[i], scale, shift, slope, out, lanes);
             UNROLL_FOR (int i = 0; i < side; i += 2) {
                 vec best = maximum(maximum(maximum(left[i], y[i]), left[i + 1]), y[i + 1]);
                 if (j & 1 && i < rows)
@@ -197,7 +198,7 @@ INLINE void winograd_output_tile(const int side, const int pooled, const conv_jo
         } else
             UNROLL_FOR (int i = 0; i < side; i++) {
                 REAL *to = out + i * job->at.out_row + j * job->at.out_pixel;
-                if (i < rows) store_part(to, finish(&job->end, y[i], scale, shift, to, lanes), lanes);
+                if (i < rows) store_part(to, finish(&job->end, y[i], scale, shift, slope, to, lanes), lanes);
             }
     }
 }

@@ -21,7 +21,8 @@ const char *const fn_map_names[FN_MAPS] = {
 
 const char *const fn_activation_names[FN_ACTIVATIONS] = {
     [FN_NO_ACTIVATION] = "none",
-#define ACTIVATION(name) [FN_ACTIVATION_##name] = #name,
+    [FN_ACTIVATION_prelu] = "prelu",
+#define ELEMENTWISE(name) [FN_ACTIVATION_##name] = #name,
 #include "kernels.def"
 };
 

@@ -61,11 +61,15 @@ fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step) {
     fn_step *s = plan->steps + i;
     *s = *step;
     if (s->kind != FN_STEP_conv) return FN_OK;
-    s->fixed = (fn_fixed_conv){
-        .g = s->conv, .wide = s->wide, .activation = (int)s->activation, .pooled = (int)s->pooled, .a = s->a};
+    s->fixed = (fn_fixed_conv){.g = s->conv,
+                               .wide = s->wide,
+                               .activation = (int)s->activation,
+                               .pooled = (int)s->pooled,
+                               .a = s->a,
+                               .b = s->b};
     s->fixed.g.N = plan->batch;
-    s->arrays[0] = s->arrays[1] = NULL; /* the caller may free them after this call */
-    return plan->kernels->conv_fix(&s->fixed, step->arrays[0], step->arrays[1]);
+    s->arrays[0] = s->arrays[1] = s->arrays[2] = NULL; /* the caller may free them after this call */
+    return plan->kernels->conv_fix(&s->fixed, step->arrays[0], step->arrays[1], step->arrays[2]);
 }
 
 void fn_plan_ready(fn_plan *plan) {
@@ -88,13 +92,13 @@ static void *at(const plan_call *here, int64_t offset) {
 static fn_status own_moments(const fn_plan *plan, const fn_step *s, const plan_call *here, const void *x, void *y) {
     const fn_kernels *k = plan->kernels;
     int64_t C = s->channels;
-    double *mean = (double *)here->scratch, *inverse_std = mean + C;
+    double *mean = (double *)here->scratch, *inverse_std = mean + C, eps = *(const double *)s->arrays[0];
     fn_status status = k->norm_moments(here->N, s->pixels, C, x, mean, inverse_std);
-    for (int64_t c = 0; c < C; c++) inverse_std[c] = 1 / sqrt(inverse_std[c] + s->a);
+    for (int64_t c = 0; c < C; c++) inverse_std[c] = 1 / sqrt(inverse_std[c] + eps);
     if (status != FN_OK) return status;
     fn_norm norm = {
         here->N, s->pixels, C, mean, inverse_std, s->arrays[2], s->arrays[3], s->activation == FN_ACTIVATION_relu};
-    return k->norm_apply(&norm, x, at(here, s->add), y);
+    return k->norm_apply(&norm, x, at(here, s->add), s->activation, s->a, s->b, NULL, y);
 }
 
 static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call *here, int threads) {
@@ -118,7 +122,9 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call
     case FN_STEP_conv_transpose: return k->conv_transpose(&conv, x, s->arrays[0], s->arrays[1], y);
     case FN_STEP_max_pool: return k->max_pool(&pool, x, s->activation == FN_ACTIVATION_relu, y, NULL);
     case FN_STEP_avg_pool: return k->avg_pool(&pool, x, y);
-    case FN_STEP_norm: return k->norm_apply(&norm, x, add, y);
+    case FN_STEP_norm: return k->norm_apply(&norm, x, add, s->activation, s->a, s->b, NULL, y);
+    case FN_STEP_prelu: return k->prelu(N * s->pixels, s->channels, x, s->arrays[0], y);
+    case FN_STEP_maxout: k->maxout(N * s->pixels, s->channels, (int64_t)s->a, x, y, NULL); return FN_OK;
     case FN_STEP_moments: return own_moments(plan, s, here, x, y);
     case FN_STEP_map: k->map_forward((fn_map)s->map, size, s->a, s->b, x, y); return FN_OK;
     case FN_STEP_softmax: k->softmax(N * s->pixels, s->channels, s->a != 0, x, y); return FN_OK;

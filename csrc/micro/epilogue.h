@@ -1,52 +1,75 @@
 /* Applied to a sum before it is stored: y = activation(value*scale + shift + add), each term optional.
- * Needs simd/vec.h.
+ * Needs simd/vec.h, micro/map.h.
  */
 typedef struct {
-    const REAL *scale, *shift; /* one element per output channel; scale needs shift */
+    const REAL *scale, *shift, *slopes; /* one element per output channel; scale needs shift; slopes: of prelu */
     const REAL *add, *out; /* `add` has the layout of `out`, and may be `out` */
+    REAL *before; /* laid out like `out`: keeps the activation's argument; or NULL */
     int activation;
-    REAL a; /* its parameter */
+    REAL a, b; /* its parameters */
+    int apart; /* the activation is more than an instruction or two, or its argument is kept */
 } epilogue;
 
 INLINE vec load_per_channel(const REAL *numbers, int64_t first, int64_t lanes) {
     return numbers ? load_part(numbers + first, lanes) : (vec){0};
 }
 
-/* max(x, 0), NaN stays NaN */
-INLINE vec rectify(vec x) { return blend(x <= (vec){0}, (vec){0}, x); }
-
-/* min(max(x, 0), top), NaN stays NaN */
-INLINE vec limit(vec x, REAL top) {
-    x = rectify(x);
-    return blend(x > broadcast(top), broadcast(top), x);
-}
-
 /* The larger value; NaN wins, and the first of equals. */
 INLINE vec maximum(vec best, vec value) { return blend(~(value <= best) & (best == best), value, best); }
 
-INLINE vec activate(const epilogue *end, vec value) {
+/* x where x > 0, else slope*x */
+INLINE vec bend(vec x, vec slope) { return blend(x > (vec){0}, x, (x * slope)); }
+
+/* Activations that are not worth a call. */
+INLINE int is_short(int activation) {
+    return activation == FN_NO_ACTIVATION || activation == FN_ACTIVATION_relu ||
+           activation == FN_ACTIVATION_leaky_relu || activation == FN_ACTIVATION_relu6;
+}
+
+INLINE vec activate_shortly(const epilogue *end, vec value) {
     switch (end->activation) {
     case FN_ACTIVATION_relu: return rectify(value);
-    case FN_ACTIVATION_leaky_relu: return blend(value > (vec){0}, value, value * broadcast(end->a));
+    case FN_ACTIVATION_leaky_relu: return bend(value, broadcast(end->a));
     case FN_ACTIVATION_relu6: return limit(value, 6);
     default: return value;
     }
 }
 
-INLINE vec finish(const epilogue *end, vec value, vec scale, vec shift, const REAL *at, int64_t lanes) {
+/* Not inlined: a call is cheap beside the function, and one copy is enough. */
+static __attribute__((noinline, cold)) vec activate_apart(const epilogue *end, vec value, vec slope) {
+    REAL lanes[LANES];
+    if (end->activation == FN_ACTIVATION_prelu) return bend(value, slope);
+    if (is_short(end->activation)) return activate_shortly(end, value);
+    store(lanes, value);
+    maps[end->activation - 1].values(LANES, end->a, end->b, lanes, lanes, lanes);
+    return load(lanes);
+}
+
+/* slope: prelu's, of the value's channels */
+INLINE vec activate(const epilogue *end, vec value, vec slope) {
+    return end->apart ? activate_apart(end, value, slope) : activate_shortly(end, value);
+}
+
+/* `at`: where the value will be stored. */
+INLINE vec finish(const epilogue *end, vec value, vec scale, vec shift, vec slope, const REAL *at, int64_t lanes) {
     if (end->scale) value = multiply_add(value, scale, shift);
     else if (end->shift) value += shift;
     if (end->add) value += load_part(end->add + (at - end->out), lanes);
-    return activate(end, value);
+    if (end->before) store_part(end->before + (at - end->out), value, lanes);
+    return activate(end, value, slope);
 }
 
 INLINE epilogue epilogue_of(const fn_epilogue *given, int64_t channel, const REAL *out) {
-    epilogue end = {NULL, NULL, NULL, out, FN_NO_ACTIVATION, 0};
+    epilogue end = {.out = out};
     if (!given) return end;
     if (given->scale) end.scale = (const REAL *)given->scale + channel;
     if (given->shift) end.shift = (const REAL *)given->shift + channel;
+    if (given->slopes) end.slopes = (const REAL *)given->slopes + channel;
     end.add = given->add;
+    end.before = given->before;
     end.activation = given->activation;
     end.a = (REAL)given->a;
+    end.b = (REAL)given->b;
+    end.apart = end.before || !is_short(end.activation);
     return end;
 }

@@ -87,18 +87,24 @@ typedef struct {
     int64_t first, columns;
 } tile_store;
 
-/* Add, activate and store rows whose last vector is partial. Not inlined: one copy serves all heights, and would
- * otherwise be most of a tile's code. */
+/* Add, activate and store rows whose last vector is partial, or whose activation runs apart. Not inlined: one copy
+ * serves all heights, and would otherwise be most of a tile's code. */
 static __attribute__((noinline)) void tile_edge(int height, int width, vec out[][2], REAL *const *c, tile_store end) {
     const epilogue e = *end.end;
-    for (int i = 0; i < height; i++)
+    for (int i = 0; i < height; i++) {
         for (int v = 0; v < width; v++) {
-            REAL *to = c[i] + end.first + v * LANES;
-            int64_t lanes = end.columns - v * LANES;
-            vec value = out[i][v];
-            if (e.add) value += load_part(e.add + (to - e.out), lanes);
-            store_part(to, activate(&e, value), lanes);
+            const int64_t first = end.first + v * LANES, lanes = end.columns - v * LANES;
+            const REAL *to = c[i] + first;
+            if (e.add) out[i][v] += load_part(e.add + (to - e.out), lanes);
+            if (e.before) store_part(e.before + (to - e.out), out[i][v], lanes);
+            if (e.slopes) out[i][v] = bend(out[i][v], load_part(e.slopes + first, lanes));
+            else if (is_short(e.activation)) out[i][v] = activate_shortly(&e, out[i][v]);
         }
+        REAL *values = (REAL *)out[i];
+        if (!is_short(e.activation) && !e.slopes)
+            maps[e.activation - 1].values(width * LANES, e.a, e.b, values, values, values);
+        for (int v = 0; v < width; v++) store_part(c[i] + end.first + v * LANES, out[i][v], end.columns - v * LANES);
+    }
 }
 
 INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *const *c, tile_store end) {
@@ -115,7 +121,7 @@ INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *cons
     else if (e.shift)
         UNROLL_FOR (int i = 0; i < height; i++)
             UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] += shift[v];
-    if (end.columns < width * LANES) {
+    if (end.columns < width * LANES || e.apart) {
         vec out[TILE_ROWS][2]; /* keeps acc in registers */
         UNROLL_FOR (int i = 0; i < height; i++)
             UNROLL_FOR (int v = 0; v < width; v++) out[i][v] = acc[i][v];
@@ -129,7 +135,7 @@ INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *cons
         }
     if (e.activation != FN_NO_ACTIVATION)
         UNROLL_FOR (int i = 0; i < height; i++)
-            UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] = activate(&e, acc[i][v]);
+            UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] = activate_shortly(&e, acc[i][v]);
     UNROLL_FOR (int i = 0; i < height; i++)
         UNROLL_FOR (int v = 0; v < width; v++) store(c[i] + end.first + v * LANES, acc[i][v]);
 }

@@ -8,6 +8,8 @@ typedef struct {
     int flags; /* which of the following terms a formula has */
     const REAL *x, *dy, *add;
     REAL *y, *tables;
+    int activation; /* of y, into `after`, which may be y; or FN_NO_ACTIVATION */
+    REAL a, b, *after;
 } affine_job;
 
 enum { HAS_X = 1, HAS_DY = 2, HAS_GATE = 4, HAS_ADD = 8, HAS_RELU = 16, IS_LARGE = 32 };
@@ -110,23 +112,33 @@ typedef struct {
 static void affine_task(void *context, int64_t task, int thread) {
     const affine_run *run = context;
     (void)thread;
-    affine_some(run->job, task * run->step, min64((task + 1) * run->step, run->size));
+    int64_t first = task * run->step, last = min64(first + run->step, run->size);
+    const affine_job *job = run->job;
+    affine_some(job, first, last);
+    if (job->activation != FN_NO_ACTIVATION)
+        maps[job->activation - 1].values(last - first, job->a, job->b, job->y + first, job->y + first,
+                                         job->after + first);
 }
 
 static void affine_all(int threads, const affine_job *given, int64_t size) {
     affine_job job = *given;
-    if (is_large(job.y, job.period * (int64_t)sizeof(REAL), size * (int64_t)sizeof(REAL))) job.flags |= IS_LARGE;
+    if (job.activation == FN_NO_ACTIVATION &&
+        is_large(job.y, job.period * (int64_t)sizeof(REAL), size * (int64_t)sizeof(REAL)))
+        job.flags |= IS_LARGE;
     affine_run run = {&job, size, job.period * max64(1, fn_speed.affine_elements / job.period)};
     fn_parallel_on(threads, ceil_div(size, run.step), 2 * (double)size / LANES, affine_task, &run);
 }
 
-static fn_status norm_apply(const fn_norm *n, const void *x, const void *add, void *y) {
+static fn_status norm_apply(const fn_norm *n, const void *x, const void *add, int64_t activation, double a, double b,
+                            void *before, void *y) {
     int64_t C = n->C, size = n->images * n->pixels * C;
     if (size == 0) return FN_OK;
     double *scale = fn_alloc((size_t)(2 * C) * sizeof(double), FN_SCRATCH);
     if (!scale) return FN_NO_MEMORY;
     norm_factors(n, scale, scale + C);
-    affine_job job = {.flags = HAS_X | (add ? HAS_ADD : 0) | (n->relu ? HAS_RELU : 0), .x = x, .add = add, .y = y};
+    affine_job job = {
+        .flags = HAS_X | (add ? HAS_ADD : 0) | (n->relu ? HAS_RELU : 0), .x = x, .add = add, .y = before ? before : y};
+    if (!n->relu) job.activation = (int)activation, job.a = (REAL)a, job.b = (REAL)b, job.after = y;
     fn_status status = affine_tables(C, (affine_factors){n->mean, scale, scale + C, NULL, NULL}, &job);
     if (status == FN_OK) affine_all(fn_threads(), &job, size);
     fn_free(job.tables);

@@ -113,13 +113,18 @@ cdef inline const fn_norm *norm_of(const fn_word *w, fn_norm *norm) noexcept nog
     return norm
 
 
-cdef int store_epilogue(scale, shift, add, int activation, double a, fn_word *w) except -1:
-    w[0].p, w[1].p, w[2].p, w[3].i, w[4].d = address(scale), address(shift), address(add), activation, a
+cdef int store_epilogue(
+    scale, shift, slopes, add, before, int activation, double a, double b, fn_word *w
+) except -1:
+    w[0].p, w[1].p, w[2].p, w[3].p = address(scale), address(shift), address(slopes), address(add)
+    w[4].p = writable(before) if before is not None else NULL
+    w[5].i, w[6].d, w[7].d = activation, a, b
     return 0
 
 
 cdef inline const fn_epilogue *epilogue_of(const fn_word *w, fn_epilogue *end) noexcept nogil:
-    end.scale, end.shift, end.add, end.activation, end.a = w[0].p, w[1].p, w[2].p, <int>w[3].i, w[4].d
+    end.scale, end.shift, end.slopes, end.add, end.before = w[0].p, w[1].p, w[2].p, w[3].p, w[4].p
+    end.activation, end.a, end.b = <int>w[5].i, w[6].d, w[7].d
     return end
 
 

@@ -40,9 +40,12 @@ cdef extern from "fastnet.h" nogil:
     ctypedef struct fn_epilogue:
         const void *scale
         const void *shift
+        const void *slopes
         const void *add
+        void *before
         int activation
         double a
+        double b
     ctypedef union fn_word:
         int64_t i
         uint64_t u
@@ -66,5 +69,5 @@ include "_plan.pxi"
 
 ELEMENTWISE = tuple(fn_map_names[i].decode() for i in range(FN_MAPS))  # a kernel's number is its index here
 
-# The activations of the convolution epilogue; 0: none.
+# What a convolution can end in; 0: nothing.
 ACTIVATIONS = {fn_activation_names[i].decode(): i for i in range(FN_ACTIVATIONS)}

@@ -1,4 +1,4 @@
-"""Softmax along any axis, and its logarithm; functional/__init__.py makes the elementwise activations from records."""
+"""Softmax along any axis, its logarithm, PReLU and maxout; functional/__init__.py makes the elementwise activations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastnet.backends import current
 from fastnet.functional.arguments import arrays_of, enter_contiguous, gradient_of
 from fastnet.types import Array, ArrayLike, DType
 
-__all__ = ["log_softmax", "softmax"]
+__all__ = ["log_softmax", "maxout", "prelu", "softmax"]
 
 
 def softmax(x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Array]]:
@@ -39,6 +39,68 @@ def softmax(x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Array]
 def log_softmax(x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Array]]:
     """The logarithm of :func:`softmax`, accurate where probabilities are tiny; arguments and results as there."""
     return _along("log_softmax", x, dim)
+
+
+def prelu(x: ArrayLike, weight: ArrayLike) -> tuple[Array, Callable[[ArrayLike], tuple[Array, Array]]]:
+    """x where x > 0, else weight * x (He et al. 2015, arXiv:1502.01852); max(weight * x, x) only where weight <= 1.
+
+    Parameters
+    ----------
+    x : array, (N, C), (N, C, L) or (N, C, H, W)
+    weight : array, (1,) or (C,)
+        One slope, or one for each channel.
+
+    Returns
+    -------
+    y : array, of x's shape
+    backward : function
+        ``dx, dweight = backward(dy)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arrays do not hold real numbers, mix float32 with float64, or have shapes that do not match.
+    """
+    ops = current()
+    inputs, slopes = arrays_of("prelu", x=x, weight=weight)
+    y, saved = ops.prelu(inputs, slopes)
+
+    def backward(dy: ArrayLike) -> tuple[Array, Array]:
+        dx, dw = ops.prelu_backward(gradient_of("prelu", dy, y), saved)
+        return dx, dw
+
+    return y, backward
+
+
+def maxout(x: ArrayLike, pieces: int = 2) -> tuple[Array, Callable[[ArrayLike], Array]]:
+    """The largest of each `pieces` adjacent channels (Goodfellow et al. 2013, arXiv:1302.4389).
+
+    Parameters
+    ----------
+    x : array, (N, C), (N, C, L) or (N, C, H, W)
+    pieces : int
+        A divisor of C, up to 255.
+
+    Returns
+    -------
+    y : array, (N, C / pieces, ...)
+    backward : function
+        ``dx = backward(dy)``; of equal channels the first gets the gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If x does not hold real numbers, or pieces does not divide its channels.
+    """
+    ops = current()
+    (inputs,) = arrays_of("maxout", x=x)
+    y, saved = ops.maxout(inputs, integer(pieces, "maxout: pieces"))
+
+    def backward(dy: ArrayLike) -> Array:
+        dx: Array = ops.maxout_backward(gradient_of("maxout", dy, y), saved)
+        return dx
+
+    return y, backward
 
 
 def _along(op: str, x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Array]]:

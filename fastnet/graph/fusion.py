@@ -14,6 +14,8 @@ from fastnet.ops import REGISTRY
 
 __all__ = ["INFERENCE", "PLAN", "TRAINING", "Rule", "fuse"]
 
+_SLOPES = 7  # the position of PReLU's slopes among the inputs of conv2d_post
+
 Match = tuple[Node, ...] | None  # the fused node, then the nodes that it absorbs besides the one that matched
 
 
@@ -79,19 +81,19 @@ def _post(conv: Node, last: Node, inputs: Iterable[Node | None], **more: Any) ->
 
 def _post_inputs(conv: Node) -> tuple[Node | None, ...]:
     """The array arguments of conv2d_post for a convolution."""
-    return conv.inputs if conv.name == "conv2d_post" else (*conv.inputs, *(None,) * 5)
+    return conv.inputs if conv.name == "conv2d_post" else (*conv.inputs, *(None,) * 6)
+
+
+def _is_activated(conv: Node) -> bool:
+    """Whether a convolution already ends in an activation or PReLU."""
+    return bool(conv.attributes["activation"]) or (conv.name == "conv2d_post" and conv.inputs[_SLOPES] is not None)
 
 
 # ---------------------------------------------------------------- activations
 
 
 def _after(node: Node) -> tuple[str, ...]:
-    """The ops whose kernels can apply the node, an activation, as they store y: their records say which.
-
-    They keep y alone, so the activation's gradient must be a function of y.
-    """
-    if node.name == "leaky_relu" and node.attributes["negative_slope"] < 0:  # y does not determine the sign of x
-        return ()
+    """The ops whose kernels can apply the node, an activation, as they store y: their records say which."""
     ends = [name for name, op in REGISTRY.items() if "activation" in op.attributes and node.name in op.activations]
     return (*ends, "batch_norm") if node.name in REGISTRY["batch_norm_activation"].activations else tuple(ends)
 
@@ -102,10 +104,38 @@ def _activation(graph: Graph, node: Node) -> Match:
     x = _alone(graph, node.inputs[0], *ops) if ops else None
     if x is None or x.attributes.get("activation") not in (None, _as_activation(node) if node.name == "relu" else None):
         return None
+    if x.name == "conv2d_post" and _is_activated(x) and not x.attributes["activation"]:
+        return None
     given = {**x.attributes, "activation": _as_activation(node)}
     if x.name == "batch_norm":
         return _made("batch_norm_activation", (x, node), (*x.inputs, None), **given), x
     return _made(x.name, (x, node), x.inputs, **given), x
+
+
+def _activation_post(graph: Graph, node: Node) -> Match:
+    """activation(conv2d(x)) without a gradient, for which conv2d would keep the activation's argument."""
+    conv = _alone(graph, node.inputs[0], "conv2d") if "conv2d" in _after(node) else None
+    if conv is None or conv.attributes["activation"]:
+        return None
+    return _post(conv, node, _post_inputs(conv), activation=_as_activation(node)), conv
+
+
+def _prelu(graph: Graph, node: Node) -> Match:
+    """prelu(conv2d(x)), with gradients."""
+    conv = _alone(graph, node.inputs[0], "conv2d") if node.name == "prelu" else None
+    if conv is None or conv.attributes["activation"]:
+        return None
+    inputs = (*conv.inputs, node.inputs[1])
+    return _made("conv2d_prelu", (conv, node), inputs, geometry=conv.attributes["geometry"]), conv
+
+
+def _prelu_post(graph: Graph, node: Node) -> Match:
+    """prelu(conv2d(x)), whatever lies between."""
+    conv = _alone(graph, node.inputs[0], "conv2d", "conv2d_post") if node.name == "prelu" else None
+    if conv is None or _is_activated(conv) or conv.attributes.get("pool_geometry"):
+        return None
+    inputs = _post_inputs(conv)
+    return _post(conv, node, (*inputs[:_SLOPES], node.inputs[1], *inputs[_SLOPES + 1 :])), conv
 
 
 def _relu_after_pool(graph: Graph, node: Node) -> Match:
@@ -140,8 +170,8 @@ def _conv_norm(graph: Graph, node: Node) -> Match:
 
 
 def _sum_after_norm(graph: Graph, node: Node) -> Match:
-    """relu(batch_norm(x) + add), the end of a residual block."""
-    total = _alone(graph, node.inputs[0], "add") if node.name == "relu" else None
+    """activation(batch_norm(x) + add), the end of a residual block."""
+    total = _alone(graph, node.inputs[0], "add") if node.op is not None and node.op.elementwise else None
     if total is None:
         return None
     for norm, add in _summands(graph, total, "batch_norm", "conv2d_batch_norm"):
@@ -160,7 +190,7 @@ def _norm_post(graph: Graph, node: Node) -> Match:
     conv = _alone(graph, node.inputs[0], "conv2d") if node.name == "batch_norm" else None
     if conv is None or node.attributes["training"]:
         return None
-    return _post(conv, node, (*conv.inputs, *node.inputs[1:], None), eps=node.attributes["eps"]), conv
+    return _post(conv, node, (*conv.inputs, *node.inputs[1:], None, None), eps=node.attributes["eps"]), conv
 
 
 def _add_post(graph: Graph, node: Node) -> Match:
@@ -169,7 +199,7 @@ def _add_post(graph: Graph, node: Node) -> Match:
         return None
     for conv, add in _summands(graph, node, "conv2d", "conv2d_post"):
         inputs = _post_inputs(conv)
-        if inputs[-1] is None and not conv.attributes["activation"] and not conv.attributes.get("pool_geometry"):
+        if inputs[-1] is None and not _is_activated(conv) and not conv.attributes.get("pool_geometry"):
             return _post(conv, node, (*inputs[:-1], add)), conv
     return None
 
@@ -193,7 +223,8 @@ def _pool_post(graph: Graph, node: Node) -> Match:
     halves = (window.R, window.S, *window.stride, *window.padding, *window.dilation) == (2, 2, 2, 2, 0, 0, 0, 0, 1, 1)
     activations = [a for a in (conv.attributes["activation"], node.attributes["activation"]) if a]
     one_relu = all(name == "relu" for name, _ in activations)  # it commutes with the maximum
-    if not (halves and one_relu and (window.P, window.Q) == (window.H // 2, window.W // 2) and inputs[-1] is None):
+    whole = (window.P, window.Q) == (window.H // 2, window.W // 2)
+    if not (halves and one_relu and whole and inputs[-1] is None and inputs[_SLOPES] is None):
         return None
     return _post(conv, node, inputs, activation=activations[0] if activations else None, pool_geometry=window), conv
 
@@ -210,6 +241,7 @@ def _linear_of_images(graph: Graph, node: Node) -> Match:
 
 _ACTIVATION = Rule("activation as y is stored", "", _activation)
 _RELU_AFTER_POOL = Rule("relu after max pooling", "", _relu_after_pool)
+_PRELU_POST = Rule("prelu after a convolution", "", _prelu_post)
 _CONV_POOL = Rule(
     "convolution and max pooling",
     "gradients of the weight and bias, and of small images: accumulated over the maxima alone, rounded differently; "
@@ -228,14 +260,17 @@ TRAINING = (
         _conv_norm,
     ),
     Rule("batch norm, sum and activation", "", _sum_after_norm),
+    Rule("convolution and prelu", "", _prelu),
     _ACTIVATION,
 )
-INFERENCE = (_RELU_AFTER_POOL, _CONV_POOL, _NORM_POST, _ADD_POST, _ACTIVATION)
+_ACTIVATION_POST = Rule("activation after a convolution", "", _activation_post)
+INFERENCE = (_RELU_AFTER_POOL, _CONV_POOL, _NORM_POST, _ADD_POST, _PRELU_POST, _ACTIVATION_POST, _ACTIVATION)
 PLAN = (  # weights are scaled once; linear layers are 1x1 convolutions
     _RELU_AFTER_POOL,
     _NORM_POST,
     _ADD_POST,
     Rule("sum after a batch norm", "", _norm_add),
+    _PRELU_POST,
     _ACTIVATION,
     Rule("2x2 max pooling after a convolution", "", _pool_post),
     Rule("linear after flatten", "y: rounded differently", _linear_of_images),

@@ -1,6 +1,21 @@
 """Layers: functions with parameters that know their own gradients."""
 
-from fastnet.layers.activation import ELU, GELU, Hardsigmoid, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, Softplus, Tanh
+from fastnet.layers.activation import (
+    ELU,
+    GELU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    Maxout,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+)
 from fastnet.layers.adaptive_pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d
 from fastnet.layers.base import Layer, Parameter, trace
 from fastnet.layers.containers import Concat, Residual, Sequential
@@ -54,19 +69,23 @@ __all__ = [
     "LogSoftmax",
     "MaxPool1d",
     "MaxPool2d",
+    "Maxout",
     "Model",
     "MonteCarlo",
     "monte_carlo",
     "Parameter",
     "PixelShuffle",
     "PixelUnshuffle",
+    "PReLU",
     "ReflectionPad2d",
     "ReLU",
     "ReLU6",
     "ReplicationPad2d",
     "Residual",
+    "SELU",
     "Sequential",
     "Sigmoid",
+    "SiLU",
     "Softmax",
     "Softplus",
     "StochasticDepth",

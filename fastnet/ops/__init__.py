@@ -2,6 +2,7 @@
 
 from fastnet.ops import (
     averages,
+    channels,
     conv,
     conv_transpose,
     dense,
@@ -27,6 +28,6 @@ from fastnet.ops.record import ACTIVATION, REGISTRY, REQUIRED, STATE, WEIGHT, Ex
 __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "Input", "Op", "Stream", "register"]
 
 FAMILIES = (
-    *(elementwise, softmax, dense, distance, conv, conv_transpose, pool, fractional, resample, norm, shape, random),
-    *(loss, target_loss, updates, averages, penalty, fused, fused_inference),
+    *(elementwise, channels, softmax, dense, distance, conv, conv_transpose, pool, fractional, resample, norm),
+    *(shape, random, loss, target_loss, updates, averages, penalty, fused, fused_inference),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnet.geometry import Conv2dGeometry
 from fastnet.ops.checks import check_shape
-from fastnet.ops.elementwise import activate, activate_gradient
+from fastnet.ops.elementwise import ELEMENTWISE, activate, activate_gradient
 from fastnet.ops.record import REQUIRED, WEIGHT, Example, Input, Op, register
 from fastnet.ops.windows import images, pad, tap, unpad
 from fastnet.types import Activation, Array, Shape, Shaped
@@ -42,15 +42,15 @@ def _conv2d(
         y[:, filters] += xp.einsum("ncpq,kc->nkpq", tap(padded, g, r, s)[:, channels], kernel[filters, :, r, s])
     if b is not None:
         y += b[:, None, None]
-    y = activate(xp, y.reshape(g.y_shape), activation)
-    return y, (x, w, g, None if activation is None else y, activation)
+    y, kept = activate(xp, y.reshape(g.y_shape), activation)
+    return y, (x, w, g, kept, activation)
 
 
 def _conv2d_backward(
     xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True, True, True), add: Array | None = None
 ) -> tuple[Array | None, ...]:
-    x, w, g, y, activation = saved
-    dy = images(activate_gradient(xp, dy, y, activation))
+    x, w, g, kept, activation = saved
+    dy = images(activate_gradient(xp, dy, kept, activation))
     kernel, padded = images(w), pad(xp, images(x), g.padding)
     dpadded, dw = xp.zeros_like(padded), xp.zeros_like(kernel)
     for (channels, filters), r, s in product(_groups(g), range(g.R), range(g.S)):
@@ -93,7 +93,6 @@ EXAMPLES = (
     _example((4, 16, 13, 14), (33, 16, 3, 3), 1, 1, 1, 1),
     _example((3, 70, 9, 9), (64, 70, 3, 3), 1, (1, 0, 2, 1), 1, 1, activation=("relu", {})),
 )
-ACTIVATIONS = ("relu", "leaky_relu", "relu6")  # of csrc/micro/epilogue.h
 CONV_INPUTS = (Input("x"), Input("w", WEIGHT, label="weight"), Input("b", WEIGHT, True, "bias"))
 
 register(
@@ -106,7 +105,7 @@ register(
         attributes={"geometry": REQUIRED, "activation": None},
         recall=lambda x, w, b, geometry, activation=None: (x, w, geometry, None, None),
         accumulates=True,
-        activations=ACTIVATIONS,
+        activations=ELEMENTWISE,
         onnx="Conv",
         examples=(*EXAMPLES, _signals((5, 12, 40), (18, 4, 3), 2, 1, 2, 3)),
         doc="y[n,k,p,q] = b[k] + sum over c,r,s of xpad[n, c, p*stride+r*dilation, q*stride+s*dilation] * w[k,c,r,s]; "

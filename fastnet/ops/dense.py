@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnet.ops.checks import check_shape
-from fastnet.ops.elementwise import activate, activate_gradient
+from fastnet.ops.elementwise import ELEMENTWISE, activate, activate_gradient
 from fastnet.ops.record import WEIGHT, Example, Input, Op, register
 from fastnet.types import Activation, Array, Shape, Shaped
 
@@ -47,15 +47,15 @@ def _linear(xp: Any, x: Array, w: Array, b: Array | None, activation: Activation
     y = x @ w.T
     if b is not None:
         y = y + b
-    y = activate(xp, y, activation)
-    return y, (x, w, None if activation is None else y, activation)
+    y, kept = activate(xp, y, activation)
+    return y, (x, w, kept, activation)
 
 
 def _linear_backward(
     xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True, True, True)
 ) -> tuple[Array | None, ...]:
-    x, w, y, activation = saved
-    dy = activate_gradient(xp, dy, y, activation)
+    x, w, kept, activation = saved
+    dy = activate_gradient(xp, dy, kept, activation)
     return (
         dy @ w if needs[0] else None,
         dy.T @ x if needs[1] else None,
@@ -71,6 +71,7 @@ register(
         forward=_linear,
         backward=_linear_backward,
         attributes={"activation": None},
+        activations=ELEMENTWISE,
         onnx="Gemm",
         examples=(
             Example(((127, 600), (65, 600), (65,))),

@@ -1,7 +1,7 @@
 """Elementwise ops: activations, and the sum of two arrays.
 
 An activation is one record here, a line ELEMENTWISE in csrc/kernels.def and a line MAP, which makes its two functions,
-in csrc/pointwise/activation.h.
+in csrc/micro/map.h.  Convolutions, linear layers and batch norm can then end in it, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fastnet.ops.erf import erf
 from fastnet.ops.record import REGISTRY, Example, Input, Op, register
 from fastnet.types import Activation, Array, Shape, Shaped
 
-__all__ = ["activate", "activate_gradient", "activation", "ungate"]
+__all__ = ["ELEMENTWISE", "activate", "activate_gradient", "activation", "ungate"]
 
 _EXAMPLE = Example(((9, 33, 17, 16),), scale=8.0)
 
@@ -25,7 +25,7 @@ def activation(
     forward: Callable[..., Any],
     gradient: Callable[..., Any],
     *,
-    saves: str = "x",
+    saves: str | Callable[..., bool] = "x",
     attributes: Mapping[str, float] | None = None,
     flops: tuple[float, float] = (1.0, 1.0),
     onnx: str = "",
@@ -36,21 +36,22 @@ def activation(
     Parameters
     ----------
     name : str
-        Of the op, and of its functions in csrc/pointwise/activation.h.
+        Of the op, and of its functions in csrc/micro/map.h.
     forward : function
         ``forward(xp, x, **attributes)``.
     gradient : function
         ``gradient(xp, dy, saved, **attributes)``, the gradient of x.
-    saves : "x" or "y"
-        The array that `gradient` needs, here and as `saved` in csrc/pointwise/activation.h.
+    saves : "x", "y" or function
+        The array that `gradient` needs, here and as `saved` in csrc/micro/map.h; ``saves(*attributes)``: is it y?
     attributes : mapping of str to float, optional
         Up to two parameters with their defaults; kernels receive them in this order.
     """
     numbers = dict(attributes or {})
+    saves_output: Callable[..., bool] = saves if callable(saves) else lambda *_: saves == "y"
 
     def run(xp: Any, x: Array, **given: float) -> tuple[Array, Any]:
         y = forward(xp, x, **given)
-        return y, (y if saves == "y" else x, given)
+        return y, (y if saves_output(*given.values()) else x, given)
 
     def backward(xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Any:
         array, given = saved
@@ -64,7 +65,7 @@ def activation(
         backward=backward,
         attributes=numbers,
         elementwise=True,
-        saves_output=saves == "y",
+        saves_output=saves_output,
         flops=flops,
         onnx=onnx,
         examples=(_EXAMPLE,),
@@ -89,7 +90,8 @@ activation(
 activation(
     "leaky_relu",
     lambda xp, x, negative_slope: xp.where(x > 0, x, x * x.dtype.type(negative_slope)),
-    lambda xp, dy, x, negative_slope: xp.where(x > 0, dy, dy * dy.dtype.type(negative_slope)),
+    lambda xp, dy, saved, negative_slope: xp.where(saved > 0, dy, dy * dy.dtype.type(negative_slope)),
+    saves=lambda negative_slope: negative_slope >= 0,  # y then has the sign of x
     attributes={"negative_slope": 0.01},
     flops=(2, 2),
     onnx="LeakyRelu",
@@ -195,38 +197,94 @@ activation(
     "scale",
     lambda xp, x, factor: x * x.dtype.type(factor),
     lambda xp, dy, x, factor: dy * dy.dtype.type(factor),
+    saves="y",  # the gradient needs neither
     attributes={"factor": 1.0},
     onnx="Mul",
     doc="factor * x.",
 )
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+activation(
+    "selu",
+    lambda xp, x: xp.where(
+        x > 0, x * x.dtype.type(SELU_SCALE), x.dtype.type(SELU_SCALE * SELU_ALPHA) * xp.expm1(xp.minimum(x, 0))
+    ),
+    lambda xp, dy, y: dy * xp.where(y > 0, dy.dtype.type(SELU_SCALE), y + dy.dtype.type(SELU_SCALE * SELU_ALPHA)),
+    saves="y",
+    flops=(20, 4),
+    onnx="Selu",
+    doc="scale * x where x > 0, else scale * alpha * (exp(x) - 1), with the alpha and scale for which zero mean and "
+    "unit variance are a fixed point of deep networks (Klambauer et al. 2017, arXiv:1706.02515).",
+)
 
 
-def activate(xp: Any, y: Array, activation: Activation | None) -> Any:
-    """y after a fused activation (name, attributes); None: y itself."""
-    return y if activation is None else REGISTRY[activation[0]].forward(xp, y, **activation[1])[0]
+_TANH_K, _TANH_C = math.sqrt(2 / math.pi), 0.044715
 
 
-def activate_gradient(xp: Any, dy: Array, y: Array | None, activation: Activation | None) -> Any:
-    """The gradient before a fused activation, computed from its output y.
+def _gelu_twice(xp: Any, x: Array) -> Any:
+    near = xp.clip(x, -30, 30)  # beyond, sigmoid is 0 or 1
+    return near * (2 * _TANH_K + 2 * _TANH_K * _TANH_C * near * near)
 
-    Valid if the gradient is a function of y, and for leaky ReLU with a slope >= 0, since y then has x's sign.
-    """
+
+def _gelu_tanh_gradient(xp: Any, dy: Array, x: Array) -> Any:
+    z, near = _gelu_twice(xp, x), xp.clip(x, -30, 30)
+    rise = near * (2 * _TANH_K + 6 * _TANH_K * _TANH_C * near * near)
+    return dy * (_sigmoid(xp, z) + rise * _sigmoid(xp, z) * _sigmoid(xp, -z))
+
+
+activation(
+    "gelu_tanh",
+    lambda xp, x: x * _sigmoid(xp, _gelu_twice(xp, x)),
+    _gelu_tanh_gradient,
+    flops=(25, 45),
+    onnx="Gelu",
+    doc="x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, within 5e-4 of gelu (Hendrycks & Gimpel 2016, "
+    "arXiv:1606.08415).",
+)
+
+
+def _silu_gradient(xp: Any, dy: Array, x: Array) -> Any:
+    s = _sigmoid(xp, x)
+    return dy * (s * (1 + x * (1 - s)))
+
+
+activation(
+    "silu",
+    lambda xp, x: x * _sigmoid(xp, x),
+    _silu_gradient,
+    flops=(22, 26),
+    doc="x / (1 + exp(-x)) (Hendrycks & Gimpel 2016, arXiv:1606.08415; Elfwing et al. 2017, arXiv:1702.03118).",
+)
+
+ELEMENTWISE = tuple(name for name, op in REGISTRY.items() if op.elementwise)  # what other ops can end in
+
+
+def activate(xp: Any, x: Array, activation: Activation | None) -> tuple[Array, Any]:
+    """(y, what the gradient needs, x or y) of a fused activation (name, attributes); None: (x, None)."""
+    if activation is None:
+        return x, None
+    y, (kept, _) = REGISTRY[activation[0]].forward(xp, x, **activation[1])
+    return y, kept
+
+
+def activate_gradient(xp: Any, dy: Array, kept: Array | None, activation: Activation | None) -> Any:
+    """The gradient before a fused activation."""
     if activation is None:
         return dy
     gradient = REGISTRY[activation[0]].backward
     assert gradient is not None
-    return gradient(xp, dy, (y, activation[1]))
+    return gradient(xp, dy, (kept, activation[1]))
 
 
 def ungate(ops: Any, dy: Array, saved: Any) -> tuple[Array, Any]:
     """(dy, saved) for a product without its fused activation, whose gradient has been applied to dy.
 
-    The last two arrays that a product saves are y and the activation.
+    The last two things that a product saves are what the activation's gradient needs, and the activation.
     """
-    *kept, y, activation = saved
+    *kept, x_or_y, activation = saved
     name, attributes = activation
     op = REGISTRY[name]
-    return ops.gradient(op)(dy, (y, *attributes.values(), *(0.0, 0.0)[len(attributes) :]), (True,)), (*kept, None, None)
+    numbers = (*attributes.values(), 0.0, 0.0)[:2]
+    return ops.gradient(op)(dy, (x_or_y, *numbers), (True,)), (*kept, None, None)
 
 
 def _add_shape(a: Shaped, b: Shaped) -> Shape:

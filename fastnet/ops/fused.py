@@ -10,14 +10,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.ops.channels import check_slopes
 from fastnet.ops.checks import check_shape
 from fastnet.ops.conv import CONV_INPUTS, EXAMPLES, conv2d_shape
-from fastnet.ops.elementwise import activate, activate_gradient
+from fastnet.ops.elementwise import ELEMENTWISE, activate, activate_gradient
 from fastnet.ops.norm import NORM_INPUTS, NORM_NUMBERS, batch_norm_shape
-from fastnet.ops.record import REQUIRED, Example, Input, Op, register
+from fastnet.ops.record import REQUIRED, WEIGHT, Example, Input, Op, register
 from fastnet.types import Activation, Array, Shape, Shaped
 
 ADD = Input("add", optional=True)
+SLOPES = Input("slopes", WEIGHT)
 RELU: Activation = ("relu", {})
 
 
@@ -69,13 +71,13 @@ def _norm(
     y, saved = ops.batch_norm(x, gamma, beta, running_mean, running_var, training, momentum, eps)
     if add is not None:
         y = ops.add(y, add)
-    y = activate(ops.xp, y, activation)
-    return y, (saved, y, activation)
+    y, kept = activate(ops.xp, y, activation)
+    return y, (saved, kept, activation)
 
 
 def _norm_backward(ops: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,) * 4) -> tuple[Array | None, ...]:
-    saved, y, activation = saved
-    dy = activate_gradient(ops.xp, dy, y, activation)
+    saved, kept, activation = saved
+    dy = activate_gradient(ops.xp, dy, kept, activation)
     return *ops.batch_norm_backward(dy, saved, needs[:3]), dy if needs[3] else None
 
 
@@ -87,6 +89,7 @@ register(
         forward=_norm,
         backward=_norm_backward,
         attributes={**NORM_NUMBERS, "activation": None},
+        activations=ELEMENTWISE,
         composed=True,
         flops=(9, 10),
         examples=tuple(
@@ -179,10 +182,56 @@ register(
         forward=_conv_norm,
         backward=_conv_norm_backward,
         attributes={"geometry": REQUIRED, **NORM_NUMBERS, "activation": None},
+        activations=ELEMENTWISE,
         composed=True,
         accumulates=True,
         examples=tuple(conv_norm_examples()),
         doc="activation(batch_norm(conv2d(x, w, b)) + add); `add` may be None.",
+    )
+)
+
+# ---------------------------------------------------------------- convolution, PReLU
+
+
+def _conv_prelu_shape(x: Shaped, w: Shaped, b: Shaped | None, slopes: Shaped, geometry: Conv2dGeometry) -> Shape:
+    check_slopes("conv2d_prelu", slopes, geometry.K)
+    return conv2d_shape(x, w, b, geometry)
+
+
+def _conv_prelu(
+    ops: Any, x: Array, w: Array, b: Array | None, slopes: Array, geometry: Conv2dGeometry
+) -> tuple[Array, Any]:
+    between, saved = ops.conv2d(x, w, b, geometry)
+    y, prelu_saved = ops.prelu(between, slopes)
+    return y, (saved, prelu_saved)
+
+
+def _conv_prelu_backward(
+    ops: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,) * 4, add: Array | None = None
+) -> tuple[Array | None, ...]:
+    saved, prelu_saved = saved
+    dx = dw = db = None
+    dy, dslopes = ops.prelu_backward(dy, prelu_saved, (any(needs[:3]), needs[3]))
+    if any(needs[:3]):
+        dx, dw, db = ops.conv2d_backward(dy, saved, needs[:3], add=add)
+    return dx, dw, db, dslopes
+
+
+register(
+    Op(
+        "conv2d_prelu",
+        (*CONV_INPUTS, SLOPES),
+        shape=_conv_prelu_shape,
+        forward=_conv_prelu,
+        backward=_conv_prelu_backward,
+        attributes={"geometry": REQUIRED},
+        composed=True,
+        accumulates=True,
+        examples=tuple(
+            Example((*e.shapes, (1,) if shared else e.shapes[2]), {"geometry": e.attributes["geometry"]})
+            for e, shared in zip(EXAMPLES[:9], (True, False) * 4 + (True,), strict=True)
+        ),
+        doc="prelu(conv2d(x, w, b), slopes).",
     )
 )
 

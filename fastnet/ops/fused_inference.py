@@ -6,13 +6,25 @@ import math
 from typing import Any
 
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
+from fastnet.ops.channels import check_slopes
 from fastnet.ops.checks import check_shape
-from fastnet.ops.conv import ACTIVATIONS, CONV_INPUTS, EXAMPLES, conv2d_shape
-from fastnet.ops.elementwise import activate
+from fastnet.ops.conv import CONV_INPUTS, EXAMPLES, conv2d_shape
+from fastnet.ops.elementwise import ELEMENTWISE, activate
 from fastnet.ops.fused import ADD, RELU, Described, check_add, conv_norm_examples, pool_shape
 from fastnet.ops.norm import NORM_INPUTS, batch_norm_shape
 from fastnet.ops.record import REGISTRY, REQUIRED, WEIGHT, Example, Input, Op, register
 from fastnet.types import Activation, Array, Shape, Shaped
+
+_SLOPES = Input("slopes", WEIGHT, optional=True)
+
+
+def _check_end(op: str, slopes: Shaped | None, geometry: Conv2dGeometry, activation: Activation | None) -> None:
+    """Raise ValueError unless slopes fit the channels, and are PReLU's alone."""
+    if slopes is not None:
+        check_slopes(op, slopes, geometry.K)
+        if activation is not None:
+            raise ValueError(f"{op}: slopes are those of a PReLU, which {activation[0]} cannot follow")
+
 
 # ---------------------------------------------------------------- convolution, scale and shift (inference)
 
@@ -22,11 +34,13 @@ def _scaled_shape(
     w: Shaped,
     scale: Shaped,
     shift: Shaped,
+    slopes: Shaped | None,
     add: Shaped | None,
     geometry: Conv2dGeometry,
     activation: Activation | None = None,
 ) -> Shape:
     conv2d_shape(x, w, None, geometry)
+    _check_end("conv2d_scaled", slopes, geometry, activation)
     check_shape("conv2d_scaled", "scale", scale, (geometry.K,))
     check_shape("conv2d_scaled", "shift", shift, (geometry.K,))
     check_add("conv2d_scaled", add, geometry.y_shape)
@@ -39,32 +53,35 @@ def _scaled(
     w: Array,
     scale: Array,
     shift: Array,
+    slopes: Array | None,
     add: Array | None,
     geometry: Conv2dGeometry,
     activation: Activation | None = None,
 ) -> Any:
     each = -1, *(1,) * (x.ndim - 2)
     y = ops.conv2d(x, w, None, geometry)[0] * scale.reshape(each) + shift.reshape(each)
-    return activate(ops.xp, y if add is None else y + add, activation)
+    y = y if add is None else y + add
+    return activate(ops.xp, y, activation)[0] if slopes is None else ops.prelu(y, slopes)[0]
 
 
 register(
     Op(
         "conv2d_scaled",
-        (*CONV_INPUTS[:2], Input("scale", WEIGHT), Input("shift", WEIGHT), ADD),
+        (*CONV_INPUTS[:2], Input("scale", WEIGHT), Input("shift", WEIGHT), _SLOPES, ADD),
         shape=_scaled_shape,
         forward=_scaled,
         attributes={"geometry": REQUIRED, "activation": None},
         composed=True,
-        activations=ACTIVATIONS,
+        activations=ELEMENTWISE,
         examples=tuple(
             Example(
-                (*e.shapes[:2], e.shapes[2], e.shapes[2], e.attributes["geometry"].y_shape),
+                (*e.shapes[:2], e.shapes[2], e.shapes[2], None, e.attributes["geometry"].y_shape),
                 {"geometry": e.attributes["geometry"], "activation": RELU},
             )
             for e in (*EXAMPLES[:2], EXAMPLES[7], *EXAMPLES[8:])
         ),
-        doc="activation(conv2d(x, w) * scale + shift + add) with one scale and shift for each filter; no gradient.",
+        doc="activation(conv2d(x, w) * scale + shift + add) with one scale and shift for each filter, or PReLU with "
+        "`slopes`; no gradient.",
     )
 )
 
@@ -95,6 +112,7 @@ def _post_shape(
     beta: Shaped | None,
     running_mean: Shaped | None,
     running_var: Shaped | None,
+    slopes: Shaped | None,
     add: Shaped | None,
     geometry: Conv2dGeometry,
     eps: float = 1e-5,
@@ -102,6 +120,7 @@ def _post_shape(
     pool_geometry: Pool2dGeometry | None = None,
 ) -> Shape:
     shape = conv2d_shape(x, w, b, geometry)
+    _check_end("conv2d_post", slopes, geometry, activation)
     if running_mean is not None:
         batch_norm_shape(Described(shape), gamma, beta, running_mean, running_var, False)
     check_add("conv2d_post", add, shape)
@@ -117,6 +136,7 @@ def _post(
     beta: Array | None,
     running_mean: Any,
     running_var: Any,
+    slopes: Array | None,
     add: Array | None,
     geometry: Conv2dGeometry,
     eps: float = 1e-5,
@@ -125,28 +145,35 @@ def _post(
 ) -> Any:
     if running_mean is not None:
         scale, shift = scale_and_shift(ops.xp, b, gamma, beta, running_mean, running_var, eps)
-        y = ops.conv2d_scaled(x, w, scale, shift, add, geometry, activation)
+        y = ops.conv2d_scaled(x, w, scale, shift, slopes, add, geometry, activation)
     else:
         y = ops.conv2d(x, w, b, geometry)[0]
-        y = activate(ops.xp, y if add is None else ops.add(y, add), activation)
+        y = y if add is None else ops.add(y, add)
+        y = activate(ops.xp, y, activation)[0] if slopes is None else ops.prelu(y, slopes)[0]
     return y if pool_geometry is None else ops.max_pool2d(y, pool_geometry)[0]
 
 
 register(
     Op(
         "conv2d_post",
-        (*CONV_INPUTS, *NORM_INPUTS, ADD),
+        (*CONV_INPUTS, *NORM_INPUTS, _SLOPES, ADD),
         shape=_post_shape,
         forward=_post,
         attributes={"geometry": REQUIRED, "eps": 1e-5, "activation": None, "pool_geometry": None},
         composed=True,
-        activations=ACTIVATIONS,
+        activations=ELEMENTWISE,
         examples=tuple(
-            Example(e.shapes, {"geometry": e.attributes["geometry"], "activation": RELU}, positive=e.positive)
+            Example(
+                (*e.shapes[:-1], e.shapes[2] if prelu else None, e.shapes[-1]),
+                {"geometry": e.attributes["geometry"], "activation": None if prelu else RELU},
+                positive=e.positive,
+            )
+            for prelu in (False, True)
             for e in conv_norm_examples()
         ),
-        doc="max_pool2d(activation(batch_norm(conv2d(x, w, b)) + add)) with running statistics; all but conv2d is "
-        "optional; no gradient.  The norm is folded into one scale and shift for each filter.",
+        doc="max_pool2d(activation(batch_norm(conv2d(x, w, b)) + add)) with running statistics, or PReLU with "
+        "`slopes` for the activation; all but conv2d is optional; no gradient.  The norm is folded into one scale and "
+        "shift for each filter.",
     )
 )
 

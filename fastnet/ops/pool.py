@@ -58,7 +58,7 @@ def _max_pool2d(xp: Any, x: Array, geometry: Pool2dGeometry, activation: Activat
         y = xp.where(better, value, y)
         index = xp.where(better, r * g.S + s, index)
     if activation is not None:
-        y = activate(xp, y, activation)
+        y, _ = activate(xp, y, activation)
         index = xp.where(y > 0, index, -1)
     return y.reshape(g.y_shape), (index, g, x.dtype)
 

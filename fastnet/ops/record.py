@@ -107,8 +107,8 @@ class Op:
         Whether ``backward`` accepts ``add=``, a gradient to add to the first array's.
     elementwise : bool
         Whether each element of y is a function of the same element of x; its kernel has its name.
-    saves_output : bool
-        For elementwise ops: whether the gradient is a function of y rather than of x.
+    saves_output : function
+        For elementwise ops: ``saves_output(*attributes)``, whether the gradient is a function of y rather than of x.
     activations : tuple of str
         For ops with the attribute ``activation``: the activations that their kernels support.
     in_place : tuple of str
@@ -137,7 +137,7 @@ class Op:
     plain: bool = False
     accumulates: bool = False
     elementwise: bool = False
-    saves_output: bool = False
+    saves_output: Callable[..., bool] = lambda *_: False
     activations: tuple[str, ...] = ("relu",)
     in_place: tuple[str, ...] = ()
     gradient_role: str = ACTIVATION

@@ -54,7 +54,42 @@ def hardswish_slope(x):
     return 0.0 if x <= -3 else 1.0 if x >= 3 else (2 * x + 3) / 6
 
 
+SCALE, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+
+def selu(x):
+    return SCALE * (x if x > 0 else ALPHA * math.expm1(x))
+
+
+def selu_slope(x):
+    return SCALE * (1.0 if x > 0 else ALPHA * math.exp(x))
+
+
+def gelu_tanh(x):
+    return 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def gelu_tanh_slope(x):
+    t = math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+def silu_slope(x):
+    return sigmoid(x) * (1 + x * (1 - sigmoid(x)))
+
+
 CASES = {
+    "selu": (F.selu, selu, selu_slope, {}),
+    "gelu_tanh": (F.gelu_tanh, gelu_tanh, gelu_tanh_slope, {}),
+    "silu": (F.silu, silu, silu_slope, {}),
     "relu6": (F.relu6, relu6, lambda x: float(0 < x < 6), {}),
     "hardsigmoid": (F.hardsigmoid, hardsigmoid, lambda x: float(-3 < x < 3) / 6, {}),
     "hardswish": (F.hardswish, hardswish, hardswish_slope, {}),
@@ -93,8 +128,9 @@ def test_values_and_slopes(case, isa, dtype):
 def test_what_is_not_finite(case, isa, dtype):
     function, _, _, settings = CASES[case]
     alpha = settings.get("alpha", 1.0)
-    low = {"gelu": None, "hardswish": None, "elu": -alpha, "elu of another alpha": -alpha}.get(case, 0.0)
-    x = np.array([np.nan, np.inf, -np.inf][: 2 if low is None else 3], dtype)  # gelu and hardswish of -inf are NaN
+    known = {"elu": -alpha, "elu of another alpha": -alpha, "selu": np.dtype(dtype).type(-SCALE * ALPHA)}
+    low = None if case in ("gelu", "gelu_tanh", "silu", "hardswish") else known.get(case, 0.0)
+    x = np.array([np.nan, np.inf, -np.inf][: 2 if low is None else 3], dtype)  # x times 0: NaN
     with backend(isa), np.errstate(invalid="ignore"):  # gelu's slope at infinity is infinity * 0
         y, backward = function(x, **settings)
         dx = backward(np.ones_like(x))

@@ -68,7 +68,7 @@ def test_convolution_with_relu_and_an_accumulated_gradient(native, algorithm, dt
 @pytest.mark.parametrize("added", [False, True])
 def test_scaled_convolution(native, algorithm, dtype, case, relu, added):
     g, a, scale, shift = convolution(case, dtype)
-    y = native.conv2d_scaled(a["x"], a["w"], scale, shift, a["add"] if added else None, g, RELU if relu else None)
+    y = native.conv2d_scaled(a["x"], a["w"], scale, shift, None, a["add"] if added else None, g, RELU if relu else None)
     plain = native.conv2d(a["x"], a["w"], None, g)[0].astype(np.float64)
     expected = plain * scale[:, None, None] + shift[:, None, None] + (a["add"] if added else 0)
     bound = 8 * np.finfo(dtype).eps * (abs(plain * scale[:, None, None]) + abs(shift[:, None, None]) + 4)
@@ -79,16 +79,16 @@ def test_scaled_convolution(native, algorithm, dtype, case, relu, added):
 def test_nan_goes_through_relu(ops, dtype):
     g, a, scale, shift = convolution(CONVOLUTIONS[0], dtype)
     a["x"][0, 0, 4, 4] = np.nan
-    assert np.isnan(ops.conv2d_scaled(a["x"], a["w"], scale, shift, None, g, RELU)).any()
+    assert np.isnan(ops.conv2d_scaled(a["x"], a["w"], scale, shift, None, None, g, RELU)).any()
     assert np.isnan(ops.conv2d(a["x"], a["w"], shift, g, RELU)[0]).any()
 
 
 def test_wrong_shapes_of_a_sum_are_refused(ops):
     g, a, scale, shift = convolution(CONVOLUTIONS[0], np.dtype(np.float32))
     with pytest.raises(ValueError, match="conv2d_scaled: add"):
-        ops.conv2d_scaled(a["x"], a["w"], scale, shift, a["add"][:, :, 1:], g)
+        ops.conv2d_scaled(a["x"], a["w"], scale, shift, None, a["add"][:, :, 1:], g)
     with pytest.raises(ValueError, match="conv2d_scaled: scale"):
-        ops.conv2d_scaled(a["x"], a["w"], scale[1:], shift, None, g)
+        ops.conv2d_scaled(a["x"], a["w"], scale[1:], shift, None, None, g)
     with pytest.raises(ValueError, match="conv2d_backward: add"):
         ops.conv2d_backward(a["dy"], ops.conv2d(a["x"], a["w"], None, g)[1], add=a["dadd"][1:])
 

@@ -49,7 +49,7 @@ def test_relu_scale_and_sums_after_a_convolution(case):
     for relu in False, True:
         for add in None, dy:
             expected = scaled if add is None else scaled + add
-            got = OPS.conv2d_scaled(x, w, scale, b, add, g, RELU if relu else None)
+            got = OPS.conv2d_scaled(x, w, scale, b, None, add, g, RELU if relu else None)
             same(got, np.maximum(expected, 0) if relu else expected)
 
 

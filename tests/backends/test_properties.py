@@ -81,8 +81,8 @@ def test_what_is_fused_with_a_convolution(g, dtype, layout, algorithm):
             found[f"y {activation}"], saved = ops.conv2d(x, w, b, g, activation)
             names = (f"{name} {activation}" for name in ("dx", "dw", "db"))
             found |= zip_names(names, ops.conv2d_backward(dy, saved, add=dx))
-            found[f"scaled {activation}"] = ops.conv2d_scaled(x, w, scale, b, None, g, activation)
-            found[f"scaled and added {activation}"] = ops.conv2d_scaled(x, w, scale, b, y, g, activation)
+            found[f"scaled {activation}"] = ops.conv2d_scaled(x, w, scale, b, None, None, g, activation)
+            found[f"scaled and added {activation}"] = ops.conv2d_scaled(x, w, scale, b, None, y, g, activation)
         return found
 
     shapes = g.x_shape, g.w_shape, (g.K,), g.y_shape, g.x_shape, (g.K,), g.y_shape

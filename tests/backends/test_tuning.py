@@ -55,7 +55,7 @@ def convolution(ops, dtype, geometry):
     y, saved = ops.conv2d(x, w, b, geometry)
     dy = numbers(3, y.shape, dtype)
     yield from (y, *ops.conv2d_backward(dy, saved, add=numbers(4, x.shape, dtype)))
-    yield ops.conv2d_scaled(x, w, b, b, dy, geometry, RELU)
+    yield ops.conv2d_scaled(x, w, b, b, None, dy, geometry, RELU)
 
     mean, var, dgamma, dbeta = (np.empty(geometry.K) for _ in range(4))
     x, w, dy, y = ops.contiguous(x), np.ascontiguousarray(w), ops.contiguous(dy), ops.empty(y.shape, dtype)

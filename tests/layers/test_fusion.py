@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from fastnet import models
+from fastnet import layers, models
 from fastnet.graph.fusion import INFERENCE, PLAN, TRAINING, fuse
 from fastnet.layers import (
+    GELU,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
@@ -15,22 +16,42 @@ from fastnet.layers import (
     Flatten,
     LeakyReLU,
     Linear,
+    Maxout,
     MaxPool2d,
+    PReLU,
     ReLU,
-    ReLU6,
     Residual,
     Sequential,
     Sigmoid,
     trace,
 )
+from fastnet.ops.elementwise import ELEMENTWISE
 
 
-def block(*body, shortcut=None):
-    return Sequential(Residual(list(body), shortcut), ReLU())
+def block(*body, shortcut=None, last=None):
+    return Sequential(Residual(list(body), shortcut), last or ReLU())
+
+
+def activation_layer(name):
+    """The class of the layer that calls an elementwise op."""
+    special = {"gelu_tanh": lambda: GELU("tanh")}
+    return special.get(name) or next(
+        layer for layer in vars(layers).values() if getattr(layer, "__name__", "").lower() == name.replace("_", "")
+    )
 
 
 def conv(filters=6):
     return Conv2d(filters, 3, padding=1)
+
+
+def net_of(layer):
+    """A function that makes a network with the activation wherever it can be fused."""
+    return lambda: [
+        *(conv(16), layer(), Conv2d(8, 3, padding=1, groups=8), layer(), conv(1), layer(), conv(33), layer()),
+        *(BatchNorm2d(), layer(), conv(6), BatchNorm2d(), layer(), MaxPool2d(2)),
+        *(block(conv(), BatchNorm2d(), last=layer()), BatchNorm2d(track_running_stats=False), layer()),
+        *(Flatten(), Linear(7), layer()),
+    ]
 
 
 NETS = {
@@ -40,10 +61,13 @@ NETS = {
         *(conv(8), LeakyReLU(0.1), Conv2d(5, 5, padding=2), LeakyReLU(0.0), Conv2d(9, 3, stride=2), LeakyReLU(2.0)),
         *(conv(7), BatchNorm2d(), LeakyReLU(0.2), Conv2d(14, 3, groups="depthwise"), LeakyReLU(-0.5), conv(4)),
     ],
-    "relu6": lambda: [
-        *(conv(8), ReLU6(), Conv2d(8, 3, groups="depthwise"), BatchNorm2d(), ReLU6(), conv(4), ReLU6()),
-        *(MaxPool2d(2), Flatten(), Linear(7), ReLU6()),
+    "prelu": lambda: [
+        *(conv(8), PReLU(), Conv2d(5, 5, padding=2), PReLU(5, -0.5), Conv2d(9, 3, stride=2), PReLU(9, 2.0)),
+        *(conv(7), BatchNorm2d(), PReLU(7), Conv2d(14, 3, padding=1, groups=7), PReLU(), MaxPool2d(2)),
+        *(conv(16), PReLU(), ReLU(), Residual(conv(16)), PReLU(16), Flatten(), Linear(3), PReLU()),
     ],
+    "maxout": lambda: [conv(8), Maxout(), conv(9), ReLU(), Maxout(3), Flatten(), Linear(10), Maxout(5)],
+    **{name: net_of(activation_layer(name)) for name in ELEMENTWISE if name != "relu"},
     "conv pool": lambda: [conv(8), MaxPool2d(3, 2, 1), Conv2d(4, 3, groups=2), MaxPool2d(2, 1), ReLU()],
     "dilated and large pools": lambda: [
         *(conv(8), ReLU(), MaxPool2d(2, 2, dilation=2), conv(5), Sigmoid(), MaxPool2d(9, 7, ceil_mode=True)),
@@ -200,20 +224,31 @@ def test_what_pooling_is_fused_with():
     ]
 
 
-def test_leaky_relu_runs_inside_convolutions_where_y_tells_its_sign():
-    model = Sequential(conv(), LeakyReLU(0.1), conv(), LeakyReLU(-0.1), Flatten(), Linear(3), LeakyReLU(0.1))
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_every_elementwise_activation_is_fused_where_relu_is(name):
+    """Behind convolutions, with or without batch norm and a sum, behind batch norm alone and linear layers."""
+    layer = activation_layer(name)
+    model = Sequential(
+        *(conv(), layer(), conv(), BatchNorm2d(), layer(), block(conv(), BatchNorm2d(), last=layer())),
+        *(AvgPool2d(2), BatchNorm2d(), layer(), Flatten(), Linear(3), layer()),
+    )
     model.build((3, 8, 8))
-    names = ["conv2d", "conv2d", "leaky_relu", "flatten", "linear", "leaky_relu"]
-    assert [node.name for node in fused(model)] == [node.name for node in fused(model, INFERENCE)] == names
-    assert fused(model)[0].attributes["activation"] == ("leaky_relu", {"negative_slope": 0.1})
+    for rules in (TRAINING, INFERENCE, PLAN):
+        nodes = fused(model, rules)
+        assert name not in [node.name for node in nodes]
+        ends = [node.attributes["activation"] for node in nodes if node.attributes.get("activation")]
+        assert [end[0] for end in ends] == [name] * 5
 
 
-def test_relu6_runs_inside_convolutions():
-    model = Sequential(conv(), ReLU6(), conv(), BatchNorm2d(), ReLU6(), Flatten(), Linear(3), ReLU6())
+@pytest.mark.parametrize("rules", [TRAINING, INFERENCE, PLAN])
+def test_prelu_runs_inside_convolutions(rules):
+    model = Sequential(conv(), PReLU(), conv(), PReLU(6), ReLU(), conv(), BatchNorm2d(), PReLU(6))
     model.build((3, 8, 8))
-    names = [node.name for node in fused(model, INFERENCE)]
-    assert names == ["conv2d", "conv2d_post", "flatten", "linear", "relu6"]
-    assert fused(model)[0].attributes["activation"] == ("relu6", {})
+    names = [node.name for node in fused(model, rules)]
+    if rules is TRAINING:
+        assert names == ["conv2d_prelu", "conv2d_prelu", "relu", "conv2d_batch_norm", "prelu"]
+    else:
+        assert names == ["conv2d_post", "conv2d_post", "relu", "conv2d_post"]
 
 
 def test_every_rule_matches_somewhere():

@@ -120,6 +120,29 @@ def test_everything_agrees_with_the_reference(dtype, isa, algorithm):
             assert plan(x[:0]).shape == (0, 7)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_activations_inside_and_outside_of_convolutions(dtype, isa):
+    """Tiles, edges of tiles, depthwise and narrow convolutions, Winograd, groups, sums, norms, linear layers."""
+    model = fn.Sequential(
+        *(fn.PReLU(3), fn.Conv2d(20, 5, padding=2), fn.PReLU(20), fn.Conv2d(20, 3, padding=1), fn.GELU()),
+        *(fn.Residual([fn.Conv2d(20, 3, padding=1), fn.PReLU()]), fn.SELU(), fn.BatchNorm2d(), fn.ELU(0.7)),
+        *(fn.Residual([fn.Conv2d(20, 1), fn.BatchNorm2d()]), fn.PReLU(20), fn.Conv2d(24, 3, groups=4), fn.Softplus(2)),
+        fn.Concat([[fn.Conv2d(3, 3, padding=1), fn.PReLU(3)], [fn.Conv2d(24, 1, groups=24), fn.GELU("tanh")]]),
+        *(fn.Conv2d(27, 3, padding=1, groups=27), fn.PReLU(27), fn.BatchNorm2d(track_running_stats=False), fn.SiLU()),
+        *(fn.Maxout(3), fn.Conv2d(1, 3), fn.Hardswish(), fn.Flatten(), fn.Linear(12), fn.Softplus(3, 1), fn.Maxout(2)),
+        *(fn.Linear(7), fn.PReLU(7)),
+    )
+    model.build((3, 17, 15), 3, dtype)
+    trained(model)
+    x = images(model, 5)
+    with backends.use_backend("reference"):
+        expected = model(x)
+    with kernels(isa):
+        for batch_size in (1, 5):
+            close(model.compile(batch_size)(x), expected, TOLERANCE[dtype])
+
+
 @needs_kernels
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_signals(dtype):

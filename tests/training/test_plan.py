@@ -66,6 +66,14 @@ NETWORKS = {
             *(fn.Flatten(), fn.Linear(10), fn.LogSoftmax(1)),
         ),
     ),
+    "activations": (
+        (3, 8, 8),
+        lambda: fn.Sequential(
+            *(fn.Conv2d(8, 3, padding=1), fn.GELU(), fn.Conv2d(8, 3), fn.PReLU(), fn.Conv2d(8, 1), fn.PReLU(8)),
+            *(fn.BatchNorm2d(), fn.SiLU(), fn.Conv2d(8, 3), fn.BatchNorm2d(), fn.SELU(), fn.Maxout(), fn.PReLU()),
+            *(fn.Flatten(), fn.Linear(24), fn.GELU("tanh"), fn.Maxout(3), fn.Linear(10), fn.ELU()),
+        ),
+    ),
     "signals": (
         (3, 30),
         lambda: fn.Sequential(

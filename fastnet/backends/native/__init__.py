@@ -15,6 +15,7 @@ import numpy as np
 from fastnet.backends import _native
 from fastnet.backends.native import (
     arrays,
+    channels,
     conv,
     dense,
     distance,
@@ -41,7 +42,7 @@ from fastnet.types import Array, DTypeLike
 __all__ = ["NativeOps"]
 
 # They fill KERNELS when imported.
-_FAMILIES = (conv, dense, distance, elementwise, loss, norm, pool, random, resample, shape, softmax, updates)
+_FAMILIES = (channels, conv, dense, distance, elementwise, loss, norm, pool, random, resample, shape, softmax, updates)
 
 
 def _start() -> None:

@@ -9,12 +9,15 @@ import numpy as np
 
 from fastnet.backends import _native
 from fastnet.backends.native.arrays import c_empty, empty, kernel
-from fastnet.backends.native.elementwise import activation_code, activation_gradient
+from fastnet.backends.native.channels import per_channel, prelu_backward
+from fastnet.backends.native.elementwise import activation_code, activation_gradient, kept_before
 from fastnet.backends.native.norm import doubles, norm_sums, normalize
 from fastnet.backends.native.pool import max_pool2d, pooled
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.ops.fused_inference import scale_and_shift
 from fastnet.types import Activation, Array, DType
+
+_PRELU = _native.ACTIVATIONS["prelu"], 0.0, 0.0
 
 
 def _gradients(g: Conv2dGeometry, dtype: DType, needs: Sequence[bool]) -> tuple[Array | None, Array | None]:
@@ -27,14 +30,15 @@ def conv2d(
     x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, activation: Activation | None = None
 ) -> tuple[Array, Any]:
     y = empty(geometry.y_shape, x.dtype)
-    _native.conv_forward(geometry.packed, x, w, None, b, None, *activation_code(activation), y)
-    return y, (x, w, geometry, y if activation else None, activation)
+    before = kept_before(y, activation)
+    _native.conv_forward(geometry.packed, x, w, None, b, None, None, before, *activation_code(activation), y)
+    return y, (x, w, geometry, (y if before is None else before) if activation else None, activation)
 
 
 @kernel
 def conv2d_backward(dy: Array, saved: Any, needs: Sequence[bool], add: Array | None = None) -> tuple[Array | None, ...]:
-    x, w, g, y, activation = saved
-    dy = activation_gradient(dy, y, activation)
+    x, w, g, kept, activation = saved
+    dy = activation_gradient(dy, kept, activation)
     dx, dw = _gradients(g, x.dtype, needs)
     db = None
     if dx is not None:
@@ -59,7 +63,7 @@ def conv_transpose2d_backward(dy: Array, saved: Any, needs: Sequence[bool]) -> t
     x, w, g = saved
     dx, dw, db = empty(g.y_shape, dy.dtype) if needs[0] else None, None, None
     if dx is not None:
-        _native.conv_forward(g.packed, dy, w, None, None, None, *activation_code(None), dx)
+        _native.conv_forward(g.packed, dy, w, None, None, None, None, None, *activation_code(None), dx)
     if needs[1]:
         dw = c_empty(g.w_shape, dy.dtype)
         _native.conv_grad_weight(g.packed, dy, x, dw)
@@ -84,6 +88,28 @@ def col2im(columns: Array, geometry: Conv2dGeometry) -> Array:
     return x
 
 
+# ---------------------------------------------------------------- PReLU after a convolution
+
+
+@kernel
+def conv2d_prelu(x: Array, w: Array, b: Array | None, slopes: Array, geometry: Conv2dGeometry) -> tuple[Array, Any]:
+    y, before = empty(geometry.y_shape, x.dtype), empty(geometry.y_shape, x.dtype)
+    each = per_channel(slopes, geometry.K)
+    _native.conv_forward(geometry.packed, x, w, None, b, each, None, before, *_PRELU, y)
+    return y, (x, w, geometry, before, slopes)
+
+
+@kernel
+def conv2d_prelu_backward(
+    dy: Array, saved: Any, needs: Sequence[bool], add: Array | None = None
+) -> tuple[Array | None, ...]:
+    x, w, g, before, slopes = saved
+    between, dslopes = prelu_backward(dy, (before, slopes), (any(needs[:3]), needs[3]))
+    if between is None:
+        return None, None, None, dslopes
+    return *conv2d_backward(between, (x, w, g, None, None), needs[:3], add), dslopes
+
+
 # ---------------------------------------------------------------- batch norm after a convolution
 
 
@@ -93,12 +119,15 @@ def conv2d_scaled(
     w: Array,
     scale: Array | None,
     shift: Array | None,
+    slopes: Array | None,
     add: Array | None,
     geometry: Conv2dGeometry,
     activation: Activation | None = None,
 ) -> Array:
-    y = empty(geometry.y_shape, x.dtype)
-    _native.conv_forward(geometry.packed, x, w, scale, shift, add, *activation_code(activation), y)
+    y, code = empty(geometry.y_shape, x.dtype), activation_code(activation)
+    if slopes is not None:
+        slopes, code = per_channel(slopes, geometry.K), _PRELU
+    _native.conv_forward(geometry.packed, x, w, scale, shift, slopes, add, None, *code, y)
     return y
 
 
@@ -111,6 +140,7 @@ def conv2d_post(
     beta: Array | None,
     running_mean: Any,
     running_var: Any,
+    slopes: Array | None,
     add: Array | None,
     geometry: Conv2dGeometry,
     eps: float,
@@ -119,11 +149,11 @@ def conv2d_post(
 ) -> Array:
     if running_mean is not None:
         scale, b = scale_and_shift(np, b, gamma, beta, running_mean, running_var, eps)
-    elif add is None and pool_geometry is not None and activation in (None, ("relu", {})):
+    elif add is None and slopes is None and pool_geometry is not None and activation in (None, ("relu", {})):
         return conv2d_max_pool(x, w, b, geometry, pool_geometry, activation)[0]
     else:
         scale = None
-    y = conv2d_scaled(x, w, scale, b, add, geometry, activation)
+    y = conv2d_scaled(x, w, scale, b, slopes, add, geometry, activation)
     return y if pool_geometry is None else max_pool2d(y, pool_geometry)[0]
 
 
@@ -148,7 +178,7 @@ def conv2d_batch_norm(
         moments = doubles(geometry.K), doubles(geometry.K)
         _native.conv_norm_forward(geometry.packed, x, w, b, between, *moments)
     else:
-        _native.conv_forward(geometry.packed, x, w, None, b, None, 0, 0.0, between)
+        _native.conv_forward(geometry.packed, x, w, None, b, None, None, None, *activation_code(None), between)
     statistics = gamma, beta, running_mean, running_var
     y, saved = normalize(between, moments, statistics, momentum, eps, add, activation)
     return y, (x, w, geometry, saved)

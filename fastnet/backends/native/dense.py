@@ -7,7 +7,7 @@ from typing import Any
 
 from fastnet.backends import _native
 from fastnet.backends.native.arrays import empty, kernel
-from fastnet.backends.native.elementwise import activate_in_place, activation_gradient
+from fastnet.backends.native.elementwise import activate, activation_gradient
 from fastnet.types import Activation, Array
 
 
@@ -27,16 +27,14 @@ def matmul(a: Array, b: Array, transpose_a: bool, transpose_b: bool) -> Array:
 
 @kernel
 def linear(x: Array, w: Array, b: Array | None, activation: Activation | None = None) -> tuple[Array, Any]:
-    y = _gemm(x, False, w, True, b)
-    if activation is not None:
-        activate_in_place(y, activation)
-    return y, (x, w, y if activation else None, activation)
+    y, kept = activate(_gemm(x, False, w, True, b), activation)
+    return y, (x, w, kept, activation)
 
 
 @kernel
 def linear_backward(dy: Array, saved: Any, needs: Sequence[bool]) -> tuple[Array | None, ...]:
-    x, w, y, activation = saved
-    dy = activation_gradient(dy, y, activation)
+    x, w, kept, activation = saved
+    dy = activation_gradient(dy, kept, activation)
     db = None
     if needs[2]:
         db = empty(w.shape[:1], x.dtype)

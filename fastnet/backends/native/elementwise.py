@@ -8,14 +8,20 @@ from typing import Any
 
 from fastnet.backends import _native
 from fastnet.backends.native.arrays import KERNELS, empty, kernel
-from fastnet.ops import REGISTRY
+from fastnet.ops import REGISTRY, Op
 from fastnet.types import Activation, Array
 
 
-def _map(number: int, saves_output: bool, x: Array, a: float = 0.0, b: float = 0.0) -> tuple[Array, Any]:
+def _two(numbers: Sequence[float]) -> Sequence[float]:
+    """A kernel's two parameters."""
+    return (*numbers, 0.0, 0.0)[:2]
+
+
+def _map(number: int, op: Op, x: Array, *numbers: float) -> tuple[Array, Any]:
     y = empty(x.shape, x.dtype)
+    a, b = _two(numbers)
     _native.map_forward(number, x.size, a, b, x, y)
-    return y, (y if saves_output else x, a, b)
+    return y, (y if op.saves_output(*numbers) else x, a, b)
 
 
 def _map_backward(number: int, dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
@@ -35,31 +41,44 @@ def _positional(function: Callable[..., Any], names: tuple[str, ...]) -> Callabl
 _NUMBERS = {name: number for number, name in enumerate(_native.ELEMENTWISE)}
 for _name, _number in _NUMBERS.items():
     _op = REGISTRY[_name]
-    KERNELS[_name] = _positional(partial(_map, _number, _op.saves_output), tuple(_op.attributes))
+    KERNELS[_name] = _positional(partial(_map, _number, _op), tuple(_op.attributes))
     KERNELS[f"{_name}_backward"] = partial(_map_backward, _number)
 
 
-def activation_code(activation: Activation | None) -> tuple[int, float]:
-    """A fused activation's index and parameter, as in ``fn_epilogue``."""
+def activation_code(activation: Activation | None) -> tuple[int, float, float]:
+    """A fused activation's index and parameters, as in ``fn_epilogue``."""
     if activation is None:
-        return 0, 0.0
+        return 0, 0.0, 0.0
     name, given = activation
-    return _native.ACTIVATIONS[name], next(iter(given.values()), 0.0)
+    a, b = _two(tuple(given.values()))
+    return _native.ACTIVATIONS[name], a, b
 
 
-def activate_in_place(y: Array, activation: Activation) -> None:
-    """Apply a fused activation to y, for kernels that do not apply it themselves."""
+def kept_before(y: Array, activation: Activation | None) -> Array | None:
+    """An uninitialised array for a fused activation's argument, if its gradient needs that and not y."""
+    if activation is None or REGISTRY[activation[0]].saves_output(*activation[1].values()):
+        return None
+    return empty(y.shape, y.dtype)
+
+
+def activate(x: Array, activation: Activation | None) -> tuple[Array, Array | None]:
+    """(y, what the gradient needs) of a fused activation, for kernels that do not apply it; in place where it can."""
+    if activation is None:
+        return x, None
     name, given = activation
-    a, b = (*given.values(), 0.0, 0.0)[:2]
-    _native.map_forward(_NUMBERS[name], y.size, a, b, y, y)
+    keeps_x = not REGISTRY[name].saves_output(*given.values())
+    y = empty(x.shape, x.dtype) if keeps_x else x
+    a, b = _two(tuple(given.values()))
+    _native.map_forward(_NUMBERS[name], x.size, a, b, x, y)
+    return y, x if keeps_x else y
 
 
-def activation_gradient(dy: Array, y: Array | None, activation: Activation | None) -> Array:
-    """The gradient before a fused activation, computed from its output y."""
+def activation_gradient(dy: Array, kept: Array | None, activation: Activation | None) -> Array:
+    """The gradient before a fused activation."""
     if activation is None:
         return dy
     name, given = activation
-    dx: Array = KERNELS[f"{name}_backward"](dy, (y, *given.values(), *(0.0, 0.0)[len(given) :]))
+    dx: Array = KERNELS[f"{name}_backward"](dy, (kept, *_two(tuple(given.values()))))
     return dx
 
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from fastnet.backends import _native
 from fastnet.backends.native.arrays import c_order, empty, extents, kernel
+from fastnet.backends.native.elementwise import activation_code, activation_gradient, kept_before
 from fastnet.ops.norm import values_per_channel
 from fastnet.types import Activation, Array, DType
 
 _F64 = np.dtype(np.float64)
+_RELU: Activation = ("relu", {})
 
 
 class Norm(NamedTuple):
@@ -29,12 +31,25 @@ class Norm(NamedTuple):
 
 
 class Normalized(NamedTuple):
-    """What batch norm saves for its gradient; y only if an array was added before the activation."""
+    """What batch norm saves for its gradient.
+
+    Attributes
+    ----------
+    y
+        The result, if an array was added before a ReLU.
+    added
+        Whether an array was added.
+    activation, kept
+        One that is not a ReLU, and what its gradient needs.
+    """
 
     x: Array
     norm: Norm
     training: bool
     y: Array | None
+    added: bool
+    activation: Activation | None
+    kept: Array | None
 
 
 class Sums(NamedTuple):
@@ -102,15 +117,20 @@ def normalize(
     images, pixels, C = extents(x.shape)
     inverse_std = doubles(C)
     _native.norm_inverse_std(C, eps, var, inverse_std)
-    norm = Norm(images, pixels, C, mean, inverse_std, gamma, beta, activation is not None)
+    relu, added = activation == _RELU, add is not None
+    norm = Norm(images, pixels, C, mean, inverse_std, gamma, beta, relu)
     y = empty(x.shape, x.dtype)
-    _native.norm_apply(norm, x, add, y)
-    return y, Normalized(x, norm, moments is not None, None if add is None else y)
+    before = None if relu else kept_before(y, activation)
+    _native.norm_apply(norm, x, add, *activation_code(activation), before, y)
+    kept = y if before is None else before
+    other = None if relu else activation
+    return y, Normalized(x, norm, moments is not None, y if added and relu else None, added, other, kept)
 
 
 def norm_sums(dy: Array, saved: Normalized, *needs: bool) -> Sums:
     """The reductions of dy for the gradients of gamma, beta and x; `needs`: whether dgamma and dbeta are wanted."""
-    x, norm, training, y = saved
+    x, norm, training, y, added, activation, kept = saved
+    dy = activation_gradient(dy, kept, activation)
     dtype, totals = x.dtype, (doubles(norm.channels), doubles(norm.channels))
     gated = None if y is None else empty(x.shape, dtype)
     if any(needs) or training or y is not None:
@@ -118,6 +138,8 @@ def norm_sums(dy: Array, saved: Normalized, *needs: bool) -> Sums:
     dgamma, dbeta = (_rounded(total, dtype) if need else None for total, need in zip(totals, needs, strict=True))
     if gated is not None:
         dy, norm = gated, norm._replace(relu=False)
+    elif added:
+        gated = dy
     return Sums(dy, norm, totals if training else (None, None), (dgamma, dbeta), gated)
 
 

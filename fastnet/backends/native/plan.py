@@ -41,7 +41,7 @@ class Step:
     add: Step | None = None
     part: tuple[Step, int] | None = None  # (step, channel): it writes into that step's value from this channel on
     map: str = ""  # the elementwise kernel
-    a: float = 0.0  # its parameters, or eps
+    a: float = 0.0  # its parameters, or the activation's
     b: float = 0.0
 
     @property
@@ -105,7 +105,10 @@ def _conv(node: Node, inputs: list[Step]) -> Step:
         scale, b = scale_and_shift(np, b, gamma, beta, mean, var, attributes["eps"])
         w = w * scale.reshape(-1, *(1,) * (w.ndim - 1))
     step = Step("conv", inputs[:1], node.shape[1:], attributes["geometry"], [w, b])
-    step.activation, step.a = activation_code(attributes["activation"])
+    step.activation, step.a, step.b = activation_code(attributes["activation"])
+    if len(given) > 3 and given[7] is not None:
+        step.arrays.append(np.broadcast_to(given[7], step.shape[:1]))
+        step.activation = _native.ACTIVATIONS["prelu"]
     step.pooled = attributes.get("pool_geometry") is not None
     if len(node.inputs) > 3 and node.inputs[-1] is not None:
         step.add = inputs[-1]
@@ -124,8 +127,9 @@ def _linear(node: Node, inputs: list[Step]) -> Step:
         w = w.reshape(len(w), *x.shape).transpose(0, 2, 3, 1)
     w = w.reshape(len(w), -1, 1, 1)
     geometry = Conv2dGeometry.make((1, w.shape[1], 1, 1), w.shape)
-    activation, a = activation_code(node.attributes["activation"])
-    return Step("conv", [x], node.shape[1:], geometry, [w, b], activation, a=a)
+    step = Step("conv", [x], node.shape[1:], geometry, [w, b])
+    step.activation, step.a, step.b = activation_code(node.attributes["activation"])
+    return step
 
 
 def _batch_norm(node: Node, inputs: list[Step]) -> Step:
@@ -134,11 +138,11 @@ def _batch_norm(node: Node, inputs: list[Step]) -> Step:
     if node.attributes["training"]:
         if mean is not None:
             raise Unrecordable("compile: a batch norm updates its running statistics; only inference can be compiled")
-        step = Step("moments", inputs[:1], node.shape[1:], None, [None, None, gamma, beta], a=eps)
+        step = Step("moments", inputs[:1], node.shape[1:], None, [np.array([float(eps)]), None, gamma, beta])
     else:
         inverse_std = 1 / np.sqrt(var.astype(np.float64) + eps)
         step = Step("norm", inputs[:1], node.shape[1:], None, [mean.astype(np.float64), inverse_std, gamma, beta])
-    step.activation, _ = activation_code(node.attributes.get("activation"))
+    step.activation, step.a, step.b = activation_code(node.attributes.get("activation"))
     step.add = inputs[1] if len(inputs) > 1 else None
     return step
 
@@ -146,6 +150,15 @@ def _batch_norm(node: Node, inputs: list[Step]) -> Step:
 def _map(node: Node, inputs: list[Step]) -> Step:
     a, b = (*node.attributes.values(), 0.0, 0.0)[:2]
     return Step("map", inputs, node.shape[1:], map=node.name, a=a, b=b)
+
+
+def _prelu(node: Node, inputs: list[Step]) -> Step:
+    slopes = np.broadcast_to(_given(node)[1], node.shape[1:2])
+    return Step("prelu", inputs, node.shape[1:], arrays=[slopes])
+
+
+def _maxout(node: Node, inputs: list[Step]) -> Step:
+    return Step("maxout", inputs, node.shape[1:], a=float(node.attributes["pieces"]))
 
 
 def _softmax(node: Node, inputs: list[Step]) -> Step:
@@ -157,7 +170,7 @@ def _add(node: Node, inputs: list[Step]) -> Step:
 
 
 def _max_pool(node: Node, inputs: list[Step]) -> Step:
-    activation, _ = activation_code(node.attributes["activation"])
+    activation, *_ = activation_code(node.attributes["activation"])
     return Step("max_pool", inputs, node.shape[1:], node.attributes["geometry"], activation=activation)
 
 
@@ -242,6 +255,8 @@ _LOWERED: dict[str, Callable[..., Any]] = {
     "fractional_max_pool2d": _fractional_max,
     "global_avg_pool2d": _global_avg_pool,
     "max_pool2d": _max_pool,
+    "maxout": _maxout,
+    "prelu": _prelu,
     "subsample": _subsample,
     "unflatten": _unflatten,
 }
@@ -282,7 +297,7 @@ def _gap(taken: list[tuple[int, int, int]], need: int) -> int:
 
 def _to_overwrite(step: Step, i: int, last: dict[int, int], places: dict[int, int]) -> int | None:
     """The id of a value that the step may overwrite, being its last reader and elementwise."""
-    if step.part or step.kind not in _ADDS | {"map", "add"}:
+    if step.part or step.kind not in _ADDS | {"map", "add", "prelu"}:
         return None
     old = step.add or step.inputs[0]
     if step.kind == "conv" and (step.add is None or step.add is step.inputs[0]):
