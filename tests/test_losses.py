@@ -51,7 +51,9 @@ def test_get():
     assert losses.get("svm") is losses.svm
     assert losses.get(max) is max
     assert losses.get("mse") is losses.mse and losses.get("bce") is losses.bce_with_logits
-    with pytest.raises(ValueError, match=r"\['bce', 'huber', 'l1', 'mse', 'softmax', 'svm'\].*'hinge'"):
+    with pytest.raises(
+        ValueError, match=r"\['bce', 'binary_hinge', 'huber', 'l1', 'mse', 'softmax', 'squared_hinge', 'svm'\].*'hinge'"
+    ):
         losses.get("hinge")
 
 
@@ -95,3 +97,89 @@ def test_errors(loss):
         loss(scores, np.array([0.0, 1.0, 2.0]))
     with pytest.raises(ValueError, match=r"\(3,\), got \(2,\)"):
         loss(scores, np.array([0, 1]))
+
+
+CLASSES = [losses.softmax_cross_entropy, losses.svm, losses.squared_hinge]
+
+
+@pytest.mark.parametrize("loss", CLASSES, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize("more", [{}, {"weight": [0.5, 2.0, 1.0, 0.0]}, {"ignore_index": 2}], ids=str)
+def test_losses_of_classes_match_centred_differences(loss, more):
+    if loss is losses.softmax_cross_entropy:
+        more = {**more, "label_smoothing": 0.15}
+    scores, labels = np.random.default_rng(5).standard_normal((6, 4)), np.array([0, 1, 2, 3, 1, 0])
+    _, dscores = loss(scores, labels, **more)
+    for i in np.ndindex(scores.shape):
+        moved = scores.copy()
+        sides = []
+        for h in (1e-6, -1e-6):
+            moved[i] = scores[i] + h
+            sides.append(loss(moved, labels, **more)[0])
+        assert dscores[i] == pytest.approx((sides[0] - sides[1]) / 2e-6, abs=1e-8)
+
+
+def test_soft_labels_match_centred_differences():
+    scores = np.random.default_rng(6).standard_normal((5, 3))
+    soft = np.array([[1, 0, 0], [0.5, 0.5, 0], [0.2, 0.3, 0.5], [0, 0, 1], [1 / 3] * 3])
+    more = {"weight": [1.0, 0.5, 3.0], "label_smoothing": 0.2}
+    _, dscores = losses.softmax_cross_entropy(scores, soft, **more)
+    for i in np.ndindex(scores.shape):
+        sides = []
+        for h in (1e-6, -1e-6):
+            moved = scores.copy()
+            moved[i] += h
+            sides.append(losses.softmax_cross_entropy(moved, soft, **more)[0])
+        assert dscores[i] == pytest.approx((sides[0] - sides[1]) / 2e-6, abs=1e-8)
+
+
+def test_one_hot_rows_are_the_classes_they_name():
+    scores, labels = np.random.default_rng(7).standard_normal((9, 5)), np.arange(9) % 5
+    hard, soft = (losses.softmax_cross_entropy(scores, given) for given in (labels, np.eye(5)[labels]))
+    assert soft[0] == pytest.approx(hard[0], rel=1e-14)
+    np.testing.assert_allclose(soft[1], hard[1], rtol=1e-13, atol=1e-16)
+
+
+def test_a_score_of_minus_infinity_has_no_part_in_a_class_of_no_probability():
+    scores, soft = np.array([[0.0, 1.0, -np.inf]]), np.array([[0.5, 0.5, 0.0]])
+    loss, dscores = losses.softmax_cross_entropy(scores, soft)
+    assert loss == pytest.approx(np.log(1 + np.e) - 0.5) and np.isfinite(dscores).all() and dscores[0, 2] == 0
+
+
+@pytest.mark.parametrize(
+    "call, error, words",
+    [
+        (lambda s: losses.softmax_cross_entropy(s, np.full((4, 3), 0.5)), ValueError, "must sum to 1, got 1.5"),
+        (lambda s: losses.softmax_cross_entropy(s, np.array([[1.5, -0.5, 0]] * 4)), ValueError, "negative or NaN"),
+        (lambda s: losses.softmax_cross_entropy(s, np.ones((3, 3)) / 3), ValueError, "targets must have shape"),
+        (lambda s: losses.softmax_cross_entropy(s, np.ones((4, 3)) / 3, 1), ValueError, "are probabilities"),
+        (
+            lambda s: losses.softmax_cross_entropy(s, [0] * 4, label_smoothing=1.5),
+            ValueError,
+            r"lie in \[0, 1\]",
+        ),
+        (
+            lambda s: losses.softmax_cross_entropy(s, [0] * 4, weight=[1, 2]),
+            ValueError,
+            r"weight must have shape \(3,\)",
+        ),
+        (lambda s: losses.svm(s, [0] * 4, weight=[1, -2, 0]), ValueError, "not negative, got -2"),
+        (lambda s: losses.squared_hinge(s, [0, 1, 2, 3]), ValueError, r"labels must lie in 0\.\.2"),
+        (lambda s: losses.binary_hinge(s, np.full((4, 3), 0.5)), ValueError, "1 for yes and one of 0 and -1 for no"),
+        (lambda s: losses.binary_hinge(s, [[0, 1, -1]] * 4), ValueError, "1 for yes and one of 0 and -1 for no"),
+    ],
+)
+def test_labels_that_a_loss_cannot_take(call, error, words):
+    with pytest.raises(error, match=words):
+        call(np.zeros((4, 3)))
+
+
+def test_weights_and_ignored_labels_of_no_class():
+    """Nothing counts: 0, as without labels."""
+    for more in ({"weight": [0.0, 0.0, 1.0]}, {"ignore_index": 0, "label_smoothing": 0.1}):
+        loss, dscores = losses.softmax_cross_entropy(np.ones((2, 3)), np.array([0, 0]), **more)
+        assert loss == 0 and not dscores.any()
+
+
+def test_accuracy_of_soft_labels_is_that_of_the_largest():
+    scores, soft = np.array([[1.0, 0], [0, 1], [1, 0]]), np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    assert losses.measure(losses.softmax_cross_entropy, scores, soft) == pytest.approx(1 / 3)

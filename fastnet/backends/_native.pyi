@@ -234,9 +234,31 @@ def dropout_backward(
 ) -> None: ...
 def softmax(rows: int, C: int, logarithm: bool, x: Array, y: Array) -> None: ...
 def softmax_backward(rows: int, C: int, logarithm: bool, dy: Array, y: Array, dx: Array) -> None: ...
-def softmax_loss(N: int, C: int, scores: Array, labels: Array, ignored: int, dscores: Array) -> float: ...
+def softmax_loss(
+    N: int,
+    C: int,
+    scores: Array,
+    labels: Array,
+    weight: Array | None,
+    ignored: int,
+    smoothing: float,
+    dscores: Array,
+) -> float: ...
+def soft_label_loss(
+    N: int, C: int, scores: Array, targets: Array, weight: Array | None, smoothing: float, dscores: Array
+) -> float: ...
 def target_loss(kind: int, n: int, a: float, scores: Array, targets: Array, dscores: Array) -> float: ...
-def svm_loss(N: int, C: int, scores: Array, labels: Array, margin: float, dscores: Array) -> float: ...
+def svm_loss(
+    N: int,
+    C: int,
+    scores: Array,
+    labels: Array,
+    weight: Array | None,
+    ignored: int,
+    margin: float,
+    squared: bool,
+    dscores: Array,
+) -> float: ...
 def sgd_step(
     updates: _Updates,
     lr: float,

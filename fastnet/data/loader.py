@@ -73,7 +73,7 @@ class Loader:
             raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
         self.targets = flag(targets, "Loader: targets")
         given = as_labels("Loader", y)
-        if self.targets or _of_pixels(self.X.shape, given.shape):
+        if self.targets or of_pixels(self.X.shape, given.shape):
             self.y = _check_targets(self.X, given, maps=not self.targets)
         else:
             self.y = check_labels("Loader", self.X, given)
@@ -155,7 +155,7 @@ class Loader:
         self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
 
 
-def _of_pixels(X: Sequence[int], y: Sequence[int]) -> bool:
+def of_pixels(X: Sequence[int], y: Sequence[int]) -> bool:
     """Whether labels of shape y are those of pixels, or of a signal's elements: rows of another length are one-hot."""
     return (len(X), len(y)) == (4, 3) or ((len(X), len(y)) == (3, 2) and X[2] == y[1])
 

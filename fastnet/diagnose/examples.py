@@ -43,7 +43,13 @@ def arguments(op: Op, example: Example, dtype: DType) -> tuple[list[Any], dict[s
             arrays.append(labels(math.prod(shape), arrays[0].shape[1], i).reshape(shape))
         else:
             array = numbers(shape, dtype, i) * dtype.type(example.scale)
-            arrays.append(abs(array) if given.name in example.positive else array)
+            if given.name in example.positive:
+                array = abs(array)
+            elif given.name in example.signs:
+                array = np.where(array > 0, dtype.type(1), dtype.type(-1))
+            elif given.name == example.distribution:
+                array = abs(array) / abs(array).sum(axis=1, keepdims=True)
+            arrays.append(array)
     return arrays, {name: copy.copy(value) for name, value in {**op.attributes, **example.attributes}.items()}
 
 

@@ -216,8 +216,8 @@ class Model(Layer):
         y : array
             Class numbers, integers (N,), or what the loss takes.
         batch_size : int
-        loss : "softmax", "svm", "mse", "l1", "huber", "bce" or function
-            A function of (scores, labels) that returns (mean loss, gradient); see `fastnet.losses`.
+        loss : str or function
+            A name, or a function of (scores, labels) that returns (mean loss, gradient); see `fastnet.losses`.
 
         Returns
         -------

@@ -54,6 +54,39 @@ def check_labels(op: str, scores: Array, labels: Array, maps: bool = False, igno
         raise ValueError(f"{op}: labels must lie in 0..{scores.shape[1] - 1}{unless}, got {low}..{high}")
 
 
+def check_weight(op: str, weight: Array | None, classes: int) -> None:
+    """Raise ValueError unless there is no weight, or a finite one that is not negative for each class."""
+    if weight is None:
+        return
+    check_shape(op, "weight", weight, (classes,))
+    if not (np.isfinite(weight).all() and (weight >= 0).all()):
+        raise ValueError(
+            f"{op}: weights of classes must be finite and not negative, got {weight.min()}..{weight.max()}"
+        )
+
+
+def check_smoothing(op: str, label_smoothing: object) -> None:
+    """Raise unless label_smoothing is a number from 0 to 1."""
+    if not 0 <= real(label_smoothing, f"{op}: label_smoothing") <= 1:
+        raise ValueError(f"{op}: label_smoothing must lie in [0, 1], got {label_smoothing!r}")
+
+
+def check_probabilities(op: str, scores: Array, targets: Array) -> None:
+    """Raise unless targets of the scores' shape, (N, C), (N, C, L) or (N, C, H, W), are probabilities along axis 1."""
+    if scores.ndim not in (2, 3, 4) or 0 in scores.shape:
+        shapes = "(N, C) with N, C >= 1, (N, C, L) or (N, C, H, W)"
+        raise ValueError(f"{op}: scores must have shape {shapes}, got {tuple(scores.shape)}")
+    check_shape(op, "targets", targets, scores.shape)
+    if not (targets >= 0).all():
+        raise ValueError(f"{op}: targets are probabilities and must not be negative or NaN, got {targets.min()}")
+    sums = targets.sum(axis=1, dtype=np.float64)
+    furthest = float(sums.reshape(-1)[np.abs(sums - 1).argmax()])
+    if not abs(furthest - 1) <= 1e-3:
+        raise ValueError(
+            f"{op}: targets are probabilities: those of an example must sum to 1, got {furthest:g}; divide by their sum"
+        )
+
+
 def check_gradient(op: str, dy: Any, shape: Iterable[int], dtype: DType) -> None:
     """Raise unless `dy` has the forward output's shape and dtype."""
     check_shape(op, "dy", dy, shape)

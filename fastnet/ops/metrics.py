@@ -31,6 +31,8 @@ class Metric:
 
 
 def _accuracy(scores: Array, labels: Array, ignore_index: int | None = None, **_: Any) -> float:
+    if labels.dtype.kind == "f":  # probabilities
+        labels = labels.argmax(axis=1)
     right, counted = scores.argmax(axis=1) == labels, labels.size
     if ignore_index is not None:
         kept = labels != ignore_index
@@ -46,6 +48,7 @@ def _mae(scores: Array, targets: Array, **_: Any) -> float:
     return float(abs(scores - targets).mean(dtype="float64"))
 
 
-ACCURACY = Metric("accuracy", _accuracy, as_given=True)  # the share of labels with the largest score
+# the share of labels, or of largest probabilities, with the largest score
+ACCURACY = Metric("accuracy", _accuracy, as_given=True)
 LABEL_ACCURACY = Metric("accuracy", _label_accuracy)  # of targets 0 and 1 on whose side the score is
 MAE = Metric("mae", _mae)  # the mean absolute error

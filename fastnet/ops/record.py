@@ -68,12 +68,18 @@ class Example:
         Arrays are uniform in [-scale, scale).
     positive : tuple of str
         Arrays that must not be negative (variances, sums of squares).
+    signs : tuple of str
+        Arrays of 1 and -1.
+    distribution : str
+        An array whose axis 1 holds probabilities; "" for none.
     """
 
     shapes: tuple[Shape | None, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     scale: float = 1.0
     positive: tuple[str, ...] = ()
+    signs: tuple[str, ...] = ()
+    distribution: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,8 @@ from fastnet.types import Array, Shape, Shaped
 
 __all__ = ["KINDS"]
 
-KINDS = {"mse_loss": 0, "l1_loss": 1, "huber_loss": 2, "bce_with_logits": 3}  # the numbers of csrc/pointwise/loss.h
+# The numbers of csrc/pointwise/loss.h.
+KINDS = {"mse_loss": 0, "l1_loss": 1, "huber_loss": 2, "bce_with_logits": 3, "binary_hinge_loss": 4}
 
 
 def _register(
@@ -25,6 +26,7 @@ def _register(
     attributes: dict[str, float] | None = None,
     check: Callable[..., None] | None = None,
     positive: tuple[str, ...] = (),
+    signs: tuple[str, ...] = (),
     scale: float = 3.0,
 ) -> None:
     """Register a loss.
@@ -57,7 +59,10 @@ def _register(
             forward=forward,
             attributes=attributes or {},
             flops=(flops, 0),
-            examples=tuple(Example(s, scale=scale, positive=positive) for s in (((99, 37),) * 2, ((3, 5, 9, 8),) * 2)),
+            examples=tuple(
+                Example(shapes, scale=scale, positive=positive, signs=signs)
+                for shapes in (((99, 37),) * 2, ((3, 5, 9, 8),) * 2)
+            ),
             metric=metric,
             doc=doc,
         )
@@ -114,4 +119,32 @@ _register(
     check=_check_probabilities,
     positive=("targets",),
     scale=1.0,
+)
+
+
+def _hinge(xp: Any, x: Array, t: Array, margin: float) -> tuple[Array, Array]:
+    y = xp.where(t > 0, 1.0, -1.0)
+    violations = xp.maximum(0, margin - y * x)
+    return violations, xp.where(violations > 0, -y, 0 * violations)
+
+
+def _check_signs(targets: Array, margin: float = 1.0) -> None:
+    kinds = [((targets == 1) | (targets == no)).all() for no in (0, -1)]
+    if not any(kinds):
+        raise ValueError(
+            "binary_hinge_loss: targets must be 1 for yes and one of 0 and -1 for no, got "
+            f"{sorted({float(t) for t in targets.reshape(-1)[:1000]})[:5]}"
+        )
+
+
+_register(
+    "binary_hinge_loss",
+    _hinge,
+    "(loss, dscores): the mean of max(0, margin - y x) with y = 1 where t = 1, else -1: targets t are 1 and 0, or 1 "
+    "and -1; the gradient at the kink is 0.",
+    5,
+    metric=LABEL_ACCURACY,
+    attributes={"margin": 1.0},
+    check=_check_signs,
+    signs=("targets",),
 )

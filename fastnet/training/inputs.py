@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import losses
 from fastnet.arrays import as_array
 from fastnet.data import Dataset, Loader, prepared
 from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.classes import match_names
-from fastnet.data.loader import Augment
+from fastnet.data.dataset import as_labels
+from fastnet.data.loader import Augment, of_pixels
 from fastnet.data.preprocess import Fitted
 from fastnet.layers import Model
-from fastnet.types import Array, ArrayLike, Preprocess
+from fastnet.ops.metrics import ACCURACY
+from fastnet.types import Array, ArrayLike, Loss, Preprocess
 
 __all__ = ["prepare", "ordered", "renumbered"]
 
@@ -30,13 +33,13 @@ def prepare(
     drop_last: bool | str,
     preprocess: Preprocess | str | None,
     augment: Sequence[Augment],
-    targets: bool = False,
+    loss: Loss = losses.softmax_cross_entropy,
 ) -> tuple[Loader, Loader | None, Array | None]:
     """The training loader, the validation loader or None, and the class numbers; builds the model if it is not built.
 
     The class numbers are those that the model has for the classes of a Dataset, or None if they are the Dataset's own.
-    The loaders' labels are already the model's.  With `targets`, y holds numbers that the model's outputs are compared
-    with, not classes.
+    The loaders' labels are already the model's.  The loss decides whether y may hold numbers that the model's outputs
+    are compared with, instead of classes.
     """
     names = data.classes if isinstance(data, Dataset) else None
     if isinstance(data, Dataset):
@@ -50,6 +53,7 @@ def prepare(
     else:
         X, y = _pair("data", data)
         preprocess = prepared.fit(preprocess, X) if isinstance(preprocess, str) else preprocess or model.preprocessing
+        targets = losses.metric(loss) is not ACCURACY or (losses.takes_soft_labels(loss) and _are_soft(X, y))
         loader = Loader(X, y, batch_size, seed, True, drop_last, preprocess, augment, model.dtype or "float32", targets)
     _check_preprocessing(model, loader.preprocess)
     x, _ = next(loader.batches(0))
@@ -67,6 +71,12 @@ def prepare(
         _check_classes(model, "validation", validation)
         _check_fit(model, validation)
     return loader, validation, numbers
+
+
+def _are_soft(X: Array, y: ArrayLike) -> bool:
+    """Whether labels are probabilities, floats (N, C) or for maps (N, C, ...), and not numbers of classes."""
+    given = as_labels("Solver", y)
+    return given.dtype.kind == "f" and given.ndim > 1 and given.shape[1] > 1 and not of_pixels(X.shape, given.shape)
 
 
 def ordered(like: Loader, X: ArrayLike, y: ArrayLike, batch_size: int) -> Loader:

@@ -19,7 +19,7 @@ __all__ = ["TrainingPlan"]
 class _Recorded(NamedTuple):
     """A recorded step; `calls` is None, for the `reason`, if it cannot be run again."""
 
-    loss: Loss
+    loss: tuple[Loss, str]  # and its op
     trains: list[bool]  # what each parameter's requires_grad was
     parameters: list[Parameter]  # those that get gradients
     calls: Any
@@ -40,7 +40,8 @@ class TrainingPlan:
     Parameters
     ----------
     model : Model
-    loss : "softmax", "svm", "mse", "l1", "huber", "bce" or function ``(scores, labels) -> (loss, dscores)``
+    loss : str or function ``(scores, labels) -> (loss, dscores)``
+        See `fastnet.losses`; a ``functools.partial`` of one of its functions is recorded, too.
 
     Attributes
     ----------
@@ -90,11 +91,13 @@ class TrainingPlan:
         self.reason = self._obstacle(program, ops, given)
         if given is None or self.reason:
             return self._op_by_op(x, labels)
-        labels = self._labels(program, ops, labels)
+        call = self._call(program, ops, labels)
+        labels, *more = call.arrays
+        given += [array for array in more if array is not None]
         recorded = self._recorded.get(program)
         trains = [parameter.requires_grad for parameter in program.parameters]
-        if recorded is None or (recorded.loss, recorded.trains) != (self.loss, trains):
-            return self._record(program, ops, x, labels, given)
+        if recorded is None or (recorded.loss, recorded.trains) != ((self.loss, call.op.name), trains):
+            return self._record(program, ops, x, call, given)
         if recorded.calls is None:
             self.reason = recorded.reason
             return self._op_by_op(x, labels)
@@ -105,7 +108,7 @@ class TrainingPlan:
 
     def _obstacle(self, program: Program, ops: Ops, given: list[Array] | None) -> str:
         """Why this step can be neither recorded nor run from a recording, or ""."""
-        if self.loss not in losses.OPS or not ops.records(REGISTRY[losses.OPS[self.loss]]):
+        if not losses.is_op(self.loss) or not ops.records(REGISTRY[losses.OPS[losses.base(self.loss)]]):
             return "the loss is not an op of the backend"
         if not program.records:
             return "a layer or op does not run on the backend's kernels alone"
@@ -115,19 +118,21 @@ class TrainingPlan:
             return "running statistics are read-only or not in C order"
         return ""
 
-    def _labels(self, program: Program, ops: Ops, labels: Any) -> Array:
-        """Labels as kernels read them, checked."""
-        op, scores = REGISTRY[losses.OPS[self.loss]], program.graph.output
-        whole = op.inputs[-1].integer
-        given: Any = as_array(labels, "TrainingPlan: labels") if whole else losses.targets_of(op.name, scores, labels)
-        op.check((scores, given), op.attributes)
-        entered: Array = ops.contiguous(given, "int64") if whole else given
-        return entered
+    def _call(self, program: Program, ops: Ops, labels: Any) -> losses.Call:
+        """The loss as a call of its op, with labels as kernels read them, checked."""
+        scores = program.graph.output
+        call = losses.call_of(self.loss, scores, as_array(labels, "TrainingPlan: labels"))
+        assert call is not None
+        given, *more = call.arrays
+        call.op.check((scores, given, *more), {**call.op.attributes, **call.attributes})
+        whole, role = call.op.inputs[1].integer, call.op.inputs[1].role
+        entered = ops.contiguous(given, "int64") if whole else ops.enter(role, given)
+        return call._replace(arrays=(entered, *more))
 
     def _op_by_op(self, x: ArrayLike, labels: Any) -> tuple[float, Array]:
         scores, backward = self.model.forward(x, training=True)
         kept = scores
-        if self.loss not in losses.OPS:  # it may work in place
+        if not losses.is_op(self.loss):  # it may work in place
             kept, labels = scores.copy(), current().xp.array(labels)
         result = self.loss(scores, labels)
         if not isinstance(result, tuple) or len(result) != 2:
@@ -136,14 +141,20 @@ class TrainingPlan:
         backward(dscores, input_gradient=False)
         return float(loss), kept
 
-    def _record(self, program: Program, ops: Ops, x: Array, labels: Array, given: list[Array]) -> tuple[float, Array]:
+    def _record(
+        self, program: Program, ops: Ops, x: Array, call: losses.Call, given: list[Array]
+    ) -> tuple[float, Array]:
         trains = [parameter.requires_grad for parameter in program.parameters]
+        labels, *more = call.arrays
         labels = labels.copy(order="K")  # they may be x itself, and a recording tells arrays apart by their addresses
+        call = call._replace(arrays=(labels, *more))
         recording = ops.recording([x, labels, *given])
         with recording:
-            loss, scores = self._op_by_op(x, labels)
+            scores, backward = self.model.forward(x, training=True)
+            loss, dscores = call(scores)
+            backward(dscores, input_gradient=False)
         parameters = [parameter for parameter in program.parameters if parameter.grad is not None]
         calls = recording.finish([scores, *(parameter.grad for parameter in parameters)])
-        self._recorded[program] = _Recorded(self.loss, trains, parameters, calls, recording.reason)
+        self._recorded[program] = _Recorded((self.loss, call.op.name), trains, parameters, calls, recording.reason)
         self.reason = recording.reason
         return loss, scores

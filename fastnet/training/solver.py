@@ -19,7 +19,6 @@ from fastnet.data import Dataset, Loader
 from fastnet.data.loader import Augment
 from fastnet.layers import Evaluation, Model, trace
 from fastnet.layers.evaluation import evaluation
-from fastnet.ops.metrics import ACCURACY
 from fastnet.optim import ConstantLR, Optimizer, clip_grad_norm, clip_grad_value
 from fastnet.optim import get as optimizer_of
 from fastnet.optim.schedules import as_schedule
@@ -49,13 +48,13 @@ class Solver:
         Built here, with `seed`, if it is not built yet.  Training runs in its dtype.
     data : (X, y), Dataset or Loader
         X (N, ...), uint8 or float, is never copied whole; y (N,) holds class numbers, y (N, H, W) or (N, L) those of
-        the pixels of maps or the elements of signals, and with the losses "mse", "l1", "huber" and "bce" y holds
-        targets of the outputs' shape.  Of a Dataset the training part is used, and its validation part if `validation`
-        is None.  If the model has `class_names`, the Dataset's classes are matched with them by name: they may be in
-        another order, or only some of them.
+        the pixels of maps or the elements of signals.  With "softmax" y may also hold probabilities, floats (N, C) of
+        sum 1; with "mse", "l1", "huber", "bce" and "binary_hinge" targets of the outputs' shape.  Of a Dataset the
+        training part is used, and its validation part if `validation` is None.  If the model has `class_names`, the
+        Dataset's classes are matched with them by name: they may be in another order, or only some of them.
     validation : (X, y) or Loader, optional
         Evaluated after each epoch.
-    loss : "softmax", "svm", "mse", "l1", "huber", "bce" or function ``(scores, labels) -> (loss, dscores)``
+    loss : str or function ``(scores, labels) -> (loss, dscores)``
         See `fastnet.losses`.  It decides what is reported: accuracy, or the mean absolute error ("mae").
     optimizer : Optimizer or name
         A name, such as "adam" or "sgd", is that optimiser with its own settings.
@@ -156,7 +155,7 @@ class Solver:
             self.callbacks.append(EarlyStopping.of(early_stopping))
         batch_size = integer(batch_size, "Solver: batch_size")
         self.loader, self.validation, self._numbers = prepare(
-            model, data, validation, batch_size, self.seed, drop_last, preprocess, augment, self.metric is not ACCURACY
+            model, data, validation, batch_size, self.seed, drop_last, preprocess, augment, self.loss
         )
         self.optimizer.groups.assign(model.parameters())
         self.preprocess = self.loader.preprocess

@@ -44,7 +44,7 @@ def test_softmax_gradient_of_small_probabilities_is_relative(ops, dtype):
 @pytest.mark.parametrize("margin", [1.0, 0.0, 2.5, -1.0])
 def test_svm_loss(ops, dtype, shape, margin):
     scores, labels = problem(shape, dtype)
-    loss, gradient = ops.svm_loss(scores, labels, margin)
+    loss, gradient = ops.svm_loss(scores, labels, margin=margin)
     expected, expected_gradient = oracle.svm_loss(scores, labels, margin)
     assert isinstance(loss, float) and gradient.dtype == dtype and gradient.shape == shape
     assert math.isclose(loss, expected, rel_tol=1e-12, abs_tol=1e-12)
@@ -143,7 +143,7 @@ def test_softmax_over_maps(ops, dtype, shape):
     scores = (3 * cases.normal(shape, np.float64)).astype(dtype)
     labels = np.random.default_rng(1).integers(0, shape[1], (shape[0], *shape[2:]))
     labels[labels == 1] = 255
-    loss, gradient = ops.softmax_cross_entropy(scores, labels, 255)
+    loss, gradient = ops.softmax_cross_entropy(scores, labels, ignore_index=255)
     rows, kept = np.moveaxis(scores, 1, -1).reshape(-1, shape[1]), labels.ravel() != 255
     expected, some = oracle.softmax_cross_entropy(rows[kept], labels.ravel()[kept])
     wanted = np.zeros(rows.shape)
@@ -167,14 +167,14 @@ def test_maps_of_labels_in_any_order(ops, kind):
 
 
 def test_every_label_ignored(ops, dtype):
-    loss, gradient = ops.softmax_cross_entropy(cases.normal((4, 3), dtype), np.full(4, -100), -100)
+    loss, gradient = ops.softmax_cross_entropy(cases.normal((4, 3), dtype), np.full(4, -100), ignore_index=-100)
     assert loss == 0 and not gradient.any()
 
 
 def test_labels_are_checked_unless_ignored(ops):
     scores = np.ones((3, 4), np.float32)
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.3 or be 9, which is ignored, got 0\.\.8"):
-        ops.softmax_cross_entropy(scores, np.array([0, 9, 8]), 9)
+        ops.softmax_cross_entropy(scores, np.array([0, 9, 8]), ignore_index=9)
     with pytest.raises(ValueError, match=r"labels must have shape \(2, 4, 5\), got \(2, 4\)"):
         ops.softmax_cross_entropy(np.ones((2, 3, 4, 5), np.float32), np.zeros((2, 4), int))
 

@@ -113,6 +113,44 @@ def test_rows_of_another_length_than_the_signals_are_refused(y):
         Loader(np.zeros((3, 2, 9), np.float32), y)
 
 
+def soft(N=120, seed=0):
+    """Three classes, whose probabilities are a softmax of X."""
+    X = np.random.default_rng(seed).normal(size=(N, 3)).astype(np.float32)
+    e = np.exp(3 * X)
+    return X, e / e.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "loss", ["softmax", partial(losses.softmax_cross_entropy, weight=[1.0, 1.1, 0.9], label_smoothing=0.05)]
+)
+def test_soft_labels(loss):
+    """Through Loader, recorded steps, validation with soft or hard labels, and evaluate."""
+    X, y = soft(40, 1)
+    for validation in ((X, y), (X, y.argmax(axis=1))):
+        made = solver(fn.Sequential(fn.Linear(3)), soft(), validation, loss=loss, epochs=20)
+        assert made.train().history["val_accuracy"][-1] > 0.9 and made._plan.reason == ""
+        assert made.evaluate(X, y).accuracy == made.evaluate(X, y.argmax(axis=1)).accuracy > 0.9
+        assert made.model.evaluate(X, y, loss=loss).loss == pytest.approx(made.evaluate(X, y).loss, rel=1e-5)
+
+
+def test_soft_labels_for_losses_that_cannot_take_them():
+    for loss in ("svm", "squared_hinge"):
+        with pytest.raises(ValueError, match=r"class numbers of shape \(N,\).*argmax\(axis=1\) for one-hot rows"):
+            solver(fn.Sequential(fn.Linear(3)), soft(), loss=loss)
+    X, y = soft()
+    with pytest.raises(ValueError, match="those of an example must sum to 1, got 1"):
+        solver(fn.Sequential(fn.Linear(3)), (X, 1.1 * y), epochs=1).train()
+    with pytest.raises(ValueError, match="class numbers"):  # one-hot integers: not probabilities
+        solver(fn.Sequential(fn.Linear(3)), (X, np.eye(3, dtype=int)[y.argmax(axis=1)]))
+
+
+def test_attributes_with_a_hinge():
+    X, _ = line()
+    Y = np.where(np.stack([X[:, 0] > 0, X[:, 1] + X[:, 2] > 0], axis=1), 1, -1)
+    made = solver(fn.Sequential(fn.Linear(2)), (X, Y), loss="binary_hinge", epochs=10)
+    assert made.train().history["accuracy"][-1] > 0.95
+
+
 def test_data_that_does_not_fit_is_refused():
     X, y = line(20)
     with pytest.raises(ValueError, match=r"targets must have shape \(20, 2\), got \(20,\)"):
