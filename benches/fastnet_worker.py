@@ -50,10 +50,32 @@ def prepare_step(case: dict):
     return call, [*losses, np.concatenate(moved)]
 
 
+def prepare_activation(case: dict):
+    """An activation, alone or behind a convolution: the result, and the gradients of x and all parameters."""
+    x, *weight, dy = (fn.backends.current().asarray(array) for array in workloads.data(case))
+    name, given = workloads.ACTIVATIONS[case["activation"]]
+    layers = [fn.Conv2d(case["shape"][1], 3, padding=1, bias=False)] if weight else []
+    net = fn.Sequential(*layers, getattr(fn, name)(*given))
+    net.build(tuple(x.shape[1:]), dtype=case["dtype"])
+    if weight:
+        net[0].weight.value = np.ascontiguousarray(weight[0]) / 24
+    parameters = net.parameters()
+
+    def call():
+        net.zero_grad()
+        y, backward = net.forward(x, training=True)
+        dx = backward(dy)
+        return (y, dx, *(parameter.grad for parameter in parameters))
+
+    return call, call()
+
+
 def prepare(case: dict):
     """The function to time and the results to compare, as `peers.serve` expects."""
     if case["kind"] == "step":
         return prepare_step(case)
+    if case["kind"] in ("activation", "conv_activation"):
+        return prepare_activation(case)
     ops = fn.backends.current()
     *arrays, dy = (ops.asarray(array) for array in workloads.data(case))
     *_, stride, pad, groups = case["shape"]

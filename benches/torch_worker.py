@@ -73,10 +73,33 @@ class Torch:
         moved = [(parameter.detach().numpy() - old).ravel() for parameter, old in zip(parameters, before, strict=True)]
         return call, [*losses, np.concatenate(moved)]
 
+    def prepare_activation(self, case: dict):
+        """An activation, alone or behind a convolution: the result, and the gradients of x and all parameters."""
+        x, *weight, dy = (self.tensor(array) for array in workloads.data(case))
+        name, given = workloads.ACTIVATIONS[case["activation"]]
+        maxout = name == "Maxout"
+        net = torch.nn.Sequential(torch.nn.Identity() if maxout else getattr(torch.nn, name)(*given))
+        if weight:
+            channels = case["shape"][1]
+            conv = torch.nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+            conv.weight.data[...] = weight[0] / 24
+            net = torch.nn.Sequential(conv, *net)
+        net = net.to(x.dtype).to(memory_format=self.memory)
+        leaves = [x.requires_grad_(), *net.parameters()]
+        forward = self.maybe_compiled(lambda x: net(x).unflatten(1, (-1, 2)).amax(2) if maxout else net(x))
+
+        def call():
+            y = forward(x)
+            return y, *torch.autograd.grad(y, leaves, dy)
+
+        return call, [result.detach().numpy() for result in call()]
+
     def prepare(self, case: dict):
         """The function to time and the results to compare, as `peers.serve` expects."""
         if case["kind"] == "step":
             return self.prepare_step(case)
+        if case["kind"] in ("activation", "conv_activation"):
+            return self.prepare_activation(case)
         *leaves, dy = workloads.data(case)
         leaves, dy = [self.tensor(array, gradient=True) for array in leaves], self.tensor(dy)
         *_, stride, pad, groups = case["shape"]

@@ -53,6 +53,10 @@ STEPS = [  # title, net, options, N, C, H = W
     ("vgg of 36, 76, 76, 148", "vgg11_bn", VGG, 64, 3, 40),
     ("resnet9 of width 40", "resnet9", {"width": 40}, 64, 3, 40),
 ]
+ACTIVATIONS = {  # PyTorch's layer and its arguments, except Maxout, which PyTorch does not have
+    **{name: (name, ()) for name in ("LeakyReLU", "ELU", "SELU", "GELU", "SiLU", "Softplus", "Hardswish", "Sigmoid")},
+    **{"Tanh": ("Tanh", ()), "GELU, tanh": ("GELU", ("tanh",)), "PReLU": ("PReLU", (64,)), "Maxout": ("Maxout", (2,))},
+}
 RATE = 1e-3  # of SGD: two steps change weights by far more than rounding, and many steps do not diverge
 
 
@@ -76,6 +80,8 @@ LISTS = {
     "other": List("other convolutions", Figure(1.2, 0.95)),
     "pool": List("2x2 max pooling", Figure(None, 6.0)),
     "norm": List("batch norm", Figure(None, 6.0)),
+    "activation": List("activations", Figure(None, 1.0)),
+    "conv_activation": List("activations behind 3x3 convolutions", Figure(None, 1.5)),
     "step": List("training steps", Figure(2.5, 1.8)),
 }
 FLOAT64 = Figure(1.5)  # every list
@@ -111,6 +117,12 @@ def cases(kinds, dtype: str, quick: bool, folder: Path) -> list[dict]:
     shape = [images(128), 64, 32, 32]
     for kind, title in {"pool": "2x2 max pool", "norm": "batch norm"}.items():
         found[kind] = [{"name": f"{title}, {'x'.join(map(str, shape))}", "shape": shape}]
+    shape = [images(120), 64, 32, 32]
+    for kind, before in {"activation": "", "conv_activation": "3x3 convolution, "}.items():
+        found[kind] = [
+            {"name": f"{before}{name}, {'x'.join(map(str, shape))}", "shape": shape, "activation": name}
+            for name in ACTIVATIONS
+        ]
     found["step"] = [
         {
             "name": f"{title}, {images(N)}x{C}x{H}x{H}",
@@ -131,7 +143,8 @@ def cases(kinds, dtype: str, quick: bool, folder: Path) -> list[dict]:
 def data(case: dict) -> list:
     """A case's arrays, the same numbers on every side.
 
-    Convolution: x, w, b, dy; pooling: x, dy; batch norm: x, gamma, beta, dy; a step: x, labels.
+    Convolution: x, w, b, dy; pooling: x, dy; batch norm: x, gamma, beta, dy; an activation: x, dy, and with a
+    convolution x, w, dy; a step: x, labels.
     """
     import numpy as np
 
@@ -141,6 +154,10 @@ def data(case: dict) -> list:
         shapes = [shape, (N, C, H // 2, W // 2)]
     elif kind == "norm":
         shapes = [shape, shape[1:2], shape[1:2], shape]
+    elif kind in ("activation", "conv_activation"):
+        N, C, H, W = shape
+        out = (N, C // 2 if case["activation"] == "Maxout" else C, H, W)
+        shapes = [shape, *([(C, C, 3, 3)] if kind == "conv_activation" else []), out]
     elif kind == "step":
         shapes = [shape]
     else:
