@@ -101,7 +101,7 @@ def test_record_of_an_epoch():
     np.testing.assert_array_equal(solver.predict(X_val), solver.model.predict(X_val))
 
 
-@pytest.mark.parametrize("loss", ["softmax", "svm", lambda s, y: losses.svm(s, y, margin=2.0)])
+@pytest.mark.parametrize("loss", ["softmax", "svm", "squared_hinge", lambda s, y: losses.svm(s, y, margin=2.0)])
 def test_losses(loss):
     history = quiet(linear(), problem(), loss=loss, epochs=8, optimizer=SGD(0.05)).train()
     assert history.history["loss"][-1] < history.history["loss"][0] / 2
