@@ -17,9 +17,14 @@ INLINE int64_t number_at(number_source *source, uint64_t word) {
 
 enum { SPAN_ONE = 1 << 24 }; /* the number 1, in units of 2^-24 */
 
-/* Boundaries b_0 = 0 to b_steps = extent: floor((i + u)*alpha) - floor(u*alpha) with alpha = extent/steps, or sums of
- * floor(alpha) and ceil(alpha) in random order.  Span p is [b_p, b_p + window), and the last begins at extent; or,
- * without a window, [b_p, b_p+1), one longer if they overlap. */
+/* floor(i*alpha + shift) - floor(shift) with alpha = extent/steps and shift = u*alpha; u: in units of 2^-24 */
+INLINE int64_t pseudo_random_bound(int64_t i, int64_t extent, int64_t steps, int64_t u) {
+    return (i * SPAN_ONE + u) * extent / (steps * SPAN_ONE) - u * extent / (steps * SPAN_ONE);
+}
+
+/* Boundaries b_0 = 0 to b_steps = extent: pseudo-random ones, or sums of floor(alpha) and ceil(alpha) in random order,
+ * or without a position i*alpha, rounded.  Span p is [b_p, b_p + window), and the last begins at extent; or, without a
+ * window, [b_p, b_p+1), one longer if they overlap. */
 static void fractional_spans(int64_t N, int64_t size, int64_t outputs, int64_t window, int overlapping, int random,
                              uint64_t *position, int64_t *spans) {
     int64_t steps = window ? outputs - 1 : outputs, extent = size - window, words = random ? steps : 1;
@@ -27,15 +32,15 @@ static void fractional_spans(int64_t N, int64_t size, int64_t outputs, int64_t w
     uint64_t word =
         position ? __atomic_fetch_add(position + 1, (uint64_t)ceil_div(N * words, 4) * 4, __ATOMIC_RELAXED) : 0;
     for (int64_t n = 0; n < N; n++) {
-        int64_t u = random ? 0 : position ? number_at(&source, word++) : SPAN_ONE / 2;
+        int64_t u = random || !position ? 0 : number_at(&source, word++);
         int64_t bound = 0, larger = steps ? extent % steps : 0;
         for (int64_t p = 0; p < outputs; p++, spans += 2) {
             int64_t next = extent;
-            if (p < steps && random) {
+            if (p < steps && !position) next = (2 * (p + 1) * extent + steps) / (2 * steps);
+            else if (p < steps && random) {
                 int64_t up = number_at(&source, word++) * (steps - p) < larger * SPAN_ONE;
                 next = bound + extent / steps + up, larger -= up;
-            } else if (p < steps)
-                next = ((p + 1) * SPAN_ONE + u) * extent / (steps * SPAN_ONE) - u * extent / (steps * SPAN_ONE);
+            } else if (p < steps) next = pseudo_random_bound(p + 1, extent, steps, u);
             spans[0] = p == steps ? extent : bound;
             spans[1] = window ? spans[0] + window : min64(next + overlapping, size);
             bound = next;

@@ -52,7 +52,8 @@ class FractionalMaxPool2d(Noise):
     and begin at boundaries of H - kernel_size, as PyTorch's do.  Boundaries are drawn for each image in each training
     step, the same for all channels (PyTorch: for each channel).
 
-    Inference takes u = 1/2, so that predictions do not change from call to call; PyTorch draws there, too.
+    Inference takes evenly spaced boundaries, i H/P rounded, so that predictions do not change from call to call;
+    PyTorch draws there, too.
     :func:`fastnet.monte_carlo` averages the predictions of several draws, as the paper does.
 
     Parameters

@@ -25,6 +25,12 @@ def reach(size: int, outputs: int, window: int, overlapping: bool) -> int:
     return window or min(-(-size // outputs) + overlapping, size)
 
 
+def _numbers(stream: Stream, images: int, words: int) -> Array:
+    """The stream's next numbers times 2**24, integers, (images, words)."""
+    drawn = philox.words(*stream.take(images * words), images * words) >> np.uint32(32 - _BITS)
+    return drawn.astype(np.int64).reshape(images, words)
+
+
 def spans(
     images: int, size: int, outputs: int, window: int, overlapping: bool, random: bool, stream: Stream | None
 ) -> Array:
@@ -39,25 +45,21 @@ def spans(
     Parameters
     ----------
     stream : Stream, optional
-        It advances; None: u is 1/2.
+        It advances; None: boundaries are i alpha, rounded.
     """
     steps, extent = (outputs - 1, size - window) if window else (outputs, size)
-    words = steps if random else 1
-    if stream is None:
-        numbers = np.full((images, words), 2 ** (_BITS - 1), np.int64)
-    else:
-        drawn = philox.words(*stream.take(images * words), images * words)
-        numbers = (drawn >> np.uint32(32 - _BITS)).astype(np.int64).reshape(images, words)
     bounds = np.zeros((images, steps + 1), np.int64)
-    if random:
-        larger = np.full(images, extent % max(steps, 1))
+    if stream is None:
+        bounds += (2 * np.arange(steps + 1) * extent + steps) // max(2 * steps, 1)
+    elif random:
+        numbers, larger = _numbers(stream, images, steps), np.full(images, extent % max(steps, 1))
         for i in range(steps):
             up = numbers[:, i] * (steps - i) < larger << _BITS
             bounds[:, i + 1] = bounds[:, i] + extent // steps + up
             larger -= up
     else:
-        whole = (np.arange(steps + 1) << _BITS) + numbers
-        bounds = whole * extent // (max(steps, 1) << _BITS) - numbers * extent // (max(steps, 1) << _BITS)
+        u, one = _numbers(stream, images, 1), max(steps, 1) << _BITS
+        bounds += ((np.arange(steps + 1) << _BITS) + u) * extent // one - u * extent // one
     bounds[:, -1] = extent
     if window:
         return np.stack([bounds, bounds + window], 2)
@@ -151,7 +153,7 @@ register(
         doc="The largest values of P x Q windows whose boundaries are drawn for each image, for all channels alike "
         "(Graham 2014, arXiv:1412.6071).  `window` is the windows' size, as in PyTorch; None: they reach from one "
         "boundary to the next, and share a row or column with their neighbours if `overlapping`.  Boundaries are "
-        "pseudo-random or `random`; without a stream, they are in the middle of the pseudo-random range.  NaN wins, "
+        "pseudo-random or `random`; without a stream, evenly spaced and rounded.  NaN wins, "
         "and the first of equals gets the gradient.",
     )
 )

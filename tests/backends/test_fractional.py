@@ -122,11 +122,16 @@ def test_nan_wins_and_the_first_gets_the_gradient(ops, dtype):
     assert dx[0, 0].tolist() == [[0, 5, 0], [0, 0, 0]]
 
 
-def test_without_a_stream_u_is_a_half(ops, dtype):
+@pytest.mark.parametrize("window", [None, (2, 3)])
+def test_without_a_stream_boundaries_are_even(ops, dtype, window):
+    """floor(i alpha + 1/2): the pseudo-random ones whose shift u alpha is 1/2."""
     x = cases.normal((2, 3, 9, 8), dtype)
-    y, _ = ops.fractional_max_pool2d(x, (6, 5))
-    half = [Fraction(1, 2)]
-    rows, columns = spans_of(9, 6, 0, True, half, False), spans_of(8, 5, 0, True, half, False)
+    y, _ = ops.fractional_max_pool2d(x, (6, 5), window)
+    taken = zip((9, 8), (6, 5), window or (0, 0), strict=True)
+    rows, columns = (
+        spans_of(size, outputs, each, True, [Fraction(outputs - bool(each), 2 * (size - each))], False)
+        for size, outputs, each in taken
+    )
     expected = [[x[:, :, slice(*row), slice(*column)].max((2, 3)) for column in columns] for row in rows]
     np.testing.assert_array_equal(y, np.moveaxis(expected, (0, 1), (2, 3)))
 
