@@ -103,6 +103,7 @@ _HOME = {
     "Ensemble": "fastnet.training",
     "Solver": "fastnet.training",
     "TrainingPlan": "fastnet.training",
+    "minimize": "fastnet.training",
     "load": "fastnet.training",
     "plot_runs": "fastnet.training",
     "gradcheck": "fastnet.diagnose",
@@ -207,6 +208,7 @@ if TYPE_CHECKING:
     from fastnet.training import Solver as Solver
     from fastnet.training import TrainingPlan as TrainingPlan
     from fastnet.training import load as load
+    from fastnet.training import minimize as minimize
     from fastnet.training import plot_runs as plot_runs
 else:
 

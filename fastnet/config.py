@@ -15,6 +15,7 @@ EXTRAS = {
     "images": "PIL",
     "datasets": "sklearn",
     "search": "optuna",
+    "scipy": "scipy",
 }
 
 

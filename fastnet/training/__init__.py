@@ -1,4 +1,4 @@
-"""Training: Solver, its history, callbacks and checkpoints."""
+"""Training: Solver, its history, callbacks and checkpoints; minimisation on all data at once."""
 
 from fastnet.training.averages import WeightAverage, average_states, update_bn
 from fastnet.training.averaging import PolyakAverage, Snapshots, StochasticWeightAverage
@@ -7,9 +7,11 @@ from fastnet.training.checkpoint import Checkpoint, CheckpointError, load_checkp
 from fastnet.training.distillation import Distillation, DistillationLoader
 from fastnet.training.ensemble import Ensemble
 from fastnet.training.history import History
+from fastnet.training.objective import Objective
 from fastnet.training.plan import TrainingPlan
 from fastnet.training.plots import plot_runs
 from fastnet.training.saved import load
+from fastnet.training.second_order import Minimum, minimize
 from fastnet.training.solver import Solver
 
 __all__ = [
@@ -30,6 +32,9 @@ __all__ = [
     "WeightAverage",
     "average_states",
     "update_bn",
+    "Objective",
+    "Minimum",
+    "minimize",
     "load",
     "load_checkpoint",
     "plot_runs",
