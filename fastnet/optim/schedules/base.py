@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -256,7 +256,7 @@ class ProductSchedule(Schedule):
     ``a * b`` is ``ProductSchedule([a, b])``.
     """
 
-    schedules: tuple[Schedule | Callable[..., float], ...]
+    schedules: Sequence[Schedule | Callable[..., float]]
     smooth: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:

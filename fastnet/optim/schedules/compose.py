@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +26,8 @@ class SequentialSchedule(Schedule):
         When each but the first begins, in units of `per`.
     """
 
-    schedules: tuple[Schedule | Callable[..., float], ...]
-    milestones: tuple[float, ...]
+    schedules: Sequence[Schedule | Callable[..., float]]
+    milestones: Sequence[float]
     smooth: bool = field(default=False, init=False, repr=False)
     _last: dict[str, Schedule] = field(default_factory=dict, init=False, repr=False, compare=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -43,7 +43,7 @@ class StepDecay(Schedule):
     StepDecay(10) divides the rate by 10 after every 10 epochs; StepDecay((80, 120)) after epochs 80 and 120.
     """
 
-    every: int | tuple[int, ...]
+    every: float | Sequence[float]
     factor: float = 0.1
 
     def __post_init__(self) -> None:
@@ -58,8 +58,8 @@ class StepDecay(Schedule):
         self._take("factor", positive=True)
 
     def _decay(self, t: float, total: float | None, step: float) -> float:
-        steps = sum(t >= m for m in self.every) if isinstance(self.every, tuple) else t // self.every
-        return self.factor**steps
+        every: Any = self.every
+        return float(self.factor ** (sum(t >= m for m in every) if isinstance(every, tuple) else t // every))
 
 
 @dataclass(frozen=True, repr=False)
