@@ -1,4 +1,4 @@
-"""Ensembles: the mean of five networks against each alone ("2 % extra performance"), and snapshots of one.
+"""Ensembles: the mean of five networks against each alone ("2 %"), and snapshots of one.
 
 All networks of the data are small and see few images, so that they are wrong often enough for a difference to be seen.
 The five differ in their first weights and in the order of the images.  The snapshots are those of one training, as long

@@ -1,4 +1,4 @@
-"""Which of these learning rates is best to use?  Loss curves of a low, a good, a high and a very high rate."""
+"""Which learning rate is best?  Loss curves of a low, a good, a high and a very high one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Polyak's average: x_test = 0.995 x_test + 0.005 x, exactly, and a validation curve that is smoother."""
+"""Polyak's average: x_test = 0.995 x_test + 0.005 x, and its smoother validation curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: step, exponential, 1/t, linear, cosine, cyclic, against the lectures' formulas.
+"""Learning-rate schedules (step, exponential, 1/t, linear, cosine, cyclic) against formulas.
 
 Values over 30 epochs of 20 iterations, from a base rate of 0.1, and a picture of each.
 """
