@@ -174,9 +174,9 @@ def _space(args: Namespace, lr: float) -> tuple[dict[str, Dimension], dict[str, 
     """The space, and the values that are fixed."""
     from fastnet import models
     from fastnet.search import choice, log_uniform
-    from fastnet.search.space import Choice, Range
+    from fastnet.search.space import Dimension
 
-    values = {"lr": args.lr or log_uniform(lr / 10, lr * 10)}
+    values: dict[str, Any] = {"lr": args.lr or log_uniform(lr / 10, lr * 10)}
     values |= {"weight_decay": args.weight_decay, "batch_size": args.batch_size}
     for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("model", models.names())):
         if (given := getattr(args, name)) is not None:
@@ -185,7 +185,7 @@ def _space(args: Namespace, lr: float) -> tuple[dict[str, Dimension], dict[str, 
                 raise UserError(f"--{name}: expected {', '.join(sorted(known))}, got {', '.join(wrong)}")
             with user_mistakes():
                 values[name] = choice(*parts) if len(parts) > 1 else given
-    space = {name: value for name, value in values.items() if isinstance(value, (Range, Choice))}
+    space = {name: value for name, value in values.items() if isinstance(value, Dimension)}
     fixed = {name: value for name, value in values.items() if name not in space and value is not None}
     if not space:
         raise UserError("all values are fixed, there is nothing to search; give a range such as --lr 1e-5:1e-1")

@@ -147,13 +147,14 @@ def _points(axes: Any, results: Results, colors: dict[str, Any], place: Any) -> 
 
 
 def _scale(axes: Any, which: str, dimension: Dimension) -> None:
-    if isinstance(dimension, Range):
+    if isinstance(dimension, Choice):
+        ticks = getattr(axes, f"set_{which}ticks")
+        ticks(range(len(dimension.values)), [str(value) for value in dimension.values])
+        getattr(axes, f"set_{which}lim")(-0.5, len(dimension.values) - 0.5)
+    elif isinstance(dimension, Range):
         axes.set(**{f"{which}scale": "log" if dimension.log else "linear"})
         width = getattr(axes, f"get_{which}lim")()
         getattr(axes, f"set_{which}lim")(min(dimension.low, width[0]), max(dimension.high, width[1]))
-    else:
-        ticks = getattr(axes, f"set_{which}ticks")
-        ticks(range(len(dimension.values)), [str(value) for value in dimension.values])
 
 
 def _against(name: str) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from fastnet import arguments
@@ -29,8 +30,32 @@ _MARGIN = 0.1  # of a range's width: how far a finer range reaches beyond the be
 _BORDER = 0.05  # of a range's width: how near its end a value lies on the border
 
 
+class Dimension(ABC):
+    """The values of one hyperparameter."""
+
+    @abstractmethod
+    def distribution(self) -> Any:
+        """Optuna's distribution."""
+
+    @abstractmethod
+    def example(self) -> Any:
+        """One of the values."""
+
+    @abstractmethod
+    def grid(self, points: int) -> list[Any]:
+        """Its values in a grid, of a range `points` values."""
+
+    @abstractmethod
+    def narrowed(self, best: Sequence[Any]) -> Dimension:
+        """A part of the values, around the best."""
+
+    @abstractmethod
+    def border(self, value: Any) -> str:
+        """ "upper" or "lower" if the value lies at that end, else ""."""
+
+
 @dataclass(frozen=True)
-class Range:
+class Range(Dimension):
     """Numbers between two ends, which are included; `log` measures distances in the logarithm, `whole` rounds."""
 
     low: float
@@ -100,7 +125,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Dimension):
     """One of several values."""
 
     values: tuple[Any, ...]
@@ -115,6 +140,10 @@ class Choice:
         """One of the values."""
         return self.values[0]
 
+    def grid(self, points: int) -> list[Any]:
+        """All values."""
+        return list(self.values)
+
     def narrowed(self, best: Sequence[Any]) -> Choice:
         """Those values that are among the best."""
         return Choice(tuple(value for value in self.values if value in best))
@@ -128,9 +157,6 @@ class Choice:
 
     def __str__(self) -> str:
         return ", ".join(map(show, self.values))
-
-
-Dimension = Range | Choice
 
 
 def show(value: Any) -> str:
@@ -212,7 +238,7 @@ def of_dict(entry: Mapping[str, Any]) -> Dimension:
 
 def as_dicts(space: Mapping[str, Dimension]) -> dict[str, Any]:
     """The space in dicts and lists, for JSON."""
-    return {name: asdict(dimension) for name, dimension in space.items()}
+    return {name: dict(vars(dimension)) for name, dimension in space.items()}
 
 
 def grid(space: Mapping[str, Dimension], trials: int) -> list[dict[str, Any]]:
@@ -236,5 +262,5 @@ def grid(space: Mapping[str, Dimension], trials: int) -> list[dict[str, Any]]:
     points = 2
     while ranges and choices * (points + 1) ** len(ranges) <= trials:
         points += 1
-    axes = [list(d.values) if isinstance(d, Choice) else d.grid(points) for d in space.values()]
+    axes = [dimension.grid(points) for dimension in space.values()]
     return [dict(zip(space, values, strict=True)) for values in itertools.product(*axes)]
