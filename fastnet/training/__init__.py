@@ -10,6 +10,7 @@ from fastnet.training.history import History
 from fastnet.training.objective import Objective
 from fastnet.training.plan import TrainingPlan
 from fastnet.training.plots import plot_runs
+from fastnet.training.pruning import Masks, Ticket, find_ticket
 from fastnet.training.saved import load
 from fastnet.training.second_order import Minimum, minimize
 from fastnet.training.solver import Solver
@@ -35,6 +36,9 @@ __all__ = [
     "Objective",
     "Minimum",
     "minimize",
+    "Masks",
+    "Ticket",
+    "find_ticket",
     "load",
     "load_checkpoint",
     "plot_runs",
