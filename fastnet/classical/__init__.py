@@ -7,6 +7,7 @@ from fastnet.classical.base import Classifier
 from fastnet.classical.features import HOG, ColorHistogram, Features, hue
 from fastnet.classical.linear import LinearClassifier, LinearSVM, SoftmaxClassifier
 from fastnet.classical.neighbors import ChoiceOfK, KNearestNeighbors, choose_k
+from fastnet.classical.neocognitron import Neocognitron
 from fastnet.classical.perceptron import Adaline, Perceptron
 from fastnet.classical.pipeline import Pipeline
 from fastnet.classical.strategies import FollowTheSlope, RandomSearch
@@ -25,6 +26,7 @@ __all__ = [
     "KNearestNeighbors",
     "LinearClassifier",
     "LinearSVM",
+    "Neocognitron",
     "Perceptron",
     "Pipeline",
     "RandomSearch",
