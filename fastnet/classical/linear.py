@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fastnet.arguments import integer, real
+from fastnet.backends import current
 from fastnet.classical.base import Classifier, compute_dtype, in_chunks, sum_of_rows
 from fastnet.drawing import new_figure, save
 from fastnet.layers import Linear, Sequential
@@ -82,8 +83,12 @@ class LinearClassifier(Classifier):
 
     def decision_function(self, X: ArrayLike) -> Array:
         """The scores of all classes, (M, C), in float64."""
-        rows = self._rows("decision_function", X)
-        return np.asarray(rows @ self.coef_.T + self.intercept_)
+
+        def scores(rows: Array) -> Array:
+            found: Array = current().linear(rows.astype(np.float64), self.coef_, self.intercept_)[0]
+            return found
+
+        return in_chunks(scores, self._rows("decision_function", X))
 
     def predict(self, X: ArrayLike) -> Array:
         """The class with the highest score, (M,)."""

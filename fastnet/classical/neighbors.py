@@ -66,10 +66,11 @@ class KNearestNeighbors(Classifier):
         ValueError, TypeError
             Fewer than k examples, NaN, shapes that do not match.
         """
+        self._search: Neighbors | None
         rows, self._numbers = self._begin(X, y)
         if self.k > len(rows):
             raise ValueError(f"KNearestNeighbors.fit: k={self.k} neighbours are asked for, X has {len(rows)} examples")
-        self._search = Neighbors(rows, self.metric, self.megabytes)
+        self._kept, self._search = rows, None
         return self
 
     def neighbors(self, X: ArrayLike, k: int | None = None) -> tuple[Array, Array]:
@@ -86,6 +87,8 @@ class KNearestNeighbors(Classifier):
             raise ValueError(
                 f"KNearestNeighbors.neighbors: k={k} neighbours are asked for, fit was given {len(self._numbers)}"
             )
+        if self._search is None:
+            self._search = Neighbors(self._kept, self.metric, self.megabytes)
         return self._search.search(rows, k)
 
     def predict_proba(self, X: ArrayLike) -> Array:
