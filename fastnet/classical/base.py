@@ -20,9 +20,12 @@ def compute_dtype(X: Array) -> np.dtype[Any]:
     return np.dtype(np.float32 if np.result_type(X.dtype, np.float32) == np.float32 else np.float64)
 
 
-def in_chunks(function: Callable[[Array], Array], X: Array) -> Array:
-    """``function`` of a few rows of X at a time, a row (or number) for each; bounds the memory of temporaries."""
-    step = max(1, _CHUNK // max(1, X[0].size))
+def in_chunks(function: Callable[[Array], Array], X: Array, size: int = 0) -> Array:
+    """``function`` of a few rows of X at a time, a row (or number) for each; bounds the memory of temporaries.
+
+    `size` is how many numbers the function needs for a row, if more than the row has.
+    """
+    step = max(1, _CHUNK // max(1, size, X[0].size))
     return np.concatenate([function(X[start : start + step]) for start in range(0, len(X), step)])
 
 

@@ -34,7 +34,11 @@ class Features:
     def transform(self, X: ArrayLike) -> Array:
         """The features of images (N, C, H, W), float64 (N, F)."""
         images = images_of(f"{type(self).__name__}.transform: X", X)
-        return in_chunks(self._features, images)
+        return in_chunks(self._features, images, self._size(images))
+
+    def _size(self, images: Array) -> int:
+        """How many numbers :meth:`_features` needs for an image at a time."""
+        return int(images[0].size)
 
     def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> Array:
         """``fit(X).transform(X)``."""

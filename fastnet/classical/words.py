@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from fastnet.arguments import integer
-from fastnet.classical.base import rows_of
+from fastnet.backends import current
+from fastnet.classical.base import in_chunks, rows_of
 from fastnet.classical.features import Features, images_of
-from fastnet.classical.nearest import Neighbors
 from fastnet.drawing import new_figure, save
-from fastnet.functional import im2col
+from fastnet.functional import conv2d
 from fastnet.types import Array, ArrayLike
 
 if TYPE_CHECKING:
@@ -69,8 +69,19 @@ class KMeans:
         return self._nearest(rows_of("KMeans.predict: X", X, self.centers_.shape[1]))[0]
 
     def _nearest(self, rows: Array) -> tuple[Array, Array]:
-        distances, index = Neighbors(self.centers_.astype(rows.dtype), "l2", 64).search(rows, 1)
-        return index[:, 0], distances[:, 0]
+        """The number of the nearest centre, and the distance to it."""
+        norms = np.einsum("ij,ij->i", self.centers_, self.centers_)
+
+        def nearest(some: Array) -> Array:
+            values = current().linear(some.astype(np.float64) * -2, self.centers_, norms)[0]
+            return np.asarray(current().smallest(values, 1)[:, 0])
+
+        def distance(start: int) -> Array:
+            difference = rows[start : start + step] - self.centers_[index[start : start + step]]
+            return np.asarray(np.sqrt(np.einsum("ij,ij->i", difference, difference)))
+
+        index, step = in_chunks(nearest, rows, self.k), 10000
+        return index, np.concatenate([distance(start) for start in range(0, len(rows), step)])
 
     def _means(self, rows: Array, nearest: Array, distances: Array) -> Array:
         """The centres' next places; one that lost all examples goes to the example farthest from its centre."""
@@ -107,8 +118,9 @@ class BagOfVisualWords(Features):
     """How often each word of a codebook of small patches occurs in an image, as fractions (Fei-Fei & Perona 2005).
 
     `fit` draws patches from the training images and clusters them with :class:`KMeans`: the centres are the words.
-    `transform` assigns each patch of an image to its nearest word.  Every patch is first made independent of brightness
-    and contrast: minus its mean, divided by ``sqrt(variance + 0.01 * that of all)`` (Coates et al. 2011).
+    `transform` assigns each patch of an image to its nearest word, by a convolution with the words as kernels.  Every
+    patch is first made independent of brightness and contrast: minus its mean, divided by ``sqrt(variance + 0.01 * that
+    of all)`` (Coates et al. 2011).
 
     Parameters
     ----------
@@ -150,7 +162,6 @@ class BagOfVisualWords(Features):
         self._channels = images.shape[1]
         means = KMeans(self.words, 30, self.seed).fit(self._even(patches.reshape(self.samples, -1)))
         self.codebook_ = means.centers_.reshape(self.words, self._channels, self.patch, self.patch)
-        self._means = means
         return self
 
     def _check(self, images: Array) -> None:
@@ -165,22 +176,33 @@ class BagOfVisualWords(Features):
         scale = np.sqrt(patches.var(axis=1, keepdims=True) + self._softening)
         return np.asarray(np.divide(patches, scale, out=np.zeros_like(patches), where=scale > 0))
 
+    def _size(self, images: Array) -> int:
+        H, W = images.shape[2:]
+        return int(3 * self.words * (H // self.stride + 1) * (W // self.stride + 1))
+
     def _features(self, images: Array) -> Array:
         if not hasattr(self, "codebook_"):
             raise RuntimeError("BagOfVisualWords.transform: call fit(X) first")
         if images.shape[1] != self._channels:
             raise ValueError(f"BagOfVisualWords: images must have {self._channels} channels, got {images.shape[1]}")
         self._check(images)
-        columns = im2col(images.astype(np.float64), self.patch, stride=self.stride)
-        N, D, count = columns.shape
-        found = self._means.predict(self._even(columns.transpose(0, 2, 1).reshape(N * count, D)))
-        across = (images.shape[3] - self.patch) // self.stride + 1
-        down = count // across
+        x, ones = images.astype(np.float64), np.ones((1, *self.codebook_.shape[1:]))
+        products, _ = conv2d(x, self.codebook_, stride=self.stride)
+        sums, _ = conv2d(x, ones, stride=self.stride)
+        squares, _ = conv2d(x * x, ones, stride=self.stride)
+        mean = sums / ones.size
+        scale = np.sqrt(np.maximum(squares / ones.size - mean**2, 0) + self._softening)
+        # |patch - word|^2 without the patch's own norm; words have mean 0, so a patch's mean does not matter
+        norms = (self.codebook_**2).sum(axis=(1, 2, 3))[:, None, None]
+        products /= np.where(scale > 0, scale, 1)
+        values = norms - 2 * products
+        N, words, down, across = values.shape
+        found = current().smallest(values.transpose(0, 2, 3, 1).reshape(-1, words), 1)[:, 0]
         part = np.arange(down)[:, None] * self.grid // down * self.grid + np.arange(across) * self.grid // across
         place = np.arange(N)[:, None] * self.grid**2 + part.ravel()
-        index = place.ravel() * self.words + found
-        counts = np.bincount(index, minlength=N * self.grid**2 * self.words)
-        return np.asarray(counts.reshape(N, -1) / count)
+        index = place.ravel() * words + found
+        counts = np.bincount(index, minlength=N * self.grid**2 * words)
+        return np.asarray(counts.reshape(N, -1) / (down * across))
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw the words of the codebook, each from its darkest to its brightest pixel; and write it to `path`."""
