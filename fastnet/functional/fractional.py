@@ -38,8 +38,8 @@ def fractional_max_pool2d(
     overlapping : bool
         Whether windows share a row or column with their neighbours; without `kernel_size` only.
     seed, offset : int, optional
-        Boundaries are drawn from number `offset` of Philox stream `seed` on, first those of rows.  Default: evenly spaced
-        boundaries, rounded.
+        Boundaries are drawn from number `offset` of Philox stream `seed` on, first those of rows.  By default they are
+        spaced evenly and rounded.
 
     Returns
     -------
