@@ -79,7 +79,7 @@ def test_data_fits_and_is_the_same_each_time(tmp_path):
 
 
 @needs_kernels
-@pytest.mark.parametrize("kind", ["narrow", "other", "pool", "norm", "step"])
+@pytest.mark.parametrize("kind", ["narrow", "other", "pool", "norm", "activation", "conv_activation", "step"])
 def test_fastnet_computes_what_the_reference_does(tmp_path, kind):
     import fastnet_worker
 
