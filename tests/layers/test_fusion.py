@@ -27,6 +27,8 @@ from fastnet.layers import (
 )
 from fastnet.ops.elementwise import ELEMENTWISE
 
+ACTIVATIONS = [name for name in ELEMENTWISE if name != "scale"]  # that op alone is no layer
+
 
 def block(*body, shortcut=None, last=None):
     return Sequential(Residual(list(body), shortcut), last or ReLU())
@@ -67,7 +69,7 @@ NETS = {
         *(conv(16), PReLU(), ReLU(), Residual(conv(16)), PReLU(16), Flatten(), Linear(3), PReLU()),
     ],
     "maxout": lambda: [conv(8), Maxout(), conv(9), ReLU(), Maxout(3), Flatten(), Linear(10), Maxout(5)],
-    **{name: net_of(activation_layer(name)) for name in ELEMENTWISE if name != "relu"},
+    **{name: net_of(activation_layer(name)) for name in ACTIVATIONS if name != "relu"},
     "conv pool": lambda: [conv(8), MaxPool2d(3, 2, 1), Conv2d(4, 3, groups=2), MaxPool2d(2, 1), ReLU()],
     "dilated and large pools": lambda: [
         *(conv(8), ReLU(), MaxPool2d(2, 2, dilation=2), conv(5), Sigmoid(), MaxPool2d(9, 7, ceil_mode=True)),
@@ -224,7 +226,7 @@ def test_what_pooling_is_fused_with():
     ]
 
 
-@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_every_elementwise_activation_is_fused_where_relu_is(name):
     """Behind convolutions, with or without batch norm and a sum, behind batch norm alone and linear layers."""
     layer = activation_layer(name)
