@@ -154,8 +154,8 @@ typedef struct {
     fn_conv conv;
     fn_pool pool;
     /* conv: weight, shift, prelu's slopes, read by fn_plan_set; conv_transpose: weight, bias; prelu: slopes; norms:
-     * mean, inverse_std (double), gamma, beta; moments: eps (double), nothing, gamma, beta; resample, adaptive_max: an
-     * fn_axis of rows and one of columns */
+     * mean, inverse_std (double), gamma, beta; moments: eps (double), nothing, gamma, beta; group_norm, response_norm:
+     * see plan.c; resample, adaptive_max: an fn_axis of rows and one of columns */
     const void *arrays[4];
     fn_fixed_conv fixed; /* made by fn_plan_set */
 } fn_step;

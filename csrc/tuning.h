@@ -12,7 +12,7 @@
 /* ---- ORDER ---- */
 
 /* Increment with every change of this section: results of different versions differ by rounding. */
-enum { FN_ORDER_VERSION = 1 };
+enum { FN_ORDER_VERSION = 2 };
 
 /* Matrix product: a reduction is split into pieces of GEMM_KC steps, each accumulated from zero. */
 enum { GEMM_KC = 512 };
@@ -23,6 +23,10 @@ enum { COLUMN_PARTS = 64, COLUMN_PART_ROWS = 256, COLUMN_ROWS = 64 };
 /* Batch norm: parts of at least NORM_PART_ROWS rows, whole images from NORM_IMAGES images on; blocks of NORM_ROWS rows.
  * Rows are folded to multiples of NORM_FOLD columns, up to NORM_WIDE. */
 enum { NORM_PARTS = 64, NORM_PART_ROWS = 256, NORM_IMAGES = 16, NORM_ROWS = 64, NORM_FOLD = 64, NORM_WIDE = 320 };
+
+/* Group norm: rows of GROUP_WIDTH columns where nothing is summed per channel; gradients of element-wise parameters are
+ * summed in at least GROUP_PARTS parts, if these take at most GROUP_PART_BYTES. */
+enum { GROUP_WIDTH = 64, GROUP_PARTS = 16, GROUP_PART_BYTES = 4 << 20 };
 
 /* Average pooling sums AVERAGE_RUN pixels of a window's row at a time. */
 enum { AVERAGE_RUN = 32 };

@@ -64,12 +64,17 @@ _HOME = {
             "FractionalMaxPool2d",
             "GELU",
             "GlobalAvgPool2d",
+            "GroupNorm",
             "Hardsigmoid",
             "Hardswish",
             "Identity",
+            "InstanceNorm1d",
+            "InstanceNorm2d",
             "Layer",
+            "LayerNorm",
             "LeakyReLU",
             "Linear",
+            "LocalResponseNorm",
             "LogSoftmax",
             "MaxPool1d",
             "MaxPool2d",
@@ -170,12 +175,17 @@ if TYPE_CHECKING:
     from fastnet.layers import Flatten as Flatten
     from fastnet.layers import FractionalMaxPool2d as FractionalMaxPool2d
     from fastnet.layers import GlobalAvgPool2d as GlobalAvgPool2d
+    from fastnet.layers import GroupNorm as GroupNorm
     from fastnet.layers import Hardsigmoid as Hardsigmoid
     from fastnet.layers import Hardswish as Hardswish
     from fastnet.layers import Identity as Identity
+    from fastnet.layers import InstanceNorm1d as InstanceNorm1d
+    from fastnet.layers import InstanceNorm2d as InstanceNorm2d
     from fastnet.layers import Layer as Layer
+    from fastnet.layers import LayerNorm as LayerNorm
     from fastnet.layers import LeakyReLU as LeakyReLU
     from fastnet.layers import Linear as Linear
+    from fastnet.layers import LocalResponseNorm as LocalResponseNorm
     from fastnet.layers import LogSoftmax as LogSoftmax
     from fastnet.layers import Maxout as Maxout
     from fastnet.layers import MaxPool1d as MaxPool1d

@@ -101,6 +101,13 @@ static fn_status own_moments(const fn_plan *plan, const fn_step *s, const plan_c
     return k->norm_apply(&norm, x, at(here, s->add), s->activation, s->a, s->b, NULL, y);
 }
 
+/* arrays: gamma, beta; {images for each image of the network, their pixels, groups, strides of gamma and beta} */
+static fn_status group_norm(const fn_kernels *k, const fn_step *s, int64_t N, const void *x, void *y) {
+    const int64_t *g = s->arrays[2];
+    return k->group_norm(N * g[0], g[1], s->channels, g[2], g[3], g[4], s->a, s->activation == FN_ACTIVATION_relu, x,
+                         s->arrays[0], s->arrays[1], y, NULL, NULL);
+}
+
 static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call *here, int threads) {
     const fn_kernels *k = plan->kernels;
     int64_t N = here->N, size = N * s->pixels * s->channels;
@@ -126,6 +133,11 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call
     case FN_STEP_prelu: return k->prelu(N * s->pixels, s->channels, x, s->arrays[0], y);
     case FN_STEP_maxout: k->maxout(N * s->pixels, s->channels, (int64_t)s->a, x, y, NULL); return FN_OK;
     case FN_STEP_moments: return own_moments(plan, s, here, x, y);
+    case FN_STEP_group_norm: return group_norm(k, s, N, x, y);
+    case FN_STEP_response_norm: { /* arrays: {size, alpha, beta, k} */
+        const double *given = s->arrays[0];
+        return k->response_norm(N * s->pixels, s->channels, (int64_t)given[0], given[1], given[2], given[3], x, y);
+    }
     case FN_STEP_map: k->map_forward((fn_map)s->map, size, s->a, s->b, x, y); return FN_OK;
     case FN_STEP_softmax: k->softmax(N * s->pixels, s->channels, s->a != 0, x, y); return FN_OK;
     case FN_STEP_add: k->add(size, x, add, y); return FN_OK;

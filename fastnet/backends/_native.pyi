@@ -181,6 +181,45 @@ def norm_sums(
     n: _Norm, dy: Array, x: Array, y: Array | None, gated: Array | None, dgamma: Array, dbeta: Array
 ) -> None: ...
 def norm_backward(n: _Norm, dy: Array, x: Array, dgamma: Array | None, dbeta: Array | None, dx: Array) -> None: ...
+def group_norm(
+    images: int,
+    pixels: int,
+    C: int,
+    groups: int,
+    by_pixel: int,
+    by_channel: int,
+    eps: float,
+    relu: bool,
+    x: Array,
+    gamma: Array | None,
+    beta: Array | None,
+    y: Array,
+    mean: Array | None,
+    var: Array | None,
+) -> None: ...
+def group_norm_backward(
+    images: int,
+    pixels: int,
+    C: int,
+    groups: int,
+    by_pixel: int,
+    by_channel: int,
+    eps: float,
+    relu: bool,
+    dy: Array,
+    x: Array,
+    gamma: Array | None,
+    beta: Array | None,
+    mean: Array,
+    var: Array,
+    dx: Array | None,
+    dgamma: Array | None,
+    dbeta: Array | None,
+) -> None: ...
+def response_norm(rows: int, C: int, size: int, alpha: float, beta: float, k: float, x: Array, y: Array) -> None: ...
+def response_norm_backward(
+    rows: int, C: int, size: int, alpha: float, beta: float, k: float, dy: Array, x: Array, dx: Array
+) -> None: ...
 def conv_norm_forward(g: bytes, x: Array, w: Array, bias: Array | None, y: Array, mean: Array, var: Array) -> None: ...
 def conv_norm_backward(
     g: bytes,

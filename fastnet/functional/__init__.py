@@ -21,6 +21,7 @@ from fastnet.functional.conv import col2im, conv2d, im2col
 from fastnet.functional.conv_transpose import conv_transpose2d
 from fastnet.functional.dense import flatten, linear, matmul
 from fastnet.functional.fractional import fractional_max_pool2d
+from fastnet.functional.group_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from fastnet.functional.norm import batch_norm, dropout
 from fastnet.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d
 from fastnet.functional.resample import (
@@ -46,9 +47,13 @@ __all__ = [
     "flatten",
     "fractional_max_pool2d",
     "global_avg_pool2d",
+    "group_norm",
     "im2col",
+    "instance_norm",
     "interpolate",
+    "layer_norm",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "matmul",
     "max_pool2d",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 from fastnet.arguments import flag, integer, real
 from fastnet.backends import current
@@ -14,6 +14,15 @@ from fastnet.ops.checks import check_norm
 from fastnet.types import Array, ArrayLike
 
 __all__ = ["batch_norm", "dropout"]
+
+
+def check_updated(op: str, given: Mapping[str, Any], entered: Sequence[Any]) -> None:
+    """Raise TypeError if an array that is updated in place is not itself what entered the backend, and writable."""
+    for (name, array), inside in zip(given.items(), entered, strict=True):
+        if array is None:
+            continue
+        if array is not inside or not getattr(getattr(array, "flags", None), "writeable", True):
+            raise TypeError(f"{op}: training updates {name} in place; give a writable, contiguous {inside.dtype} array")
 
 
 def batch_norm(
@@ -64,13 +73,7 @@ def batch_norm(
         "batch_norm", x=x, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var
     )
     if training:
-        for name, given, array in (("running_mean", running_mean, mean), ("running_var", running_var, var)):
-            if given is not None and (
-                given is not array or not getattr(getattr(given, "flags", None), "writeable", True)
-            ):
-                raise TypeError(
-                    f"batch_norm: training updates {name} in place; give a writable, contiguous {inputs.dtype} array"
-                )
+        check_updated("batch_norm", {"running_mean": running_mean, "running_var": running_var}, (mean, var))
     shape = inputs.shape
     if len(shape) not in (2, 4) and len(shape) > 2:
         inputs = inputs.reshape(*shape[:2], math.prod(shape[2:]), 1)

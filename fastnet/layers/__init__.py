@@ -25,6 +25,7 @@ from fastnet.layers.dropconnect import DropConnect
 from fastnet.layers.dropout import Dropout, Dropout1d, Dropout2d, StochasticDepth
 from fastnet.layers.evaluation import Evaluation
 from fastnet.layers.fractional_pool import FractionalMaxPool2d
+from fastnet.layers.group_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, LocalResponseNorm
 from fastnet.layers.linear import Linear
 from fastnet.layers.model import Model
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
@@ -60,12 +61,17 @@ __all__ = [
     "FractionalMaxPool2d",
     "GELU",
     "GlobalAvgPool2d",
+    "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool1d",
     "MaxPool2d",

@@ -11,12 +11,14 @@ from fastnet.ops import (
     fractional,
     fused,
     fused_inference,
+    group_norm,
     loss,
     norm,
     penalty,
     pool,
     random,
     resample,
+    response_norm,
     shape,
     softmax,
     target_loss,
@@ -29,5 +31,6 @@ __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "
 
 FAMILIES = (
     *(elementwise, channels, softmax, dense, distance, conv, conv_transpose, pool, fractional, resample, norm),
-    *(shape, random, loss, target_loss, updates, averages, penalty, fused, fused_inference),
+    *(group_norm, response_norm, shape, random, loss, target_loss, updates, averages, penalty),
+    *(fused, fused_inference),
 )

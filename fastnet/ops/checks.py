@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.arguments import real
+from fastnet.arguments import integer, real
 from fastnet.types import Array, DType, Shape, Shaped
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -108,6 +108,31 @@ def check_norm(op: str, eps: object, momentum: object) -> tuple[float, float]:
     if not 0 <= numbers[1] <= 1:
         raise ValueError(f"{op}: momentum, the weight of the new value, must be in [0, 1], got {momentum!r}")
     return numbers
+
+
+def check_eps(op: str, eps: object) -> float:
+    """eps as a float; raise if it is negative."""
+    number = real(eps, f"{op}: eps")
+    if number < 0:
+        raise ValueError(f"{op}: eps must not be negative, got {eps!r}")
+    return number
+
+
+def check_response(op: str, size: object, alpha: object, beta: object, k: object) -> tuple[int, float, float, float]:
+    """The numbers of a local response norm; raise unless size >= 1, alpha >= 0 and k > 0."""
+    channels = integer(size, f"{op}: size")
+    numbers = real(alpha, f"{op}: alpha"), real(beta, f"{op}: beta"), real(k, f"{op}: k")
+    if not (numbers[0] >= 0 and numbers[2] > 0):
+        raise ValueError(f"{op}: alpha must be at least 0 and k positive, got alpha={alpha!r}, k={k!r}")
+    return channels, *numbers
+
+
+def normalized(op: str, shape: object) -> Shape:
+    """A layer norm's normalized_shape as a tuple of integers >= 1; an integer stands for the last axis alone."""
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if not sizes:
+        raise ValueError(f"{op}: normalized_shape must have at least one size, got {shape!r}")
+    return tuple(integer(size, f"{op}: normalized_shape") for size in sizes)
 
 
 def check_channels(op: str, x: Shaped) -> None:

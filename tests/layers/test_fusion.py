@@ -14,8 +14,12 @@ from fastnet.layers import (
     Conv2d,
     Dropout,
     Flatten,
+    GroupNorm,
+    InstanceNorm2d,
+    LayerNorm,
     LeakyReLU,
     Linear,
+    LocalResponseNorm,
     Maxout,
     MaxPool2d,
     PReLU,
@@ -95,6 +99,10 @@ NETS = {
         block(conv(), BatchNorm2d(affine=False)),
     ],
     "norm of the batch": lambda: [conv(), BatchNorm2d(track_running_stats=False), ReLU()],
+    "norms of images": lambda: [
+        *(conv(), GroupNorm(3), ReLU(), conv(), LayerNorm(), ReLU(), InstanceNorm2d(affine=True), ReLU(), conv()),
+        *(LocalResponseNorm(5), ReLU(), InstanceNorm2d(track_running_stats=True), ReLU(), LayerNorm(8), Sigmoid()),
+    ],
     "dense": lambda: [Flatten(), Linear(9), BatchNorm1d(), ReLU(), Dropout(0.3), Linear(4)],
     "concat": lambda: [conv(), Concat([[conv(), ReLU()], [Conv2d(4, 1), BatchNorm2d(), ReLU()], [MaxPool2d(3, 1, 1)]])],
     "shared": lambda: (lambda shared: [conv(3), shared, ReLU(), shared, BatchNorm2d(), ReLU()])(conv(3)),
@@ -251,6 +259,14 @@ def test_prelu_runs_inside_convolutions(rules):
         assert names == ["conv2d_prelu", "conv2d_prelu", "relu", "conv2d_batch_norm", "prelu"]
     else:
         assert names == ["conv2d_post", "conv2d_post", "relu", "conv2d_post"]
+
+
+def test_relu_runs_inside_group_layer_and_instance_norm():
+    model = built("norms of images")
+    names = [node.name for node in fused(model) if node.attributes.get("activation") == ("relu", {})]
+    assert names == ["group_norm", "layer_norm", "instance_norm", "instance_norm"]
+    names = [node.name for node in fused(model, INFERENCE) if node.attributes.get("activation") == ("relu", {})]
+    assert names == ["group_norm", "layer_norm", "instance_norm", "batch_norm_activation"]
 
 
 def test_every_rule_matches_somewhere():

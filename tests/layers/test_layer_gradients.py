@@ -30,11 +30,16 @@ from fastnet.layers import (
     Flatten,
     FractionalMaxPool2d,
     GlobalAvgPool2d,
+    GroupNorm,
     Hardsigmoid,
     Hardswish,
     Identity,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    LayerNorm,
     LeakyReLU,
     Linear,
+    LocalResponseNorm,
     LogSoftmax,
     Maxout,
     MaxPool1d,
@@ -124,6 +129,18 @@ CASES = {
     "batch norm 2d, not affine": (lambda: BatchNorm2d(affine=False), IMAGES),
     "batch norm 2d, untracked": (lambda: BatchNorm2d(track_running_stats=False), IMAGES),
     "batch norm 1d": (lambda: BatchNorm1d(eps=1e-3, momentum=0.5), (5, 4)),
+    "layer norm": (lambda: LayerNorm(), IMAGES),
+    "layer norm of rows": (lambda: LayerNorm(6, eps=1e-3, bias=False), IMAGES),
+    "layer norm of vectors": (lambda: LayerNorm(7), (3, 7)),
+    "layer norm of signals": (lambda: Sequential(LayerNorm(SIGNALS[-1]), ReLU()), SIGNALS),
+    "layer norm without parameters": (lambda: LayerNorm(elementwise_affine=False), IMAGES),
+    "group norm": (lambda: Sequential(Conv2d(6, 1), GroupNorm(3), ReLU()), IMAGES),
+    "group norm of one group": (lambda: GroupNorm(1, affine=False), IMAGES),
+    "instance norm 2d": (lambda: InstanceNorm2d(affine=True), IMAGES),
+    "instance norm 1d": (lambda: InstanceNorm1d(), SIGNALS),
+    "instance norm, tracked": (lambda: InstanceNorm2d(affine=True, track_running_stats=True), IMAGES),
+    "local response norm": (lambda: LocalResponseNorm(5, 0.5, 0.75, 2.0), IMAGES),
+    "local response norm of pairs": (lambda: LocalResponseNorm(2, 1.0), (3, 8)),
     "max pool": (lambda: MaxPool2d(2), IMAGES),
     "max pool overlapping, ceil": (lambda: MaxPool2d(3, 2, padding=1, ceil_mode=True), IMAGES),
     "average pool": (lambda: AvgPool2d(2), IMAGES),
@@ -230,6 +247,18 @@ def test_frozen_batch_norm(check_layer, spread):
     layer.forward(spread((3, 2, 4, 4), step=0.02), training=True)
     layer.freeze("1")
     check_layer(layer, spread((3, 2, 4, 4), seed=1, step=0.02), training=True)
+
+
+def test_frozen_instance_norm(check_layer, spread):
+    layer = InstanceNorm2d(affine=True, track_running_stats=True)
+    layer.build((2, 4, 4), dtype="float64")
+    layer.forward(spread((3, 2, 4, 4), step=0.02), training=True)
+    layer.freeze()
+    before = layer.running_mean.value.copy()
+    x = spread((3, 2, 4, 4), seed=1, step=0.02)
+    np.testing.assert_array_equal(layer.forward(x, training=True)[0], layer(x))
+    np.testing.assert_array_equal(layer.running_mean.value, before)
+    check_layer(layer, x, training=True)
 
 
 class Added(Model):

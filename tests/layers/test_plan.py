@@ -44,6 +44,8 @@ def everything(dtype="float64", seed=3):
     model = fn.Sequential(
         *(fn.BatchNorm2d(), fn.Conv2d(20, 5, padding=2), fn.BatchNorm2d(affine=False), fn.ReLU()),
         *(fn.Residual([fn.Conv2d(20, 3, padding=1, bias=False), fn.BatchNorm2d()]), fn.ReLU()),
+        *(fn.GroupNorm(5), fn.ReLU(), fn.LayerNorm(), fn.InstanceNorm2d(affine=True), fn.LocalResponseNorm(5, 2.0)),
+        *(fn.InstanceNorm2d(track_running_stats=True), fn.ReLU(), fn.LayerNorm(23, bias=False)),
         *(fn.Residual(same), fn.LeakyReLU(0.1), fn.Residual([same, fn.Tanh()], fn.Identity())),
         fn.Concat(
             [

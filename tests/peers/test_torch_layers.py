@@ -80,6 +80,23 @@ SIGNALS = [
     ("AvgPool1d", (3, 5, 11), ((4,), (1,)), {}),
     ("BatchNorm1d", (3, 5, 11), (5,), {}),
 ]
+NORMS = [
+    *(("LayerNorm", IMAGES, (shape,), {}) for shape in (7, (6, 7), (4, 6, 7))),
+    ("LayerNorm", IMAGES, ((4, 6, 7), 1e-3, True, False), {}),
+    ("LayerNorm", IMAGES, ((6, 7),), {"elementwise_affine": False}),
+    ("LayerNorm", (5, 300), (300,), {}),
+    ("LayerNorm", (3, 11, 64), (64,), {}),
+    ("GroupNorm", IMAGES, (2, 4), {}),
+    ("GroupNorm", IMAGES, (1, 4, 0.1), {}),
+    ("GroupNorm", (3, 64, 9, 8), (8, 64), {}),
+    ("GroupNorm", (3, 6, 11), (3, 6), {"affine": False}),
+    ("GroupNorm", (5, 12), (4, 12), {}),
+    ("InstanceNorm2d", IMAGES, (), {"num_features": 4}),
+    ("InstanceNorm2d", IMAGES, (4, 0.1, 0.2, True, True), {}),
+    ("InstanceNorm1d", (3, 5, 11), (5,), {"affine": True}),
+    *(("LocalResponseNorm", IMAGES, (size,), {}) for size in (1, 2, 3, 7, 20)),
+    ("LocalResponseNorm", (3, 40, 5), (5, 2.0, 0.6, 1.5), {}),
+]
 LAYERS = [  # name, shape of x, positional arguments, keywords
     ("ReLU6", IMAGES, (), {}),
     ("Hardsigmoid", IMAGES, (), {}),
@@ -108,6 +125,7 @@ LAYERS = [  # name, shape of x, positional arguments, keywords
     *TRANSPOSED,
     *SIZES,
     *SIGNALS,
+    *NORMS,
 ]
 
 
@@ -142,8 +160,32 @@ def test_values_and_gradients(case):
     tolerance = 1e-7 if name == "Hardsigmoid" else 1e-11  # PyTorch's gradient takes 1/6 in float32
     for ours, other in ((y, expected), (dx, given_x.grad), *((got[key], wanted[key]) for key in wanted)):
         np.testing.assert_allclose(ours, other.detach().numpy(), rtol=tolerance, atol=tolerance)
-    if "Norm" not in name:
+    if name not in ("BatchNorm1d", "InstanceNorm2d"):
         np.testing.assert_allclose(mine(x), y, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["InstanceNorm1d", "InstanceNorm2d"])
+def test_running_statistics_of_instance_norm(kind):
+    """Training moves them as PyTorch does; inference normalises with them."""
+    shape = (3, 5, 6, 7)[: int(kind[-2]) + 2]
+    mine, theirs = (
+        getattr(fn, kind)(affine=True, track_running_stats=True),
+        getattr(torch.nn, kind)(5, 1e-5, 0.1, True, True),
+    )
+    mine.build(shape[1:], dtype="float64")
+    theirs.double()
+    for seed in range(3):
+        x = 3 * cases.normal(shape, np.float64, seed)
+        np.testing.assert_allclose(mine.forward(x, training=True)[0], theirs(torch.from_numpy(x)).detach(), atol=1e-12)
+    state = {name: value.numpy() for name, value in theirs.state_dict().items()}
+    for name, value in mine.state_dict().items():
+        np.testing.assert_allclose(value, state[name], rtol=1e-12)
+    theirs.eval()
+    np.testing.assert_allclose(mine(x), theirs(torch.from_numpy(x)).detach(), rtol=1e-11, atol=1e-12)
+    other = getattr(fn, kind)(affine=True, track_running_stats=True)
+    other.build(shape[1:], dtype="float64")
+    other.load_state_dict(state)  # with num_batches_tracked
+    np.testing.assert_allclose(other(x), mine(x), rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", sorted({name for name, *_ in LAYERS}))
@@ -155,7 +197,8 @@ def test_positional_arguments(name):
     )
     assert [p.name for p in theirs[: len(mine)]] == [p.name for p in mine]
     for p, q in zip(mine, theirs, strict=False):
-        assert p.default == q.default or p.name == "num_features", p.name  # which may be left out
+        left_out = ("num_features", "num_channels", "normalized_shape")
+        assert p.default == q.default or p.name in left_out, p.name
 
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])

@@ -83,6 +83,14 @@ NETWORKS = {
             *(fn.AvgPool1d(2), fn.Flatten(), fn.Linear(10)),
         ),
     ),
+    "norms of images": (
+        (3, 8, 8),
+        lambda: fn.Sequential(
+            *(fn.Conv2d(6, 3, padding=1), fn.GroupNorm(3), fn.ReLU(), fn.Conv2d(6, 3), fn.LayerNorm(), fn.ReLU()),
+            *(fn.LocalResponseNorm(5), fn.InstanceNorm2d(affine=True, track_running_stats=True), fn.LayerNorm(6)),
+            *(fn.MaxPool2d(2), fn.Flatten(), fn.LayerNorm(), fn.Linear(10)),
+        ),
+    ),
     "dropout": (
         (3, 8, 8),
         lambda: fn.Sequential(

@@ -20,6 +20,7 @@ from fastnet.backends.native import (
     dense,
     distance,
     elementwise,
+    group_norm,
     loss,
     norm,
     pool,
@@ -42,7 +43,10 @@ from fastnet.types import Array, DTypeLike
 __all__ = ["NativeOps"]
 
 # They fill KERNELS when imported.
-_FAMILIES = (channels, conv, dense, distance, elementwise, loss, norm, pool, random, resample, shape, softmax, updates)
+_FAMILIES = (
+    *(channels, conv, dense, distance, elementwise, group_norm, loss, norm, pool, random, resample, shape),
+    *(softmax, updates),
+)
 
 
 def _start() -> None:

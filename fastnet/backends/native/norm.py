@@ -79,7 +79,7 @@ def doubles(count: int) -> Array:
     return empty((count,), _F64)
 
 
-def _track(running: Array, momentum: float, factor: float, statistic: Array) -> None:
+def track(running: Array, momentum: float, factor: float, statistic: Array) -> None:
     """Move a running statistic towards ``factor * statistic``."""
     in_order = c_order(running)
     _native.norm_track(len(statistic), momentum, factor, statistic, in_order)
@@ -112,8 +112,8 @@ def normalize(
         mean, var = moments
         if running_mean is not None:
             count = values_per_channel(x.shape)
-            _track(running_mean, momentum, 1.0, mean)
-            _track(running_var, momentum, count / (count - 1), var)
+            track(running_mean, momentum, 1.0, mean)
+            track(running_var, momentum, count / (count - 1), var)
     images, pixels, C = extents(x.shape)
     inverse_std = doubles(C)
     _native.norm_inverse_std(C, eps, var, inverse_std)

@@ -20,10 +20,12 @@ from fastnet.graph.fusion import PLAN, fuse
 from fastnet.graph.ir import Graph, Node, Unrecordable
 from fastnet.ops.fractional import taps
 from fastnet.ops.fused_inference import scale_and_shift
+from fastnet.ops.group_norm import grouping
 from fastnet.ops.resample import TAPS
 from fastnet.ops.taps import area
 
 _ADDS = {"conv", "norm", "moments"}  # steps that can add a value as they store
+_IN_PLACE = {"add", "group_norm", "map", "prelu", "response_norm"}  # other steps that may overwrite what they read
 _LINE = 64  # bytes: values begin at cache lines
 
 
@@ -147,6 +149,22 @@ def _batch_norm(node: Node, inputs: list[Step]) -> Step:
     return step
 
 
+def _group_norm(node: Node, inputs: list[Step]) -> Step:
+    _, gamma, beta, *running = _given(node)
+    if running and running[0] is not None:
+        raise Unrecordable("compile: an instance norm updates its running statistics; only inference can be compiled")
+    read = grouping(node.name, (1, *inputs[0].shape), **node.attributes)
+    packed = np.array([read.images, read.pixels, read.groups, read.by_pixel, read.by_channel], np.int64)
+    step = Step("group_norm", inputs[:1], node.shape[1:], arrays=[gamma, beta, packed], a=node.attributes["eps"])
+    step.activation, _ = activation_code(node.attributes["activation"])
+    return step
+
+
+def _response_norm(node: Node, inputs: list[Step]) -> Step:
+    numbers = np.array([node.attributes[name] for name in ("size", "alpha", "beta", "k")], np.float64)
+    return Step("response_norm", inputs, node.shape[1:], arrays=[numbers])
+
+
 def _map(node: Node, inputs: list[Step]) -> Step:
     a, b = (*node.attributes.values(), 0.0, 0.0)[:2]
     return Step("map", inputs, node.shape[1:], map=node.name, a=a, b=b)
@@ -245,6 +263,7 @@ _LOWERED: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("linear", "linear_of_images"), _linear),
     **dict.fromkeys(("softmax", "log_softmax"), _softmax),
     **dict.fromkeys(("batch_norm", "batch_norm_activation"), _batch_norm),
+    **dict.fromkeys(("group_norm", "layer_norm", "instance_norm"), _group_norm),
     **dict.fromkeys(TAPS, _resample),
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), _shuffle),
     "adaptive_max_pool2d": _adaptive_max,
@@ -254,6 +273,7 @@ _LOWERED: dict[str, Callable[..., Any]] = {
     "flatten": _flatten,
     "fractional_max_pool2d": _fractional_max,
     "global_avg_pool2d": _global_avg_pool,
+    "local_response_norm": _response_norm,
     "max_pool2d": _max_pool,
     "maxout": _maxout,
     "prelu": _prelu,
@@ -297,7 +317,7 @@ def _gap(taken: list[tuple[int, int, int]], need: int) -> int:
 
 def _to_overwrite(step: Step, i: int, last: dict[int, int], places: dict[int, int]) -> int | None:
     """The id of a value that the step may overwrite, being its last reader and elementwise."""
-    if step.part or step.kind not in _ADDS | {"map", "add", "prelu"}:
+    if step.part or step.kind not in _ADDS | _IN_PLACE:
         return None
     old = step.add or step.inputs[0]
     if step.kind == "conv" and (step.add is None or step.add is step.inputs[0]):

@@ -1,0 +1,261 @@
+/* Group norm, whose cases are layer norm (one group) and instance norm (groups of one channel): each image's channels
+ * are normalised in groups, over their pixels, and multiplied by gamma and shifted by beta. Needs norm/moments.h.
+ *
+ * A task does all passes over an image while it is cached. An image is read as rows of `width` columns, multiples of C
+ * (fold_of), or GROUP_WIDTH columns where the whole image is one group and nothing is wanted per channel (`one`); the
+ * last row may be shorter. Columns are summed over blocks of NORM_ROWS rows in REAL, and blocks, columns and parts in
+ * double, always in the same order. gamma and beta have a value for each column (`step` 0) or for each element.
+ */
+typedef struct {
+    int64_t images, pixels, C, groups;
+    int64_t size, width, step; /* elements of an image, columns of a row, what gamma and beta advance by after a row */
+    int64_t many, parts; /* images of a task; parts that dgamma and dbeta are summed in */
+    double eps;
+    int relu, large, one;
+    const REAL *x, *dy;
+    REAL *y; /* or dx */
+    const REAL *gamma, *beta; /* in the order of the image's elements */
+    double *mean, *var, *scratch; /* mean, var: (images, groups); scratch: group_scratch doubles for each thread */
+    const double *known_mean, *known_var;
+    double *columns; /* (parts, 2, C): sums for dgamma and dbeta, or, with a step: */
+    REAL *elements; /* (parts, 2, size) */
+} group_job;
+
+/* Coefficients of the columns, `width` of each; with `one`, a single set:
+ * xhat = (x - mean)*inverse + exact; dx = g*inverse + shift + xhat*slope. */
+enum { GROUP_MEAN, GROUP_INVERSE, GROUP_EXACT, GROUP_SHIFT, GROUP_SLOPE, GROUP_TABLES };
+
+typedef enum { SUM_X, SUM_SQUARES, SUM_GRADIENT, SUM_GATED, SUM_ELEMENTS, SUM_GATED_ELEMENTS } group_sum;
+
+/* One thread's memory. */
+typedef struct {
+    double *first, *second; /* sums of the columns */
+    double *total[2]; /* and of the groups */
+    REAL *value[2]; /* of the groups */
+    REAL *block[2]; /* sums of the columns of a block */
+    REAL *tables;
+} group_room;
+
+INLINE int64_t group_scratch(const group_job *job) { /* in doubles; REAL is no larger */
+    return (4 + GROUP_TABLES) * job->width + 4 * job->groups;
+}
+
+INLINE group_room group_room_of(const group_job *job, int thread) {
+    double *first = job->scratch + thread * group_scratch(job), *total = first + 2 * job->width;
+    REAL *value = (REAL *)(total + 2 * job->groups), *block = value + 2 * job->groups;
+    return (group_room){first,
+                        first + job->width,
+                        {total, total + job->groups},
+                        {value, value + job->groups},
+                        {block, block + job->width},
+                        block + 2 * job->width};
+}
+
+/* A coefficient of vector v of up to 4 vectors of columns. */
+INLINE vec group_coefficient(const int one, const int v, const int vectors, const REAL *table, int64_t lanes) {
+    return one ? broadcast(*table) : column_load(v, vectors, table, lanes);
+}
+
+/* The sums of `vectors` vectors of columns over a block of rows, from element `at` of all images and element `inside`
+ * of its own. `elements`: dbeta and dgamma of each element of the image. */
+INLINE void group_block(const group_sum kind, const int one, const int vectors, const group_job *job,
+                        const group_room *room, int64_t at, int64_t inside, int64_t column, int64_t rows, int64_t lanes,
+                        REAL *elements) {
+    const int gradient = kind >= SUM_GRADIENT, gated = kind == SUM_GATED || kind == SUM_GATED_ELEMENTS;
+    const int each = kind == SUM_ELEMENTS || kind == SUM_GATED_ELEMENTS;
+    const int64_t width = job->width, by = inside / width * job->step + column;
+    const REAL *tables = room->tables + (one ? 0 : column);
+    const int64_t apart = one ? 1 : width;
+    vec mean[4], inverse[4], exact[4], first[4] = {{0}}, second[4] = {{0}};
+    UNROLL_FOR (int v = 0; v < vectors; v++) {
+        if (kind != SUM_X) mean[v] = group_coefficient(one, v, vectors, tables + GROUP_MEAN * apart, lanes);
+        if (gradient) inverse[v] = group_coefficient(one, v, vectors, tables + GROUP_INVERSE * apart, lanes);
+        if (gradient) exact[v] = group_coefficient(one, v, vectors, tables + GROUP_EXACT * apart, lanes);
+    }
+    for (int64_t i = 0; i < rows; i++)
+        UNROLL_FOR (int v = 0; v < vectors; v++) {
+            int64_t k = column + i * width, b = by + i * job->step;
+            vec value = column_load(v, vectors, job->x + at + k, lanes);
+            if (kind == SUM_X) first[v] += value;
+            if (kind == SUM_X) continue;
+            value -= mean[v];
+            if (!gradient) {
+                first[v] += value;
+                second[v] = multiply_add(value, value, second[v]);
+                continue;
+            }
+            vec g = column_load(v, vectors, job->dy + at + k, lanes), gamma = {0};
+            vec xhat = multiply_add(value, inverse[v], exact[v]);
+            if (gated || each) gamma = column_load(v, vectors, job->gamma + b, lanes);
+            if (gated) {
+                vec beta = column_load(v, vectors, job->beta + b, lanes);
+                g = blend(multiply_add(xhat, gamma, beta) > (vec){0}, g, (vec){0});
+            }
+            if (each) {
+                REAL *dbeta = elements + inside + k + v * LANES, *dgamma = dbeta + job->size;
+                int64_t here = v < vectors - 1 ? LANES : lanes;
+                store_part(dbeta, load_part(dbeta, here) + g, here);
+                store_part(dgamma, multiply_add(g, xhat, load_part(dgamma, here)), here);
+                first[v] = multiply_add(g, gamma, first[v]);
+                second[v] = multiply_add(g * gamma, xhat, second[v]);
+                continue;
+            }
+            first[v] += g;
+            second[v] = multiply_add(g, xhat, second[v]);
+        }
+    UNROLL_FOR (int v = 0; v < vectors; v++) {
+        int64_t here = v < vectors - 1 ? LANES : lanes;
+        store_part(room->block[0] + column + v * LANES, first[v], here);
+        if (kind != SUM_X) store_part(room->block[1] + column + v * LANES, second[v], here);
+    }
+}
+
+/* The sums of an image's columns; or, with `one`, of the image. */
+INLINE void group_columns(const group_sum kind, const int one, const group_job *job, const group_room *room,
+                          int64_t image, REAL *elements) {
+    const int64_t width = job->width, size = job->size, start = image * size;
+    int64_t rows = 0;
+    if (one) room->total[0][0] = room->total[1][0] = 0;
+    else memset(room->first, 0, (size_t)(2 * width) * sizeof(double));
+    for (int64_t e = 0; e < size; e += rows * width) {
+        int64_t columns = min64(width, size - e);
+        rows = max64(1, min64(NORM_ROWS, (size - e) / width));
+        for (int64_t c = 0, vectors; c < columns; c += vectors * LANES) {
+            int64_t left = ceil_div(columns - c, LANES);
+            vectors = left == 5 ? 3 : min64(left, 4); /* avoid a single vector: its chain of additions would stall */
+            int64_t lanes = min64(LANES, columns - c - (vectors - 1) * LANES);
+#define GROUP_BLOCK(vectors) group_block(kind, one, vectors, job, room, start + e, e, c, rows, lanes, elements)
+            SPECIALISE(vectors, GROUP_BLOCK)
+        }
+        for (int k = 0; k < (kind == SUM_X ? 1 : 2); k++) {
+            const REAL *block = room->block[k];
+            double *sums = k ? room->second : room->first;
+            if (one) room->total[k][0] += sum_row(columns, block);
+            else
+                for (int64_t c = 0; c < columns; c++) sums[c] += (double)block[c];
+        }
+    }
+}
+
+/* Eight interleaved partial sums: one chain of additions would stall. */
+INLINE double sum_run(int64_t n, const double *x) {
+    double part[8] = {0};
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int k = 0; k < 8; k++) part[k] += x[i + k];
+    for (int k = 0; i + k < n; k++) part[k] += x[i + k];
+    return sum_eight(part);
+}
+
+/* Add the sums of columns to those of their channels. */
+static void group_channels(const group_job *job, const group_room *room, double *dbeta) {
+    double *dgamma = dbeta + job->C;
+    for (int64_t first = 0; first < job->width; first += job->C)
+        for (int64_t c = 0; c < job->C; c++) {
+            dbeta[c] += room->first[first + c];
+            dgamma[c] += room->second[first + c];
+        }
+}
+
+/* The sums of an image's columns, and of its groups, whose channels are `run` adjacent columns in each C. Those of
+ * gradients are multiplied by gamma first, which belongs to columns unless it belongs to elements. */
+INLINE void group_sums(const group_sum kind, const group_job *job, const group_room *room, int64_t image,
+                       REAL *elements, double *channels) {
+    if (job->one) {
+        group_columns(kind, 1, job, room, image, elements);
+        return;
+    }
+    group_columns(kind, 0, job, room, image, elements);
+    if (channels) group_channels(job, room, channels);
+    int64_t run = job->C / job->groups, C = job->C;
+    for (int k = 0; k < (kind == SUM_X ? 1 : 2); k++) {
+        double *sums = k ? room->second : room->first;
+        for (int64_t j = 0; j < job->width && (kind == SUM_GRADIENT || kind == SUM_GATED); j++)
+            sums[j] *= (double)job->gamma[j];
+        for (int64_t g = 0; g < job->groups; g++) {
+            double total = 0;
+            for (int64_t c = g * run; c < job->width; c += C) total += sum_run(run, sums + c);
+            room->total[k][g] = total;
+        }
+    }
+}
+
+/* Repeat the values of the groups in their columns. */
+static void group_table(const group_job *job, const REAL *values, REAL *table) {
+    int64_t run = job->C / job->groups;
+    if (job->one) table[0] = values[0];
+    else
+        for (int64_t first = 0; first < job->width; first += job->C)
+            for (int64_t g = 0; g < job->groups; g++)
+                for (int64_t c = 0; c < run; c++) table[first + g * run + c] = values[g];
+}
+
+/* The coefficient `which` of all columns, from a value for each group. */
+INLINE REAL *group_place(const group_job *job, const group_room *room, int which) {
+    return room->tables + which * (job->one ? 1 : job->width);
+}
+
+/* The tables of mean, inverse and exact, from the exact moments. */
+static void group_coefficients(const group_job *job, const group_room *room, const double *mean, const double *var) {
+    REAL *values[2] = {room->value[0], room->value[1]};
+    for (int64_t g = 0; g < job->groups; g++) values[0][g] = (REAL)mean[g];
+    group_table(job, values[0], group_place(job, room, GROUP_MEAN));
+    for (int64_t g = 0; g < job->groups; g++) {
+        double inverse = 1 / sqrt(var[g] + job->eps), rest = (double)(REAL)mean[g] - mean[g];
+        values[0][g] = (REAL)inverse;
+        values[1][g] = (REAL)(rest * inverse);
+    }
+    group_table(job, values[0], group_place(job, room, GROUP_INVERSE));
+    group_table(job, values[1], group_place(job, room, GROUP_EXACT));
+}
+
+enum { GROUP_RELU = 1, GROUP_BACK = 2, GROUP_LARGE = 4, GROUP_ONE = 8 };
+
+/* A vector of columns, from column c on: y = xhat*gamma + beta, or dx. */
+INLINE void group_vector(const int flags, int64_t width, int64_t c, int64_t here, const REAL *tables, const REAL *gamma,
+                         const REAL *beta, const REAL *x, const REAL *dy, REAL *y) {
+    const int one = flags & GROUP_ONE;
+    vec t[GROUP_TABLES];
+    UNROLL_FOR (int k = 0; k < GROUP_TABLES; k++)
+        if (k <= GROUP_EXACT || flags & GROUP_BACK)
+            t[k] = one ? broadcast(tables[k]) : load_part(tables + k * width + c, here);
+    vec xhat = multiply_add(load_part(x + c, here) - t[GROUP_MEAN], t[GROUP_INVERSE], t[GROUP_EXACT]);
+    vec weight = load_part(gamma + c, here), value = {0};
+    if (!(flags & GROUP_BACK) || flags & GROUP_RELU) value = multiply_add(xhat, weight, load_part(beta + c, here));
+    if (flags & GROUP_BACK) {
+        vec g = load_part(dy + c, here);
+        if (flags & GROUP_RELU) g = blend(value > (vec){0}, g, (vec){0});
+        value = multiply_add(g * weight, t[GROUP_INVERSE], t[GROUP_SHIFT]);
+        value = multiply_add(xhat, t[GROUP_SLOPE], value);
+    } else if (flags & GROUP_RELU) value = rectify(value);
+    if (flags & GROUP_LARGE) store_around(y + c, value);
+    else store_part(y + c, value, here);
+}
+
+INLINE void group_map(const int flags, const group_job *job, const group_room *room, int64_t image) {
+    const int64_t width = job->width, size = job->size;
+    const REAL *gamma = job->gamma, *beta = job->beta;
+    for (int64_t e = 0; e < size; e += width, gamma += job->step, beta += job->step) {
+        const REAL *x = job->x + image * size + e, *dy = job->dy + image * size + e;
+        REAL *y = job->y + image * size + e;
+        int64_t columns = min64(width, size - e), c = 0;
+        for (; c + LANES <= columns; c += LANES)
+            group_vector(flags, width, c, LANES, room->tables, gamma, beta, x, dy, y);
+        if (c < columns) group_vector(flags, width, c, columns - c, room->tables, gamma, beta, x, dy, y);
+    }
+}
+
+INLINE void group_maps(const int back, const group_job *job, const group_room *room, int64_t image) {
+    switch ((job->relu ? GROUP_RELU : 0) | (job->large ? GROUP_LARGE : 0) | (job->one ? GROUP_ONE : 0)) {
+#define GROUP_MAP(flags) \
+    case flags: group_map(back | (flags), job, room, image); break;
+        GROUP_MAP(0)
+        GROUP_MAP(GROUP_RELU)
+        GROUP_MAP(GROUP_LARGE)
+        GROUP_MAP(GROUP_RELU | GROUP_LARGE)
+        GROUP_MAP(GROUP_ONE)
+        GROUP_MAP(GROUP_ONE | GROUP_RELU)
+        GROUP_MAP(GROUP_ONE | GROUP_LARGE)
+        GROUP_MAP(GROUP_ONE | GROUP_RELU | GROUP_LARGE)
+    }
+}
