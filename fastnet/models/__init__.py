@@ -1,6 +1,6 @@
 """Known architectures, one module per family.  Parameter names are torchvision's, so that published weights load."""
 
-from fastnet.models.alexnet import alexnet
+from fastnet.models.alexnet import alexnet, alexnet_2012
 from fastnet.models.convnet import three_layer_convnet
 from fastnet.models.convolutional import fully_convolutional
 from fastnet.models.depth import drop_rates
@@ -16,6 +16,7 @@ from fastnet.models.vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn
 
 __all__ = [
     "alexnet",
+    "alexnet_2012",
     "create",
     "drop_rates",
     "fully_convolutional",

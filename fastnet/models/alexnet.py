@@ -1,12 +1,26 @@
-"""AlexNet in one column (Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks")."""
+"""AlexNet: of 2012, and in one column.
+
+Krizhevsky, Sutskever & Hinton 2012, "ImageNet classification with deep convolutional neural networks"; Krizhevsky 2014,
+"One weird trick for parallelizing convolutional neural networks".
+"""
 
 from __future__ import annotations
 
-from fastnet.layers import Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from fastnet.layers import (
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+)
 from fastnet.models.registry import built, register
 from fastnet.types import DTypeLike, Seed, Shape
 
-__all__ = ["alexnet"]
+__all__ = ["alexnet", "alexnet_2012"]
 
 
 @register
@@ -62,3 +76,49 @@ def _small() -> Sequential:
 
 def _last_three() -> list[Layer]:
     return [layer for filters in (384, 256, 256) for layer in (Conv2d(filters, 3, padding=1), ReLU())]
+
+
+@register
+def alexnet_2012(
+    num_classes: int = 1000,
+    input_shape: Shape = (3, 227, 227),
+    dropout: float = 0.5,
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
+    """AlexNet of 2012, 60,965,224 parameters at 227x227 and 1000 classes, with Caffe's names.
+
+    Two groups in conv2, conv4 and conv5, which were two GPUs; local response norm after the first two; overlapping
+    pooling, 3x3 at stride 2.  Weights begin as those of all models here, not with the paper's standard deviation 0.01,
+    and all biases with 0.
+
+    Images up to 64x64 get a 3x3 convolution at stride 1 in place of the 11x11 at stride 4, and 1024 hidden units.
+    """
+    small = min(input_shape[-2:]) <= 64
+    hidden = 1024 if small else 4096
+    model = Sequential(
+        conv1=Conv2d(96, 3, padding=1) if small else Conv2d(96, 11, stride=4),
+        relu1=ReLU(),
+        norm1=LocalResponseNorm(5, 5e-4, 0.75, 2.0),
+        pool1=MaxPool2d(3, 2),
+        conv2=Conv2d(256, 5, padding=2, groups=2),
+        relu2=ReLU(),
+        norm2=LocalResponseNorm(5, 5e-4, 0.75, 2.0),
+        pool2=MaxPool2d(3, 2),
+        conv3=Conv2d(384, 3, padding=1),
+        relu3=ReLU(),
+        conv4=Conv2d(384, 3, padding=1, groups=2),
+        relu4=ReLU(),
+        conv5=Conv2d(256, 3, padding=1, groups=2),
+        relu5=ReLU(),
+        pool5=MaxPool2d(3, 2),
+        flatten=Flatten(),
+        fc6=Linear(hidden),
+        relu6=ReLU(),
+        drop6=Dropout(dropout),
+        fc7=Linear(hidden),
+        relu7=ReLU(),
+        drop7=Dropout(dropout),
+        fc8=Linear(num_classes),
+    )
+    return built(model, "alexnet_2012", input_shape, seed, dtype)

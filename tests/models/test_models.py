@@ -9,6 +9,7 @@ from fastnet import models
 # torchvision's documentation; He et al. 2016 give 0.27, 0.46, 0.66 and 0.85 million for the CIFAR nets
 PUBLISHED = {
     "alexnet": 61_100_840,
+    "alexnet_2012": 60_965_224,  # Caffe's bvlc_alexnet
     "googlenet": 6_624_904,
     "mobilenet_v2": 3_504_872,
     "resnet18": 11_689_512,
@@ -33,6 +34,7 @@ PUBLISHED = {
 # multiply-accumulates at 224x224, torchvision's documentation (GFLOPS, two decimals)
 GMACS = {
     "alexnet": 0.71,
+    "alexnet_2012": 0.72,  # the sum of the paper's layers: 105.4 + 224.0 + 149.5 + 112.1 + 74.8 + 58.6 million
     "googlenet": 1.5,
     "mobilenet_v2": 0.3,
     "resnet18": 1.81,
@@ -65,6 +67,24 @@ def test_option_b_counts():
     assert models.resnet20(option="B").summary().parameters == PUBLISHED["resnet20"] + projections
 
 
+def test_alexnet_2012_layer_by_layer(no_draws):
+    """The sizes of the paper: 55x55, 27x27, 13x13 and 6x6, with two groups in conv2, conv4 and conv5."""
+    model = models.alexnet_2012()
+    shapes = {row.name: row.output_shape for row in model.summary().rows}
+    assert [shapes[name] for name in ("conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5")] == [
+        *((96, 55, 55), (96, 27, 27), (256, 27, 27), (256, 13, 13), (384, 13, 13), (384, 13, 13), (256, 13, 13)),
+        (256, 6, 6),
+    ]
+    weights = {name: value.shape for name, value in model.state_dict().items() if value.ndim == 4}
+    assert weights == {
+        "conv1.weight": (96, 3, 11, 11),
+        "conv2.weight": (256, 48, 5, 5),
+        "conv3.weight": (384, 256, 3, 3),
+        "conv4.weight": (384, 192, 3, 3),
+        "conv5.weight": (256, 192, 3, 3),
+    }
+
+
 SMALL = {"lenet5": (1, 28, 28)}
 
 
@@ -94,7 +114,7 @@ def test_forward_and_backward_at_32(name):
     assert after < loss
 
 
-@pytest.mark.parametrize("name", ["alexnet", "resnet18", "googlenet", "squeezenet1_0"])
+@pytest.mark.parametrize("name", ["alexnet", "alexnet_2012", "resnet18", "googlenet", "squeezenet1_0"])
 def test_imagenet_forms_run(name):
     model = models.create(name, num_classes=3, input_shape=(3, 67, 70))
     y, backward = model.forward(np.random.default_rng(0).normal(size=(2, 3, 67, 70)).astype(np.float32), training=True)
