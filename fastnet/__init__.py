@@ -25,6 +25,7 @@ _MODULES = (
     "gates",
     "geometry",
     "gradients",
+    "heads",
     "initializers",
     "interop",
     "layout",
@@ -44,6 +45,7 @@ _HOME = {
         (
             "AdaptiveAvgPool2d",
             "AdaptiveMaxPool2d",
+            "AuxiliaryHeads",
             "AvgPool1d",
             "AvgPool2d",
             "BatchNorm1d",
@@ -134,6 +136,7 @@ if TYPE_CHECKING:
     from fastnet import gates as gates
     from fastnet import geometry as geometry
     from fastnet import gradients as gradients
+    from fastnet import heads as heads
     from fastnet import initializers as initializers
     from fastnet import interop as interop
     from fastnet import layers as layers
@@ -157,6 +160,7 @@ if TYPE_CHECKING:
     from fastnet.layers import SELU as SELU
     from fastnet.layers import AdaptiveAvgPool2d as AdaptiveAvgPool2d
     from fastnet.layers import AdaptiveMaxPool2d as AdaptiveMaxPool2d
+    from fastnet.layers import AuxiliaryHeads as AuxiliaryHeads
     from fastnet.layers import AvgPool1d as AvgPool1d
     from fastnet.layers import AvgPool2d as AvgPool2d
     from fastnet.layers import BatchNorm1d as BatchNorm1d

@@ -28,6 +28,7 @@ GIVEN = {
     "Conv2d": {"in_channels": 3, "out_channels": 4, "kernel_size": 3},
     "ConvTranspose1d": {"in_channels": 3, "out_channels": 4, "kernel_size": 3},
     "ConvTranspose2d": {"in_channels": 3, "out_channels": 4, "kernel_size": 3},
+    "AuxiliaryHeads": {"body": fn.Sequential(a=fn.ReLU()), "heads": {"b": ("a", fn.ReLU())}},
     "GroupNorm": {"num_groups": 1},
     "Linear": {"in_features": 3, "out_features": 4},
     "LocalResponseNorm": {"size": 5},

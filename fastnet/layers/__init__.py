@@ -17,6 +17,7 @@ from fastnet.layers.activation import (
     Tanh,
 )
 from fastnet.layers.adaptive_pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d
+from fastnet.layers.auxiliary import AuxiliaryHeads
 from fastnet.layers.base import Layer, Parameter, trace
 from fastnet.layers.containers import Concat, Residual, Sequential
 from fastnet.layers.conv import Conv2d
@@ -40,6 +41,7 @@ from fastnet.layers.upsample import PixelShuffle, PixelUnshuffle, Upsample
 __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
+    "AuxiliaryHeads",
     "AvgPool1d",
     "AvgPool2d",
     "BatchNorm1d",

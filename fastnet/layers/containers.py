@@ -26,6 +26,8 @@ def as_layer(layer: LayerLike, owner: str) -> Layer:
         raise TypeError(f"{owner}: got the class {layer.__name__}; did you mean {layer.__name__}()?")
     if not isinstance(layer, Layer):
         raise TypeError(f"{owner}: expects layers (or lists of layers), got {layer!r}")
+    if isinstance(layer, Model) and layer.auxiliary:
+        raise ValueError(f"{owner}: {type(layer).__name__} has several outputs in training, so it cannot be a layer")
     return layer
 
 
@@ -42,7 +44,9 @@ def _named(owner: str, layers: Sequence[LayerLike], named: Mapping[str, LayerLik
     return {name: as_layer(layer, owner) for name, layer in children.items()}
 
 
-class _Container(Model):
+class Container(Model):
+    """A model made of the layers in `children`."""
+
     traced = False
 
     def __init__(self, children: dict[str, Layer]) -> None:
@@ -68,7 +72,7 @@ class _Container(Model):
         return "\n".join([f"{type(self).__name__}(", *lines, ")"]) if lines else f"{type(self).__name__}()"
 
 
-class Sequential(_Container):
+class Sequential(Container):
     """Layers in sequence.
 
     ``Sequential(Conv2d(8, 3), ReLU())`` names its children "0", "1"; ``Sequential(conv=Conv2d(8, 3), relu=ReLU())`` or
@@ -90,7 +94,7 @@ class Sequential(_Container):
         return x
 
 
-class Residual(_Container):
+class Residual(Container):
     """body(x) + shortcut(x), without an activation after it (He et al. 2015, arXiv:1512.03385).
 
     Parameters
@@ -136,7 +140,7 @@ class Residual(_Container):
         return ops.add(ops.layer(self._body, x, training), side)
 
 
-class Concat(_Container):
+class Concat(Container):
     """The outputs of several branches, concatenated along channels (axis 1).
 
     ``Concat([branch, branch])`` names its children "0", "1"; ``Concat(left=branch, right=branch)`` gives names.

@@ -57,6 +57,7 @@ class Model(Layer):
     """
 
     preprocessing: Preprocess | None = None
+    auxiliary: Sequence[float] = ()  # weights of the losses of further scores, which only training gives
     class_names: tuple[str, ...] | None = None
 
     def summary(self, input_shape: Sequence[int] | None = None) -> Summary:

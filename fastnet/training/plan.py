@@ -9,6 +9,7 @@ from fastnet import losses
 from fastnet.arrays import as_array
 from fastnet.backends import Ops, current
 from fastnet.graph import Program
+from fastnet.heads import WithAuxiliary
 from fastnet.layers import Model, Parameter
 from fastnet.ops import REGISTRY
 from fastnet.types import Array, ArrayLike, Loss
@@ -34,8 +35,8 @@ class TrainingPlan:
     kernels. Any change of the model (its layers, what is frozen, replaced arrays, batch size) is noticed.
 
     Every call runs op by op, as :attr:`reason` says, if a layer computes in NumPy (defines ``run``), the loss or
-    ``model.forward`` is your own, the backend records nothing, parameters share memory, gradients are accumulated over
-    several calls, or ``trace`` is on.
+    ``model.forward`` is your own, the model has auxiliary heads, the backend records nothing, parameters share memory,
+    gradients are accumulated over several calls, or ``trace`` is on.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ class TrainingPlan:
 
     def __init__(self, model: Model, loss: str | Loss = "softmax") -> None:
         self.model, self.loss = model, losses.get(loss)
+        self._heads = WithAuxiliary(self.loss, model.auxiliary) if model.auxiliary else None
         self.reason = ""
         self._recorded: WeakKeyDictionary[Program, _Recorded] = WeakKeyDictionary()
 
@@ -80,7 +82,7 @@ class TrainingPlan:
         -------
         loss : float
         scores : array
-            The model's output, in training mode.
+            The model's output, in training mode, without those of auxiliary heads.
         """
         ops, model = current(), self.model
         if type(model).forward is not Model.forward or "forward" in vars(model):
@@ -108,6 +110,8 @@ class TrainingPlan:
 
     def _obstacle(self, program: Program, ops: Ops, given: list[Array] | None) -> str:
         """Why this step can be neither recorded nor run from a recording, or ""."""
+        if self._heads:
+            return "the losses of the model's auxiliary heads are added in Python"
         if not losses.is_op(self.loss) or not ops.records(REGISTRY[losses.OPS[losses.base(self.loss)]]):
             return "the loss is not an op of the backend"
         if not program.records:
@@ -134,12 +138,12 @@ class TrainingPlan:
         kept = scores
         if not losses.is_op(self.loss):  # it may work in place
             kept, labels = scores.copy(), current().xp.array(labels)
-        result = self.loss(scores, labels)
+        result = (self._heads or self.loss)(scores, labels)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"the loss must return (loss, its gradient by the scores), got {type(result).__name__}")
         loss, dscores = result
         backward(dscores, input_gradient=False)
-        return float(loss), kept
+        return float(loss), kept if self._heads is None else self._heads.main(kept)
 
     def _record(
         self, program: Program, ops: Ops, x: Array, call: losses.Call, given: list[Array]

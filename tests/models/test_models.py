@@ -85,6 +85,15 @@ def test_alexnet_2012_layer_by_layer(no_draws):
     }
 
 
+def test_googlenet_with_auxiliary_heads(no_draws):
+    """torchvision's 13,004,888 parameters, with its names."""
+    model = models.googlenet(aux_logits=True)
+    assert model.summary().parameters == 13_004_888
+    state = model.state_dict()
+    assert state["aux1.fc1.weight"].shape == (1024, 2048) and state["aux2.conv.conv.weight"].shape == (128, 528, 1, 1)
+    assert {"aux1.conv.bn.running_var", "aux2.fc2.bias", "inception4d.branch1.conv.weight", "fc.weight"} <= set(state)
+
+
 SMALL = {"lenet5": (1, 28, 28)}
 
 

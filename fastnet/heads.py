@@ -1,0 +1,66 @@
+"""The loss of a model with auxiliary heads (fastnet.AuxiliaryHeads): a weighted sum over its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastnet import losses
+from fastnet.arguments import real
+from fastnet.backends import current
+from fastnet.ops.metrics import Metric
+from fastnet.types import Array, Loss
+
+__all__ = ["WithAuxiliary"]
+
+
+class WithAuxiliary:
+    """A loss of the body's scores, plus `weights` times that of each head's (Szegedy et al. 2015, arXiv:1409.4842).
+
+    `TrainingPlan` and `Solver` make one for a model with heads; in a training loop of your own, give it the scores of
+    ``model.forward(x, training=True)``.  In inference there are no heads: use `loss` itself.
+
+    Parameters
+    ----------
+    loss : "softmax", "svm", "mse", "l1", "huber", "bce" or function ``(scores, labels) -> (loss, dscores)``
+    weights : sequence of float
+        ``model.auxiliary``.
+
+    Examples
+    --------
+    >>> loss = WithAuxiliary("softmax", model.auxiliary)
+    >>> scores, backward = model.forward(x, training=True)
+    >>> total, dscores = loss(scores, labels)
+    >>> backward(dscores)
+    """
+
+    def __init__(self, loss: str | Loss, weights: Sequence[float]) -> None:
+        self.loss = losses.get(loss)
+        self.weights = tuple(real(weight, "WithAuxiliary: a weight") for weight in weights)
+
+    def __repr__(self) -> str:
+        return f"WithAuxiliary({getattr(self.loss, '__name__', self.loss)}, {self.weights})"
+
+    @property
+    def metric(self) -> Metric:
+        """The loss's own."""
+        return losses.metric(self.loss)
+
+    def main(self, scores: Array) -> Array:
+        """The body's scores, of all that training gives along axis 1."""
+        outputs = 1 + len(self.weights)
+        if scores.ndim < 2 or scores.shape[1] % outputs:
+            raise ValueError(
+                f"WithAuxiliary: axis 1 of scores must hold those of {outputs} outputs, got {tuple(scores.shape)}"
+            )
+        return scores[:, : scores.shape[1] // outputs]
+
+    def __call__(self, scores: Array, labels: Array) -> tuple[float, Any]:
+        """(loss, its gradient by all scores)."""
+        ops, C = current(), self.main(scores).shape[1]
+        total, gradients = 0.0, []
+        for n, weight in enumerate((1.0, *self.weights)):
+            loss, gradient = self.loss(ops.asarray(scores[:, n * C : (n + 1) * C], scores.dtype), labels)
+            total += weight * float(loss)
+            gradients.append(gradient * gradient.dtype.type(weight))
+        return total, ops.xp.concatenate(gradients, axis=1)
