@@ -251,6 +251,28 @@ def test_groupnorm(shape, G):
     )
 
 
+def test_layer_and_group_norm_promote_as_numpy_does():
+    """And a change of x after the forward pass does not change the gradients; eps may be 0."""
+    x = normal((3, 6, 2, 2))
+    for forward, backward, given, more in (
+        (layers.layernorm_forward, layers.layernorm_backward, x[:, :, 0, 0], ()),
+        (layers.spatial_groupnorm_forward, layers.spatial_groupnorm_backward, x, (2,)),
+    ):
+        for dtype, gamma, expected in (
+            (np.float32, np.float64, np.float64),
+            (np.float32, np.float32, np.float32),
+            (np.float32, np.int64, np.float64),
+        ):
+            array, scale = given.astype(dtype), np.full(6, 2, gamma)
+            out, cache = forward(array, scale, scale, *more, {"eps": 0})
+            kept = backward(out, cache)
+            assert out.dtype == kept[0].dtype == expected
+            assert out.flags.c_contiguous and kept[0].flags.c_contiguous
+            array[...] = 0
+            for one, other in zip(kept, backward(out, cache), strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
 def test_groups_must_divide_the_channels():
     with pytest.raises(ValueError, match="G must divide the 6 channels of x, got 4"):
         layers.spatial_groupnorm_forward(normal((1, 6, 2, 2)), np.ones(6), np.zeros(6), 4, {})

@@ -7,9 +7,14 @@ the axes over which mean and variance are computed.  Ioffe & Szegedy 2015 (arXiv
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from fastnet import functional
+from fastnet.compat.kernels import promoted
+from fastnet.layout import contiguous
 
 __all__ = [
     "batchnorm_backward",
@@ -134,7 +139,29 @@ def spatial_batchnorm_backward(dout: np.ndarray, cache: Any) -> tuple[np.ndarray
     return _as_images(dx, dout.shape), dgamma, dbeta
 
 
-# ---------------------------------------------------------------- layer and group normalisation
+# ---------------------------------------------------------------- layer and group normalisation, on fastnet's kernels
+
+
+class _Normalized(NamedTuple):
+    """What the gradients of layer and group norm need."""
+
+    backward: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+    shape: tuple[int, ...]  # gamma's
+
+
+def _on_kernels(op, x, gamma, beta, size, eps):
+    """``(out, cache)`` of ``functional.layer_norm`` or ``group_norm``, with NumPy's promotion and in C order; a later
+    change of x does not reach the cache."""
+    x, gamma, beta = np.asarray(x), np.asarray(gamma), np.asarray(beta)
+    dtype = promoted(op, x=x, gamma=gamma, beta=beta)
+    affine = {"gamma": np.asarray(gamma.reshape(-1), dtype), "beta": np.asarray(beta.reshape(-1), dtype)}
+    out, backward = getattr(functional, op)(np.array(x, dtype, order="C"), size, **affine, eps=eps)
+    return contiguous(out), _Normalized(backward, gamma.shape)
+
+
+def _gradients(dout, cache):
+    dx, dgamma, dbeta = cache.backward(dout)
+    return contiguous(dx), dgamma.reshape(cache.shape), dbeta.reshape(cache.shape)
 
 
 def layernorm_forward(
@@ -144,15 +171,12 @@ def layernorm_forward(
 
     `ln_param` may hold eps, 1e-5 by default.  Returns ``(out, cache)``.
     """
-    mean, _, inverse = _moments(x, 1, ln_param.get("eps", 1e-5))
-    xhat = (x - mean) * inverse
-    return gamma * xhat + beta, (xhat, inverse, gamma)
+    return _on_kernels("layer_norm", x, gamma, beta, np.shape(x)[1], ln_param.get("eps", 1e-5))
 
 
 def layernorm_backward(dout: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx (N, D), dgamma (D,), dbeta (D,) of :func:`layernorm_forward`."""
-    xhat, inverse, gamma = cache
-    return _normalized_backward(dout * gamma, xhat, inverse, 1), np.sum(dout * xhat, axis=0), dout.sum(axis=0)
+    return _gradients(dout, cache)
 
 
 def spatial_groupnorm_forward(
@@ -179,21 +203,12 @@ def spatial_groupnorm_forward(
     ValueError
         If G does not divide C.
     """
-    N, C = x.shape[:2]
+    C = np.shape(x)[1]
     if C % G:
         raise ValueError(f"spatial_groupnorm_forward: G must divide the {C} channels of x, got {G}")
-    groups = x.reshape(N, G, -1)
-    mean, _, inverse = _moments(groups, 2, gn_param.get("eps", 1e-5))
-    xhat = ((groups - mean) * inverse).reshape(x.shape)
-    out = np.reshape(gamma, (1, C, 1, 1)) * xhat + np.reshape(beta, (1, C, 1, 1))
-    return out, (xhat, inverse, gamma)
+    return _on_kernels("group_norm", x, gamma, beta, G, gn_param.get("eps", 1e-5))
 
 
 def spatial_groupnorm_backward(dout: np.ndarray, cache: Any) -> tuple[np.ndarray, ...]:
     """Gradients dx (N, C, H, W), dgamma, dbeta (both in gamma's shape) of :func:`spatial_groupnorm_forward`."""
-    xhat, inverse, gamma = cache
-    groups = *inverse.shape[:2], -1
-    dxhat = dout * np.reshape(gamma, (1, -1, 1, 1))
-    dx = _normalized_backward(dxhat.reshape(groups), xhat.reshape(groups), inverse, 2).reshape(dout.shape)
-    dgamma, dbeta = np.sum(dout * xhat, axis=(0, 2, 3)), dout.sum(axis=(0, 2, 3))
-    return dx, dgamma.reshape(np.shape(gamma)), dbeta.reshape(np.shape(gamma))
+    return _gradients(dout, cache)
