@@ -15,6 +15,23 @@ import workloads
 import fastnet as fn
 
 
+def convolution(case: dict, x, w, b):
+    *_, stride, pad, groups = case["shape"]
+    return fn.functional.conv2d(x, w, b, stride, pad, groups=groups)
+
+
+def norm(case: dict, x, gamma=None, beta=None):
+    op, given = case["op"], {} if gamma is None else {"gamma": gamma, "beta": beta}
+    more = {"training": True} if op == "batch_norm" else {}
+    y, backward = getattr(fn.functional, op)(x, *case["arguments"], **given, **more)
+
+    def gradients(dy):
+        found = backward(dy)
+        return tuple(g for g in found if g is not None) if isinstance(found, tuple) else found
+
+    return y, gradients
+
+
 def step(case: dict):
     """The training step of a case, whose weights are saved for the other sides.
 
@@ -78,11 +95,11 @@ def prepare(case: dict):
         return prepare_activation(case)
     ops = fn.backends.current()
     *arrays, dy = (ops.asarray(array) for array in workloads.data(case))
-    *_, stride, pad, groups = case["shape"]
     forward = {
         "pool": lambda x: fn.functional.max_pool2d(x, 2),
         "norm": lambda x, gamma, beta: fn.functional.batch_norm(x, gamma=gamma, beta=beta, training=True),
-    }.get(case["kind"], lambda x, w, b: fn.functional.conv2d(x, w, b, stride, pad, groups=groups))
+        "norms": lambda x, *affine: norm(case, x, *affine),
+    }.get(case["kind"], lambda x, w, b: convolution(case, x, w, b))
 
     def call():
         y, backward = forward(*arrays)

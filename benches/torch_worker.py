@@ -18,6 +18,20 @@ import workloads
 from torch.nn import functional as F
 
 
+def convolution(case: dict, x, w, b):
+    *_, stride, pad, groups = case["shape"]
+    return F.conv2d(x, w, b, stride, pad, groups=groups)
+
+
+def norm(case: dict, x, gamma=None, beta=None):
+    op, arguments = case["op"], [tuple(a) if isinstance(a, list) else a for a in case["arguments"]]
+    if op == "local_response_norm":
+        return F.local_response_norm(x, *arguments)
+    if op == "batch_norm":
+        return F.batch_norm(x, None, None, gamma, beta, training=True)
+    return getattr(F, op)(x, *arguments, weight=gamma, bias=beta)
+
+
 class Torch:
     """Runs cases in PyTorch, in one memory layout, compiled or not."""
 
@@ -102,11 +116,11 @@ class Torch:
             return self.prepare_activation(case)
         *leaves, dy = workloads.data(case)
         leaves, dy = [self.tensor(array, gradient=True) for array in leaves], self.tensor(dy)
-        *_, stride, pad, groups = case["shape"]
         forward = {
             "pool": lambda x: F.max_pool2d(x, 2),
             "norm": lambda x, gamma, beta: F.batch_norm(x, None, None, gamma, beta, training=True),
-        }.get(case["kind"], lambda x, w, b: F.conv2d(x, w, b, stride, pad, groups=groups))
+            "norms": lambda x, *affine: norm(case, x, *affine),
+        }.get(case["kind"], lambda x, w, b: convolution(case, x, w, b))
         forward = self.maybe_compiled(forward)
 
         def call():

@@ -57,6 +57,14 @@ ACTIVATIONS = {  # PyTorch's layer and its arguments, except Maxout, which PyTor
     **{name: (name, ()) for name in ("LeakyReLU", "ELU", "SELU", "GELU", "SiLU", "Softplus", "Hardswish", "Sigmoid")},
     **{"Tanh": ("Tanh", ()), "GELU, tanh": ("GELU", ("tanh",)), "PReLU": ("PReLU", (64,)), "Maxout": ("Maxout", (2,))},
 }
+NORMS = [  # title, op (functional's name is PyTorch's), shape of x, of gamma and beta or (), other arguments
+    ("batch norm", "batch_norm", (120, 64, 32, 32), (64,), ()),
+    ("layer norm", "layer_norm", (120, 64, 32, 32), (64, 32, 32), ((64, 32, 32),)),
+    ("group norm, 8 groups", "group_norm", (120, 64, 32, 32), (64,), (8,)),
+    ("instance norm", "instance_norm", (120, 64, 32, 32), (), ()),
+    ("local response norm of 5", "local_response_norm", (120, 64, 32, 32), (), (5, 5e-4, 0.75, 2.0)),
+    ("layer norm of rows", "layer_norm", (4096, 768), (768,), ((768,),)),
+]
 RATE = 1e-3  # of SGD: two steps change weights by far more than rounding, and many steps do not diverge
 
 
@@ -82,6 +90,7 @@ LISTS = {
     "norm": List("batch norm", Figure(None, 6.0)),
     "activation": List("activations", Figure(None, 1.0)),
     "conv_activation": List("activations behind 3x3 convolutions", Figure(None, 1.5)),
+    "norms": List("batch, layer, group, instance and local response norm", Figure(None, 1.5)),
     "step": List("training steps", Figure(2.5, 1.8)),
 }
 FLOAT64 = Figure(1.5)  # every list
@@ -124,6 +133,16 @@ def cases(kinds, dtype: str, quick: bool, folder: Path) -> list[dict]:
             {"name": f"{before}{name}, {'x'.join(map(str, shape))}", "shape": shape, "activation": name}
             for name in ACTIVATIONS
         ]
+    found["norms"] = [
+        {
+            "name": f"{title}, {'x'.join(map(str, (images(N), *rest)))}",
+            "op": op,
+            "shape": [images(N), *rest],
+            "parameters": gamma,
+            "arguments": arguments,
+        }
+        for title, op, (N, *rest), gamma, arguments in NORMS
+    ]
     found["step"] = [
         {
             "name": f"{title}, {images(N)}x{C}x{H}x{H}",
@@ -145,7 +164,7 @@ def cases(kinds, dtype: str, quick: bool, folder: Path) -> list[dict]:
 def data(case: dict) -> list:
     """A case's arrays, the same numbers on every side.
 
-    Convolution: x, w, b, dy; pooling: x, dy; batch norm: x, gamma, beta, dy; an activation: x, dy, and with a
+    Convolution: x, w, b, dy; pooling: x, dy; norms: x, gamma, beta, dy, or x, dy; an activation: x, dy, and with a
     convolution x, w, dy; a step: x, labels.
     """
     import numpy as np
@@ -160,6 +179,8 @@ def data(case: dict) -> list:
         N, C, H, W = shape
         out = (N, C // 2 if case["activation"] == "Maxout" else C, H, W)
         shapes = [shape, *([(C, C, 3, 3)] if kind == "conv_activation" else []), out]
+    elif kind == "norms":
+        shapes = [shape, *[case["parameters"]] * (2 if case["parameters"] else 0), shape]
     elif kind == "step":
         shapes = [shape]
     else:
