@@ -17,7 +17,14 @@ import fastnet
 from fastnet import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "docs/design.md", "docs/performance.md", "docs/course.md", "docs/search.md"]
+PAGES = [
+    "README.md",
+    "docs/design.md",
+    "docs/performance.md",
+    "docs/course.md",
+    "docs/search.md",
+    "docs/regularizers.md",
+]
 PAGES += ["CONTRIBUTING.md", "CHANGELOG.md"]
 checkout = pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="these tests need a checkout of the repository")
 
@@ -32,7 +39,7 @@ def blocks(page, language):
 
 def commands():
     """(page, line) of every `fastnet ...` in the pages' shell blocks and in inline code."""
-    for page in ("README.md", "docs/performance.md", "docs/course.md", "docs/search.md"):
+    for page in ("README.md", "docs/performance.md", "docs/course.md", "docs/search.md", "docs/regularizers.md"):
         lines = [line.split("#")[0] for block in blocks(page, "sh") for line in block.splitlines()]
         lines += [part for line in lines for part in line.split("&&")] + re.findall(r"`(fastnet [^`]+)`", text(page))
         for line in lines:
@@ -119,6 +126,14 @@ def test_the_page_on_searching_runs(tmp_path, monkeypatch, capsys):
     for block in blocks("docs/search.md", "python"):
         exec(compile(block, "docs/search.md", "exec"), {})
     assert capsys.readouterr().out.count("val_acc: ") == 11 and (tmp_path / "runs/search/search.html").is_file()
+
+
+def test_the_page_on_regularizers_runs():
+    pytest.importorskip("sklearn")
+    (block,) = blocks("docs/regularizers.md", "python")
+    names = {}
+    exec(compile(block, "docs/regularizers.md", "exec"), names)
+    assert names["mean"].shape == names["std"].shape == (359, 10) and (names["std"] > 0).any()
 
 
 def test_the_course_page_runs(tmp_path):

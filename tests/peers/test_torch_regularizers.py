@@ -52,6 +52,7 @@ def test_which_elements_dropout_zeroes_together(name, shape):
     """Random numbers differ; the patterns and values that occur do not."""
     torch.manual_seed(0)
     ours, theirs = getattr(fn, name)(0.75, seed=1), getattr(torch.nn, name)(0.75)
+    ours.build(shape[1:], dtype="float64")
     x = np.ones(shape)
     for _ in range(5):
         one, other = ours.forward(x, training=True)[0], theirs(torch.from_numpy(x)).numpy()
@@ -93,4 +94,5 @@ def test_layers_by_pytorchs_arguments(name, given):
     x = cases.normal((2, 3, 9, 10), np.float64)
     for arguments in (given, ratio):
         ours, theirs = getattr(fn, name)(**arguments), getattr(torch.nn, name)(**arguments)
+        ours.build(x.shape[1:], dtype="float64")
         assert ours(x).shape == tuple(theirs(torch.from_numpy(x)).shape)
