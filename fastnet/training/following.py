@@ -6,7 +6,7 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from fastnet.optim.schedules import FunctionSchedule, Schedule
+from fastnet.optim.schedules import Schedule
 from fastnet.training.callbacks import Callback
 from fastnet.types import Array
 
@@ -52,14 +52,13 @@ def check_schedule(solver: Solver) -> None:
     """
     schedule, per_epoch, done = solver.schedule, len(solver.loader), solver.iteration
     total = solver.epochs * per_epoch
-    if done >= total or schedule.monitors:
+    if done >= total:
         return
-    if not isinstance(schedule, FunctionSchedule):
-        try:
-            schedule(total - 1, total, per_epoch)
-        except ValueError as error:
-            raise ValueError(f"Solver: schedule, in a run of {total} iterations: {error}") from error
-    if not done:
+    try:
+        schedule.check(total, per_epoch)
+    except ValueError as error:
+        raise ValueError(f"Solver: schedule, in a run of {total} iterations: {error}") from error
+    if not done or schedule.monitors:
         return
     had = solver.history.learning_rates[-1]
     would, next_one = (solver.optimizer.lr * schedule(i, total, per_epoch) for i in (done - 1, done))

@@ -1,11 +1,15 @@
 """Schedules in a run: refused before it where they cannot be followed, and resumed with the same bits."""
 
+import signal
+
 import numpy as np
 import pytest
 
 import fastnet as fn
 from fastnet.optim import (
     SGD,
+    Adagrad,
+    Adam,
     ConstantLR,
     CosineDecay,
     CosineRestarts,
@@ -14,8 +18,9 @@ from fastnet.optim import (
     ReduceOnPlateau,
     SequentialSchedule,
     StepDecay,
+    WithMomentum,
 )
-from fastnet.training import CheckpointError
+from fastnet.training import Callback, CheckpointError
 
 
 def problem(N=64, seed=0):
@@ -30,6 +35,17 @@ def solver(schedule, folder=None, epochs=8, validation=True, **options):
     return fn.Solver(model, problem(), held, schedule=schedule, epochs=epochs, **options)
 
 
+class Interrupt(Callback):
+    """Ctrl-C after an iteration."""
+
+    def __init__(self, iteration=0):
+        self.iteration = iteration
+
+    def on_iteration_end(self, solver):
+        if solver.iteration == self.iteration:
+            signal.raise_signal(signal.SIGINT)
+
+
 MAKE = {
     "plateau": lambda: ReduceOnPlateau(factor=0.5, patience=0, cooldown=1),
     "warm plateau": lambda: SequentialSchedule([LinearRamp(0.1, 1), ReduceOnPlateau(patience=0)], [2]),
@@ -39,23 +55,14 @@ MAKE = {
 }
 
 
-@pytest.mark.parametrize("stop_at", [3, 4])
+@pytest.mark.parametrize("stop_at", [12, 14, 16])
 @pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
 def test_a_resumed_run_has_the_same_bits(tmp_path, make, stop_at):
     whole = solver(make())
     whole.train()
-    one = solver(make(), tmp_path)
-    run_epoch, done = one._run_epoch, []
-
-    def until():
-        run_epoch()
-        done.append(1)
-        if len(done) == stop_at:
-            one.stop("here")
-
-    one._run_epoch = until
-    one.train()
-    two = solver(make(), tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        solver(make(), tmp_path, callbacks=[Interrupt(stop_at)]).train()
+    two = solver(make(), tmp_path, callbacks=[Interrupt()])
     two.train(resume="auto")
     assert len(two.history) == 8 and two.history.learning_rates == whole.history.learning_rates
     assert two.history.losses == whole.history.losses
@@ -76,6 +83,13 @@ def test_a_schedule_that_ends_before_the_run_is_refused_before_training():
     with pytest.raises(ValueError, match="in a run of 32 iterations: CosineDecay ends after 20 iterations, and 31 are"):
         run.train()
     assert run.iteration == 0
+    parts = SequentialSchedule([OneCycle(10), ConstantLR(0.1)], [20], per="iteration")
+    for schedule in (parts, ConstantLR() * parts, WithMomentum(ConstantLR(), LinearRamp(total=9))):
+        with pytest.raises(ValueError, match="in a run of 32 iterations: .* ends after"):
+            solver(schedule).train()
+    cycle = OneCycle(momentum=(0.8, 0.9))
+    with pytest.raises(ValueError, match="two of its schedules set the momentum"):
+        solver(cycle * cycle).train()
     solver(CosineDecay(20, hold=True)).train()
     solver(SequentialSchedule([OneCycle(), ConstantLR(0.1)], [20], per="iteration")).train()
 
@@ -91,3 +105,51 @@ def test_resuming_without_the_plateau_is_refused(tmp_path):
     solver(ReduceOnPlateau(), tmp_path, epochs=2).train()
     with pytest.raises(CheckpointError, match="Following"):
         solver(ConstantLR(), tmp_path, epochs=3).train(resume="auto")
+
+
+def test_momentum_of_a_schedule_reaches_the_optimiser():
+    """Against v = momentum*v + g; w -= rate*v by hand, with both changing at each step."""
+    schedule = OneCycle(pct_start=0.4, div_factor=4, momentum=(0.5, 0.9))
+    run = solver(schedule, epochs=3, optimizer=SGD(0.1, 0.3))
+    other = solver(ConstantLR(), epochs=3)
+    start = run.model.state_dict()
+    run.train()
+    other.model.load_state_dict(start)
+    parameters, i = other.model.parameters(), 0
+    weights = [parameter.value.astype(np.float64) for parameter in parameters]
+    velocities = [np.zeros(parameter.shape) for parameter in parameters]
+    for epoch in range(3):
+        for x, y in other.loader.batches(epoch):
+            for parameter, weight in zip(parameters, weights, strict=True):
+                parameter.zero_grad()
+                parameter.value[...] = weight
+            scores, backward = other.model.forward(x, training=True)
+            backward(fn.losses.softmax_cross_entropy(scores, y)[1])
+            for k, parameter in enumerate(parameters):
+                velocities[k] = schedule.momentum_at(i, 12, 4) * velocities[k] + parameter.grad
+                weights[k] = weights[k] - 0.1 * schedule(i, 12, 4) * velocities[k]
+            i += 1
+    for parameter, weight in zip(run.model.parameters(), weights, strict=True):
+        np.testing.assert_allclose(parameter.value, weight, rtol=0, atol=1e-5)
+    assert run.optimizer.momentum == 0.3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: OneCycle(momentum=(0.8, 0.95)), lambda: WithMomentum(CosineDecay(), LinearRamp(0.5, 0.99))],
+    ids=["one cycle", "ramp"],
+)
+@pytest.mark.parametrize("optimizer", [lambda: SGD(0.1, 0.9), lambda: Adam(1e-2)], ids=["sgd", "adam"])
+def test_momentum_schedules_resume_with_the_same_bits(tmp_path, make, optimizer):
+    whole = solver(make(), optimizer=optimizer())
+    whole.train()
+    with pytest.raises(KeyboardInterrupt):
+        solver(make(), tmp_path, optimizer=optimizer(), callbacks=[Interrupt(13)]).train()
+    two = solver(make(), tmp_path, optimizer=optimizer(), callbacks=[Interrupt()])
+    two.train(resume="auto")
+    assert two.history.losses == whole.history.losses
+
+
+def test_an_optimiser_without_momentum_refuses_such_a_schedule():
+    with pytest.raises(ValueError, match="Adagrad has no momentum"):
+        solver(OneCycle(momentum=(0.8, 0.95)), optimizer=Adagrad(0.1)).train()

@@ -123,6 +123,14 @@ class Schedule:
         """Whether a cycle ends with this iteration, in which the rate is lowest; never for schedules without cycles."""
         return False
 
+    def check(self, total: int, iterations_per_epoch: int | None = None) -> None:
+        """Raise ValueError if the schedule, or one of its parts, ends before a run of `total` iterations does."""
+        self.momentum_at(total - 1, total, iterations_per_epoch)
+        for part in self.parts:
+            part.check(total, iterations_per_epoch)
+        if not self.parts:
+            self(total - 1, total, iterations_per_epoch)
+
     # ---------------------------------------------------------------- what depends on the run
 
     @property
@@ -231,6 +239,9 @@ class FunctionSchedule(Schedule):
 
     def __call__(self, iteration: int, total: int | None = None, iterations_per_epoch: int | None = None) -> float:
         return self.function(iteration, total, iterations_per_epoch)
+
+    def check(self, total: int, iterations_per_epoch: int | None = None) -> None:
+        """Nothing: the function is called in the run alone."""
 
 
 def as_schedule(given: Any, name: str) -> Schedule:

@@ -29,7 +29,7 @@ class SequentialSchedule(Schedule):
     schedules: Sequence[Schedule | Callable[..., float]]
     milestones: Sequence[float]
     smooth: bool = field(default=False, init=False, repr=False)
-    _last: dict[str, Schedule] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _state: dict[str, int] = field(default_factory=lambda: {"part": 0}, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,34 +49,48 @@ class SequentialSchedule(Schedule):
     def parts(self) -> tuple[Schedule, ...]:
         return self.schedules  # type: ignore[return-value]
 
+    def check(self, total: int, iterations_per_epoch: int | None = None) -> None:
+        starts = self._starts(self._unit(0, iterations_per_epoch))
+        for part, start, end in zip(self.parts, starts, [*starts[1:], total], strict=True):
+            if start < total:
+                part.check(min(end, total) - start, iterations_per_epoch)
+
+    def _starts(self, unit: int) -> list[int]:
+        return [0, *(math.ceil(time * unit) for time in self.milestones)]
+
     def _active(
         self, iteration: int, total: int | None, iterations_per_epoch: int | None
-    ) -> tuple[Schedule, tuple[int, int | None, int | None]]:
-        """The schedule of this iteration, and what it is called with."""
-        unit = self._unit(iteration, iterations_per_epoch)
-        starts = [0, *(math.ceil(time * unit) for time in self.milestones)]
+    ) -> tuple[int, tuple[int, int | None, int | None]]:
+        """The number of this iteration's schedule, and what it is called with."""
+        starts = self._starts(self._unit(iteration, iterations_per_epoch))
         which = sum(iteration >= start for start in starts) - 1
         end = starts[which + 1] if which + 1 < len(starts) else total
         length = None if end is None else end - starts[which]
-        return self.parts[which], (iteration - starts[which], length, iterations_per_epoch)
+        return which, (iteration - starts[which], length, iterations_per_epoch)
 
     def __call__(self, iteration: int, total: int | None = None, iterations_per_epoch: int | None = None) -> float:
-        schedule, position = self._active(iteration, total, iterations_per_epoch)
-        self._last["called"] = schedule
+        which, position = self._active(iteration, total, iterations_per_epoch)
+        self._state["part"] = which
         length = self.warmup * self._unit(iteration, iterations_per_epoch)
-        return (self._ramp(iteration, length) if length > 0 else 1.0) * schedule(*position)
+        return (self._ramp(iteration, length) if length > 0 else 1.0) * self.parts[which](*position)
 
     def observe(self, record: Mapping[str, Any]) -> None:
-        if self._last:
-            self._last["called"].observe(record)  # the others have not begun, or are over
+        self.parts[self._state["part"]].observe(record)  # the others have not begun, or are over
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), **self._state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._state["part"] = int(state["part"])
 
     def momentum_at(self, *position: Any) -> float | None:
-        schedule, inner = self._active(*_whole(*position))
-        return schedule.momentum_at(*inner)
+        which, inner = self._active(*_whole(*position))
+        return self.parts[which].momentum_at(*inner)
 
     def ends_cycle(self, *position: Any) -> bool:
-        schedule, inner = self._active(*_whole(*position))
-        return schedule.ends_cycle(*inner)
+        which, inner = self._active(*_whole(*position))
+        return self.parts[which].ends_cycle(*inner)
 
 
 def _whole(
