@@ -1,4 +1,4 @@
-"""Optimisers' steps and clipping at 10 million parameters against PyTorch's, on this machine.
+"""Optimisers' steps, clipping and averages of weights at 10 million parameters against PyTorch's, on this machine.
 
     python benches/optimizers.py [--quick] [--only Adam SGD] [--torch-python PATH] [--preload libtcmalloc_minimal.so.4]
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import peers
 
-CASES = {  # a class of both libraries and its settings, or a function that clips
+CASES = {  # a class of both libraries and its settings, or a function that clips, or Polyak's average
     "SGD": {},
     "SGD, momentum": {"momentum": 0.9},
     "SGD, nesterov": {"momentum": 0.9, "nesterov": True},
@@ -30,9 +30,10 @@ CASES = {  # a class of both libraries and its settings, or a function that clip
     "NAdam": {},
     "clip_grad_norm": {},
     "clip_grad_value": {},
+    "average": {},
 }
 KINDS = ("fused", "foreach", "plain")
-RATE = 1e-3
+RATE, DECAY = 1e-3, 0.995
 
 
 def arrays(case: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -61,6 +62,7 @@ def clipping(norm, value, case: dict, gradients):
 
 def fastnet_side(case: dict):
     import fastnet as fn
+    from fastnet.ops import REGISTRY
 
     parameters = [fn.Parameter(value, f"p{i}") for i, value in enumerate(arrays(case)[0])]
     for p, gradient in zip(parameters, arrays(case)[1], strict=True):
@@ -69,6 +71,9 @@ def fastnet_side(case: dict):
     if kind.startswith("clip"):
         norm, value = (lambda x: optim.clip_grad_norm(parameters, x)), (lambda x: optim.clip_grad_value(parameters, x))
         return clipping(norm, value, case, [p.grad for p in parameters])
+    if kind == "average":
+        op, pairs = fn.backends.current().update_each, [(p.value, p.grad) for p in parameters]
+        return lambda: op(REGISTRY["average_step"], pairs, {"decay": DECAY}), [p.value for p in parameters]
     optimizer = getattr(optim, kind)(RATE, **case["settings"])
     return lambda: optimizer.step(parameters), [p.value for p in parameters]
 
@@ -91,6 +96,19 @@ def torch_side(kind: str):
             norm = lambda x: utils.clip_grad_norm_(tensors, x, **how)  # noqa: E731
             value = lambda x: utils.clip_grad_value_(tensors, x, **how)  # noqa: E731
             return clipping(norm, value, case, [tensor.grad.numpy() for tensor in tensors])
+        if name == "average":
+            if kind == "fused":
+                raise ValueError("PyTorch has no fused average")
+            averages, weights = [t.detach() for t in tensors], [t.grad for t in tensors]
+            together = torch.optim.swa_utils.get_ema_multi_avg_fn(DECAY)
+            one = torch.optim.swa_utils.get_ema_avg_fn(DECAY)
+
+            def plain():
+                for average, weight in zip(averages, weights, strict=True):
+                    average.copy_(one(average, weight, None))
+
+            call = plain if kind == "plain" else lambda: together(averages, weights, None)
+            return call, [average.numpy() for average in averages]
         optimizer = getattr(torch.optim, name)(tensors, RATE, **case["settings"], **variant[kind])
         return optimizer.step, [tensor.detach().numpy() for tensor in tensors]
 
