@@ -200,7 +200,10 @@ class Snapshots(Callback):
                 self.states, self.iterations = self.states[-self.keep :], self.iterations[-self.keep :]
 
     def ensemble(self, model: Model) -> Ensemble:
-        """An Ensemble of copies of `model`, the one that was trained, with these weights."""
+        """An Ensemble of copies of `model`, the one that was trained, with these weights.
+
+        The copies have its `preprocessing`; Solver does not set that, ``model.preprocessing = solver.preprocess`` does.
+        """
         return Ensemble.of_states(model, self.states)
 
     def state_dict(self) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -90,7 +90,8 @@ def restore(solver: Solver, checkpoint: Checkpoint) -> None:
     classes = [type(callback).__name__ for callback in solver.callbacks]
     saved_classes = [entry["class"] for entry in meta["callbacks"]]
     if classes != saved_classes:
-        hint = ", with early_stopping=N" if "EarlyStopping" in saved_classes and "EarlyStopping" not in classes else ""
+        hints = {"EarlyStopping": ", with early_stopping=N", "Following": ", with the schedule that depends on results"}
+        hint = "".join(text for name, text in hints.items() if (name in saved_classes) > (name in classes))
         raise CheckpointError(
             f"{path}: saved with callbacks {saved_classes}, Solver has {classes}; give the same{hint}"
         )

@@ -103,7 +103,7 @@ def test_a_plateau_needs_what_it_monitors():
 
 def test_resuming_without_the_plateau_is_refused(tmp_path):
     solver(ReduceOnPlateau(), tmp_path, epochs=2).train()
-    with pytest.raises(CheckpointError, match="Following"):
+    with pytest.raises(CheckpointError, match="give the same, with the schedule that depends on results"):
         solver(ConstantLR(), tmp_path, epochs=3).train(resume="auto")
 
 
