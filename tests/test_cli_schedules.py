@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+import fastnet as fn
 from fastnet import optim
 from fastnet.cli import main
 from fastnet.cli.schedules import SCHEDULES, chosen, schedule
+from fastnet.training import load_checkpoint
 
 
 @pytest.fixture
@@ -57,6 +59,18 @@ def test_a_run_follows_it_and_resumes(small, tmp_path, capsys):
     )
     assert np.array_equal(whole["lr"], parts["lr"]) and np.array_equal(whole["loss"], parts["loss"])
     assert (whole["lr"] / whole["lr"][0]).tolist() == [1, 1, 0.5, 0.25, 0.125, 0.0625]
+
+
+def test_the_average_is_the_model(small, tmp_path, capsys):
+    assert train(small, tmp_path / "a", "--epochs", "3", "--average", "0.9") == 0
+    assert "the model has the average of 6 weights" in capsys.readouterr().out
+    (checkpoint,) = [path for path in (tmp_path / "a").glob("checkpoint-*.npz") if "00000006" in path.name]
+    last, average = load_checkpoint(checkpoint).model_state(best=False), load_checkpoint(checkpoint).model_state()
+    model = fn.load(tmp_path / "a").state_dict()
+    assert all(np.array_equal(model[name], average[name]) for name in model)
+    assert not all(np.array_equal(model[name], last[name]) for name in model)
+    assert train(small, tmp_path / "b", "--average", "0.9", "--early-stopping", "2") == 2
+    assert "--early-stopping ends with the best weights, --average with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

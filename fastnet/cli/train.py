@@ -97,6 +97,12 @@ def add_parser(commands: Any) -> None:
         help="stop after N epochs without a better validation loss (default: never)",
     )
     add(
+        "--average",
+        type=fraction,
+        metavar="DECAY",
+        help="end with Polyak's average of the weights, a = DECAY*a + (1 - DECAY)*w after each update, such as 0.995",
+    )
+    add(
         "--seed",
         type=whole,
         default=0,
@@ -213,6 +219,8 @@ def prepare(
     held = 0.1 if args.val_fraction is None else args.val_fraction
     if args.early_stopping and not held:
         raise UserError("--early-stopping watches the validation loss; it needs --val-fraction > 0")
+    if args.early_stopping and args.average is not None:
+        raise UserError("--early-stopping ends with the best weights, --average with their average; give one of them")
     with user_mistakes():
         model = saved.create(card, args.seed)
         if dataset.y_val is None and held:
@@ -233,7 +241,10 @@ def prepare(
             preprocess=args.preprocess,
             checkpoint=out,
             early_stopping=args.early_stopping,
-            callbacks=[diagnose.LiveDiagnosis(), diagnose.UpdateRatios()] if args.diagnose else [],
+            callbacks=[
+                *([diagnose.LiveDiagnosis(), diagnose.UpdateRatios()] if args.diagnose else ()),
+                *(() if args.average is None else [training.PolyakAverage(args.average)]),
+            ],
             info=card,
             verbose=not args.quiet,
             debug=args.debug,
