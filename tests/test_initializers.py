@@ -7,7 +7,9 @@ from fastnet import initializers
 from fastnet.layers import (
     BatchNorm1d,
     BatchNorm2d,
+    Conv1d,
     Conv2d,
+    ConvTranspose1d,
     ConvTranspose2d,
     Dropout,
     Flatten,
@@ -92,6 +94,19 @@ def test_layers_take_names_and_functions():
     layer = Conv2d(4, 3, initializer="zeros")
     layer.build((2, 5, 5))
     assert not layer.weight.value.any()
+
+
+@pytest.mark.parametrize("kind", [Linear, Conv2d, Conv1d, ConvTranspose2d, ConvTranspose1d])
+def test_initial_biases(kind):
+    constant = functools.partial(initializers.constant, value=0.01)
+    sizes, shape = ((4,), (5,)) if kind is Linear else ((4, 3), (2, 9) if kind.__name__.endswith("1d") else (2, 9, 9))
+    plain, active = kind(*sizes), kind(*sizes, bias_initializer=constant)
+    plain.build(shape)
+    active.build(shape)
+    assert not plain.bias.value.any() and (active.bias.value == np.float32(0.01)).all()
+    np.testing.assert_array_equal(plain.weight.value, active.weight.value)
+    with pytest.raises(ValueError, match="initializer must be one of .* got 'magic'"):
+        kind(*sizes, bias_initializer="magic")
 
 
 @pytest.mark.parametrize("seed", [0, np.random.SeedSequence(5)])

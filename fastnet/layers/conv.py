@@ -55,7 +55,9 @@ class Conv2d(Layer):
     padding_mode : "zeros", "reflect", "replicate" or "circular"
         What lies outside the image; see ReflectionPad2d, ReplicationPad2d, CircularPad2d.
     initializer : str or function of (rng, shape)
-        Of the weight (K, C // groups, R, S); the bias starts at 0.  See `fastnet.initializers`.
+        Of the weight (K, C // groups, R, S).  See `fastnet.initializers`.
+    bias_initializer : str or function of (rng, shape)
+        Some prefer 0.01 before ReLUs: ``functools.partial(fastnet.initializers.constant, value=0.01)``.
     """
 
     @overload
@@ -72,6 +74,7 @@ class Conv2d(Layer):
         padding_mode: PaddingMode = "zeros",
         *,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None: ...
 
     @overload
@@ -87,6 +90,7 @@ class Conv2d(Layer):
         bias: bool = True,
         padding_mode: PaddingMode = "zeros",
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None: ...
 
     @optional_input_size(3)
@@ -103,6 +107,7 @@ class Conv2d(Layer):
         padding_mode: PaddingMode = "zeros",
         *,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None:
         self.in_channels = None if in_channels is None else count(in_channels, "Conv2d: in_channels")
         self.out_channels = count(out_channels, "Conv2d: out_channels")
@@ -113,10 +118,11 @@ class Conv2d(Layer):
             "depthwise" if groups == "depthwise" else count(groups, "Conv2d: groups")
         )
         self.use_bias, self.padding_mode = flag(bias, "Conv2d: bias"), padding_mode_of(padding_mode, "Conv2d")
-        self.initializer = initializer
+        self.initializer, self.bias_initializer = initializer, bias_initializer
         self.weight: Parameter | Any = None  # None until built
         self.bias: Parameter | Any = None  # None until built
         initializers.resolve(initializer)
+        initializers.resolve(bias_initializer)
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         C, H, W = image_shape("Conv2d", shape)
@@ -130,7 +136,7 @@ class Conv2d(Layer):
             padded_size((1, C, H, W), geometry.padding, self.padding_mode)
         self.parameter("weight", w_shape, self.initializer, rng, dtype)
         if self.use_bias:
-            self.parameter("bias", (self.out_channels,), "zeros", rng, dtype, decay=False)
+            self.parameter("bias", (self.out_channels,), self.bias_initializer, rng, dtype, decay=False)
         self.macs = geometry.macs
         return geometry.y_shape[1:]
 

@@ -22,17 +22,25 @@ __all__ = ["ConvTranspose1d", "ConvTranspose2d"]
 
 class _ConvTranspose(Layer):
     def _start(
-        self, in_channels: int | None, out_channels: int, groups: int, bias: bool, initializer: str | Initializer
+        self,
+        in_channels: int | None,
+        out_channels: int,
+        groups: int,
+        bias: bool,
+        initializer: str | Initializer,
+        bias_initializer: str | Initializer,
     ) -> None:
         name = type(self).__name__
         self.in_channels = None if in_channels is None else count(in_channels, f"{name}: in_channels")
         self.out_channels, self.groups = count(out_channels, f"{name}: out_channels"), count(groups, f"{name}: groups")
         if self.out_channels % self.groups:
             raise ValueError(f"{name}: groups={groups} must divide out_channels={out_channels}")
-        self.use_bias, self.initializer = flag(bias, f"{name}: bias"), initializer
+        self.use_bias = flag(bias, f"{name}: bias")
+        self.initializer, self.bias_initializer = initializer, bias_initializer
         self.weight: Parameter | Any = None  # None until built
         self.bias: Parameter | Any = None  # None until built
         initializers.resolve(initializer)
+        initializers.resolve(bias_initializer)
 
     def _setup(self, shape: Shape, kernel: tuple[int, ...], rng: Generator, dtype: DType) -> Shape:
         C = shape[0]
@@ -43,7 +51,7 @@ class _ConvTranspose(Layer):
         geometry = self._geometry((1, *shape), w_shape)
         self.parameter("weight", w_shape, self.initializer, rng, dtype)
         if self.use_bias:
-            self.parameter("bias", (self.out_channels,), "zeros", rng, dtype, decay=False)
+            self.parameter("bias", (self.out_channels,), self.bias_initializer, rng, dtype, decay=False)
         self.macs = geometry.macs
         return geometry.x_shape[1:]
 
@@ -84,7 +92,9 @@ class ConvTranspose2d(_ConvTranspose):
     groups : int
     bias : bool
     initializer : str or function of (rng, shape)
-        Of the weight (C, K // groups, R, S); the bias starts at 0.  As in PyTorch, fan_in is K // groups * R * S.
+        Of the weight (C, K // groups, R, S).  As in PyTorch, fan_in is K // groups * R * S.
+    bias_initializer : str or function of (rng, shape)
+        As in `Conv2d`.
     """
 
     @overload
@@ -101,6 +111,7 @@ class ConvTranspose2d(_ConvTranspose):
         dilation: Pair = 1,
         *,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None: ...
 
     @overload
@@ -116,6 +127,7 @@ class ConvTranspose2d(_ConvTranspose):
         bias: bool = True,
         dilation: Pair = 1,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None: ...
 
     @optional_input_size(3)
@@ -132,9 +144,10 @@ class ConvTranspose2d(_ConvTranspose):
         dilation: Pair = 1,
         *,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None:
         name = "ConvTranspose2d"
-        self._start(in_channels, out_channels, groups, bias, initializer)
+        self._start(in_channels, out_channels, groups, bias, initializer, bias_initializer)
         self.kernel_size = pair(kernel_size, f"{name}: kernel_size")
         self.stride, self.dilation = pair(stride, f"{name}: stride"), pair(dilation, f"{name}: dilation")
         self.padding = four_sides(padding, f"{name}: padding")
@@ -182,6 +195,7 @@ class ConvTranspose1d(_ConvTranspose):
         dilation: Single = 1,
         *,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None: ...
 
     @overload
@@ -197,6 +211,7 @@ class ConvTranspose1d(_ConvTranspose):
         bias: bool = True,
         dilation: Single = 1,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None: ...
 
     @optional_input_size(3)
@@ -213,9 +228,10 @@ class ConvTranspose1d(_ConvTranspose):
         dilation: Single = 1,
         *,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None:
         name = "ConvTranspose1d"
-        self._start(in_channels, out_channels, groups, bias, initializer)
+        self._start(in_channels, out_channels, groups, bias, initializer, bias_initializer)
         self.kernel_size = single(kernel_size, f"{name}: kernel_size")
         self.stride, self.dilation = single(stride, f"{name}: stride"), single(dilation, f"{name}: dilation")
         self.padding = single(padding, f"{name}: padding", 0)

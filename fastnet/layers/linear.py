@@ -27,7 +27,9 @@ class Linear(Layer):
     out_features : int
     bias : bool
     initializer : str or function of (rng, shape)
-        Of the weight (out, in); the bias starts at 0.  See `fastnet.initializers`.
+        Of the weight (out, in).  See `fastnet.initializers`.
+    bias_initializer : str or function of (rng, shape)
+        Some prefer 0.01 before ReLUs: ``functools.partial(fastnet.initializers.constant, value=0.01)``.
     """
 
     @overload
@@ -38,11 +40,17 @@ class Linear(Layer):
         bias: bool = True,
         *,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None: ...
 
     @overload
     def __init__(
-        self, out_features: int, *, bias: bool = True, initializer: str | Initializer = "kaiming_normal"
+        self,
+        out_features: int,
+        *,
+        bias: bool = True,
+        initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None: ...
 
     @optional_input_size(2)
@@ -53,13 +61,16 @@ class Linear(Layer):
         bias: bool = True,
         *,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None:
         self.in_features = None if in_features is None else count(in_features, "Linear: in_features")
         self.out_features = count(out_features, "Linear: out_features")
-        self.use_bias, self.initializer = flag(bias, "Linear: bias"), initializer
+        self.use_bias = flag(bias, "Linear: bias")
+        self.initializer, self.bias_initializer = initializer, bias_initializer
         self.weight: Parameter | Any = None  # None until built
         self.bias: Parameter | Any = None  # None until built
         initializers.resolve(initializer)
+        initializers.resolve(bias_initializer)
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         if len(shape) != 1:
@@ -71,7 +82,7 @@ class Linear(Layer):
         )
         self.parameter("weight", (self.out_features, shape[0]), self.initializer, rng, dtype)
         if self.use_bias:
-            self.parameter("bias", (self.out_features,), "zeros", rng, dtype, decay=False)
+            self.parameter("bias", (self.out_features,), self.bias_initializer, rng, dtype, decay=False)
         self.macs = self.out_features * shape[0]
         return (self.out_features,)
 

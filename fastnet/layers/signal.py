@@ -53,7 +53,9 @@ class Conv1d(Layer):
     padding_mode : "zeros", "reflect", "replicate" or "circular"
         What lies outside the signal, as in `Conv2d`.
     initializer : str or function of (rng, shape)
-        Of the weight (K, C // groups, kernel_size); the bias starts at 0.
+        Of the weight (K, C // groups, kernel_size).
+    bias_initializer : str or function of (rng, shape)
+        As in `Conv2d`.
     """
 
     @overload
@@ -70,6 +72,7 @@ class Conv1d(Layer):
         padding_mode: PaddingMode = "zeros",
         *,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None: ...
 
     @overload
@@ -85,6 +88,7 @@ class Conv1d(Layer):
         bias: bool = True,
         padding_mode: PaddingMode = "zeros",
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None: ...
 
     @optional_input_size(3)
@@ -101,6 +105,7 @@ class Conv1d(Layer):
         padding_mode: PaddingMode = "zeros",
         *,
         initializer: str | Initializer = "kaiming_normal",
+        bias_initializer: str | Initializer = "zeros",
     ) -> None:
         self.in_channels = None if in_channels is None else count(in_channels, "Conv1d: in_channels")
         self.out_channels = count(out_channels, "Conv1d: out_channels")
@@ -111,10 +116,11 @@ class Conv1d(Layer):
         self.padding = padding if isinstance(padding, str) else single(padding, "Conv1d: padding", 0)
         self.groups = count(groups, "Conv1d: groups")
         self.use_bias, self.padding_mode = flag(bias, "Conv1d: bias"), padding_mode_of(padding_mode, "Conv1d")
-        self.initializer = initializer
+        self.initializer, self.bias_initializer = initializer, bias_initializer
         self.weight: Parameter | Any = None  # None until built
         self.bias: Parameter | Any = None  # None until built
         initializers.resolve(initializer)
+        initializers.resolve(bias_initializer)
 
     def setup(self, shape: Shape, rng: Generator, dtype: DType) -> Shape:
         C, L = signal_shape(self, shape)
@@ -127,7 +133,7 @@ class Conv1d(Layer):
             padded_size((1, C, 1, L), geometry.padding, self.padding_mode)
         self.parameter("weight", w_shape, self.initializer, rng, dtype)
         if self.use_bias:
-            self.parameter("bias", (self.out_channels,), "zeros", rng, dtype, decay=False)
+            self.parameter("bias", (self.out_channels,), self.bias_initializer, rng, dtype, decay=False)
         self.macs = geometry.macs
         return geometry.y_shape[1:]
 

@@ -279,9 +279,11 @@ def test_signatures_are_those_of_the_full_form():
             "bias",
             "padding_mode",
             "initializer",
+            "bias_initializer",
         )
     ]
-    assert list(inspect.signature(Linear).parameters) == ["in_features", "out_features", "bias", "initializer"]
+    linear = ["in_features", "out_features", "bias", "initializer", "bias_initializer"]
+    assert list(inspect.signature(Linear).parameters) == linear
 
 
 def test_subclasses_and_copies():
