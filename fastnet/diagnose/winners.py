@@ -21,7 +21,7 @@ _KINKS: dict[str, tuple[float, ...]] = {
     "selu": (0.0,),
     "elu": (0.0,),
 }
-_SMOOTH_LOSSES = ("softmax_cross_entropy", "mse_loss", "huber_loss", "bce_with_logits")  # huber's slope is continuous
+_SHARP_LOSSES = ("svm_loss", "l1_loss", "binary_hinge_loss", "")  # "": a function of your own, which may be
 
 
 class Winners:
@@ -60,7 +60,7 @@ class Winners:
         from fastnet import losses
 
         name = losses.OPS.get(getattr(loss, "func", loss), "")
-        if name not in _SMOOTH_LOSSES:
+        if name in _SHARP_LOSSES:
             self.add(self.ops.xp.sign(dscores))
 
     def add(self, winners: Any) -> None:
