@@ -16,6 +16,7 @@
 #include "pointwise/maxout.h"
 #include "pointwise/softmax.h"
 #include "pointwise/loss.h"
+#include "pointwise/scalar.h"
 #include "pointwise/distance.h"
 #include "pointwise/optim.h"
 #include "pointwise/average.h"

@@ -92,6 +92,7 @@ _HOME = {
             "ReplicationPad2d",
             "Residual",
             "SELU",
+            "ScalarAffine",
             "Sequential",
             "Sigmoid",
             "SiLU",
@@ -204,6 +205,7 @@ if TYPE_CHECKING:
     from fastnet.layers import ReLU6 as ReLU6
     from fastnet.layers import ReplicationPad2d as ReplicationPad2d
     from fastnet.layers import Residual as Residual
+    from fastnet.layers import ScalarAffine as ScalarAffine
     from fastnet.layers import Sequential as Sequential
     from fastnet.layers import Sigmoid as Sigmoid
     from fastnet.layers import SiLU as SiLU

@@ -3,7 +3,7 @@ import functools
 import numpy as np
 import pytest
 
-from fastnet import initializers
+from fastnet import initializers, models
 from fastnet.layers import (
     BatchNorm1d,
     BatchNorm2d,
@@ -16,11 +16,13 @@ from fastnet.layers import (
     Linear,
     MaxPool2d,
     ReLU,
+    Residual,
     Sequential,
     Tanh,
     trace,
 )
 from fastnet.layers.preserved import preserved
+from fastnet.optim import SGD
 
 
 @pytest.mark.parametrize(
@@ -335,3 +337,38 @@ def test_models_are_preserved():
     assert model.rng_state() == streams
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+# ---------------------------------------------------------------- Fixup
+
+
+def test_fixup_scales_residual_branches():
+    model = Sequential(
+        Conv2d(6, 3, padding=1),
+        Residual([Conv2d(6, 3, padding=1), ReLU(), Conv2d(6, 3, padding=1)]),
+        Residual([Conv2d(6, 1), ReLU(), Conv2d(6, 3, padding=1), ReLU(), Conv2d(6, 1)]),
+        *(Flatten(), Linear(200), Linear(5)),
+    )
+    model.build((3, 8, 8))
+    factors = initializers.fixup(model, seed=4)
+    expected = {"0": 1.0, "1.body.0": 2**-0.5, "1.body.2": 0.0, "2.body.0": 2**-0.25, "2.body.2": 2**-0.25}
+    assert factors == pytest.approx({**expected, "2.body.4": 0.0, "4": 1.0, "5": 0.0})
+    state = model.state_dict()
+    for path, factor in factors.items():
+        weight = state[f"{path}.weight"]
+        he = (2 / initializers.fans(weight.shape)[0]) ** 0.5
+        assert weight.std() == pytest.approx(factor * he, rel=6 / weight.size**0.5)
+    assert not model(images()).any()  # all scores are 0, and each block is its shortcut
+    with pytest.raises(ValueError, match="fixup: the model has no Residual with a weight layer"):
+        initializers.fixup(convnet())
+
+
+def test_a_deep_fixup_network_learns_without_normalization():
+    """The rules keep a step's effect bounded at any depth: fixup_resnet56 learns at a rate of 0.1."""
+    model = models.fixup_resnet56(4, (1, 8, 8))
+    rng, y = np.random.default_rng(0), np.arange(64) % 4
+    x = (rng.standard_normal((4, 1, 8, 8))[y] + 0.3 * rng.standard_normal((64, 1, 8, 8))).astype(np.float32)
+    history = model.fit(x, y, 12, batch_size=16, optimizer=SGD(0.05, momentum=0.9), verbose=False)
+    assert history.losses[0] == pytest.approx(np.log(4), abs=1e-6)
+    assert history.history["accuracy"][-1] > 0.95
+    assert any(abs(model.state_dict()[f"layer1.{n}.scale.weight"] - 1) > 1e-3 for n in range(9))  # scalars learn

@@ -25,6 +25,7 @@ from fastnet.initializers.distributions import (
     xavier_uniform,
     zeros,
 )
+from fastnet.initializers.fixup import fixup
 from fastnet.initializers.matrices import orthogonal, random_walk, sparse, sparse_columns
 from fastnet.initializers.named import draw, float_dtype, generator, resolve
 from fastnet.initializers.whole import initialize
@@ -55,4 +56,5 @@ __all__ = [
     "initialize",
     "lsuv",
     "data_dependent",
+    "fixup",
 ]

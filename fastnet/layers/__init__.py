@@ -33,6 +33,7 @@ from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from fastnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from fastnet.layers.sampling import MonteCarlo, monte_carlo
+from fastnet.layers.scalar import ScalarAffine
 from fastnet.layers.shape import Flatten, Identity, Subsample, Unflatten
 from fastnet.layers.signal import AvgPool1d, Conv1d, MaxPool1d
 from fastnet.layers.softmax import LogSoftmax, Softmax
@@ -91,6 +92,7 @@ __all__ = [
     "ReplicationPad2d",
     "Residual",
     "SELU",
+    "ScalarAffine",
     "Sequential",
     "Sigmoid",
     "SiLU",

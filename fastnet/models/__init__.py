@@ -4,6 +4,7 @@ from fastnet.models.alexnet import alexnet, alexnet_2012
 from fastnet.models.convnet import three_layer_convnet
 from fastnet.models.convolutional import fully_convolutional
 from fastnet.models.depth import drop_rates
+from fastnet.models.fixup import fixup_resnet20, fixup_resnet56, fixup_resnet110
 from fastnet.models.googlenet import googlenet
 from fastnet.models.lenet import lenet5
 from fastnet.models.mobilenet import mobilenet_v2
@@ -19,6 +20,9 @@ __all__ = [
     "alexnet_2012",
     "create",
     "drop_rates",
+    "fixup_resnet110",
+    "fixup_resnet20",
+    "fixup_resnet56",
     "fully_convolutional",
     "googlenet",
     "lenet5",

@@ -19,6 +19,7 @@ from fastnet.ops import (
     random,
     resample,
     response_norm,
+    scalar,
     shape,
     softmax,
     target_loss,
@@ -31,6 +32,6 @@ __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "
 
 FAMILIES = (
     *(elementwise, channels, softmax, dense, distance, conv, conv_transpose, pool, fractional, resample, norm),
-    *(group_norm, response_norm, shape, random, loss, target_loss, updates, averages, penalty),
+    *(group_norm, response_norm, scalar, shape, random, loss, target_loss, updates, averages, penalty),
     *(fused, fused_inference),
 )

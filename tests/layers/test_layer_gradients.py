@@ -53,6 +53,7 @@ from fastnet.layers import (
     ReLU6,
     ReplicationPad2d,
     Residual,
+    ScalarAffine,
     Sequential,
     Sigmoid,
     SiLU,
@@ -187,6 +188,9 @@ CASES = {
     "unflatten": (lambda: Sequential(Linear(24), Unflatten(1, (2, -1, 4)), Conv2d(2, 2)), (3, 7)),
     "unflatten to signals": (lambda: Sequential(Unflatten(1, (3, 4)), Conv1d(2, 2)), (3, 12)),
     "identity": (lambda: Identity(), IMAGES),
+    "scalars": (lambda: ScalarAffine(), IMAGES),
+    "scalar bias": (lambda: ScalarAffine(scale=False), IMAGES),
+    "scalar multiplier": (lambda: ScalarAffine(bias=False), IMAGES),
     "subsample": (lambda: Subsample(2, 9), IMAGES),
     "sequential": (
         lambda: Sequential(Conv2d(4, 3, padding=1), BatchNorm2d(), ReLU(), MaxPool2d(2), Flatten(), Linear(3)),

@@ -25,6 +25,9 @@ PUBLISHED = {
     "vgg16_bn": 138_365_992,
     "lenet5": 61_706,
     "resnet20": 269_722,
+    "fixup_resnet20": 268_393,  # resnet20's without its 1,376 of batch norms, and 47 scalars
+    "fixup_resnet56": 849_091,
+    "fixup_resnet110": 1_720_138,
     "resnet32": 464_154,
     "resnet44": 658_586,
     "resnet56": 853_018,

@@ -26,6 +26,7 @@ from fastnet.backends.native import (
     pool,
     random,
     resample,
+    scalar,
     shape,
     softmax,
     updates,
@@ -44,8 +45,8 @@ __all__ = ["NativeOps"]
 
 # They fill KERNELS when imported.
 _FAMILIES = (
-    *(channels, conv, dense, distance, elementwise, group_norm, loss, norm, pool, random, resample, shape),
-    *(softmax, updates),
+    *(channels, conv, dense, distance, elementwise, group_norm, loss, norm, pool, random, resample, scalar),
+    *(shape, softmax, updates),
 )
 
 

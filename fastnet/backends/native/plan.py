@@ -165,6 +165,13 @@ def _response_norm(node: Node, inputs: list[Step]) -> Step:
     return Step("response_norm", inputs, node.shape[1:], arrays=[numbers])
 
 
+def _scalar_affine(node: Node, inputs: list[Step]) -> Step:
+    """A batch norm of mean 0 and deviation 1, with the same weight and bias for every channel."""
+    C, (w, b) = node.shape[1], _given(node)[1:]
+    scale, shift = np.ones(C, node.dtype) if w is None else w.repeat(C), None if b is None else b.repeat(C)
+    return Step("norm", inputs[:1], node.shape[1:], None, [np.zeros(C), np.ones(C), scale, shift])
+
+
 def _map(node: Node, inputs: list[Step]) -> Step:
     a, b = (*node.attributes.values(), 0.0, 0.0)[:2]
     return Step("map", inputs, node.shape[1:], map=node.name, a=a, b=b)
@@ -277,6 +284,7 @@ _LOWERED: dict[str, Callable[..., Any]] = {
     "max_pool2d": _max_pool,
     "maxout": _maxout,
     "prelu": _prelu,
+    "scalar_affine": _scalar_affine,
     "subsample": _subsample,
     "unflatten": _unflatten,
 }
