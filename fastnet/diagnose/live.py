@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnet.arguments import integer, real
-from fastnet.diagnose.causes import EXPLODED, EXPLODES, FLAT, RELAPSE, SLOW_START, UNITS
+from fastnet.diagnose.causes import EXPLODES, FLAT, RELAPSE, RISEN, SLOW_START, UNITS
 from fastnet.diagnose.statistics import activation_statistics
 from fastnet.diagnose.symptoms import units
 from fastnet.training import Callback, Solver
@@ -30,7 +30,7 @@ class LiveDiagnosis(Callback):
     """Watches a run, and says once, between the rows of the Solver's table, what it sees:
 
     - the loss is barely changing after `patience` iterations, or falls only after it was flat that long;
-    - the loss explodes: 3 times the first (a loss of NaN ends the run by an error of the Solver's), or rises again to
+    - the loss explodes: 1.3 times the first (a loss of NaN ends the run by an error of the Solver's), or rises again to
       where it began;
     - many units of a layer are dead or saturated, looked at after each epoch;
     - a gap between training and validation accuracy: overfitting; or the validation loss rises while the training
@@ -74,7 +74,7 @@ class LiveDiagnosis(Callback):
         first, recent = float(np.mean(losses[:5])), float(np.mean(losses[-_WINDOW:]))
         self._lowest = min(self._lowest, recent / first)
         numbers = f"loss {recent:.4g}, at first {first:.4g}"
-        if recent > EXPLODED * first:
+        if recent > RISEN * first:
             self._say(solver, "exploding", f"{numbers}: {EXPLODES}")
         elif recent > 0.99 * first and self._lowest < 0.7:
             self._say(solver, "relapse", f"{numbers}: {RELAPSE}")

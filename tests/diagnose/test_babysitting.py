@@ -119,7 +119,7 @@ def test_courses_of_losses():
     assert course(falling) == "falls" and course(np.full(100, 2.0)) == "flat"
     assert course([2, 3, 7]) == "explodes" and course([2.0, 1.0, math.nan]) == "explodes"
     assert course([2.0] * 50 + list(falling)) == "slow"
-    assert course([2.0, 1.0]) == "falls"
+    assert course([2.0, 1.0]) == "falls" and course(falling[::-1]) == "explodes"
 
 
 def test_regression_and_wrong_arguments():
