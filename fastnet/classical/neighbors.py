@@ -47,7 +47,7 @@ class KNearestNeighbors(Classifier):
         The number of neighbours that vote.
     metric : "l2" or "l1"
     megabytes : float
-        The size of a block; prediction needs about four times as much memory beside the data.
+        The size of a block; prediction needs about five times as much memory beside the data.
     """
 
     _least_classes = 1
