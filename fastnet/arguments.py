@@ -25,6 +25,7 @@ __all__ = [
     "pair",
     "pooling_stride",
     "real",
+    "several",
     "sides",
     "torch_sides",
 ]
@@ -79,6 +80,13 @@ def real(value: Any, name: str) -> float:
     if not math.isfinite(result):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     return result
+
+
+def several(value: Any, name: str, what: str = "numbers") -> list[Any]:
+    """The elements of a list, tuple, range or array; any other value is a TypeError."""
+    if not isinstance(value, (list, tuple, range, np.ndarray)) or np.ndim(value) == 0:
+        raise TypeError(f"{name} must be a sequence of {what}, got {value!r}")
+    return list(value)
 
 
 def flag(value: Any, name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from fastnet.arguments import integer, real
+from fastnet.arguments import integer, real, several
 from fastnet.classical.base import Classifier, labels_of, rows_of
 from fastnet.classical.nearest import METRICS, Neighbors
 from fastnet.drawing import new_figure, save
@@ -159,7 +159,7 @@ def choose_k(
     rows = rows_of("choose_k: X", X)
     labels = labels_of("choose_k: y", rows, y)
     folds = integer(folds, "choose_k: folds", 2)
-    counts = sorted({integer(k, "choose_k: ks") for k in ks})
+    counts = sorted({integer(k, "choose_k: ks") for k in several(ks, "choose_k: ks")})
     if not counts:
         raise ValueError("choose_k: ks is empty; give the numbers of neighbours to try, such as (1, 3, 5)")
     if folds > len(rows):

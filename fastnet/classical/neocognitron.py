@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from fastnet.arguments import integer, real
+from fastnet.arguments import integer, real, several
 from fastnet.classical.base import Classifier, in_chunks, labels_of
 from fastnet.classical.features import images_of
 from fastnet.classical.linear import SoftmaxClassifier
@@ -94,8 +94,10 @@ class Neocognitron(Classifier):
         classifier: Classifier | None = None,
         seed: int = 0,
     ) -> None:
-        self.planes = [integer(count, "Neocognitron: planes") for count in planes]
-        self.thresholds = [real(threshold, "Neocognitron: thresholds") for threshold in thresholds]
+        self.planes = [integer(count, "Neocognitron: planes") for count in several(planes, "Neocognitron: planes")]
+        self.thresholds = [
+            real(threshold, "Neocognitron: thresholds") for threshold in several(thresholds, "Neocognitron: thresholds")
+        ]
         if len(self.planes) != len(self.thresholds) or not self.planes:
             raise ValueError(f"Neocognitron: a threshold for each of the planes, got {planes!r} and {thresholds!r}")
         if not all(0 <= threshold < 1 for threshold in self.thresholds):
@@ -103,6 +105,8 @@ class Neocognitron(Classifier):
         self.kernel, self.pool = integer(kernel, "Neocognitron: kernel"), integer(pool, "Neocognitron: pool")
         self.patches, self.seed = integer(patches, "Neocognitron: patches"), integer(seed, "Neocognitron: seed", 0, 63)
         self.classifier = SoftmaxClassifier() if classifier is None else classifier
+        if not isinstance(self.classifier, Classifier):
+            raise TypeError(f"Neocognitron: classifier must be a Classifier, got {classifier!r}")
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Let the S layers organise themselves on images X (N, C, H, W), then fit the classifier to their labels y."""

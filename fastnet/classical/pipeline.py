@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from fastnet.arguments import flag
+from fastnet.arguments import flag, several
 from fastnet.classical.base import Classifier, labels_of
 from fastnet.classical.features import Features, images_of
 from fastnet.types import Array, ArrayLike
@@ -27,7 +27,9 @@ class Pipeline:
     """
 
     def __init__(self, features: Features | Sequence[Features], classifier: Classifier, scale: bool = True) -> None:
-        self.features = [features] if isinstance(features, Features) else list(features)
+        if isinstance(features, Features):
+            features = [features]
+        self.features: list[Features] = several(features, "Pipeline: features", "Features")
         if not self.features or not all(isinstance(each, Features) for each in self.features):
             raise TypeError(f"Pipeline: features must be one or several Features, got {features!r}")
         if not isinstance(classifier, Classifier):

@@ -46,7 +46,8 @@ class KMeans:
 
     def __init__(self, k: int, iterations: int = 100, seed: int = 0, centers: ArrayLike | None = None) -> None:
         self.k, self.iterations = integer(k, "KMeans: k"), integer(iterations, "KMeans: iterations")
-        self.seed, self.centers = integer(seed, "KMeans: seed", 0, 63), centers
+        self.seed = integer(seed, "KMeans: seed", 0, 63)
+        self.centers = None if centers is None else rows_of("KMeans: centers", centers)
 
     def fit(self, X: ArrayLike) -> Self:
         """Find the centres of X (N, D); ValueError if it has fewer than k examples."""
@@ -97,7 +98,7 @@ class KMeans:
 
     def _first(self, rows: Array) -> Array:
         if self.centers is not None:
-            centers = np.array(self.centers, np.float64)
+            centers = self.centers.astype(np.float64)
             if centers.shape != (self.k, rows.shape[1]):
                 raise ValueError(f"KMeans: centers must have shape {(self.k, rows.shape[1])}, got {centers.shape}")
             return centers

@@ -138,10 +138,12 @@ class _Widths:
     """The next number of outputs: of a list one after the other, else a number."""
 
     def __init__(self, name: str, given: int | Sequence[int]) -> None:
-        self.name, self.left = name, None if isinstance(given, int) else list(given)
-        self.number = integer(given, f"pattern: {name}") if self.left is None else 0
-        for width in self.left or ():
-            integer(width, f"pattern: {name}")
+        self.name, self.number = name, 0
+        self.left: list[int] | None = None
+        if isinstance(given, (list, tuple)):
+            self.left = [integer(width, f"pattern: {name}") for width in given]
+        else:
+            self.number = integer(given, f"pattern: {name}")
 
     def take(self, reader: _Reader, at: int) -> int:
         if self.left is None:

@@ -192,6 +192,8 @@ def find_ticket(
     >>> ticket = find_ticket(model, train)
     >>> train(model, ticket.masks)
     """
+    if not isinstance(model, Model):
+        raise TypeError(f"find_ticket: model must be a Model, got {model!r}")
     masks, initial, done = Masks.of(model), model.state_dict(), []
     for _ in range(integer(rounds, "find_ticket: rounds")):
         done.append((masks.remaining, train(model, masks)))
