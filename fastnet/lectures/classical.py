@@ -1,4 +1,4 @@
-"""Neighbours, linear classifiers, hand-made features, small networks and a ConvNet on one table.
+"""Neighbours, linear classifiers, hand-made features, networks and a ConvNet on one table.
 
 Every method learns from the same images.  The first picture shows the templates of the linear classifiers, the second
 the accuracies, the third how perceptron and Adaline converge on separable data.

@@ -1,4 +1,4 @@
-"""Sizes and parameters of convolutional networks: (W - F + 2P)/S + 1, F F D K + K, and the tables of famous nets.
+"""Sizes and parameters of convolutional networks: (W - F + 2P)/S + 1, and famous tables.
 
 Each number is computed from a network that is built, not from the formula beside it.  The picture shows where VGG-16
 keeps its memory and its parameters.

@@ -1,4 +1,4 @@
-"""Backpropagation gate by gate: the worked examples, explained and checked by finite differences.
+"""Backpropagation gate by gate: the worked examples, explained and checked by differences.
 
 Three circuits: (x + y) z; a neuron with a sigmoid, first of small gates, then with the sigmoid as one; and the squared
 norm of W x.  The picture is the neuron's circuit, with values above the lines and gradients below.

@@ -1,4 +1,4 @@
-"""Distances of pixels say little: different changes at one distance, and the curse of dimensionality.
+"""What distances of pixels do not say: equal ones for unequal changes, and many dimensions.
 
 The first picture shows an image that is shifted, darkened and covered, each by just so much that its L2 distance is the
 same.  The second shows how distances between random points lose their contrast in high dimensions.

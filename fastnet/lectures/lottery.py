@@ -1,4 +1,4 @@
-"""Lottery tickets: a pruned network rewound to its first weights, against the same masks on new ones.
+"""Lottery tickets: pruned and rewound to the initial weights, against newly drawn ones.
 
 A network is trained, its smallest weights are pruned, and what is left goes back to its first values, again and again
 (Frankle & Carbin 2019).  The picture shows the accuracy on test images against the weights that are left.

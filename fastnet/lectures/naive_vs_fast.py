@@ -1,4 +1,4 @@
-"""Naive against fast: a convolution as loops, as im2col and a matrix product, and as fastnet's kernel."""
+"""Naive against fast: a convolution as loops, as im2col and a product, and as one kernel."""
 
 from __future__ import annotations
 

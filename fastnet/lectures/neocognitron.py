@@ -1,4 +1,4 @@
-"""The Neocognitron learns features without labels or gradients, and bears shifts better than pixels do.
+"""The Neocognitron learns features without labels or gradients, and bears shifts better.
 
 S cells learn by winner-take-all, C cells pool, a linear classifier reads the last layer.  The first picture shows the
 features of the first S layer and the responses of both layers to an image, the second the accuracy on shifted images.

@@ -1,4 +1,4 @@
-"""Two strategies for the weights of a linear classifier: random search, and following the slope.
+"""Two ways to the weights of a linear classifier: random search, and following the slope.
 
 Both minimise the SVM's loss over all training examples.  The numerical gradient is the analytic one, at the price of a
 pass over the data for every weight.  The picture shows the loss against how often it was computed.
