@@ -1,4 +1,4 @@
-"""All activations and their slopes in one picture, with the three problems of the sigmoid measured.
+"""All activations and their slopes in one picture, with the three problems of the sigmoid.
 
 For inputs of mean 0 and variance 1 a table shows the mean of each activation (is it zero-centred?), the share of inputs
 at which it is nearly flat (does it saturate?), and what it costs.
