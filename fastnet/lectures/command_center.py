@@ -1,4 +1,4 @@
-"""Command centre: the learning curves of all runs of a search on one picture, and each setting against its result.
+"""Command centre: all runs of a search on one picture, and each setting against its result.
 
 The lecture shows walls of curves, and names Weights & Biases.  Here the runs of a coarse-to-fine search with
 three-fold cross-validation become one picture, and one HTML page in which a click on a curve marks its row.

@@ -1,4 +1,4 @@
-"""Scores that move a little: no change of an SVM's loss once the margin is met, always one of softmax's."""
+"""Scores that move a little: an SVM's loss stays once the margin is met, softmax's never does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loss before training: log C with softmax, C - 1 with an SVM; anything else is a bug or a bad initialisation."""
+"""The loss before training: log C with softmax, C - 1 with an SVM; anything else is a mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regularizers: what each does to the training and test accuracy of a small network, over several seeds."""
+"""Regularizers: what each does to the training and test accuracy of a small network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs that are all positive: every component of the gradient has one sign, and the path is a zigzag."""
+"""Inputs that are all positive: gradients of one sign, and a path that is a zigzag."""
 
 from __future__ import annotations
 
