@@ -141,6 +141,7 @@ def parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", default=list(CASES), choices=CASES, metavar="NAME", help=", ".join(CASES))
     add("--dtype", choices=("float32", "float64"), default="float32")
     add("--threads", type=int, default=peers.cores(), help="of every side (default: all processors)")
+    add("--cpu-time", action="store_true", help="on one thread, processor time: for a busy machine")
     add("--rounds", type=int, default=7)
     add("--quick", action="store_true", help="small arrays, 2 short rounds")
     add("--side", choices=("fastnet", *KINDS), help=argparse.SUPPRESS)
@@ -158,6 +159,8 @@ def main() -> int:
             torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         peers.serve(prepare(fastnet_side if args.side == "fastnet" else torch_side(args.side)))
         return 0
+    if args.cpu_time:
+        args.threads = 1
     here = str(Path(__file__).resolve())
     environment = ["env", f"LD_PRELOAD={args.preload}", "THP_MEM_ALLOC_ENABLE=1"] if args.preload else []
     sides = [peers.Side("fastnet", [sys.executable, here, "--side", "fastnet"])]
@@ -176,7 +179,7 @@ def main() -> int:
     cases = [{**case, "dtype": args.dtype} for case in cases]
     rounds, seconds = (2, 0.05) if args.quick else (args.rounds, 0.3)
     try:
-        peers.compare(sides, cases, args.threads, rounds, seconds, 1e-4, show)
+        peers.compare(sides, cases, args.threads, rounds, seconds, 1e-4, show, args.cpu_time)
     except peers.PeerError as error:
         print(f"optimizers: {error}", file=sys.stderr)
         return 1

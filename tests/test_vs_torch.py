@@ -268,3 +268,12 @@ def test_memory_against_torch():
     done = python(str(FOLDER / "memory.py"), "--quick", "--net", "resnet20")
     assert done.returncode == 0, done.stderr
     assert "torch NHWC" in done.stdout and "of PyTorch's better layout (to reach: at most 1; " in done.stdout
+
+
+@needs_kernels
+def test_optimizers_are_compared_before_they_are_timed():
+    pytest.importorskip("torch")
+    done = python(str(FOLDER / "optimizers.py"), "--quick", "--only", "SGD, nesterov", "NAdam", "clip_grad_norm")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line for line in done.stdout.splitlines() if "; " in line and "left out" not in line]
+    assert len(rows) == 6 and "x the speed of PyTorch's best" in done.stdout
