@@ -198,11 +198,13 @@ def _plan(args: Namespace, space: dict[str, Dimension], dataset: Dataset, comman
     fine = args.trials if args.coarse_to_fine == 0 else args.coarse_to_fine or 0
     if args.fine_epochs and not fine:
         raise UserError("--fine-epochs is of the second stage; give --coarse-to-fine, too")
+    if args.val_fraction == 0:
+        raise UserError("--val-fraction 0: settings are compared on validation images; give a fraction above 0")
     if args.val_fraction is not None and (args.folds or dataset.y_val is not None):
         own = f"{dataset.name} has validation images of its own"
         raise UserError(f"--val-fraction: {'the folds of --folds validate' if args.folds else own}")
     if not args.folds and dataset.y_val is None:
-        dataset = dataset.split(args.val_fraction or 0.2, args.seed)
+        dataset = dataset.split(0.2 if args.val_fraction is None else args.val_fraction, args.seed)
     return Plan.of(
         space,
         data=dataset,

@@ -112,6 +112,7 @@ def test_ctrl_c_names_the_command_that_goes_on(small, tmp_path, capsys):
         (["--optimizer", "sgd,sgd"], "choice: expected different"),
         (["--folds", "97"], r"folds=97 is more than there are samples \(96\)"),
         (["--folds", "3", "--val-fraction", "0.2"], "--val-fraction: the folds of --folds validate"),
+        (["--val-fraction", "0"], "--val-fraction 0: settings are compared on validation images"),
         (["--fine-epochs", "3"], "--fine-epochs is of the second stage"),
         (["--subset", "500"], "--subset 500: small has only 96 training images"),
         (

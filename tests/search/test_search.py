@@ -37,6 +37,7 @@ def settings(results):
 def test_a_seed_tries_the_same_settings_and_another_tries_others(method):
     first, again = (search(hill, SPACE, trials=8, fine=8, method=method, seed=3, verbose=False) for _ in range(2))
     assert settings(first) == settings(again) and len(first.runs) == 16
+    assert len({(run.stage, *run.setting.values()) for run in first.runs}) == 16
     other = search(hill, SPACE, trials=8, fine=8, method=method, seed=4, verbose=False)
     assert (settings(first) == settings(other)) == (method == "grid")
 
@@ -70,6 +71,13 @@ def test_the_fine_stage_lies_around_the_best_of_the_coarse_one(capsys):
     best = [run.setting["lr"] for run in results.ranked("coarse")[:4]]
     assert fine == coarse.narrowed(best) and fine.high / fine.low < 1e4 < coarse.high / coarse.low
     assert all(fine.low <= run.setting["lr"] <= fine.high for run in results.runs if run.stage == "fine")
+    places = {
+        stage: np.log(run.setting["lr"] / space["lr"].low) / np.log(space["lr"].high / space["lr"].low)
+        for stage, space in results.spaces.items()
+        for run in results.runs
+        if run.stage == stage and run.number == 1
+    }
+    assert abs(places["coarse"] - places["fine"]) > 0.01  # the stages draw different numbers
     out = capsys.readouterr().out
     assert f"fine: 10 trials (random) of lr: {fine}" in out
 
