@@ -172,13 +172,13 @@ def _normalize(
     inverse_std = 1.0 / xp.sqrt(var + eps)
     xhat = ((wide - mean) * inverse_std).astype(x.dtype).reshape(x.shape)
     y = xhat if gamma is None else xhat * gamma.reshape(split.affine)
-    y = activate(xp, y if beta is None else y + beta.reshape(split.affine), activation)
-    return y, (xhat, gamma, beta, inverse_std, split, y, activation), mean, var
+    y, kept = activate(xp, y if beta is None else y + beta.reshape(split.affine), activation)
+    return y, (xhat, gamma, beta, inverse_std, split, kept, activation), mean, var
 
 
 def _backward(xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True, True, True)) -> tuple[Array | None, ...]:
-    xhat, gamma, beta, inverse_std, split, y, activation = saved
-    dy = activate_gradient(xp, dy, y, activation)
+    xhat, gamma, beta, inverse_std, split, kept, activation = saved
+    dy = activate_gradient(xp, dy, kept, activation)
     dx = dgamma = dbeta = None
     if needs[1] and gamma is not None:
         dgamma = (dy * xhat).sum(axis=split.summed, dtype=xp.float64).astype(dy.dtype).reshape(gamma.shape)

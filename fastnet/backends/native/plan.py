@@ -156,7 +156,7 @@ def _group_norm(node: Node, inputs: list[Step]) -> Step:
     read = grouping(node.name, (1, *inputs[0].shape), **node.attributes)
     packed = np.array([read.images, read.pixels, read.groups, read.by_pixel, read.by_channel], np.int64)
     step = Step("group_norm", inputs[:1], node.shape[1:], arrays=[gamma, beta, packed], a=node.attributes["eps"])
-    step.activation, _ = activation_code(node.attributes["activation"])
+    step.activation, *_ = activation_code(node.attributes["activation"])
     return step
 
 
