@@ -40,10 +40,19 @@ def arrays(case: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Parameters and gradients."""
     rng = np.random.default_rng(0)
     made = [
-        [rng.standard_normal(shape, np.float32).astype(case["dtype"], copy=False) for shape in case["shapes"]]
-        for _ in range(2)
+        [aligned(rng.standard_normal(shape, np.float32), case["dtype"]) for shape in case["shapes"]] for _ in range(2)
     ]
     return made[0], made[1]
+
+
+def aligned(array: np.ndarray, dtype: str) -> np.ndarray:
+    """A copy at a multiple of 64 bytes, as both libraries' own arrays are."""
+    size = array.size * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    copy = memory[start : start + size].view(dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def clipping(norm, value, case: dict, gradients):
