@@ -268,7 +268,11 @@ static void clip(int64_t n, void *x, double size) {
     step_run(&job, 2, clip_task);
 }
 
-/* Eight interleaved partial sums in double for each block; the blocks are added in order. */
+/* Eight interleaved partial sums in double for each block, a vector of them on every target; the blocks are added in
+ * order. */
+typedef double eight_doubles __attribute__((vector_size(64)));
+typedef REAL eight_reals __attribute__((vector_size(8 * sizeof(REAL))));
+
 typedef struct {
     int64_t n;
     const REAL *x;
@@ -279,10 +283,16 @@ static void sum_squares_task(void *context, int64_t task, int thread) {
     const squares_job *job = context;
     int64_t first = task * STEP_BLOCK, count = min64(STEP_BLOCK, job->n - first), j;
     const REAL *x = job->x + first;
-    double part[8] = {0};
+    eight_doubles sums = {0};
+    double part[8];
     (void)thread;
-    for (j = 0; j + 8 <= count; j += 8)
-        for (int i = 0; i < 8; i++) part[i] = multiply_add_double((double)x[j + i], (double)x[j + i], part[i]);
+    for (j = 0; j + 8 <= count; j += 8) {
+        eight_reals some;
+        memcpy(&some, x + j, sizeof some);
+        eight_doubles wide = __builtin_convertvector(some, eight_doubles);
+        sums += wide * wide;
+    }
+    memcpy(part, &sums, sizeof part);
     for (int i = 0; j + i < count; i++) part[i] = multiply_add_double((double)x[j + i], (double)x[j + i], part[i]);
     job->sums[task] = sum_eight(part);
 }
