@@ -113,6 +113,9 @@ KINKED = {
     "Hardsigmoid": (fn.Hardsigmoid(), [-3.0, 3.0]),
     "ELU": (fn.ELU(0.5), [0.0]),
     "smooth ELU": (fn.ELU(), []),
+    "SELU": (fn.SELU(), [0.0]),
+    "PReLU": (fn.PReLU(), [0.0]),
+    "SiLU": (fn.SiLU(), []),
     "Tanh": (fn.Tanh(), []),
 }
 
@@ -136,6 +139,11 @@ def test_kinks_of_maxima_and_margins():
     assert [c.kink for c in check.entries[0].coordinates] == [True, True, False, False]  # 0.0003 inside the margin
     check = fn.gradcheck(fn.ReLU(), np.zeros((1, 3)))
     assert not check.ok and "nothing could be checked" in str(check)
+
+
+def test_kinks_of_maxout():
+    check = fn.gradcheck(fn.Maxout(2), np.array([[1.0, 1.0005, 3.0, 0.0]]), h=1e-3, samples=None)
+    assert [c.kink for c in check.entries[0].coordinates] == [True, True, False, False] and check.ok
 
 
 def test_the_report_and_its_thresholds():

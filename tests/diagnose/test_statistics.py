@@ -50,6 +50,7 @@ SATURATED = {
     "ReLU6": (fn.ReLU6(), lambda x: (x > 0) & (x < 6)),
     "Hardsigmoid": (fn.Hardsigmoid(), lambda x: (x > -3) & (x < 3)),
     "ELU": (fn.ELU(), lambda x: np.where(x > 0, 1, np.exp(x))),
+    "SELU": (fn.SELU(), lambda x: np.where(x > 0, 1, 1.7580993408473766 * np.exp(x)) / 1.7580993408473766),
     "Softplus": (fn.Softplus(), lambda x: 1 / (1 + np.exp(-x))),
 }
 
