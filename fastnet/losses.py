@@ -113,6 +113,7 @@ def softmax_cross_entropy(
     ValueError, TypeError
         Shapes that do not match, labels outside 0..C-1 or not integers, probabilities that do not sum to 1.
     """
+    scores = as_array(scores, "softmax_cross_entropy: scores")
     return _softmax_call(scores, labels, ignore_index, label_smoothing, weight)(scores)
 
 
@@ -142,6 +143,7 @@ def svm(
     multiplied by the weight of its class, and the mean is over the labels that are not `ignore_index`; PyTorch's
     multi_margin_loss also divides by C.
     """
+    scores = as_array(scores, "svm: scores")
     return _hinge_call("svm_loss", scores, labels, margin, weight, ignore_index)(scores)
 
 
@@ -153,6 +155,7 @@ def squared_hinge(
     ignore_index: int | None = None,
 ) -> tuple[float, Array]:
     """L2 SVM: the mean over N of ``sum_{j != y} max(0, s_j - s_y + margin)**2``; the rest as in :func:`svm`."""
+    scores = as_array(scores, "squared_hinge: scores")
     return _hinge_call("squared_hinge_loss", scores, labels, margin, weight, ignore_index)(scores)
 
 
@@ -193,12 +196,14 @@ def mse(scores: Array, targets: ArrayLike) -> tuple[float, Array]:
     ValueError, TypeError
         Shapes that do not match, which are not broadcast; targets that are not real numbers.
     """
+    scores = as_array(scores, "mse: scores")
     loss, dscores = current().mse_loss(scores, targets_of("mse", scores, targets))
     return loss, dscores
 
 
 def l1(scores: Array, targets: ArrayLike) -> tuple[float, Array]:
     """Mean absolute error: the mean of ``|x - t|``, whose gradient is 0 at x = t; the rest as in :func:`mse`."""
+    scores = as_array(scores, "l1: scores")
     loss, dscores = current().l1_loss(scores, targets_of("l1", scores, targets))
     return loss, dscores
 
@@ -208,6 +213,7 @@ def huber(scores: Array, targets: ArrayLike, delta: float = 1.0) -> tuple[float,
 
     Huber, "Robust estimation of a location parameter", 1964.  The rest as in :func:`mse`.
     """
+    scores = as_array(scores, "huber: scores")
     loss, dscores = current().huber_loss(scores, targets_of("huber", scores, targets), float(delta))
     return loss, dscores
 
@@ -224,6 +230,7 @@ def bce_with_logits(scores: Array, targets: ArrayLike) -> tuple[float, Array]:
 
     Returns and raises what :func:`mse` does; also ValueError for targets outside [0, 1].
     """
+    scores = as_array(scores, "bce_with_logits: scores")
     loss, dscores = current().bce_with_logits(scores, targets_of("bce_with_logits", scores, targets))
     return loss, dscores
 
@@ -240,6 +247,7 @@ def binary_hinge(scores: Array, targets: ArrayLike, margin: float = 1.0) -> tupl
 
     Returns and raises what :func:`mse` does; also ValueError for other targets.
     """
+    scores = as_array(scores, "binary_hinge: scores")
     targets = targets_of("binary_hinge_loss", scores, targets)
     return Call(REGISTRY["binary_hinge_loss"], (targets,), {"margin": float(margin)})(scores)
 

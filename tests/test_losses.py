@@ -183,3 +183,24 @@ def test_weights_and_ignored_labels_of_no_class():
 def test_accuracy_of_soft_labels_is_that_of_the_largest():
     scores, soft = np.array([[1.0, 0], [0, 1], [1, 0]]), np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     assert losses.measure(losses.softmax_cross_entropy, scores, soft) == pytest.approx(1 / 3)
+
+
+def test_scores_of_other_libraries():
+    class Tensor:
+        """An array that NumPy can only read, with a dtype of its own."""
+
+        def __init__(self, array):
+            self.array, self.shape, self.ndim, self.dtype = array, array.shape, array.ndim, "float of another library"
+
+        def __array__(self, dtype=None, copy=None):
+            return self.array
+
+    scores = np.random.default_rng(0).standard_normal((4, 3))
+    soft = np.full((4, 3), 1 / 3)
+    for call in (
+        lambda s: losses.softmax_cross_entropy(s, soft),
+        lambda s: losses.softmax_cross_entropy(s, np.array([0, 1, 2, 0]), weight=np.ones(3)),
+        lambda s: losses.svm(s, np.array([0, 1, 2, 0]), weight=np.ones(3)),
+        lambda s: losses.mse(s, soft),
+    ):
+        assert call(Tensor(scores))[0] == call(scores)[0]
