@@ -139,7 +139,7 @@ def _dropout(
     axes = {"element": x.ndim, "channel": 2, "example": 1, "batch": 0}[unit]
     shape = x.shape[:axes]
     numbers = uniform(xp, shape, x.dtype, *stream.take(math.prod(shape)))
-    keep = (numbers >= x.dtype.type(p)).reshape(*shape, *(1,) * (x.ndim - axes))
+    keep = (numbers >= x.dtype.type(p)).reshape((*shape, *(1,) * (x.ndim - axes)))
     scale = x.dtype.type(kept_scale(p, inverted))
     return xp.where(keep, x * scale, xp.zeros_like(x)), (keep, scale)
 
