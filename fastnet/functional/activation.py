@@ -47,7 +47,7 @@ def prelu(x: ArrayLike, weight: ArrayLike) -> tuple[Array, Callable[[ArrayLike],
     Parameters
     ----------
     x : array, (N, C), (N, C, L) or (N, C, H, W)
-    weight : array, (1,) or (C,)
+    weight : array, (), (1,) or (C,)
         One slope, or one for each channel.
 
     Returns
@@ -63,11 +63,11 @@ def prelu(x: ArrayLike, weight: ArrayLike) -> tuple[Array, Callable[[ArrayLike],
     """
     ops = current()
     inputs, slopes = arrays_of("prelu", x=x, weight=weight)
-    y, saved = ops.prelu(inputs, slopes)
+    y, saved = ops.prelu(inputs, slopes if slopes.ndim else slopes.reshape(1))
 
     def backward(dy: ArrayLike) -> tuple[Array, Array]:
         dx, dw = ops.prelu_backward(gradient_of("prelu", dy, y), saved)
-        return dx, dw
+        return dx, dw.reshape(slopes.shape)
 
     return y, backward
 
