@@ -65,14 +65,14 @@ def dropout(x, p=0.5, training=True, inplace=False):
 
 
 def gelu(x, *, approximate="none"):
-    if approximate != "none":
-        raise Differs("gelu is the exact function")
-    return functional.gelu(x)
+    return functional.gelu_tanh(x) if approximate == "tanh" else functional.gelu(x)
 
 
-def cross_entropy(scores, labels, **options):
-    check_options(options, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0)
-    loss, dscores = losses.softmax_cross_entropy(scores, labels)
+def cross_entropy(scores, labels, reduction="mean", **options):
+    check_options({"reduction": reduction}, reduction="mean")
+    if labels.is_floating_point():
+        options.pop("ignore_index", None)  # PyTorch passes over it
+    loss, dscores = losses.softmax_cross_entropy(scores, labels, **options)
     return np.asarray(loss), lambda dy: dscores * float(dy)
 
 
@@ -148,14 +148,16 @@ REFUSED = [  # (op, what the error says, why)
     ("matmul", r"matmul: shapes .* do not fit", "matrices only: products of stacks and vectors are reshapes"),
     ("nn.functional.batch_norm", r"momentum.* must be in \[0, 1\]", "a negative momentum is a mistake"),
     ("nn.functional.batch_norm", r"x must have shape \(N, C\).* got \(0,\)", "an array without channels"),
-    ("nn.functional.cross_entropy", _LOSS + "ignore_index", "no such option"),
     ("nn.functional.cross_entropy", _LOSS + "reduction", "the loss is a mean"),
-    ("nn.functional.cross_entropy", _LOSS + "weight", "no weights of classes"),
     ("nn.functional.cross_entropy", re.escape(_SCORES), "scores of maps and volumes"),
-    ("nn.functional.cross_entropy", r"labels must be integers", "class numbers only, no probabilities"),
+    (
+        "nn.functional.cross_entropy",
+        r"sum to 1|not negative|must be >= 0|probabilities",
+        "numbers that are no probabilities",
+    ),
     ("nn.functional.dropout", r"other random numbers", "Philox streams, the same on every backend"),
-    ("nn.functional.gelu", r"the exact function", "no tanh approximation"),
     ("nn.functional.max_pool2d", r"return_indices=True is not supported", "indices are not returned"),
+    ("nn.functional.prelu", r"arrays must have shape", "slopes belong to channels"),
     ("nn.functional.multi_margin_loss", _LOSS + "p", "hinges are not squared"),
     ("nn.functional.multi_margin_loss", _LOSS + "reduction", "the loss is a mean"),
     ("nn.functional.multi_margin_loss", _LOSS + "weight", "no weights of classes"),
