@@ -68,6 +68,12 @@ def gelu(x, *, approximate="none"):
     return functional.gelu_tanh(x) if approximate == "tanh" else functional.gelu(x)
 
 
+def prelu(x, *given, weight=None):
+    """A weight given by name has no gradient in the samples."""
+    y, backward = functional.prelu(x, *(given or (weight,)))
+    return y, backward if given else lambda dy: backward(dy)[0]
+
+
 def cross_entropy(scores, labels, reduction="mean", **options):
     check_options({"reduction": reduction}, reduction="mean")
     if labels.is_floating_point():
@@ -111,7 +117,7 @@ OURS = {
     "nn.functional.pad": functional.pad,
     "nn.functional.pixel_shuffle": functional.pixel_shuffle,
     "nn.functional.pixel_unshuffle": functional.pixel_unshuffle,
-    "nn.functional.prelu": functional.prelu,
+    "nn.functional.prelu": prelu,
     "nn.functional.relu": functional.relu,
     "nn.functional.relu6": functional.relu6,
     "nn.functional.selu": functional.selu,
