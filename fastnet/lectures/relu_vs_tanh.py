@@ -60,7 +60,7 @@ def run(report: Report) -> None:
     data = report.data()
     X, y = fn.data.Standardize.fit(data.X_train)(data.X_train, "float32"), data.y_train
     small = X.shape[-1] < 16
-    steps, rates = (300 if small else 3000), (0.01, 0.03, 0.1, 0.3)
+    steps, rates = (300 if small else 3000), (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
     seeds = [report.seed + k for k in range(3)]
     kinds = {"ReLU": fn.ReLU, "tanh": fn.Tanh, "sigmoid": fn.Sigmoid}
     needed: dict[str, list[int]] = {}
