@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fastnet.backends import current
 from fastnet.data import Loader
 from fastnet.layers import Model
 from fastnet.types import Array
 
-__all__ = ["check_finite", "check_state", "check_validation", "guard"]
+if TYPE_CHECKING:
+    from fastnet.training.solver import Solver
+
+__all__ = ["check_finite", "check_state", "check_validation", "guard", "place"]
+
+
+def place(solver: Solver, ahead: int = 1) -> str:
+    """A Solver's position for error messages, from 1: of the current step, or with 0 of the last that was done."""
+    batch = solver.batch + ahead
+    where = f"epoch {solver.epoch + 1}, batch {batch}" if batch else f"the end of epoch {solver.epoch}"
+    return f"{where} (iteration {solver.iteration + ahead})"
 
 
 def check_finite(what: str, array: Array, where: str) -> None:

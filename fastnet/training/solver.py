@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import os
 import time
 import warnings
@@ -17,23 +15,23 @@ from fastnet import losses
 from fastnet.arguments import integer
 from fastnet.data import Dataset, Loader
 from fastnet.data.loader import Augment
-from fastnet.layers import Evaluation, Model, trace
+from fastnet.layers import Evaluation, Model
 from fastnet.layers.evaluation import evaluation
-from fastnet.optim import ConstantLR, Optimizer, clip_grad_norm, clip_grad_value
+from fastnet.optim import ConstantLR, Optimizer
 from fastnet.optim import get as optimizer_of
 from fastnet.optim.schedules import as_schedule
 from fastnet.regularizers import Regularizer
 from fastnet.training.arguments import check_arguments, check_checkpoints, check_factor, check_folder, check_limit
 from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
-from fastnet.training.debug import check_finite, check_state, check_validation, guard
+from fastnet.training.debug import check_state, check_validation, place
 from fastnet.training.following import Following, check_schedule
 from fastnet.training.history import History
 from fastnet.training.inputs import ordered, prepare, renumbered
 from fastnet.training.interrupt import Interrupt
-from fastnet.training.plan import TrainingPlan
 from fastnet.training.progress import Progress
 from fastnet.training.resume import collect, restore
+from fastnet.training.step import Step
 from fastnet.types import Array, ArrayLike, DTypeLike, Loss, Preprocess
 
 __all__ = ["Solver"]
@@ -214,9 +212,9 @@ class Solver:
         return self.history
 
     def _run(self) -> None:
-        self._parameters, before = self.model.parameters(), self.iteration
-        self._plan = TrainingPlan(self.model, self._checked_loss if self.debug else self.loss)
-        if self._parameters and not any(parameter.requires_grad for parameter in self._parameters):
+        self._step, before = Step(self), self.iteration
+        parameters = self._step.parameters
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
             warnings.warn("train: no parameter has requires_grad, so that none changes", stacklevel=3)
         self._call("on_train_begin")
         while self.epoch < self.epochs and self._stop_reason is None:
@@ -268,10 +266,10 @@ class Solver:
             self.metric.name: running["metric"] / running["seen"],
         }
         start, rate = time.perf_counter(), self.history.learning_rates[-1]
-        check_state(self.model, self._where(0), rate)
+        check_state(self.model, place(self, 0), rate)
         if self.validation is not None:
             record["val_loss"], record[f"val_{self.metric.name}"] = self._evaluate(self.validation)
-            check_validation(record["val_loss"], self.validation, self._where(0), rate)
+            check_validation(record["val_loss"], self.validation, place(self, 0), rate)
         record["lr"] = rate
         record["seconds"] = running["seconds"] + time.perf_counter() - start
         record["images_per_second"] = running["seen"] / max(running["seconds"], 1e-9)
@@ -279,45 +277,6 @@ class Solver:
         self.epoch, self.batch, self.running = self.epoch + 1, 0, _nothing_yet()
         self._progress.end_epoch(record)
         self._call("on_epoch_end", record)
-
-    def _step(self, x: Array, y: Array, scale: float, momentum: float | None) -> tuple[float, float]:
-        """One update; returns the loss and the metric."""
-        parameters = self._parameters
-        for parameter in parameters:
-            parameter.zero_grad()
-        with self.optimizer.lookahead(parameters, scale, momentum):
-            with trace(guard(self._where())) if self.debug else contextlib.nullcontext():
-                if self.debug:
-                    check_finite("the data:", x, self._where())
-                loss, scores = self._plan(x, y)
-            if self.regularizer is not None:
-                loss += self.regularizer.loss(parameters)
-                self.regularizer.add_gradients(parameters)
-        if not math.isfinite(loss):
-            check_finite("the training data:", x, self._where())
-            raise FloatingPointError(
-                f"the loss is {loss} at {self._where()}; lower the learning rate ({self.optimizer.lr * scale:g}), or "
-                "check the initial weights; Solver(debug='nan') shows where it comes from"
-            )
-        if self.clip_value is not None:
-            clip_grad_value(parameters, self.clip_value)
-        if self.clip_norm is not None:
-            clip_grad_norm(parameters, self.clip_norm)
-        self.optimizer.step(parameters, scale, momentum)
-        if self.regularizer is not None:
-            self.regularizer.project(parameters)
-        return float(loss), losses.measure(self.loss, scores, y)
-
-    def _where(self, ahead: int = 1) -> str:
-        """A position for error messages, from 1: of the current step, or with 0 of the last that was done."""
-        batch = self.batch + ahead
-        place = f"epoch {self.epoch + 1}, batch {batch}" if batch else f"the end of epoch {self.epoch}"
-        return f"{place} (iteration {self.iteration + ahead})"
-
-    def _checked_loss(self, scores: Array, labels: Array) -> tuple[float, Array]:
-        loss, dscores = self.loss(scores, labels)
-        check_finite("the loss's gradient:", dscores, self._where())
-        return loss, dscores
 
     def _call(self, method: str, *arguments: Any) -> None:
         for callback in self.callbacks:
@@ -366,7 +325,7 @@ class Solver:
         """
         if self.checkpoint is None:
             raise ValueError("save_checkpoint: give Solver(checkpoint='a folder')")
-        check_state(self.model, self._where(0), (self.history.learning_rates or [self.optimizer.lr])[-1])
+        check_state(self.model, place(self, 0), (self.history.learning_rates or [self.optimizer.lr])[-1])
         self.checkpoint.mkdir(parents=True, exist_ok=True)
         path = checkpoint_path(self.checkpoint, self.iteration)
         write_checkpoint(path, *collect(self))

@@ -489,5 +489,5 @@ def test_solver_trains_with_recorded_steps():
     x, labels = batch((2, 6, 6), 20)
     solver = fn.Solver(small(), (x, labels), epochs=2, batch_size=8, verbose=False, optimizer=SGD(0.1))
     solver.train()
-    assert solver._plan.reason == ""
-    assert len(solver._plan._recorded) == 2, "one for each batch size"
+    assert solver._step.plan.reason == ""
+    assert len(solver._step.plan._recorded) == 2, "one for each batch size"

@@ -128,7 +128,7 @@ def test_soft_labels(loss):
     X, y = soft(40, 1)
     for validation in ((X, y), (X, y.argmax(axis=1))):
         made = solver(fn.Sequential(fn.Linear(3)), soft(), validation, loss=loss, epochs=20)
-        assert made.train().history["val_accuracy"][-1] > 0.9 and made._plan.reason == ""
+        assert made.train().history["val_accuracy"][-1] > 0.9 and made._step.plan.reason == ""
         assert made.evaluate(X, y).accuracy == made.evaluate(X, y.argmax(axis=1)).accuracy > 0.9
         assert made.model.evaluate(X, y, loss=loss).loss == pytest.approx(made.evaluate(X, y).loss, rel=1e-5)
 
