@@ -1,9 +1,11 @@
-"""Saves a Solver's state to a checkpoint, and restores it."""
+"""Saves a Solver's state to checkpoints, and restores it."""
 
 from __future__ import annotations
 
 import json
+import os
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +13,15 @@ import numpy as np
 from fastnet.data.classes import match_names
 from fastnet.data.preprocess import Fitted
 from fastnet.storage import to_json
-from fastnet.training.checkpoint import Checkpoint, CheckpointError
+from fastnet.training.checkpoint import Checkpoint, CheckpointError, checkpoint_path, load_checkpoint, write_checkpoint
+from fastnet.training.debug import check_state, place
 from fastnet.training.history import History
 from fastnet.wording import name_some
 
 if TYPE_CHECKING:
     from fastnet.training.solver import Solver
 
-__all__ = ["collect", "restore"]
+__all__ = ["collect", "go_on", "restore", "save"]
 
 
 def settings(solver: Solver) -> dict[str, str]:
@@ -60,6 +63,36 @@ def collect(solver: Solver) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "classes": solver.model.class_names,
     }
     return json.loads(to_json(metadata)), arrays
+
+
+def save(solver: Solver) -> Path:
+    """Write a checkpoint into the Solver's folder, and remove all but the `keep` newest of this run."""
+    if solver.checkpoint is None:
+        raise ValueError("save_checkpoint: give Solver(checkpoint='a folder')")
+    check_state(solver.model, place(solver, 0), (solver.history.learning_rates or [solver.optimizer.lr])[-1])
+    solver.checkpoint.mkdir(parents=True, exist_ok=True)
+    path = checkpoint_path(solver.checkpoint, solver.iteration)
+    write_checkpoint(path, *collect(solver))
+    solver.last_checkpoint = path
+    solver.written = [other for other in solver.written if other != path] + [path]
+    for old in solver.written[: -solver.keep]:
+        old.unlink(missing_ok=True)
+    solver.written = solver.written[-solver.keep :]
+    return path
+
+
+def go_on(solver: Solver, resume: str | os.PathLike[str]) -> None:
+    """Restore a Solver from what ``train(resume=...)`` names; with "auto" and no checkpoint yet, do nothing."""
+    if resume == "auto":
+        if solver.checkpoint is None:
+            raise ValueError("train: resume='auto' needs Solver(checkpoint='a folder')")
+        if not any(solver.checkpoint.glob("checkpoint-*.npz")):
+            return
+        resume = solver.checkpoint
+    checkpoint = load_checkpoint(resume)
+    restore(solver, checkpoint)
+    solver.last_checkpoint = checkpoint.path
+    solver.written = [checkpoint.path] if checkpoint.path.parent == solver.checkpoint else []
 
 
 def _loader_state(solver: Solver) -> dict[str, Any]:

@@ -23,14 +23,13 @@ from fastnet.optim.schedules import as_schedule
 from fastnet.regularizers import Regularizer
 from fastnet.training.arguments import check_arguments, check_checkpoints, check_factor, check_folder, check_limit
 from fastnet.training.callbacks import Callback, EarlyStopping
-from fastnet.training.checkpoint import checkpoint_path, load_checkpoint, write_checkpoint
 from fastnet.training.debug import check_state, check_validation, place
 from fastnet.training.following import Following, check_schedule
 from fastnet.training.history import History
 from fastnet.training.inputs import ordered, prepare, renumbered
 from fastnet.training.interrupt import Interrupt
 from fastnet.training.progress import Progress
-from fastnet.training.resume import collect, restore
+from fastnet.training.resume import go_on, save
 from fastnet.training.step import Step
 from fastnet.types import Array, ArrayLike, DTypeLike, Loss, Preprocess
 
@@ -94,6 +93,8 @@ class Solver:
         The position of the next batch, each from 0.
     last_checkpoint : Path or None
         The file written last.
+    written : list of Path
+        This run's checkpoints that are kept, the oldest first.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class Solver:
         self.checkpoint_every = integer(checkpoint_every, "Solver: checkpoint_every")
         self.keep = integer(keep, "Solver: keep")
         check_checkpoints(checkpoint, checkpoint_every=self.checkpoint_every, keep=self.keep)
-        self._written: list[Path] = []
+        self.written: list[Path] = []
         self.callbacks = [*callbacks, *Following.of(self.schedule)]
         if early_stopping is not None:
             self.callbacks.append(EarlyStopping.of(early_stopping))
@@ -195,7 +196,7 @@ class Solver:
         if self.checkpoint is not None:
             check_folder(self.checkpoint)
         if resume is not None:
-            self._resume(resume)
+            go_on(self, resume)
         check_schedule(self)
         self._progress, self._stop_reason = Progress(self.verbose, self.epochs), None
         self._interrupt = Interrupt()
@@ -323,18 +324,7 @@ class Solver:
         FloatingPointError
             The model holds a NaN or an infinity; nothing is written.
         """
-        if self.checkpoint is None:
-            raise ValueError("save_checkpoint: give Solver(checkpoint='a folder')")
-        check_state(self.model, place(self, 0), (self.history.learning_rates or [self.optimizer.lr])[-1])
-        self.checkpoint.mkdir(parents=True, exist_ok=True)
-        path = checkpoint_path(self.checkpoint, self.iteration)
-        write_checkpoint(path, *collect(self))
-        self.last_checkpoint = path
-        self._written = [other for other in self._written if other != path] + [path]
-        for old in self._written[: -self.keep]:
-            old.unlink(missing_ok=True)
-        self._written = self._written[-self.keep :]
-        return path
+        return save(self)
 
     def _save_interrupted(self) -> None:
         if self.checkpoint is not None:
@@ -342,18 +332,6 @@ class Solver:
             self.report(
                 f"interrupted after iteration {self.iteration}; {path} is written, train(resume='auto') continues"
             )
-
-    def _resume(self, resume: str | os.PathLike[str]) -> None:
-        if resume == "auto":
-            if self.checkpoint is None:
-                raise ValueError("train: resume='auto' needs Solver(checkpoint='a folder')")
-            if not any(self.checkpoint.glob("checkpoint-*.npz")):
-                return
-            resume = self.checkpoint
-        checkpoint = load_checkpoint(resume)
-        restore(self, checkpoint)
-        self.last_checkpoint = checkpoint.path
-        self._written = [checkpoint.path] if checkpoint.path.parent == self.checkpoint else []
 
 
 def _cast(x: Array, dtype: DTypeLike) -> Array:
