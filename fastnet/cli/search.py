@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fastnet.cli import data, train
 from fastnet.cli.arguments import Parser, add_threads, count, folder, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, in_options, user_mistakes
+from fastnet.cli.prepare import prepare
 from fastnet.cli.recipes import OPTIMIZERS, recipe_for
 from fastnet.cli.schedules import SCHEDULES
 
@@ -149,7 +150,7 @@ def run(args: Namespace) -> int:
     command = _Command(source, {**fixed, **common, **({"dtype": args.dtype} if args.dtype != "float32" else {})})
 
     def build(part: Dataset, **setting: Any) -> Solver:
-        return train.prepare(command.parsed(setting), source, part, part.classes, None)[0]
+        return prepare(command.parsed(setting), source, part, part.classes, None)[0]
 
     with user_mistakes():
         if not args.worker:  # finds what no setting could be trained with
@@ -238,7 +239,7 @@ class _Command:
         return words
 
     def parsed(self, setting: dict[str, Any]) -> Namespace:
-        """Its arguments, for `train.prepare`."""
+        """Its arguments, for `prepare`."""
         return self._parser.parse_args([*self.words(setting), "--quiet"])
 
 

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from fastnet.cli import data
 from fastnet.cli.arguments import add_threads, count, folder, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, user_mistakes
-from fastnet.cli.recipes import OPTIMIZERS, PREPROCESSING, optimizer, recipe_for, regularizer
-from fastnet.cli.schedules import SCHEDULES, chosen, schedule
+from fastnet.cli.prepare import prepare
+from fastnet.cli.recipes import OPTIMIZERS, PREPROCESSING, recipe_for
+from fastnet.cli.schedules import SCHEDULES, chosen
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset
     from fastnet.layers import Evaluation
     from fastnet.training import History, Solver
-    from fastnet.types import Array
 
 _EXAMPLES = """examples:
   fastnet train
@@ -190,68 +190,6 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def prepare(
-    args: Namespace, source: data.Source, dataset: Dataset, names: Sequence[str], out: Path | None
-) -> tuple[Solver, dict[str, Any]]:
-    """The Solver, which writes to the folder `out` (if any), and the card of the model, whose classes are `names`."""
-    from fastnet import diagnose, training
-    from fastnet.training import saved
-
-    recipe = recipe_for(dataset.image_shape)
-    name = args.model or recipe.model
-    kind = args.optimizer or recipe.optimizer
-    rate = args.lr or (recipe.lr if kind == recipe.optimizer else OPTIMIZERS[kind][1])
-    decay = recipe.weight_decay if args.weight_decay is None else args.weight_decay
-    epochs = args.epochs or recipe.epochs
-    if args.warmup >= epochs:
-        raise UserError(f"--warmup {args.warmup:g} must be shorter than the run, which has {epochs} epochs")
-    card = {
-        "model": name,
-        "options": recipe.options if name == recipe.model else {},
-        "classes": list(names),
-        "input_shape": [int(size) for size in dataset.image_shape],
-        "dtype": args.dtype,
-        "pixels": _pixels(dataset.X_train),
-        "data": list(source),
-    }
-    if dataset.y_val is not None and args.val_fraction is not None:
-        raise UserError(f"--val-fraction: {dataset.name} has {len(dataset.y_val):,} validation images of its own")
-    held = 0.1 if args.val_fraction is None else args.val_fraction
-    if args.early_stopping and not held:
-        raise UserError("--early-stopping watches the validation loss; it needs --val-fraction > 0")
-    if args.early_stopping and args.average is not None:
-        raise UserError("--early-stopping ends with the best weights, --average with their average; give one of them")
-    with user_mistakes():
-        model = saved.create(card, args.seed)
-        if dataset.y_val is None and held:
-            dataset = dataset.split(held, args.seed)
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-        solver = training.Solver(
-            model,
-            dataset,
-            optimizer=optimizer(kind, rate, decay),
-            schedule=schedule(args.schedule or (recipe.schedule, {}), epochs, args.warmup),
-            regularizer=regularizer(args.l1, args.max_norm),
-            batch_size=args.batch_size or recipe.batch_size,
-            epochs=epochs,
-            clip_norm=args.clip_norm,
-            clip_value=args.clip_value,
-            seed=args.seed,
-            preprocess=args.preprocess,
-            checkpoint=out,
-            early_stopping=args.early_stopping,
-            callbacks=[
-                *([diagnose.LiveDiagnosis(), diagnose.UpdateRatios()] if args.diagnose else ()),
-                *(() if args.average is None else [training.PolyakAverage(args.average)]),
-            ],
-            info=card,
-            verbose=not args.quiet,
-            debug=args.debug,
-        )
-    return solver, card
-
-
 def _classes(resume: str, out: Path, dataset: Dataset) -> Sequence[str]:
     """The classes in the order of the model's scores: of the run that goes on, else of the data set."""
     from fastnet.data.classes import match_names
@@ -267,11 +205,6 @@ def _classes(resume: str, out: Path, dataset: Dataset) -> Sequence[str]:
     with user_mistakes(f"--resume {resume} goes on with that model; train a new one without it"):
         match_names(dataset.classes, names)
     return names
-
-
-def _pixels(X: Array) -> tuple[float, float]:
-    """The range of the images' values, by which `fastnet predict` knows how to scale those of files."""
-    return float(X.min()), float(X.max())
 
 
 def _silent(*words: object) -> None:
