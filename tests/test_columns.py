@@ -6,6 +6,7 @@ import pytest
 
 import fastnet as fn
 from fastnet.columns import clip, pad, visible, width
+from fastnet.tables import aligned, html_table, text_table
 
 WIDTHS = {
     "": 0,
@@ -50,3 +51,17 @@ def test_summary_of_wide_names_is_aligned():
     rows = [line for line in str(model.summary()).splitlines() if "Conv2d" in line or "Linear" in line]
     assert len({width(line) for line in rows}) == 1 and len({width(line.partition(" ")[0]) for line in rows}) == 2
     assert len({width(line[: line.index(kind)]) for line, kind in zip(rows, ("Conv2d", "Linear"), strict=True)}) == 1
+
+
+def test_tables():
+    rows = [("猫", "a", "1"), ("dog", "", "10")]
+    assert aligned(rows, left=2) == ["猫   a   1", "dog     10"]
+    assert text_table(("name", "", "n"), rows, left=2).splitlines() == [
+        "name      n",
+        "-----------",
+        "猫    a   1",
+        "dog      10",
+    ]
+    assert html_table(["<"], [["&"]], ">") == (
+        "<table><caption>&gt;</caption><thead><tr><th>&lt;</th></tr></thead><tbody><tr><td>&amp;</td></tr></tbody></table>"
+    )

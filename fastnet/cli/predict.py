@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from fastnet.cli import data
 from fastnet.cli.arguments import add_batch_size, add_threads, count
 from fastnet.cli.errors import UserError, user_mistakes
-from fastnet.columns import pad, visible, width
+from fastnet.columns import visible
+from fastnet.tables import aligned
 
 if TYPE_CHECKING:
     from fastnet.training.saved import Saved
@@ -173,6 +174,4 @@ def _table(results: Sequence[dict[str, Any]]) -> None:
         for one in result["classes"]:
             rows.append((name, visible(one["class"], encoding), f"{one['probability']:.4f}"))
             name = ""
-    widths = [max(width(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
-        print("  ".join(map(pad, row, widths, "<<>")))
+    print(*aligned(rows, left=2), sep="\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from fastnet.diagnose.table import html_table, text_table
+from fastnet.tables import html_table, text_table
 from fastnet.types import Shape
 
 __all__ = ["Coordinate", "Entry", "GradientCheck", "verdict"]

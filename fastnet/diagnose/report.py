@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 import textwrap
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from fastnet.columns import clip, pad
 from fastnet.diagnose import roofline
 from fastnet.diagnose.work import Work
 from fastnet.storage import write_json
+from fastnet.tables import html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -149,11 +149,8 @@ class Profile:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(title)}</th>" for title, _, _ in _COLUMNS)
-        cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in self._cells(row)) for row in self.rows)
-        rows = "".join(f"<tr>{row}</tr>" for row in cells)
-        caption = html.escape(" ".join([*self._head(), *self._foot()]))
-        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        titles, cells = [title for title, _, _ in _COLUMNS], map(self._cells, self.rows)
+        return html_table(titles, cells, " ".join([*self._head(), *self._foot()]))
 
     def _head(self) -> list[str]:
         roof, what = self.roof, "training step" if self.training else "inference"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from fastnet.diagnose.short_runs import Run
-from fastnet.diagnose.table import html_table
 from fastnet.drawing import new_figure, save
+from fastnet.tables import html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,11 +12,11 @@ import numpy as np
 from fastnet import losses
 from fastnet.arguments import flag, integer
 from fastnet.backends import current
-from fastnet.diagnose.table import html_table, text_table
 from fastnet.drawing import new_figure, save
 from fastnet.graph import Node, Program
 from fastnet.layers import Model
 from fastnet.layers.preserved import preserved
+from fastnet.tables import html_table, text_table
 from fastnet.types import Array, ArrayLike, Loss
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 
 from fastnet.arguments import integer
 from fastnet.backends import current
-from fastnet.diagnose.table import html_table, text_table
 from fastnet.drawing import new_figure, save
+from fastnet.tables import html_table, text_table
 from fastnet.training import Callback, Solver
 from fastnet.types import Array
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastnet.columns import pad, width
+from fastnet.tables import html_table, text_table
 from fastnet.types import Shape
 
 if TYPE_CHECKING:
@@ -56,21 +56,14 @@ class Summary(NamedTuple):
         return f"input {_shape(self.input_shape)}; {self.parameters:,} parameters{note}; {self.macs:,} MACs an image"
 
     def __str__(self) -> str:
-        cells = [_HEAD, *self._cells()]
-        widths = [max(width(row[column]) for row in cells) for column in range(5)]
-        lines = ["  ".join(map(pad, row, widths, "<<<>>")) for row in cells]
-        rule = "-" * (sum(widths) + 8)
-        return "\n".join([lines[0].rstrip(), rule, *lines[1:], rule, self._totals()])
+        table = text_table(_HEAD, self._cells(), left=3)
+        return "\n".join([table, table.splitlines()[1], self._totals()])
 
     def __repr__(self) -> str:
         return str(self)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{title}</th>" for title in _HEAD)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self._cells()
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{html.escape(self._totals())}</p>"
+        return f"{html_table(_HEAD, self._cells())}<p>{html.escape(self._totals())}</p>"
 
 
 def _shape(shape: Shape) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnet.columns import pad, width
+from fastnet.columns import pad
 from fastnet.drawing import new_figure, save
 from fastnet.storage import write_json
+from fastnet.tables import aligned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -145,13 +146,9 @@ class Report:
         """Print a table; floats with `digits` significant digits."""
         kept = [list(row) for row in rows]
         cells = [list(titles)] + [[_number(cell, digits) for cell in row] for row in kept]
-        widths = [max(width(row[i]) for row in cells) for i in range(len(titles))]
         self._separate("table")
-        for row in cells:
-            first, *rest = (
-                pad(cell, room, "<>"[i > 0]) for i, (cell, room) in enumerate(zip(row, widths, strict=True))
-            )
-            self._show("  ".join([first, *rest]).rstrip())
+        for line in aligned(cells):
+            self._show(line)
         self._block = ""
         self.tables.append({"titles": list(titles), "rows": kept})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import os
@@ -15,6 +14,7 @@ import numpy as np
 
 from fastnet.drawing import new_figure, save
 from fastnet.storage import atomic_write, number, write_json
+from fastnet.tables import html_table
 
 __all__ = ["History", "COLUMNS", "moving_average"]
 
@@ -150,12 +150,9 @@ class History:
 
     def _repr_html_(self) -> str:
         names = [name for name in self.history if name in COLUMNS]
-        head = "".join(f"<th>{html.escape(COLUMNS[name][0])}</th>" for name in names)
         rows = self.rows()
         shown = rows if len(rows) <= 20 else rows[-20:]
-        body = "".join(
-            "<tr>" + "".join(f"<td>{row[name]:{COLUMNS[name][1]}}</td>" for name in names) + "</tr>" for row in shown
-        )
+        cells = ([f"{row[name]:{COLUMNS[name][1]}}" for name in names] for row in shown)
         caption = f"{len(rows)} epochs, {len(self.losses)} iterations"
         caption += "" if len(rows) == len(shown) else f" (the last {len(shown)} epochs are shown)"
-        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table([COLUMNS[name][0] for name in names], cells, caption)
