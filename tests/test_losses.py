@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gradients import check_gradients
 
+import fastnet as fn
 from fastnet import losses
 
 
@@ -204,3 +205,13 @@ def test_scores_of_other_libraries():
         lambda s: losses.mse(s, soft),
     ):
         assert call(Tensor(scores))[0] == call(scores)[0]
+
+
+def test_a_graphs_node_passes_for_scores():
+    """TrainingPlan and Solver choose the op of a loss before there are scores."""
+    model = fn.Sequential(fn.Linear(3))
+    model.build((4,))
+    node = model.graph((2, 4)).output
+    for name, labels in (("softmax", [0, 1]), ("svm", [0, 1]), ("mse", np.ones((2, 3))), ("bce", np.ones((2, 3)))):
+        call = losses.call_of(losses.get(name), node, np.asarray(labels))
+        assert call.op.name == losses.OPS[losses.get(name)], name
