@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     "README.md",
     "docs/design.md",
+    "docs/methods.md",
     "docs/performance.md",
     "docs/course.md",
     "docs/search.md",
