@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from fastnet.diagnose.work import Work
 from fastnet.graph import Node, Program
 from fastnet.graph.fusion import INFERENCE, TRAINING, fuse
 from fastnet.layers import Layer
+from fastnet.layers.preserved import preserved
 from fastnet.types import Array
 
 __all__ = ["profile"]
@@ -73,7 +73,7 @@ def profile(model: Layer, x: Array, training: bool = True, seconds: float = 5.0,
         raise ValueError(f"profile: x must have shape (N, {', '.join(map(str, model.input_shape))}), got {x.shape}")
     x = np.ascontiguousarray(x, model.dtype)
     roof = measure_roof(str(model.dtype), min(seconds / 10, 0.2))
-    with _unchanged(model):
+    with preserved(model):
         measured = _Steps(model, x, training, ops)
         measured.measure(seconds)
     roof = roof.best(measure_roof(str(model.dtype), min(seconds / 10, 0.2)))
@@ -87,20 +87,6 @@ def profile(model: Layer, x: Array, training: bool = True, seconds: float = 5.0,
         step_ms=1e3 * min(measured.plain),
         rows=list(measured.rows(roof)),
     )
-
-
-@contextlib.contextmanager
-def _unchanged(model: Layer) -> Iterator[None]:
-    """Restore values, gradients and random streams after the block."""
-    parameters = list({id(p): p for layer in model.leaves() for p in layer.own.values()}.values())
-    kept = [(p.value.copy(), p.grad) for p in parameters]
-    streams = model.rng_state()
-    try:
-        yield
-    finally:
-        for parameter, (value, grad) in zip(parameters, kept, strict=True):
-            parameter.value[...], parameter.grad = value, grad
-        model.set_rng_state(streams)
 
 
 class _Steps:

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastnet.layers.model import Model
+    from fastnet.layers.base import Layer
 
 __all__ = ["preserved"]
 
 
 @contextlib.contextmanager
-def preserved(model: Model, parameters: bool = True) -> Iterator[None]:
+def preserved(model: Layer, parameters: bool = True) -> Iterator[None]:
     """Restore a built model at the end of the ``with`` block, also after an error.
 
     Parameters
     ----------
-    model : Model
+    model : Layer
     parameters : bool
         Whether parameters are restored too, not only what passes change: running statistics, random streams,
         gradients.

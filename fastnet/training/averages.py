@@ -13,6 +13,7 @@ from fastnet.arrays import as_array
 from fastnet.backends import current
 from fastnet.data import Loader
 from fastnet.layers import Model, Parameter
+from fastnet.layers.preserved import preserved
 from fastnet.ops import REGISTRY
 from fastnet.types import Array, ArrayLike
 
@@ -105,15 +106,10 @@ class WeightAverage:
     def swapped(self) -> Iterator[Model]:
         """A context in which the model has the averaged weights; its own come back at the end."""
         self._require_updates()
-        state = self._state()
-        kept = {name: parameter.value.copy() for name, parameter in state.items()}
-        try:
-            for name, parameter in state.items():
+        with preserved(self.model):
+            for name, parameter in self._state().items():
                 parameter.value[...] = self._averages[name]
             yield self.model
-        finally:
-            for name, parameter in state.items():
-                parameter.value[...] = kept[name]
 
     def _require_updates(self) -> None:
         if not self.count:
