@@ -15,6 +15,7 @@ import numpy as np
 from fastnet.types import Padding
 
 __all__ = [
+    "at_least_zero",
     "flag",
     "four_sides",
     "frozen",
@@ -24,6 +25,7 @@ __all__ = [
     "padding_of",
     "pair",
     "pooling_stride",
+    "positive",
     "real",
     "several",
     "sides",
@@ -80,6 +82,22 @@ def real(value: Any, name: str) -> float:
     if not math.isfinite(result):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     return result
+
+
+def positive(value: Any, name: str) -> float:
+    """A finite number > 0; TypeError or ValueError as :func:`real`."""
+    number = real(value, name)
+    if number <= 0:
+        raise ValueError(f"{name} must be > 0, got {value!r}")
+    return number
+
+
+def at_least_zero(value: Any, name: str) -> float:
+    """A finite number >= 0; TypeError or ValueError as :func:`real`."""
+    number = real(value, name)
+    if number < 0:
+        raise ValueError(f"{name} must be >= 0, got {value!r}")
+    return number
 
 
 def several(value: Any, name: str, what: str = "numbers") -> list[Any]:

@@ -229,3 +229,14 @@ def test_a_step_that_changes_nothing_says_so():
         y, backward = model.forward(X, training=True)
         backward(y)
         optim.SGD(0.1).step(model.parameters())
+
+
+def test_bounded_numbers():
+    from fastnet.arguments import at_least_zero, positive
+
+    assert positive(np.float32(0.5), "x") == 0.5 and at_least_zero(0, "x") == 0.0
+    for check, value, words in ((positive, 0, "x must be > 0, got 0"), (at_least_zero, -1, "x must be >= 0, got -1")):
+        with pytest.raises(ValueError, match=words):
+            check(value, "x")
+        with pytest.raises(TypeError, match="x must be a finite number, got True"):
+            check(True, "x")

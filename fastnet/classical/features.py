@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastnet.arguments import flag, integer, pair, real
+from fastnet.arguments import flag, integer, pair, positive
 from fastnet.arrays import as_array
 from fastnet.classical.base import in_chunks
 from fastnet.types import Array, ArrayLike, Pair
@@ -77,9 +77,7 @@ class ColorHistogram(Features):
         if space not in ("hue", "rgb"):
             raise ValueError(f"ColorHistogram: space must be 'hue' or 'rgb', got {space!r}")
         self.bins, self.space = integer(bins, "ColorHistogram: bins"), space
-        self.highest = None if highest is None else real(highest, "ColorHistogram: highest")
-        if self.highest is not None and self.highest <= 0:
-            raise ValueError(f"ColorHistogram: highest must be > 0, got {highest!r}")
+        self.highest = None if highest is None else positive(highest, "ColorHistogram: highest")
 
     def _features(self, images: Array) -> Array:
         if images.shape[1] != 3:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from fastnet.arguments import integer, real
+from fastnet.arguments import at_least_zero, integer, real
 from fastnet.backends import current
 from fastnet.classical.base import Classifier, compute_dtype, in_chunks, sum_of_rows
 from fastnet.drawing import new_figure, save
@@ -165,10 +165,8 @@ class _Trained(LinearClassifier):
     ) -> None:
         name = type(self).__name__
         self.learning_rate, self.momentum = real(learning_rate, f"{name}: learning_rate"), momentum
-        self.reg, self.epochs = real(reg, f"{name}: reg"), integer(epochs, f"{name}: epochs")
+        self.reg, self.epochs = at_least_zero(reg, f"{name}: reg"), integer(epochs, f"{name}: epochs")
         self.batch_size, self.seed = integer(batch_size, f"{name}: batch_size"), integer(seed, f"{name}: seed", 0, 63)
-        if self.reg < 0:
-            raise ValueError(f"{name}: reg must be >= 0, got {reg!r}")
         SGD(learning_rate, momentum)  # checks them
 
     def _learn(self, rows: Array, numbers: Array, standard: Standardization) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from fastnet.arguments import integer, real, several
+from fastnet.arguments import integer, positive, several
 from fastnet.classical.base import Classifier, labels_of, rows_of
 from fastnet.classical.nearest import METRICS, Neighbors
 from fastnet.drawing import new_figure, save
@@ -54,9 +54,7 @@ class KNearestNeighbors(Classifier):
 
     def __init__(self, k: int = 5, metric: str = "l2", megabytes: float = 64.0) -> None:
         self.k, self.metric = integer(k, "KNearestNeighbors: k"), _check_metric("KNearestNeighbors", metric)
-        self.megabytes = real(megabytes, "KNearestNeighbors: megabytes")
-        if self.megabytes <= 0:
-            raise ValueError(f"KNearestNeighbors: megabytes must be > 0, got {megabytes!r}")
+        self.megabytes = positive(megabytes, "KNearestNeighbors: megabytes")
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Keep X (N, D), without a copy where possible, and the labels y (N,).

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from fastnet.arguments import integer, real
+from fastnet.arguments import integer, positive, real
 from fastnet.classical.base import Classifier
 from fastnet.types import Array, ArrayLike
 
@@ -19,10 +19,8 @@ class _Units(Classifier):
 
     def __init__(self, learning_rate: float, epochs: int) -> None:
         name = type(self).__name__
-        self.learning_rate = real(learning_rate, f"{name}: learning_rate")
+        self.learning_rate = positive(learning_rate, f"{name}: learning_rate")
         self.epochs = integer(epochs, f"{name}: epochs")
-        if self.learning_rate <= 0:
-            raise ValueError(f"{name}: learning_rate must be > 0, got {learning_rate!r}")
 
     def _inputs(self, X: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
         """Examples with a 1 in front, whose weight is the bias, and for each unit whether it is to fire (N, units)."""

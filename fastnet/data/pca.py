@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastnet.arguments import integer, real
+from fastnet.arguments import at_least_zero, integer
 from fastnet.arrays import as_array
 from fastnet.data.preprocess import Fitted, check_fit, finite_mean
 from fastnet.types import Array, DTypeLike
@@ -64,9 +64,7 @@ class PCA(Fitted):
             )
         if whiten not in (None, "pca", "zca"):
             raise ValueError(f'PCA: whiten must be None, "pca" or "zca", got {whiten!r}')
-        self.scale, self.whiten, self.eps = float(scale), whiten, real(eps, "PCA: eps")
-        if self.eps < 0:
-            raise ValueError(f"PCA: eps must be >= 0, got {eps!r}")
+        self.scale, self.whiten, self.eps = float(scale), whiten, at_least_zero(eps, "PCA: eps")
 
     def __repr__(self) -> str:
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from fastnet.arguments import real
+from fastnet.arguments import positive
 from fastnet.backends import current
 from fastnet.layers import Parameter
 from fastnet.ops import REGISTRY
@@ -36,7 +36,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     FloatingPointError
         A gradient holds a NaN or an infinity, which its scaling would spread; gradients are left as they are.
     """
-    max_norm = _positive(max_norm, "clip_grad_norm: max_norm")
+    max_norm = positive(max_norm, "clip_grad_norm: max_norm")
     ops, ready = current(), _with_gradients(parameters)
     squares = [ops.sum_squares(p.grad) for p in ready]
     norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else math.nan
@@ -62,16 +62,9 @@ def clip_grad_value(parameters: Iterable[Parameter], max_value: float) -> None:
     max_value : float
         > 0.
     """
-    size = _positive(max_value, "clip_grad_value: max_value")
+    size = positive(max_value, "clip_grad_value: max_value")
     if ready := _with_gradients(parameters):
         current().update_each(REGISTRY["clip"], [(p.grad,) for p in ready], {"size": size})
-
-
-def _positive(value: float, name: str) -> float:
-    number = real(value, name)
-    if number <= 0:
-        raise ValueError(f"{name} must be > 0, got {value!r}")
-    return number
 
 
 def _with_gradients(parameters: Iterable[Parameter]) -> list[Parameter]:

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-from fastnet.arguments import flag, frozen, real
+from fastnet.arguments import at_least_zero, flag, frozen, positive, real
 
 __all__ = ["Check", "at_least_zero", "betas", "below_one", "choice", "flag", "positive"]
 
 Check = Callable[[Any, str], Any]
 
 
-def _number(value: Any, name: str, below: float = math.inf, positive: bool = False) -> float:
-    number = real(value, name)
-    if not ((number > 0 if positive else number >= 0) and number < below):
-        low, high = "> 0" if positive else ">= 0", "" if below == math.inf else f" and < {below:g}"
-        raise ValueError(f"{name} must be {low}{high}, got {value!r}")
-    return number
-
-
-def at_least_zero(value: Any, name: str) -> float:
-    return _number(value, name)
-
-
-def positive(value: Any, name: str) -> float:
-    return _number(value, name, positive=True)
-
-
 def below_one(value: Any, name: str) -> float:
     """In [0, 1)."""
-    return _number(value, name, below=1)
+    number = real(value, name)
+    if not 0 <= number < 1:
+        raise ValueError(f"{name} must be >= 0 and < 1, got {value!r}")
+    return number
 
 
 def betas(value: Any, name: str) -> tuple[float, float]:

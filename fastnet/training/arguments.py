@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.arguments import real
+from fastnet.arguments import at_least_zero, real
 from fastnet.data import PREPROCESSING
 from fastnet.layers import Layer, Model
 from fastnet.optim import Optimizer
@@ -87,10 +87,7 @@ def check_checkpoints(folder: object, **counts: object) -> None:
 
 def check_factor(factor: Any) -> float:
     """What a schedule returned: a finite number >= 0."""
-    number = real(factor, "Solver: what schedule returns")
-    if number < 0:
-        raise ValueError(f"Solver: what schedule returns must be >= 0, got {factor!r}")
-    return number
+    return at_least_zero(factor, "Solver: what schedule returns")
 
 
 def check_limit(value: Any, name: str) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from fastnet.arguments import integer, real
+from fastnet.arguments import at_least_zero, integer
 from fastnet.storage import number
 from fastnet.types import Array
 
@@ -82,9 +82,8 @@ class BestSnapshot(Callback):
             raise ValueError(f"{name}: mode must be 'auto', 'min' or 'max', got {mode!r}")
         if not isinstance(monitor, str):
             raise TypeError(f"{name}: monitor must be a column of the history such as 'val_loss', got {monitor!r}")
-        if real(min_delta, f"{name}: min_delta") < 0:
-            raise ValueError(f"{name}: min_delta must be >= 0, got {min_delta!r}")
-        self.monitor, self.min_delta, self.restore_best = monitor, float(min_delta), bool(restore_best)
+        self.monitor, self.restore_best = monitor, bool(restore_best)
+        self.min_delta = at_least_zero(min_delta, f"{name}: min_delta")
         self.mode = mode if mode != "auto" else "max" if "acc" in monitor else "min"
         self.best: float | None = None
         self.best_epoch: int | None = None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.arguments import real
+from fastnet.arguments import positive, real
 from fastnet.arrays import as_array
 from fastnet.data import Loader
 from fastnet.layers import Model
@@ -44,10 +44,8 @@ class Distillation:
     metric = Metric("accuracy", _accuracy, as_given=True)
 
     def __init__(self, temperature: float = 4.0, alpha: float = 0.9) -> None:
-        self.temperature = real(temperature, "Distillation: temperature")
+        self.temperature = positive(temperature, "Distillation: temperature")
         self.alpha = real(alpha, "Distillation: alpha")
-        if self.temperature <= 0:
-            raise ValueError(f"Distillation: temperature must be > 0, got {temperature!r}")
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"Distillation: alpha must be in [0, 1], got {alpha!r}")
 
