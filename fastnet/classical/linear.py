@@ -12,6 +12,7 @@ from fastnet.arguments import at_least_zero, integer, real
 from fastnet.backends import current
 from fastnet.classical.base import Classifier, compute_dtype, in_chunks, sum_of_rows
 from fastnet.drawing import new_figure, save
+from fastnet.functional import softmax
 from fastnet.layers import Linear, Sequential
 from fastnet.losses import get
 from fastnet.optim import SGD
@@ -224,9 +225,7 @@ class SoftmaxClassifier(_Trained):
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """The probability of each class, (M, C): the softmax of the scores."""
-        scores = self.decision_function(X)
-        exp = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return np.asarray(exp / exp.sum(axis=1, keepdims=True))
+        return softmax(self.decision_function(X), 1)[0]
 
 
 def loss_of(loss: str, rows: Array, numbers: Array, weight: Array, bias: Array) -> tuple[float, Array]:

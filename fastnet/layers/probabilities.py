@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastnet.backends import current
+from fastnet.functional import softmax
 from fastnet.types import Array
 
 if TYPE_CHECKING:
@@ -17,6 +17,4 @@ def probabilities(model: Model, scores: Array) -> Array:
     """The softmax over C of a built model's outputs; of a softmax or sigmoid at its end, the outputs themselves."""
     if model.graph((1, *model.input_shape)).output.name in ("sigmoid", "softmax"):
         return scores
-    exp = current().xp.exp(scores - scores.max(axis=1, keepdims=True))
-    shares: Array = exp / exp.sum(axis=1, keepdims=True)
-    return shares
+    return softmax(scores, 1)[0]

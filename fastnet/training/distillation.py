@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import functional
 from fastnet.arguments import positive, real
 from fastnet.arrays import as_array
 from fastnet.data import Loader
@@ -84,10 +85,7 @@ class Distillation:
 
 
 def _log_softmax(scores: Array, temperature: float) -> Array:
-    z = np.asarray(scores, np.float64) / temperature
-    z = z - z.max(axis=1, keepdims=True)
-    result: Array = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-    return result
+    return functional.log_softmax(np.asarray(scores, np.float64) / temperature, 1)[0]
 
 
 def _parts(scores: Array, labels: ArrayLike) -> tuple[Array | None, Array]:

@@ -31,6 +31,7 @@ def test_probabilities_are_the_softmax(dtype, rtol, scale):
     assert probabilities.dtype == dtype and np.isfinite(probabilities).all()
     np.testing.assert_allclose(probabilities, expected, rtol=rtol * 10, atol=rtol)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=rtol)
+    np.testing.assert_array_equal(probabilities, fn.functional.softmax(model.predict(X, batch_size=3), 1)[0])
     classes = model.predict_classes(X, 4)
     assert classes.dtype.kind == "i" and classes.shape == (11,)
     np.testing.assert_array_equal(classes, scores.argmax(1))
