@@ -1,4 +1,4 @@
-"""What a gradient check has found."""
+"""The report of a gradient check: errors of each array, as a table and in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sanity check has found."""
+"""The report of a sanity check: its findings, as a table, in words and as a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""search, the function."""
+"""search: tries settings of hyperparameters in a folder, or goes on where that folder's search ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training: Solver, its history, callbacks and checkpoints; minimisation on all data at once."""
+"""Training: Solver, history, callbacks, checkpoints; averages, ensembles, distillation, pruning; minimisation."""
 
 from fastnet.training.averages import WeightAverage, average_states, update_bn
 from fastnet.training.averaging import PolyakAverage, Snapshots, StochasticWeightAverage

@@ -1,4 +1,4 @@
-"""Several runs in one picture."""
+"""The picture of several runs: their learning curves side by side."""
 
 from __future__ import annotations
 
