@@ -104,6 +104,13 @@ CLASSES = [losses.softmax_cross_entropy, losses.svm, losses.squared_hinge]
 
 
 @pytest.mark.parametrize("loss", CLASSES, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize("ignored", [1.5, 1.0, True, "1", [1]], ids=repr)
+def test_an_ignored_label_is_an_integer(loss, ignored):
+    with pytest.raises(TypeError, match="ignore_index must be an integer, got"):
+        loss(np.zeros((2, 3)), np.array([0, 1]), ignore_index=ignored)
+
+
+@pytest.mark.parametrize("loss", CLASSES, ids=lambda loss: loss.__name__)
 @pytest.mark.parametrize("more", [{}, {"weight": [0.5, 2.0, 1.0, 0.0]}, {"ignore_index": 2}], ids=str)
 def test_losses_of_classes_match_centred_differences(loss, more):
     if loss is losses.softmax_cross_entropy:

@@ -47,6 +47,8 @@ def check_labels(op: str, scores: Array, labels: Array, maps: bool = False, igno
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{op}: labels must be integers (class numbers), got {labels.dtype}")
     check_shape(op, "labels", labels, (scores.shape[0], *scores.shape[2:]))
+    if ignored is not None:
+        integer(ignored, f"{op}: ignore_index", -(2**63), 63)
     counted = labels if ignored is None else labels[labels != ignored]
     low, high = (int(counted.min()), int(counted.max())) if counted.size else (0, 0)
     if low < 0 or high >= scores.shape[1]:
