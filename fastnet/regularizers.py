@@ -20,6 +20,7 @@ from fastnet.arguments import flag, integer, real
 from fastnet.backends import current
 from fastnet.layers import Parameter
 from fastnet.layers.names import fits, near
+from fastnet.layers.parameter import parameters_of
 from fastnet.ops import REGISTRY
 
 __all__ = ["Combined", "ElasticNet", "L1", "L2", "MaxNorm", "Regularizer"]
@@ -68,16 +69,16 @@ class Combined(Regularizer):
         return " + ".join(map(repr, self.parts)) or "Combined()"
 
     def loss(self, parameters: Iterable[Parameter]) -> float:
-        parameters = list(parameters)
+        parameters = parameters_of(parameters, "Combined")
         return math.fsum(part.loss(parameters) for part in self.parts)
 
     def add_gradients(self, parameters: Iterable[Parameter]) -> None:
-        parameters = list(parameters)
+        parameters = parameters_of(parameters, "Combined")
         for part in self.parts:
             part.add_gradients(parameters)
 
     def project(self, parameters: Iterable[Parameter]) -> None:
-        parameters = list(parameters)
+        parameters = parameters_of(parameters, "Combined")
         for part in self.parts:
             part.project(parameters)
 
@@ -90,8 +91,8 @@ class _Penalty(Regularizer):
 
     def _terms(self, parameters: Iterable[Parameter]) -> list[tuple[Parameter, float, float]]:
         """(parameter, l1, l2) of those that are penalised."""
-        concerned = [p for p in parameters if p.requires_grad and p.decay]
         name = type(self).__name__
+        concerned = [p for p in parameters_of(parameters, name) if p.requires_grad and p.decay]
         strengths = numbers_of(name, self._l1, concerned), numbers_of(name, self._l2, concerned)
         return [(p, l1, l2) for p, l1, l2 in zip(concerned, *strengths, strict=True) if l1 or l2]
 
@@ -198,7 +199,7 @@ class MaxNorm(Regularizer):
         return f"MaxNorm({self.limit}{f', axis={self.axis}' if self.axis else ''})"
 
     def project(self, parameters: Iterable[Parameter]) -> None:
-        concerned = [p for p in parameters if p.requires_grad and p.decay]
+        concerned = [p for p in parameters_of(parameters, "MaxNorm") if p.requires_grad and p.decay]
         groups: dict[tuple[int, int, float], list[tuple[Any, ...]]] = {}
         for p, limit in zip(concerned, numbers_of("MaxNorm", self.limit, concerned), strict=True):
             if not limit or not p.size:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fastnet.backends import current
 from fastnet.types import Array, DType
 
-__all__ = ["Parameter"]
+__all__ = ["Parameter", "parameters_of"]
 
 
 class Parameter:
@@ -64,3 +66,13 @@ class Parameter:
     @property
     def _frozen(self) -> bool:
         return not self.requires_grad and not self.buffer
+
+
+def parameters_of(given: Iterable[Parameter], caller: str) -> list[Parameter]:
+    """Parameters as a list; TypeError, which begins with `caller`, for a model or anything else."""
+    if callable(getattr(given, "parameters", None)):
+        raise TypeError(f"{caller}: parameters must be a list of Parameter, got a model; give model.parameters()")
+    parameters = list(given) if isinstance(given, Iterable) else [None]
+    if not all(hasattr(parameter, "requires_grad") for parameter in parameters):
+        raise TypeError(f"{caller}: parameters must be a list of Parameter, such as model.parameters(), got {given!r}")
+    return parameters

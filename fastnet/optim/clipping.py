@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from fastnet.arguments import positive
 from fastnet.backends import current
 from fastnet.layers import Parameter
+from fastnet.layers.parameter import parameters_of
 from fastnet.ops import REGISTRY
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
@@ -37,7 +38,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
         A gradient holds a NaN or an infinity, which its scaling would spread; gradients are left as they are.
     """
     max_norm = positive(max_norm, "clip_grad_norm: max_norm")
-    ops, ready = current(), _with_gradients(parameters)
+    ops, ready = current(), _with_gradients(parameters, "clip_grad_norm")
     squares = [ops.sum_squares(p.grad) for p in ready]
     norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else math.nan
     if not math.isfinite(norm):
@@ -63,9 +64,9 @@ def clip_grad_value(parameters: Iterable[Parameter], max_value: float) -> None:
         > 0.
     """
     size = positive(max_value, "clip_grad_value: max_value")
-    if ready := _with_gradients(parameters):
+    if ready := _with_gradients(parameters, "clip_grad_value"):
         current().update_each(REGISTRY["clip"], [(p.grad,) for p in ready], {"size": size})
 
 
-def _with_gradients(parameters: Iterable[Parameter]) -> list[Parameter]:
-    return [p for p in parameters if p.requires_grad and p.grad is not None]
+def _with_gradients(parameters: Iterable[Parameter], caller: str) -> list[Parameter]:
+    return [p for p in parameters_of(parameters, caller) if p.requires_grad and p.grad is not None]

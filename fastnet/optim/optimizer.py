@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 from fastnet.arguments import frozen
 from fastnet.backends import Ops, current
 from fastnet.layers import Parameter
+from fastnet.layers.parameter import parameters_of
 from fastnet.ops import REGISTRY
 from fastnet.optim.groups import Groups
 from fastnet.optim.settings import Check, at_least_zero, below_one
@@ -128,7 +129,7 @@ class Optimizer:
         UserWarning
             Nothing has a gradient, though not everything is frozen.
         """
-        parameters = list(parameters)
+        parameters = parameters_of(parameters, f"{type(self).__name__}.step")
         ops, op = current(), REGISTRY[self.op]
         ready = [(p, self._state_of(ops, key, p, own), n, own) for p, key, n, own in self._ready(parameters, momentum)]
         if not ready and not (parameters and all(not p.requires_grad for p in parameters)):

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastnet.backends import current
 from fastnet.layers import Parameter
+from fastnet.layers.parameter import parameters_of
 from fastnet.ops import REGISTRY
 from fastnet.optim.optimizer import Optimizer
 from fastnet.optim.settings import at_least_zero, below_one, choice, flag
@@ -119,7 +120,8 @@ class SGD(Optimizer):
 
         The arguments are those of the `step` that follows.
         """
-        return self._moved(list(parameters), scale, momentum) if self.ahead else contextlib.nullcontext()
+        parameters = parameters_of(parameters, "SGD.lookahead")
+        return self._moved(parameters, scale, momentum) if self.ahead else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def _moved(self, parameters: list[Parameter], scale: float, momentum: float | None) -> Iterator[None]:

@@ -1,0 +1,31 @@
+"""What optimisers, clipping and regularizers take as parameters."""
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet.optim import SGD, clip_grad_norm, clip_grad_value
+from fastnet.regularizers import L1, L2, MaxNorm
+
+TAKE = {
+    "SGD.step": SGD(0.1).step,
+    "SGD.lookahead": SGD(0.1, momentum=0.9, ahead=True).lookahead,
+    "Adam.step": fn.optim.Adam().step,
+    "clip_grad_norm": lambda parameters: clip_grad_norm(parameters, 1.0),
+    "clip_grad_value": lambda parameters: clip_grad_value(parameters, 1.0),
+    "L2": L2(0.1).loss,
+    "L1": L1(0.1).add_gradients,
+    "MaxNorm": MaxNorm(1.0).project,
+    "Combined": (L1(0.1) + L2(0.1)).loss,
+}
+
+
+@pytest.mark.parametrize("caller", TAKE)
+def test_anything_but_parameters_is_an_error_that_says_so(caller):
+    model = fn.Sequential(fn.Linear(2))
+    model.build((3,))
+    with pytest.raises(TypeError, match=rf"{caller}: parameters .* got a model; give model.parameters\(\)"):
+        TAKE[caller](model)
+    for wrong in ([np.zeros(3)], ["0.weight"], 3, None, model.named_parameters(), model.parameters()[0]):
+        with pytest.raises(TypeError, match=rf"{caller}: parameters must be a list of Parameter, such as"):
+            TAKE[caller](wrong)
