@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from fastnet import losses
 from fastnet.arguments import real
@@ -11,7 +11,7 @@ from fastnet.backends import current
 from fastnet.ops.metrics import Metric
 from fastnet.types import Array, Loss
 
-__all__ = ["WithAuxiliary"]
+__all__ = ["WithAuxiliary", "training_loss"]
 
 
 class WithAuxiliary:
@@ -64,3 +64,9 @@ class WithAuxiliary:
             total += weight * float(loss)
             gradients.append(gradient * gradient.dtype.type(weight))
         return total, ops.xp.concatenate(gradients, axis=1)
+
+
+def training_loss(loss: str | Loss, model: Any) -> Loss:
+    """A loss of all that ``model.forward(x, training=True)`` gives: with those of auxiliary heads, if it has any."""
+    weights = getattr(model, "auxiliary", ())
+    return cast(Loss, WithAuxiliary(loss, weights)) if weights else losses.get(loss)

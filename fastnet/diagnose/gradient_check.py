@@ -16,6 +16,7 @@ from fastnet.backends import current
 from fastnet.diagnose.gradient_report import Coordinate, Entry, GradientCheck
 from fastnet.diagnose.winners import Winners
 from fastnet.graph import Program
+from fastnet.heads import training_loss
 from fastnet.layers import Layer
 from fastnet.types import Array, ArrayLike, Loss
 
@@ -175,13 +176,14 @@ def _of_layer(target: Layer, x: ArrayLike, labels: ArrayLike | None, loss: Loss,
     program = Program(graph, ops, True, around=winners.around)
     weights = None if labels is not None else rng.standard_normal(graph.output.shape)
     wanted: Any = None if labels is None else np.asarray(labels)
+    full = training_loss(loss, layer) if training else loss
 
     def judged(y: Array) -> tuple[float, float, Array]:
         """The value, the sum of its terms' absolute values, and the gradient by the output."""
         if weights is not None:
             terms = ops.to_numpy(y) * weights
             return float(terms.sum()), float(abs(terms).sum()), ops.asarray(weights, "float64")
-        value, dy = loss(y, ops.xp.array(wanted))
+        value, dy = full(y, ops.xp.array(wanted))
         winners.loss(loss, dy)
         return float(value), abs(float(value)), dy
 

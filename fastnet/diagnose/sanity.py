@@ -15,6 +15,7 @@ from fastnet.diagnose.causes import CAUSES, EXPLODES, FLAT, course
 from fastnet.diagnose.sanity_report import SanityCheck, Step
 from fastnet.diagnose.short_runs import Data, Run, short_run, subject
 from fastnet.diagnose.symptoms import symptoms
+from fastnet.heads import training_loss
 from fastnet.layers import Model
 from fastnet.ops.metrics import MAE
 from fastnet.optim import SGD, Optimizer
@@ -107,19 +108,19 @@ def sanity_check(
 
 
 def _initial(model: Model, loader: Loader, loss: Loss) -> Step:
-    ops, values, equal, spread = current(), [], [], []
+    ops, values, equal, spread, full = current(), [], [], [], training_loss(loss, model)
     for n, (x, labels) in enumerate(loader.batches(0)):
         if n == 10:
             break
         scores, _ = model.forward(x, training=True)
         spread.append(float(ops.to_numpy(scores).std()))
-        values.append(float(loss(ops.xp.array(scores), ops.xp.array(labels))[0]))
-        equal.append(float(loss(ops.xp.zeros_like(scores), ops.xp.array(labels))[0]))
+        values.append(float(full(ops.xp.array(scores), ops.xp.array(labels))[0]))
+        equal.append(float(full(ops.xp.zeros_like(scores), ops.xp.array(labels))[0]))
     title, found = "initial loss, without regularization", float(np.mean(values))
     if losses.metric(loss) is MAE:
         return Step(title, "ok", [f"{found:.4g}; a loss of regression has no value that could be expected"])
     expected = float(np.mean(equal))
-    known = _formula(loss, int(model.output_shape[0]))
+    known = _formula(loss, int(model.output_shape[0]), 1 + sum(model.auxiliary))
     lines = [f"{found:.4g}; with equal scores it is {expected:.4g}{known}"]
     if not math.isfinite(found):
         return Step(
@@ -137,9 +138,11 @@ def _initial(model: Model, loader: Loader, loss: Loss) -> Step:
     return Step(title, "look" if found <= 10 * expected else "problem", lines)
 
 
-def _formula(loss: Loss, classes: int) -> str:
-    name = losses.OPS.get(getattr(loss, "func", loss), "")
-    return {"softmax_cross_entropy": f" = log({classes})", "svm_loss": f" = {classes} - 1"}.get(name, "")
+def _formula(loss: Loss, classes: int, outputs: float) -> str:
+    """What a loss of equal scores is; `outputs` is the sum of the weights of the model's outputs."""
+    name, factor = losses.OPS.get(getattr(loss, "func", loss), ""), "" if outputs == 1 else f"{outputs:g} * "
+    sizes = {"softmax_cross_entropy": f"log({classes})", "svm_loss": f"({classes} - 1)" if factor else f"{classes} - 1"}
+    return f" = {factor}{sizes[name]}" if name in sizes else ""
 
 
 def _penalty(model: Model, loader: Loader, loss: Loss) -> Step:

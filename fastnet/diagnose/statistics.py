@@ -14,6 +14,7 @@ from fastnet.arguments import flag, integer
 from fastnet.backends import current
 from fastnet.drawing import new_figure, save
 from fastnet.graph import Node, Program
+from fastnet.heads import training_loss
 from fastnet.layers import Model
 from fastnet.layers.preserved import preserved
 from fastnet.tables import html_table, text_table
@@ -255,7 +256,8 @@ def gradient_statistics(
 
         return run
 
-    ops, chosen, bins = current(), losses.get(loss), integer(bins, "gradient_statistics: bins")
+    ops, bins = current(), integer(bins, "gradient_statistics: bins")
+    chosen = training_loss(loss, model) if training else losses.get(loss)
     with preserved(model):
         x, program = _program(model, x, flag(training, "gradient_statistics: training"), around)
         y, backward = program.forward(x)

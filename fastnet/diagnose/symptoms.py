@@ -9,6 +9,7 @@ import numpy as np
 from fastnet.backends import current
 from fastnet.data import Loader
 from fastnet.diagnose.statistics import Statistics, activation_statistics
+from fastnet.heads import training_loss
 from fastnet.layers import Model
 from fastnet.layers.preserved import preserved
 from fastnet.types import Loss
@@ -25,7 +26,8 @@ def symptoms(model: Model, loader: Loader, loss: Loss) -> list[str]:
         found.append("the preprocessed images hold NaN or infinities")
     with preserved(model):
         scores, backward = model.forward(x, training=True)
-        backward(loss(ops.xp.array(scores), ops.xp.array(labels))[1], input_gradient=False)
+        full = training_loss(loss, model)
+        backward(full(ops.xp.array(scores), ops.xp.array(labels))[1], input_gradient=False)
         equal, missing = [], []
         for parameter in model.parameters():
             value, gradient = ops.to_numpy(parameter.value), parameter.grad

@@ -10,6 +10,7 @@ from fastnet import losses
 from fastnet.arguments import flag, integer
 from fastnet.arrays import as_array
 from fastnet.backends import current
+from fastnet.heads import training_loss
 from fastnet.layers import Model
 from fastnet.types import Array, ArrayLike, Loss
 from fastnet.wording import name_some
@@ -56,7 +57,8 @@ class Objective:
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"Objective: model must be a fastnet.Model, such as Sequential(...), got {model!r}")
-        self.model, self.loss, self.regularizer = model, losses.get(loss), regularizer
+        self.model, self.regularizer = model, regularizer
+        self.loss = training_loss(loss, model) if training else losses.get(loss)
         self.x, self.y = as_array(x, "Objective: x"), as_array(y, "Objective: y")
         if self.x.ndim < 2 or len(self.x) != len(self.y) or not len(self.x):
             raise ValueError(f"Objective: x {self.x.shape} and y {self.y.shape} must have one length, at least 1")

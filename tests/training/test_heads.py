@@ -207,3 +207,34 @@ def test_googlenet():
     assert all(p.grad is not None and np.isfinite(p.grad).all() for p in model.parameters(requires_grad=True))
     with pytest.raises(ValueError, match="googlenet cannot take images of shape .3, 67, 70.*avg_pool2d: kernel 5x5"):
         models.googlenet(input_shape=(3, 67, 70), aux_logits=True)
+
+
+@pytest.mark.parametrize("how", ["objective", "statistics", "sanity", "symptoms", "gradcheck"])
+def test_whoever_trains_or_diagnoses_takes_the_loss_of_each_output(how):
+    model, (X, y) = net(0.5), problem(20)
+    model.build((2, 4, 4), seed=0, dtype="float64")
+    X = X.astype(np.float64)
+
+    def of_the_body_s_shape(scores, labels):
+        assert scores.shape[1] == 3
+        return losses.softmax_cross_entropy(scores, labels)
+
+    scores, backward = model.forward(X, training=True)
+    expected, dscores = WithAuxiliary("softmax", (0.5, 0.5))(scores, y)
+    if how == "objective":
+        objective = fn.training.Objective(model, of_the_body_s_shape, X, y)
+        assert objective(objective.vector)[0] == pytest.approx(expected, rel=1e-12)
+    elif how == "statistics":
+        rows = {row.name: row for row in fn.diagnose.gradient_statistics(model, X, y, loss=of_the_body_s_shape).rows}
+        backward(dscores)
+        for name, parameter in model.named_parameters():
+            assert rows[name].norm == pytest.approx(np.linalg.norm(parameter.grad), rel=1e-12)
+    elif how == "sanity":
+        check = fn.diagnose.sanity_check(model, (X, y), epochs=1, iterations=1)
+        assert f"with equal scores it is {2 * np.log(3):.4g} = 2 * log(3)" in str(check)
+    elif how == "symptoms":
+        from fastnet.diagnose.symptoms import symptoms
+
+        assert isinstance(symptoms(model, fn.data.Loader(X, y, 20), of_the_body_s_shape), list)
+    else:
+        assert fn.gradcheck(model, X[:4], y[:4], loss=of_the_body_s_shape).ok
