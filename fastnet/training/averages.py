@@ -55,9 +55,7 @@ class WeightAverage:
     def __init__(self, model: Model, decay: float | None = 0.995) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"WeightAverage: model must be a fastnet.Model, got {model!r}")
-        self.decay = None if decay is None else real(decay, "WeightAverage: decay")
-        if self.decay is not None and not 0 <= self.decay < 1:
-            raise ValueError(f"WeightAverage: decay, the weight of the old average, must be in [0, 1), got {decay!r}")
+        self.decay = checked_decay("WeightAverage", decay)
         self.model, self.count = model, 0
         self._averages: dict[str, Array] = {}
         self._state()
@@ -114,6 +112,14 @@ class WeightAverage:
     def _require_updates(self) -> None:
         if not self.count:
             raise RuntimeError("WeightAverage: there is no average yet: call update() after each step of the optimiser")
+
+
+def checked_decay(name: str, decay: float | None) -> float | None:
+    """A decay in [0, 1), or None; TypeError or ValueError, which begin with `name`, for anything else."""
+    number = None if decay is None else real(decay, f"{name}: decay")
+    if number is not None and not 0 <= number < 1:
+        raise ValueError(f"{name}: decay, the weight of the old average, must be in [0, 1), got {decay!r}")
+    return number
 
 
 def average_states(states: Iterable[Mapping[str, ArrayLike]]) -> dict[str, Array]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastnet.arguments import flag, integer
 from fastnet.layers import Evaluation, Model
 from fastnet.layers.evaluation import evaluation
-from fastnet.training.averages import WeightAverage, update_bn
+from fastnet.training.averages import WeightAverage, checked_decay, update_bn
 from fastnet.training.callbacks import Callback
 from fastnet.training.ensemble import Ensemble
 from fastnet.types import Array
@@ -56,7 +56,7 @@ class _Averaging(Callback):
 
     def __init__(self, decay: float | None, every: str, start: int, recompute: bool, validate: bool) -> None:
         name = type(self).__name__
-        self.decay, self.every, self.start = decay, every, _check_when(name, every, start)
+        self.decay, self.every, self.start = checked_decay(name, decay), every, _check_when(name, every, start)
         self.recompute = flag(recompute, f"{name}: update_bn")
         self.validate = flag(validate, f"{name}: validate")
         self.evaluations: list[Evaluation] = []

@@ -243,6 +243,8 @@ def test_the_later_of_two_callbacks_decides_how_training_ends():
     [
         (lambda: WeightAverage(fn.Sequential(fn.Linear(3))), RuntimeError, "not built"),
         (lambda: WeightAverage([]), TypeError, "model must be a fastnet.Model"),
+        (lambda: PolyakAverage(1.5), ValueError, r"PolyakAverage: decay, .* got 1.5"),
+        (lambda: PolyakAverage("a"), TypeError, "PolyakAverage: decay must be a finite number, got 'a'"),
         (lambda: WeightAverage(convnet(), 1.0), ValueError, r"decay, the weight of the old average, .* got 1.0"),
         (lambda: WeightAverage(convnet()).state_dict(), RuntimeError, r"no average yet: call update\(\)"),
         (lambda: WeightAverage(convnet()).load_state_dict({}, 1), ValueError, "of another model"),
