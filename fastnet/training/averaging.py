@@ -39,13 +39,21 @@ def _ends_cycle(solver: Solver, iteration: int) -> bool:
     return solver.schedule.ends_cycle(iteration, solver.epochs * len(solver.loader), len(solver.loader))
 
 
-def _require_cycles(name: str, solver: Solver, every: str) -> None:
+def _require_any(name: str, solver: Solver, every: str, start: int) -> None:
+    """Raise ValueError unless some iteration of the run counts."""
     total = solver.epochs * len(solver.loader)
     if every == "cycle" and not any(_ends_cycle(solver, i) for i in range(total)):
         raise ValueError(
             f"{name}: every='cycle' needs a schedule whose cycles end within the run, such as "
             f"optim.CosineRestarts({max(solver.epochs // 5, 1)}); {solver.schedule!r} has none in {solver.epochs} "
             "epochs"
+        )
+    first = start * len(solver.loader)
+    if first >= total or (every == "cycle" and not any(_ends_cycle(solver, i) for i in range(first, total))):
+        what = "end of a cycle" if every == "cycle" else "epoch"
+        raise ValueError(
+            f"{name}: start={start} leaves no {what} of the run of {solver.epochs} epochs; give a smaller start, or "
+            "more epochs"
         )
 
 
@@ -65,7 +73,7 @@ class _Averaging(Callback):
         self._loaded: tuple[dict[str, Array], int] | None = None
 
     def on_train_begin(self, solver: Solver) -> None:
-        _require_cycles(type(self).__name__, solver, self.every)
+        _require_any(type(self).__name__, solver, self.every, self.start)
         if self.average is None or self.average.model is not solver.model:
             self.average = WeightAverage(solver.model, self.decay)
         if self._loaded is not None:
@@ -87,9 +95,7 @@ class _Averaging(Callback):
     def on_train_end(self, solver: Solver) -> None:
         assert self.average is not None
         if not self.average.count:
-            solver.report(
-                f"{type(self).__name__}: nothing was averaged: start={self.start} is not before the last epoch"
-            )
+            solver.report(f"{type(self).__name__}: nothing was averaged: training ended before epoch {self.start + 1}")
             return
         solver.model.load_state_dict(self.average.state_dict())
         if self.recompute:
@@ -190,7 +196,7 @@ class Snapshots(Callback):
         self.iterations: list[int] = []
 
     def on_train_begin(self, solver: Solver) -> None:
-        _require_cycles("Snapshots", solver, self.every)
+        _require_any("Snapshots", solver, self.every, self.start)
 
     def on_iteration_end(self, solver: Solver) -> None:
         if _due(solver, self.every, self.start):

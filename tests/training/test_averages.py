@@ -268,3 +268,21 @@ def test_the_later_of_two_callbacks_decides_how_training_ends():
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: StochasticWeightAverage(start=2), "epoch"),
+        (lambda: PolyakAverage(start=99), "epoch"),
+        (lambda: Snapshots("epoch", start=2), "epoch"),
+        (lambda: Snapshots(start=2), "end of a cycle"),
+        (lambda: StochasticWeightAverage(start=1, every="cycle"), "end of a cycle"),
+    ],
+)
+def test_a_start_after_which_nothing_counts_is_an_error_before_training(make, what):
+    callback, schedule = make(), CosineRestarts(1, T_mult=2) if what == "end of a cycle" else None
+    solver = fn.Solver(convnet(), problem(), epochs=2, schedule=schedule, callbacks=[callback], verbose=False)
+    with pytest.raises(ValueError, match=rf"start={callback.start} leaves no {what} of the run of 2 epochs; give"):
+        solver.train()
+    assert solver.iteration == 0
