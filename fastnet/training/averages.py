@@ -175,12 +175,15 @@ def update_bn(model: Model, data: ArrayLike | Loader | Iterable[ArrayLike], batc
     ------
     ValueError
         No examples.
+    FloatingPointError
+        Statistics that are not finite.  After an error the model has those from before.
     """
     norms: list[Any] = [layer for _, layer in model.named_layers() if "running_mean" in layer.own and not layer.frozen]
     if not norms:
         return
     momenta, streams, seen = [norm.momentum for norm in norms], model.rng_state(), 0
     sums = [(0.0, 0.0) for _ in norms]
+    kept = [(norm.running_mean.value.copy(), norm.running_var.value.copy()) for norm in norms]
     try:
         for norm in norms:
             norm.momentum = 1.0  # the running statistics are then the batch's
@@ -194,11 +197,14 @@ def update_bn(model: Model, data: ArrayLike | Loader | Iterable[ArrayLike], batc
                     var + len(x) * norm.running_var.value.astype("float64"),
                 )
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
+        for norm, momentum, (mean, var) in zip(norms, momenta, kept, strict=True):
             norm.momentum = momentum
+            norm.running_mean.value[...], norm.running_var.value[...] = mean, var
         model.set_rng_state(streams)
     if not seen:
         raise ValueError("update_bn: data holds no examples")
+    if not all(np.isfinite(array).all() for pair in sums for array in pair):
+        raise FloatingPointError("update_bn: a running statistic would not be finite: data or weights are not")
     for norm, (mean, var) in zip(norms, sums, strict=True):
         norm.running_mean.value[...] = mean / seen
         norm.running_var.value[...] = var / seen

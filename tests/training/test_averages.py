@@ -129,6 +129,17 @@ def test_running_statistics_computed_again():
     assert np.array_equal(model.state_dict()["1.running_mean"], first["1.running_mean"])
 
 
+@pytest.mark.parametrize("wrong", ["shape", "nan", "none"])
+def test_running_statistics_stay_after_an_error(wrong):
+    model, (X, _) = convnet(), problem()
+    batches = {"shape": [X[:8], X[:8, :, :3]], "nan": [X[:8], X[:8] * np.nan], "none": []}[wrong]
+    before = model.state_dict()
+    with pytest.raises(FloatingPointError if wrong == "nan" else ValueError):
+        update_bn(model, batches)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
 def test_running_statistics_of_prepared_images():
     model, (X, _) = convnet(), problem()
     raw = (50 * X + 100).astype(np.uint8)
