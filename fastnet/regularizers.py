@@ -45,6 +45,11 @@ class Regularizer:
     def project(self, parameters: Iterable[Parameter]) -> None:
         """Move the parameters, after a step, to the nearest ones that the bounds allow."""
 
+    @property
+    def bounds(self) -> bool:
+        """Whether `project` does anything."""
+        return type(self).project is not Regularizer.project
+
     def __add__(self, other: Regularizer) -> Combined:
         return Combined(self, other) if isinstance(other, Regularizer) else NotImplemented
 
@@ -64,6 +69,10 @@ class Combined(Regularizer):
         self.parts: tuple[Regularizer, ...] = tuple(
             one for part in parts for one in (part.parts if isinstance(part, Combined) else (part,))
         )
+
+    @property
+    def bounds(self) -> bool:
+        return any(part.bounds for part in self.parts)
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.parts)) or "Combined()"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastnet import losses
@@ -12,6 +10,7 @@ from fastnet.arrays import as_array
 from fastnet.backends import current
 from fastnet.heads import training_loss
 from fastnet.layers import Model
+from fastnet.regularizers import Regularizer
 from fastnet.types import Array, ArrayLike, Loss
 from fastnet.wording import name_some
 
@@ -35,7 +34,7 @@ class Objective:
         Computes the loss as the mean over parts of so many samples, which saves memory: for losses that are means over
         samples.  A batch norm in training mode takes its statistics from each part.
     regularizer : such as L2, optional
-        Its penalty is added.
+        Its penalty is added; one that bounds weights, such as MaxNorm, is an error.
     training : bool
         The mode of the layers: False turns dropout off, and lets batch norms use their running statistics.
 
@@ -52,13 +51,22 @@ class Objective:
         x: ArrayLike,
         y: ArrayLike,
         batch_size: int | None = None,
-        regularizer: Any = None,
+        regularizer: Regularizer | None = None,
         training: bool = True,
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"Objective: model must be a fastnet.Model, such as Sequential(...), got {model!r}")
         self.model, self.regularizer = model, regularizer
         self.loss = training_loss(loss, model) if training else losses.get(loss)
+        if regularizer is not None and not isinstance(regularizer, Regularizer):
+            raise TypeError(
+                f"Objective: regularizer must be an object such as regularizers.L2(1e-4), got {regularizer!r}"
+            )
+        if regularizer is not None and regularizer.bounds:
+            raise ValueError(
+                f"Objective: {regularizer!r} bounds weights after each step, but this function has no bounds; give "
+                "penalties such as regularizers.L2(1e-4) alone"
+            )
         self.x, self.y = as_array(x, "Objective: x"), as_array(y, "Objective: y")
         if self.x.ndim < 2 or len(self.x) != len(self.y) or not len(self.x):
             raise ValueError(f"Objective: x {self.x.shape} and y {self.y.shape} must have one length, at least 1")

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnet.arguments import integer, real
 from fastnet.layers import Model
+from fastnet.regularizers import Regularizer
 from fastnet.training.objective import LARGEST_HESSIAN, Objective, check_hessian
 from fastnet.types import Array, ArrayLike, Loss
 
@@ -72,7 +73,7 @@ def minimize(
     tolerance: float = 1e-8,
     damping: float = 0.0,
     batch_size: int | None = None,
-    regularizer: Any = None,
+    regularizer: Regularizer | None = None,
     training: bool = True,
     callback: Callable[[int, float], object] | None = None,
     options: dict[str, Any] | None = None,

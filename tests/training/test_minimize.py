@@ -5,6 +5,7 @@ import pytest
 
 import fastnet as fn
 from fastnet.optim import Adam
+from fastnet.regularizers import L2, MaxNorm
 from fastnet.training import Objective, minimize
 
 scipy = pytest.importorskip("scipy")
@@ -233,6 +234,9 @@ def test_a_failure_leaves_the_weights():
         ({"batch_size": 0}, ValueError, "batch_size must be an integer between 1"),
         ({"training": 1}, TypeError, "training must be True or False"),
         ({"loss": "svn"}, ValueError, "svn"),
+        ({"regularizer": "l2"}, TypeError, r"must be an object such as regularizers.L2\(1e-4\), got 'l2'"),
+        ({"regularizer": MaxNorm(1)}, ValueError, r"MaxNorm\(1.0\) bounds weights after each step"),
+        ({"regularizer": L2(1) + MaxNorm(1)}, ValueError, "bounds weights after each step"),
         ({"y": np.zeros((3, 2))}, ValueError, r"x \(40, 5\) and y \(3, 2\) must have one length"),
         ({"model": None}, TypeError, "model must be a fastnet.Model"),
     ],
