@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,6 +121,11 @@ def minimize(
         The loss is not finite; the model has the parameters from before.
     ImportError
         SciPy is not installed, and the method needs it.
+
+    Warns
+    -----
+    UserWarning
+        The loss is higher than before.
     """
     name = method.lower() if isinstance(method, str) else method
     if name not in METHODS:
@@ -148,6 +154,13 @@ def minimize(
     except BaseException:
         objective.vector = start
         raise
+    if found.loss > found.losses[0]:
+        warnings.warn(
+            f"minimize: {name} raised the loss from {found.losses[0]:.4g} to {found.loss:.4g}: where the Hessian is "
+            "nearly singular, or not positive definite, its step leads up; give damping, a penalty such as "
+            "regularizers.L2(1e-3), or method='l-bfgs'",
+            stacklevel=2,
+        )
     return found
 
 

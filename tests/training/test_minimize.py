@@ -146,7 +146,7 @@ def test_a_callback_sees_and_stops(method):
         seen.append((iteration, loss))
         return iteration == 2
 
-    found = minimize(hidden(), "softmax", x, y, method, callback=callback, damping=0.1 if method == "newton" else 0.0)
+    found = minimize(hidden(), "softmax", x, y, method, callback=callback, damping=1.0 if method == "newton" else 0.0)
     assert [i for i, _ in seen] == [1, 2] and [loss for _, loss in seen] == found.losses[1:]
     assert not found.converged and "callback" in found.message
 
@@ -203,6 +203,13 @@ def test_a_singular_hessian_is_told():
     found = minimize(linear(2, 1), "mse", np.zeros((3, 2)), np.ones((3, 1)), "newton")
     assert "the Hessian has no inverse; give damping > 0" in found.message and not found.converged
     assert minimize(linear(2, 1), "mse", np.zeros((3, 2)), np.ones((3, 1)), "newton", damping=1e-9).loss < 1e-12
+
+
+def test_a_step_of_newton_that_leads_up_is_told():
+    x, y = classes()
+    with pytest.warns(UserWarning, match=r"newton raised the loss from 0.8\d* to .*; give damping"):
+        found = minimize(hidden(), "softmax", x, y, "newton", damping=0.1, iterations=2)
+    assert found.loss > found.losses[0]
 
 
 def test_a_failure_leaves_the_weights():
