@@ -121,15 +121,16 @@ class Optimizer:
         Raises
         ------
         ValueError
-            State (of another model, perhaps) whose shape or dtype is not the parameter's; a group that names an unknown
-            parameter, or two that name the same.
+            A scale that is negative or not finite; state (of another model, perhaps) whose shape or dtype is not the
+            parameter's; a group that names an unknown parameter, or two that name the same.
 
         Warns
         -----
         UserWarning
             Nothing has a gradient, though not everything is frozen.
         """
-        parameters = parameters_of(parameters, f"{type(self).__name__}.step")
+        name = f"{type(self).__name__}.step"
+        parameters, scale = parameters_of(parameters, name), at_least_zero(scale, f"{name}: scale")
         ops, op = current(), REGISTRY[self.op]
         ready = [(p, self._state_of(ops, key, p, own), n, own) for p, key, n, own in self._ready(parameters, momentum)]
         if not ready and not (parameters and all(not p.requires_grad for p in parameters)):

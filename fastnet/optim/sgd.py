@@ -121,6 +121,7 @@ class SGD(Optimizer):
         The arguments are those of the `step` that follows.
         """
         parameters = parameters_of(parameters, "SGD.lookahead")
+        scale = at_least_zero(scale, "SGD.lookahead: scale")
         return self._moved(parameters, scale, momentum) if self.ahead else contextlib.nullcontext()
 
     @contextlib.contextmanager

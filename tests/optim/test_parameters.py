@@ -29,3 +29,15 @@ def test_anything_but_parameters_is_an_error_that_says_so(caller):
     for wrong in ([np.zeros(3)], ["0.weight"], 3, None, model.named_parameters(), model.parameters()[0]):
         with pytest.raises(TypeError, match=rf"{caller}: parameters must be a list of Parameter, such as"):
             TAKE[caller](wrong)
+
+
+@pytest.mark.parametrize("scale", [np.nan, -1.0, np.inf, "a", None])
+@pytest.mark.parametrize("call", ["step", "lookahead"])
+def test_a_scale_is_a_finite_number_that_is_not_negative(call, scale):
+    optimizer = SGD(0.1, momentum=0.9, ahead=call == "lookahead")
+    model = fn.Sequential(fn.Linear(2))
+    model.build((3,))
+    before = model.state_dict()
+    with pytest.raises((ValueError, TypeError), match=rf"SGD.{call}: scale must be .* got"):
+        getattr(optimizer, call)(model.parameters(), scale)
+    assert all((value == before[name]).all() for name, value in model.state_dict().items())
