@@ -159,6 +159,15 @@ def test_a_function_is_a_schedule():
     assert schedule.values(3).tolist() == [1, 0.5, 0.25]
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), -1.0, "a", None])
+def test_what_is_no_factor_is_not_a_value(wrong):
+    def schedule(i, total, per_epoch):
+        return wrong
+
+    with pytest.raises((ValueError, TypeError), match="schedule: a factor must be"):
+        FunctionSchedule(schedule).values(3)
+
+
 def test_repr_is_a_call_without_defaults():
     assert repr(CosineRestarts(5, minimum=0.1)) == "CosineRestarts(T_0=5, minimum=0.1)"
     assert repr(LinearWarmup(5, StepDecay(3), per="iteration")) == (

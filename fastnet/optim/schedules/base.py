@@ -169,7 +169,7 @@ class Schedule:
         Raises
         ------
         ValueError
-            The schedule ends earlier, or depends on the run's results (`monitors`).
+            The schedule ends earlier, depends on the run's results (`monitors`), or gives what is no factor.
         """
         if self.monitors:
             raise ValueError(
@@ -177,7 +177,10 @@ class Schedule:
                 "only after training: History.learning_rates"
             )
         total = integer(total, f"{type(self).__name__}: total")
-        factors: Array = current().xp.array([self(i, total, iterations_per_epoch) for i in range(total)])
+        given = [real(self(i, total, iterations_per_epoch), f"{self!r}: a factor") for i in range(total)]
+        if min(given) < 0:
+            raise ValueError(f"{self!r}: a factor must be >= 0, got {min(given)!r}")
+        factors: Array = current().xp.array(given)
         return factors
 
     def plot(
