@@ -134,6 +134,8 @@ class DistillationLoader(Loader):
                     f"DistillationLoader: teacher must be a Model, an Ensemble, or scores ({len(self.y)}, C) as "
                     f"teacher.predict(X) gives them, got {teacher.dtype} {teacher.shape}"
                 )
+            if not np.isfinite(teacher).all():
+                raise ValueError("DistillationLoader: the teacher's scores hold NaN or infinities")
         self.teacher = teacher
 
     def _labels(self, index: Array, x: Array) -> Array:

@@ -150,6 +150,7 @@ def test_resumed_with_the_same_bits(tmp_path, teacher):
         (lambda: DistillationLoader(*problem(), np.zeros((240,))), ValueError, r"or scores \(240, C\)"),
         (lambda: DistillationLoader(*problem(), np.zeros((239, 3))), ValueError, r"got float64 \(239, 3\)"),
         (lambda: DistillationLoader(*problem(), np.zeros((240, 3), int)), ValueError, "teacher must be a Model"),
+        (lambda: DistillationLoader(*problem(), np.full((240, 3), np.nan)), ValueError, "hold NaN or infinities"),
     ],
 )
 def test_errors(make, error, message):
