@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet import losses
-from fastnet.arguments import flag, integer
+from fastnet.arguments import flag, integer, real, several
 from fastnet.backends import current
 from fastnet.drawing import new_figure, save
 from fastnet.graph import Node, Program
@@ -214,7 +214,7 @@ def activation_statistics(
 
         return run
 
-    ops, bins = current(), integer(bins, "activation_statistics: bins")
+    ops, bins, limits = current(), *_checked("activation_statistics", model, bins, limits)
     with preserved(model):
         x, program = _program(model, x, flag(training, "activation_statistics: training"), around)
         rows.append(_row("input", "", ops.to_numpy(x), bins, limits))
@@ -256,7 +256,7 @@ def gradient_statistics(
 
         return run
 
-    ops, bins = current(), integer(bins, "gradient_statistics: bins")
+    ops, bins, limits = current(), *_checked("gradient_statistics", model, bins, limits)
     chosen = training_loss(loss, model) if training else losses.get(loss)
     with preserved(model):
         x, program = _program(model, x, flag(training, "gradient_statistics: training"), around)
@@ -270,6 +270,18 @@ def gradient_statistics(
                 ratio = norm / size if size else None
                 rows.append(_row(parameter.name, "", gradient, bins, limits, norm=norm, ratio=ratio))
     return Statistics("Gradients of the loss", rows)
+
+
+def _checked(name: str, model: Any, bins: Any, limits: Any) -> tuple[int, tuple[float, float] | None]:
+    if not isinstance(model, Model):
+        raise TypeError(f"{name}: model must be a fastnet.Model, such as Sequential(...), got {model!r}")
+    bins = integer(bins, f"{name}: bins")
+    if limits is None:
+        return bins, None
+    ends = [real(end, f"{name}: limits") for end in several(limits, f"{name}: limits")]
+    if len(ends) != 2 or not ends[0] < ends[1]:
+        raise ValueError(f"{name}: limits must be (low, high) with low < high, got {limits!r}")
+    return bins, (ends[0], ends[1])
 
 
 def _program(model: Model, x: ArrayLike, training: bool, around: Any) -> tuple[Array, Program]:

@@ -104,3 +104,15 @@ def test_output(tmp_path):
         activation_statistics(model, X, bins=0)
     with pytest.raises(TypeError, match="training must be True or False"):
         gradient_statistics(model, X, LABELS, training=1)
+
+
+@pytest.mark.parametrize("statistics", [activation_statistics, gradient_statistics])
+def test_models_and_limits_that_are_none(statistics):
+    labels = () if statistics is activation_statistics else (LABELS,)
+    for wrong in (None, abs, [fn.ReLU()]):
+        with pytest.raises(TypeError, match=f"{statistics.__name__}: model must be a fastnet.Model, .* got"):
+            statistics(wrong, X, *labels)
+    model = net(fn.Flatten(), fn.Linear(5))
+    for limits in (3, (1,), (1, 0), (0, 0), (np.nan, 1), ("a", 1)):
+        with pytest.raises((ValueError, TypeError), match=f"{statistics.__name__}: limits must be"):
+            statistics(model, X, *labels, limits=limits)
