@@ -40,6 +40,8 @@ def subject(
     """The loader and the loss that a Solver makes of these arguments; the model is restored afterwards."""
     names = getattr(model, "class_names", None)
     solver = Solver(model, data, loss=loss, batch_size=batch_size, preprocess=preprocess, seed=seed, verbose=False)
+    if not model.parameters(requires_grad=True):
+        raise ValueError("the model has no parameter that could be trained: it has none, or all are frozen")
     with preserved(model):
         try:
             yield solver.loader, solver.loss

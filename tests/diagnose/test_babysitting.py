@@ -276,3 +276,12 @@ def test_callbacks_resume(tmp_path):
     solver.train(resume="auto")
     assert again[0].ratios["0.weight"][: len(first[0].iterations)] == first[0].ratios["0.weight"]
     assert kinds(again[1]) == kinds(first[1]) == ["flat"] and again[1].findings == first[1].findings
+
+
+@pytest.mark.parametrize("check", [diagnose.sanity_check, diagnose.lr_range_test])
+def test_a_model_that_cannot_be_trained_is_an_error(check):
+    frozen = net()
+    frozen.freeze()
+    for model in (frozen, fn.Sequential(fn.ReLU())):
+        with pytest.raises(ValueError, match="no parameter that could be trained: it has none, or all are frozen"):
+            check(model, clusters(), iterations=10)
