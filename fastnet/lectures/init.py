@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentParser, ArgumentTypeError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ class Net:
 def options(parser: ArgumentParser) -> None:
     parser.add_argument("--act", choices=("tanh", "relu"), help="one network only: its activation")
     parser.add_argument(
-        "--std", type=rule, metavar="S", help="of its weights: a number, xavier, kaiming or large (1.0)"
+        "--std", type=rule, metavar="S", help="of its weights: a number > 0, xavier, kaiming or large (1.0)"
     )
     parser.add_argument("--size", choices=("10x500", "6x4096"), help="only networks of this size")
 
@@ -94,9 +95,11 @@ def run(report: Report) -> None:
 def rule(text: str) -> str:
     """The value of ``--std``."""
     try:
-        Net("tanh", text).deviation  # noqa: B018
+        value = Net("tanh", text).deviation
     except ValueError:
-        raise ArgumentTypeError(f"expected a number, xavier, kaiming or large, got {text!r}") from None
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ArgumentTypeError(f"expected a number > 0, xavier, kaiming or large, got {text!r}")
     return text
 
 

@@ -28,10 +28,11 @@ def test_one_network_by_options(words, tmp_path, capsys):
     assert "10 layers of 500" in capsys.readouterr().out
 
 
-def test_options_that_do_not_fit(tmp_path, capsys):
+@pytest.mark.parametrize("std", ["huge", "0", "-1", "nan", "inf"])
+def test_options_that_do_not_fit(std, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(["lecture", "init", "--std", "huge", "--out", str(tmp_path)])
-    assert "--std: expected a number, xavier, kaiming or large, got 'huge'" in capsys.readouterr().err
+        main(["lecture", "init", "--std", std, "--out", str(tmp_path)])
+    assert f"--std: expected a number > 0, xavier, kaiming or large, got {std!r}" in capsys.readouterr().err
 
 
 def test_small_images_become_those_of_the_lecture():
