@@ -1,11 +1,14 @@
 """The parts of the experiments on initialisation, babysitting and gradient checks."""
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
 
 from fastnet.cli import main
-from fastnet.lectures import babysit, gradient_check, normalize, xavier_proof
+from fastnet.lectures import babysit, gates, gradient_check, normalize, xavier_proof
 from fastnet.lectures.init import Net
+from fastnet.lectures.report import Report
 
 
 def test_theory_of_relu_is_exact():
@@ -56,3 +59,11 @@ def test_errors_of_differences():
     centred, one_sided = (gradient_check.largest_error(scheme, 1e-4, 0) for scheme in ("centred", "one-sided"))
     assert centred < 1e-5 < 1e-3 < one_sided
     assert xavier_proof.relu_share(np.random.default_rng(0)) == pytest.approx(0.5, abs=0.01)
+
+
+def test_gates_agree_with_differences_for_all_seeds(tmp_path):
+    """Near a pole or a kink differences are wrong, however right the gradients are."""
+    for seed in range(30):
+        report = Report("gates", Namespace(full=False, seed=seed), tmp_path, show=lambda line: None)
+        gates._gates(report)
+        assert report.passed, f"seed {seed}: {report.rows}"
