@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 __all__ = [
     "Parser",
     "count",
+    "several",
     "whole",
     "positive",
     "not_negative",
@@ -35,6 +36,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, late_epilog: Callable[[], str] | None = None, **kwargs: Any) -> None:
         kwargs = {"formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs, "allow_abbrev": False}
         super().__init__(*args, **kwargs)
+        for kind in (count, several, whole, positive, not_negative, fraction):  # type="count", where imports are none
+            self.register("type", kind.__name__, kind)
         self.late_epilog = late_epilog
         self.commands: dict[str, Parser] = {}
 
@@ -70,6 +73,11 @@ def _number(
 def count(text: str) -> int:
     """An integer >= 1."""
     return _number(text, int, lambda value: value >= 1, "an integer >= 1")
+
+
+def several(text: str) -> int:
+    """An integer >= 2."""
+    return _number(text, int, lambda value: value >= 2, "an integer >= 2")
 
 
 def whole(text: str) -> int:

@@ -95,7 +95,7 @@ def _parse(name: str, modules: dict[str, ModuleType], rest: Sequence[str]) -> Na
 
 def _defaults(module: ModuleType) -> dict[str, Any]:
     """The experiment's own options with their defaults."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = Parser(add_help=False)
     if hasattr(module, "options"):
         module.options(parser)
     return vars(parser.parse_args([]))

@@ -8,8 +8,9 @@ SOURCE : str
 DATA : bool
     Whether it takes ``--data``; `report.data()` gives the data set.
 options : function
-    ``options(parser)`` adds the experiment's own options to an argparse parser; ``fastnet lecture all`` runs their
-    defaults.
+    ``options(parser)`` adds the experiment's own options to an argparse parser that knows the types "count" (>= 1),
+    "several" (>= 2), "whole" (>= 0), "positive", "not_negative" and "fraction" of numbers; ``fastnet lecture all``
+    runs their defaults.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ DATA = True
 
 
 def options(parser: Any) -> None:
-    parser.add_argument("--images", type=int, default=300, metavar="N", help="training images (default: 300)")
-    parser.add_argument("--students", type=int, default=5, metavar="N", help="of each kind (default: 5)")
-    parser.add_argument("--temperature", type=float, default=4.0, metavar="T", help="(default: 4)")
-    parser.add_argument("--epochs", type=int, default=30, metavar="N", help="of each training (default: 30)")
+    parser.add_argument("--images", type="count", default=300, metavar="N", help="training images (default: 300)")
+    parser.add_argument("--students", type="count", default=5, metavar="N", help="of each kind (default: 5)")
+    parser.add_argument("--temperature", type="positive", default=4.0, metavar="T", help="(default: 4)")
+    parser.add_argument("--epochs", type="count", default=30, metavar="N", help="of each training (default: 30)")
 
 
 def run(report: Report) -> None:

@@ -24,9 +24,9 @@ DATA = True
 
 
 def options(parser: Any) -> None:
-    parser.add_argument("--images", type=int, default=300, metavar="N", help="training images (default: 300)")
-    parser.add_argument("--groups", type=int, default=4, metavar="N", help="repetitions (default: 4)")
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="of each training (default: 20)")
+    parser.add_argument("--images", type="count", default=300, metavar="N", help="training images (default: 300)")
+    parser.add_argument("--groups", type="count", default=4, metavar="N", help="repetitions (default: 4)")
+    parser.add_argument("--epochs", type="count", default=20, metavar="N", help="of each training (default: 20)")
 
 
 def run(report: Report) -> None:

@@ -21,7 +21,7 @@ DATA = True
 
 
 def options(parser: Any) -> None:
-    parser.add_argument("--draws", type=int, default=300, metavar="N", help="batches of each size (default: 300)")
+    parser.add_argument("--draws", type="several", default=300, metavar="N", help="batches of each size (default: 300)")
 
 
 def run(report: Report) -> None:

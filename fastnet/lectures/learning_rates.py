@@ -18,7 +18,7 @@ _RATES = {"low": 0.001, "good": 0.3, "high": 0.9, "very high": 30.0}
 
 
 def options(parser: Any) -> None:
-    parser.add_argument("--epochs", type=int, default=16, metavar="N", help="epochs of each run (default: 16)")
+    parser.add_argument("--epochs", type="count", default=16, metavar="N", help="epochs of each run (default: 16)")
 
 
 def run(report: Report) -> None:

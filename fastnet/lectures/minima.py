@@ -20,8 +20,8 @@ DATA = True
 
 
 def options(parser: Any) -> None:
-    parser.add_argument("--nets", type=int, default=5, metavar="N", help="initialisations, >= 2 (default: 5)")
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="of each training (default: 20)")
+    parser.add_argument("--nets", type="several", default=5, metavar="N", help="initialisations, >= 2 (default: 5)")
+    parser.add_argument("--epochs", type="count", default=20, metavar="N", help="of each training (default: 20)")
 
 
 def run(report: Report) -> None:

@@ -71,7 +71,7 @@ CONTOURS = Scene("a loss surface (Beale's)", beale, beale_slope, (1.0, 1.6), (-2
 
 
 def options(parser: ArgumentParser) -> None:
-    parser.add_argument("--frames", type=int, default=30, metavar="N", help="of the animation, 0 for none")
+    parser.add_argument("--frames", type="whole", default=30, metavar="N", help="of the animation, 0 for none")
 
 
 def run(report: Report) -> None:

@@ -17,8 +17,8 @@ DATA = True
 
 
 def options(parser: Any) -> None:
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="epochs (default: 20)")
-    parser.add_argument("--decay", type=float, default=0.995, metavar="D", help="(default: 0.995)")
+    parser.add_argument("--epochs", type="count", default=20, metavar="N", help="epochs (default: 20)")
+    parser.add_argument("--decay", type="fraction", default=0.995, metavar="D", help="(default: 0.995)")
 
 
 def run(report: Report) -> None:

@@ -18,9 +18,9 @@ BATCH, RATE = 50, 1e-3
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--images", type=int, default=200, metavar="N", help="training images (default: 200)")
-    parser.add_argument("--epochs", type=int, default=30, metavar="N", help="passes over them (default: 30)")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="repetitions (default: 3)")
+    parser.add_argument("--images", type="count", default=200, metavar="N", help="training images (default: 200)")
+    parser.add_argument("--epochs", type="count", default=30, metavar="N", help="passes over them (default: 30)")
+    parser.add_argument("--seeds", type="count", default=3, metavar="N", help="repetitions (default: 3)")
 
 
 def run(report: Report) -> None:

@@ -75,7 +75,7 @@ _SPREAD = 3072 * 62.0**2  # of CIFAR-10: the mean square of an image's distance 
 def options(parser: ArgumentParser) -> None:
     parser.add_argument("--replay", action="store_true", help="only the lecture's settings")
     parser.add_argument("--coarse-to-fine", action="store_true", help="only a search of our own")
-    parser.add_argument("--momentum", type=float, default=0.0, metavar="M", help="of the training (default: 0)")
+    parser.add_argument("--momentum", type="fraction", default=0.0, metavar="M", help="of the training (default: 0)")
 
 
 def run(report: Report) -> None:

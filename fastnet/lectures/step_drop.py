@@ -11,9 +11,9 @@ DATA = True
 
 
 def options(parser: Any) -> None:
-    parser.add_argument("--every", type=int, default=6, metavar="N", help="epochs between the drops, >= 3 (default: 6)")
+    parser.add_argument("--every", type="several", default=6, metavar="N", help="epochs between drops (default: 6)")
     parser.add_argument(
-        "--factor", type=float, default=0.2, metavar="F", help="what a drop multiplies by (default: 0.2)"
+        "--factor", type="positive", default=0.2, metavar="F", help="what a drop multiplies by (default: 0.2)"
     )
 
 
@@ -43,10 +43,11 @@ def run(report: Report) -> None:
     history = solver.train().history
     losses, rates = history["val_loss"], history["lr"]
     report.table(["epoch", "rate", "loss"], list(zip(history["epoch"], rates, losses, strict=True)))
+    before = min(every, 3)
     for drop in (every, 2 * every):
-        ratio = losses[drop] / (sum(losses[drop - 3 : drop]) / 3)
+        ratio = losses[drop] / (sum(losses[drop - before : drop]) / before)
         report.compare(
-            f"epoch {drop + 1}, after a drop: loss / mean of the three epochs before", ratio, high=0.95, digits=3
+            f"epoch {drop + 1}, after a drop: loss / mean of the {before} epochs before", ratio, high=0.95, digits=3
         )
 
     _, axes = report.figure(size=(7.5, 4.6))

@@ -9,6 +9,7 @@ import pytest
 
 from fastnet import lectures
 from fastnet.cli import main
+from fastnet.cli.arguments import Parser
 from fastnet.lectures.report import Report
 
 
@@ -48,6 +49,19 @@ def test_mistakes_end_with_status_2(words, capsys):
         status = stop.code
     assert status == 2
     assert "error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", lectures.names())
+def test_numbers_that_make_no_sense_are_refused(name, tmp_path, capsys):
+    """Every option that takes a number refuses -1 and nan with one line, before anything runs."""
+    parser = Parser(add_help=False)
+    getattr(lectures.experiment(name), "options", lambda parser: None)(parser)
+    numbers = [action for action in parser._actions if isinstance(action.default, int | float) and action.nargs != 0]
+    for option in [action.option_strings[0] for action in numbers]:
+        for given in ("-1", "nan"):
+            with pytest.raises(SystemExit, match="2"):
+                main(["lecture", name, option, given, "--out", str(tmp_path)])
+            assert f"argument {option}: expected" in capsys.readouterr().err
 
 
 @pytest.fixture
