@@ -1,4 +1,4 @@
-"""Batch norm: accuracy after a few steps, over initial scales and learning rates, with and without it.
+"""Batch norm: accuracy after a few steps, over initial scales and rates, with and without it.
 
 A network of five layers learns for the same few steps from every pair of an initial scale of the weights (1 is
 Kaiming's) and a learning rate.  That batch norm makes a network less dependent on its initial weights and allows higher
