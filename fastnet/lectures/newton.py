@@ -1,4 +1,4 @@
-"""Newton's method: a quadratic in one step; the Hessian's condition number sets the pace of first order."""
+"""Newton's method: a quadratic in one step; its condition number sets first-order methods' pace."""
 
 from __future__ import annotations
 
