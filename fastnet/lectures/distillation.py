@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fastnet.layers import Model
     from fastnet.types import Loss
 
-SOURCE = "the CS231n course notes (named, without numbers)"
 DATA = True
 
 
@@ -46,6 +45,7 @@ def run(report: Report) -> None:
         "teacher alone": (soft, Distillation(args.temperature, 1.0)),
     }
     report.say(
+        "The CS231n course notes name it, without numbers.  "
         f"Teacher: 5 networks with 64 hidden units.  Students: {args.students} of each kind with 8, trained for "
         f"{args.epochs} epochs on the same {len(X)} images of {data.name}; temperature {args.temperature:g}."
     )

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fastnet.layers import Model
     from fastnet.types import Array
 
-SOURCE = "CS231n 2017, lecture 7 (a sentence and a picture)"
 DATA = True
 
 
@@ -34,6 +33,7 @@ def run(report: Report) -> None:
     model.build(data.image_shape, seed=report.seed, dtype="float64")
     whole, rng = _gradient(model, X, y), np.random.default_rng(report.seed)
     each = [_gradient(model, X[i : i + 1], y[i : i + 1]) for i in range(N)]
+    report.say("CS231n 2017, lecture 7, says and draws that gradients of mini-batches are noisy; it prints no numbers.")
     report.compare(
         "full gradient - mean of the N gradients, largest difference",
         np.abs(np.mean(each, axis=0) - whole).max(),

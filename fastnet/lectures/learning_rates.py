@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from fastnet.data import Dataset
     from fastnet.optim import Schedule
 
-SOURCE = "CS231n 2017, lecture 7 (curves without numbers)"
 DATA = True
 
 _RATES = {"low": 0.001, "good": 0.3, "high": 0.9, "very high": 30.0}
@@ -26,6 +25,7 @@ def run(report: Report) -> None:
 
     data, epochs = report.data(), report.args.epochs
     report.say(
+        "CS231n 2017, lecture 7, draws such curves, without numbers.  "
         f"A two-layer network on {data.name}, SGD without momentum in batches of 16, {epochs} epochs.  A loss that "
         "exceeds 3 times its first value counts as diverging."
     )

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from fastnet.layers import Model
     from fastnet.types import Array
 
-SOURCE = "WWU CSCI 497P (a sentence without numbers)"
 DATA = True
 
 
@@ -50,6 +49,7 @@ def run(report: Report) -> None:
         models.append(model)
         ends.append(_flat(model))
     report.say(
+        "WWU CSCI 497P says it, without numbers.  "
         f"{nets} two-layer networks on {data.name}, which differ in their first weights alone: the order of the images "
         "is the same.  Some of the distance says little: hidden units in another order are another minimum, too."
     )

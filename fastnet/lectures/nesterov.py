@@ -11,7 +11,6 @@ from fastnet.lectures.report import Report
 if TYPE_CHECKING:
     from fastnet.types import Array
 
-SOURCE = ""
 RATE, RHO, STEPS = 0.02, 0.9, 100
 
 

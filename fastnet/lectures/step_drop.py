@@ -6,7 +6,6 @@ from typing import Any
 
 from fastnet.lectures.report import Report
 
-SOURCE = "CS231n 2017, lecture 7 (a curve without numbers)"
 DATA = True
 
 
@@ -36,6 +35,7 @@ def run(report: Report) -> None:
         verbose=False,
     )
     report.say(
+        "CS231n 2017, lecture 7, draws such a curve, without numbers.  "
         f"A softmax classifier with dropout on {data.name}, SGD in batches of 8 at rate 1, times {factor:g} after "
         f"every {every} epochs.  While the rate is high, the noise of the gradients keeps the loss up.  The loss is "
         "that of all training images, without dropout, after each epoch."
