@@ -17,7 +17,7 @@ _RATES = {"low": 0.001, "good": 0.3, "high": 0.9, "very high": 30.0}
 
 
 def options(parser: Any) -> None:
-    parser.add_argument("--epochs", type="count", default=16, metavar="N", help="epochs of each run (default: 16)")
+    parser.add_argument("--epochs", type="several", default=16, metavar="N", help="epochs of each run (default: 16)")
 
 
 def run(report: Report) -> None:
@@ -29,13 +29,14 @@ def run(report: Report) -> None:
         f"A two-layer network on {data.name}, SGD without momentum in batches of 16, {epochs} epochs.  A loss that "
         "exceeds 3 times its first value counts as diverging."
     )
+    batches = math.ceil(len(data.y_train[: _images(report)]) / 16)
     runs = {name: _train(report, data, rate) for name, rate in _RATES.items()}
     falling = f"high, falling: 0.9 exp(-{6 / epochs:.2g} t)"
     runs[falling] = _train(report, data, _RATES["high"], ExponentialDecay(6 / epochs))
     chance = math.log(len(data.classes))
     rows: list[list[Any]] = []
     for name, losses in runs.items():
-        epoch = _means(losses, epochs)
+        epoch = means(losses, batches, epochs)
         worst = max((loss for loss in losses if math.isfinite(loss)), default=math.inf)
         diverged = not math.isfinite(losses[-1]) or worst > 3 * losses[0]
         rows.append([name, _RATES.get(name, _RATES["high"]), losses[0], epoch[1], epoch[-1], worst, diverged])
@@ -53,7 +54,7 @@ def run(report: Report) -> None:
     _, axes = report.figure(size=(7.5, 5))
     for name, losses in runs.items():
         rate = f" ({_RATES[name]:g})" if name in _RATES else ""
-        axes.plot(range(1, epochs + 1), _means(losses, epochs), "o-", markersize=3, label=name + rate)
+        axes.plot(range(1, epochs + 1), means(losses, batches, epochs), "o-", markersize=3, label=name + rate)
     axes.axhline(chance, color="black", linewidth=0.8, linestyle=":", label="all classes alike: log C")
     axes.set(xlabel="epoch", ylabel="training loss, mean of the epoch", yscale="log", title="Loss and learning rate")
     axes.grid(True, alpha=0.3)
@@ -65,7 +66,7 @@ def _train(report: Report, data: Dataset, rate: float, schedule: Schedule | None
     import fastnet as fn
 
     model = fn.Sequential(fn.Flatten(), fn.Linear(32), fn.ReLU(), fn.Linear(len(data.classes)))
-    count = None if report.full else 2000
+    count = _images(report)
     solver = fn.Solver(
         model,
         (data.X_train[:count], data.y_train[:count]),
@@ -83,6 +84,11 @@ def _train(report: Report, data: Dataset, rate: float, schedule: Schedule | None
         return [*solver.history.losses, math.inf]
 
 
-def _means(losses: list[float], epochs: int) -> list[float]:
-    size = math.ceil(len(losses) / epochs)
-    return [sum(losses[i : i + size]) / len(losses[i : i + size]) for i in range(0, len(losses), size)]
+def _images(report: Report) -> int | None:
+    return None if report.full else 2000
+
+
+def means(losses: list[float], batches: int, epochs: int) -> list[float]:
+    """The mean loss of each epoch; infinite after the end of a run that ended early."""
+    parts = [losses[i * batches : (i + 1) * batches] for i in range(epochs)]
+    return [sum(part) / len(part) if part else math.inf for part in parts]
