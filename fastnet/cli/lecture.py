@@ -6,14 +6,17 @@ import argparse
 import time
 import traceback
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data
 from fastnet.cli.arguments import Parser, add_threads, folder, whole
 from fastnet.cli.errors import UserError, user_mistakes
+
+if TYPE_CHECKING:
+    from fastnet.data import Dataset
 
 _EXAMPLES = """examples:
   fastnet lecture                     the list of experiments
@@ -21,6 +24,8 @@ _EXAMPLES = """examples:
   fastnet lecture init --help         its options
   fastnet lecture all                 all of them, in less than 20 minutes on 2 cores
 """
+
+_IMAGES = 100  # with fewer, there is less than one batch or fold of what experiments compare
 
 
 def add_parser(commands: Any) -> None:
@@ -101,6 +106,22 @@ def _defaults(module: ModuleType) -> dict[str, Any]:
     return vars(parser.parse_args([]))
 
 
+def _loader(module: ModuleType, args: Namespace) -> Callable[[], Dataset] | None:
+    """What loads and checks ``--data``; None for an experiment that takes none."""
+
+    def load() -> Dataset:
+        dataset = data.load(data.Source.of_arguments(args))
+        images, classes, tests = len(dataset.y_train), len(set(dataset.y_train.tolist())), len(dataset.y_test)
+        if images < _IMAGES or classes < 2 or not tests:
+            raise UserError(
+                f"{dataset.name} has {images:,} training images of {classes} classes, and {tests:,} test images; "
+                f"experiments need at least {_IMAGES} training images, of 2 classes or more, and test images"
+            )
+        return dataset
+
+    return load if getattr(module, "DATA", False) else None
+
+
 def _run(name: str, module: ModuleType, args: Namespace) -> int:
     from fastnet.lectures.report import Report
 
@@ -108,8 +129,7 @@ def _run(name: str, module: ModuleType, args: Namespace) -> int:
     print(f"{name}: {_summary(module)}")
     if source:
         print(f"The column `lecture` holds the numbers of {source}.")
-    load = (lambda: data.load(data.Source.of_arguments(args))) if getattr(module, "DATA", False) else None
-    report, start = Report(name, args, args.out / name, load, source), time.perf_counter()
+    report, start = Report(name, args, args.out / name, _loader(module, args), source), time.perf_counter()
     with user_mistakes(catch=(ImportError,)):
         module.run(report)
         files = report.finish(time.perf_counter() - start)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
+import numpy as np
 import pytest
 
 from fastnet import lectures
@@ -63,6 +64,15 @@ def test_numbers_that_make_no_sense_are_refused(name, tmp_path, capsys):
             with pytest.raises(SystemExit, match="2"):
                 main(["lecture", name, option, given, "--out", str(tmp_path)])
             assert f"argument {option}: expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("images", "classes"), [(40, 2), (200, 1)])
+def test_too_little_data_is_refused(images, classes, tmp_path, capsys):
+    y = np.arange(images) % classes
+    np.savez(tmp_path / "few.npz", X=np.zeros((images, 8, 8), np.uint8), y=y)
+    words = ["lecture", "gradient-noise", "--data", str(tmp_path / "few.npz"), "--out", str(tmp_path)]
+    assert main(words) == 2
+    assert f"training images of {classes} classes" in capsys.readouterr().err
 
 
 @pytest.fixture
