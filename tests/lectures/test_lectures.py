@@ -75,6 +75,13 @@ def test_too_little_data_is_refused(images, classes, tmp_path, capsys):
     assert f"training images of {classes} classes" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_is_found_before_anything_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lectures.experiment("spread"), "run", lambda report: pytest.fail("it ran"))
+    (tmp_path / "file").touch()
+    assert main(["lecture", "spread", "--out", str(tmp_path / "file")]) == 2
+    assert "file" in capsys.readouterr().err
+
+
 @pytest.fixture
 def report(tmp_path):
     return Report("test", Namespace(full=False, seed=0), tmp_path, source="a lecture", show=lambda line: None)
