@@ -8,8 +8,6 @@ import numpy as np
 
 from fastnet.lectures.report import Report
 
-SOURCE = "CS231n 2017, lecture 7"
-
 
 def run(report: Report) -> None:
     import fastnet as fn
@@ -20,7 +18,8 @@ def run(report: Report) -> None:
     raw = cloud * [2.0, 1.0] + [12.0, 15.0]
     scaled = (raw - raw.mean(axis=0)) / raw.std(axis=0)
     report.say(
-        "Two classes of points, as they come (far from 0) and normalised (mean 0, deviation 1). On each a linear "
+        "CS231n 2017, lecture 7, says that before normalization the loss is very sensitive to changes of the weights, "
+        "and after it less; it prints no numbers.  Two classes of points, as they come (far from 0) and normalised (mean 0, deviation 1). On each a linear "
         "classifier is fitted; then its line is turned by a small angle about the origin of its coordinates."
     )
     angles = np.radians([-4, -3, -2, -1, -0.5, 0.5, 1, 2, 3, 4])
@@ -41,8 +40,8 @@ def run(report: Report) -> None:
     )
     change = {name: [loss - losses[0] for loss in losses[1:]] for name, losses in curves.items()}
     ratios = [a / b for a, b in zip(change["raw"], change["normalised"], strict=True)]
-    report.compare("change of the loss, raw against normalised, smallest ratio", min(ratios), "> 1", low=1)
-    report.compare("at 1 degree", ratios[6], "> 1", low=2, digits=3)
+    report.compare("change of the loss, raw against normalised, smallest ratio", min(ratios), low=1)
+    report.compare("at 1 degree", ratios[6], low=2, digits=3)
     report.keep("changes", change)
 
     _, (left, middle, right) = report.figure(1, 3)

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from fastnet.layers import Model
     from fastnet.types import Array
 
-SOURCE = "CS231n 2017, lecture 7 (the recurrence and its 0.995; it prints no result)"
 DATA = True
 
 
@@ -53,6 +52,7 @@ def run(report: Report) -> None:
         callbacks=[slide, polyak],
     )
     report.say(
+        "CS231n 2017, lecture 7, prints the recurrence, with 0.995, and no result.  "
         f"A softmax classifier with dropout on {data.name}, SGD at a constant rate of 1 in batches of 8, "
         "float64; both the weights and their average are evaluated on held-out images after each epoch."
     )

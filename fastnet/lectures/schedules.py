@@ -10,8 +10,6 @@ from collections.abc import Callable
 
 from fastnet.lectures.report import Report
 
-SOURCE = "CS231n 2017, lecture 7 (formulas; it prints no values)"
-
 _EPOCHS, _PER_EPOCH, _RATE, _K = 30, 20, 0.1, 0.15
 
 
@@ -39,6 +37,7 @@ def run(report: Report) -> None:
         ),
         ("cyclic: triangles of 5 + 5 epochs", optim.CyclicRate(5, per="epoch"), triangle),
     ]
+    report.say("The formulas are those of CS231n 2017, lecture 7, which prints no values, and of the papers.")
     for name, schedule, formula in formulas:
         worst = max(abs(schedule(i, total, _PER_EPOCH) - formula(i)) for i in range(total))
         report.compare(f"{name}, largest difference", worst, high=1e-12, digits=2)
