@@ -19,7 +19,8 @@ def run(report: Report) -> None:
     scaled = (raw - raw.mean(axis=0)) / raw.std(axis=0)
     report.say(
         "CS231n 2017, lecture 7, says that before normalization the loss is very sensitive to changes of the weights, "
-        "and after it less; it prints no numbers.  Two classes of points, as they come (far from 0) and normalised (mean 0, deviation 1). On each a linear "
+        "and after it less; it prints no numbers.  Two classes of points, as they come (far from 0) and normalised "
+        "(mean 0, deviation 1).  On each a linear "
         "classifier is fitted; then its line is turned by a small angle about the origin of its coordinates."
     )
     angles = np.radians([-4, -3, -2, -1, -0.5, 0.5, 1, 2, 3, 4])

@@ -26,7 +26,8 @@ def run(report: Report) -> None:
             found.append((float(x.mean()), float(x.std())))
         moments[name] = np.array(found)
     report.say(
-        'CS231n 2024, "Training neural networks", says that deep SELU networks train without batch norm, without numbers.  '
+        'CS231n 2024, "Training neural networks", says that deep SELU networks train without batch norm; it prints no '
+        "numbers.  "
         f"{depth} layers of {width} units; weights of variance 1 / {width}, inputs of mean 0, deviation 1."
     )
     shown = (1, 5, 10, 20, 30)
