@@ -53,8 +53,8 @@ def _one_layer(report: Report) -> None:
     report.compare("its parameters", sum(p.size for p in pool.parameters()), 0, low=0, high=0)
     wrong = [(w, f, s, p) for w, f, s, p in ((10, 3, 2, 0), (7, 3, 3, 0)) if (w - f + 2 * p) % s]
     report.say(
-        f"Where S does not divide W - F + 2P, as for W, F, S, P = {wrong}, the lecture's layer does not exist; "
-        "fastnet's (as PyTorch's) leaves out the pixels that are left over."
+        f"Where S does not divide W - F + 2P, as for W, F, S, P = {' and '.join(map(str, wrong))}, the "
+        "lecture's layer does not exist; fastnet's (as PyTorch's) leaves out the pixels that are left over."
     )
 
 

@@ -91,8 +91,8 @@ def network(report: Report) -> None:
     found = minimize(model, "softmax", x, y, "newton", iterations=20, regularizer=fn.regularizers.L2(0.01))
     report.say(
         f"A network of 22 parameters: after {start.iterations} iterations of L-BFGS, Newton's method roughly doubles "
-        f"the digits "
-        f"with each step near the minimum: losses above the last {[f'{v - found.loss:.1e}' for v in found.losses]}."
+        "the digits with each step near the minimum: losses above the last "
+        f"{', '.join(f'{v - found.loss:.1e}' for v in found.losses)}."
     )
     report.compare("Newton's iterations to a gradient below 1e-8", found.iterations, high=10)
     try:
