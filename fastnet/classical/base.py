@@ -120,7 +120,7 @@ class Classifier:
         labels = labels_of(f"{name}.fit: y", rows, y)
         classes, numbers = np.unique(labels, return_inverse=True)
         if len(classes) < self._least_classes:
-            raise ValueError(f"{name}.fit: y must have at least two classes, got only {classes[0]!r}")
+            raise ValueError(f"{name}.fit: y must have at least two classes, got only {classes[0]}")
         self.classes_, self.n_features_in_ = classes, rows.shape[1]
         return rows, numbers.astype(np.int64)
 
