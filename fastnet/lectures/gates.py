@@ -158,6 +158,7 @@ def draw(axes: Any, output: Value) -> None:
         (end_x, end_y), shift = ends[0], 0.36
         at = x + shift, row + (end_y - row) * shift / (end_x - x)
         if value.learns:
-            axes.text(*at, f"{float(value.data):.2f}", ha="center", va="bottom", fontsize=9)
-            axes.text(*at, f"{float(value.grad):.2f}", ha="center", va="top", fontsize=9, color="C3")
+            style = {"ha": "center", "fontsize": 9, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.8}}
+            axes.text(*at, f"{float(value.data):.2f}", va="bottom", **style)  # on white: the line runs through them
+            axes.text(*at, f"{float(value.grad):.2f}", va="top", color="C3", **style)
     axes.set_axis_off()
