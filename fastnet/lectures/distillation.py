@@ -49,11 +49,11 @@ def run(report: Report) -> None:
         f"Teacher: 5 networks with 64 hidden units.  Students: {args.students} of each kind with 8, trained for "
         f"{args.epochs} epochs on the same {len(X)} images of {data.name}; temperature {args.temperature:g}."
     )
-    rows: list[list[Any]] = [_row("teacher (ensemble)", [teacher.evaluate(*tests)])]
+    rows: list[list[Any]] = [_row("the teacher itself", [teacher.evaluate(*tests)])]
     for kind, (loader, loss) in kinds.items():
         students = [_train(report, 8, classes, loader, report.seed + i, loss) for i in range(args.students)]
         rows.append(_row(kind, [student.evaluate(*tests) for student in students]))
-    report.table(["student of", "test loss", "deviation", "test accuracy", "deviation"], rows)
+    report.table(["taught by", "test loss", "deviation", "test accuracy", "deviation"], rows)
     labels, _, alone = rows[1:]
     report.compare("test loss: from the teacher alone / from labels", alone[1] / labels[1], high=1.0, digits=3)
     report.compare("test accuracy: from the teacher alone - from labels", alone[3] - labels[3], low=-0.02, digits=2)
@@ -61,11 +61,12 @@ def run(report: Report) -> None:
     _, axes = report.figure(1, 2, size=(11, 4.6))
     names = [row[0] for row in rows]
     for ax, place, title in ((axes[0], 1, "test loss"), (axes[1], 3, "test accuracy")):
-        ax.barh(names, [row[place] for row in rows], xerr=[row[place + 1] for row in rows], color="C0", capsize=3)
+        means, deviations = [row[place] for row in rows], [row[place + 1] for row in rows]
+        ax.errorbar(means, names, xerr=deviations, fmt="o", capsize=3)  # no bars: the axes do not begin at 0
+        ax.grid(True, axis="x", alpha=0.3)
         ax.set(xlabel=f"{title}, mean and standard deviation of {args.students}", title=title.capitalize())
         ax.invert_yaxis()
     axes[1].set_yticklabels([])
-    axes[1].set_xlim(left=max(min(row[3] for row in rows) - 0.1, 0))
 
 
 def _row(name: str, evaluations: list[Any]) -> list[Any]:
