@@ -153,6 +153,8 @@ def _penalty(model: Model, loader: Loader, loss: Loss) -> Step:
     if not squares:
         return Step(title, "look", ["all weights that decay are 0, so that no penalty shows"])
     plain = short_run(model, loader, loss, SGD(1e-30), 1).losses[0]
+    if not math.isfinite(plain):
+        return Step(title, "problem", [f"{plain:g} already without it"])
     strength = 2 * max(plain, 1e-3) / squares  # a penalty as large as the loss
     both = short_run(model, loader, loss, SGD(1e-30), 1, regularizer=L2(strength)).losses[0]
     expected, error = strength / 2 * squares, abs(both - plain - strength / 2 * squares)

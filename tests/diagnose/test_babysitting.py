@@ -285,3 +285,10 @@ def test_a_model_that_cannot_be_trained_is_an_error(check):
     for model in (frozen, fn.Sequential(fn.ReLU())):
         with pytest.raises(ValueError, match="no parameter that could be trained: it has none, or all are frozen"):
             check(model, clusters(), iterations=10)
+
+
+def test_images_that_are_not_finite_are_named():
+    X, y = clusters()
+    X[3, 2] = np.nan
+    check = diagnose.sanity_check(net(), (X, y), epochs=2, iterations=3)
+    assert not check.ok and "the preprocessed images hold NaN or infinities" in str(check)
