@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 from fastnet.layers import Parameter
+from fastnet.layers.names import fits
 from fastnet.optim.settings import Check
 from fastnet.wording import name_some
 
@@ -21,8 +21,9 @@ class Groups:
     optimizer : str
         Its name, for messages.
     given : sequence of dict
-        ``{"params": "fc.*", "lr": 0.01}``: "params" is a Parameter, a pattern of names (``*`` and ``?`` as in file
-        names), or a list of either; the other entries replace settings of the optimiser.
+        ``{"params": "fc.*", "lr": 0.01}``: "params" is a Parameter, a layer's path ("fc", with all below it), a pattern
+        of names (``*`` and ``?`` as in file names), or a list of these; the other entries replace settings of the
+        optimiser.
     settings : mapping
         The checks of the settings that a group may have.
 
@@ -111,4 +112,4 @@ def _is_parameter(value: Any) -> bool:
 
 
 def _chooses(chooser: str | Parameter, parameter: Parameter) -> bool:
-    return fnmatchcase(parameter.name, chooser) if isinstance(chooser, str) else chooser is parameter
+    return fits(chooser, parameter.name) if isinstance(chooser, str) else chooser is parameter

@@ -41,3 +41,14 @@ def test_a_scale_is_a_finite_number_that_is_not_negative(call, scale):
     with pytest.raises((ValueError, TypeError), match=rf"SGD.{call}: scale must be .* got"):
         getattr(optimizer, call)(model.parameters(), scale)
     assert all((value == before[name]).all() for name, value in model.state_dict().items())
+
+
+def test_a_group_of_a_layer_s_path_has_all_below_it():
+    model = fn.Sequential(a=[fn.Linear(2), fn.Linear(2)], ab=fn.Linear(2))
+    model.build((3,))
+    for p in model.parameters():
+        p.grad = np.ones_like(p.value)
+    before = model.state_dict()
+    SGD(0.0, groups=[{"params": "a", "lr": 0.5}]).step(model.parameters())
+    moved = {name for name, value in model.state_dict().items() if (value != before[name]).any()}
+    assert moved == {"a.0.weight", "a.0.bias", "a.1.weight", "a.1.bias"}
