@@ -140,6 +140,9 @@ def average_states(states: Iterable[Mapping[str, ArrayLike]]) -> dict[str, Array
     ValueError
         No state, or states of different models.
     """
+    states = list(states)
+    if not all(isinstance(state, Mapping) for state in states):
+        raise TypeError("average_states: states must be a list of state dicts, such as [model.state_dict(), ...]")
     states = [dict(state) for state in states]
     if not states:
         raise ValueError("average_states: there are no states to average")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Ensemble:
     """
 
     def __init__(self, members: Sequence[Model | str | os.PathLike[str]]) -> None:
-        if isinstance(members, (str, os.PathLike, Model)):
+        if isinstance(members, (str, os.PathLike, Model)) or not isinstance(members, Iterable):
             raise TypeError(f"Ensemble: members must be a list of models or of paths, got {members!r}")
         found = [_member(position, given) for position, given in enumerate(members)]
         if not found:

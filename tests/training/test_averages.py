@@ -260,6 +260,8 @@ def test_the_later_of_two_callbacks_decides_how_training_ends():
         (lambda: WeightAverage(convnet()).state_dict(), RuntimeError, r"no average yet: call update\(\)"),
         (lambda: WeightAverage(convnet()).load_state_dict({}, 1), ValueError, "of another model"),
         (lambda: average_states([]), ValueError, "no states to average"),
+        (lambda: average_states([convnet()]), TypeError, "states must be a list of state dicts"),
+        (lambda: average_states(convnet().state_dict()), TypeError, "states must be a list of state dicts"),
         (lambda: average_states([{"a": np.ones(2)}, {"a": np.ones(3)}]), ValueError, "not all states have a of shape"),
         (lambda: average_states([{"a": np.ones(2)}, {"a": np.ones(2), "b": 1.0}]), ValueError, "only some .* have b"),
         (lambda: update_bn(convnet(), []), ValueError, "data holds no examples"),

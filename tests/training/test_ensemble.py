@@ -119,6 +119,7 @@ def test_models_of_your_own_saved_and_loaded(tmp_path):
         (lambda: fn.Ensemble([]), ValueError, "there are no members: give at least one model"),
         (lambda: fn.Ensemble(net()), TypeError, "members must be a list of models"),
         (lambda: fn.Ensemble("runs/a"), TypeError, "members must be a list of models"),
+        (lambda: fn.Ensemble(None), TypeError, "members must be a list of models"),
         (lambda: fn.Ensemble([net(), 3]), TypeError, "member 1 must be a Model or the path of one, got 3"),
         (lambda: fn.Ensemble([net(), fn.Sequential(fn.Linear(2))]), ValueError, "member 1 is not built"),
         (lambda: fn.Ensemble([net(), net(classes=5)]), ValueError, r"output shape: member 0 has \(4,\), member 1"),
