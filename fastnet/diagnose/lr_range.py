@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnet.arguments import integer, real
 from fastnet.diagnose.causes import EXPLODES, FLAT
-from fastnet.diagnose.short_runs import Data, short_run, subject
+from fastnet.diagnose.short_runs import Data, check_optimizer, short_run, subject
 from fastnet.drawing import new_figure, save
 from fastnet.layers import Model
 from fastnet.optim import SGD, Optimizer
@@ -115,6 +115,7 @@ def lr_range_test(
     low, high = real(low, "lr_range_test: low"), real(high, "lr_range_test: high")
     if not 0 < low < high:
         raise ValueError(f"lr_range_test: needs 0 < low < high, got low={low:g}, high={high:g}")
+    check_optimizer("lr_range_test", optimizer)
     rates = np.geomspace(low, high, iterations)
     with subject(model, data, loss, batch_size, preprocess, seed) as (loader, function):
         run = short_run(model, loader, function, optimizer(1.0), iterations, scale=lambda step: float(rates[step]))

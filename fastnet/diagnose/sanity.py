@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fastnet import losses
-from fastnet.arguments import integer, real
+from fastnet.arguments import integer, real, several
 from fastnet.backends import current
 from fastnet.data import Loader
 from fastnet.diagnose.causes import CAUSES, EXPLODES, FLAT, course
 from fastnet.diagnose.sanity_report import SanityCheck, Step
-from fastnet.diagnose.short_runs import Data, Run, short_run, subject
+from fastnet.diagnose.short_runs import Data, Run, check_optimizer, short_run, subject
 from fastnet.diagnose.symptoms import symptoms
 from fastnet.heads import training_loss
 from fastnet.layers import Model
@@ -83,7 +83,8 @@ def sanity_check(
     """
     examples, epochs = integer(examples, "sanity_check: examples"), integer(epochs, "sanity_check: epochs")
     iterations, weight_decay = integer(iterations, "sanity_check: iterations"), real(weight_decay, "weight_decay")
-    rates = [real(rate, "sanity_check: rates") for rate in rates]
+    rates = [real(rate, "sanity_check: rates") for rate in several(rates, "sanity_check: rates")]
+    check_optimizer("sanity_check", optimizer)
     if not rates or min(rates) <= 0:
         raise ValueError(f"sanity_check: rates must be positive numbers, at least one, got {rates!r}")
     with subject(model, data, loss, batch_size, preprocess, seed) as (loader, function):

@@ -19,7 +19,7 @@ from fastnet.optim import Optimizer
 from fastnet.training import Solver, TrainingPlan
 from fastnet.types import Array, ArrayLike, Loss, Preprocess
 
-__all__ = ["Data", "Run", "subject", "short_run"]
+__all__ = ["Data", "Run", "check_optimizer", "subject", "short_run"]
 
 Data = tuple[ArrayLike, ArrayLike] | Dataset | Loader
 
@@ -47,6 +47,12 @@ def subject(
             yield solver.loader, solver.loss
         finally:
             model.class_names = names
+
+
+def check_optimizer(name: str, optimizer: object) -> None:
+    """Raise TypeError, which begins with `name`, unless an optimizer is a function of the rate."""
+    if not callable(optimizer):
+        raise TypeError(f"{name}: optimizer must be a function of the rate, such as optim.SGD, got {optimizer!r}")
 
 
 def short_run(

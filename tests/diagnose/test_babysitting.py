@@ -292,3 +292,12 @@ def test_images_that_are_not_finite_are_named():
     X[3, 2] = np.nan
     check = diagnose.sanity_check(net(), (X, y), epochs=2, iterations=3)
     assert not check.ok and "the preprocessed images hold NaN or infinities" in str(check)
+
+
+@pytest.mark.parametrize("check", [diagnose.sanity_check, diagnose.lr_range_test])
+def test_an_optimizer_is_a_function_of_the_rate(check):
+    for wrong in ("sgd", optim.SGD(0.1), None):
+        with pytest.raises(TypeError, match=f"{check.__name__}: optimizer must be a function of the rate, such as"):
+            check(net(), clusters(), optimizer=wrong)
+    with pytest.raises(TypeError, match="sanity_check: rates must be a sequence of numbers, got 0.1"):
+        diagnose.sanity_check(net(), clusters(), rates=0.1)
