@@ -25,6 +25,7 @@ _ACTIVATIONS: dict[str, Callable[[], Layer]] = {
 }
 _KINDS = ("INPUT", "CONV", "POOL", "FC", "SOFTMAX", "BN", "DROPOUT", *_ACTIVATIONS)
 _TOKEN = re.compile(r"\s*(?:(?P<link>->|-|,)|(?P<sign>[()\[\]*?])|(?P<word>[A-Za-z_]+)|(?P<number>\d+)|(?P<mark>[:/]))")
+_MOST = 10_000  # layers; more is a mistake in a number
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,10 @@ class _Reader:
         else:
             self.wrong(at, f"a layer or '(' is expected, not {value if kind == 'end' else repr(value)}")
         if self.take("*"):
-            steps = steps * self.count()
+            count = self.count()
+            if len(steps) * count > _MOST:
+                self.wrong(at, f"this makes {len(steps) * count:,} layers; at most {_MOST:,} are possible")
+            steps = steps * count
         if self.take("?") and not self.pool:
             return []
         return steps

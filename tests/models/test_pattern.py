@@ -104,3 +104,10 @@ def test_other_mistakes():
         models.pattern(5)
     with pytest.raises(ValueError, match="N must be an integer between 0"):
         models.pattern("(CONV)*N-FC", N=-1)
+
+
+def test_too_many_layers_are_refused_before_they_are_made():
+    with pytest.raises(ValueError, match="1,000,000,000,000 layers; at most 10,000"):
+        models.pattern("((CONV)*N)*M-FC-SOFTMAX", N=10**4, M=10**8)
+    with pytest.raises(ValueError, match="2,000,000,000 layers"):
+        models.pattern("(CONV-RELU)*N-FC-SOFTMAX", N=10**9)
