@@ -81,6 +81,7 @@ def test_the_average_is_the_model(small, tmp_path, capsys):
         ("step:gamma=0.1", "--schedule step has no parameter gamma; it has every, factor, per, smooth"),
         ("step:every=-1", "--schedule step: StepDecay: every must be > 0, got -1"),
         ("cosine:total=3", "in a run of"),
+        ("step:every=1,every=2", "every is given twice in 'step:every=1,every=2'"),
     ],
 )
 def test_what_is_refused(small, tmp_path, capsys, text, message):

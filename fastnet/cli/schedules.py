@@ -37,13 +37,15 @@ def chosen(text: str) -> Choice:
     name, _, rest = text.partition(":")
     if name not in SCHEDULES:
         raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(SCHEDULES)}")
-    found = {}
+    found: dict[str, Any] = {}
     for part in rest.split(",") if rest else ():
         key, equals, value = part.partition("=")
         if not (key and equals and value):
             raise argparse.ArgumentTypeError(
                 f"expected NAME or NAME:key=value,..., such as step:every=30/60,factor=0.2, got {text!r}"
             )
+        if key.strip() in found:
+            raise argparse.ArgumentTypeError(f"{key.strip()} is given twice in {text!r}; give it once")
         found[key.strip()] = _value(value.strip())
     return name, found
 
