@@ -73,6 +73,11 @@ def test_the_average_is_the_model(small, tmp_path, capsys):
     assert "--early-stopping ends with the best weights, --average with" in capsys.readouterr().err
 
 
+def test_a_plateau_without_validation_names_the_option(small, tmp_path, capsys):
+    assert train(small, tmp_path / "a", "--schedule", "plateau", "--val-fraction", "0") == 2
+    assert "needs validation data; give a --val-fraction above 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "text, message",
     [

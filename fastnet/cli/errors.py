@@ -17,6 +17,7 @@ _OPTIONS = {
     "channels_last=False": "--no-channels-last",
     "classes=[...]": "--classes A,B,...",
     "skip_bad=True": "--skip-bad",
+    "give Solver(validation=(X, y))": "give a --val-fraction above 0",
     "validation=": "--val-fraction ",
     "early_stopping=N": "--early-stopping N",
     "epochs=": "--epochs ",
