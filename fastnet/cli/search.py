@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data, train
-from fastnet.cli.arguments import Parser, add_threads, count, folder, fraction, not_negative, positive, whole
+from fastnet.cli.arguments import Parser, add_threads, count, folder, fraction, not_negative, positive, several, whole
 from fastnet.cli.errors import UserError, in_options, user_mistakes
 from fastnet.cli.prepare import prepare
 from fastnet.cli.recipes import OPTIMIZERS, recipe_for
@@ -89,7 +89,7 @@ def add_parser(commands: Any) -> None:
         help="then search again around the best settings, in N trials (default: as many as --trials)",
     )
     add("--fine-epochs", type=count, metavar="N", help="of each run of this second stage (default: --epochs)")
-    add("--folds", type=count, metavar="K", help="K-fold cross-validation (default: one division)")
+    add("--folds", type=several, metavar="K", help="K-fold cross-validation (default: one division)")
     add(
         "--val-fraction",
         type=fraction,
@@ -153,9 +153,10 @@ def run(args: Namespace) -> int:
         return prepare(command.parsed(setting), source, part, part.classes, None)[0]
 
     with user_mistakes():
-        if not args.worker:  # finds what no setting could be trained with
-            build(dataset, **{name: values.example() for name, values in space.items()})
         plan = _plan(args, space, dataset, command)
+        if not args.worker:  # finds what no setting could be trained with
+            part = dataset if dataset.y_val is not None else dataset.split(_held_out(args), args.seed)
+            build(part, **{name: values.example() for name, values in space.items()})
     if args.worker:
         return _work(Loop(build, plan, out, goes_on=lambda: os.getppid() == args.worker))
     loop = Loop(build, plan, out, None if args.quiet else print_line)
@@ -193,6 +194,13 @@ def _space(args: Namespace, lr: float) -> tuple[dict[str, Dimension], dict[str, 
     return space, fixed
 
 
+def _held_out(args: Namespace) -> float:
+    """The fraction of the training images that validate in a run."""
+    if args.folds:
+        return float(1 / args.folds)
+    return 0.2 if args.val_fraction is None else float(args.val_fraction)
+
+
 def _plan(args: Namespace, space: dict[str, Dimension], dataset: Dataset, command: _Command) -> Plan:
     from fastnet.search.plan import Plan
 
@@ -205,7 +213,7 @@ def _plan(args: Namespace, space: dict[str, Dimension], dataset: Dataset, comman
         own = f"{dataset.name} has validation images of its own"
         raise UserError(f"--val-fraction: {'the folds of --folds validate' if args.folds else own}")
     if not args.folds and dataset.y_val is None:
-        dataset = dataset.split(0.2 if args.val_fraction is None else args.val_fraction, args.seed)
+        dataset = dataset.split(_held_out(args), args.seed)
     return Plan.of(
         space,
         data=dataset,

@@ -68,6 +68,11 @@ def test_quiet_prints_the_command_only(small, tmp_path, capsys):
     assert re.fullmatch(r"fastnet train --data \S+ --lr \S+\n", capsys.readouterr().out)
 
 
+def test_five_images_are_divided_as_the_search_divides_them(small, tmp_path, capsys):
+    """A fifth of five is one; the tenth that fastnet train holds out would be none."""
+    assert main(words(small, tmp_path / "out", "--subset", "5", "--lr", "1e-3,1e-2", "--trials", "1")) == 0
+
+
 def test_choices_folds_and_a_subset(small, tmp_path, capsys):
     more = ("--lr", "1e-2", "--optimizer", "sgd,adam", "--batch-size", "8,16", "--method", "grid", "--trials", "4")
     assert main(words(small, tmp_path / "out", *more, "--folds", "3", "--subset", "60", "--median")) == 0
@@ -110,6 +115,7 @@ def test_ctrl_c_names_the_command_that_goes_on(small, tmp_path, capsys):
         (["--optimizer", "sgd,adamm"], "--optimizer: expected .*adagrad.*, got adamm"),
         (["--model", "lenet6"], "--model: expected .*lenet5.*, got lenet6"),
         (["--optimizer", "sgd,sgd"], "choice: expected different"),
+        (["--folds", "1"], "argument --folds: expected an integer >= 2, got '1'"),
         (["--folds", "97"], r"folds=97 is more than there are samples \(96\)"),
         (["--folds", "3", "--val-fraction", "0.2"], "--val-fraction: the folds of --folds validate"),
         (["--val-fraction", "0"], "--val-fraction 0: settings are compared on validation images"),
