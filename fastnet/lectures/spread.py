@@ -7,8 +7,6 @@ import numpy as np
 import fastnet as fn
 from fastnet.lectures.report import Report
 
-SOURCE = "WWU CSCI 497P"
-
 
 def run(report: Report) -> None:
     from fastnet.regularizers import L1, L2, Regularizer

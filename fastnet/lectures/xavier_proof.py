@@ -6,8 +6,6 @@ import numpy as np
 
 from fastnet.lectures.report import Report
 
-SOURCE = "CS231n 2024, training neural networks"
-
 
 def run(report: Report) -> None:
     rng, examples = np.random.default_rng(report.seed), 20000 if report.full else 4000
