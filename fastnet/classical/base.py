@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -82,7 +83,7 @@ def labels_of(name: str, rows: Array, y: ArrayLike) -> Array:
     return labels
 
 
-class Classifier:
+class Classifier(ABC):
     """The base class, in scikit-learn's manner: ``fit(X, y)`` returns the classifier, ``score(X, y)`` is its accuracy.
 
     X is (N, D); examples with more axes, such as images (N, C, H, W), are flattened.  Labels are integers or text.
@@ -99,13 +100,13 @@ class Classifier:
     n_features_in_: int | None = None
     _least_classes = 2
 
+    @abstractmethod
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn from X (N, D) and labels y (N,)."""
-        raise NotImplementedError(f"{type(self).__name__} does not define fit")
 
+    @abstractmethod
     def predict(self, X: ArrayLike) -> Array:
         """The label of each example, (N,)."""
-        raise NotImplementedError(f"{type(self).__name__} does not define predict")
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """The fraction of examples whose prediction is y."""

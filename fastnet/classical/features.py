@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ def images_of(name: str, X: ArrayLike) -> Array:
     return images
 
 
-class Features:
+class Features(ABC):
     """The base class: ``fit(X)`` returns itself, ``transform(X)`` turns images (N, C, H, W) into rows (N, F)."""
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -44,8 +45,9 @@ class Features:
         """``fit(X).transform(X)``."""
         return self.fit(X, y).transform(X)
 
+    @abstractmethod
     def _features(self, images: Array) -> Array:
-        raise NotImplementedError(f"{type(self).__name__} does not define its features")
+        """The features of checked images."""
 
 
 def hue(rgb: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -59,9 +60,9 @@ class LinearClassifier(Classifier):
 
     loss = "svm"
 
+    @abstractmethod
     def _learn(self, rows: Array, numbers: Array, standard: Standardization) -> tuple[Array, Array]:
         """W (C, D) and b (C,) for standardised examples."""
-        raise NotImplementedError(f"{type(self).__name__} does not define how it learns")
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn from X (N, D), or images (N, C, H, W), and labels y (N,).

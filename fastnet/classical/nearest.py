@@ -9,6 +9,7 @@ other row could be nearer than the k-th; queries for which it cannot tell are se
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,35 +25,35 @@ _SPARE = 4  # candidates beyond k
 _FLOAT64 = np.dtype(np.float64)
 
 
-class _Metric:
+class _Metric(ABC):
     """How distances are computed, and what is known of the first pass's errors.
 
     In error bounds, u is the unit roundoff of the dtype: a sum of n products has an error of at most n u times the sum
     of their magnitudes (Higham 2002, "Accuracy and stability of numerical algorithms").
     """
 
-    def __init__(self, train: Array, whole: bool) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def __init__(self, train: Array, whole: bool) -> None: ...
 
     def enter(self, rows: Array, dtype: Any) -> Array:
         """Rows as the first pass takes them."""
         return np.ascontiguousarray(rows, dtype)
 
+    @abstractmethod
     def block(self, queries: Array, rows: Array, first: int) -> Any:
         """What orders the rows for each query, (Q, N), from entered rows; `first` is the position of rows[0]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exact(self, queries: Array, rows: Array) -> Array:
         """The distance of query i to row i, on the scale of the first pass, in float64."""
-        raise NotImplementedError
 
+    @abstractmethod
     def least(self, queries: Array, farthest: Array, u: float) -> Array:
         """A lower bound of the distance to any row but the candidates, of which the last has the value `farthest`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_exact(self, queries: Array, u: float) -> bool:
         """Whether all sums of whole numbers stay below the first that the dtype lacks."""
-        raise NotImplementedError
 
     @staticmethod
     def finish(distances: Array) -> Array:
