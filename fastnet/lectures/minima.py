@@ -12,7 +12,7 @@ import numpy as np
 from fastnet.lectures.report import Report
 
 if TYPE_CHECKING:
-    from fastnet.layers import Model
+    from fastnet.training import Objective
     from fastnet.types import Array
 
 DATA = True
@@ -25,14 +25,17 @@ def options(parser: Any) -> None:
 
 def run(report: Report) -> None:
     import fastnet as fn
+    from fastnet.training import Objective
 
     data, nets, count = report.data(), report.args.nets, None if report.full else 1000
-    images = data.X_train[:count], data.y_train[:count]
-    models, starts, ends = [], [], []
+    scale = fn.data.Standardize.fit(data.X_train[:count])
+    images = scale(data.X_train[:count]), data.y_train[:count]
+    objectives, starts, ends = [], [], []
     for seed in range(nets):
         model = fn.Sequential(fn.Flatten(), fn.Linear(32), fn.ReLU(), fn.Linear(len(data.classes)))
         model.build(data.image_shape, seed=report.seed + seed)
-        starts.append(_flat(model))
+        objectives.append(Objective(model, "softmax", *images, training=False))
+        starts.append(objectives[-1].vector)
         solver = fn.Solver(
             model,
             images,
@@ -40,21 +43,18 @@ def run(report: Report) -> None:
             schedule=fn.optim.CosineDecay(),
             batch_size=32,
             epochs=report.args.epochs,
-            preprocess="standardize",
             seed=report.seed,
             verbose=False,
         )
         solver.train()
-        model.preprocessing = solver.preprocess
-        models.append(model)
-        ends.append(_flat(model))
+        ends.append(objectives[-1].vector)
     report.say(
         "WWU CSCI 497P says it, without numbers.  "
         f"{nets} two-layer networks on {data.name}, which differ in their first weights alone: the order of the images "
         "is the same.  Some of the distance says little: hidden units in another order are another minimum, too."
     )
-    train = [model.evaluate(*images) for model in models]
-    test = [model.evaluate(data.X_test, data.y_test) for model in models]
+    train = [objective.model.evaluate(*images) for objective in objectives]
+    test = [objective.model.evaluate(scale(data.X_test), data.y_test) for objective in objectives]
     norms = [float(np.linalg.norm(end)) for end in ends]
     moved = [float(np.linalg.norm(end - start)) for start, end in zip(starts, ends, strict=True)]
     pairs = [(i, j) for i in range(nets) for j in range(i)]
@@ -81,7 +81,7 @@ def run(report: Report) -> None:
     report.compare("test accuracies: largest difference, points", np.ptp(accuracies), high=4, digits=3)
 
     shares = np.linspace(-0.25, 1.25, 31)
-    lines = [_line(models[0], ends[i], ends[j], shares, images) for i, j in pairs]
+    lines = [_line(objectives[0], ends[i], ends[j], shares) for i, j in pairs]
     middle = float(np.mean([line[len(shares) // 2] for line in lines]))
     worst_end = max(each.loss for each in train)
     report.compare("mean loss half-way between two minima / the worst minimum's", middle / worst_end, low=3, digits=3)
@@ -104,23 +104,9 @@ def run(report: Report) -> None:
     axes[1].set(title="Minima of similar quality", xticks=range(nets))
 
 
-def _flat(model: Model) -> Array:
-    flat: Array = np.concatenate([parameter.value.ravel() for parameter in model.parameters()])
-    return flat
-
-
-def _line(model: Model, start: Array, end: Array, shares: Array, images: tuple[Array, Array]) -> list[float]:
+def _line(objective: Objective, start: Array, end: Array, shares: Array) -> list[float]:
     """The losses at ``(1 - share)*start + share*end``; the model's weights are put back."""
-    kept, losses = _flat(model), []
-    for share in shares:
-        _set(model, (1 - share) * start + share * end)
-        losses.append(model.evaluate(*images).loss)
-    _set(model, kept)
+    kept = objective.vector
+    losses = [objective((1 - share) * start + share * end)[0] for share in shares]
+    objective.vector = kept
     return losses
-
-
-def _set(model: Model, flat: Array) -> None:
-    place = 0
-    for parameter in model.parameters():
-        parameter.value[...] = flat[place : place + parameter.size].reshape(parameter.shape)
-        place += parameter.size
