@@ -14,6 +14,7 @@
 #include "pointwise/activation.h"
 #include "pointwise/prelu.h"
 #include "pointwise/maxout.h"
+#include "pointwise/sums.h"
 #include "pointwise/softmax.h"
 #include "pointwise/loss.h"
 #include "pointwise/scalar.h"

@@ -108,7 +108,7 @@ class _Penalty(Regularizer):
     def loss(self, parameters: Iterable[Parameter]) -> float:
         ops, total = current(), 0.0
         for p, l1, l2 in self._terms(parameters):
-            absolute, squares = ops.weight_sums(ops.contiguous(p.value))
+            absolute, squares = ops.power_sums(ops.contiguous(p.value))
             total += (l1 * absolute if l1 else 0.0) + (l2 / 2 * squares if l2 else 0.0)
         return total
 

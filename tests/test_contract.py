@@ -29,10 +29,10 @@ DIFFERENTIABLE = pytest.mark.parametrize(
 WITHOUT_A_KERNEL = {"linear_of_images"}
 # Ops that functional does not offer: fused ones, and what only gradients, losses and optimisers call.
 NOT_FUNCTIONAL = {
-    *("add_penalty", "drop_weights", "limit_norms", "weight_sums"),
+    *("add_penalty", "drop_weights", "limit_norms", "power_sums"),
     *("accumulate", "add", "concat", "random_uniform", "scalar_affine", "split", "subsample", "unflatten"),
     *("adadelta_step", "adagrad_step", "adam_step", "nadam_step", "rmsprop_step", "sgd_step"),
-    *("average_step", "clip", "rescale", "softmax_cross_entropy", "sum_squares", "svm_loss"),
+    *("average_step", "clip", "rescale", "softmax_cross_entropy", "svm_loss"),
     *("bce_with_logits", "binary_hinge_loss", "huber_loss", "l1_loss", "mse_loss"),
     *("soft_cross_entropy", "squared_hinge_loss", "conv2d_prelu"),
     *("batch_norm_activation", "conv2d_batch_norm", "conv2d_max_pool", "conv2d_post", "conv2d_scaled"),

@@ -1,6 +1,6 @@
 /* Optimiser updates in one pass over weights, gradient and state; settings are converted to REAL once. multiply_add
- * fixes which product is fused with which sum, so that all compilers give the same bits. Also sums of squares, factors
- * and limits of gradients, for clipping. Needs softmax.h. */
+ * fixes which product is fused with which sum, so that all compilers give the same bits. Also factors and
+ * limits of gradients, for clipping. */
 typedef struct {
     int64_t n;
     REAL *w, *m, *v, *u; /* m: velocity, Adam's means; v: means or sums of squares; u: one more, as the task says */
@@ -266,46 +266,4 @@ static void clip_task(void *context, int64_t task, int thread) {
 static void clip(int64_t n, void *x, double size) {
     step_job job = {.n = n, .w = x, .lr = (REAL)size};
     step_run(&job, 2, clip_task);
-}
-
-/* Eight interleaved partial sums in double for each block, a vector of them on every target; the blocks are added in
- * order. */
-typedef double eight_doubles __attribute__((vector_size(64)));
-typedef REAL eight_reals __attribute__((vector_size(8 * sizeof(REAL))));
-
-typedef struct {
-    int64_t n;
-    const REAL *x;
-    double *sums;
-} squares_job;
-
-static void sum_squares_task(void *context, int64_t task, int thread) {
-    const squares_job *job = context;
-    int64_t first = task * STEP_BLOCK, count = min64(STEP_BLOCK, job->n - first), j;
-    const REAL *x = job->x + first;
-    eight_doubles sums = {0};
-    double part[8];
-    (void)thread;
-    for (j = 0; j + 8 <= count; j += 8) {
-        eight_reals some;
-        memcpy(&some, x + j, sizeof some);
-        eight_doubles wide = __builtin_convertvector(some, eight_doubles);
-        sums += wide * wide;
-    }
-    memcpy(part, &sums, sizeof part);
-    for (int i = 0; j + i < count; i++) part[i] = multiply_add_double((double)x[j + i], (double)x[j + i], part[i]);
-    job->sums[task] = sum_eight(part);
-}
-
-static fn_status sum_squares(int64_t n, const void *x, double *sum) {
-    int64_t blocks = ceil_div(n, STEP_BLOCK);
-    double few[16];
-    squares_job job = {n, x, few};
-    *sum = 0;
-    if (blocks > 16) job.sums = fn_alloc((size_t)blocks * sizeof(double), FN_SCRATCH);
-    if (!job.sums) return FN_NO_MEMORY;
-    fn_parallel(blocks, (double)n * 2 / LANES, sum_squares_task, &job);
-    for (int64_t i = 0; i < blocks; i++) *sum += job.sums[i];
-    if (job.sums != few) fn_free(job.sums);
-    return FN_OK;
 }

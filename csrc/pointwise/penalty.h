@@ -1,18 +1,12 @@
-/* Penalties on weights, and bounds on their norms. Sums are accumulated in double, in eight interleaved parts. */
+/* Penalties on weights, and bounds on their norms. Needs sum_eight() of pointwise/sums.h. */
 typedef struct {
     int64_t n, rows, after; /* after: elements from one row to the next; rows repeat until n */
     const REAL *w;
     REAL *out, l1, l2;
-    double limit, *sums; /* sums: absolute values and squares of each block */
+    double limit;
 } penalty_job;
 
-enum { PENALTY_BLOCK = 8192, PENALTY_PARTS = 8 };
-
-INLINE double sum_of_parts(const double *part) {
-    double sum = 0;
-    for (int i = 0; i < PENALTY_PARTS; i++) sum += part[i];
-    return sum;
-}
+enum { PENALTY_BLOCK = 8192 };
 
 /* g += l2*w + l1*sign(w) */
 static void add_penalty_task(void *context, int64_t task, int thread) {
@@ -32,47 +26,28 @@ static void add_penalty(int64_t n, const void *w, void *g, double l1, double l2)
     fn_parallel(ceil_div(n, PENALTY_BLOCK), 4 * (double)n / LANES, add_penalty_task, &job);
 }
 
-static void weight_sums_task(void *context, int64_t task, int thread) {
-    const penalty_job *job = context;
-    int64_t i = task * PENALTY_BLOCK, last = min64(i + PENALTY_BLOCK, job->n);
-    double absolute[PENALTY_PARTS] = {0}, squares[PENALTY_PARTS] = {0};
-    (void)thread;
-    for (; i < last; i += PENALTY_PARTS)
-        for (int64_t j = 0; j < PENALTY_PARTS && i + j < last; j++) {
-            double w = (double)job->w[i + j];
-            absolute[j] += w < 0 ? -w : w;
-            squares[j] = multiply_add_double(w, w, squares[j]);
-        }
-    job->sums[2 * task] = sum_of_parts(absolute), job->sums[2 * task + 1] = sum_of_parts(squares);
-}
-
-static fn_status weight_sums(int64_t n, const void *w, double *absolute, double *squares) {
-    int64_t blocks = ceil_div(n, PENALTY_BLOCK);
-    penalty_job job = {.n = n, .w = w, .sums = fn_alloc((size_t)(2 * blocks) * sizeof(double), FN_SCRATCH)};
-    *absolute = *squares = 0;
-    if (!job.sums) return FN_NO_MEMORY;
-    fn_parallel(blocks, 4 * (double)n / LANES, weight_sums_task, &job);
-    for (int64_t i = 0; i < blocks; i++) *absolute += job.sums[2 * i], *squares += job.sums[2 * i + 1];
-    fn_free(job.sums);
-    return FN_OK;
-}
-
-/* Each row, w[b][row][i], times limit / its norm where that is larger. */
-static void limit_norms_task(void *context, int64_t task, int thread) {
-    const penalty_job *job = context;
-    int64_t stride = job->rows * job->after, after = job->after;
-    double squares[PENALTY_PARTS] = {0};
-    (void)thread;
-    for (int64_t b = task * after; b < job->n; b += stride)
-        for (int64_t i = 0; i < after; i += PENALTY_PARTS)
-            for (int64_t j = 0; j < PENALTY_PARTS && i + j < after; j++) {
-                double w = (double)job->out[b + i + j];
+/* The norm of a row, w[b][row][i], whose elements are multiplied by `scale` before they are squared. */
+INLINE double row_norm(const penalty_job *job, int64_t row, double scale) {
+    double squares[8] = {0};
+    for (int64_t b = row * job->after; b < job->n; b += job->rows * job->after)
+        for (int64_t i = 0; i < job->after; i += 8)
+            for (int64_t j = 0; j < 8 && i + j < job->after; j++) {
+                double w = (double)job->out[b + i + j] * scale;
                 squares[j] = multiply_add_double(w, w, squares[j]);
             }
-    double norm = __builtin_sqrt(sum_of_parts(squares));
-    if (!(norm > job->limit)) return;
-    const REAL factor = (REAL)(job->limit / norm);
-    for (int64_t b = task * after; b < job->n; b += stride)
+    return __builtin_sqrt(sum_eight(squares));
+}
+
+/* Each row times limit / its norm where that is larger. The scale is 2^-600 where squares of doubles overflow. */
+static void limit_norms_task(void *context, int64_t task, int thread) {
+    const penalty_job *job = context;
+    int64_t after = job->after;
+    double limit = job->limit, norm = row_norm(job, task, 1);
+    (void)thread;
+    if (norm == INFINITY) norm = row_norm(job, task, 0x1p-600), limit *= 0x1p-600;
+    if (!(norm > limit)) return;
+    const REAL factor = (REAL)(limit / norm);
+    for (int64_t b = task * after; b < job->n; b += job->rows * after)
         for (int64_t i = b; i < b + after; i++) job->out[i] *= factor;
 }
 

@@ -1,4 +1,4 @@
-/* y = w*x + b with two numbers w and b for a whole array.  Needs sum_eight() of pointwise/softmax.h. */
+/* y = w*x + b with two numbers w and b for a whole array.  Needs sum_eight() of pointwise/sums.h. */
 typedef struct {
     int64_t n;
     const REAL *x, *dy;

@@ -1,9 +1,5 @@
 /* Softmax and its logarithm over rows of C adjacent elements. Rows are independent; sums over C are accumulated in
  * eight interleaved parts, in double. */
-INLINE double sum_eight(const double *part) {
-    return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
-}
-
 INLINE double sum_row(int64_t C, const REAL *x) {
     double part[8] = {0};
     int64_t j;

@@ -1,4 +1,4 @@
-"""Penalties on weights, and bounds on their norms."""
+"""Penalties on weights, bounds on their norms, and the sums that both and the clipping of gradients need."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ register(
 )
 
 
-def _weight_sums(xp: Any, w: Array) -> tuple[float, float]:
-    wide = w.astype(xp.float64)
+def _power_sums(xp: Any, x: Array) -> tuple[float, float]:
+    wide = x.astype(xp.float64)
     return float(abs(wide).sum()), float((wide * wide).sum())
 
 
 register(
     Op(
-        "weight_sums",
-        (Input("w", WEIGHT),),
-        shape=lambda w: tuple(w.shape),
-        forward=_weight_sums,
+        "power_sums",
+        (Input("x", WEIGHT),),
+        shape=lambda x: tuple(x.shape),
+        forward=_power_sums,
         flops=(3, 0),
         examples=(Example((_N,)), Example(((9, 33, 5, 3),))),
-        doc="(sum of |w|, sum of w*w), Python floats, accumulated in float64.",
+        doc="(sum of |x|, sum of x*x), Python floats, accumulated in float64.",
     )
 )
 
@@ -63,8 +63,10 @@ def _limit_shape(w: Shaped, rows: int, after: int, limit: float) -> Shape:
 def _limit_norms(xp: Any, w: Array, rows: int, after: int, limit: float) -> None:
     parts = w.reshape(-1, rows, after)
     wide = parts.astype(xp.float64)
-    norms = xp.sqrt((wide * wide).sum(axis=(0, 2)))
-    factors = xp.where(norms > limit, limit / xp.where(norms > limit, norms, 1), 1)
+    largest = abs(wide).max(axis=(0, 2), initial=0)
+    unit = xp.where(largest > 0, largest, 1)  # squares of the largest doubles overflow
+    norms = xp.sqrt(xp.square(wide / unit[None, :, None]).sum(axis=(0, 2)))
+    factors = xp.where(norms > limit / unit, limit / unit / xp.where(norms > 0, norms, 1), 1)
     w *= xp.broadcast_to(factors[None, :, None].astype(w.dtype), parts.shape).reshape(w.shape)
 
 

@@ -296,10 +296,6 @@ def _clip(xp: Any, x: Array, size: float) -> None:
     xp.clip(x, -size, size, out=x)
 
 
-def _sum_squares(xp: Any, x: Array) -> float:
-    return float(xp.square(x, dtype=xp.float64).sum())
-
-
 _X = Input("x", WEIGHT)
 register(
     Op(
@@ -323,16 +319,5 @@ register(
         in_place=("x",),
         examples=(Example((_N,), {"size": 0.3}),),
         doc="x = min(max(x, -size), size), in place; NaN stays.",
-    )
-)
-register(
-    Op(
-        "sum_squares",
-        (_X,),
-        shape=lambda x: (),
-        forward=_sum_squares,
-        flops=(2, 0),
-        examples=(Example((_N,)), Example(((130, 1024),))),
-        doc="The sum of the squares of x's elements, accumulated in float64, as a number.",
     )
 )

@@ -39,7 +39,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     """
     max_norm = positive(max_norm, "clip_grad_norm: max_norm")
     ops, ready = current(), _with_gradients(parameters, "clip_grad_norm")
-    squares = [ops.sum_squares(p.grad) for p in ready]
+    squares = [ops.power_sums(p.grad)[1] for p in ready]
     norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else math.nan
     if not math.isfinite(norm):
         first = next(i for i, square in enumerate([*squares, math.nan]) if not math.isfinite(square))

@@ -30,7 +30,7 @@ def test_a_nan_stays_visible(ops, dtype):
 def test_sums(ops, dtype, shape):
     w = cases.normal(shape, dtype)
     wide = w.astype(np.float64)
-    found = ops.weight_sums(w)
+    found = ops.power_sums(w)
     assert all(type(number) is float for number in found)
     np.testing.assert_allclose(found, (abs(wide).sum(), (wide * wide).sum()), rtol=1e-12)
 
@@ -59,6 +59,14 @@ def test_zeros_have_no_norm_to_limit(ops, dtype):
     assert (w == 0).all()
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e25, 1e200, 1e300])
+def test_the_norm_of_huge_weights_does_not_overflow(ops, size):
+    w = np.array([[3.0, 4.0], [0.3, 0.4]]) * [[size], [1]]
+    ops.limit_norms(w, 2, 2, 1.0)
+    expected = [[0.6, 0.8], [0.3, 0.4]] if size > 1 else [[3 * size, 4 * size], [0.3, 0.4]]
+    np.testing.assert_allclose(w, expected, rtol=1e-15)
+
+
 def test_wrong_arguments_are_refused(ops):
     w = np.ones((3, 4), np.float32)
     with pytest.raises(ValueError, match="limit_norms: 5 rows of 4 elements do not divide"):
@@ -73,8 +81,8 @@ def test_any_number_of_threads(native, dtype, threads, count):
     one, other = w.copy(), w.copy()
     threads(1)
     native.limit_norms(one, 64, 5000, 60.0)
-    sums = native.weight_sums(w)
+    sums = native.power_sums(w)
     threads(count)
     native.limit_norms(other, 64, 5000, 60.0)
     np.testing.assert_array_equal(one, other)
-    assert native.weight_sums(w) == sums
+    assert native.power_sums(w) == sums

@@ -82,7 +82,7 @@ def test_the_norm_has_the_same_bits_everywhere(size, dtype):
             for threads in (1, 2, 3):
                 fn.set_num_threads(threads)
                 try:
-                    found.add(ops.sum_squares(x))
+                    found.add(ops.power_sums(x)[1])
                 finally:
                     fn.set_num_threads(before)
     if dtype == np.float64 and "portable" in ISAS:  # without FMA, a product of doubles is rounded before it is added
@@ -100,4 +100,4 @@ def test_hostile_gradients():
     p.grad = np.ones((4, 12))[:, ::2]
     clip_grad_value([p], 0.5)
     np.testing.assert_array_equal(p.grad, 0.5)
-    assert current().sum_squares(p.grad) == 6.0
+    assert current().power_sums(p.grad) == (12.0, 6.0)

@@ -36,18 +36,13 @@ KERNELS.update({name: _single(update) for name, update in UPDATES.items()})
 
 
 @kernel
-def weight_sums(w: Array) -> tuple[float, float]:
-    return _native.weight_sums(w.size, w)
+def power_sums(x: Array) -> tuple[float, float]:
+    return _native.power_sums(x.size, x)
 
 
 @kernel
 def accumulate(total: Array, x: Array) -> None:
     _native.add(total.size, total, x, total)
-
-
-@kernel
-def sum_squares(x: Array) -> float:
-    return _native.sum_squares(x.size, x)
 
 
 def in_place(
