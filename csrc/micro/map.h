@@ -30,10 +30,7 @@ typedef void (*map_function)(int64_t n, REAL a, REAL b, const REAL *in, const RE
 INLINE vec rectify(vec x) { return blend(x <= (vec){0}, (vec){0}, x); }
 
 /* min(max(x, 0), top), NaN stays NaN */
-INLINE vec limit(vec x, REAL top) {
-    x = rectify(x);
-    return blend(x > broadcast(top), broadcast(top), x);
-}
+INLINE vec limit(vec x, REAL top) { return at_most(rectify(x), top); }
 
 static const vec ZERO = {0};
 
@@ -45,7 +42,7 @@ MAP(leaky_relu, 1, blend(x > ZERO, x, (x * a)), 2, blend(saved > ZERO, dy, (dy *
 
 /* 1 / (1 + e^-x), with e = e^-|x|: 1 / (1 + e) for x >= 0, e / (1 + e) for x < 0.  saved: y */
 INLINE vec sigmoid_of(vec x) {
-    vec e = exp_of((vec)((mask)x | (mask)broadcast((REAL)-0.0))), one = broadcast(1);
+    vec e = exp_decay((vec)((mask)x | (mask)broadcast((REAL)-0.0))), one = broadcast(1);
     return blend(x < ZERO, e, one) / (one + e);
 }
 MAP(sigmoid, 20, sigmoid_of(x), 2, dy * saved * (broadcast(1) - saved))
@@ -58,17 +55,17 @@ INLINE vec normal_cdf(vec x) {
     return broadcast((REAL)0.5) * (broadcast(1) + erf_of(x * broadcast((REAL)0.70710678118654752440)));
 }
 INLINE vec gelu_slope(vec x) { /* Phi(x) + x phi(x) */
-    vec density = exp_of(x * x * broadcast((REAL)-0.5));
+    vec density = exp_decay(x * x * broadcast((REAL)-0.5));
     return multiply_add(x * density, broadcast((REAL)0.39894228040143267794), normal_cdf(x));
 }
 MAP(gelu, 60, (x * normal_cdf(x)), 90, (dy * gelu_slope(saved)))
 
 /* x where x > 0, else a (e^x - 1).  saved: x */
-MAP(elu, 20, blend(x > ZERO, x, (a * expm1_of(x))), 22, blend(saved > ZERO, dy, dy * a * exp_of(saved)))
+MAP(elu, 20, blend(x > ZERO, x, (a * expm1_of(x))), 22, blend(saved > ZERO, dy, dy * a * exp_decay(saved)))
 
 /* log(1 + e^(ax)) / a, and x itself where ax > b.  saved: x */
 INLINE vec softplus_of(vec x, vec a, vec b) {
-    vec z = a * x, t = exp_of((vec)((mask)z | (mask)broadcast((REAL)-0.0)));
+    vec z = a * x, t = exp_decay((vec)((mask)z | (mask)broadcast((REAL)-0.0)));
     return blend(z > b, x, (rectify(z) + log1p_of(t)) / a);
 }
 MAP(softplus, 40, softplus_of(x, a, b), 22, blend((saved * a) > b, dy, (dy * sigmoid_of(saved * a))))

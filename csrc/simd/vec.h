@@ -104,6 +104,32 @@ INLINE void store_fence(void) {
 }
 INLINE vec blend(mask where, vec yes, vec no) { return (vec)((where & (mask)yes) | (~where & (mask)no)); }
 
+/* low where x < low, high where x > high, else x, also NaN */
+INLINE vec at_least(vec x, REAL low) {
+    const vec least = broadcast(low);
+#if VECTOR_BYTES == 64
+    if (sizeof(REAL) == 4) return (vec)_mm512_max_ps((__m512)least, (__m512)x);
+    return (vec)_mm512_max_pd((__m512d)least, (__m512d)x);
+#elif VECTOR_BYTES == 32
+    if (sizeof(REAL) == 4) return (vec)_mm256_max_ps((__m256)least, (__m256)x);
+    return (vec)_mm256_max_pd((__m256d)least, (__m256d)x);
+#else
+    return blend(x < least, least, x);
+#endif
+}
+INLINE vec at_most(vec x, REAL high) {
+    const vec most = broadcast(high);
+#if VECTOR_BYTES == 64
+    if (sizeof(REAL) == 4) return (vec)_mm512_min_ps((__m512)most, (__m512)x);
+    return (vec)_mm512_min_pd((__m512d)most, (__m512d)x);
+#elif VECTOR_BYTES == 32
+    if (sizeof(REAL) == 4) return (vec)_mm256_min_ps((__m256)most, (__m256)x);
+    return (vec)_mm256_min_pd((__m256d)most, (__m256d)x);
+#else
+    return blend(x > most, most, x);
+#endif
+}
+
 INLINE mask lane_numbers(void) { /* 0, 1, 2, ... */
     mask numbers;
     for (int i = 0; i < LANES; i++) numbers[i] = i;

@@ -1,4 +1,4 @@
-/* Vectorised exp, expm1, erf, log and powers, so that results do not depend on the C library. Needs simd/vec.h.
+/* Vectorised exp, expm1, erf, log, powers and roots, so that results do not depend on the C library. Needs simd/vec.h.
  *
  * x = k*ln 2 + r, |r| <= ln(2)/2, with ln 2 in two parts (Cody & Waite 1980): the first has 15 bits (float) or 32 bits
  * (double), so that k times it is exact.  e^r - 1 is its Taylor series: relative to r, the first omitted term is below
@@ -31,10 +31,7 @@ INLINE vec power_of_two(mask k) {
     return (vec)((k + broadcast_whole(sizeof(REAL) == 4 ? 127 : 1023)) << (sizeof(REAL) == 4 ? 23 : 52));
 }
 
-INLINE vec clamp(vec x, REAL low, REAL high) { /* NaN stays */
-    x = blend(x < broadcast(low), broadcast(low), x);
-    return blend(x > broadcast(high), broadcast(high), x);
-}
+INLINE vec clamp(vec x, REAL low, REAL high) { return at_most(at_least(x, low), high); }
 
 INLINE vec exp_of(vec x) {
     mask k;
@@ -43,12 +40,23 @@ INLINE vec exp_of(vec x) {
     return p * power_of_two(half) * power_of_two(k - half);
 }
 
-/* e^x - 1 for x <= 0: 2^k (e^r - 1) + (2^k - 1), which is accurate near 0; NaN stays NaN. */
-INLINE vec expm1_of(vec x) {
+/* e^x for x <= 0, 1 above: exp_of's bits, but 0 where they would be subnormal, so that one power of two suffices. */
+INLINE vec exp_decay(vec x) {
+    const REAL least = BY_TYPE(-87.3365, -708.396);
     mask k;
-    vec p = exp_reduced(clamp(x, -50, 0), &k), power = power_of_two(k);
+    vec p = exp_reduced(clamp(x, least, 0), &k) + broadcast(1);
+    return blend(x < broadcast(least), (vec){0}, p * power_of_two(k));
+}
+
+/* e^x - 1 for x from -50 to 0: 2^k (e^r - 1) + (2^k - 1), which is accurate near 0; NaN stays NaN. */
+INLINE vec expm1_near(vec x) {
+    mask k;
+    vec p = exp_reduced(x, &k), power = power_of_two(k);
     return multiply_add(p, power, power - broadcast(1));
 }
+
+/* The same for x <= 0; 0 above. */
+INLINE vec expm1_of(vec x) { return expm1_near(clamp(x, -50, 0)); }
 
 /* tanh |x| = t / (t + 2) with t = e^(2|x|) - 1 = 2^k (e^r - 1) + (2^k - 1), which is accurate near 0. */
 INLINE vec tanh_of(vec x) {
@@ -69,7 +77,7 @@ INLINE vec erf_single(vec x) {
     const mask sign = (mask)x & (mask)broadcast((REAL)-0.0);
     vec y = clamp((vec)((mask)x ^ sign), 0, (REAL)4.1), series = broadcast((REAL)q[8]);
     UNROLL_FOR (int i = 7; i >= 0; i--) series = multiply_add(series, y, broadcast((REAL)q[i]));
-    return (vec)((mask)(-expm1_of(-y * series)) | sign);
+    return (vec)((mask)(-expm1_near(-y * series)) | sign);
 }
 
 /* erf x; in double by the rational approximations of Cody 1969: x P(x^2) / Q(x^2) up to 0.46875, else
@@ -154,3 +162,18 @@ INLINE vec log_each(vec x) {
 
 /* x^p for normal x > 0 */
 INLINE vec power_of(vec x, REAL p) { return exp_of(log_each(x) * broadcast(p)); }
+
+/* sqrt x for x >= 0; infinity and NaN stay. In float within 0.75 units in the last place, too small for subnormal x:
+ * Newton's steps for 1/sqrt x, from an approximation by its exponent, and one for x/sqrt x. The hardware's root is
+ * slower, and waits for divisions. */
+INLINE vec quick_root(vec x) {
+    if (sizeof(REAL) != 4) return square_root(x);
+    const vec half = broadcast((REAL)0.5), normal = at_least(x, (REAL)0x1p-126);
+    vec y = (vec)(broadcast_whole(0x5F375A86) - ((mask)normal >> 1));
+    UNROLL_FOR (int i = 0; i < 2; i++) {
+        vec t = normal * y * y * half;
+        y = y * (broadcast((REAL)1.5) - t);
+    }
+    vec root = x * y, error = multiply_add(-root, y, broadcast(1));
+    return blend(x < broadcast((REAL)INFINITY), multiply_add(root * half, error, root), x);
+}
