@@ -7,7 +7,7 @@ typedef struct {
     int large; /* see is_large */
 } map_job;
 
-enum { MAP_BLOCK = 16384, MAP_PIECE = 1024 };
+enum { MAP_BLOCK = 16384, MAP_PIECE = 256 };
 
 /* The values of a large output go to memory by way of a piece of the stack that stays in the L1 cache. */
 static void map_large(const map_job *job, int64_t first, int64_t count) {
