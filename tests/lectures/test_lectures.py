@@ -22,7 +22,10 @@ def libraries():
 
 
 # Those that take longest run with FASTNET_LECTURES=1 only.
-LONG = {"batchnorm", "deep-init", "init", "lottery", "optimizers", "regularizers", "relu-vs-tanh", "search"}
+LONG = {
+    *("batchnorm", "command-center", "deep-init", "init", "knn-timing", "lottery", "neocognitron", "optimizers"),
+    *("regularizers", "relu-vs-tanh", "saddle-dimension", "search"),
+}
 
 
 @pytest.mark.parametrize("name", lectures.names())
