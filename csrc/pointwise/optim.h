@@ -23,7 +23,7 @@ INLINE vec slope_of(step_job job, int64_t i, vec w, int64_t lanes) {
 
 /* sqrt(correction*v + inside) + eps: of `inside` and eps one is zero */
 INLINE vec root_of(step_job job, vec v) {
-    return quick_root(multiply_add(broadcast(job.correction), v, broadcast(job.inside))) + broadcast(job.eps);
+    return square_root(multiply_add(broadcast(job.correction), v, broadcast(job.inside))) + broadcast(job.eps);
 }
 
 static void step_run(const step_job *job, double cost, fn_task body) {
@@ -142,7 +142,7 @@ static void adadelta_task(void *context, int64_t task, int thread) {
     EACH_STEP(task) {
         vec w = load_part(job.w + i, lanes), slope = slope_of(job, i, w, lanes), u = load_part(job.u + i, lanes);
         vec v = multiply_add(rate2 * slope, slope, beta2 * load_part(job.v + i, lanes));
-        vec d = quick_root((u + inside) / (v + inside)) * slope;
+        vec d = square_root((u + inside) / (v + inside)) * slope;
         store_part(job.v + i, v, lanes);
         store_part(job.u + i, multiply_add(rate2 * d, d, beta2 * u), lanes);
         store_part(job.w + i, multiply_add(minus_lr, d, w), lanes);

@@ -1,4 +1,4 @@
-/* Vectorised exp, expm1, erf, log, powers and roots, so that results do not depend on the C library. Needs simd/vec.h.
+/* Vectorised exp, expm1, erf, log and powers, so that results do not depend on the C library. Needs simd/vec.h.
  *
  * x = k*ln 2 + r, |r| <= ln(2)/2, with ln 2 in two parts (Cody & Waite 1980): the first has 15 bits (float) or 32 bits
  * (double), so that k times it is exact.  e^r = 1 + r + r^2 s.  In float s is a polynomial fitted to make the error of
@@ -168,18 +168,3 @@ INLINE vec log_each(vec x) {
 
 /* x^p for normal x > 0 */
 INLINE vec power_of(vec x, REAL p) { return exp_of(log_each(x) * broadcast(p)); }
-
-/* sqrt x for x >= 0; infinity and NaN stay. In float within 0.75 units in the last place, too small for subnormal x:
- * Newton's steps for 1/sqrt x, from an approximation by its exponent, and one for x/sqrt x. The hardware's root is
- * slower, and waits for divisions. */
-INLINE vec quick_root(vec x) {
-    if (sizeof(REAL) != 4) return square_root(x);
-    const vec half = broadcast((REAL)0.5), normal = at_least(x, (REAL)0x1p-126);
-    vec y = (vec)(broadcast_whole(0x5F375A86) - ((mask)normal >> 1));
-    UNROLL_FOR (int i = 0; i < 2; i++) {
-        vec t = normal * y * y * half;
-        y = y * (broadcast((REAL)1.5) - t);
-    }
-    vec root = x * y, error = multiply_add(-root, y, broadcast(1));
-    return blend(x < broadcast((REAL)INFINITY), multiply_add(root * half, error, root), x);
-}
