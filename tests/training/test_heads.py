@@ -6,20 +6,11 @@ import pickle
 
 import numpy as np
 import pytest
+from small_runs import problem
 
 import fastnet as fn
 from fastnet import losses, models
 from fastnet.heads import WithAuxiliary
-
-
-def problem(N=40, seed=0, classes=3):
-    """Images whose class is their brightest quarter."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, classes, N)
-    X = rng.standard_normal((N, 2, 4, 4)).astype(np.float32)
-    for i, label in enumerate(y):
-        X[i, 0, 2 * (label // 2) : 2 * (label // 2) + 2, 2 * (label % 2) : 2 * (label % 2) + 2] += 3
-    return X, y
 
 
 def body(classes=3):
