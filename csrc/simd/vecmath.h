@@ -13,7 +13,7 @@ enum { EXPONENT_BIAS = sizeof(REAL) == 4 ? 127 : 1023, MANTISSA_BITS = sizeof(RE
 INLINE vec round_magic(void) { return broadcast(BY_TYPE(0x1.8p23, 0x1.8p52) + EXPONENT_BIAS); }
 
 typedef struct {
-    vec rounded, r, s; /* k + round_magic() */
+    vec rounded, r, s; /* rounded: k + round_magic() */
 } exp_parts;
 
 /* x must lie between -1000 and 1000 (float: -200 and 200) or be NaN, which then r and s are too. */
