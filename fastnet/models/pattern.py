@@ -26,6 +26,7 @@ _ACTIVATIONS: dict[str, Callable[[], Layer]] = {
 _KINDS = ("INPUT", "CONV", "POOL", "FC", "SOFTMAX", "BN", "DROPOUT", *_ACTIVATIONS)
 _TOKEN = re.compile(r"\s*(?:(?P<link>->|-|,)|(?P<sign>[()\[\]*?])|(?P<word>[A-Za-z_]+)|(?P<number>\d+)|(?P<mark>[:/]))")
 _MOST = 10_000  # layers; more is a mistake in a number
+_DEEPEST = 50  # groups inside each other
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class _Reader:
             self.tokens.append((kind, found[kind], found.start(kind)))
             at = found.end()
         self.tokens.append(("end", "the end", len(text)))
-        self.next = 0
+        self.next = self.depth = 0
 
     def wrong(self, at: int, message: str) -> NoReturn:
         raise ValueError(f"pattern: {message}:\n  {self.text}\n  {' ' * at}^")
@@ -88,7 +89,11 @@ class _Reader:
         kind, value, at = self.tokens[self.next]
         self.next += 1
         if value in ("(", "["):
+            self.depth += 1
+            if self.depth > _DEEPEST:
+                self.wrong(at, f"at most {_DEEPEST} groups can stand inside each other")
             steps = self.chain()
+            self.depth -= 1
             close = ")" if value == "(" else "]"
             if not self.take(close):
                 self.wrong(self.tokens[self.next][2], f"{close!r} is expected for the {value!r} at position {at}")

@@ -82,6 +82,7 @@ def test_the_dimensions_of_vgg_16():
         ("CONV-RELU3-FC", 5, "RELU has no size and no stride"),
         ("CONV-POOL:5-FC", 5, "POOL has no number of outputs"),
         ("CONV5/0-FC", 6, "a number of at least 1 is expected, not 0"),
+        ("(" * 3000 + "CONV" + ")" * 3000, 50, "at most 50 groups can stand inside each other"),
         ("CONV & FC", 5, "'&' has no meaning here"),
         ("CONV-FC:9-SOFTMAX", 5, "the last FC gives 10 scores, one for each class, not 9"),
     ],
