@@ -19,6 +19,8 @@ import pkgutil
 from importlib import import_module
 from types import ModuleType
 
+from fastnet.wording import did_you_mean
+
 __all__ = ["experiment", "names"]
 
 
@@ -36,6 +38,8 @@ def experiment(name: str) -> ModuleType:
     ValueError
         There is none of this name.
     """
-    if name not in names():
-        raise ValueError(f"no experiment is called {name!r}; the experiments are {', '.join(names())}")
+    known = names()
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise ValueError(f"no experiment is called {name!r}; {hint}the experiments are {', '.join(known)}")
     return import_module(f"fastnet.lectures.{name.replace('-', '_')}")

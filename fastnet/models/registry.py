@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastnet.layers import Model
 from fastnet.types import DTypeLike, Seed, Shape
+from fastnet.wording import did_you_mean
 
 __all__ = ["create", "names", "register"]
 
@@ -51,9 +51,7 @@ def create(name: str, num_classes: int | None = None, input_shape: Shape | None 
         An option that the model does not have.
     """
     if name not in _FACTORIES:
-        close = difflib.get_close_matches(str(name), _FACTORIES, 3, 0.4)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise ValueError(f"no model is named {name!r}; {hint}known: {', '.join(names())}")
+        raise ValueError(f"no model is named {name!r}; {did_you_mean(name, _FACTORIES)}known: {', '.join(names())}")
     factory = _FACTORIES[name]
     known = inspect.signature(factory).parameters
     unknown = [option for option in options if option not in known]

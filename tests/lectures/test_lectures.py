@@ -133,3 +133,8 @@ def test_all_goes_on_after_a_failure(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "run", missing)
     assert main(["lecture", "all", "--out", str(tmp_path)]) == 1
     assert "NOT RUN: needs a library" in capsys.readouterr().out
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="no experiment is called 'ini'; did you mean init"):
+        lectures.experiment("ini")
