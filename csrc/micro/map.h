@@ -50,15 +50,17 @@ MAP(sigmoid, 20, sigmoid_of(x), 2, dy * saved * (broadcast(1) - saved))
 /* saved: y */
 MAP(tanh, 20, tanh_of(x), 2, (dy * (broadcast(1) - saved * saved)))
 
-/* x Phi(x), Phi the normal distribution function: (1 + erf(x / sqrt 2)) / 2.  saved: x */
-INLINE vec normal_cdf(vec x) {
-    return broadcast((REAL)0.5) * (broadcast(1) + erf_of(x * broadcast((REAL)0.70710678118654752440)));
+/* x Phi(x), Phi the normal distribution function; its slope is Phi(x) + x e^(-x^2/2) / sqrt(2 pi).  saved: x */
+INLINE vec bell_of(vec x) { return exp_decay(x * x * broadcast((REAL)-0.5)); }
+INLINE vec normal_cdf(vec x, vec bell) {
+    vec tail = normal_tail((vec)((mask)x & ~(mask)broadcast((REAL)-0.0)), bell);
+    return blend(x > ZERO, broadcast(1) - tail, tail);
 }
-INLINE vec gelu_slope(vec x) { /* Phi(x) + x phi(x) */
-    vec density = exp_decay(x * x * broadcast((REAL)-0.5));
-    return multiply_add(x * density, broadcast((REAL)0.39894228040143267794), normal_cdf(x));
+INLINE vec gelu_slope(vec x) {
+    vec bell = bell_of(x);
+    return multiply_add(x * bell, broadcast((REAL)0.39894228040143267794), normal_cdf(x, bell));
 }
-MAP(gelu, 60, (x * normal_cdf(x)), 90, (dy * gelu_slope(saved)))
+MAP(gelu, 50, (x * normal_cdf(x, bell_of(x))), 55, (dy * gelu_slope(saved)))
 
 /* x where x > 0, else a (e^x - 1).  saved: x */
 MAP(elu, 20, blend(x > ZERO, x, (a * expm1_of(x))), 22, blend(saved > ZERO, dy, dy * a * exp_decay(saved)))

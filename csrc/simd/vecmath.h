@@ -1,4 +1,4 @@
-/* Vectorised exp, expm1, erf, log and powers, so that results do not depend on the C library. Needs simd/vec.h.
+/* Vectorised exp, expm1, Phi, log and powers, so that results do not depend on the C library. Needs simd/vec.h.
  *
  * x = k*ln 2 + r, |r| <= ln(2)/2, with ln 2 in two parts (Cody & Waite 1980): the first has 15 bits (float) or 32 bits
  * (double), so that k times it is exact.  e^r = 1 + r + r^2 s.  In float s is a polynomial fitted to make the error of
@@ -74,21 +74,31 @@ INLINE vec tanh_of(vec x) {
     return (vec)((mask)(t / (t + broadcast(2))) | sign);
 }
 
-/* erf x in float: 1 - e^(-|x| Q(|x|)) with a polynomial Q, fitted to -log(1 - erf x) / x up to 4.1, from where on erf
- * rounds to 1; the result is wrong by less than 5e-9 of itself before rounding. */
-INLINE vec erf_single(vec x) {
-    static const double q[] = {1.128379225730896,     0.6366193890571594,     0.10277768969535828,
-                               -0.019152607768774033, -0.0001611727784620598, 0.00166775519028306,
-                               -0.000633214192930609, 0.00011774228914873675, -9.267111636290792e-06};
-    const mask sign = (mask)x & (mask)broadcast((REAL)-0.0);
-    vec y = clamp((vec)((mask)x ^ sign), 0, (REAL)4.1), series = broadcast((REAL)q[8]);
-    UNROLL_FOR (int i = 7; i >= 0; i--) series = multiply_add(series, y, broadcast((REAL)q[i]));
-    return (vec)((mask)(-expm1_near(-y * series)) | sign);
+/* Phi(-u) of the normal distribution for u >= 0, with bell = e^(-u^2/2): bell R(u).  In float R is a polynomial fitted
+ * up to 5, from where on 1 - Phi(-u) rounds to 1; the sum is wrong by less than 1e-7.  In double, with y = u / sqrt 2,
+ * the rational approximations of Cody 1969: (1 - erf y) / 2, with erf y = y P(y^2) / Q(y^2) up to 0.46875, and
+ * 1 - erf y = e^(-y^2) P(y) / Q(y) above, which rounds to 0 beside 1 from 6 on. */
+INLINE vec normal_tail_single(vec u, vec bell) {
+    static const double fitted[] = {
+        0.5,
+        -0.3989408153142732,
+        0.24997301612298478,
+        -0.13280465329125207,
+        0.06191850746665919,
+        -0.02546340870115764,
+        0.00899711468272104,
+        -0.0025870623776955304,
+        0.0005629092268172215,
+        -8.468964352281197e-05,
+        7.709217288011663e-06,
+        -3.1611286999482884e-07,
+    };
+    vec near = at_most(u, 5), series = broadcast((REAL)fitted[11]);
+    UNROLL_FOR (int i = 10; i >= 0; i--) series = multiply_add(series, near, broadcast((REAL)fitted[i]));
+    return bell * series;
 }
 
-/* erf x; in double by the rational approximations of Cody 1969: x P(x^2) / Q(x^2) up to 0.46875, else
- * 1 - e^(-x^2) P(x) / Q(x), which rounds to 1 from 6 on. */
-INLINE vec erf_of(vec x) {
+INLINE vec normal_tail(vec u, vec bell) {
     static const double near_p[] = {1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2,
                                     3.77485237685302021e2, 3.20937758913846947e3};
     static const double near_q[] = {1, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3,
@@ -105,23 +115,21 @@ INLINE vec erf_of(vec x) {
                                    4.36261909014324716e3,
                                    3.43936767414372164e3,
                                    1.23033935480374942e3};
-    if (sizeof(REAL) == 4) return erf_single(x);
-    const mask sign = (mask)x & (mask)broadcast((REAL)-0.0);
-    vec y = clamp((vec)((mask)x ^ sign), 0, 6), z = y * y;
+    if (sizeof(REAL) == 4) return normal_tail_single(u, bell);
+    vec y = at_most(u * broadcast((REAL)0.70710678118654752440), 6), z = y * y;
     vec p = broadcast((REAL)near_p[0]), q = broadcast((REAL)near_q[0]);
     UNROLL_FOR (int i = 1; i < 5; i++) {
         p = multiply_add(p, z, broadcast((REAL)near_p[i]));
         q = multiply_add(q, z, broadcast((REAL)near_q[i]));
     }
-    vec near = y * p / q;
+    vec near = broadcast(1) - y * p / q;
     p = broadcast((REAL)far_p[0]);
     q = broadcast((REAL)far_q[0]);
     UNROLL_FOR (int i = 1; i < 9; i++) {
         p = multiply_add(p, y, broadcast((REAL)far_p[i]));
         q = multiply_add(q, y, broadcast((REAL)far_q[i]));
     }
-    vec far = broadcast(1) - exp_of(-z) * p / q;
-    return (vec)((mask)blend(y > broadcast((REAL)0.46875), far, near) | sign);
+    return broadcast((REAL)0.5) * blend(y > broadcast((REAL)0.46875), bell * p / q, near);
 }
 
 /* log (1 + t) for t from 0 to 1 or NaN: 2 artanh s, s = t / (t + 2) <= 1/3; the first omitted term is below 2e-10 of
