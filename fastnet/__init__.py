@@ -38,6 +38,7 @@ _MODULES = (
     "storage",
     "training",
     "types",
+    "visualize",
 )
 
 _HOME = {
@@ -150,6 +151,7 @@ if TYPE_CHECKING:
     from fastnet import storage as storage
     from fastnet import training as training
     from fastnet import types as types
+    from fastnet import visualize as visualize
     from fastnet.algorithms import get_conv_algorithm as get_conv_algorithm
     from fastnet.algorithms import set_conv_algorithm as set_conv_algorithm
     from fastnet.backends import available_backends as available_backends
