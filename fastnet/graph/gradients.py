@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from fastnet.graph.ir import Graph, Node
@@ -30,32 +30,34 @@ class Backward(NamedTuple):
     targets: list[tuple[int, Node, bool]]
 
 
-def schedule(graph: Graph, wanted: Callable[[Node], bool], trains: Callable[[Node], bool]) -> list[Backward]:
-    """The steps that compute the gradients of all wanted sources.
+def schedule(
+    graph: Graph, wanted: Callable[[Node], bool], trains: Callable[[Node], bool], given: Iterable[Node] = ()
+) -> list[Backward]:
+    """The steps that compute the gradients of all wanted nodes.
 
     A node runs when its own gradient is complete, after all nodes that read it. Several readers run, and their
     gradients are accumulated, in the order in which they read the node; the sum's bits depend only on that order.
 
     Parameters
     ----------
-    wanted : function of a source node
+    wanted : function of a node
         Whether its gradient is needed.
     trains : function of a node
         Whether it computes parameter gradients itself (a layer that defines ``run``).
+    given : nodes, optional
+        Those whose gradient the caller gives, which is added to what their readers contribute; default: the output.
     """
     active: set[Node] = set()  # nodes whose gradient is computed
     for node in graph.nodes:
-        if (
-            wanted(node)
-            if node.op is None
-            else trains(node) or any(_gradient_of(node, i) in active for i in _inputs(node))
-        ):
+        if wanted(node) or trains(node) or any(_gradient_of(node, i) in active for i in _inputs(node)):
             active.add(node)
     steps: list[Backward] = []
-    found: set[Node] = set()  # nodes that have a gradient, complete or not
+    found = set(given) or {graph.output}  # nodes that have a gradient, complete or not
     for node in _order(graph, active):
         positions = _inputs(node)
         needs = tuple(_gradient_of(node, i) in active for i in positions)
+        if node not in found or not (any(needs) or trains(node)):
+            continue
         first = node.inputs[positions[0]]
         add = first if node.op is not None and node.op.accumulates and needs[0] and first in found else None
         targets = []

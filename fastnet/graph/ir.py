@@ -95,13 +95,15 @@ class Graph:
         In the order of the calls.
     readers : dict of Node to list of Node
         The nodes that read each node, in order; twice if they read it twice.
+    kept : list of Node
+        Nodes whose values are wanted besides the output's; fusion keeps them.
 
     Fusion changes a graph in place (:meth:`replace`).
     """
 
-    def __init__(self, source: Node, output: Node, order: Iterable[Node]) -> None:
-        self.source, self.output = source, output
-        needed, stack = {id(source), id(output)}, [output]
+    def __init__(self, source: Node, output: Node, order: Iterable[Node], kept: Iterable[Node] = ()) -> None:
+        self.source, self.output, self.kept = source, output, list(kept)
+        needed, stack = {id(source), id(output), *map(id, self.kept)}, [output, *self.kept]
         while stack:
             for node in stack.pop().inputs:
                 if node is not None and id(node) not in needed:
@@ -115,9 +117,9 @@ class Graph:
                     self.readers[other].append(node)
 
     def only_reader(self, node: Node) -> Node | None:
-        """The one node that reads `node`, unless there are several or it is the output."""
-        readers = self.readers[node]
-        return readers[0] if len(readers) == 1 and node is not self.output else None
+        """The one node that reads `node`, unless there are several or its value is wanted."""
+        readers, wanted = self.readers[node], any(node is other for other in (self.output, *self.kept))
+        return readers[0] if len(readers) == 1 and not wanted else None
 
     def replace(self, node: Node, new: Node, *absorbed: Node) -> None:
         """Replace `node` by `new`, and remove `absorbed`, which only `node` reads and `new` includes."""
@@ -136,6 +138,7 @@ class Graph:
             del self.readers[old]
         self.nodes = [new if other is node else other for other in self.nodes if other is node or other not in gone]
         self.output = new if self.output is node else self.output
+        self.kept = [new if other is node else other for other in self.kept]
 
     def copy(self, batch: int, values: Mapping[Any, Any] | None = None) -> Graph:
         """The same graph for `batch` images; `values` replaces sources (parameters by copies of their arrays)."""
@@ -150,7 +153,7 @@ class Graph:
             attributes = {name: _of_batch(value, batch) for name, value in node.attributes.items()}
             inputs = [None if other is None else new[other] for other in node.inputs]
             new[node] = Node(node.op, inputs, attributes, (batch, *node.shape[1:]), node.dtype, layers=node.layers)
-        return Graph(new[self.source], new[self.output], new.values())
+        return Graph(new[self.source], new[self.output], new.values(), [new[node] for node in self.kept])
 
 
 def _of_batch(value: Any, batch: int) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -97,9 +97,10 @@ class Program:
                 raise TypeError(
                     f"{node.name} has no gradient: a layer that calls it can infer, model(x), but not run forward(x)"
                 )
-        self._mixed = {graph.output} if differs(graph.output, ACTIVATION) else set()  # read in another memory order
+        # Nodes that are read in another memory order.
+        self._mixed = {node for node in (graph.output, *graph.kept) if differs(node, ACTIVATION)}
         self.steps = self._made_steps(computed)
-        self._plans: dict[tuple[bool, ...], list[_Back]] = {}
+        self._plans: dict[tuple[Any, ...], list[_Back]] = {}
         self._opaque = [node for node in computed if node.name == "opaque"]
         streams = [value for node in computed for value in node.attributes.values() if isinstance(value, Stream)]
         self._streams = list({id(stream): stream for stream in streams}.values())  # a layer that is used twice has one
@@ -107,7 +108,7 @@ class Program:
 
     def _made_steps(self, nodes: list[Node]) -> list[Step]:
         last = {self._slots[other]: n for n, node in enumerate(nodes) for other in node.inputs if other is not None}
-        last[self._output] = len(nodes)
+        last |= dict.fromkeys([self._output, *(self._slots[node] for node in self.graph.kept)], len(nodes))
         dead: list[list[int]] = [[] for _ in range(len(nodes) + 1)]
         for slot, n in last.items():
             dead[n].append(slot)
@@ -207,6 +208,46 @@ class Program:
 
     def forward(self, x: Any) -> tuple[Any, Callable[..., Any]]:
         """``(y, backward)``; ``backward(dy, input_gradient=True)`` may be called once."""
+        values, alive = self._run(x)
+
+        def backward(dy: Any, input_gradient: bool = True) -> Any:
+            return self._backward(_once(alive), dy, input_gradient)
+
+        return values[self._output], backward
+
+    def probe(self, x: Any) -> tuple[list[Any], Callable[..., Any]]:
+        """The values of the graph's `kept` nodes, and their gradients.
+
+        ``backward(given, wanted)`` takes a gradient, or None, for each kept node, and returns those of the kept nodes
+        with the numbers `wanted`: what was given for them is part of it, and None means zero.  It leaves parameters
+        alone, and may be called once.
+        """
+        values, alive = self._run(x)
+        slots = [self._slots[node] for node in self.graph.kept]
+
+        def backward(given: Sequence[Any], wanted: Sequence[int]) -> list[Any]:
+            tape, gradients = _once(alive), [None] * self._count
+            for slot, gradient in zip(slots, given, strict=True):
+                if gradient is not None:
+                    known = gradients[slot]
+                    gradients[slot] = gradient if known is None else self.ops.add(gradient, known)
+            sources = {slot for slot in slots if gradients[slot] is not None}
+            targets = {slots[number] for number in wanted}
+            key = "probe", frozenset(sources), frozenset(targets)
+            plan = self._plans.get(key)
+            if plan is None:
+                plan = self._plans[key] = self._planned(
+                    lambda node: self._slots[node] in targets,
+                    lambda node: False,
+                    [node for node in self.graph.kept if self._slots[node] in sources],
+                )
+            self._propagate(plan, tape, gradients, targets)
+            return [gradients[slots[number]] for number in wanted]
+
+        return [values[slot] for slot in slots], backward
+
+    def _run(self, x: Any) -> tuple[list[Any], list[Any]]:
+        """All values that are still alive, and what the ops saved, in a list from which it is taken once."""
         values = self._values(x)
         tape: list[Any] = []
         for _, _, kernel, take, slot, dead in self.steps:
@@ -214,14 +255,7 @@ class Program:
             tape.append(saved)
             for old in dead:
                 values[old] = None
-        alive = [tape]
-
-        def backward(dy: Any, input_gradient: bool = True) -> Any:
-            if not alive:
-                raise RuntimeError("backward: already called, which freed the activations; run forward again")
-            return self._backward(alive.pop(), dy, input_gradient)
-
-        return values[self._output], backward
+        return values, [tape]
 
     # ---------------------------------------------------------------- backward
 
@@ -229,13 +263,20 @@ class Program:
         flags = input_gradient, *[p.requires_grad for _, p, _ in self._parameters], *self._trains()
         plan = self._plans.get(flags)
         if plan is None:
-            plan = self._plans[flags] = self._planned(flags)
+            plan = self._plans[flags] = self._planned(*self._flagged(flags))
         gradients: list[Any] = [None] * self._count
         gradients[self._output] = dy
         del dy
+        self._propagate(plan, tape, gradients, ())
+        return gradients[0] if input_gradient else None
+
+    def _propagate(self, plan: list[_Back], tape: list[Any], gradients: list[Any], wanted: Collection[int]) -> None:
+        """Run the steps; each gradient is dropped after its last use, except in the slots `wanted`."""
         for number, kernel, slot, needs, add, single, targets in plan:
             dy, saved = gradients[slot], tape[number]
-            gradients[slot] = tape[number] = None
+            tape[number] = None
+            if slot not in wanted:
+                gradients[slot] = None
             found = kernel(dy, saved, needs) if add is None else kernel(dy, saved, needs, add=gradients[add])
             if single:
                 found = (found,)
@@ -252,7 +293,6 @@ class Program:
                 else:
                     gradients[target] = gradient
             del found
-        return gradients[0] if input_gradient else None
 
     def _lent(self, gradient: Any, dy: Any) -> bool:
         """Whether a gradient is dy itself, which others may read: the parameter that keeps it adds to it in place."""
@@ -261,16 +301,20 @@ class Program:
     def _trains(self) -> list[bool]:
         return [node.attributes["layer"].trains() for node in self._opaque]
 
-    def _planned(self, flags: tuple[bool, ...]) -> list[_Back]:
+    def _flagged(self, flags: tuple[bool, ...]) -> tuple[Callable[[Node], bool], Callable[[Node], bool]]:
+        """The arguments `wanted` and `trains` of :func:`schedule` for a backward pass."""
         count = len(self._parameters)
         wanted = {self.graph.source: flags[0]}
         wanted |= {node: flag for (_, _, node), flag in zip(self._parameters, flags[1 : count + 1], strict=True)}
         trains = dict(zip(self._opaque, flags[count + 1 :], strict=True))
+        return lambda node: wanted.get(node, False), lambda node: trains.get(node, False)
+
+    def _planned(
+        self, wanted: Callable[[Node], bool], trains: Callable[[Node], bool], given: Sequence[Node] = ()
+    ) -> list[_Back]:
         plan = []
         steps = {step.node: step.number for step in self.steps}
-        for node, needs, add, targets in schedule(
-            self.graph, lambda node: wanted.get(node, False), lambda node: trains.get(node, False)
-        ):
+        for node, needs, add, targets in schedule(self.graph, wanted, trains, given):
             assert node.op is not None
             kernel = self._entered_gradient(node, self.ops.gradient(node.op))
             if self._around is not None:
@@ -295,6 +339,12 @@ class Program:
                 )
             )
         return plan
+
+
+def _once(alive: list[Any]) -> Any:
+    if not alive:
+        raise RuntimeError("backward: already called, which freed the activations; run forward again")
+    return alive.pop()
 
 
 def _one(place: int) -> Callable[[list[Any]], tuple[Any, ...]]:

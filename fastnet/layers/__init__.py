@@ -32,6 +32,7 @@ from fastnet.layers.model import Model
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from fastnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from fastnet.layers.probe import Probe
 from fastnet.layers.sampling import MonteCarlo, monte_carlo
 from fastnet.layers.scalar import ScalarAffine
 from fastnet.layers.shape import Flatten, Identity, Subsample, Unflatten
@@ -86,6 +87,7 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "PReLU",
+    "Probe",
     "ReflectionPad2d",
     "ReLU",
     "ReLU6",
