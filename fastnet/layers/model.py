@@ -258,7 +258,7 @@ class Model(Layer):
         """The outputs for one batch after the other; for one empty batch if there are no examples."""
         run = None
         for x in self.prepared(examples, batch_size, prepare):
-            run = run or self._ready(x, batch_size)
+            run = run or self.runner(x, batch_size)
             yield run(x)
 
     def prepared(self, examples: Any, batch_size: int, prepare: Preprocess | None) -> Iterator[Array]:
@@ -311,8 +311,8 @@ class Model(Layer):
             return X
         return ops.asarray(as_array(X, name), self.dtype or "float32")
 
-    def _ready(self, X: Any, batch_size: int) -> Callable[[Any], Array]:
-        """The compiled model; the model itself under ``trace``, or if it can't be compiled."""
+    def runner(self, X: Any, batch_size: int) -> Callable[[Any], Array]:
+        """A function of batches like X: the compiled model; the model itself under ``trace``, or if it can't be."""
         if tracer():
             return self
         try:

@@ -114,10 +114,12 @@ class Probe:
         return self._programs[key]
 
     def _graph(self, x: Array) -> Graph:
-        recorder = Recorder()
+        recorder = _Until(None if SCORES in self.places else self._layers.values())
         source = recorder.source(x.shape, x.dtype, "input")
-        output = recorder.layer(self.model, source, False)
-        scores: Any = output.inputs[0] if output.name in ("softmax", "log_softmax") else output
+        scores: Any = source
+        with contextlib.suppress(_Enough):
+            output = recorder.layer(self.model, source, False)
+            scores = output.inputs[0] if output.name in ("softmax", "log_softmax") else output
         kept: list[Node] = []
         for place in self.places:
             if place in (INPUT, SCORES):
@@ -136,6 +138,24 @@ class Probe:
                 "none here; plain gradients need no rule"
             )
         return graph
+
+
+class _Enough(Exception):
+    """Everything that is wanted is recorded."""
+
+
+class _Until(Recorder):
+    """A Recorder that stops behind the last of some uses of layers: those behind it may not fit images of this size."""
+
+    def __init__(self, wanted: Iterable[tuple[Layer, int]] | None) -> None:
+        super().__init__()
+        self._wanted = None if wanted is None else list(wanted)
+
+    def layer(self, layer: Any, x: Node, training: bool) -> Node:
+        y = super().layer(layer, x, training)
+        if self._wanted is not None and all(use <= len(self.outputs.get(each, ())) for each, use in self._wanted):
+            raise _Enough
+        return y
 
 
 def _find(model: Layer, place: str) -> tuple[Layer, int]:
