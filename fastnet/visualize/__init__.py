@@ -10,18 +10,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOME: dict[str, str] = {  # the module of each public name; no module has the name of a function
+    "Fooled": "fooling",
+    "Inversion": "inversion",
     "RemovalCurves": "removal",
+    "StyleTransfer": "style",
+    "Synthesis": "synthesis",
+    "class_images": "synthesis",
     "completeness_gap": "attribution",
     "deconvnet": "attribution",
+    "deep_dream": "dreams",
     "deletion_test": "removal",
+    "fool": "fooling",
     "grad_cam": "cam",
     "gradient_x_input": "attribution",
+    "gram_matrices": "style",
     "guided_backprop": "attribution",
     "insertion_test": "removal",
     "integrated_gradients": "attribution",
+    "invert": "inversion",
     "occlusion": "covering",
     "saliency": "attribution",
     "smoothgrad": "attribution",
+    "style_transfer": "style",
     "to_maps": "attribution",
 }
 
@@ -38,9 +48,19 @@ if TYPE_CHECKING:
     from fastnet.visualize.attribution import to_maps as to_maps
     from fastnet.visualize.cam import grad_cam as grad_cam
     from fastnet.visualize.covering import occlusion as occlusion
+    from fastnet.visualize.dreams import deep_dream as deep_dream
+    from fastnet.visualize.fooling import Fooled as Fooled
+    from fastnet.visualize.fooling import fool as fool
+    from fastnet.visualize.inversion import Inversion as Inversion
+    from fastnet.visualize.inversion import invert as invert
     from fastnet.visualize.removal import RemovalCurves as RemovalCurves
     from fastnet.visualize.removal import deletion_test as deletion_test
     from fastnet.visualize.removal import insertion_test as insertion_test
+    from fastnet.visualize.style import StyleTransfer as StyleTransfer
+    from fastnet.visualize.style import gram_matrices as gram_matrices
+    from fastnet.visualize.style import style_transfer as style_transfer
+    from fastnet.visualize.synthesis import Synthesis as Synthesis
+    from fastnet.visualize.synthesis import class_images as class_images
 else:
 
     def __getattr__(name: str) -> Any:
