@@ -29,6 +29,10 @@ _HOME: dict[str, str] = {  # the module of each public name; no module has the n
     "integrated_gradients": "attribution",
     "invert": "inversion",
     "occlusion": "covering",
+    "plot_fooled": "panels",
+    "plot_images": "panels",
+    "plot_maps": "panels",
+    "plot_removal": "panels",
     "saliency": "attribution",
     "smoothgrad": "attribution",
     "style_transfer": "style",
@@ -53,6 +57,10 @@ if TYPE_CHECKING:
     from fastnet.visualize.fooling import fool as fool
     from fastnet.visualize.inversion import Inversion as Inversion
     from fastnet.visualize.inversion import invert as invert
+    from fastnet.visualize.panels import plot_fooled as plot_fooled
+    from fastnet.visualize.panels import plot_images as plot_images
+    from fastnet.visualize.panels import plot_maps as plot_maps
+    from fastnet.visualize.panels import plot_removal as plot_removal
     from fastnet.visualize.removal import RemovalCurves as RemovalCurves
     from fastnet.visualize.removal import deletion_test as deletion_test
     from fastnet.visualize.removal import insertion_test as insertion_test
