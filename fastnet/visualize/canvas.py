@@ -57,8 +57,8 @@ class Canvas:
         """The range of the inputs that raw values within the bounds become; 1 without bounds."""
         if self.low == -np.inf:
             return 1.0
-        ends = [self._subject.prepare(np.full((1, *shape), value)) for value in (self.low, self.high)]
-        return float(np.abs(ends[1] - ends[0]).max())
+        low, high = self._subject.prepare(np.stack([np.full(shape, self.low), np.full(shape, self.high)]))
+        return float(np.abs(high - low).max())
 
 
 def shifted(x: Array, down: int, right: int) -> Array:

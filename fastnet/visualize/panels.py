@@ -85,7 +85,8 @@ def plot_maps(
     images : array, (N, C, H, W)
     maps : array, or dict of arrays by name; (N, H, W) or (N, C, H, W)
         A column for each.  Of several channels the largest absolute value is drawn.  Maps with negative values are
-        drawn in red (positive) and blue, others from black to white; each has its own scale.
+        drawn in red (positive) and blue, others from black to yellow; each has its own scale, which leaves out the
+        largest 0.5 % of the pixels.
     titles : sequence of str, optional
         Of the rows, such as the classes.
     overlay : bool
@@ -116,7 +117,7 @@ def plot_maps(
         for ax, each in zip(row[1:], found.values(), strict=True):
             if overlay:
                 _show(ax, given[n].mean(axis=0, keepdims=True), limits)
-            most = max(float(np.abs(each[n]).max()), 1e-30)
+            most = max(float(np.quantile(np.abs(each[n]), 0.995)), 1e-30)
             signed = bool((each < 0).any())
             colours = "RdBu_r" if signed else "inferno"
             ax.imshow(each[n], colours, vmin=-most if signed else 0, vmax=most, alpha=0.6 if overlay else None)

@@ -40,6 +40,7 @@ def deletion_test(
     target: Target = None,
     *,
     steps: int = 20,
+    patch: int = 1,
     value: ArrayLike | None = None,
     batch_size: int = 64,
 ) -> RemovalCurves:
@@ -56,6 +57,9 @@ def deletion_test(
         Of several channels, the largest absolute value counts.
     steps : int
         The pixels go in so many equal parts.
+    patch : int
+        Pixels go in squares of this side, by their mean attribution.  Single pixels of large images that go here and
+        there make a noise which confuses networks, whatever the attribution says.
     value : array or number, optional
         What replaces pixels: broadcast to (N, C, H, W), in raw values; default: the mean of each channel of an image.
     batch_size : int
@@ -65,7 +69,7 @@ def deletion_test(
     ValueError
         Attributions of another size; and what `saliency` raises.
     """
-    return _test("deletion_test", model, images, attributions, target, steps, value, batch_size, False)
+    return _test("deletion_test", model, images, attributions, target, steps, patch, value, batch_size, False)
 
 
 def insertion_test(
@@ -75,11 +79,12 @@ def insertion_test(
     target: Target = None,
     *,
     steps: int = 20,
+    patch: int = 1,
     value: ArrayLike | None = None,
     batch_size: int = 64,
 ) -> RemovalCurves:
     """The target's probability as pixels come back, those with the largest attribution first; see `deletion_test`."""
-    return _test("insertion_test", model, images, attributions, target, steps, value, batch_size, True)
+    return _test("insertion_test", model, images, attributions, target, steps, patch, value, batch_size, True)
 
 
 def _test(
@@ -89,6 +94,7 @@ def _test(
     attributions: ArrayLike,
     target: Target,
     steps: int,
+    patch: int,
     value: ArrayLike | None,
     batch_size: int,
     insert: bool,
@@ -100,7 +106,7 @@ def _test(
         raise ValueError(f"{what}: attributions must be {(N, H, W)} or {raw.shape}, got maps of shape {maps.shape}")
     cover = subject.filling(value, raw, "value").reshape(N, C, H * W)
     targets = subject.targets(target, subject.prepare(raw))
-    order = np.argsort(-maps.reshape(N, H * W), axis=1, kind="stable")
+    order = np.argsort(-_patched(maps, integer(patch, f"{what}: patch")), axis=1, kind="stable")
     counts = np.linspace(0, H * W, steps + 1).round().astype(int)
     probabilities = np.empty((N, steps + 1))
     for n in range(N):
@@ -114,3 +120,13 @@ def _test(
         probabilities[n] = subject.probabilities(scores)[:, targets[n]]
     areas = (probabilities[:, 1:] + probabilities[:, :-1]).sum(axis=1) / (2 * steps)
     return RemovalCurves(counts / (H * W), probabilities, areas)
+
+
+def _patched(maps: Array, patch: int) -> Array:
+    """Maps with the mean of its patch at each pixel, (N, H * W)."""
+    N, H, W = maps.shape
+    across = -(-W // patch)
+    patches = (np.arange(H)[:, None] // patch * across + np.arange(W) // patch).ravel()
+    sizes = np.bincount(patches)
+    flat = maps.reshape(N, H * W)
+    return np.stack([(np.bincount(patches, row) / sizes)[patches] for row in flat])

@@ -74,7 +74,7 @@ def class_images(
     l2 : float
         The share by which pixels decay in each step.
     jitter : int, optional
-        The largest shift, in pixels; default: a sixteenth of the height, or 1.
+        The largest shift, in pixels; default: an eighth of the height, or 1.
     blur : float
         The blur's standard deviation in pixels; 0: none.
     blur_every : int
@@ -102,7 +102,7 @@ def class_images(
     wanted = np.atleast_1d(subject.class_numbers(targets))
     rng, canvas = np.random.default_rng(integer(seed, "class_images: seed", 0)), Canvas(subject, bounds)
     x = _start(subject, start, size, len(wanted), rng)
-    most = max(1, x.shape[2] // 16) if jitter is None else integer(jitter, "class_images: jitter", 0)
+    most = max(1, x.shape[2] // 8) if jitter is None else integer(jitter, "class_images: jitter", 0)
     history = np.empty((steps + 1, len(wanted)))
     places = np.arange(len(wanted))
     for step in range(steps):

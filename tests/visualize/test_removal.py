@@ -66,6 +66,19 @@ def test_curves_by_definition(x):
     np.testing.assert_allclose(back.probabilities[:, -1], curves.probabilities[:, 0])
 
 
+def test_patches_go_together(x):
+    """In squares of 3 x 3, smaller at the edges, by their mean."""
+    model, maps = small_model(), np.random.default_rng(0).random((3, 8, 8))
+    found = v.deletion_test(model, x, maps, 2, steps=64, patch=3, value=0)
+    means = {(i, j): maps[1, i : i + 3, j : j + 3].mean() for i in (0, 3, 6) for j in (0, 3, 6)}
+    deleted, count = x[1].copy(), 0
+    for i, j in sorted(means, key=means.get, reverse=True):
+        deleted[:, i : i + 3, j : j + 3] = 0
+        count += deleted[0, i : i + 3, j : j + 3].size
+        p = fn.functional.softmax(model(deleted[None]), 1)[0][0, 2]
+        assert found.probabilities[1, count] == pytest.approx(p, rel=1e-9)
+
+
 def test_attributions_beat_chance(digits):
     """On a trained network pixels of high attribution matter more than random ones, by a wide margin."""
     model, X, y = digits
@@ -93,6 +106,7 @@ def test_attributions_beat_chance(digits):
         (lambda m, x: v.occlusion(m, x, 0, of="loss"), "got 'loss'"),
         (lambda m, x: v.occlusion(m, x, 0, value=[1, 2, 3]), "value must be a number or an array that broadcasts"),
         (lambda m, x: v.deletion_test(m, x, np.zeros((3, 4, 4))), r"must be \(3, 8, 8\) or \(3, 2, 8, 8\)"),
+        (lambda m, x: v.insertion_test(m, x, x, patch=0), "patch must be an integer between 1"),
         (lambda m, x: v.insertion_test(m, x, x, steps=0), "steps must be an integer between 1"),
     ],
 )
