@@ -66,6 +66,7 @@ class Report:
         self.kept: dict[str, Any] = {}
         self._load, self._show, self._block = data, show, ""
         self._figures: dict[str, Figure] = {}
+        self._files: list[Path] = []
 
     @property
     def passed(self) -> bool:
@@ -168,8 +169,14 @@ class Report:
         """
         wide, high = size or (min(5.5 * columns, 16), 4.2 * rows)
         figure = new_figure(self.folder, wide, high)
-        self._figures[f"{self.name}-{name}" if name else self.name] = figure
+        self._figures[self._titled(name)] = figure
         return figure, figure.subplots(rows, columns)
+
+    def file(self, name: str = "") -> Path:
+        """Where something else writes a picture, NAME.png or NAME-name.png; the folder exists."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._files.append(self.folder / f"{self._titled(name)}.png")
+        return self._files[-1]
 
     def finish(self, seconds: float) -> list[Path]:
         """Write the pictures and results.json; returns the files."""
@@ -177,7 +184,7 @@ class Report:
         from fastnet.diagnose.machine import cpu_name
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        written = []
+        written = list(self._files)
         for name, figure in self._figures.items():
             written.append(self.folder / f"{name}.png")
             save(figure, written[-1])
@@ -197,6 +204,9 @@ class Report:
         }
         write_json(written[-1], result)
         return written
+
+    def _titled(self, name: str) -> str:
+        return f"{self.name}-{name}" if name else self.name
 
     def _row(self, what: str, slide: str, ours: str, accepted: str, holds: bool) -> None:
         self._separate("rows")

@@ -58,7 +58,7 @@ def plot_images(
         raise ValueError(f"plot_images: needs a title for each of {len(given)} images, got {len(titles)}")
     columns = min(columns, len(given))
     rows = -(-len(given) // columns)
-    figure = new_figure(path, _SIDE * columns, (_SIDE + 0.25) * rows)
+    figure = new_figure(path, _SIDE * columns, (_height(given) + (0.25 if titles else 0)) * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, picture in zip(axes, given, strict=False):
         _show(ax, picture, _bounds("plot_images", bounds, given, picture))
@@ -108,7 +108,7 @@ def plot_maps(
             raise ValueError(f"plot_maps: maps {name} must be {(N, H, W)} or {given.shape}, got shape {each.shape}")
     if titles is not None and len(titles) != N:
         raise ValueError(f"plot_maps: needs a title for each of {N} images, got {len(titles)}")
-    figure = new_figure(path, _SIDE * (1 + len(found)), _SIDE * N + 0.3)
+    figure = new_figure(path, _SIDE * (1 + len(found)), _height(given) * N + 0.3)
     axes = figure.subplots(N, 1 + len(found), squeeze=False)
     for n, row in enumerate(axes):
         limits = _bounds("plot_maps", bounds, given, given[n])
@@ -151,7 +151,7 @@ def plot_fooled(
     if given.shape != fooled.images.shape:
         raise ValueError(f"plot_fooled: images must have the shape {fooled.images.shape}, got {given.shape}")
     names = [class_names[k] if class_names else f"class {k}" for k in fooled.targets]
-    figure = new_figure(path, 1.25 * _SIDE * 3, (_SIDE + 0.35) * len(given))
+    figure = new_figure(path, 1.25 * _SIDE * 3, (1.25 * _height(given) + 0.25) * len(given))
     for n, row in enumerate(figure.subplots(len(given), 3, squeeze=False)):
         limits = _bounds("plot_fooled", bounds, given, given[n])
         most = max(float(np.abs(fooled.perturbations[n]).max()), 1e-30)
@@ -191,6 +191,11 @@ def _images(what: str, images: ArrayLike) -> Array:
     if given.ndim != 4 or not given.size:
         raise ValueError(f"{what}: images must be (N, C, H, W) with N >= 1, got shape {given.shape}")
     return given
+
+
+def _height(images: Array) -> float:
+    """Of a picture that is _SIDE wide."""
+    return float(_SIDE * images.shape[2] / images.shape[3])
 
 
 def _bounds(what: str, bounds: Any, images: Array, picture: Array) -> tuple[float, float]:

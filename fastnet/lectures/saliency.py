@@ -1,0 +1,92 @@
+"""Saliency: which pixels a score depends on, and what is left of the prediction without them.
+
+Six kinds of attribution are tested by deletion: pixels are replaced by the image's mean, the largest attribution first.
+The sooner the probability falls, the more the attribution says about the network.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import fastnet as fn
+from fastnet.lectures.report import Report
+from fastnet.types import Array
+
+if TYPE_CHECKING:
+    from fastnet.data import Dataset
+    from fastnet.layers import Model
+
+DATA = True
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type="count", default=60, metavar="N", help="test images (default: 60)")
+    parser.add_argument("--epochs", type="count", default=8, metavar="N", help="of the training (default: 8)")
+
+
+def run(report: Report) -> None:
+    from fastnet import visualize
+
+    args, data = report.args, report.data()
+    model, accuracy = trained(data, args.epochs, report.seed)
+    X, y = data.X_test[: args.images], data.y_test[: args.images]
+    report.say(
+        f"A network of three convolutions on {data.name}: {accuracy:.1%} of the test images.  Attributions to the true "
+        f"class of {len(X)} of them."
+    )
+    complete = visualize.integrated_gradients(model, X, y, steps=300)
+    maps = {
+        "saliency": visualize.saliency(model, X, y),
+        "SmoothGrad": visualize.smoothgrad(model, X, y, seed=report.seed),
+        "gradient x input": visualize.gradient_x_input(model, X, y),
+        "integrated gradients": complete,
+        "guided backpropagation": visualize.guided_backprop(model, X, y),
+        "deconvnet": visualize.deconvnet(model, X, y),
+        "random": np.random.default_rng(report.seed).random((len(X), *X.shape[2:])),
+    }
+    curves = {name: visualize.deletion_test(model, X, found, y) for name, found in maps.items()}
+    back = {name: visualize.insertion_test(model, X, found, y) for name, found in maps.items()}
+    report.table(
+        ["attribution", "area after deletion", "area after insertion"],
+        [[name, float(curves[name].areas.mean()), float(back[name].areas.mean())] for name in maps],
+        digits=3,
+    )
+    chance = float(curves["random"].areas.mean())
+    for name in [name for name in maps if name != "random"]:
+        report.compare(f"{name}: area after deletion", float(curves[name].areas.mean()), high=chance - 0.05, digits=3)
+    gap = np.abs(visualize.completeness_gap(model, X, complete, y)) / np.abs(complete).sum(axis=(1, 2, 3))
+    report.compare("integrated gradients: |sum - (S(x) - S(0))| / sum of |a|, largest", gap.max(), high=0.02, digits=2)
+
+    visualize.plot_maps(X[:4], {name: found[:4] for name, found in maps.items()}, path=report.file())
+    visualize.plot_removal(curves, path=report.file("deletion"))
+
+
+def trained(data: Dataset, epochs: int, seed: int) -> tuple[Model, float]:
+    """A small network that takes the data set's raw images, and its test accuracy."""
+    model = fn.Sequential(
+        *(fn.Conv2d(16, 3, padding=1), fn.ReLU(), fn.Conv2d(32, 3, padding=1), fn.ReLU(), fn.MaxPool2d(2)),
+        *(fn.Conv2d(32, 3, padding=1), fn.ReLU(), fn.Flatten(), fn.Dropout(0.3), fn.Linear(len(data.classes))),
+    )
+    model.build(data.image_shape, seed=seed)
+    solver = fn.Solver(
+        model,
+        data,
+        preprocess="standardize",
+        optimizer=fn.optim.Adam(2e-3),
+        schedule=fn.optim.CosineDecay(),
+        batch_size=32,
+        epochs=epochs,
+        verbose=False,
+        seed=seed,
+    )
+    solver.train()
+    model.preprocessing = solver.preprocess
+    return model, float(model.evaluate(data.X_test, data.y_test).accuracy)
+
+
+def span(X: Array) -> tuple[float, float]:
+    """The raw values of black and white."""
+    return (0.0, 255.0) if X.dtype == np.uint8 else (float(X.min()), float(X.max()))
