@@ -63,6 +63,21 @@ def test_the_score_of_a_synthesised_class_rises(digits):
     assert zeros.mean() >= 0.29
 
 
+def test_classes_by_name():
+    """The six of the lectures, by the names and by the numbers that they have among ImageNet's 1,000."""
+    six = {"strawberry": 949, "throne": 857, "mushroom": 947, "tarantula": 76, "flamingo": 130, "king penguin": 145}
+    model = fn.Sequential(fn.Conv2d(8, 3, stride=2), fn.ReLU(), fn.GlobalAvgPool2d(), fn.Flatten(), fn.Linear(1000))
+    model.build((3, 16, 16), seed=0)
+    names = {number: name for name, number in six.items()}
+    model.class_names = tuple(names.get(k, f"class {k}") for k in range(1000))
+    found = v.class_images(model, list(six), steps=20)
+    np.testing.assert_array_equal(found.targets, list(six.values()))
+    assert (found.scores[-1] > found.scores[0]).all()
+    np.testing.assert_array_equal(found.images, v.class_images(model, list(six.values()), steps=20).images)
+    with pytest.raises(ValueError, match="no class 'flamengo'; did you mean flamingo"):
+        v.class_images(model, "flamengo")
+
+
 def test_one_step_of_a_class_image_by_hand(x):
     """x + rate g / rms(g), without priors."""
     model = small_model()
