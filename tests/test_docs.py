@@ -25,6 +25,7 @@ PAGES = [
     "docs/course.md",
     "docs/search.md",
     "docs/regularizers.md",
+    "docs/visualize.md",
 ]
 PAGES += ["CONTRIBUTING.md", "CHANGELOG.md"]
 checkout = pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="these tests need a checkout of the repository")
@@ -135,6 +136,18 @@ def test_the_page_on_regularizers_runs():
     names = {}
     exec(compile(block, "docs/regularizers.md", "exec"), names)
     assert names["mean"].shape == names["std"].shape == (359, 10) and (names["std"] > 0).any()
+
+
+def test_the_page_on_looking_inside_runs(tmp_path, monkeypatch, capsys):
+    for name in ("sklearn", "matplotlib"):
+        pytest.importorskip(name)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("docs/visualize.md", "python"):
+        exec(compile(block, "docs/visualize.md", "exec"), names)
+    first, second = (list(map(float, line.split())) for line in capsys.readouterr().out.splitlines())
+    assert first[0] > 0.9 and second[1] > second[0] + 1 and (tmp_path / "maps.png").is_file()
+    assert names["gradient"].shape == (8, 1, 8, 8)
 
 
 def test_the_course_page_runs(tmp_path):
