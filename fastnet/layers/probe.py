@@ -160,10 +160,12 @@ class _Until(Recorder):
 
 def _find(model: Layer, place: str) -> tuple[Layer, int]:
     """The layer of a name, and which of its uses."""
+    if not isinstance(place, str):
+        raise TypeError(f"layers go by their names in model.summary(), which are str, got {place!r}")
     layers = dict(model.named_layers())
-    match = _USE.fullmatch(place) if isinstance(place, str) else None
+    match = _USE.fullmatch(place)
     name, use = (match[1], int(match[2])) if match else (place, 1)
-    if not isinstance(place, str) or name not in layers:
+    if name not in layers:
         names = [path for path in layers if path]
         raise ValueError(
             f"the model has no layer {place!r}; {did_you_mean(place, names)}model.summary() lists {name_some(names, 8)}"

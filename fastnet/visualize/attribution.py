@@ -34,6 +34,8 @@ def to_maps(attributions: ArrayLike) -> Array:
     array = as_array(attributions, "to_maps: attributions")
     if array.ndim not in (3, 4):
         raise ValueError(f"to_maps: attributions must be (N, C, H, W) or maps (N, H, W), got shape {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError("to_maps: attributions hold NaN or infinite values")
     return array if array.ndim == 3 else np.abs(array).max(axis=1)
 
 

@@ -11,7 +11,7 @@ from fastnet.functional import conv2d, interpolate
 from fastnet.types import Array
 from fastnet.visualize.subject import Subject
 
-__all__ = ["Canvas", "blurred", "resized", "shifted", "total_variation"]
+__all__ = ["Canvas", "blurred", "limits", "resized", "shifted", "total_variation"]
 
 
 class Canvas:
@@ -31,14 +31,14 @@ class Canvas:
         self._subject, self._dtype = subject, None if like is None else like.dtype
         self.low, self.high = -np.inf, np.inf
         if bounds is not None:
-            pair = several(bounds, f"{subject.what}: bounds")
-            if len(pair) != 2:
-                raise ValueError(f"{subject.what}: bounds must be (low, high), got {bounds!r}")
-            self.low, self.high = (real(value, f"{subject.what}: bounds") for value in pair)
+            self.low, self.high = limits(bounds, subject.what)
         elif like is not None:
             self.low, self.high = (0.0, 255.0) if like.dtype == np.uint8 else (float(like.min()), float(like.max()))
         if self.low >= self.high:
-            raise ValueError(f"{subject.what}: bounds must be (low, high) with low < high, got {self.low, self.high}")
+            hint = "" if bounds is not None else ", the values of images that are all alike; give bounds"
+            raise ValueError(
+                f"{subject.what}: bounds must be (low, high) with low < high, got {self.low, self.high}{hint}"
+            )
 
     def raw(self, x: Array) -> Array:
         """Raw images of inputs, within the bounds, in the dtype of `like`."""
@@ -59,6 +59,15 @@ class Canvas:
             return 1.0
         low, high = self._subject.prepare(np.stack([np.full(shape, self.low), np.full(shape, self.high)]))
         return float(np.abs(high - low).max())
+
+
+def limits(bounds: Any, what: str) -> tuple[float, float]:
+    """Bounds as two numbers."""
+    pair = several(bounds, f"{what}: bounds")
+    if len(pair) != 2:
+        raise ValueError(f"{what}: bounds must be (low, high), got {bounds!r}")
+    low, high = (real(value, f"{what}: bounds") for value in pair)
+    return low, high
 
 
 def shifted(x: Array, down: int, right: int) -> Array:

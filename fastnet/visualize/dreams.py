@@ -74,7 +74,7 @@ def deep_dream(
     scale, rate = positive(scale, "deep_dream: scale"), positive(rate, "deep_dream: rate")
     if scale <= 1:
         raise ValueError(f"deep_dream: scale must be > 1, got {scale}")
-    raw = subject.images(images)
+    raw = subject.images(images, whole=False)
     canvas, rng = Canvas(subject, bounds, raw), np.random.default_rng(integer(seed, "deep_dream: seed", 0))
     probe, base = Probe(model, [INPUT, layer]), subject.prepare(raw)
     length, (H, W) = rate * canvas.span(raw.shape[1:]), base.shape[2:]
@@ -92,7 +92,13 @@ def deep_dream(
             seen = current().to_numpy(values[layer])
             gradient = current().to_numpy(backward({layer: _only(seen, channel, layer)})[INPUT])
             mean = np.abs(gradient).mean(axis=(1, 2, 3), keepdims=True)
-            x = canvas.within(x + shifted(length * gradient / np.maximum(mean, 1e-30), -down, -right).astype(x.dtype))
+            x = x + shifted(length * gradient / np.maximum(mean, 1e-30), -down, -right).astype(x.dtype)
+            try:
+                x = canvas.within(x)
+            except ValueError as error:
+                raise ValueError(
+                    f"deep_dream: model.preprocessing takes no images of {size[0]} x {size[1]}; give octaves=1: {error}"
+                ) from error
     return canvas.raw(x)
 
 

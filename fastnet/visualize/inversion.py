@@ -79,7 +79,7 @@ def invert(
         at_least_zero(tv, "invert: tv"),
         at_least_zero(norm, "invert: norm"),
     )
-    raw = subject.images(images)
+    raw = subject.images(images, whole=False)
     canvas, rng = Canvas(subject, bounds, raw), np.random.default_rng(integer(seed, "invert: seed", 0))
     probe, original = Probe(model, [INPUT, layer]), subject.prepare(raw)
     wanted = current().to_numpy(probe(original)[0][layer])

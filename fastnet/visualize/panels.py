@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnet.arguments import flag, real, several
+from fastnet.arguments import flag, integer
 from fastnet.arrays import as_array
 from fastnet.drawing import new_figure, save
 from fastnet.types import Array, ArrayLike
 from fastnet.visualize.attribution import to_maps
+from fastnet.visualize.canvas import limits
 from fastnet.visualize.fooling import Fooled
 from fastnet.visualize.removal import RemovalCurves
 
@@ -56,7 +57,7 @@ def plot_images(
     given = _images("plot_images", images)
     if titles is not None and len(titles) != len(given):
         raise ValueError(f"plot_images: needs a title for each of {len(given)} images, got {len(titles)}")
-    columns = min(columns, len(given))
+    columns = min(integer(columns, "plot_images: columns"), len(given))
     rows = -(-len(given) // columns)
     figure = new_figure(path, _SIDE * columns, (_height(given) + (0.25 if titles else 0)) * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -101,6 +102,8 @@ def plot_maps(
     """
     given, overlay = _images("plot_maps", images), flag(overlay, "plot_maps: overlay")
     named = maps if isinstance(maps, Mapping) else {"": maps}
+    if not named:
+        raise ValueError("plot_maps: maps must hold at least one array")
     found = {name: to_maps(each) for name, each in named.items()}
     N, _, H, W = given.shape
     for name, each in found.items():
@@ -148,6 +151,8 @@ def plot_fooled(
         As of :func:`plot_images`.
     """
     given = _images("plot_fooled", images)
+    if not isinstance(fooled, Fooled):
+        raise TypeError(f"plot_fooled: fooled must be what fool returns, got {type(fooled).__name__}")
     if given.shape != fooled.images.shape:
         raise ValueError(f"plot_fooled: images must have the shape {fooled.images.shape}, got {given.shape}")
     names = [class_names[k] if class_names else f"class {k}" for k in fooled.targets]
@@ -173,6 +178,8 @@ def plot_removal(
 ) -> Figure:
     """Draw the mean probability over the images as pixels go or come, a line for each of several attributions."""
     named = {"": curves} if isinstance(curves, RemovalCurves) else dict(curves)
+    if not named:
+        raise ValueError("plot_removal: curves must hold those of at least one test")
     figure = new_figure(path, 6, 4.2)
     ax = figure.subplots()
     for name, each in named.items():
@@ -200,8 +207,7 @@ def _height(images: Array) -> float:
 
 def _bounds(what: str, bounds: Any, images: Array, picture: Array) -> tuple[float, float]:
     if bounds is not None:
-        low, high = (real(value, f"{what}: bounds") for value in several(bounds, f"{what}: bounds"))
-        return low, high
+        return limits(bounds, what)
     return (0.0, 255.0) if images.dtype == np.uint8 else (float(picture.min()), float(picture.max()))
 
 

@@ -107,7 +107,7 @@ def style_transfer(
         from scipy.optimize import minimize
     except ImportError as error:
         raise ImportError('style_transfer needs SciPy: pip install "fastnet-cnn[scipy]"') from error
-    raw, painted = subject.images(content, "content"), subject.images(style, "style")
+    raw, painted = (subject.images(each, name, whole=False) for each, name in ((content, "content"), (style, "style")))
     if len(raw) != 1 or len(painted) != 1:
         raise ValueError(f"style_transfer: content and style must be single images, got {len(raw)} and {len(painted)}")
     canvas, x = Canvas(subject, bounds, raw), subject.prepare(raw)

@@ -52,8 +52,8 @@ class Subject:
 
     # ---------------------------------------------------------------- images
 
-    def images(self, given: ArrayLike, name: str = "images") -> Array:
-        """Raw images (N, C, H, W), N >= 1, checked."""
+    def images(self, given: ArrayLike, name: str = "images", whole: bool = True) -> Array:
+        """Raw images (N, C, H, W), N >= 1, checked; with `whole`, also that all layers take their size."""
         images = as_array(given, f"{self.what}: {name}")
         try:
             self.model.check_examples(images.shape)
@@ -64,7 +64,19 @@ class Subject:
             raise ValueError(f"{self.what}: {name} must be (N, {C}, {H}, {W}) with N >= 1, got shape {images.shape}")
         if images.dtype.kind == "f" and not np.isfinite(images).all():
             raise ValueError(f"{self.what}: {name} hold NaN or infinite values")
+        if whole:
+            self.check_size(images.shape[1:], name)
         return images
+
+    def check_size(self, shape: tuple[int, ...], name: str) -> None:
+        """Raise a ValueError unless all layers take images of this shape (C, H, W)."""
+        try:
+            self.model.shape_of(shape)
+        except ValueError as error:
+            raise ValueError(
+                f"{self.what}: {name} of shape {shape} do not fit the model, which was built for "
+                f"{self.model.input_shape}: {error}"
+            ) from None
 
     def prepare(self, images: Array) -> Array:
         """The model's inputs for raw images, in its dtype."""
@@ -122,6 +134,7 @@ class Subject:
         """The softmax of scores; of a model that ends in a sigmoid, the scores themselves."""
         if self._end == "sigmoid":
             return scores
+        self.model.require_classes(self.what)
         return np.asarray(softmax(scores, 1)[0])
 
     def gradients(self, x: Array, targets: Array, contrast: bool = False) -> tuple[Array, Array]:

@@ -111,7 +111,10 @@ def class_images(
         history[step] = scores[places, wanted]
         gradients = shifted(gradients, -down, -right)
         norms = np.sqrt((gradients**2).mean(axis=(1, 2, 3), keepdims=True))
-        x = (x + np.asarray(rate, x.dtype) * gradients / np.maximum(norms, 1e-30)) * np.asarray(1 - l2, x.dtype)
+        with np.errstate(over="ignore"):
+            x = (x + np.asarray(rate, x.dtype) * gradients / np.maximum(norms, 1e-30)) * np.asarray(1 - l2, x.dtype)
+        if not np.isfinite(x).all():
+            raise ValueError(f"class_images: pixels have become infinite; rate={rate:g} is too large")
         if blur and (step + 1) % blur_every == 0 and step + 1 < steps:
             x = blurred(x, blur)
         if clip:
@@ -129,6 +132,7 @@ def _start(subject: Subject, start: ArrayLike | None, size: Pair | None, count: 
     C, *default = subject.model.input_shape
     if start is None:
         H, W = default if size is None else pair(size, f"{subject.what}: size")
+        subject.check_size((C, H, W), "images")
         return 0.1 * rng.standard_normal((count, C, H, W)).astype(subject.model.dtype)
     given = np.asarray(start)
     images = subject.images(given[None] if given.ndim == 3 else given, "start")

@@ -204,6 +204,10 @@ def test_preprocessing_without_an_inverse(digits):
         (lambda m, x: v.class_images(m, 5), ValueError, "from 0 to 4, got 5"),
         (lambda m, x: v.class_images(m, None), TypeError, "one or several classes"),
         (lambda m, x: v.class_images(m, 1, steps=0), ValueError, "steps must be an integer"),
+        (lambda m, x: v.fool(m, 0 * x, 1), ValueError, "images that are all alike; give bounds"),
+        (lambda m, x: v.class_images(m, 1, size=(9, 10)), ValueError, r"shape \(2, 9, 10\) do not fit the model"),
+        (lambda m, x: v.class_images(m, 1, rate=1e308, l2=0, steps=9), ValueError, "rate=1e.308 is too large"),
+        (lambda m, x: v.deep_dream(m, x, 3), TypeError, "which are str, got 3"),
         (lambda m, x: v.class_images(m, 1, clip=1), ValueError, "clip and l2 must be from 0"),
         (lambda m, x: v.class_images(m, [1, 2], start=x), ValueError, "one image or one for each of 2 classes"),
         (lambda m, x: v.deep_dream(m, x, "33"), ValueError, "no layer '33'; did you mean 3"),
@@ -225,6 +229,18 @@ def test_preprocessing_without_an_inverse(digits):
 def test_errors(call, error, message, x):
     with pytest.raises(error, match=message):
         call(small_model(), x)
+
+
+def test_preprocessing_of_one_size(x):
+    """Whitened images can be made, but not in octaves."""
+    model = small_model("float32")
+    raw = np.random.default_rng(0).integers(0, 256, (40, 2, 8, 8)).astype(np.uint8)
+    model.preprocessing = fn.data.PCA.fit(raw, whiten="zca")
+    made = v.class_images(model, 1, steps=20, bounds=(0, 255))
+    assert made.images.min() >= 0 and made.scores[-1, 0] > made.scores[0, 0]
+    assert v.deep_dream(model, raw[:2], "3", octaves=1).dtype == np.uint8
+    with pytest.raises(ValueError, match="takes no images of 6 x 6; give octaves=1"):
+        v.deep_dream(model, raw[:2], "3", octaves=2)
 
 
 def test_bounds_follow_from_the_images():

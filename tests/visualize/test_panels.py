@@ -59,6 +59,10 @@ def test_fooled_and_curves(tmp_path, x):
         (lambda x: v.plot_images(x, ["a"], path="a.png"), "a title for each of 3 images, got 1"),
         (lambda x: v.plot_maps(x, x[:, 0, :4], path="a.png"), r"must be \(3, 8, 8\)"),
         (lambda x: v.plot_maps(x, x, ["a"], path="a.png"), "a title for each of 3 images, got 1"),
+        (lambda x: v.plot_images(x, columns=0, path="a.png"), "columns must be an integer"),
+        (lambda x: v.plot_images(x, bounds=(0,), path="a.png"), r"bounds must be \(low, high\)"),
+        (lambda x: v.plot_maps(x, {}, path="a.png"), "at least one array"),
+        (lambda x: v.plot_removal({}, path="a.png"), "at least one test"),
         (lambda x: v.plot_fooled(x[:1], v.fool(small_model(), x, 1), path="a.png"), r"the shape \(3, 2, 8, 8\)"),
     ],
 )

@@ -97,6 +97,14 @@ def test_attributions_beat_chance(digits):
         assert v.insertion_test(model, X, found, y).areas.mean() > random[1] + 0.1, name
 
 
+def test_probabilities_need_classes(x):
+    model = fn.Sequential(fn.Flatten(), fn.Linear(1))
+    model.build((2, 8, 8), dtype="float64")
+    with pytest.raises(ValueError, match="occlusion: the model's outputs are"):
+        v.occlusion(model, x, 0)
+    assert (v.occlusion(model, x, 0, of="score") != 0).any()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
