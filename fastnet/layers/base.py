@@ -156,12 +156,13 @@ class Layer(State, Programs):
         """The output shape for an input shape, both without the batch axis."""
         if input_shape == self.input_shape:
             return self.output_shape
-        kept = dict(self.__dict__)
+        kept = [(layer, dict(layer.__dict__)) for _, layer in self.named_layers()]
         try:
             unused: Any = None  # no parameter is drawn
             return tuple(self.setup(input_shape, unused, self.dtype))
         finally:
-            self.__dict__.update(kept)
+            for layer, attributes in kept:
+                layer.__dict__.update(attributes)
 
     # ---------------------------------------------------------------- building
 

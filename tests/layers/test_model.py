@@ -251,3 +251,13 @@ def test_evaluate_takes_probabilities():
     model.build((1, 2, 2), seed=0)
     X = np.random.default_rng(0).standard_normal((4, 1, 2, 2)).astype(np.float32)
     assert model.evaluate(X, np.eye(3)[[0, 1, 2, 0]]) == model.evaluate(X, np.array([0, 1, 2, 0]))
+
+
+def test_asking_for_the_shape_of_other_images_changes_nothing():
+    model = fn.Sequential(fn.Conv2d(4, 3), fn.Residual([fn.Conv2d(4, 3, padding=1)]), fn.MaxPool2d(2))
+    model.build((2, 8, 8))
+    before = str(model.summary())
+    assert model.shape_of((2, 12, 10)) == (4, 5, 4)
+    with pytest.raises(ValueError, match="input shape"):
+        model.shape_of((3, 12, 10))
+    assert str(model.summary()) == before and model[1].input_shape == (4, 6, 6)
