@@ -123,7 +123,7 @@ def _loader(module: ModuleType, args: Namespace) -> Callable[[], Dataset] | None
 
 
 def _run(name: str, module: ModuleType, args: Namespace) -> int:
-    from fastnet.lectures.report import Report
+    from fastnet.lectures.report import Report, Unsuitable
     from fastnet.training.arguments import check_folder
 
     source = getattr(module, "SOURCE", "")
@@ -131,7 +131,7 @@ def _run(name: str, module: ModuleType, args: Namespace) -> int:
     if source:
         print(f"The column `lecture` holds the numbers of {source}.")
     report, start = Report(name, args, args.out / name, _loader(module, args), source), time.perf_counter()
-    with user_mistakes(catch=(ImportError,)):
+    with user_mistakes(catch=(ImportError, Unsuitable)):
         check_folder(report.folder)
         module.run(report)
         files = report.finish(time.perf_counter() - start)

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
     from fastnet.data import Dataset
 
-__all__ = ["Report"]
+__all__ = ["Report", "Unsuitable"]
 
 _TEXT = 52  # cells for what was measured
+
+
+class Unsuitable(Exception):
+    """An option that turns out not to fit; `fastnet lecture` prints the message."""
 
 
 class Report:
