@@ -106,7 +106,8 @@ def _own(report: Report) -> None:
         digits=3,
     )
     report.compare("rise of the score, least", (made.scores[-1] - made.scores[0]).min(), low=1, digits=3)
-    report.compare("probability of the class, least", made.probabilities.min(), low=0.9, digits=3)
+    report.compare("probability of the class, median", float(np.median(made.probabilities)), low=0.9, digits=3)
+    report.compare("probability of the class, least", made.probabilities.min(), low=0.5, digits=3)
 
     names = [str(data.classes[k]) for k in classes]
     pictures = np.concatenate([made.images, means.astype(made.images.dtype)])
