@@ -1,10 +1,13 @@
 """A small network in plain NumPy, with the backward passes of pictures: what fastnet.visualize is compared with."""
 
+import functools
+
 import numpy as np
 
 import fastnet as fn
 
 
+@functools.cache
 def trained_digits(seed=0):
     """A network that knows the digits of scikit-learn, and test images with their classes: uint8, 0 to 16."""
     data = fn.data.digits()
