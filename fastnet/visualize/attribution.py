@@ -126,13 +126,13 @@ def integrated_gradients(
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     shares, weights = ((nodes + 1) / 2).astype(x.dtype), weights / 2
     result = np.zeros(x.shape)
-    step = max(1, batch_size // steps)  # images at a time
-    for first in range(0, len(x), step):
-        part = slice(first, first + step)
-        line = start[part, None] + shares[:, None, None, None] * (x[part] - start[part])[:, None]
-        flat = line.reshape(-1, *x.shape[1:])
-        gradients = subject.gradients(flat, np.repeat(targets[part], steps))[1]
-        result[part] = np.einsum("nschw,s->nchw", gradients.reshape(line.shape), weights)
+    for points in subject.parts(np.arange(len(x) * steps)):  # a point may be of any image: batches are full
+        owners, places = np.divmod(points, steps)
+        line = start[owners] + shares[places, None, None, None] * (x[owners] - start[owners])
+        gradients = subject.gradients(line, targets[owners])[1]
+        for n in np.unique(owners):
+            chosen = owners == n
+            result[n] += np.tensordot(weights[places[chosen]], gradients[chosen], 1)
     result *= x - start
     ends = [_of(subject.scores(each), targets) for each in (x, start)]
     gap = np.abs(result.sum(axis=(1, 2, 3)) - (ends[0] - ends[1]))

@@ -101,6 +101,16 @@ class Subject:
     def filling(self, value: ArrayLike | None, images: Array, name: str) -> Array:
         """A number or array as images like these raw ones; None: the mean of each channel of each image."""
         given = images.mean(axis=(2, 3), keepdims=True) if value is None else as_array(value, f"{self.what}: {name}")
+        if not np.isfinite(given).all():
+            raise ValueError(f"{self.what}: {name} holds NaN or infinite values")
+        if images.dtype.kind in "iu":
+            limits = np.iinfo(images.dtype)
+            if given.min() < limits.min or given.max() > limits.max:
+                raise ValueError(
+                    f"{self.what}: {name} must be from {limits.min} to {limits.max}, as images of {images.dtype} are, "
+                    f"got {given.min():g} to {given.max():g}"
+                )
+            given = np.rint(given)
         try:
             return np.broadcast_to(given.astype(images.dtype), images.shape)
         except ValueError:

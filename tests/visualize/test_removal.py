@@ -97,6 +97,16 @@ def test_attributions_beat_chance(digits):
         assert v.insertion_test(model, X, found, y).areas.mean() > random[1] + 0.1, name
 
 
+def test_what_covers_is_of_the_images_kind():
+    """Rounded for images of integers, and never wrapped around."""
+    model, raw = small_model("float32"), np.random.default_rng(0).integers(0, 256, (2, 2, 8, 8)).astype(np.uint8)
+    found = [v.occlusion(model, raw, 1, value=value, of="score") for value in (99.7, 100)]
+    np.testing.assert_array_equal(*found)
+    for value, message in ((-1, "from 0 to 255, as images of uint8 are, got -1"), (np.nan, "holds NaN")):
+        with pytest.raises(ValueError, match=message):
+            v.occlusion(model, raw, 1, value=value)
+
+
 def test_probabilities_need_classes(x):
     model = fn.Sequential(fn.Flatten(), fn.Linear(1))
     model.build((2, 8, 8), dtype="float64")
