@@ -41,7 +41,7 @@ class Recorder:
         self.tell, self.symbolic, self.noisy = tell, symbolic, noisy
         self._sources: dict[int, Node] = {}
         self._layers: list[Any] = []
-        self.outputs: dict[Any, list[Node]] = {}  # of each layer, one for each use
+        self.outputs: dict[int, list[Node]] = {}  # by the layer's id, one for each use
 
     def source(self, shape: Any, dtype: Any, what: Any) -> Node:
         """A node without an op: an array that is not computed."""
@@ -75,7 +75,7 @@ class Recorder:
                 y = layer.call(x, training, self)
         if not isinstance(y, Node):
             raise Unrecordable(f"compile: {type(layer).__name__} returned {type(y).__name__}, not an op's result")
-        self.outputs.setdefault(layer, []).append(y)
+        self.outputs.setdefault(id(layer), []).append(y)
         return self.append(*observe(y, layer, "forward", self.tell)) if observed else y
 
     @contextlib.contextmanager

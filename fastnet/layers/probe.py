@@ -126,7 +126,7 @@ class Probe:
                 kept.append(source if place == INPUT else scores)
                 continue
             layer, use = self._layers[place]
-            outputs = recorder.outputs.get(layer, [])
+            outputs = recorder.outputs.get(id(layer), [])
             if use > len(outputs):
                 raise ValueError(_unreached(place, len(outputs)))
             kept.append(outputs[use - 1])
@@ -153,7 +153,7 @@ class _Until(Recorder):
 
     def layer(self, layer: Any, x: Node, training: bool) -> Node:
         y = super().layer(layer, x, training)
-        if self._wanted is not None and all(use <= len(self.outputs.get(each, ())) for each, use in self._wanted):
+        if self._wanted is not None and all(use <= len(self.outputs.get(id(each), ())) for each, use in self._wanted):
             raise _Enough
         return y
 

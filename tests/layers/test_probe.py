@@ -148,3 +148,17 @@ def test_names_that_do_not_exist(model, x):
     values, backward = Probe(linear, [INPUT, SCORES])(np.zeros((1, 4), np.float32))
     with pytest.raises(ValueError, match=r"must have its shape \(1, 3\), got \(1, 4\)"):
         backward({SCORES: np.zeros((1, 4))})
+
+
+def test_layers_need_not_be_hashable(x):
+    class Twice(fn.Layer):
+        __hash__ = None
+
+        def call(self, x, training, ops):
+            return ops.scale(x, 2.0)
+
+    net = fn.Sequential(Twice(), fn.Conv2d(3, 3))
+    net.build((2, 8, 8), dtype="float64")
+    values, backward = Probe(net, [INPUT, "0"])(x)
+    np.testing.assert_array_equal(values["0"], 2 * x)
+    np.testing.assert_array_equal(backward({"0": np.ones_like(x)})[INPUT], 2)
