@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastnet.layers import Model
 
 DATA = True
+_UNITS = "3"  # the ReLU after the second convolution
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +61,34 @@ def run(report: Report) -> None:
     gap = np.abs(visualize.completeness_gap(model, X, complete, y)) / np.abs(complete).sum(axis=(1, 2, 3))
     report.compare("integrated gradients: |sum - (S(x) - S(0))| / sum of |a|, largest", gap.max(), high=0.02, digits=2)
 
+    _units(report, model, data.X_test[: max(args.images, 100)])
     visualize.plot_maps(X[:4], {name: found[:4] for name, found in maps.items()}, path=report.file())
     visualize.plot_removal(curves, path=report.file("deletion"))
+
+
+def _units(report: Report, model: Model, X: Array) -> None:
+    """What six units of the second convolution see where they answer most, traced back by a deconvnet."""
+    from fastnet import visualize
+
+    assert model.preprocessing is not None
+    values = fn.layers.Probe(model, [_UNITS])(model.preprocessing(X.copy(), model.dtype))[0][_UNITS]
+    strongest = values.max(axis=(2, 3))  # of each image and channel
+    channels = np.argsort(-strongest.max(axis=0), kind="stable")[:6]
+    images = strongest[:, channels].argmax(axis=0)
+    traced = {
+        "deconvnet": visualize.deconvnet(model, X[images], channels, layer=_UNITS),
+        "guided backpropagation": visualize.guided_backprop(model, X[images], channels, layer=_UNITS),
+    }
+    outside = 0.0
+    for n, (image, channel) in enumerate(zip(images, channels, strict=True)):
+        row, column = np.unravel_index(values[image, channel].argmax(), values.shape[2:])
+        seen = np.zeros(X.shape[2:], bool)
+        seen[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = True
+        for each in traced.values():  # convolutions by Winograd's algorithm leave rounding errors beside the field
+            outside = max(outside, float(np.abs(each[n][:, ~seen]).max(initial=0) / np.abs(each[n]).max()))
+    report.compare("units: outside the 5 x 5 pixels seen / the largest", outside, high=1e-4, digits=2)
+    titles = [f"channel {channel}" for channel in channels]
+    visualize.plot_maps(X[images], traced, titles, path=report.file("units"))
 
 
 def trained(data: Dataset, epochs: int, seed: int) -> tuple[Model, float]:
