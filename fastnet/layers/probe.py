@@ -13,7 +13,7 @@ from fastnet.graph.fusion import TRAINING, fuse
 from fastnet.graph.rules import RECTIFIERS, RULES, apply_rule
 from fastnet.layers.base import Layer
 from fastnet.layers.version import version
-from fastnet.types import Array, ArrayLike
+from fastnet.types import Array, ArrayLike, DType, Shape
 from fastnet.wording import did_you_mean, name_some
 
 __all__ = ["INPUT", "SCORES", "Probe"]
@@ -110,12 +110,13 @@ class Probe:
         if key not in self._programs:
             while len(self._programs) >= _KEPT:
                 self._programs.pop(next(iter(self._programs)))
-            self._programs[key] = Program(fuse(self._graph(x), TRAINING), ops, gradients=True)
+            self._programs[key] = Program(fuse(self.graph(x.shape, x.dtype), TRAINING), ops, gradients=True)
         return self._programs[key]
 
-    def _graph(self, x: Array) -> Graph:
+    def graph(self, shape: Shape, dtype: DType) -> Graph:
+        """The unfused graph for x of this shape, batch axis included; its `kept` are the nodes of all places."""
         recorder = _Until(None if SCORES in self.places else self._layers.values())
-        source = recorder.source(x.shape, x.dtype, "input")
+        source = recorder.source(shape, dtype, "input")
         scores: Any = source
         with contextlib.suppress(_Enough):
             output = recorder.layer(self.model, source, False)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 _HOME: dict[str, str] = {  # the module of each public name; no module has the name of a function
     "Fooled": "fooling",
     "Inversion": "inversion",
+    "Patches": "exciting",
+    "ReceptiveField": "fields",
     "RemovalCurves": "removal",
     "StyleTransfer": "style",
     "Synthesis": "synthesis",
@@ -20,6 +22,8 @@ _HOME: dict[str, str] = {  # the module of each public name; no module has the n
     "deconvnet": "attribution",
     "deep_dream": "dreams",
     "deletion_test": "removal",
+    "feature_maps": "maps",
+    "filters": "weights",
     "fool": "fooling",
     "grad_cam": "cam",
     "gradient_x_input": "attribution",
@@ -29,14 +33,21 @@ _HOME: dict[str, str] = {  # the module of each public name; no module has the n
     "integrated_gradients": "attribution",
     "invert": "inversion",
     "occlusion": "covering",
+    "plot_feature_maps": "maps",
+    "plot_filters": "weights",
     "plot_fooled": "panels",
     "plot_images": "panels",
     "plot_maps": "panels",
+    "plot_patches": "exciting",
     "plot_removal": "panels",
+    "receptive_field": "fields",
     "saliency": "attribution",
     "smoothgrad": "attribution",
+    "stretch": "grids",
     "style_transfer": "style",
+    "tile": "grids",
     "to_maps": "attribution",
+    "top_patches": "exciting",
 }
 
 __all__ = sorted(_HOME)
@@ -53,10 +64,19 @@ if TYPE_CHECKING:
     from fastnet.visualize.cam import grad_cam as grad_cam
     from fastnet.visualize.covering import occlusion as occlusion
     from fastnet.visualize.dreams import deep_dream as deep_dream
+    from fastnet.visualize.exciting import Patches as Patches
+    from fastnet.visualize.exciting import plot_patches as plot_patches
+    from fastnet.visualize.exciting import top_patches as top_patches
+    from fastnet.visualize.fields import ReceptiveField as ReceptiveField
+    from fastnet.visualize.fields import receptive_field as receptive_field
     from fastnet.visualize.fooling import Fooled as Fooled
     from fastnet.visualize.fooling import fool as fool
+    from fastnet.visualize.grids import stretch as stretch
+    from fastnet.visualize.grids import tile as tile
     from fastnet.visualize.inversion import Inversion as Inversion
     from fastnet.visualize.inversion import invert as invert
+    from fastnet.visualize.maps import feature_maps as feature_maps
+    from fastnet.visualize.maps import plot_feature_maps as plot_feature_maps
     from fastnet.visualize.panels import plot_fooled as plot_fooled
     from fastnet.visualize.panels import plot_images as plot_images
     from fastnet.visualize.panels import plot_maps as plot_maps
@@ -69,6 +89,8 @@ if TYPE_CHECKING:
     from fastnet.visualize.style import style_transfer as style_transfer
     from fastnet.visualize.synthesis import Synthesis as Synthesis
     from fastnet.visualize.synthesis import class_images as class_images
+    from fastnet.visualize.weights import filters as filters
+    from fastnet.visualize.weights import plot_filters as plot_filters
 else:
 
     def __getattr__(name: str) -> Any:

@@ -1,0 +1,101 @@
+"""Many small pictures as one: their grey values brought to [0, 1], and a grid of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastnet.arguments import flag, integer, real
+from fastnet.arrays import as_array
+from fastnet.types import Array, ArrayLike
+
+__all__ = ["show", "stretch", "tile"]
+
+
+def stretch(images: ArrayLike, jointly: bool = False, symmetric: bool = False) -> Array:
+    """Images with values from 0 to 1, to be shown.
+
+    Parameters
+    ----------
+    images : array, (N, ...)
+        Any finite numbers; uint8 images alike.
+    jointly : bool
+        Whether all images share one scale, which keeps their differences; by default each has its own.
+    symmetric : bool
+        Whether 0 becomes 0.5 and the largest absolute value 0 or 1, as suits weights; by default the least value
+        becomes 0 and the largest 1.  Images of one value become 0.5, or 0 if the value is 0 and not `symmetric`.
+
+    Returns
+    -------
+    array, (N, ...), float32
+
+    Raises
+    ------
+    ValueError
+        NaN or infinite values.
+    """
+    given = np.asarray(as_array(images, "stretch: images"), np.float64)
+    jointly, symmetric = flag(jointly, "stretch: jointly"), flag(symmetric, "stretch: symmetric")
+    if given.ndim < 2:
+        raise ValueError(f"stretch: images must have shape (N, ...), got {given.shape}")
+    if not np.isfinite(given).all():
+        raise ValueError("stretch: images must be finite; NaN and infinite values have no grey value")
+    axes = tuple(range(0 if jointly else 1, given.ndim))
+    if not given.size:
+        return given.astype(np.float32)
+    low, high = given.min(axis=axes, keepdims=True), given.max(axis=axes, keepdims=True)
+    if symmetric:
+        high = np.maximum(high, -low)
+        low = -high
+    flat = high == low
+    result: Array = (given - low) / np.where(flat, 1, high - low) + np.where(flat & ((low != 0) | symmetric), 0.5, 0)
+    return result.astype(np.float32)
+
+
+def tile(images: ArrayLike, columns: int | None = None, gap: int = 1, fill: float = 1.0) -> Array:
+    """Images side by side on one picture, row by row.
+
+    Parameters
+    ----------
+    images : array, (N, C, H, W)
+    columns : int, optional
+        Images in a row; default: about as many as rows.
+    gap : int
+        Pixels between images.
+    fill : float
+        The value between images and after the last one.
+
+    Returns
+    -------
+    array, (C, rows * (H + gap) - gap, columns * (W + gap) - gap), with the dtype of the images
+    """
+    given = as_array(images, "tile: images")
+    if given.ndim != 4 or not given.size:
+        raise ValueError(f"tile: images must have shape (N, C, H, W) and not be empty, got {given.shape}")
+    N, C, H, W = given.shape
+    gap, fill = integer(gap, "tile: gap", 0), real(fill, "tile: fill")
+    columns = math.ceil(math.sqrt(N)) if columns is None else integer(columns, "tile: columns")
+    rows = -(-N // columns)
+    sheet = np.full((C, rows * (H + gap) - gap, columns * (W + gap) - gap), fill, given.dtype)
+    for n in range(N):
+        top, left = n // columns * (H + gap), n % columns * (W + gap)
+        sheet[:, top : top + H, left : left + W] = given[n]
+    return sheet
+
+
+def show(axes: Any, picture: Array, title: str = "", **options: Any) -> None:
+    """Draw a picture (C, H, W) without ticks: in colours if C is 3, else the mean of its channels in grey.
+
+    Values are taken as they are: from 0 to 255 for uint8, from 0 to 1 for floats.
+    """
+    most = 255 if picture.dtype == np.uint8 else 1
+    colours = picture.shape[0] == 3
+    pixels = picture.transpose(1, 2, 0) if colours else np.asarray(picture, np.float64).mean(axis=0)
+    if colours and most == 1:
+        pixels = np.clip(pixels, 0, 1)
+    options = {"cmap": "gray", "vmin": 0, "vmax": most, "interpolation": "nearest", **options}
+    axes.imshow(pixels, **options)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=9, parse_math=False)

@@ -1,0 +1,108 @@
+"""What a layer computes for images: its feature maps."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnet.arguments import integer
+from fastnet.backends import current
+from fastnet.drawing import new_figure, save
+from fastnet.layers import Model, Probe
+from fastnet.types import Array, ArrayLike
+from fastnet.visualize.grids import show, stretch, tile
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["each_batch", "feature_maps", "plot_feature_maps"]
+
+
+def each_batch(model: Model, X: ArrayLike, layer: str, batch_size: int) -> Iterator[Array]:
+    """What a layer computes, for one batch of images after the other."""
+    ops = current()
+    probe, images = Probe(model, [layer]), model.examples("X", X, ops)
+    for x in model.prepared(images, batch_size, model.preprocessing):
+        yield ops.to_numpy(probe(x)[0][layer])
+
+
+def feature_maps(model: Model, X: ArrayLike, layer: str, batch_size: int = 128) -> Array:
+    """The output of a layer for images, in evaluation mode; later layers are not computed.
+
+    Parameters
+    ----------
+    model : Model
+        Built; its `preprocessing` is applied first, as in ``model.predict``.
+    X : array, (N, *input_shape)
+    layer : str
+        A layer's name, as ``model.summary()`` shows it ("1.body.0"), or a container's ("1.body").
+    batch_size : int
+        Bounds the memory of the computation.
+
+    Returns
+    -------
+    array, (N, K, P, Q), or (N, D) of a layer without rows and columns
+
+    Raises
+    ------
+    ValueError
+        No layer has this name, or X does not hold images as the model takes them.
+    RuntimeError
+        The model is not built.
+    """
+    return np.concatenate(list(each_batch(model, X, layer, batch_size)))
+
+
+def plot_feature_maps(
+    model: Model,
+    x: ArrayLike,
+    layer: str,
+    jointly: bool = False,
+    most: int = 64,
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Draw the feature maps of one image as a sheet.
+
+    Parameters
+    ----------
+    model, layer
+        As of :func:`feature_maps`; the layer must have rows and columns.
+    x : array, input_shape
+        One image, without a batch axis.
+    jointly : bool
+        Whether all maps share one scale, so that weak maps look dark; by default each has its own, white for the
+        largest value, black for the smallest.
+    most : int
+        Draw so many maps at most.
+    path : path, optional
+        Write the plot there (PNG, PDF, SVG by the suffix); no window or display is needed.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        As :func:`feature_maps`; a layer without rows and columns.
+    ImportError
+        matplotlib is not installed.
+    """
+    most = integer(most, "plot_feature_maps: most")
+    maps = feature_maps(model, np.asarray(x)[None], layer)
+    if maps.ndim != 4:
+        raise ValueError(
+            f"plot_feature_maps: the output of {layer!r} has shape {maps.shape[1:]}, not (K, P, Q): it is no map"
+        )
+    K, P, Q = maps.shape[1:]
+    count = min(K, most)
+    sheet = tile(stretch(maps[0, :count, None], jointly), gap=max(1, math.ceil(max(P, Q) / 16)))
+    height, width = sheet.shape[1:]
+    scale = 8 / max(height, width)
+    figure = new_figure(path, max(width * scale, 4), height * scale + 0.5)
+    show(figure.subplots(), sheet, f"{layer}: {count} of {K} maps of {P} x {Q}")
+    return save(figure, path)
