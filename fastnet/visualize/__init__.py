@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOME: dict[str, str] = {  # the module of each public name; no module has the name of a function
+    "Drawing": "diagram",
     "Fooled": "fooling",
     "Inversion": "inversion",
     "Patches": "exciting",
@@ -38,6 +39,7 @@ _HOME: dict[str, str] = {  # the module of each public name; no module has the n
     "plot_fooled": "panels",
     "plot_images": "panels",
     "plot_maps": "panels",
+    "plot_model": "diagram",
     "plot_patches": "exciting",
     "plot_removal": "panels",
     "receptive_field": "fields",
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
     from fastnet.visualize.attribution import to_maps as to_maps
     from fastnet.visualize.cam import grad_cam as grad_cam
     from fastnet.visualize.covering import occlusion as occlusion
+    from fastnet.visualize.diagram import Drawing as Drawing
+    from fastnet.visualize.diagram import plot_model as plot_model
     from fastnet.visualize.dreams import deep_dream as deep_dream
     from fastnet.visualize.exciting import Patches as Patches
     from fastnet.visualize.exciting import plot_patches as plot_patches
