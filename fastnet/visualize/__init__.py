@@ -13,33 +13,45 @@ _HOME: dict[str, str] = {  # the module of each public name; no module has the n
     "Drawing": "diagram",
     "Fooled": "fooling",
     "Inversion": "inversion",
+    "Mistakes": "mistakes",
+    "NearestCodes": "neighbors",
     "Patches": "exciting",
     "ReceptiveField": "fields",
     "RemovalCurves": "removal",
     "StyleTransfer": "style",
     "Synthesis": "synthesis",
+    "class_accuracies": "mistakes",
     "class_images": "synthesis",
     "completeness_gap": "attribution",
+    "confusion_matrix": "mistakes",
     "deconvnet": "attribution",
     "deep_dream": "dreams",
     "deletion_test": "removal",
+    "embed": "embedding",
     "feature_maps": "maps",
     "filters": "weights",
     "fool": "fooling",
     "grad_cam": "cam",
     "gradient_x_input": "attribution",
     "gram_matrices": "style",
+    "grid_cells": "embedding",
     "guided_backprop": "attribution",
+    "image_sheet": "embedding",
     "insertion_test": "removal",
     "integrated_gradients": "attribution",
     "invert": "inversion",
+    "nearest_codes": "neighbors",
     "occlusion": "covering",
+    "plot_confusion": "mistakes",
+    "plot_embedding": "embedding",
     "plot_feature_maps": "maps",
     "plot_filters": "weights",
     "plot_fooled": "panels",
     "plot_images": "panels",
     "plot_maps": "panels",
+    "plot_mistakes": "mistakes",
     "plot_model": "diagram",
+    "plot_neighbors": "neighbors",
     "plot_patches": "exciting",
     "plot_removal": "panels",
     "receptive_field": "fields",
@@ -50,6 +62,7 @@ _HOME: dict[str, str] = {  # the module of each public name; no module has the n
     "tile": "grids",
     "to_maps": "attribution",
     "top_patches": "exciting",
+    "worst_mistakes": "mistakes",
 }
 
 __all__ = sorted(_HOME)
@@ -68,6 +81,10 @@ if TYPE_CHECKING:
     from fastnet.visualize.diagram import Drawing as Drawing
     from fastnet.visualize.diagram import plot_model as plot_model
     from fastnet.visualize.dreams import deep_dream as deep_dream
+    from fastnet.visualize.embedding import embed as embed
+    from fastnet.visualize.embedding import grid_cells as grid_cells
+    from fastnet.visualize.embedding import image_sheet as image_sheet
+    from fastnet.visualize.embedding import plot_embedding as plot_embedding
     from fastnet.visualize.exciting import Patches as Patches
     from fastnet.visualize.exciting import plot_patches as plot_patches
     from fastnet.visualize.exciting import top_patches as top_patches
@@ -81,6 +98,15 @@ if TYPE_CHECKING:
     from fastnet.visualize.inversion import invert as invert
     from fastnet.visualize.maps import feature_maps as feature_maps
     from fastnet.visualize.maps import plot_feature_maps as plot_feature_maps
+    from fastnet.visualize.mistakes import Mistakes as Mistakes
+    from fastnet.visualize.mistakes import class_accuracies as class_accuracies
+    from fastnet.visualize.mistakes import confusion_matrix as confusion_matrix
+    from fastnet.visualize.mistakes import plot_confusion as plot_confusion
+    from fastnet.visualize.mistakes import plot_mistakes as plot_mistakes
+    from fastnet.visualize.mistakes import worst_mistakes as worst_mistakes
+    from fastnet.visualize.neighbors import NearestCodes as NearestCodes
+    from fastnet.visualize.neighbors import nearest_codes as nearest_codes
+    from fastnet.visualize.neighbors import plot_neighbors as plot_neighbors
     from fastnet.visualize.panels import plot_fooled as plot_fooled
     from fastnet.visualize.panels import plot_images as plot_images
     from fastnet.visualize.panels import plot_maps as plot_maps
