@@ -7,7 +7,20 @@ import warnings
 from typing import TextIO
 
 from fastnet import __version__
-from fastnet.cli import bench, check, course, doctor, evaluate, lecture, predict, profile, search, train, verify
+from fastnet.cli import (
+    bench,
+    check,
+    course,
+    doctor,
+    evaluate,
+    inspect,
+    lecture,
+    predict,
+    profile,
+    search,
+    train,
+    verify,
+)
 from fastnet.cli.arguments import Parser
 from fastnet.cli.errors import UserError, in_options, user_mistakes
 from fastnet.cli.output import guarded
@@ -21,6 +34,7 @@ _EPILOG = """examples:
   fastnet search --data mnist:DIR --subset 5000     the learning rate that suits this data best
   fastnet evaluate runs/digits-three_layer_convnet  the trained model's accuracy, class by class
   fastnet predict runs/photos-resnet18 cat.jpg      what that model sees in the picture
+  fastnet inspect runs/photos-resnet18 cat.jpg      a page of what the model is made of, sees, and gets wrong
   fastnet lecture                                   the experiments that lectures show, as commands
   fastnet bench --quick                             the kernels of this machine against plain NumPy
   fastnet profile --model resnet20                  how long each layer takes, and what limits it
@@ -35,7 +49,7 @@ def parser() -> Parser:
     top = Parser(prog="fastnet", description="Train and run convolutional networks on CPUs, fast.", epilog=_EPILOG)
     top.add_argument("--version", action="version", version=f"fastnet {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for module in (train, check, search, evaluate, predict, lecture, bench, profile, verify, course, doctor):
+    for module in (train, check, search, evaluate, predict, inspect, lecture, bench, profile, verify, course, doctor):
         module.add_parser(commands)
     top.commands = commands.choices
     return top

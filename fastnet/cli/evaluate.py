@@ -60,8 +60,8 @@ def run(args: Namespace) -> int:
         model, card, path = _read(args.models)
     if args.out and not isinstance(model, fastnet.Ensemble):
         raise UserError("--out writes an ensemble; give several models")
-    dataset, remark = _choose(args, card)
-    _check_fit(card, dataset)
+    dataset, remark = choose(args, card)
+    check_fit(card, dataset)
     with user_mistakes():
         y = dataset.with_classes(card["classes"]).y_test
         scores = model.predict(dataset.X_test, args.batch_size)
@@ -117,7 +117,7 @@ def _compare(ensemble: Ensemble, names: Sequence[str], X: Array, y: Array, batch
     )
 
 
-def _choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
+def choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
     """The data set to test on, and a remark on its other images.
 
     Those that the model was trained with are divided as in training.  Of others, all images are test images if they
@@ -142,7 +142,7 @@ def _choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
     return dataset, f"; its {left} images are left out" if left else ""
 
 
-def _check_fit(card: dict[str, Any], dataset: Dataset) -> None:
+def check_fit(card: dict[str, Any], dataset: Dataset) -> None:
     shape = tuple(card["input_shape"])
     if dataset.image_shape != shape:
         raise UserError(

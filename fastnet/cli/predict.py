@@ -54,7 +54,7 @@ def run(args: Namespace) -> int:
 
     with user_mistakes():
         found = saved.read(args.model)
-        reader = _Reader(found)
+        reader = Reader(found)
         files = _files(args.images)
         seen = [
             (file, probabilities)
@@ -94,7 +94,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-class _Reader:
+class Reader:
     """Reads image files as the training images of a model were.
 
     Attributes
@@ -147,7 +147,7 @@ class _Reader:
         return image if self.unit == 1 else (image / self.unit).astype("float32")
 
 
-def _classify(found: Saved, reader: _Reader, files: Sequence[Path]) -> list[tuple[Path, Array]]:
+def _classify(found: Saved, reader: Reader, files: Sequence[Path]) -> list[tuple[Path, Array]]:
     """The files that can be read, each with the probabilities of the classes."""
     import numpy as np
 

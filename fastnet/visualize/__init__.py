@@ -42,6 +42,7 @@ _HOME: dict[str, str] = {  # the module of each public name; no module has the n
     "invert": "inversion",
     "nearest_codes": "neighbors",
     "occlusion": "covering",
+    "pictured_layers": "weights",
     "plot_confusion": "mistakes",
     "plot_embedding": "embedding",
     "plot_feature_maps": "maps",
@@ -63,6 +64,7 @@ _HOME: dict[str, str] = {  # the module of each public name; no module has the n
     "to_maps": "attribution",
     "top_patches": "exciting",
     "worst_mistakes": "mistakes",
+    "write_page": "page",
 }
 
 __all__ = sorted(_HOME)
@@ -107,6 +109,7 @@ if TYPE_CHECKING:
     from fastnet.visualize.neighbors import NearestCodes as NearestCodes
     from fastnet.visualize.neighbors import nearest_codes as nearest_codes
     from fastnet.visualize.neighbors import plot_neighbors as plot_neighbors
+    from fastnet.visualize.page import write_page as write_page
     from fastnet.visualize.panels import plot_fooled as plot_fooled
     from fastnet.visualize.panels import plot_images as plot_images
     from fastnet.visualize.panels import plot_maps as plot_maps
@@ -120,6 +123,7 @@ if TYPE_CHECKING:
     from fastnet.visualize.synthesis import Synthesis as Synthesis
     from fastnet.visualize.synthesis import class_images as class_images
     from fastnet.visualize.weights import filters as filters
+    from fastnet.visualize.weights import pictured_layers as pictured_layers
     from fastnet.visualize.weights import plot_filters as plot_filters
 else:
 

@@ -215,9 +215,9 @@ def _scatter(axes: Any, images: Array, points: Array, labels: Array | None) -> N
     side = span.max() / max(20, min(45, 2 * math.sqrt(len(images))))
     for n, ((x, y), image) in enumerate(zip(points.tolist(), images, strict=True)):
         extent = (x - side / 2, x + side / 2, y - side / 2, y + side / 2)
-        show(axes, image, extent=extent, zorder=2)
+        show(axes, image, extent=extent, zorder=2 + n / len(images))
         if labels is not None:
             corners = np.array(extent)[[0, 1, 1, 0, 0]], np.array(extent)[[2, 2, 3, 3, 2]]
-            axes.plot(*corners, color=_colour(int(labels[n])), linewidth=1, zorder=3)
+            axes.plot(*corners, color=_colour(int(labels[n])), linewidth=0.8, zorder=2 + n / len(images))
     low, high = points.min(axis=0) - side, points.max(axis=0) + side
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")

@@ -14,13 +14,15 @@ from fastnet.drawing import new_figure, save
 from fastnet.layers import Model
 from fastnet.types import Array, ArrayLike
 from fastnet.visualize.fields import ReceptiveField, receptive_field
-from fastnet.visualize.grids import show, stretch, tile
+from fastnet.visualize.grids import enlarged, show, stretch, tile
 from fastnet.visualize.maps import each_batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Patches", "plot_patches", "top_patches"]
+
+_FRAME = 0.6  # the grey between patches
 
 
 class Patches(NamedTuple):
@@ -174,11 +176,12 @@ def plot_patches(patches: Patches, most: int = 12, path: str | os.PathLike[str] 
     rows = -(-count // columns)
     figure = new_figure(path, 2.4 * columns, 2.7 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
+    for axes in grid[count:]:
         axes.set_axis_off()
     pictures = patches.patches
     if pictures.dtype != np.uint8:
         pictures = stretch(pictures[None], jointly=True)[0]
     for axes, n in zip(grid, range(count), strict=False):
-        show(axes, tile(pictures[n], fill=255 if pictures.dtype == np.uint8 else 1), f"unit {patches.units[n]}")
+        sheet = tile(enlarged(pictures[n]), fill=_FRAME * (255 if pictures.dtype == np.uint8 else 1))
+        show(axes, sheet, f"unit {patches.units[n]}")
     return save(figure, path)

@@ -11,7 +11,9 @@ from fastnet.arguments import flag, integer, real
 from fastnet.arrays import as_array
 from fastnet.types import Array, ArrayLike
 
-__all__ = ["show", "stretch", "tile"]
+__all__ = ["enlarged", "show", "stretch", "tile"]
+
+_LEAST = 24
 
 
 def stretch(images: ArrayLike, jointly: bool = False, symmetric: bool = False) -> Array:
@@ -83,6 +85,12 @@ def tile(images: ArrayLike, columns: int | None = None, gap: int = 1, fill: floa
         top, left = n // columns * (H + gap), n % columns * (W + gap)
         sheet[:, top : top + H, left : left + W] = given[n]
     return sheet
+
+
+def enlarged(images: Array) -> Array:
+    """Images (N, C, H, W) with each pixel repeated, so that the gaps of :func:`tile` are narrow beside them."""
+    times = -(-_LEAST // max(images.shape[2:]))
+    return images.repeat(times, axis=2).repeat(times, axis=3)
 
 
 def show(axes: Any, picture: Array, title: str = "", **options: Any) -> None:

@@ -14,7 +14,7 @@ from fastnet.backends import current
 from fastnet.drawing import new_figure, save
 from fastnet.layers import Model, Probe
 from fastnet.types import Array, ArrayLike
-from fastnet.visualize.grids import show, stretch, tile
+from fastnet.visualize.grids import enlarged, show, stretch, tile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,7 +100,8 @@ def plot_feature_maps(
         )
     K, P, Q = maps.shape[1:]
     count = min(K, most)
-    sheet = tile(stretch(maps[0, :count, None], jointly), gap=max(1, math.ceil(max(P, Q) / 16)))
+    pictures = enlarged(stretch(maps[0, :count, None], jointly))
+    sheet = tile(pictures, gap=max(1, math.ceil(max(pictures.shape[2:]) / 24)))
     height, width = sheet.shape[1:]
     scale = 8 / max(height, width)
     figure = new_figure(path, max(width * scale, 4), height * scale + 0.5)

@@ -184,7 +184,7 @@ def plot_confusion(
     figure.colorbar(image, ax=axes, label="share of the class's images" if shares else "images", shrink=0.8)
     axes.set(xlabel="taken for", ylabel="class", title=f"{int(np.trace(counts)):,} of {int(counts.sum()):,} right")
     if K <= 60:
-        axes.set_xticks(range(K), names, rotation=90, parse_math=False)
+        axes.set_xticks(range(K), names, rotation=90 if max(map(len, names)) > 2 else 0, parse_math=False)
         axes.set_yticks(range(K), names, parse_math=False)
     if K <= 25:
         half = colours.max() / 2
@@ -233,7 +233,7 @@ def plot_mistakes(
     rows = max(1, -(-count // columns))
     figure = new_figure(path, 1.5 * columns, 1.95 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
+    for axes in grid[count:]:
         axes.set_axis_off()
     if not count:
         grid[0].text(0.5, 0.5, "no mistakes", ha="center", va="center")

@@ -11,7 +11,7 @@ from fastnet.backends import current
 from fastnet.drawing import new_figure, save
 from fastnet.layers import Layer
 from fastnet.types import Array
-from fastnet.visualize.grids import show, stretch, tile
+from fastnet.visualize.grids import enlarged, show, stretch, tile
 from fastnet.wording import did_you_mean, name_some
 
 if TYPE_CHECKING:
@@ -110,10 +110,10 @@ def plot_filters(
     K, C, R, S = pictures.shape
     name, count = layer or next(iter(pictured_layers(model))), min(K, most)
     if C in (1, 3):
-        sheet, what = tile(pictures[:count]), ""
+        sheet, what = tile(enlarged(pictures[:count])), ""
     else:
         channels = min(C, most)
-        sheet = tile(pictures[:count, :channels].reshape(-1, 1, R, S), columns=channels)
+        sheet = tile(enlarged(pictures[:count, :channels].reshape(-1, 1, R, S)), columns=channels)
         what = f"; a row for each, {channels} of {C} channels" if channels < C else "; a row for each, its channels"
     height, width = sheet.shape[1:]
     scale = 8 / max(height, width)
