@@ -18,6 +18,7 @@ from fastnet.cli import (
     predict,
     profile,
     search,
+    summary,
     train,
     verify,
 )
@@ -35,6 +36,7 @@ _EPILOG = """examples:
   fastnet evaluate runs/digits-three_layer_convnet  the trained model's accuracy, class by class
   fastnet predict runs/photos-resnet18 cat.jpg      what that model sees in the picture
   fastnet inspect runs/photos-resnet18 cat.jpg      a page of what the model is made of, sees, and gets wrong
+  fastnet summary resnet18 --plot resnet18.svg      the layers of a network, as a table and as a drawing
   fastnet lecture                                   the experiments that lectures show, as commands
   fastnet bench --quick                             the kernels of this machine against plain NumPy
   fastnet profile --model resnet20                  how long each layer takes, and what limits it
@@ -49,7 +51,21 @@ def parser() -> Parser:
     top = Parser(prog="fastnet", description="Train and run convolutional networks on CPUs, fast.", epilog=_EPILOG)
     top.add_argument("--version", action="version", version=f"fastnet {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for module in (train, check, search, evaluate, predict, inspect, lecture, bench, profile, verify, course, doctor):
+    for module in (
+        train,
+        check,
+        search,
+        evaluate,
+        predict,
+        inspect,
+        summary,
+        lecture,
+        bench,
+        profile,
+        verify,
+        course,
+        doctor,
+    ):
         module.add_parser(commands)
     top.commands = commands.choices
     return top

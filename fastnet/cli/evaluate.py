@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data
-from fastnet.cli.arguments import add_batch_size, add_threads, folder
+from fastnet.cli.arguments import add_batch_size, add_threads, count, folder
 from fastnet.cli.errors import UserError, user_mistakes
-from fastnet.columns import pad, visible, width
+from fastnet.columns import clip, pad, visible, width
+from fastnet.tables import aligned
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from fastnet.training import Ensemble
     from fastnet.types import Array
 
+_NAME = 12  # cells of a class's name in a confusion matrix
+
 _EXAMPLES = """examples:
   fastnet evaluate runs/digits-three_layer_convnet
   fastnet evaluate runs/mnist-lenet5/model.safetensors
   fastnet evaluate runs/mnist-lenet5 --data other.npz        other images of the same classes
   fastnet evaluate runs/photos-resnet18 --data new/          the images in new/test/, or all in new/ if it has no test/
+  fastnet evaluate runs/mnist-lenet5 --confusion --mistakes 10
   fastnet evaluate runs/a runs/b runs/c --out runs/all       the mean probabilities of three runs, and each alone
 """
 
@@ -48,6 +52,10 @@ def add_parser(commands: Any) -> None:
         parser, None, "default: the test images of the model's own data set; of others, all if none are test images"
     )
     parser.add_argument("--out", type=folder, metavar="DIR", help="write the ensemble to this folder")
+    parser.add_argument("--confusion", action="store_true", help="print how many of each class were taken for each")
+    parser.add_argument(
+        "--mistakes", type=count, metavar="N", help="list the N mistakes of which the model is most certain"
+    )
     add_batch_size(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
@@ -75,6 +83,10 @@ def run(args: Namespace) -> int:
     print()
     print(f"test loss: {loss:.4f}")
     print(f"test accuracy: {(taken == y).mean():.4f}")
+    if args.confusion:
+        _confusion(card["classes"], y, taken)
+    if args.mistakes:
+        _mistakes(card["classes"], y, model.predict_proba(dataset.X_test, args.batch_size), args.mistakes)
     if isinstance(model, fastnet.Ensemble):
         _compare(model, [str(member) for member in args.models], dataset.X_test, y, args.batch_size)
         if args.out:
@@ -180,3 +192,25 @@ def _table(classes: Sequence[str], y: Array, taken: Array, tested: Sequence[str]
         wrong = np.bincount(own[own != number], minlength=len(classes))
         most = f"{names[wrong.argmax()]} ({wrong.max()})" if right < len(own) else ""
         print(f"{name}  {len(own):>6}  {right:>6}  {right / len(own):>8.4f}  {most}".rstrip())
+
+
+def _confusion(classes: Sequence[str], y: Array, taken: Array) -> None:
+    """Rows are the images' classes, columns what they were taken for; 0 is a point."""
+    from fastnet.visualize import confusion_matrix
+
+    names = [clip(visible(name, sys.stdout.encoding), _NAME) for name in classes]
+    counts = [[f"{n}" if n else "." for n in row] for row in confusion_matrix(y, taken, len(classes)).tolist()]
+    print()
+    print(*aligned([["taken for", *names], *([name, *row] for name, row in zip(names, counts, strict=True))]), sep="\n")
+
+
+def _mistakes(classes: Sequence[str], y: Array, probabilities: Array, most: int) -> None:
+    from fastnet.visualize import worst_mistakes
+
+    names = [visible(name, sys.stdout.encoding) for name in classes]
+    rows = [
+        [f"{image}", names[true], names[taken], f"{certainty:.4f}"]
+        for image, true, taken, certainty in zip(*worst_mistakes(probabilities, y, most), strict=True)
+    ]
+    print()
+    print(*aligned([["test image", "class", "taken for", "probability"], *rows], left=3), sep="\n")

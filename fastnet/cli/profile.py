@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
         help="how long each layer takes, and what limits it",
         description="Time every layer of a model within a whole step, and compare it with the machine's peaks.",
         epilog=_EPILOG,
-        late_epilog=_models,
+        late_epilog=models_epilog,
     )
     add = parser.add_argument
     add("--model", required=True, metavar="NAME", help="architecture, one of those below")
@@ -62,7 +62,7 @@ def shape(text: str) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _models() -> str:
+def models_epilog() -> str:
     import textwrap
 
     from fastnet import models

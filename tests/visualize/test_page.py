@@ -196,3 +196,27 @@ def test_mistakes_are_answered_in_one_line(run, words, problem, monkeypatch, cap
     assert main(["inspect", *words]) == 2
     err = capsys.readouterr().err
     assert problem in err and err.count("\n") == 1
+
+
+def test_evaluate_prints_confusions_and_mistakes(run, capsys):
+    assert main(["evaluate", str(run / "run"), "--confusion", "--mistakes", "2"]) == 0
+    out = capsys.readouterr().out
+    matrix = [line.split()[1:] for line in out.split("taken for  ")[1].splitlines()[1:3]]
+    counts = np.array([[0 if cell == "." else int(cell) for cell in row] for row in matrix])
+    model, data = fn.load(run / "run"), fn.data.image_folder(run / "photos")
+    expected = np.zeros((2, 2), int)
+    np.add.at(expected, (data.y_test, model.predict_classes(data.X_test)), 1)
+    np.testing.assert_array_equal(counts, expected)
+    assert out.count("test image  class") == 1
+
+
+def test_summary_of_an_architecture_and_of_a_trained_model(run, capsys):
+    words = ["summary", "resnet20", "--classes", "7", "--input-shape", "1x16x16", "--plot", str(run / "net.svg")]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "input 1 x 16 x 16; " in out and "Linear" in out and (run / "net.svg").read_text().count("<rect") > 20
+    assert main(["summary", str(run / "run")]) == 0
+    assert str(fn.load(run / "run").summary()) in capsys.readouterr().out
+    assert main(["summary", "resnet2"]) == 2
+    assert "did you mean resnet" in capsys.readouterr().err
+    assert main(["summary", str(run / "run"), "--classes", "3"]) == 2
