@@ -1,4 +1,4 @@
-"""What units look for: feature maps of an image, and the patches of the data that excite units most.
+"""What units look for: feature maps of an image, and the patches that excite each unit most.
 
 The patches are cut out by receptive fields that follow from the layers' geometries.  That these are right is tried out:
 each pixel of an image is changed, and the pixels that change a unit are compared with its field.
