@@ -26,6 +26,7 @@ PAGES = [
     "docs/search.md",
     "docs/regularizers.md",
     "docs/visualize.md",
+    "docs/inspect.md",
 ]
 PAGES += ["CONTRIBUTING.md", "CHANGELOG.md"]
 checkout = pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="these tests need a checkout of the repository")
@@ -41,7 +42,14 @@ def blocks(page, language):
 
 def commands():
     """(page, line) of every `fastnet ...` in the pages' shell blocks and in inline code."""
-    for page in ("README.md", "docs/performance.md", "docs/course.md", "docs/search.md", "docs/regularizers.md"):
+    for page in (
+        "README.md",
+        "docs/performance.md",
+        "docs/course.md",
+        "docs/search.md",
+        "docs/regularizers.md",
+        "docs/inspect.md",
+    ):
         lines = [line.split("#")[0] for block in blocks(page, "sh") for line in block.splitlines()]
         lines += [part for line in lines for part in line.split("&&")] + re.findall(r"`(fastnet [^`]+)`", text(page))
         for line in lines:
@@ -148,6 +156,16 @@ def test_the_page_on_looking_inside_runs(tmp_path, monkeypatch, capsys):
     first, second = (list(map(float, line.split())) for line in capsys.readouterr().out.splitlines())
     assert first[0] > 0.9 and second[1] > second[0] + 1 and (tmp_path / "maps.png").is_file()
     assert names["gradient"].shape == (8, 1, 8, 8)
+
+
+def test_the_page_on_inspecting_runs(tmp_path, monkeypatch):
+    for name in ("sklearn", "matplotlib"):
+        pytest.importorskip(name)
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks("docs/inspect.md", "python")
+    names = {}
+    exec(compile(block, "docs/inspect.md", "exec"), names)
+    assert names["patches"].patches.shape[:3] == (2, 9, 1) and (tmp_path / "digit.html").is_file()
 
 
 def test_the_course_page_runs(tmp_path):

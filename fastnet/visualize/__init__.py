@@ -22,6 +22,7 @@ _HOME: dict[str, str] = {  # the module of each public name; no module has the n
     "Synthesis": "synthesis",
     "class_accuracies": "mistakes",
     "class_images": "synthesis",
+    "code_layer": "sections",
     "completeness_gap": "attribution",
     "confusion_matrix": "mistakes",
     "deconvnet": "attribution",
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from fastnet.visualize.removal import RemovalCurves as RemovalCurves
     from fastnet.visualize.removal import deletion_test as deletion_test
     from fastnet.visualize.removal import insertion_test as insertion_test
+    from fastnet.visualize.sections import code_layer as code_layer
     from fastnet.visualize.style import StyleTransfer as StyleTransfer
     from fastnet.visualize.style import gram_matrices as gram_matrices
     from fastnet.visualize.style import style_transfer as style_transfer

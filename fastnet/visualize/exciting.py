@@ -39,6 +39,8 @@ class Patches(NamedTuple):
         The positions of the images in X.
     boxes : array, (U, M, 4), integers
         (top, bottom, left, right) of the patch in its image.
+    inside : array, (U, M, h, w), bool
+        Where the patch shows the image, not padding.
     """
 
     units: tuple[int, ...]
@@ -46,6 +48,7 @@ class Patches(NamedTuple):
     values: Array
     images: Array
     boxes: Array
+    inside: Array
 
 
 def top_patches(
@@ -104,8 +107,8 @@ def top_patches(
         done += len(maps)
     values, numbers, at = found
     chosen = _units(units, len(values))
-    patches, boxes = _cut(images, field, numbers[chosen], at[chosen])
-    return Patches(tuple(chosen), patches, values[chosen], numbers[chosen], boxes)
+    patches, boxes, inside = _cut(images, field, numbers[chosen], at[chosen])
+    return Patches(tuple(chosen), patches, values[chosen], numbers[chosen], boxes, inside)
 
 
 def _units(units: Sequence[int] | int | None, K: int) -> list[int]:
@@ -125,12 +128,12 @@ def _strongest(kept: tuple[Array, ...], new: tuple[Array, ...], count: int) -> t
     return tuple(np.take_along_axis(each, order, axis=1) for each in both)
 
 
-def _cut(images: Array, field: ReceptiveField, numbers: Array, at: Array) -> tuple[Array, Array]:
-    """The patches and their boxes; a patch that reaches into padding lies where it would in a whole field."""
+def _cut(images: Array, field: ReceptiveField, numbers: Array, at: Array) -> tuple[Array, Array, Array]:
+    """The patches, their boxes, and where they show the image; pixels lie where they would in a whole field."""
     h, w = (min(pair) for pair in zip(field.size, images.shape[2:], strict=True))
     columns = len(field.columns)
     patches = np.zeros((*numbers.shape, images.shape[1], h, w), images.dtype)
-    boxes = np.zeros((*numbers.shape, 4), np.int64)
+    boxes, inside = np.zeros((*numbers.shape, 4), np.int64), np.zeros((*numbers.shape, h, w), bool)
     for index in np.ndindex(*numbers.shape):
         row, column = divmod(int(at[index]), columns)
         boxes[index] = top, bottom, left, right = field.box(row, column)
@@ -138,7 +141,8 @@ def _cut(images: Array, field: ReceptiveField, numbers: Array, at: Array) -> tup
         across = _place(left - field.offset[1] - column * field.stride[1], w - (right - left))
         part = images[int(numbers[index])][:, top:bottom, left:right]
         patches[index][:, down : down + bottom - top, across : across + right - left] = part
-    return patches, boxes
+        inside[index][down : down + bottom - top, across : across + right - left] = True
+    return patches, boxes, inside
 
 
 def _place(inside: float, room: int) -> int:
@@ -147,7 +151,7 @@ def _place(inside: float, room: int) -> int:
 
 
 def plot_patches(patches: Patches, most: int = 12, path: str | os.PathLike[str] | None = None) -> Figure:
-    """Draw the patches, a block for each unit, its strongest patch first.
+    """Draw the patches, a block for each unit, its strongest patch first; padding is grey as what is between them.
 
     Parameters
     ----------
@@ -182,6 +186,8 @@ def plot_patches(patches: Patches, most: int = 12, path: str | os.PathLike[str] 
     if pictures.dtype != np.uint8:
         pictures = stretch(pictures[None], jointly=True)[0]
     for axes, n in zip(grid, range(count), strict=False):
-        sheet = tile(enlarged(pictures[n]), fill=_FRAME * (255 if pictures.dtype == np.uint8 else 1))
+        grey = _FRAME * (255 if pictures.dtype == np.uint8 else 1)
+        shown = np.where(patches.inside[n, :, None], pictures[n], pictures.dtype.type(grey))
+        sheet = tile(enlarged(shown), fill=grey)
         show(axes, sheet, f"unit {patches.units[n]}")
     return save(figure, path)

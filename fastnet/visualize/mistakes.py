@@ -231,7 +231,7 @@ def plot_mistakes(
     names = [clip(name, 14) for name in _names(classes, known, "plot_mistakes")]
     columns = max(1, min(8, count))
     rows = max(1, -(-count // columns))
-    figure = new_figure(path, 1.5 * columns, 1.95 * rows)
+    figure = new_figure(path, 1.5 * columns, 2.2 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[count:]:
         axes.set_axis_off()

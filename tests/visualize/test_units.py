@@ -149,6 +149,9 @@ def test_patches_against_a_search(model, images, layer):
             whole = np.zeros_like(patch)
             whole[:, down : down + bottom - top, across : across + right - left] = part
             np.testing.assert_array_equal(patch, whole)
+            assert (
+                found.inside[n, m].sum() == (bottom - top) * (right - left) and not patch[:, ~found.inside[n, m]].any()
+            )
 
 
 def test_a_patch_alone_excites_as_much(model, images):
