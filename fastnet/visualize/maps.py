@@ -13,6 +13,7 @@ from fastnet.arguments import integer
 from fastnet.backends import current
 from fastnet.drawing import new_figure, save
 from fastnet.layers import Model, Probe
+from fastnet.layers.summary import summarize
 from fastnet.types import Array, ArrayLike
 from fastnet.visualize.grids import enlarged, show, stretch, tile
 
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["each_batch", "feature_maps", "plot_feature_maps"]
 
+_ELEMENTS = 2**27  # of the outputs of all layers, for a batch
+
 
 def each_batch(model: Model, X: ArrayLike, layer: str, batch_size: int) -> Iterator[Array]:
-    """What a layer computes, for one batch of images after the other."""
-    ops = current()
+    """What a layer computes, for one batch of images after the other; fewer at a time where layers are large."""
+    ops, batch_size = current(), integer(batch_size, "batch_size")
     probe, images = Probe(model, [layer]), model.examples("X", X, ops)
-    for x in model.prepared(images, batch_size, model.preprocessing):
+    elements = sum(math.prod(row.output_shape) for row in summarize(model).rows)
+    for x in model.prepared(images, max(1, min(batch_size, _ELEMENTS // elements)), model.preprocessing):
         yield ops.to_numpy(probe(x)[0][layer])
 
 

@@ -221,7 +221,7 @@ def _filters(look: Look) -> str:
         layers.insert(0, first)
     if not layers:
         raise ValueError("none of the layers has weights that are pictures")
-    return "\n".join(_plot(plot_filters, look.model, layer, most=32 if n else 96) for n, layer in enumerate(layers))
+    return "\n".join(_plot(plot_filters, look.model, layer, most=16 if n else 96) for n, layer in enumerate(layers))
 
 
 def _drawing(look: Look) -> str:
@@ -244,8 +244,8 @@ OF_IMAGE = (
     ),
     Section(
         "A fooling image",
-        "The least change that gradient ascent finds which makes the model almost sure of the second most probable "
-        "class. What was added is enlarged.",
+        "Gradient ascent changes the image until the model is almost sure of the second most probable class; numbers "
+        "are the probabilities of that class, before and after. What was added is enlarged.",
         _fooling,
     ),
 )

@@ -7,6 +7,7 @@ import fastnet as fn
 from fastnet.visualize import (
     feature_maps,
     filters,
+    maps,
     plot_feature_maps,
     plot_filters,
     plot_patches,
@@ -186,6 +187,16 @@ def test_feature_maps_are_those_of_trace(model, images):
         model(model.preprocessing(images, "float32"))
     for layer in ("conv", "pool", "deep"):
         np.testing.assert_allclose(feature_maps(model, images, layer, 7), traced[layer], rtol=1e-5, atol=1e-5)
+
+
+def test_large_layers_take_few_images_at_a_time(model, images, monkeypatch):
+    whole = feature_maps(model, images, "deep")
+    elements = sum(int(np.prod(row.output_shape)) for row in model.summary().rows)
+    monkeypatch.setattr(maps, "_ELEMENTS", 4 * elements + 1)
+    parts = list(maps.each_batch(model, images, "deep", 128))
+    sizes = [len(part) for part in parts]
+    assert sizes == [4] * 5 + [3]
+    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-5, atol=1e-6)
 
 
 def test_filters(model):
