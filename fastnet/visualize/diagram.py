@@ -82,6 +82,8 @@ def plot_model(
     --------
     >>> plot_model(fn.models.create("resnet18"), path="resnet18.svg")
     """
+    if not isinstance(model, Layer):
+        raise TypeError(f"plot_model: model must be a fastnet model, got {type(model).__name__}")
     if path is not None and Path(path).suffix.lower() != ".svg":
         raise ValueError(f"plot_model: the file's name must end in .svg, got {os.fspath(path)!r}")
     if input_shape is not None:

@@ -14,6 +14,7 @@ from fastnet.arrays import as_array
 from fastnet.drawing import new_figure, save
 from fastnet.types import Array, ArrayLike
 from fastnet.visualize.grids import show, stretch, tile
+from fastnet.visualize.mistakes import class_labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,22 +62,26 @@ def embed(codes: ArrayLike, perplexity: float = 30.0, seed: int = 0) -> Array:
     Raises
     ------
     ValueError
-        Fewer than 4 codes, or values that are not finite.
+        Fewer than 4 codes, all equal ones, or values that are not finite.
     ImportError
         scikit-learn is not installed.
     """
     rows, perplexity = code_rows("embed: codes", codes, 4), positive(perplexity, "embed: perplexity")
     seed = integer(seed, "embed: seed", 0, 32)
+    if (rows == rows[0]).all():
+        raise ValueError("embed: all codes are equal, so there are no places to give them")
     try:
         from sklearn.decomposition import PCA
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits  # scikit-learn's own requirement
     except ImportError as error:
         raise ImportError('t-SNE needs scikit-learn: pip install "fastnet-cnn[datasets]"') from error
     components = min(_COMPONENTS, len(rows))
     if rows.shape[1] > components:
         rows = PCA(components, random_state=seed).fit_transform(rows)
     method = TSNE(perplexity=min(perplexity, (len(rows) - 1) / 3), init="pca", learning_rate="auto", random_state=seed)
-    points: Array = np.asarray(method.fit_transform(np.ascontiguousarray(rows, np.float32)), np.float32)
+    with threadpool_limits(1, "openmp"):  # its threads, which meet in each iteration, wait for those of other processes
+        points: Array = np.asarray(method.fit_transform(np.ascontiguousarray(rows, np.float32)), np.float32)
     return points
 
 
@@ -190,8 +195,13 @@ def plot_embedding(
     given = given if given.dtype == np.uint8 else stretch(given)
     sheet = image_sheet(given, places)
     labels = None if y is None else as_array(y, "plot_embedding: y")
-    if labels is not None and labels.shape != (len(given),):
-        raise ValueError(f"plot_embedding: y must have a class for each of {len(given)} images, got {labels.shape}")
+    names = []
+    if labels is not None:
+        if labels.shape != (len(given),) or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"plot_embedding: y must be class numbers, integers ({len(given)},), got {labels.dtype} {labels.shape}"
+            )
+        names = class_labels(classes, int(labels.max()) + 1, "plot_embedding")
     figure = new_figure(path, 15, 7.5)
     scatter, grid = figure.subplots(1, 2)
     show(grid, sheet, "on a grid, as near as possible to the same places")
@@ -199,8 +209,7 @@ def plot_embedding(
     scatter.set_title("where t-SNE puts them", fontsize=9)
     if labels is not None:
         for k in np.unique(labels).tolist():
-            name = str(k) if classes is None else str(classes[k])
-            scatter.plot([], [], "s", color=_colour(k), label=name.replace("$", r"\$"))
+            scatter.plot([], [], "s", color=_colour(k), label=names[k].replace("$", r"\$"))
         scatter.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.02), ncols=6)
     return save(figure, path)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnet.arguments import integer, several
 from fastnet.graph import Node
 from fastnet.layers import Layer, Probe
 from fastnet.ops.fractional import spans
@@ -109,8 +110,11 @@ def receptive_field(model: Layer, layer: str, input_shape: Sequence[int] | None 
     >>> receptive_field(model, "features.30").size
     (212, 212)
     """
+    if not isinstance(model, Layer):
+        raise TypeError(f"receptive_field: model must be a fastnet model, got {type(model).__name__}")
     probe = Probe(model, [layer])
-    shape = tuple(model.input_shape if input_shape is None else input_shape)
+    given = model.input_shape if input_shape is None else several(input_shape, "receptive_field: input_shape", "sizes")
+    shape = tuple(integer(size, "receptive_field: input_shape") for size in given)
     if len(shape) not in (2, 3):
         raise ValueError(f"receptive_field: the model must take images (C, H, W), not inputs of shape {shape}")
     graph = probe.graph((1, *shape), model.dtype)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnet.arguments import integer
+from fastnet.arrays import as_array
 from fastnet.backends import current
 from fastnet.drawing import new_figure, save
 from fastnet.layers import Model, Probe
@@ -96,8 +97,10 @@ def plot_feature_maps(
     ImportError
         matplotlib is not installed.
     """
-    most = integer(most, "plot_feature_maps: most")
-    maps = feature_maps(model, np.asarray(x)[None], layer)
+    most, image = integer(most, "plot_feature_maps: most"), as_array(x, "plot_feature_maps: x")
+    if image.ndim != 3:
+        raise ValueError(f"plot_feature_maps: x must be one image (C, H, W), got shape {image.shape}")
+    maps = feature_maps(model, image[None], layer)
     if maps.ndim != 4:
         raise ValueError(
             f"plot_feature_maps: the output of {layer!r} has shape {maps.shape[1:]}, not (K, P, Q): it is no map"

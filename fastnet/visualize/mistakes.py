@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Mistakes",
     "class_accuracies",
+    "class_labels",
     "confusion_matrix",
     "plot_confusion",
     "plot_mistakes",
@@ -137,7 +138,8 @@ def worst_mistakes(probabilities: ArrayLike, y: ArrayLike, count: int = 24) -> M
     return Mistakes(worst, right[worst], taken[worst], certainty[worst])
 
 
-def _names(classes: Sequence[str] | None, count: int, what: str) -> list[str]:
+def class_labels(classes: Sequence[str] | None, count: int, what: str) -> list[str]:
+    """The names of `count` classes as they can be drawn; numbers if there are none."""
     if classes is not None and len(classes) < count:
         raise ValueError(f"{what}: {count} classes, but {len(classes)} names of classes")
     return [visible(str(name)) for name in classes] if classes is not None else [str(k) for k in range(count)]
@@ -175,7 +177,7 @@ def plot_confusion(
     """
     counts, shares = _square("plot_confusion", matrix), flag(shares, "plot_confusion: shares")
     K = len(counts)
-    names = [clip(name, 20) for name in _names(classes, K, "plot_confusion")]
+    names = [clip(name, 20) for name in class_labels(classes, K, "plot_confusion")]
     colours = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) if shares else counts
     side = min(max(4.0, 0.45 * K + 2), 14)
     figure = new_figure(path, side + 1, side)
@@ -228,7 +230,7 @@ def plot_mistakes(
         raise TypeError(f"plot_mistakes: mistakes must be the result of worst_mistakes, got {mistakes!r}")
     count = len(mistakes.images)
     known = int(max(mistakes.true.max(initial=-1), mistakes.taken.max(initial=-1))) + 1
-    names = [clip(name, 14) for name in _names(classes, known, "plot_mistakes")]
+    names = [clip(name, 14) for name in class_labels(classes, known, "plot_mistakes")]
     columns = max(1, min(8, count))
     rows = max(1, -(-count // columns))
     figure = new_figure(path, 1.5 * columns, 2.2 * rows)
@@ -238,7 +240,13 @@ def plot_mistakes(
     if not count:
         grid[0].text(0.5, 0.5, "no mistakes", ha="center", va="center")
         return save(figure, path)
-    chosen = np.stack([as_array(X[int(n)], "plot_mistakes: X") for n in mistakes.images])  # type: ignore[index]
+    images = as_array(X, "plot_mistakes: X")
+    if images.ndim != 4 or len(images) <= mistakes.images.max():
+        raise ValueError(
+            f"plot_mistakes: X must be the images (N, C, H, W) of the mistakes, N > {mistakes.images.max()}, got shape "
+            f"{images.shape}"
+        )
+    chosen = images[mistakes.images]
     pictures = chosen if chosen.dtype == np.uint8 else stretch(chosen)
     for n, (axes, picture) in enumerate(zip(grid, pictures, strict=False)):
         told = f"{names[mistakes.true[n]]}\ntaken for\n{names[mistakes.taken[n]]} ({mistakes.certainty[n]:.2f})"

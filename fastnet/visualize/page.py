@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.arguments import integer
+from fastnet.arguments import integer, several
 from fastnet.arrays import as_array
 from fastnet.columns import visible
 from fastnet.layers import Model, Probe
 from fastnet.storage import atomic_write
 from fastnet.types import Array, ArrayLike
+from fastnet.visualize.mistakes import confusion_matrix
 from fastnet.visualize.sections import OF_DATA, OF_IMAGE, OF_MODEL, Look, Section
 
 __all__ = ["write_page"]
@@ -85,11 +86,15 @@ def write_page(
         No layer of this name; an image or data that do not fit the model; a file whose name does not end in .html.
     RuntimeError
         The model is not built.
+    FileNotFoundError
+        The file's folder does not exist.
     ImportError
         matplotlib is not installed.
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"write_page: the file's name must end in .html, got {os.fspath(path)!r}")
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"write_page: the folder {Path(path).parent} does not exist")
     _check_matplotlib()
     look = _look(model, image, data, layers, integer(batch_size, "write_page: batch_size"), seed)
     sections = [
@@ -124,6 +129,7 @@ def _look(
 ) -> Look:
     if not isinstance(model, Model):
         raise TypeError(f"write_page: model must be a fastnet model, got {type(model).__name__}")
+    layers = None if layers is None else several(layers, "write_page: layers", "names")
     Probe(model, layers or ())  # refuses a model that is not built, and unknown layers
     if len(model.input_shape) != 3:
         raise ValueError(f"write_page: the model must take images (C, H, W), it was built for {model.input_shape}")
@@ -133,6 +139,7 @@ def _look(
         X, y = _images("data", as_array(data[0], "write_page: data"), model), as_array(data[1], "write_page: y")
         if len(X) != len(y) or not len(X):
             raise ValueError(f"write_page: data must be (X, y) of one length, at least 1, got {len(X)} and {len(y)}")
+        confusion_matrix(y, y, model.output_shape[0])  # refuses what is no class of the model
     return Look(model, picture, X, y, None if layers is None else tuple(layers), batch_size, seed)
 
 

@@ -112,14 +112,27 @@ def _note(text: str) -> str:
 # ---------------------------------------------------------------- an image
 
 
-def _prediction(look: Look) -> str:
-    probabilities = look.model.predict_proba(look.image)[0]  # type: ignore[arg-type]
-    if probabilities.ndim > 1:
+def _probabilities(look: Look) -> Array:
+    """Of the image's classes, (classes,)."""
+    assert look.image is not None
+    found: Array = look.model.predict_proba(look.image)[0]
+    if found.ndim > 1:
         raise ValueError("the model gives a map of scores for each class, not one score")
+    return found
+
+
+def _prediction(look: Look) -> str:
+    probabilities = _probabilities(look)
     names = look.names()
     best = np.argsort(-probabilities, kind="stable")[:_TOP]
     rows = [[html.escape(names[k]), f"{probabilities[k]:.4f}", _bar(float(probabilities[k]))] for k in best.tolist()]
     return _plot(plot_images, look.image) + _table(["class", "probability", ""], rows)
+
+
+def _occlusion(model: Model, images: Array) -> Array:
+    """With a window of an eighth of the image."""
+    height, width = (max(1, -(-size // 8)) for size in images.shape[2:])
+    return occlusion(model, images, window=(height, width))
 
 
 _ATTRIBUTIONS: tuple[tuple[str, Callable[..., Array]], ...] = (
@@ -129,6 +142,7 @@ _ATTRIBUTIONS: tuple[tuple[str, Callable[..., Array]], ...] = (
     ("guided backprop", guided_backprop),
     ("deconvnet", deconvnet),
     ("Grad-CAM", grad_cam),
+    ("occlusion", _occlusion),
 )
 
 
@@ -139,10 +153,8 @@ def _attributions(look: Look) -> str:
     for name, function in _ATTRIBUTIONS:
         try:
             maps[name] = function(look.model, look.image)
-        except ValueError as error:  # a model without ReLUs, or without maps
+        except ValueError as error:  # a model without ReLUs, maps, or classes
             notes.append(_note(f"{name}: {error}"))
-    window = tuple(max(1, -(-size // 8)) for size in look.image.shape[2:])
-    maps["occlusion"] = occlusion(look.model, look.image, window=window)
     return _plot(plot_maps, look.image, maps) + "".join(notes)
 
 
@@ -153,7 +165,7 @@ def _maps(look: Look) -> str:
 
 def _fooling(look: Look) -> str:
     assert look.image is not None
-    second = int(np.argsort(-look.model.predict_proba(look.image)[0], kind="stable")[1])
+    second = int(np.argsort(-_probabilities(look), kind="stable")[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the probability was not reached stands in the picture
         fooled = fool(look.model, look.image, second)

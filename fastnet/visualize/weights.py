@@ -26,6 +26,8 @@ def pictured_layers(model: Layer) -> dict[str, tuple[int, ...]]:
     They are the convolutions, and a linear layer that is the model's first layer with weights, on the pixels of images:
     its weights are templates of the classes, or of hidden units, as large as an image.
     """
+    if not isinstance(model, Layer):
+        raise TypeError(f"filters: model must be a fastnet model, got {type(model).__name__}")
     model._require_built()
     found: dict[str, tuple[int, ...]] = {}
     weights = [

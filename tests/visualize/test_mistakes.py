@@ -71,6 +71,8 @@ def test_tsne_keeps_clusters_apart():
         embed(codes[:3])
     with pytest.raises(ValueError, match="finite"):
         embed(codes * np.nan)
+    with pytest.raises(ValueError, match="all codes are equal"):
+        embed(codes[[0] * 9])
 
 
 def test_cells_are_the_best_assignment():

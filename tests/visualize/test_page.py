@@ -135,6 +135,10 @@ def test_bad_calls(model, images, tmp_path):
         write_page(path, model, images[0, :, :5, :5])
     with pytest.raises(ValueError, match="one length, at least 1, got 24 and 2"):
         write_page(path, model, data=(images, [0, 1]))
+    with pytest.raises(ValueError, match="must be from 0 to 2, got 3 to 3"):
+        write_page(path, model, data=(images[:1], [3]))
+    with pytest.raises(FileNotFoundError, match="nosuch does not exist"):
+        write_page(tmp_path / "nosuch" / "x.html", model)
     with pytest.raises(TypeError, match="must be a fastnet model, got ReLU"):
         write_page(path, fn.ReLU())
     with pytest.raises(RuntimeError, match="not built"):

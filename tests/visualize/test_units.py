@@ -109,6 +109,11 @@ def test_fields_that_are_not_known():
         receptive_field(model, "1")
     with pytest.raises(ValueError, match="no layer '2'"):
         receptive_field(model, "2")
+    with pytest.raises(TypeError, match="must be a sequence of sizes, got 5"):
+        receptive_field(model, "1", 5)
+    for function in (filters, lambda model: receptive_field(model, "0")):
+        with pytest.raises(TypeError, match="must be a fastnet model, got list"):
+            function([])
     vectors = fn.Sequential(fn.Linear(3))
     vectors.build((4,))
     with pytest.raises(ValueError, match=r"must take images .* not inputs of shape \(4,\)"):
