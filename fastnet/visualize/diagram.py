@@ -26,9 +26,10 @@ _COLOURS = {
     "other": "#f6f0fa",
 }
 _LINE, _PAD, _GAP, _APART = 14.0, 7.0, 16.0, 22.0
-_STYLE = (
-    "text{font:11px Helvetica,Arial,sans-serif;text-anchor:middle;fill:#222}.t{font-weight:bold}.s{fill:#555;"
-    "font-size:10px}rect{stroke:#667;stroke-width:1}path{fill:none;stroke:#667;stroke-width:1.3}"
+_STYLE = (  # of this picture alone, also where it is a part of a page
+    ".network text{font:11px Helvetica,Arial,sans-serif;text-anchor:middle;fill:#222}.network .t{font-weight:bold}"
+    ".network .s{fill:#555;font-size:10px}.network rect{stroke:#667;stroke-width:1}"
+    ".network path{fill:none;stroke:#667;stroke-width:1.3}"
 )
 
 
@@ -130,7 +131,7 @@ def _draw(boxes: Sequence[Box], title: str) -> Drawing:
     )
     svg = "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="network" {size} role="img">',
             f"<title>{_escape(title)}</title><defs><style>{_STYLE}</style>{arrow}</defs>",
             *parts,
             "</svg>\n",
