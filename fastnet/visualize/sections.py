@@ -36,6 +36,7 @@ from fastnet.visualize.weights import pictured_layers, plot_filters
 __all__ = ["OF_DATA", "OF_IMAGE", "OF_MODEL", "Look", "Section", "code_layer"]
 
 _LAYERS, _UNITS, _TOP = 4, 12, 5
+_COLUMNS = 4  # of maps beside an image
 _EMBEDDED = 400  # images of a t-SNE
 
 
@@ -155,7 +156,9 @@ def _attributions(look: Look) -> str:
             maps[name] = function(look.model, look.image)
         except ValueError as error:  # a model without ReLUs, maps, or classes
             notes.append(_note(f"{name}: {error}"))
-    return _plot(plot_maps, look.image, maps) + "".join(notes)
+    names = list(maps)
+    rows = [{name: maps[name] for name in names[n : n + _COLUMNS]} for n in range(0, len(names), _COLUMNS)]
+    return "\n".join([*(_plot(plot_maps, look.image, row) for row in rows), *notes])
 
 
 def _maps(look: Look) -> str:

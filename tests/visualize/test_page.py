@@ -99,7 +99,7 @@ def test_parts_without_an_image_or_data(model, images, tmp_path):
     assert read(tmp_path / "model.html").tags.count("section") == len(OF_MODEL)
     notes = write_page(tmp_path / "layers.html", model, images[0], layers=["2"])  # a pooling layer has no filters
     assert notes == ["Filters: none of the layers has weights that are pictures"]
-    assert len(read(tmp_path / "layers.html").loads) == 4
+    assert len(read(tmp_path / "layers.html").loads) == 5
 
 
 def test_what_cannot_be_shown_is_said_on_the_page(tmp_path):
