@@ -20,7 +20,7 @@ from fastnet.models.depth import drop_rates, dropping
 from fastnet.models.registry import built, register
 from fastnet.types import DTypeLike, Seed, Shape
 
-__all__ = ["resnet18", "resnet34", "resnet50"]
+__all__ = ["resnet101", "resnet18", "resnet34", "resnet50"]
 
 Block = dict[str, Layer]
 
@@ -136,3 +136,15 @@ def resnet50(
 ) -> Sequential:
     """ResNet-50 (stride in the 3x3 convolution, "v1.5"), 25,557,032 parameters at 1000 classes; as :func:`resnet18`."""
     return _resnet("resnet50", _bottleneck, 4, (3, 4, 6, 3), num_classes, input_shape, stochastic_depth, seed, dtype)
+
+
+@register
+def resnet101(
+    num_classes: int = 1000,
+    input_shape: Shape = (3, 224, 224),
+    stochastic_depth: float = 0.0,
+    seed: Seed = 0,
+    dtype: DTypeLike = "float32",
+) -> Sequential:
+    """ResNet-101 ("v1.5"), 44,549,160 parameters at 1000 classes; as :func:`resnet50`."""
+    return _resnet("resnet101", _bottleneck, 4, (3, 4, 23, 3), num_classes, input_shape, stochastic_depth, seed, dtype)

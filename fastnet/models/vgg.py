@@ -1,4 +1,4 @@
-"""VGG (Simonyan & Zisserman 2015, arXiv:1409.1556), configurations A, B and D."""
+"""VGG (Simonyan & Zisserman 2015, arXiv:1409.1556), configurations A, B, D and E."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from fastnet.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear,
 from fastnet.models.registry import built, register
 from fastnet.types import DTypeLike, Seed, Shape
 
-__all__ = ["vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn"]
+__all__ = ["vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"]
 
-_DEPTHS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3)}
+_DEPTHS = {
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
 
 
 def _vgg(name: str, num_classes: int, input_shape: Shape, dropout: float, seed: Seed, dtype: DTypeLike) -> Sequential:
@@ -56,6 +61,8 @@ def _define(name: str, count: int) -> Callable[..., Sequential]:
 vgg11 = _define("vgg11", 132_863_336)
 vgg13 = _define("vgg13", 133_047_848)
 vgg16 = _define("vgg16", 138_357_544)
+vgg19 = _define("vgg19", 143_667_240)
 vgg11_bn = _define("vgg11_bn", 132_868_840)
 vgg13_bn = _define("vgg13_bn", 133_053_736)
 vgg16_bn = _define("vgg16_bn", 138_365_992)
+vgg19_bn = _define("vgg19_bn", 143_678_248)

@@ -1,6 +1,7 @@
 """Every model: published parameter counts, names of published weights, forward and backward."""
 
 import numpy as np
+import published
 import pytest
 
 import fastnet as fn
@@ -10,11 +11,13 @@ from fastnet import models
 PUBLISHED = {
     "alexnet": 61_100_840,
     "alexnet_2012": 60_965_224,  # Caffe's bvlc_alexnet
+    "efficientnet_lite0": 4_652_008,  # that of timm's tf_efficientnet_lite0
     "googlenet": 6_624_904,
     "mobilenet_v2": 3_504_872,
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,
     "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
     "squeezenet1_0": 1_248_424,
     "squeezenet1_1": 1_235_496,
     "vgg11": 132_863_336,
@@ -23,6 +26,8 @@ PUBLISHED = {
     "vgg13_bn": 133_053_736,
     "vgg16": 138_357_544,
     "vgg16_bn": 138_365_992,
+    "vgg19": 143_667_240,
+    "vgg19_bn": 143_678_248,
     "lenet5": 61_706,
     "resnet20": 269_722,
     "fixup_resnet20": 268_393,  # resnet20's without its 1,376 of batch norms, and 47 scalars
@@ -65,6 +70,13 @@ def test_published_counts(name, no_draws):
         assert round(summary.macs / 1e9, 2) == pytest.approx(GMACS[name], abs=0.011)
 
 
+@pytest.mark.parametrize("name", sorted(published.STATES))
+def test_names_and_shapes_are_the_published_ones(name, no_draws):
+    model = models.create(name)
+    own = {key: tuple(value.shape) for key, value in (*model.named_parameters(), *model.named_buffers())}
+    assert own == published.STATES[name]
+
+
 def test_option_b_counts():
     projections = 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64
     assert models.resnet20(option="B").summary().parameters == PUBLISHED["resnet20"] + projections
@@ -97,7 +109,7 @@ def test_googlenet_with_auxiliary_heads(no_draws):
     assert {"aux1.conv.bn.running_var", "aux2.fc2.bias", "inception4d.branch1.conv.weight", "fc.weight"} <= set(state)
 
 
-SMALL = {"lenet5": (1, 28, 28)}
+SMALL = {"efficientnet_lite0": (3, 64, 64), "lenet5": (1, 28, 28)}
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
