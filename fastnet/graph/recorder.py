@@ -26,6 +26,8 @@ class Recorder:
         Whether to record through ``run`` of layers that define it, as plans need; ``run`` must then only call ops.
     noisy : bool
         Whether layers with a random stream (dropout) run as in training even where others don't.
+    until : Layer, optional
+        The child layer whose first output is kept, in `reached`.
 
     A Parameter among the arguments is read when the graph runs; any other array is a constant.
     """
@@ -36,8 +38,16 @@ class Recorder:
 
     name = "recorder"
 
-    def __init__(self, tell: Callable[..., None] | None = None, symbolic: bool = False, noisy: bool = False) -> None:
+    def __init__(
+        self,
+        tell: Callable[..., None] | None = None,
+        symbolic: bool = False,
+        noisy: bool = False,
+        until: Any = None,
+    ) -> None:
         self.order: list[Node] = []
+        self.until = until
+        self.reached: Node | None = None
         self.tell, self.symbolic, self.noisy = tell, symbolic, noisy
         self._sources: dict[int, Node] = {}
         self._layers: list[Any] = []
@@ -76,6 +86,8 @@ class Recorder:
         if not isinstance(y, Node):
             raise Unrecordable(f"compile: {type(layer).__name__} returned {type(y).__name__}, not an op's result")
         self.outputs.setdefault(id(layer), []).append(y)
+        if layer is self.until and self.reached is None:
+            self.reached = y
         return self.append(*observe(y, layer, "forward", self.tell)) if observed else y
 
     @contextlib.contextmanager
@@ -120,15 +132,17 @@ class _Pairs:
         return method
 
 
-def record_any_batch(function: Callable[..., Any], shape: tuple[int, ...], dtype: Any) -> Graph:
+def record_any_batch(function: Callable[..., Any], shape: tuple[int, ...], dtype: Any, until: Any = None) -> Graph:
     """The graph of ``function(x, ops)`` for any number of images of a shape (without the batch axis).
+
+    With `until`, a layer that the function calls, the graph ends with that layer's first output.
 
     Raises
     ------
     Unrecordable
         A layer computes by itself, or reads the number of images.
     """
-    two, three = (record(function, (batch, *shape), dtype, symbolic=True) for batch in (2, 3))
+    two, three = (record(function, (batch, *shape), dtype, symbolic=True, until=until) for batch in (2, 3))
     for one, other in zip(two.nodes, three.copy(2).nodes, strict=False):
         if one.name != other.name or (one.op is not None and one.attributes != other.attributes):
             raise Unrecordable(f"compile: a layer calls {one.name} with an argument that depends on the batch size")
@@ -136,15 +150,22 @@ def record_any_batch(function: Callable[..., Any], shape: tuple[int, ...], dtype
 
 
 def record(
-    function: Callable[..., Any], shape: Any, dtype: Any, tell: Any = None, symbolic: bool = False, noisy: bool = False
+    function: Callable[..., Any],
+    shape: Any,
+    dtype: Any,
+    tell: Any = None,
+    symbolic: bool = False,
+    noisy: bool = False,
+    until: Any = None,
 ) -> Graph:
-    """The graph of ``function(x, ops)`` for x of a shape, batch axis included.
+    """The graph of ``function(x, ops)`` for x of a shape, batch axis included; arguments as Recorder's.
 
     Raises
     ------
     Unrecordable
         With `symbolic`, if a layer does anything but pass arrays to ops.
     """
-    recorder = Recorder(tell, symbolic, noisy)
+    recorder = Recorder(tell, symbolic, noisy, until)
     x = recorder.source(shape, dtype, "input")
-    return Graph(x, function(x, recorder), recorder.order)
+    y = function(x, recorder)
+    return Graph(x, y if recorder.reached is None else recorder.reached, recorder.order)

@@ -23,6 +23,7 @@ from fastnet.layers.state import State
 from fastnet.layers.tracing import trace
 from fastnet.layers.version import changed
 from fastnet.types import Array, ArrayLike, Backward, DType, DTypeLike, Generator, Initializer, Seed, Shape
+from fastnet.wording import did_you_mean, name_some
 
 __all__ = ["Layer", "Parameter", "trace"]
 
@@ -242,6 +243,22 @@ class Layer(State, Programs):
 
         visit("", self)
         return found
+
+    def layer_at(self, path: str, name: str = "layer_at: path") -> Layer:
+        """The descendant at a path such as "layer3.1.conv2"; errors begin with `name`, the argument that holds it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not a path, or no layer is there; the message has the paths that are most alike.
+        """
+        if not isinstance(path, str):
+            raise TypeError(f"{name} must be the path of a layer such as 'layer1.0.conv1', got {path!r}")
+        layers = {path: layer for path, layer in self.named_layers() if path}
+        if path not in layers:
+            hint = did_you_mean(path, layers)
+            raise ValueError(f"{name}: no layer is at {path!r}; {hint}there are {name_some(list(layers))}")
+        return layers[path]
 
     def trains(self) -> bool:
         """Whether any parameter of this layer or its children requires a gradient."""

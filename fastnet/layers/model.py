@@ -73,7 +73,7 @@ class Model(Layer):
         self._require_built()
         return summarize(self)
 
-    def compile(self, batch_size: int = 1, input_shape: Sequence[int] | None = None) -> Plan:
+    def compile(self, batch_size: int = 1, input_shape: Sequence[int] | None = None, until: str | None = None) -> Plan:
         """Compile the model as it is now for inference: ``plan(x)`` computes ``self(x)``, faster.
 
         Batch norms are folded into convolutions, weights are packed once, and the whole network runs in one call.
@@ -86,11 +86,15 @@ class Model(Layer):
             number.  With 1 to 3, convolutions on small images are direct rather than Winograd's.
         input_shape : tuple of int, optional
             Of one image, without the batch axis; default: what the model was built for.
+        until : str, optional
+            The path of a layer ("layer3.1"): the plan ends with that layer's output, and runs no layer after it.
 
         Raises
         ------
         RuntimeError
             If the model is not built.
+        ValueError
+            No layer has the path `until`.
         TypeError
             If a layer of your own does anything with arrays but pass them to `ops`, or calls an op that has no step in
             the backend's plans.
@@ -98,7 +102,8 @@ class Model(Layer):
         self._require_built()
         batch_size = integer(batch_size, "batch_size")
         ops, shape = current(), self.input_shape if input_shape is None else tuple(input_shape)
-        return Plan(record_any_batch(self._whole(False), shape, self.dtype), ops, batch_size)
+        last = None if until is None else self.layer_at(until, "compile: until")
+        return Plan(record_any_batch(self._whole(False), shape, self.dtype, last), ops, batch_size)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``state_dict()`` to a .safetensors or .npz file, atomically."""
