@@ -37,6 +37,7 @@ _MODULES = (
     "search",
     "storage",
     "training",
+    "transfer",
     "types",
     "visualize",
 )
@@ -150,6 +151,7 @@ if TYPE_CHECKING:
     from fastnet import search as search
     from fastnet import storage as storage
     from fastnet import training as training
+    from fastnet import transfer as transfer
     from fastnet import types as types
     from fastnet import visualize as visualize
     from fastnet.algorithms import get_conv_algorithm as get_conv_algorithm
