@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnet.cli import data
+from fastnet.cli import data, finetune
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.recipes import OPTIMIZERS, optimizer, recipe_for, regularizer
 from fastnet.cli.schedules import schedule
@@ -28,7 +28,8 @@ def prepare(
     recipe = recipe_for(dataset.image_shape)
     name = args.model or recipe.model
     kind = args.optimizer or recipe.optimizer
-    rate = args.lr or (recipe.lr if kind == recipe.optimizer else OPTIMIZERS[kind][1])
+    usual = recipe.lr if kind == recipe.optimizer else OPTIMIZERS[kind][1]
+    rate = args.lr or finetune.first_rate(args, usual)
     decay = recipe.weight_decay if args.weight_decay is None else args.weight_decay
     epochs = args.epochs or recipe.epochs
     if args.warmup >= epochs:
@@ -51,6 +52,7 @@ def prepare(
         raise UserError("--early-stopping ends with the best weights, --average with their average; give one of them")
     with user_mistakes():
         model = saved.create(card, args.seed)
+        published = finetune.begin(args, card, model)
         if dataset.y_val is None and held:
             dataset = dataset.split(held, args.seed)
         if out is not None:
@@ -58,7 +60,7 @@ def prepare(
         solver = training.Solver(
             model,
             dataset,
-            optimizer=optimizer(kind, rate, decay),
+            optimizer=optimizer(kind, rate, decay, finetune.groups(args, model, rate)),
             schedule=schedule(args.schedule or (recipe.schedule, {}), epochs, args.warmup),
             regularizer=regularizer(args.l1, args.max_norm),
             batch_size=args.batch_size or recipe.batch_size,
@@ -66,7 +68,7 @@ def prepare(
             clip_norm=args.clip_norm,
             clip_value=args.clip_value,
             seed=args.seed,
-            preprocess=args.preprocess,
+            preprocess=args.preprocess or published or "standardize",
             checkpoint=out,
             early_stopping=args.early_stopping,
             callbacks=[

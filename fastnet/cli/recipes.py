@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +56,12 @@ OPTIMIZERS: dict[str, tuple[str, float, dict[str, Any]]] = {
 }
 
 
-def optimizer(name: str, lr: float, weight_decay: float) -> Optimizer:
+def optimizer(name: str, lr: float, weight_decay: float, groups: Sequence[dict[str, Any]] = ()) -> Optimizer:
     """The optimiser called `name`; "sgd" has Nesterov's momentum 0.9."""
     from fastnet import optim
 
     kind, _, settings = OPTIMIZERS[name]
-    chosen: Optimizer = getattr(optim, kind)(lr=lr, weight_decay=weight_decay, **settings)
+    chosen: Optimizer = getattr(optim, kind)(lr=lr, weight_decay=weight_decay, groups=groups, **settings)
     return chosen
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnet.cli import data
+from fastnet.cli import data, finetune
 from fastnet.cli.arguments import add_threads, count, folder, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.prepare import prepare
@@ -31,6 +31,8 @@ _EXAMPLES = """examples:
   fastnet train --data mnist:DIR --model lenet5
   fastnet train --data cifar10:DIR --model resnet20 --epochs 40 --out runs/first
   fastnet train --data photos/ --image-size 96 --model squeezenet1_1 --early-stopping 5
+  fastnet train --data photos/ --image-size 224 --model resnet18 --weights resnet18.pth --freeze body
+                               a new head on published weights
   fastnet train --data cifar10:DIR --model resnet20 --epochs 40 --out runs/first --resume auto
                                continues that run where it was interrupted, bit for bit
 """
@@ -64,9 +66,8 @@ def add_parser(commands: Any) -> None:
     add(
         "--preprocess",
         choices=PREPROCESSING,
-        default="standardize",
         help="standardize: mean and deviation of each channel; center: its mean; mean_image; unit_variance: of each "
-        "pixel; range: [-1, 1]; whiten: uncorrelated pixels (default: standardize)",
+        "pixel; range: [-1, 1]; whiten: uncorrelated pixels (default: standardize, or what --weights expect)",
     )
     add(
         "--weight-decay",
@@ -115,6 +116,7 @@ def add_parser(commands: Any) -> None:
         default="float32",
         help="of the weights and all arithmetic (default: float32)",
     )
+    finetune.add_options(parser)
     add_threads(parser)
     add("--out", type=folder, metavar="DIR", help="output folder (default: runs/<data>-<model>)")
     add(

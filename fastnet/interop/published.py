@@ -62,8 +62,9 @@ def load_weights(
     architecture : str, optional
         The model's name in `fastnet.models`, whose sources' names are understood: torchvision's, timm's and others'
         (`fastnet.interop.SOURCES`).  By default the names of all sources are tried.
-    head : "load" or "initial"
-        "initial" leaves the model's last linear layer as it is: for other classes than the file's.
+    head : "load", "initial" or "fitting"
+        "initial" leaves the model's last linear layer as it is: for other classes than the file's.  "fitting" loads it
+        if the file's has the same shape.
     key : str, optional
         The entry of a PyTorch checkpoint; see :func:`load_torch`.
 
@@ -80,14 +81,17 @@ def load_weights(
         Arrays of other shapes, all of which the message lists; a damaged file, or one that calls functions.  The model
         does not change.
     """
-    if head not in ("load", "initial"):
-        raise ValueError(f'load_weights: head must be "load" or "initial", got {head!r}')
+    if head not in ("load", "initial", "fitting"):
+        raise ValueError(f'load_weights: head must be "load", "initial" or "fitting", got {head!r}')
     own = {name: tuple(value.shape) for name, value in _own(model)}
     path = Path(path)
     given = _read(path, key)
     source, state = _translated(own, given, _sources(architecture))
     place = head_of(model, "load_weights")[0]
     parts = [name for name in own if name.rpartition(".")[0] == place]
+    if head == "fitting":
+        fits = all(name in state and _fits(state[name].shape, own[name]) for name in parts)
+        head = "load" if fits else "initial"
     wanted = {name: shape for name, shape in own.items() if head == "load" or name not in parts}
     unused = [name for name in state if name.startswith(("aux1.", "aux2.", "AuxLogits.")) and name not in own]
     state = {name: value for name, value in state.items() if name not in unused}

@@ -93,6 +93,6 @@ SOURCES: dict[str, tuple[Source, ...]] = {
 """The sources of each architecture; where two have the same names, the first is taken."""
 
 
-def preparation(source: Source) -> Standardize:
-    """What the images of a source were prepared with, for uint8 images (N, C, H, W)."""
-    return Standardize(source.mean, source.std, 255.0)
+def preparation(source: Source, white: float = 255.0) -> Standardize:
+    """What the images of a source were prepared with; `white` is the largest value that a pixel may have."""
+    return Standardize(source.mean, source.std, white)

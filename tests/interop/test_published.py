@@ -126,7 +126,7 @@ def test_mistaken_arguments(tmp_path):
     model, path = small("resnet18"), written(tmp_path, small("resnet18").state_dict())
     with pytest.raises(ValueError, match="did you mean resnet18"):
         interop.load_weights(model, path, "resnet-18")
-    with pytest.raises(ValueError, match='"load" or "initial"'):
+    with pytest.raises(ValueError, match='"load", "initial" or "fitting"'):
         interop.load_weights(model, path, head="new")
     with pytest.raises(TypeError, match="must be a fastnet.Model"):
         interop.load_weights("resnet18", path)

@@ -1,0 +1,79 @@
+"""``fastnet train --weights``: finetuning on a folder of images in one command, and what it remembers."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet import models, storage
+from fastnet.cli import main
+
+Image = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Reddish and bluish pictures, and weights for seven other classes."""
+    rng = np.random.default_rng(0)
+    for name, channel in (("red", 0), ("blue", 2)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(0, 120, (32, 32, 3), dtype=np.uint8)
+            pixels[..., channel] += 120
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
+    storage.write_arrays(tmp_path / "weights.npz", models.resnet20(7, seed=5).state_dict())
+    return tmp_path
+
+
+def finetune(folder, *more):
+    words = ["train", "--data", str(folder / "photos"), "--image-size", "32", "--model", "resnet20", "--no-plot"]
+    words += ["--weights", str(folder / "weights.npz"), "--out", str(folder / "run"), "--epochs", "2", *more]
+    return main([*words, "--batch-size", "8"])
+
+
+def test_a_new_head_on_a_frozen_body(folder, capsys):
+    assert finetune(folder, "--freeze", "body") == 0, capsys.readouterr().err
+    model, given = fn.load(folder / "run"), storage.read_arrays(folder / "weights.npz")
+    state = model.state_dict()
+    moved = {name for name in state if not np.array_equal(state[name], given[name])}
+    assert moved == {"linear.weight", "linear.bias"}
+    assert model.class_names == ("blue", "red")
+    np.testing.assert_allclose(model.preprocessing.mean, [0.485, 0.456, 0.406])
+    assert model.preprocessing.scale == 255
+    capsys.readouterr()
+    assert main(["predict", str(folder / "run"), str(folder / "photos" / "red" / "0.png"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["classes"][0]["class"] in ("blue", "red")
+    assert main(["evaluate", str(folder / "run")]) == 0
+
+
+def test_the_body_learns_a_tenth_as_fast(folder, capsys):
+    assert finetune(folder, "--classes", "red,blue") == 0
+    out = capsys.readouterr().out
+    body, head = (float(rate) for rate in re.findall(r"'lr': ([\d.e-]+)}", out))
+    assert body == pytest.approx(head / 10) and head == 0.01, out
+    assert fn.load(folder / "run").class_names == ("red", "blue")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--freeze", "layer9"], "no layer is at 'layer9'; did you mean layer"),
+        (["--freeze", "linear"], "freezes everything"),
+        (["--weights", "nothing.pth"], "nothing.pth"),
+        (["--model", "resnet32"], "are they the weights of another architecture"),
+    ],
+)
+def test_mistakes_are_one_line(folder, capsys, words, message):
+    assert finetune(folder, *words) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1, error
+
+
+def test_options_that_need_weights(capsys):
+    for words in (["--freeze", "body"], ["--body-rate", "0.5"]):
+        assert main(["train", *words]) == 2
+        assert "give --weights FILE" in capsys.readouterr().err
