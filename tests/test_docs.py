@@ -24,6 +24,7 @@ PAGES = [
     "docs/performance.md",
     "docs/course.md",
     "docs/search.md",
+    "docs/transfer.md",
     "docs/regularizers.md",
     "docs/visualize.md",
     "docs/inspect.md",

@@ -24,7 +24,7 @@ def libraries():
 # Those that take longest run with FASTNET_LECTURES=1 only.
 LONG = {
     *("batchnorm", "command-center", "deep-init", "init", "knn-timing", "lottery", "neocognitron", "optimizers"),
-    *("regularizers", "relu-vs-tanh", "saddle-dimension", "search", "deepdream", "gradcam", "style"),
+    *("regularizers", "relu-vs-tanh", "saddle-dimension", "search", "deepdream", "gradcam", "style", "transfer"),
     *("filters", "tsne"),
 }
 
