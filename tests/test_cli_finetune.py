@@ -77,3 +77,19 @@ def test_options_that_need_weights(capsys):
     for words in (["--freeze", "body"], ["--body-rate", "0.5"]):
         assert main(["train", *words]) == 2
         assert "give --weights FILE" in capsys.readouterr().err
+
+
+def test_predicting_with_published_weights(folder, capsys):
+    image = str(folder / "photos" / "red" / "0.png")
+    storage.write_arrays(folder / "ten.npz", models.resnet20(10, seed=5).state_dict())
+    (folder / "names.txt").write_text("\n".join(f"class {n}" for n in range(10)))
+    words = ["predict", str(folder / "ten.npz"), image, "--architecture", "resnet20", "--json"]
+    assert main(words) == 0
+    number = json.loads(capsys.readouterr().out)[0]["classes"][0]["class"]
+    assert main([*words, "--class-names", str(folder / "names.txt")]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["classes"][0]["class"] == f"class {number}"
+    (folder / "names.txt").write_text("one\ntwo")
+    assert main([*words, "--class-names", str(folder / "names.txt")]) == 2
+    assert "the weights are for 10 classes, the model has 2" in capsys.readouterr().err
+    assert main([*words[:3], "--class-names", str(folder / "names.txt")]) == 2
+    assert "give --architecture NAME" in capsys.readouterr().err

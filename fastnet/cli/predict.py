@@ -27,6 +27,7 @@ examples:
   fastnet predict runs/photos-resnet18 cat.jpg dog.jpg
   fastnet predict runs/photos-resnet18/model.safetensors new/ --top 5
   fastnet predict runs/mnist-lenet5 digit.png --json
+  fastnet predict resnet18.pth cat.jpg --architecture resnet18 --class-names imagenet.txt
 """
 
 
@@ -41,6 +42,12 @@ def add_parser(commands: Any) -> None:
     add("model", type=Path, metavar="MODEL", help="a run's folder, a model file or a checkpoint")
     add("images", type=Path, metavar="IMAGES", nargs="+", help="image files, or folders of images")
     add("--top", type=count, default=1, metavar="K", help="show the K most likely classes (default: 1)")
+    add(
+        "--architecture",
+        metavar="NAME",
+        help="MODEL is a file of published weights (.pth, .safetensors) of this network",
+    )
+    add("--class-names", type=Path, metavar="FILE", help="with --architecture: the classes' names, one a line")
     add("--json", action="store_true", help="print JSON: a list of images with their classes and probabilities")
     add_batch_size(parser)
     add_threads(parser)
@@ -52,8 +59,10 @@ def run(args: Namespace) -> int:
     from fastnet.training import saved
     from fastnet.wording import name_some
 
+    if args.class_names is not None and args.architecture is None:
+        raise UserError("--class-names is for published weights: give --architecture NAME, too")
     with user_mistakes():
-        found = saved.read(args.model)
+        found = saved.read(args.model) if args.architecture is None else _published(args)
         reader = Reader(found)
         files = _files(args.images)
         seen = [
@@ -79,6 +88,20 @@ def run(args: Namespace) -> int:
     else:
         _table(results)
     return 1 if reader.bad else 0
+
+
+def _published(args: Namespace) -> Saved:
+    """A network with published weights, and a card as training would have written it; classes are numbers or names."""
+    from fastnet import interop
+    from fastnet.training.saved import Saved
+
+    lines = None
+    if args.class_names is not None:
+        lines = [line.strip() for line in args.class_names.read_text(encoding="utf-8").splitlines() if line.strip()]
+    model = interop.pretrained(args.architecture, args.model, None if lines is None else len(lines))
+    classes = [str(number) for number in range(model.output_shape[0])] if lines is None else lines
+    card = {"model": args.architecture, "classes": classes, "input_shape": model.input_shape, "pixels": (0, 255)}
+    return Saved(model, {**card, "data": [str(args.model), model.input_shape[1:]]}, args.model)
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
