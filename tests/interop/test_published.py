@@ -166,3 +166,14 @@ def test_imagenet_weights_give_the_right_answers():
 def test_the_names_of_sources_are_each_architecture_s():
     for name, sources in SOURCES.items():
         assert name in models.names() and all(re.fullmatch(r"[\w-]+", source.name) for source in sources)
+
+
+@pytest.mark.data
+def test_a_published_network_for_cifar_10(data_folder):
+    """ResNet-20 on images that it was trained on, of which it has at least 99.5 % right."""
+    weights, images = data_folder / "weights" / "resnet20-12fca82f.th", data_folder / "cifar10" / "cifar10_png4000.npz"
+    if not (weights.is_file() and images.is_file()):
+        pytest.skip("no weights or no images")
+    with np.load(images) as found:
+        x, y = found["x"][:500].transpose(0, 3, 1, 2), found["y"][:500].astype(int)
+    assert interop.pretrained("resnet20", weights).evaluate(x, y).accuracy >= 0.995
