@@ -169,7 +169,8 @@ def test_signals(dtype):
 @pytest.mark.parametrize("name", models.names())
 def test_every_model(name, dtype):
     model = trained(models.create(name, 7, (1, 28, 28) if name == "lenet5" else (3, 32, 32), dtype=dtype))
-    tolerance = TOLERANCE[dtype] * (8 if name == "mobilenet_v2" else 1)  # 52 convolutions, each rounded differently
+    deep = name in ("efficientnet_lite0", "mobilenet_v2")  # 49 and 52 convolutions, each rounded differently
+    tolerance = TOLERANCE[dtype] * (8 if deep else 1)
     x = images(model, 3)
     with kernels(algorithm="auto"):
         expected = model(x)
