@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _MODULES = (
+    "augment",
     "backends",
     "classical",
     "compat",
@@ -130,6 +131,7 @@ __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 
 # Type checkers read these imports (``as`` marks what is public), and no __getattr__, which would hide misspelt names.
 if TYPE_CHECKING:
+    from fastnet import augment as augment
     from fastnet import backends as backends
     from fastnet import classical as classical
     from fastnet import compat as compat

@@ -18,9 +18,15 @@ def words(seed: int, offset: int, count: int) -> Array:
     """`count` 32-bit words of stream `seed`, from word number `offset` on; block i holds words 4i to 4i+3."""
     first, last = offset // 4, (offset + count + 3) // 4
     block = np.arange(first, last, dtype=np.uint64)
-    c0, c1 = block & _LOW, block >> np.uint64(32)
-    c2 = c3 = np.zeros_like(block)
-    k0, k1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    zero = np.zeros_like(block)
+    flat = bijection((block & _LOW, block >> np.uint64(32), zero, zero), seed).reshape(-1)
+    return flat[offset - 4 * first : offset - 4 * first + count]
+
+
+def bijection(counter: tuple[Array, Array, Array, Array], key: int) -> Array:
+    """Four 32-bit words, uint32 (..., 4), for each 128-bit counter, given as four arrays of words, the lowest first."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key & 0xFFFFFFFF, (key >> 32) & 0xFFFFFFFF
     for _ in range(10):
         p0, p1 = _M0 * c0, _M1 * c2
         c0, c1, c2, c3 = (
@@ -30,8 +36,7 @@ def words(seed: int, offset: int, count: int) -> Array:
             p0 & _LOW,
         )
         k0, k1 = (k0 + _W0) & 0xFFFFFFFF, (k1 + _W1) & 0xFFFFFFFF
-    flat = np.stack([c0, c1, c2, c3], axis=1).reshape(-1).astype(np.uint32)
-    return flat[offset - 4 * first : offset - 4 * first + count]
+    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
 def uniform(seed: int, offset: int, count: int, dtype: DTypeLike) -> Array:

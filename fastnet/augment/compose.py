@@ -1,0 +1,104 @@
+"""Several transforms as one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet.arguments import at_least_zero, several
+from fastnet.augment.streams import Streams
+from fastnet.augment.transform import Transform, probability, together
+
+__all__ = ["Compose", "RandomApply", "RandomChoice"]
+
+
+def _transforms(value: Any, name: str) -> list[Transform]:
+    found = several(value, name, "transforms") if not isinstance(value, Transform) else [value]
+    for transform in found:
+        if not isinstance(transform, Transform):
+            raise TypeError(f"{name} must be transforms of fastnet.augment, got {transform!r}")
+    if not found:
+        raise ValueError(f"{name} must have at least one transform, got none")
+    return found
+
+
+def _in_order(transforms: list[Transform], x: Any, streams: Streams) -> Any:
+    for transform in transforms:
+        x = transform.run(x, streams)
+    return x
+
+
+class Compose(Transform):
+    """Transforms one after the other.
+
+    Parameters
+    ----------
+    transforms : list of Transform
+    """
+
+    def __init__(self, transforms: Any) -> None:
+        self.transforms = _transforms(transforms, "Compose: transforms")
+
+    def run(self, x: Any, streams: Streams) -> Any:
+        return _in_order(self.transforms, x, streams)
+
+
+class _Subsets(Transform):
+    """Different transforms for different images of a batch."""
+
+    def replace(self, x: Any, streams: Streams, choices: list[tuple[Any, list[Transform]]]) -> Any:
+        """x with the transforms of each choice, (indices of images, transforms), in place of those images."""
+        results = list(x)
+        for index, transforms in choices:
+            if not len(index):
+                continue
+            part = x[index] if isinstance(x, np.ndarray) else [x[i] for i in index]
+            if len(index) == len(x):
+                return _in_order(transforms, part, streams)
+            for i, image in zip(index, _in_order(transforms, part, streams.take(index)), strict=True):
+                results[i] = image
+        return together(results)
+
+
+class RandomApply(_Subsets):
+    """Transforms one after the other, to each image with probability p; else the image stays as it is.
+
+    Parameters
+    ----------
+    transforms : list of Transform
+    p : float
+        Probability, in [0, 1].
+    """
+
+    def __init__(self, transforms: Any, p: float = 0.5) -> None:
+        self.transforms = _transforms(transforms, "RandomApply: transforms")
+        self.p = probability(p, "RandomApply: p")
+
+    def run(self, x: Any, streams: Streams) -> Any:
+        return self.replace(x, streams, [(np.flatnonzero(streams.happens(self.p)), self.transforms)])
+
+
+class RandomChoice(_Subsets):
+    """One of several transforms for each image.
+
+    Parameters
+    ----------
+    transforms : list of Transform
+    p : list of float, optional
+        How often each is chosen, relative to the others; by default all are equally likely.
+    """
+
+    def __init__(self, transforms: Any, p: Any = None) -> None:
+        self.transforms = _transforms(transforms, "RandomChoice: transforms")
+        name = "RandomChoice: p"
+        self.p = None if p is None else [at_least_zero(weight, name) for weight in several(p, name)]
+        if self.p is not None and (len(self.p) != len(self.transforms) or not sum(self.p)):
+            raise ValueError(f"{name} must be {len(self.transforms)} weights, one of them above 0, got {p!r}")
+
+    def run(self, x: Any, streams: Streams) -> Any:
+        weights = np.ones(len(self.transforms)) if self.p is None else np.array(self.p)
+        ends = np.cumsum(weights) / weights.sum()
+        chosen = np.searchsorted(ends, streams.uniform()[:, 0], side="right").clip(max=len(ends) - 1)
+        each = enumerate(self.transforms)
+        return self.replace(x, streams, [(np.flatnonzero(chosen == i), [transform]) for i, transform in each])

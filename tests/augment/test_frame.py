@@ -1,0 +1,137 @@
+"""Random streams, composition, crops and resizing, against Pillow and plain slices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet import augment as A
+from fastnet.augment import Streams
+from fastnet.ops import philox
+
+X = np.random.default_rng(0).integers(0, 256, (6, 3, 32, 40), dtype=np.uint8)
+
+
+def rng(seed=1):
+    return np.random.default_rng(seed)
+
+
+EVERY = [
+    A.RandomHorizontalFlip(),
+    A.RandomVerticalFlip(0.3),
+    A.RandomCrop(32, padding=4),
+    A.RandomCrop(32, padding=(1, 4), padding_mode="reflect"),
+    A.CenterCrop(21),
+    A.Resize((20, 30)),
+    A.RandomResizedCrop(24),
+    A.Compose([A.RandomShortestSize(range(26, 48)), A.RandomCrop(24)]),
+    A.RandomApply([A.RandomVerticalFlip(1.0)]),
+    A.RandomChoice([A.Resize((16, 16)), A.RandomResizedCrop(16)], p=[1, 3]),
+]
+
+
+@pytest.mark.parametrize("transform", EVERY, ids=repr)
+def test_the_generator_decides(transform):
+    before = X.copy()
+    once = transform(X, rng())
+    assert once.dtype == np.uint8 and len(once) == len(X) and np.array_equal(X, before)
+    assert np.array_equal(once, transform(X, rng()))
+    listed = transform(list(X), rng())
+    assert np.array_equal(once, listed), "a list of images of one size"
+    shorter = transform(X[:2], rng())
+    assert np.array_equal(once[:2], shorter), "an image depends on the others"
+    assert repr(transform).startswith(type(transform).__name__ + "(")
+
+
+def test_images_of_different_sizes():
+    images = [X[0], X[1, :, :20], X[2]]
+    kept = A.RandomHorizontalFlip(1.0)(images, rng())
+    assert [image.shape for image in kept] == [image.shape for image in images]
+    assert np.array_equal(kept[1], images[1][..., ::-1])
+    assert A.Resize((8, 9))(images, rng()).shape == (3, 3, 8, 9)
+
+
+def test_streams_are_philox_s():
+    streams = Streams((5, 2**64 - 3), 3)
+    first = streams.words(4)
+    assert np.array_equal(Streams((5, 0), 3).words(8)[0], philox.words(5, 0, 8))
+    assert len(np.unique(first)) == 12
+    part = Streams((5, 2**64 - 3), 3).take([2])
+    assert np.array_equal(part.words(4), first[2:])
+    many = Streams((1, 2), 20000)
+    assert abs(many.happens(0.25).mean() - 0.25) < 0.01
+    assert set(np.unique(many.integers(-1, 2))) == {-1, 0, 1}
+    normal = many.normal(2)
+    assert abs(normal.mean()) < 0.02 and abs(normal.std() - 1) < 0.02
+
+
+def test_windows():
+    padded = np.pad(X, ((0, 0), (0, 0), (4, 4), (4, 4)), constant_values=7)
+    crops = A.RandomCrop(32, padding=4, fill=7)(X, rng())
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (32, 32), axis=(2, 3))
+    for image, places in zip(crops, windows, strict=True):
+        assert (places.transpose(1, 2, 0, 3, 4) == image).all(axis=(2, 3, 4)).sum() == 1
+    ten = A.TenCrop(20)(X, rng()).reshape(6, 10, 3, 20, 20)
+    assert np.array_equal(ten[:, 1], X[..., :20, 20:]) and np.array_equal(ten[:, 4], X[..., 6:26, 10:30])
+    assert np.array_equal(ten[:, 5], X[..., ::-1][..., :20, :20])
+    assert np.array_equal(ten[:, :5].reshape(30, 3, 20, 20), A.FiveCrop(20)(X, rng()))
+
+
+@pytest.mark.parametrize("name, number", [("bilinear", 2), ("bicubic", 3), ("box", 4)])
+@pytest.mark.parametrize("size", [(20, 20), (64, 90), (32, 13), (45, 40)])
+def test_resize_is_pillow_s(name, number, size):
+    pil = pytest.importorskip("PIL.Image")
+    ours = A.Resize(size, name)(X, rng())
+    for image, result in zip(X, ours, strict=True):
+        theirs = pil.fromarray(image.transpose(1, 2, 0)).resize(size[::-1], number)
+        assert np.array_equal(result, np.asarray(theirs).transpose(2, 0, 1))
+
+
+def test_nearest_pixels_are_those_at_the_centres():
+    near = A.Resize((7, 90), "nearest")(X, rng())
+    rows, columns = (np.arange(7) * 2 + 1) * 32 // 14, (np.arange(90) * 2 + 1) * 40 // 180
+    assert np.array_equal(near, X[:, :, rows][..., columns])
+
+
+def test_sizes_are_torchvision_s():
+    tall = np.zeros((2, 3, 60, 37), np.uint8)
+    assert A.Resize(20)(tall, rng()).shape[2:] == (32, 20)
+    assert A.Resize(20, max_size=25)(tall, rng()).shape[2:] == (25, 15)
+    boxes = A.RandomResizedCrop(8).boxes(np.zeros((500, 3, 60, 37), np.uint8), Streams((1, 2), 500))
+    top, left, height, width = boxes.T
+    assert (top >= 0).all() and (left >= 0).all() and (top + height <= 60).all() and (left + width <= 37).all()
+    share, ratio = height * width / (60 * 37), width / height
+    assert 0.07 < share.min() < 0.12 and share.max() > 0.75 and 0.7 < ratio.min() < 0.8 and 1.2 < ratio.max() < 1.42
+
+
+def test_a_solver_takes_them():
+    y = np.arange(6) % 2
+    augment = [A.RandomCrop(32, padding=4), A.RandomHorizontalFlip()]
+    batches = [list(fn.data.Loader(X, y, 4, seed=3, augment=augment)) for _ in range(2)]
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(*batches, strict=True))
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: A.RandomHorizontalFlip(1.5), ValueError, "between 0 and 1, got 1.5"),
+        (lambda: A.RandomCrop(50)(X, rng()), ValueError, r"window \(50, 50\) is larger than the image"),
+        (lambda: A.FiveCrop(50)(X, rng()), ValueError, "larger than the image"),
+        (lambda: A.RandomCrop(8, padding=-1), ValueError, "padding"),
+        (lambda: A.RandomCrop(8, padding_mode="wrap"), ValueError, "padding_mode must be one of"),
+        (lambda: A.RandomCrop(8, fill=300)(X, rng()), ValueError, "between 0 and 255, got 300"),
+        (lambda: A.CenterCrop(8)(X.astype(np.float32), rng()), TypeError, "uint8 .* before they are preprocessed"),
+        (lambda: A.CenterCrop(8)(X[0], rng()), ValueError, "must have shape"),
+        (lambda: A.RandomResizedCrop(8, scale=(1, 0.5)), ValueError, "exchange them"),
+        (lambda: A.RandomResizedCrop(8, scale=(-1, 0.5)), ValueError, "must be > 0"),
+        (lambda: A.Resize(8, "cubic"), ValueError, "must be one of nearest, bilinear"),
+        (lambda: A.Resize(8, max_size=8), ValueError, "must be more than size"),
+        (lambda: A.Compose([]), ValueError, "at least one transform"),
+        (lambda: A.RandomApply([np.flip]), TypeError, "transforms of fastnet.augment"),
+        (lambda: A.RandomChoice([A.Resize(8)], p=[1, 2]), ValueError, "must be 1 weights"),
+    ],
+)
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
