@@ -29,6 +29,8 @@
 #include "pool/resample.h"
 #include "pool/adaptive.h"
 #include "pool/fractional.h"
+#include "image/geometry.h"
+#include "image/color.h"
 #include "norm/moments.h"
 #include "norm/apply.h"
 #include "norm/groups.h"

@@ -1,45 +1,187 @@
-"""The arithmetic of transforms, on batches of images of one size."""
+"""The arithmetic of transforms, on uint8 batches (N, C, H, W) in C order: in C, or in NumPy with the same bits."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from fastnet import backends
 from fastnet.augment import reference
 from fastnet.types import Array
 
-__all__ = ["colors", "crop", "resize"]
+try:
+    from fastnet.backends import _native
+except ImportError:
+    _native = None  # type: ignore[assignment]
+
+__all__ = ["blur", "colors", "crop", "gray", "histogram", "hue", "lookup", "resize", "saturate", "sharpen", "warp"]
+
+
+def _compiled() -> bool:
+    return bool(_native) and backends.current().name == "native"
+
+
+def _sizes(x: Array) -> tuple[int, int, int, int]:
+    N, C, H, W = x.shape
+    return N, C, H, W
 
 
 def crop(x: Array, size: Sequence[int], at: Array, fill: Any = 0) -> Array:
-    """Windows of images, uint8 (N, C, H, W) to (N, C, *size).
+    """Windows of images: (N, C, *size).
 
     Parameters
     ----------
     x : uint8 array (N, C, H, W)
     size : (height, width)
-    at : int array (N, 4)
+    at : int64 array (N, 4)
         Top and left of each window, which may be outside the image; whether it is flipped vertically, horizontally.
     fill : int or sequence of C ints
         Colour outside the image.
     """
-    return reference.crop(x, tuple(size), at, colors(fill, x.shape[1], "fill"))
+    around = colors(fill, x.shape[1], "fill")
+    if not _compiled():
+        return reference.crop(x, tuple(size), at, around)
+    y = np.empty((*x.shape[:2], *size), np.uint8)
+    _native.image_crop(*_sizes(x), size[0], size[1], at, around, x, y)
+    return y
 
 
 def resize(x: Array, size: Sequence[int], boxes: Array, interpolation: str) -> Array:
-    """Boxes of images in another size, with Pillow's antialiasing: uint8 (N, C, H, W) to (N, C, *size).
+    """Boxes of images in another size, with Pillow's antialiasing: (N, C, *size).
 
     Parameters
     ----------
     x : uint8 array (N, C, H, W)
     size : (height, width)
-    boxes : int array (N, 4)
+    boxes : int64 array (N, 4)
         Top, left, height and width of the part of each image that is resized.
     interpolation : "nearest", "bilinear", "bicubic" or "box"
     """
-    return reference.resize(x, tuple(size), boxes, interpolation)
+    if not _compiled():
+        return reference.resize(x, tuple(size), boxes, interpolation)
+    places = np.full((len(x), 6), -1, np.int64)
+    places[:, :4] = boxes
+    tables: list[Array] = []
+    known: dict[tuple[int, int], int] = {}
+    used = 0
+    for place in places:
+        for column, length, outputs in ((4, int(place[3]), size[1]), (5, int(place[2]), size[0])):
+            if length == outputs:
+                continue
+            if (length, outputs) not in known:
+                tables.append(_table(length, outputs, interpolation))
+                known[length, outputs], used = used, used + len(tables[-1])
+            place[column] = known[length, outputs]
+    y = np.empty((*x.shape[:2], *size), np.uint8)
+    joined = np.concatenate(tables) if tables else np.zeros(1, np.int64)
+    _native.image_resize(*_sizes(x), size[0], size[1], places, joined, x, y)
+    return y
+
+
+@functools.lru_cache(maxsize=2048)
+def _table(size: int, outputs: int, interpolation: str) -> Array:
+    """The kernel's table: taps, the first input of each output, the weights of each output."""
+    matrix = reference.weights(size, outputs, interpolation)
+    used = matrix != 0
+    first, last = used.argmax(axis=1), size - used[:, ::-1].argmax(axis=1)
+    taps = int((last - first).max())
+    first = np.minimum(first, size - taps)
+    weights = np.take_along_axis(matrix, first[:, None] + np.arange(taps), axis=1)
+    return np.concatenate([[taps], first, weights.reshape(-1)]).astype(np.int64)
+
+
+def warp(x: Array, size: Sequence[int], maps: Array, interpolation: str, fill: Any = 0) -> Array:
+    """Images that read other places of themselves: (N, C, *size).
+
+    Parameters
+    ----------
+    x : uint8 array (N, C, H, W)
+    size : (height, width)
+    maps : int64 array (N, 13)
+        The place of each output, as `image_warp` of csrc/image/geometry.h describes it.
+    interpolation : "nearest" or "bilinear"
+    fill : int or sequence of C ints
+        Colour outside the image.
+    """
+    around, bilinear = colors(fill, x.shape[1], "fill"), interpolation == "bilinear"
+    if not _compiled():
+        return reference.warp(x, tuple(size), maps, bilinear, around)
+    y = np.empty((*x.shape[:2], *size), np.uint8)
+    _native.image_warp(*_sizes(x), size[0], size[1], bilinear, maps, around, x, y)
+    return y
+
+
+def lookup(x: Array, tables: Array) -> Array:
+    """tables[n, c][x], for uint8 tables (N, C, 256)."""
+    if not _compiled():
+        return reference.lookup(x, tables)
+    y = np.empty(x.shape, np.uint8)
+    _native.image_lookup(x.shape[0] * x.shape[1], x.shape[2] * x.shape[3], tables, x, y)
+    return y
+
+
+def histogram(x: Array) -> Array:
+    """How often each value occurs in each channel: int64 (N, C, 256)."""
+    if not _compiled():
+        return reference.histogram(x)
+    counts = np.empty((*x.shape[:2], 256), np.int64)
+    _native.image_histogram(x.shape[0] * x.shape[1], x.shape[2] * x.shape[3], x, counts)
+    return counts
+
+
+def gray(x: Array) -> Array:
+    """0.2989 red + 0.587 green + 0.114 blue, rounded down: (N, 1, H, W) from (N, 3, H, W)."""
+    if not _compiled():
+        return reference.gray(x)
+    y = np.empty((len(x), 1, *x.shape[2:]), np.uint8)
+    _native.image_gray(len(x), x.shape[2] * x.shape[3], x, y)
+    return y
+
+
+def saturate(x: Array, factors: Array) -> Array:
+    """factor * x + (1 - factor) * gray(x), factors with 16 bits of fraction: int64 (N,)."""
+    if not _compiled():
+        return reference.saturate(x, factors)
+    y = np.empty(x.shape, np.uint8)
+    _native.image_saturate(len(x), x.shape[2] * x.shape[3], factors, x, y)
+    return y
+
+
+def hue(x: Array, shifts: Array) -> Array:
+    """The hue moved by sixths of the circle with 16 bits of fraction: int64 (N,), at most half a circle."""
+    if not _compiled():
+        return reference.hue(x, shifts)
+    y = np.empty(x.shape, np.uint8)
+    _native.image_hue(len(x), x.shape[2] * x.shape[3], shifts, x, y)
+    return y
+
+
+def sharpen(x: Array, factors: Array) -> Array:
+    """x + factor * (x blurred - x), factors with 16 bits of fraction: int64 (N,); the border stays."""
+    if not _compiled():
+        return reference.sharpen(x, factors)
+    y = np.empty(x.shape, np.uint8)
+    _native.image_sharpen(*_sizes(x), factors, x, y)
+    return y
+
+
+def blur(x: Array, rows: Array, columns: Array) -> Array:
+    """x filtered along columns, then along rows, and reflected at its border.
+
+    Parameters
+    ----------
+    x : uint8 array (N, C, H, W)
+    rows, columns : int64 arrays (N, R) and (N, S)
+        Weights of each image down and across, which add up to 2**16; R and S are odd, R // 2 < H and S // 2 < W.
+    """
+    if not _compiled():
+        return reference.blur(x, rows, columns)
+    y = np.empty(x.shape, np.uint8)
+    _native.image_blur(*_sizes(x), rows.shape[1], columns.shape[1], rows, columns, x, y)
+    return y
 
 
 def colors(value: Any, channels: int, name: str) -> Array:
@@ -49,4 +191,4 @@ def colors(value: Any, channels: int, name: str) -> Array:
         raise ValueError(f"{name} must be a number or {channels} numbers, one for each channel, got {value!r}")
     if not ((given >= 0) & (given <= 255)).all():
         raise ValueError(f"{name} must be between 0 and 255, got {value!r}")
-    return np.broadcast_to(given, channels).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(given, channels).astype(np.uint8))

@@ -88,3 +88,115 @@ def resize(x: Array, size: tuple[int, ...], boxes: Array, interpolation: str) ->
             part = _pass(part.swapaxes(1, 2), weights(height, size[0], interpolation)).swapaxes(1, 2)
         target[...] = part
     return y
+
+
+def lookup(x: Array, tables: Array) -> Array:
+    """See :func:`fastnet.augment.kernels.lookup`."""
+    flat: Array = np.take_along_axis(tables, x.reshape(*x.shape[:2], -1).astype(np.intp), axis=-1)
+    return flat.reshape(x.shape)
+
+
+def histogram(x: Array) -> Array:
+    """See :func:`fastnet.augment.kernels.histogram`."""
+    planes = x.reshape(-1, x.shape[2] * x.shape[3])
+    return np.stack([np.bincount(plane, minlength=256) for plane in planes]).reshape(*x.shape[:2], 256)
+
+
+def gray(x: Array) -> Array:
+    """See :func:`fastnet.augment.kernels.gray`."""
+    r, g, b = (x[:, i : i + 1].astype(np.int64) for i in range(3))
+    values: Array = (2989 * r + 5870 * g + 1140 * b) // 10000
+    return values.astype(np.uint8)
+
+
+def saturate(x: Array, factors: Array) -> Array:
+    """See :func:`fastnet.augment.kernels.saturate`."""
+    factor = factors[:, None, None, None]
+    mixed: Array = (x * factor + gray(x) * (65536 - factor)) >> 16
+    return mixed.clip(0, 255).astype(np.uint8)
+
+
+def hue(x: Array, shifts: Array) -> Array:
+    """See :func:`fastnet.augment.kernels.hue`."""
+    r, g, b = (x[:, i].astype(np.int64) for i in range(3))
+    high, low = x.max(axis=1).astype(np.int64), x.min(axis=1).astype(np.int64)
+    span, is_r, is_g = high - low, high == r, high == g
+    across = np.where(is_r, g - b, np.where(is_g, b - r, r - g)) * 65536
+    part = np.sign(across) * (np.abs(across) // np.maximum(span, 1))
+    place = (np.where(is_r, 0, np.where(is_g, 2, 4)) * 65536 + part + shifts[:, None, None]) % (6 * 65536)
+    sector, part = place >> 16, span * (place & 65535)
+    falls, rises = (high << 16) - part, (low << 16) + part
+    values = np.stack([high, low, (falls + (falls >> 8)) >> 16, (rises + (rises >> 8)) >> 16])
+    which = np.array([[0, 2, 1, 1, 3, 0], [3, 0, 0, 2, 1, 1], [1, 1, 3, 0, 0, 2]])
+    planes = [np.take_along_axis(values, row[sector][None], axis=0)[0] for row in which]
+    return np.stack(planes, axis=1).astype(np.uint8)
+
+
+def sharpen(x: Array, factors: Array) -> Array:
+    """See :func:`fastnet.augment.kernels.sharpen`."""
+    y, wide = x.copy(), x.astype(np.int64)
+    height, width = x.shape[2:]
+    if height > 2 and width > 2:
+        shifts = [(i, j) for i in range(3) for j in range(3)]
+        middle = wide[..., 1:-1, 1:-1]
+        total = 4 * middle + sum(wide[..., i : height - 2 + i, j : width - 2 + j] for i, j in shifts)
+        mean = (2 * total + 13) // 26
+        sharp: Array = (middle * 65536 + (mean - middle) * factors[:, None, None, None]) >> 16
+        y[..., 1:-1, 1:-1] = sharp.clip(0, 255)
+    return y
+
+
+def blur(x: Array, rows: Array, columns: Array) -> Array:
+    """See :func:`fastnet.augment.kernels.blur`."""
+    up, left = rows.shape[1] // 2, columns.shape[1] // 2
+    padded = np.pad(x.astype(np.int64), ((0, 0), (0, 0), (up, up), (left, left)), "reflect")
+    height, width = x.shape[2:]
+    down = [padded[:, :, r : r + height] * rows[:, r, None, None, None] for r in range(rows.shape[1])]
+    middle = (np.sum(down, axis=0) + 128) >> 8
+    across = [middle[..., s : s + width] * columns[:, s, None, None, None] for s in range(columns.shape[1])]
+    result: Array = (np.sum(across, axis=0) + (1 << 23)) >> 24
+    return result.astype(np.uint8)
+
+
+def _sources(m: list[int], P: int, Q: int) -> tuple[Array, Array, Array]:
+    """The column and row that each output reads, with 32 bits of fraction, and whether it reads any."""
+    q, p = np.arange(Q)[None, :], np.arange(P)[:, None]
+    u = m[0] * q + m[1] * p + (m[2] + int((m[0] + m[1]) / 2))
+    v = m[3] * q + m[4] * p + (m[5] + int((m[3] + m[4]) / 2))
+    reads = np.ones((P, Q), bool)
+    if m[6] or m[7]:
+        w = (m[6] * q + m[7] * p + (2**32 + int((m[6] + m[7]) / 2))).astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            across, down = u / w, v / w
+        reads = (w > 0) & (np.abs(across) < 2**24) & (np.abs(down) < 2**24)
+        u, v = (np.where(reads, place * 2**32, 0).astype(np.int64) for place in (across, down))
+    if m[8] or m[9]:
+        du, dv = u - m[10], v - m[11]
+        x, y = ((du >> 16) * m[12]) >> 26, ((dv >> 16) * m[12]) >> 26
+        r = (x * x + y * y) >> 20
+        factor = (1 << 20) + ((m[8] * r) >> 20) + ((((m[9] * r) >> 20) * r) >> 20)
+        u, v = m[10] + (((du >> 12) * factor) >> 8), m[11] + (((dv >> 12) * factor) >> 8)
+    return u, v, reads
+
+
+def warp(x: Array, size: tuple[int, ...], maps: Array, bilinear: bool, fill: Array) -> Array:
+    """See :func:`fastnet.augment.kernels.warp`."""
+    H, W = x.shape[2:]
+    y = np.empty((*x.shape[:2], *size), np.uint8)
+    for image, target, numbers in zip(x, y, maps.tolist(), strict=True):
+        u, v, reads = _sources(numbers, *size)
+        framed = np.pad(image, ((0, 0), (1, 1), (1, 1))).astype(np.int64)
+        framed[:, [0, -1]] = fill[:, None, None]
+        framed[:, :, [0, -1]] = fill[:, None, None]
+        if bilinear:
+            u, v = u - (1 << 31), v - (1 << 31)
+        row, column = (v >> 32) + 1, (u >> 32) + 1
+        pixels = [framed[:, (row + i).clip(0, H + 1), (column + j).clip(0, W + 1)] for i in range(2) for j in range(2)]
+        if not bilinear:
+            target[...] = np.where(reads, pixels[0], fill[:, None, None])
+            continue
+        right, below = (u >> 21) & 2047, (v >> 21) & 2047
+        upper, lower = (pixels[k] * (2048 - right) + pixels[k + 1] * right for k in (0, 2))
+        mixed = (upper * (2048 - below) + lower * below + (1 << 21)) >> 22
+        target[...] = np.where(reads, mixed, fill[:, None, None])
+    return y
