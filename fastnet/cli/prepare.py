@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnet.cli import data, finetune
+from fastnet.cli import augmentations, data, finetune
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.recipes import OPTIMIZERS, optimizer, recipe_for, regularizer
 from fastnet.cli.schedules import schedule
@@ -42,6 +42,7 @@ def prepare(
         "dtype": args.dtype,
         "pixels": _pixels(dataset.X_train),
         "data": list(source),
+        **({"augment": args.augment} if args.augment else {}),
     }
     if dataset.y_val is not None and args.val_fraction is not None:
         raise UserError(f"--val-fraction: {dataset.name} has {len(dataset.y_val):,} validation images of its own")
@@ -69,6 +70,7 @@ def prepare(
             clip_value=args.clip_value,
             seed=args.seed,
             preprocess=args.preprocess or published or "standardize",
+            augment=augmentations.transforms(args.augment, dataset.X_train),
             checkpoint=out,
             early_stopping=args.early_stopping,
             callbacks=[

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnet.cli import data, finetune
+from fastnet.cli import augmentations, data, finetune
 from fastnet.cli.arguments import add_threads, count, folder, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.prepare import prepare
@@ -68,6 +68,13 @@ def add_parser(commands: Any) -> None:
         choices=PREPROCESSING,
         help="standardize: mean and deviation of each channel; center: its mean; mean_image; unit_variance: of each "
         "pixel; range: [-1, 1]; whiten: uncorrelated pixels (default: standardize, or what --weights expect)",
+    )
+    add(
+        "--augment",
+        type=augmentations.chosen,
+        metavar="NAME[:VALUE/...],...",
+        help="random changes of the training images, one after the other, such as flip,crop:4,jitter:0.4/0.4: "
+        f"{', '.join(augmentations.AUGMENTATIONS)} (default: none)",
     )
     add(
         "--weight-decay",

@@ -1,0 +1,92 @@
+"""``--augment``: names of transforms, their numbers, and what they become for images of a size."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastnet.cli.errors import UserError, user_mistakes
+
+if TYPE_CHECKING:
+    from fastnet.augment import Transform
+    from fastnet.types import Array
+
+__all__ = ["AUGMENTATIONS", "chosen", "transforms"]
+
+# name: class in fastnet.augment, and its arguments for images (height, width) and the values after the name
+AUGMENTATIONS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
+    "flip": ("RandomHorizontalFlip", lambda size, p=0.5: {"p": p}),
+    "vflip": ("RandomVerticalFlip", lambda size, p=0.5: {"p": p}),
+    "crop": ("RandomCrop", lambda size, padding=4: {"size": size, "padding": padding}),
+    "resized-crop": ("RandomResizedCrop", lambda size, least=0.08: {"size": size, "scale": (least, 1)}),
+    "rotate": ("RandomRotation", lambda size, degrees=15: {"degrees": degrees, "interpolation": "bilinear"}),
+    "affine": (
+        "RandomAffine",
+        lambda size, degrees=10, move=0.1, scale=0.1, shear=5: {
+            "degrees": degrees,
+            "translate": (move, move),
+            "scale": (1 - scale, 1 + scale),
+            "shear": shear,
+            "interpolation": "bilinear",
+        },
+    ),
+    "perspective": ("RandomPerspective", lambda size, scale=0.5, p=0.5: {"distortion_scale": scale, "p": p}),
+    "lens": ("RandomLensDistortion", lambda size, k1=0.2: {"k1": k1}),
+    "jitter": (
+        "ColorJitter",
+        lambda size, brightness=0.4, contrast=0.4, saturation=0.4, hue=0: {
+            "brightness": brightness,
+            "contrast": contrast,
+            "saturation": saturation,
+            "hue": hue,
+        },
+    ),
+    "pca": ("PCAColor", lambda size, std=0.1: {"std": std}),
+    "grayscale": ("RandomGrayscale", lambda size, p=0.1: {"p": p}),
+    "blur": ("GaussianBlur", lambda size, kernel=3: {"kernel_size": kernel}),
+    "erase": ("RandomErasing", lambda size, p=0.5: {"p": p}),
+    "cutout": ("Cutout", lambda size, length=8: {"length": length}),
+    "autoaugment": ("AutoAugment", lambda size, policy="cifar10": {"policy": policy}),
+    "randaugment": ("RandAugment", lambda size, ops=2, magnitude=9: {"num_ops": ops, "magnitude": magnitude}),
+    "trivial": ("TrivialAugmentWide", lambda size: {}),
+}
+
+
+def chosen(text: str) -> str:
+    """The text, if it is names with values between slashes: "flip,crop:4,jitter:0.4/0.4"."""
+    for part in text.split(","):
+        name = part.partition(":")[0].strip()
+        if name not in AUGMENTATIONS:
+            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(AUGMENTATIONS)}")
+    return text
+
+
+def transforms(text: str | None, X: Array) -> list[Transform]:
+    """The transforms for images X, (N, C, H, W); UserError if they do not suit them."""
+    from fastnet import augment
+
+    if not text:
+        return []
+    if X.dtype != "uint8":
+        raise UserError(f"--augment changes images of bytes (uint8), and these are {X.dtype}")
+    found = []
+    for part in text.split(","):
+        name, _, rest = part.strip().partition(":")
+        kind, arguments = AUGMENTATIONS[name]
+        try:
+            given = arguments(tuple(X.shape[2:]), *map(_value, rest.split("/") if rest else ()))
+        except TypeError:
+            raise UserError(f"--augment {part}: too many values") from None
+        with user_mistakes():
+            found.append(getattr(augment, kind)(**given))
+    return found
+
+
+def _value(text: str) -> Any:
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            continue
+    return text
