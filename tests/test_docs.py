@@ -28,6 +28,7 @@ PAGES = [
     "docs/regularizers.md",
     "docs/visualize.md",
     "docs/inspect.md",
+    "docs/augmentation.md",
 ]
 PAGES += ["CONTRIBUTING.md", "CHANGELOG.md"]
 checkout = pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="these tests need a checkout of the repository")
