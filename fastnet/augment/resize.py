@@ -53,7 +53,7 @@ def whole(x: Array) -> Array:
 class Resize(Transform):
     """Images in another size, with antialiasing: (N, C, H, W) to (N, C, *size).
 
-    The arithmetic is Pillow's, to the bit: separable filters, wider where the image shrinks, weights of 22 bits.
+    The arithmetic is Pillow's: separable filters, wider where the image shrinks, weights of 22 bits, along rows first.
 
     Parameters
     ----------

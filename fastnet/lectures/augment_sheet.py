@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnet.lectures.report import Report
 
-SOURCE = "CS231n 2024, an example of torchvision.transforms"
+SOURCE = "WWU CSCI 497P"
 SIDE, VERSIONS = 224, 200
 
 
