@@ -8,7 +8,6 @@ lectures with a network that was trained on ImageNet: strawberry, throne, mushro
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +18,10 @@ from fastnet.lectures.saliency import span, trained
 
 DATA = True
 SIX = {"strawberry": 949, "throne": 857, "mushroom": 947, "tarantula": 76, "flamingo": 130, "king penguin": 145}
-_NETS = ("alexnet", "vgg", "resnet18", "resnet34", "resnet50", "squeezenet", "mobilenet", "googlenet", "efficientnet")
+_NETS = (
+    *("alexnet", "efficientnet", "googlenet", "mobilenet", "resnet18", "resnet34", "resnet50", "resnet101"),
+    *("squeezenet", "vgg"),
+)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -32,24 +34,17 @@ def add_published(parser: argparse.ArgumentParser) -> None:
     """``--net`` and ``--weights``."""
     nets = [name for name in fn.models.names() if name.startswith(_NETS)]
     parser.add_argument("--net", choices=nets, help="a network of 1,000 classes, in place of one that is trained here")
-    parser.add_argument("--weights", metavar="FILE", help="its weights: torchvision's .pth, .safetensors or .npz")
+    parser.add_argument("--weights", metavar="FILE", help="its weights: those of torchvision, timm and others")
 
 
 def published(net: str, weights: str | None) -> Model:
     """A network trained on ImageNet, which takes images of 0 to 255."""
     if weights is None:
         raise Unsuitable(f"--net {net} needs --weights FILE, the weights that it was trained to have")
-    model = fn.models.create(net)
     try:
-        if Path(weights).suffix in (".pth", ".pt", ".bin", ".th"):
-            model.load_state_dict(fn.interop.load_torch(weights))
-        else:
-            model.load(weights)
+        return fn.interop.pretrained(net, weights)
     except (ValueError, KeyError, TypeError) as error:
         raise Unsuitable(f"{weights} does not hold the weights of {net}: {error.args[0]}") from error
-    if model.preprocessing is None:
-        model.preprocessing = fn.data.Standardize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 255)
-    return model
 
 
 def run(report: Report) -> None:
@@ -79,7 +74,7 @@ def _six(report: Report) -> None:
     report.table(["class", "score at first", "at the end", "probability"], [[k, *map(float, v)] for k, *v in rows], 3)
     report.compare("rise of the score, least", (made.scores[-1] - made.scores[0]).min(), low=1, digits=3)
     report.compare("probability of the class, median", float(np.median(made.probabilities)), low=0.9, digits=3)
-    visualize.plot_images(made.images, list(SIX), bounds=(0, 255), path=report.file())
+    visualize.plot_images(made.images, list(SIX), bounds=(0, 255), columns=3, path=report.file())
 
 
 def _own(report: Report) -> None:
