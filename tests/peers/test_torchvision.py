@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import published
 import pytest
+import torchvision_peer
 
 from fastnet import interop, models
 
 torch = pytest.importorskip("torch")
+torchvision = torchvision_peer.load()
 pytestmark = pytest.mark.peers
 
 
-@pytest.fixture(scope="module")
-def torchvision():
-    def imported():
-        import torchvision
-
-        return torchvision
-
-    try:
-        with contextlib.suppress(RuntimeError):  # a build whose C++ operators torch cannot load
-            return imported()
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):  # no model here needs them, but the import declares their shapes
-            library.define(f"{name}(Tensor x) -> Tensor")
-        return imported()
-    except (ImportError, RuntimeError) as error:
-        pytest.skip(f"no torchvision: {error}")
-
-
 @pytest.mark.parametrize("name", sorted({*published.STATES} - {"efficientnet_lite0"}))
-def test_names_and_shapes(torchvision, name):
+def test_names_and_shapes(name):
     options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
     with torch.device("meta"):
         model = getattr(torchvision.models, name)(**options)
@@ -44,7 +26,7 @@ def test_names_and_shapes(torchvision, name):
 @pytest.mark.parametrize(
     "name", ["resnet18", "resnet50", "squeezenet1_0", "squeezenet1_1", "googlenet", "mobilenet_v2", "vgg11_bn"]
 )
-def test_outputs(torchvision, name, tmp_path):
+def test_outputs(name, tmp_path):
     torch.manual_seed(0)
     options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
     peer = getattr(torchvision.models, name)(num_classes=11, **options).eval()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torchvision_peer
 
 from fastnet import augment as A
 from fastnet.augment import adjust, maps, policies
 from fastnet.augment.kernels import warp
 
 torch = pytest.importorskip("torch")
-F = pytest.importorskip("torchvision.transforms.v2.functional")
+F = torchvision_peer.load("torchvision.transforms.v2.functional")
 
 pytestmark = pytest.mark.peers
 X = np.random.default_rng(0).integers(0, 256, (4, 3, 33, 40), dtype=np.uint8)
