@@ -35,17 +35,10 @@ def options(parser: Any) -> None:
 
 
 def run(report: Report) -> None:
-    import fastnet as fn
-
     args = report.args
-    digits = fn.data.digits(0.3)
-    X, y = np.concatenate([digits.X_train, digits.X_test]), np.concatenate([digits.y_train, digits.y_test])
-    X = np.asarray(X, np.float32) / np.float32(X.max())
+    X, y = digits()
     before = y < 5
-    first = _network(40, report.seed)
-    images = np.concatenate([_turned(X[before], turn) for turn in range(8)])
-    labels = np.concatenate([5 * n + y[before] for n in range(8)])
-    _fit(first, images, labels, args.epochs, fn.optim.Adam(3e-3), report.seed)
+    first = turned_digits(X[before], y[before], args.epochs, report.seed)
     tasks = {"similar": (X[~before], y[~before] - 5), "different": _patches(report.seed)}
     report.say(
         f"First task: {int(before.sum())} images of the digits 0 to 4, each in 8 positions, {args.epochs} epochs.  "
@@ -99,12 +92,32 @@ def _judge(report: Report, found: dict[tuple[str, str], dict[str, float]]) -> No
         )
 
 
+def digits() -> tuple[Array, Array]:
+    """scikit-learn's digits, (1797, 1, 8, 8) from 0 to 1, and their classes."""
+    import fastnet as fn
+
+    data = fn.data.digits(0.3)
+    X, y = np.concatenate([data.X_train, data.X_test]), np.concatenate([data.y_train, data.y_test])
+    return np.asarray(X, np.float32) / np.float32(X.max()), y
+
+
+def turned_digits(X: Array, y: Array, epochs: int, seed: int) -> Sequential:
+    """A network of 40 classes that tells five digits and the eight ways in which they may lie."""
+    import fastnet as fn
+
+    images = np.concatenate([_turned(X, turn) for turn in range(8)])
+    model = network(40, seed)
+    _fit(model, images, np.concatenate([5 * n + y for n in range(8)]), epochs, fn.optim.Adam(3e-3), seed)
+    return model
+
+
 def _turned(X: Array, number: int) -> Array:
     """The images in one of the eight ways in which a square can lie: turned, and mirrored from number 4 on."""
     return np.rot90(X[..., ::-1] if number > 3 else X, number % 4, axes=(2, 3))
 
 
-def _network(classes: int, seed: int) -> Sequential:
+def network(classes: int, seed: int) -> Sequential:
+    """Three convolutions of 3x3 with batch norm and pooling, and two linear layers."""
     import fastnet as fn
 
     layers: dict[str, Any] = {}
@@ -157,11 +170,11 @@ def _each_way(first: Sequential, X: Array, y: Array, count: int, seed: int) -> d
         linear = fn.classical.SoftmaxClassifier(seed=seed).fit(codes[0], y[train])
         accuracy[stage] = float((linear.predict(codes[1]) == y[test]).mean())
     accuracy[_WAYS[0]], accuracy[_WAYS[1]] = accuracy[_STAGES[-1]], max(accuracy[stage] for stage in _STAGES[:-1])
-    tuned = _network(first.output_shape[0], seed)
+    tuned = network(first.output_shape[0], seed)
     tuned.load_state_dict(first.state_dict())
     transfer.replace_head(tuned, classes, seed)
     _fit(tuned, X[train], y[train], epochs, fn.optim.Adam(1e-2, groups=transfer.body_and_head_rates(tuned, 1e-2)), seed)
-    scratch = _network(classes, seed)
+    scratch = network(classes, seed)
     _fit(scratch, X[train], y[train], epochs, fn.optim.Adam(3e-3), seed)
     for way, model in ((_WAYS[2], tuned), (_WAYS[3], scratch)):
         accuracy[way] = model.evaluate(X[test], y[test]).accuracy
