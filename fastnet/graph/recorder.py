@@ -26,8 +26,6 @@ class Recorder:
         Whether to record through ``run`` of layers that define it, as plans need; ``run`` must then only call ops.
     noisy : bool
         Whether layers with a random stream (dropout) run as in training even where others don't.
-    until : Layer, optional
-        The child layer whose first output is kept, in `reached`.
 
     A Parameter among the arguments is read when the graph runs; any other array is a constant.
     """
@@ -38,16 +36,8 @@ class Recorder:
 
     name = "recorder"
 
-    def __init__(
-        self,
-        tell: Callable[..., None] | None = None,
-        symbolic: bool = False,
-        noisy: bool = False,
-        until: Any = None,
-    ) -> None:
+    def __init__(self, tell: Callable[..., None] | None = None, symbolic: bool = False, noisy: bool = False) -> None:
         self.order: list[Node] = []
-        self.until = until
-        self.reached: Node | None = None
         self.tell, self.symbolic, self.noisy = tell, symbolic, noisy
         self._sources: dict[int, Node] = {}
         self._layers: list[Any] = []
@@ -86,8 +76,6 @@ class Recorder:
         if not isinstance(y, Node):
             raise Unrecordable(f"compile: {type(layer).__name__} returned {type(y).__name__}, not an op's result")
         self.outputs.setdefault(id(layer), []).append(y)
-        if layer is self.until and self.reached is None:
-            self.reached = y
         return self.append(*observe(y, layer, "forward", self.tell)) if observed else y
 
     @contextlib.contextmanager
@@ -133,9 +121,7 @@ class _Pairs:
 
 
 def record_any_batch(function: Callable[..., Any], shape: tuple[int, ...], dtype: Any, until: Any = None) -> Graph:
-    """The graph of ``function(x, ops)`` for any number of images of a shape (without the batch axis).
-
-    With `until`, a layer that the function calls, the graph ends with that layer's first output.
+    """The graph of ``function(x, ops)`` for any number of images of a shape (without the batch axis); see `record`.
 
     Raises
     ------
@@ -160,12 +146,14 @@ def record(
 ) -> Graph:
     """The graph of ``function(x, ops)`` for x of a shape, batch axis included; arguments as Recorder's.
 
+    With `until`, a layer that the function calls, the graph ends with that layer's first output.
+
     Raises
     ------
     Unrecordable
         With `symbolic`, if a layer does anything but pass arrays to ops.
     """
-    recorder = Recorder(tell, symbolic, noisy, until)
+    recorder = Recorder(tell, symbolic, noisy)
     x = recorder.source(shape, dtype, "input")
     y = function(x, recorder)
-    return Graph(x, y if recorder.reached is None else recorder.reached, recorder.order)
+    return Graph(x, recorder.outputs.get(id(until), [y])[0], recorder.order)
