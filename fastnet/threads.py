@@ -6,7 +6,7 @@ from fastnet import backends
 from fastnet.arguments import integer
 from fastnet.cores import MAX_THREADS, default_reason
 
-__all__ = ["get_num_threads", "set_num_threads"]
+__all__ = ["get_num_threads", "run_alone", "set_num_threads"]
 
 _reason = ""  # of the last set_num_threads
 
@@ -45,3 +45,11 @@ def set_num_threads(count: int) -> None:
 
         _native.set_threads(number)
         _reason = f"set_num_threads({number})"
+
+
+def run_alone() -> None:
+    """Run kernels that this Python thread calls on it alone, from now on: for work beside a thread that needs them."""
+    if backends.NativeOps:
+        from fastnet.backends import _native
+
+        _native.run_alone()

@@ -16,6 +16,7 @@
 static _Atomic int thread_count = 1;
 static _Atomic int region_busy =
     0; /* a thread is in a parallel region; others run serially to avoid oversubscription */
+static _Thread_local int alone = 0; /* this thread calls kernels beside one that needs the pool */
 static int forked = 0; /* threads do not survive a fork: a child runs on one thread, with the same bits */
 
 const char *fn_threading(void) {
@@ -46,9 +47,11 @@ void fn_set_threads(int count) {
     atomic_store_explicit(&thread_count, count, memory_order_relaxed);
 }
 
+void fn_run_alone(void) { alone = 1; }
+
 int fn_threads(void) {
 #if defined(_OPENMP) || defined(FN_THREAD_POOL)
-    return forked ? 1 : atomic_load_explicit(&thread_count, memory_order_relaxed);
+    return forked || alone ? 1 : atomic_load_explicit(&thread_count, memory_order_relaxed);
 #else
     return 1;
 #endif

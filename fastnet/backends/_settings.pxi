@@ -18,6 +18,7 @@ cdef extern from "fastnet.h" nogil:
     int fn_order_version()
     int fn_threads()
     void fn_set_threads(int count)
+    void fn_run_alone()
     const char *fn_threading()
     void fn_empty_cache()
     void fn_memory_stats(fn_memory *stats)
@@ -34,6 +35,9 @@ def threads():
 
 def set_threads(int count):
     fn_set_threads(count)
+
+def run_alone():
+    fn_run_alone()
 
 def threading():
     """The threading library of the kernels, as text."""

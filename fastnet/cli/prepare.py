@@ -71,6 +71,8 @@ def prepare(
             seed=args.seed,
             preprocess=args.preprocess or published or "standardize",
             augment=augmentations.transforms(args.augment, dataset.X_train),
+            sampling=args.sampling,
+            workers=args.workers,
             checkpoint=out,
             early_stopping=args.early_stopping,
             callbacks=[

@@ -77,6 +77,20 @@ def add_parser(commands: Any) -> None:
         f"{', '.join(augmentations.AUGMENTATIONS)} (default: none)",
     )
     add(
+        "--sampling",
+        choices=("uniform", "balanced"),
+        default="uniform",
+        help="balanced: as many images of each class in an epoch, those of rare classes several times "
+        "(default: uniform)",
+    )
+    add(
+        "--workers",
+        type=whole,
+        default=1,
+        metavar="N",
+        help="threads that read, change and scale the next images while a step runs (default: 1)",
+    )
+    add(
         "--weight-decay",
         type=not_negative,
         metavar="X",

@@ -11,6 +11,8 @@ import numpy as np
 from fastnet.arguments import flag, integer
 from fastnet.arrays import as_array
 from fastnet.data.dataset import as_labels, check_labels
+from fastnet.data.prefetch import in_order
+from fastnet.data.sampling import SAMPLING
 from fastnet.types import Array, ArrayLike, DTypeLike, Generator, Preprocess
 
 __all__ = ["Loader", "Augment"]
@@ -43,9 +45,20 @@ class Loader:
     preprocess : callable ``(x, dtype) -> x``, optional
         Such as Standardize.  Without it a batch is only cast.
     augment : sequence of callables ``(x, rng) -> x``
-        Applied to each raw batch in order, before `preprocess`; rng is a numpy Generator.
+        Applied to each raw batch in order, before `preprocess`; rng is a numpy Generator.  One with the attribute
+        ``mixes_labels = True``, such as MixUp, is called as ``(x, y, rng) -> (x, y)`` with probabilities (N, classes).
     dtype : "float32" or "float64"
         Of the batches of images.
+    sampling : "uniform" or "balanced"
+        uniform: an epoch has each sample once.  balanced: it has as many draws, an equal share for each class; samples
+        of rare classes come several times, and some of frequent ones wait for another epoch.
+    workers : int
+        Threads that gather, augment and preprocess the next batches while the caller works on one; 0: none.  Batches
+        are the same for any number.  With one, a `preprocess` or `augment` of your own never runs on two threads at a
+        time; with more it must be thread-safe, as fastnet's are.
+    classes : int, optional
+        How many there are, for transforms that mix labels; by default the labels' largest + 1, for a Solver those of
+        the model.
     targets : bool
         Whether y holds numbers, (N, ...), that outputs are compared with, rather than classes.
 
@@ -67,6 +80,9 @@ class Loader:
         augment: Sequence[Augment] = (),
         dtype: DTypeLike = "float32",
         targets: bool = False,
+        sampling: str = "uniform",
+        workers: int = 1,
+        classes: int | None = None,
     ) -> None:
         self.X = as_array(X, "Loader: X")
         if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
@@ -83,11 +99,21 @@ class Loader:
             raise ValueError("Loader: there are no samples")
         if not isinstance(augment, (list, tuple)) or not all(map(callable, augment)):
             raise TypeError(f"Loader: augment must be a list of callables (x, rng) -> x, got {augment!r}")
+        if any(getattr(each, "mixes_labels", False) for each in augment) and not (
+            self.y.ndim == 1 and self.y.dtype.kind in "iu" or self.y.ndim == 2 and self.y.dtype.kind == "f"
+        ):
+            raise ValueError(
+                "Loader: an augmentation that mixes labels needs class numbers (N,) or probabilities (N, classes), got "
+                f"{self.y.dtype} {self.y.shape}"
+            )
+        self.classes = None if classes is None else integer(classes, "Loader: classes", int(self.y.max()) + 1)
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise ValueError(f"Loader: dtype must be 'float32' or 'float64', got {dtype!r}")
         self.batch_size = integer(batch_size, "Loader: batch_size")
         self.seed = integer(seed, "Loader: seed", 0, 63)
         self.shuffle = flag(shuffle, "Loader: shuffle")
+        self.workers = integer(workers, "Loader: workers", 0)
+        self.sampling = self._sampling_of(sampling)
         self.drop_last = "single" if drop_last == "single" else flag(drop_last, "Loader: drop_last, if not 'single',")
         self.preprocess, self.augment, self.dtype = preprocess, tuple(augment), np.dtype(dtype)
         self.epoch = self.batch = 0
@@ -102,32 +128,60 @@ class Loader:
         dropped = self.drop_last is True or (self.drop_last == "single" and rest == 1 and full > 0)
         return full + (rest > 0 and not dropped)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The batches of an epoch from number `start` on; the loader's own position does not change."""
+    def batches(self, epoch: int, start: int = 0, workers: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The batches of an epoch from number `start` on, prefetched by `workers` threads.
+
+        The loader's own position does not change.
+        """
         order = np.arange(len(self.y))
         if self.shuffle:
-            order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(order)
-        for batch in range(start, len(self)):
-            index = order[batch * self.batch_size : (batch + 1) * self.batch_size]  # an array, so both are copies
-            x = self._cast(self.X[index], epoch, batch)
-            yield x, self._labels(index, x)
+            order = SAMPLING[self.sampling](self.y, np.random.Generator(np.random.Philox(key=[self.seed, epoch])))
 
-    def _labels(self, index: Array, x: Array) -> Array:
-        """The labels of the batch x, which has the examples `index`."""
-        labels: Array = self.y[index]
-        return labels
+        def batch(number: int) -> tuple[np.ndarray, np.ndarray]:
+            index = order[number * self.batch_size : (number + 1) * self.batch_size]  # an array, so both are copies
+            x, y = self._augmented(self.X[index], self.y[index], epoch, number)
+            x = self._prepared(x)
+            return x, self._labels(index, x, y)
 
-    def _cast(self, x: Array, epoch: int, batch: int) -> Array:
+        return in_order(batch, range(start, len(self)), workers)
+
+    def _sampling_of(self, sampling: str) -> str:
+        if sampling not in SAMPLING:
+            raise ValueError(f"Loader: sampling must be one of {', '.join(SAMPLING)}, got {sampling!r}")
+        if sampling != "uniform" and (not self.shuffle or self.y.ndim != 1 or self.targets):
+            what = "shuffle=False" if not self.shuffle else f"y of shape {self.y.shape}, dtype {self.y.dtype}"
+            raise ValueError(f"Loader: sampling={sampling!r} draws by class, and does not go with {what}")
+        return sampling
+
+    def _labels(self, index: Array, x: Array, y: Array) -> Array:
+        """The labels of the batch x, which has the examples `index` and, augmented, the labels y."""
+        return y
+
+    def _augmented(self, x: Array, y: Array, epoch: int, batch: int) -> tuple[Array, Array]:
         for position, augment in enumerate(self.augment):
-            seeds = np.random.SeedSequence([self.seed, epoch, batch, position])
-            x = _whole(f"augment[{position}]", augment(x, np.random.Generator(np.random.Philox(seeds))), len(x))
+            rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch, batch, position])))
+            name, count = f"augment[{position}]", len(x)
+            if getattr(augment, "mixes_labels", False):
+                mixing: Any = augment
+                x, y = mixing(x, y if y.ndim == 2 else self._soft(y), rng)
+            else:
+                x = augment(x, rng)
+            x = _whole(name, x, count)
+        return x, y
+
+    def _soft(self, y: Array) -> Array:
+        """Class numbers (N,) as probabilities (N, classes)."""
+        soft: Array = np.eye(self.classes or int(self.y.max()) + 1, dtype=self.dtype)[y]
+        return soft
+
+    def _prepared(self, x: Array) -> Array:
         if self.preprocess is None:
             return x.astype(self.dtype, copy=False)
         return _whole("preprocess", self.preprocess(x, self.dtype), len(x))
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The rest of the current epoch; after its last batch the position is the start of the next epoch."""
-        for x, y in self.batches(self.epoch, self.batch):
+        for x, y in self.batches(self.epoch, self.batch, self.workers):
             self.batch += 1
             if self.batch == len(self):
                 self.epoch, self.batch = self.epoch + 1, 0
@@ -135,7 +189,7 @@ class Loader:
 
     def state_dict(self) -> dict[str, Any]:
         """The position, all that the order depends on, and a checksum of the labels: plain numbers."""
-        settings = ("epoch", "batch", "seed", "batch_size", "shuffle", "drop_last")
+        settings = ("epoch", "batch", "seed", "batch_size", "shuffle", "drop_last", "sampling")
         labels = zlib.crc32(np.ascontiguousarray(self.y).data)
         return {**{name: getattr(self, name) for name in settings}, "samples": len(self.y), "labels_crc32": labels}
 
@@ -147,7 +201,7 @@ class Loader:
         ValueError
             The position belongs to another seed, batch size, order or number of samples, or to other labels.
         """
-        mine = self.state_dict()
+        mine, state = self.state_dict(), {"sampling": "uniform", **state}
         other = [name for name in mine if name not in ("epoch", "batch") and state.get(name) != mine[name]]
         if other:
             listing = ", ".join(f"{name} {state.get(name)} (here {mine[name]})" for name in other)

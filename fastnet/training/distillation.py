@@ -127,6 +127,8 @@ class DistillationLoader(Loader):
 
     def __init__(self, X: ArrayLike, y: ArrayLike, teacher: ArrayLike | Model | Ensemble, **options: Any) -> None:
         super().__init__(X, y, **options)
+        if any(getattr(each, "mixes_labels", False) for each in self.augment):
+            raise ValueError("DistillationLoader: augment mixes labels, and a teacher's scores go with one class each")
         if not isinstance(teacher, (Model, Ensemble)):
             teacher = as_array(teacher, "DistillationLoader: teacher")
             if teacher.ndim != 2 or len(teacher) != len(self.y) or teacher.dtype.kind != "f":
@@ -138,9 +140,9 @@ class DistillationLoader(Loader):
                 raise ValueError("DistillationLoader: the teacher's scores hold NaN or infinities")
         self.teacher = teacher
 
-    def _labels(self, index: Array, x: Array) -> Array:
+    def _labels(self, index: Array, x: Array, y: Array) -> Array:
         if isinstance(self.teacher, (Model, Ensemble)):
             scores = self.teacher.outputs(x, len(x), None)
         else:
             scores = np.asarray(self.teacher)[index]
-        return np.concatenate([scores, super()._labels(index, x)[:, None]], axis=1).astype(scores.dtype)
+        return np.concatenate([scores, y[:, None]], axis=1).astype(scores.dtype)

@@ -38,6 +38,7 @@ COLUMNS = {  # of the epoch table: title and format
     "lr": ("lr", ".3g"),
     "seconds": ("seconds", ".1f"),
     "images_per_second": ("images/s", ".0f"),
+    "waiting": ("data wait", ".1%"),
 }
 
 
@@ -52,7 +53,8 @@ class History:
         One value per epoch: "epoch" (from 1), "loss" and "accuracy" (means over the epoch's training batches,
         computed as it runs), "val_loss" and "val_accuracy" (with validation data), for losses of regression "mae" and
         "val_mae" (mean absolute error) in place of accuracies, "lr" (of the last iteration),
-        "seconds" (training and validation), "images_per_second" (training).
+        "seconds" (training and validation), "images_per_second" (training), and "waiting", the share of the training
+        time in which the step waited for its batch, from 0 to 1.
     """
 
     def __init__(self) -> None:

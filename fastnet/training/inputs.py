@@ -33,6 +33,8 @@ def prepare(
     drop_last: bool | str,
     preprocess: Preprocess | str | None,
     augment: Sequence[Augment],
+    sampling: str = "uniform",
+    workers: int | None = None,
     loss: Loss = losses.softmax_cross_entropy,
 ) -> tuple[Loader, Loader | None, Array | None]:
     """The training loader, the validation loader or None, and the class numbers; builds the model if it is not built.
@@ -47,20 +49,29 @@ def prepare(
             validation = data.X_val, data.y_val
         data = data.X_train, data.y_train
     if isinstance(data, Loader):
-        if preprocess is not None or augment:
-            raise ValueError("Solver: data is a Loader; give preprocess and augment to it")
+        if preprocess is not None or augment or sampling != "uniform" or workers is not None:
+            raise ValueError("Solver: data is a Loader; give preprocess, augment, sampling and workers to it")
         loader = data
     else:
         X, y = _pair("data", data)
         preprocess = prepared.fit(preprocess, X) if isinstance(preprocess, str) else preprocess or model.preprocessing
         targets = losses.metric(loss) is not ACCURACY or (losses.takes_soft_labels(loss) and _are_soft(X, y))
-        loader = Loader(X, y, batch_size, seed, True, drop_last, preprocess, augment, model.dtype or "float32", targets)
+        dtype, workers = model.dtype or "float32", 1 if workers is None else workers
+        loader = Loader(
+            *(X, y, batch_size, seed, True, drop_last, preprocess, augment, dtype, targets, sampling, workers)
+        )
     _check_preprocessing(model, loader.preprocess)
     x, _ = next(loader.batches(0))
     warn_of_channels_last("Solver", x.shape)
     if not model.built:
         model.build(x.shape[1:], seed=seed, dtype=loader.dtype)
     model.check_examples(x.shape)
+    if any(getattr(each, "mixes_labels", False) for each in loader.augment):
+        if not losses.takes_soft_labels(loss):
+            raise ValueError("Solver: augment mixes labels, and the loss must take probabilities, as 'softmax' does")
+        if loader.classes is None and loader.y.ndim == 1:
+            loader = copy.copy(loader)
+            loader.classes = model.output_shape[0]
     if validation is not None and not isinstance(validation, Loader):
         validation = ordered(loader, *_pair("validation", validation), loader.batch_size)
     numbers = None if names is None else _match(model, names)
@@ -81,7 +92,14 @@ def _are_soft(X: Array, y: ArrayLike) -> bool:
 
 def ordered(like: Loader, X: ArrayLike, y: ArrayLike, batch_size: int) -> Loader:
     """An unshuffled Loader of (X, y) that casts and preprocesses as `like` does."""
-    return Loader(X, y, batch_size, shuffle=False, preprocess=like.preprocess, dtype=like.dtype, targets=like.targets)
+    return Loader(
+        *(X, y, batch_size),
+        shuffle=False,
+        preprocess=like.preprocess,
+        dtype=like.dtype,
+        targets=like.targets,
+        workers=like.workers,
+    )
 
 
 def renumbered(name: str, loader: Loader, numbers: Array | None) -> Loader:

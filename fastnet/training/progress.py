@@ -31,14 +31,15 @@ class Progress:
             title = f"epoch {epoch + 1}/{self.epochs}"
             self._bar = self._tqdm(total=batches, initial=done, desc=title, unit="batch", leave=False)
 
-    def step(self, batch: int, loss: float) -> None:
-        """Show that `batch` batches of the epoch are done."""
+    def step(self, batch: int, loss: float, waiting: float) -> None:
+        """Show that `batch` batches of the epoch are done, and the share of the time that they were waited for."""
         if self._bar is not None:
-            self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            self._bar.set_postfix(loss=f"{loss:.4f}", data=f"{waiting:.0%}", refresh=False)
             self._bar.update()
         elif self.verbose and time.monotonic() - self._last > _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            line = f"epoch {self._epoch + 1}/{self.epochs}: batch {batch}/{self._batches}, loss {loss:.4f}"
+            place = f"epoch {self._epoch + 1}/{self.epochs}: batch {batch}/{self._batches}"
+            line = f"{place}, loss {loss:.4f}, data wait {waiting:.0%}"
             print(line, file=sys.stderr, flush=True)
 
     def end_epoch(self, record: dict[str, Any]) -> None:

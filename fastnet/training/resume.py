@@ -157,7 +157,7 @@ def restore(solver: Solver, checkpoint: Checkpoint) -> None:
         callback.load_state_dict(entry["state"], checkpoint.group(f"callback{position}"))
     solver.history = History.from_dict(meta["history"])
     solver.epoch, solver.batch, solver.iteration = (meta["position"][k] for k in ("epoch", "batch", "iteration"))
-    solver.running = dict(meta["running"])
+    solver.running = {**solver.running, **meta["running"]}
 
 
 def _match_classes(solver: Solver, checkpoint: Checkpoint) -> None:

@@ -70,6 +70,9 @@ class Solver:
         default.  A name, such as "standardize", is fitted on the training data; checkpoints keep the result.
     augment : sequence of functions ``(x, rng) -> x``
         Applied to raw training batches only; see Loader.
+    sampling : "uniform" or "balanced"
+    workers : int, optional
+        Threads that prepare the next batches while a step runs; default: 1.  See Loader.
     checkpoint : path of a folder, optional
         Where checkpoint-<iteration>.npz is written; created if it does not exist.
     checkpoint_every : int
@@ -115,6 +118,8 @@ class Solver:
         drop_last: bool | str = "single",
         preprocess: Preprocess | str | None = None,
         augment: Sequence[Augment] = (),
+        sampling: str = "uniform",
+        workers: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
         keep: int = 2,
@@ -154,7 +159,7 @@ class Solver:
             self.callbacks.append(EarlyStopping.of(early_stopping))
         batch_size = integer(batch_size, "Solver: batch_size")
         self.loader, self.validation, self._numbers = prepare(
-            model, data, validation, batch_size, self.seed, drop_last, preprocess, augment, self.loss
+            model, data, validation, batch_size, self.seed, drop_last, preprocess, augment, sampling, workers, self.loss
         )
         self.optimizer.groups.assign(model.parameters())
         self.preprocess = self.loader.preprocess
@@ -245,8 +250,9 @@ class Solver:
         total = self.epochs * len(self.loader)
         running = self.running
         self._progress.start_epoch(self.epoch, len(self.loader), self.batch)
-        start = time.perf_counter()
-        for x, y in self.loader.batches(self.epoch, self.batch):
+        start = asked = time.perf_counter()
+        for x, y in self.loader.batches(self.epoch, self.batch, self.loader.workers):
+            running["waiting"] += time.perf_counter() - asked
             position = self.iteration, total, len(self.loader)
             scale = check_factor(self.schedule(*position))
             loss, metric = self._step(x, y, scale, self.schedule.momentum_at(*position))
@@ -259,8 +265,9 @@ class Solver:
             now = time.perf_counter()
             running["seconds"], start = running["seconds"] + now - start, now
             self._call("on_iteration_end")
-            self._progress.step(self.batch, loss)
+            self._progress.step(self.batch, loss, running["waiting"] / running["seconds"])
             self._interrupt.check()
+            asked = time.perf_counter()
         record = {
             "epoch": self.epoch + 1,
             "loss": running["loss"] / running["seen"],
@@ -274,6 +281,7 @@ class Solver:
         record["lr"] = rate
         record["seconds"] = running["seconds"] + time.perf_counter() - start
         record["images_per_second"] = running["seen"] / max(running["seconds"], 1e-9)
+        record["waiting"] = running["waiting"] / max(running["seconds"], 1e-9)
         self.history.append(record)
         self.epoch, self.batch, self.running = self.epoch + 1, 0, _nothing_yet()
         self._progress.end_epoch(record)
@@ -295,7 +303,7 @@ class Solver:
 
     def _evaluate(self, loader: Loader) -> Evaluation:
         total = metric = 0.0
-        for x, y in loader.batches(0):
+        for x, y in loader.batches(0, workers=loader.workers):
             scores = self.model(x)
             metric += losses.measure(self.loss, scores, y) * len(y)  # before a loss that works in place
             total += self.loss(scores, y)[0] * len(y)
@@ -340,4 +348,4 @@ def _cast(x: Array, dtype: DTypeLike) -> Array:
 
 def _nothing_yet() -> dict[str, Any]:
     """The sums over an epoch's batches, at its start."""
-    return {"loss": 0.0, "metric": 0.0, "seen": 0, "seconds": 0.0}
+    return {"loss": 0.0, "metric": 0.0, "seen": 0, "seconds": 0.0, "waiting": 0.0}

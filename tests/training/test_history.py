@@ -14,7 +14,7 @@ def test_table_and_bar(capsys, monkeypatch):
     fn.Solver(linear(), problem(), problem(), epochs=2, optimizer=SGD(0.1)).train()
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0].split("  ")[-1].strip() == "images/s" and "val acc" in lines[0]
+    assert lines[0].split("  ")[-1].strip() == "data wait" and "val acc" in lines[0]
     assert [line.split()[0] for line in lines[1:]] == ["1", "2"] and err == ""
     pytest.importorskip("tqdm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

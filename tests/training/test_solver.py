@@ -59,6 +59,7 @@ def test_record_of_an_epoch():
         "lr",
         "seconds",
         "images_per_second",
+        "waiting",
     ]
     loss, accuracy = solver.model.evaluate(X, y)
     assert history.history["loss"][1] == pytest.approx(loss, rel=1e-6)

@@ -1,0 +1,38 @@
+"""Prefetching: results computed on other threads while the caller works, and handed over in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+from fastnet.threads import run_alone
+
+__all__ = ["in_order"]
+
+Result = TypeVar("Result")
+
+
+def in_order(produce: Callable[[int], Result], numbers: Iterable[int], workers: int) -> Iterator[Result]:
+    """``map(produce, numbers)``, computed on `workers` threads at most workers + 1 results ahead; 0: when asked for.
+
+    An exception is raised where its result would have been, with the traceback of the thread.  No thread outlives the
+    iterator: closing it, early too, waits for the results that have been begun.  Kernels that a worker calls run on
+    that thread alone and leave the others to the caller.
+    """
+    if not workers:
+        yield from map(produce, numbers)
+        return
+    with ThreadPoolExecutor(workers, "fastnet-data", run_alone) as pool:
+        rest = iter(numbers)
+        begun: deque[Future[Result]] = deque(pool.submit(produce, n) for n in islice(rest, workers + 1))
+        try:
+            while begun:
+                result = begun.popleft().result()
+                begun.extend(pool.submit(produce, n) for n in islice(rest, 1))
+                yield result
+        finally:
+            for future in begun:
+                future.cancel()
