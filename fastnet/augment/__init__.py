@@ -23,6 +23,7 @@ from fastnet.augment.compose import Compose, RandomApply, RandomChoice
 from fastnet.augment.crop import CenterCrop, FiveCrop, RandomCrop, TenCrop
 from fastnet.augment.erase import Cutout, RandomErasing
 from fastnet.augment.flip import RandomHorizontalFlip, RandomVerticalFlip
+from fastnet.augment.mixing import CutMix, MixUp
 from fastnet.augment.policies import AutoAugment, RandAugment, TrivialAugmentWide
 from fastnet.augment.resize import RandomResizedCrop, RandomShortestSize, Resize
 from fastnet.augment.streams import Streams
@@ -34,10 +35,12 @@ __all__ = [
     "CenterCrop",
     "ColorJitter",
     "Compose",
+    "CutMix",
     "Cutout",
     "FiveCrop",
     "GaussianBlur",
     "Grayscale",
+    "MixUp",
     "PCAColor",
     "RandAugment",
     "RandomAdjustSharpness",

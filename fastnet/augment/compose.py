@@ -13,11 +13,13 @@ from fastnet.augment.transform import Transform, probability, together
 __all__ = ["Compose", "RandomApply", "RandomChoice"]
 
 
-def _transforms(value: Any, name: str) -> list[Transform]:
+def _transforms(value: Any, name: str, mixing: bool = False) -> list[Transform]:
     found = several(value, name, "transforms") if not isinstance(value, Transform) else [value]
     for transform in found:
         if not isinstance(transform, Transform):
             raise TypeError(f"{name} must be transforms of fastnet.augment, got {transform!r}")
+        if transform.mixes_labels and not mixing:
+            raise TypeError(f"{name}: {transform!r} mixes labels, too; let it follow on its own in the list `augment`")
     if not found:
         raise ValueError(f"{name} must have at least one transform, got none")
     return found
@@ -85,20 +87,35 @@ class RandomChoice(_Subsets):
     Parameters
     ----------
     transforms : list of Transform
+        All or none of them mix labels, as MixUp and CutMix do, of which one is chosen for each batch.
     p : list of float, optional
         How often each is chosen, relative to the others; by default all are equally likely.
     """
 
     def __init__(self, transforms: Any, p: Any = None) -> None:
-        self.transforms = _transforms(transforms, "RandomChoice: transforms")
+        self.transforms = _transforms(transforms, "RandomChoice: transforms", mixing=True)
+        self.mixes_labels = any(transform.mixes_labels for transform in self.transforms)
+        if not all(transform.mixes_labels == self.mixes_labels for transform in self.transforms):
+            raise TypeError(f"RandomChoice: all or none of the transforms may mix labels, got {transforms!r}")
         name = "RandomChoice: p"
         self.p = None if p is None else [at_least_zero(weight, name) for weight in several(p, name)]
         if self.p is not None and (len(self.p) != len(self.transforms) or not sum(self.p)):
             raise ValueError(f"{name} must be {len(self.transforms)} weights, one of them above 0, got {p!r}")
 
-    def run(self, x: Any, streams: Streams) -> Any:
+    def __call__(self, x: Any, *rest: Any) -> Any:
+        if not self.mixes_labels:
+            return super().__call__(x, *rest)
+        y, rng = rest
+        mixing: Any = self.transforms[int(self._chosen(rng.random()))]
+        return mixing(x, y, rng)
+
+    def _chosen(self, numbers: Any) -> Any:
+        """The number of the transform for each random number from [0, 1)."""
         weights = np.ones(len(self.transforms)) if self.p is None else np.array(self.p)
         ends = np.cumsum(weights) / weights.sum()
-        chosen = np.searchsorted(ends, streams.uniform()[:, 0], side="right").clip(max=len(ends) - 1)
+        return np.searchsorted(ends, numbers, side="right").clip(max=len(ends) - 1)
+
+    def run(self, x: Any, streams: Streams) -> Any:
+        chosen = self._chosen(streams.uniform()[:, 0])
         each = enumerate(self.transforms)
         return self.replace(x, streams, [(np.flatnonzero(chosen == i), [transform]) for i, transform in each])

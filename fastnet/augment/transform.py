@@ -20,7 +20,14 @@ class Transform:
 
     A subclass defines ``apply(x, streams)`` for images of one size.  It returns a new array, or x itself where nothing
     changes, and never writes to x.  Its arguments are its attributes, from which the representation is made.
+
+    Attributes
+    ----------
+    mixes_labels : bool
+        Whether it mixes the labels with the images: it is then called as ``transform(x, y, rng)`` and returns both.
     """
+
+    mixes_labels = False
 
     def __call__(self, x: Array | Sequence[Array], rng: Generator) -> Any:
         """Transform a batch.

@@ -49,6 +49,8 @@ AUGMENTATIONS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
     "cutout": ("Cutout", lambda size, length=8: {"length": length}),
     "autoaugment": ("AutoAugment", lambda size, policy="cifar10": {"policy": policy}),
     "randaugment": ("RandAugment", lambda size, ops=2, magnitude=9: {"num_ops": ops, "magnitude": magnitude}),
+    "mixup": ("MixUp", lambda size, alpha=0.2: {"alpha": alpha}),
+    "cutmix": ("CutMix", lambda size, alpha=1: {"alpha": alpha}),
     "trivial": ("TrivialAugmentWide", lambda size: {}),
 }
 
