@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data
-from fastnet.cli.arguments import add_batch_size, add_threads, count, folder
+from fastnet.cli.arguments import add_batch_size, add_threads, add_views, count, folder
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.columns import clip, pad, visible, width
 from fastnet.tables import aligned
@@ -56,6 +56,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--mistakes", type=count, metavar="N", help="list the N mistakes of which the model is most certain"
     )
+    add_views(parser)
     add_batch_size(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
@@ -72,7 +73,8 @@ def run(args: Namespace) -> int:
     check_fit(card, dataset)
     with user_mistakes():
         y = dataset.with_classes(card["classes"]).y_test
-        scores = model.predict(dataset.X_test, args.batch_size)
+        answering = model if args.views is None else fastnet.training.Views(model, args.views)
+        scores = answering.predict(dataset.X_test, args.batch_size)
         loss, _ = fastnet.losses.softmax_cross_entropy(scores, y)
     _check_finite(path, dataset, loss)
     taken = scores.argmax(axis=1)
@@ -83,10 +85,14 @@ def run(args: Namespace) -> int:
     print()
     print(f"test loss: {loss:.4f}")
     print(f"test accuracy: {(taken == y).mean():.4f}")
+    if args.views is not None:
+        with user_mistakes():
+            alone = model.predict_classes(dataset.X_test, args.batch_size)
+        print(f"test accuracy of the images as they are, without {args.views}: {(alone == y).mean():.4f}")
     if args.confusion:
         _confusion(card["classes"], y, taken)
     if args.mistakes:
-        _mistakes(card["classes"], y, model.predict_proba(dataset.X_test, args.batch_size), args.mistakes)
+        _mistakes(card["classes"], y, answering.predict_proba(dataset.X_test, args.batch_size), args.mistakes)
     if isinstance(model, fastnet.Ensemble):
         _compare(model, [str(member) for member in args.models], dataset.X_test, y, args.batch_size)
         if args.out:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data
-from fastnet.cli.arguments import add_batch_size, add_threads, count
+from fastnet.cli.arguments import add_batch_size, add_threads, add_views, count
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.columns import visible
 from fastnet.tables import aligned
@@ -49,6 +49,7 @@ def add_parser(commands: Any) -> None:
     )
     add("--class-names", type=Path, metavar="FILE", help="with --architecture: the classes' names, one a line")
     add("--json", action="store_true", help="print JSON: a list of images with their classes and probabilities")
+    add_views(parser)
     add_batch_size(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
@@ -68,7 +69,7 @@ def run(args: Namespace) -> int:
         seen = [
             (file, probabilities)
             for start in range(0, len(files), args.batch_size)
-            for file, probabilities in _classify(found, reader, files[start : start + args.batch_size])
+            for file, probabilities in _classify(found, args.views, reader, files[start : start + args.batch_size])
         ]
     if not seen:
         raise UserError("; ".join(reader.bad))
@@ -170,14 +171,17 @@ class Reader:
         return image if self.unit == 1 else (image / self.unit).astype("float32")
 
 
-def _classify(found: Saved, reader: Reader, files: Sequence[Path]) -> list[tuple[Path, Array]]:
+def _classify(found: Saved, views: str | None, reader: Reader, files: Sequence[Path]) -> list[tuple[Path, Array]]:
     """The files that can be read, each with the probabilities of the classes."""
     import numpy as np
+
+    from fastnet.training import Views
 
     images = [(file, image) for file in files if (image := reader.read(file)) is not None]
     if not images:
         return []
-    probabilities = found.model.predict_proba(np.stack([image for _, image in images]))
+    model = found.model if views is None else Views(found.model, views)
+    probabilities = model.predict_proba(np.stack([image for _, image in images]))
     if not np.isfinite(probabilities).all():
         raise UserError(f"{found.path}: the model's outputs are not finite; was it trained to the end?")
     return [(file, one) for (file, _), one in zip(images, probabilities, strict=True)]

@@ -212,7 +212,14 @@ class Model(Layer):
         self.preprocessing = solver.preprocess
         return solver.train()
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int = 128, loss: str | Loss = "softmax") -> Evaluation:
+    def evaluate(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        batch_size: int = 128,
+        loss: str | Loss = "softmax",
+        views: Any = None,
+    ) -> Evaluation:
         """Mean loss and accuracy (for regression, mean absolute error) over a data set, in inference mode.
 
         Parameters
@@ -224,6 +231,8 @@ class Model(Layer):
         batch_size : int
         loss : str or function
             A name, or a function of (scores, labels) that returns (mean loss, gradient); see `fastnet.losses`.
+        views : "flips", "ten-crop", "five-scales" or Transform, optional
+            Average the probabilities over several views of each image, uint8; see :class:`fastnet.training.Views`.
 
         Returns
         -------
@@ -233,6 +242,10 @@ class Model(Layer):
         import fastnet
 
         ops, losses = current(), fastnet.losses
+        if views is not None:
+            if losses.get(loss) is not losses.softmax_cross_entropy:
+                raise ValueError("evaluate: with views the loss must be 'softmax', of their mean probabilities")
+            return fastnet.training.Views(self, views).evaluate(X, y, batch_size)
         loss = losses.get(loss)
         examples, classes = self.examples("evaluate: X", X, ops), as_array(y, "evaluate: y")
         count = len(examples)

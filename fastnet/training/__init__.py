@@ -14,6 +14,7 @@ from fastnet.training.pruning import Masks, Ticket, find_ticket
 from fastnet.training.saved import load
 from fastnet.training.second_order import Minimum, minimize
 from fastnet.training.solver import Solver
+from fastnet.training.views import Views
 
 __all__ = [
     "Solver",
@@ -42,4 +43,5 @@ __all__ = [
     "load",
     "load_checkpoint",
     "plot_runs",
+    "Views",
 ]

@@ -101,7 +101,7 @@ class Ensemble:
 
     def predict(self, X: ArrayLike, batch_size: int = 128) -> Array:
         """Scores: the logarithms of the mean probabilities, whose softmax these are; ``.argmax(1)`` gives classes."""
-        return _logarithm(self.predict_proba(X, batch_size))
+        return logarithm(self.predict_proba(X, batch_size))
 
     def outputs(self, X: ArrayLike, batch_size: int, prepare: Preprocess | None) -> Array:
         """What `predict` returns, with `prepare` in place of the members' `preprocessing`."""
@@ -113,7 +113,7 @@ class Ensemble:
                 each.append(model.predict_proba(X, batch_size))
             finally:
                 model.preprocessing = own
-        return _logarithm(_mean(each))
+        return logarithm(_mean(each))
 
     def predict_classes(self, X: ArrayLike, batch_size: int = 128) -> Array:
         """The number of the class with the largest mean probability, integers (N,), or (N, H, W) for maps."""
@@ -133,11 +133,11 @@ class Ensemble:
 
         By Jensen's inequality the loss is never above the mean of the members' losses; the accuracy may be.
         """
-        return _measure(self.predict(X, batch_size), y)
+        return measured(self.predict(X, batch_size), y)
 
     def evaluate_each(self, X: ArrayLike, y: ArrayLike, batch_size: int = 128) -> list[Evaluation]:
         """The same of each member alone."""
-        return [_measure(model.predict(X, batch_size), y) for model in self.members]
+        return [measured(model.predict(X, batch_size), y) for model in self.members]
 
     # ---------------------------------------------------------------- files
 
@@ -212,12 +212,14 @@ def _mean(each: Sequence[Array]) -> Array:
     return mean
 
 
-def _logarithm(probabilities: Array) -> Array:
+def logarithm(probabilities: Array) -> Array:
+    """Scores whose softmax the probabilities are."""
     scores: Array = np.log(np.maximum(probabilities, np.finfo(probabilities.dtype).tiny))
     return scores
 
 
-def _measure(scores: Array, y: ArrayLike) -> Evaluation:
+def measured(scores: Array, y: ArrayLike) -> Evaluation:
+    """The cross-entropy and accuracy of scores (N, classes)."""
     labels = as_array(y, "evaluate: y")
     if len(scores) != len(labels) or not len(labels):
         raise ValueError(
