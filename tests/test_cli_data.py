@@ -92,13 +92,13 @@ def test_classes(tmp_path, capsys):
 @pytest.mark.parametrize(
     "data, option, kind",
     [
-        ("a.npz", "--grey", "folders of images"),
-        ("a.npz", "--no-grey", "folders of images"),
-        ("a.npz", "--skip-bad", "folders of images"),
-        ("a.npz", "--image-size=8", "folders of images"),
+        ("a.npz", "--grey", "image files"),
+        ("a.npz", "--no-grey", "image files"),
+        ("a.npz", "--skip-bad", "image files"),
+        ("a.npz", "--image-size=8", "image files"),
         ("photos", "--channels-last", ".npz files"),
         ("photos", "--no-channels-last", ".npz files"),
-        ("digits", "--classes=a,b", ".npz files and folders of images"),
+        ("digits", "--classes=a,b", ".npz files and image files"),
     ],
 )
 def test_options_of_other_data(tmp_path, capsys, monkeypatch, data, option, kind):

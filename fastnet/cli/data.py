@@ -26,6 +26,8 @@ KINDS = """data sets:
   FILE.npz       arrays X_train, y_train, X_test, y_test and perhaps X_val, y_val, or only X and y, or MedMNIST's names;
                  images are N x C x H x W, N x H x W x C or N x H x W; labels are numbers, names or one-hot rows
   FOLDER         images in FOLDER/<class>/, or in FOLDER/train/<class>/, FOLDER/val/<class>/ and FOLDER/test/<class>/
+  FILE.zip       such a folder in a zip or tar file, which is not unpacked
+  FILE.csv       image files and their classes, one of each in a row; with a header, also split: train, val or test
 """
 _NAMED = ("mnist", "fashion", "cifar10", "cifar100")
 
@@ -38,13 +40,13 @@ class Source(NamedTuple):
     spec : str
         The value of ``--data``.
     image_size : (height, width) or None
-        For folders of images.
+        For image files.
     grey, skip_bad : bool or None
-        For folders of images.
+        For image files.
     channels_last : bool or None
         For .npz files.
     classes : tuple of str or None
-        For folders of images and .npz files.
+        For image files and .npz files.
     """
 
     spec: str
@@ -74,11 +76,17 @@ class Source(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """ "digits", "mnist", "fashion", "cifar10", "cifar100", "npz" or "folder"."""
+        """ "digits", "mnist", "fashion", "cifar10", "cifar100", "npz", "csv" or "folder"."""
         head, colon, _ = self.spec.partition(":")
         if self.spec == "digits" or (head in _NAMED and colon):
             return head
-        return "npz" if self.spec.lower().endswith(".npz") else "folder"
+        suffix = Path(self.spec).suffix.lower()
+        return "npz" if suffix == ".npz" else "csv" if suffix in (".csv", ".tsv") else "folder"
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether it is image files, which may be scaled and read as grey."""
+        return self.kind in ("folder", "csv")
 
     @property
     def path(self) -> Path:
@@ -112,7 +120,7 @@ def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) ->
     parser.add_argument("--data", default=default, metavar="WHAT", help=f"the images, see below ({note})")
     add = parser.add_argument
     flag = argparse.BooleanOptionalAction
-    folder = "for a folder of images: "
+    folder = "for image files: "
     add("--image-size", type=size, metavar="H[xW]", help=f"{folder}scale and crop them all to this many pixels")
     add("--grey", action=flag, help=f"{folder}one channel, or three; needed if all of them are greyscale")
     add("--gray", action=flag, dest="grey", help=argparse.SUPPRESS)
@@ -126,7 +134,7 @@ def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) ->
         "--classes",
         type=names,
         metavar="A,B,...",
-        help="for an .npz file: the classes' names, in the order of their numbers; for a folder of images: which "
+        help="for an .npz file: the classes' names, in the order of their numbers; for image files: which "
         "sub-folders are classes, in this order",
     )
 
@@ -146,17 +154,22 @@ def load(source: Source, everything: bool = False) -> Dataset:
         No such data set, damaged files, or a missing library.
     """
     from fastnet import data
+    from fastnet.data.inside import is_archive
 
     if not source.spec.strip():
         raise UserError(f"--data: expected a data set, got {source.spec!r}")
     kind, path = source.kind, source.path
     if source.spec in _NAMED:
         raise UserError(f"--data {source.spec} needs the folder that holds its files: --data {source.spec}:DIR")
-    if kind == "folder" and not path.is_dir():
-        problem = f"{path} is not an .npz file or a folder of images" if path.exists() else f"{path} does not exist"
+    if kind == "folder" and not path.is_dir() and not is_archive(path):
+        problem = (
+            f"{path} is not an .npz file, a folder of images, a zip, tar or CSV file"
+            if path.exists()
+            else f"{path} does not exist"
+        )
         raise UserError(
             f"--data {source.spec}: {problem}; give digits, {', '.join(f'{name}:DIR' for name in _NAMED)}, "
-            "an .npz file or a folder of images"
+            "an .npz file, a folder of images, or a zip, tar or CSV file"
         )
     _check_options(source)
     test: float | Literal["all"] = "all" if everything else 0.2
@@ -172,8 +185,13 @@ def load(source: Source, everything: bool = False) -> Dataset:
         elif kind == "npz":
             dataset = data.npz(path, test, channels_last=source.channels_last, classes=source.classes)
         else:
-            size, grey, skip = source.image_size, source.grey, bool(source.skip_bad)
-            dataset = data.image_folder(path, size, grey, test, classes=source.classes, skip_bad=skip)
+            read = data.image_csv if kind == "csv" else data.image_folder
+            options: dict[str, Any] = {
+                "size": source.image_size,
+                "gray": source.grey,
+                "skip_bad": bool(source.skip_bad),
+            }
+            dataset = read(path, test=test, classes=source.classes, **options)
     if not len(dataset.y_test) or not (everything or len(dataset.y_train)):
         wanted = "images to test" if everything else "images both to train and to test"
         raise UserError(f"--data {source.spec}: {dataset} must hold {wanted}")
@@ -204,14 +222,14 @@ def subset(dataset: Dataset, count: int | None) -> Dataset:
 
 def _check_options(source: Source) -> None:
     """Refuse options that the kind of data set does not have."""
-    folder = source.kind == "folder"
+    folder = source.of_pictures
     npz = source.kind == "npz"
     for option, given, fits, what in (
-        ("--image-size", source.image_size, folder, "folders of images"),
-        ("--grey", source.grey is not None, folder, "folders of images"),
-        ("--skip-bad", source.skip_bad, folder, "folders of images"),
+        ("--image-size", source.image_size, folder, "image files"),
+        ("--grey", source.grey is not None, folder, "image files"),
+        ("--skip-bad", source.skip_bad, folder, "image files"),
         ("--channels-last", source.channels_last is not None, npz, ".npz files"),
-        ("--classes", source.classes, npz or folder, ".npz files and folders of images"),
+        ("--classes", source.classes, npz or folder, ".npz files and image files"),
     ):
         if given and not fits:
             raise UserError(f"{option} is for {what}, not for {source.spec}")

@@ -144,14 +144,14 @@ def choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
     source, given = data.Source.of_card(card["data"]), data.Source.of_arguments(args)
     other = given.spec is not None and given.absolute().spec != source.spec
     if other:
-        folders = source.kind == given.kind == "folder"
+        folders = source.of_pictures and given.of_pictures
         source = data.Source(given.spec, source.image_size if folders else None)
-        if source.kind == "folder":
+        if source.of_pictures:
             source = source._replace(grey=card["input_shape"][0] == 1)
     source = source.changed_by(given)
     dataset = data.load(source, everything=other)
     wanted, found = (f"{height}x{width}" for _, height, width in (card["input_shape"], dataset.image_shape))
-    if source.kind == "folder" and wanted != found:
+    if source.of_pictures and wanted != found:
         raise UserError(
             f"the model takes images of {wanted} pixels, {dataset.name} has {found}; use --image-size {wanted}"
         )

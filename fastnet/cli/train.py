@@ -175,7 +175,7 @@ def run(args: Namespace) -> int:
     recipe = recipe_for(dataset.image_shape)
     out = args.out or Path("runs") / f"{dataset.name}-{args.model or recipe.model}"
     names = _classes(args.resume, out, dataset)
-    if source.kind == "folder" and tuple(names) != dataset.classes and len(names) == len(dataset.classes):
+    if source.of_pictures and tuple(names) != dataset.classes and len(names) == len(dataset.classes):
         source = source._replace(classes=tuple(names))  # the order in which images are read, and divided
         dataset = data.subset(data.load(source), args.subset)
     solver, card = prepare(args, source.absolute(), dataset, names, out)

@@ -4,7 +4,7 @@ from fastnet.data.archive import npz
 from fastnet.data.cifar import cifar10, cifar100
 from fastnet.data.dataset import Dataset
 from fastnet.data.embedded import digits
-from fastnet.data.folder import image_folder
+from fastnet.data.folder import image_csv, image_folder
 from fastnet.data.folds import fold_numbers
 from fastnet.data.holdout import hold_out
 from fastnet.data.idx import mnist, read_idx
@@ -27,6 +27,7 @@ __all__ = [
     "cifar10",
     "cifar100",
     "npz",
+    "image_csv",
     "image_folder",
     "fold_numbers",
     "hold_out",

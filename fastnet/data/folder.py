@@ -1,4 +1,4 @@
-"""A folder of images, with one sub-folder per class."""
+"""Images in files: a folder, zip or tar file with one sub-folder per class, or a CSV file of names and classes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, SupportsIndex
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 
 from fastnet.arguments import flag, optional_flag, pair
 from fastnet.data.dataset import Dataset, assemble
+from fastnet.data.inside import is_archive, open_archive
+from fastnet.data.listing import read_listing
 from fastnet.data.pictures import check_pillow, read_pictures
 from fastnet.data.tree import Tree
+from fastnet.types import Array
+from fastnet.wording import name_some
 
-__all__ = ["image_folder"]
+__all__ = ["image_csv", "image_folder"]
 
 
 def image_folder(
@@ -35,8 +39,8 @@ def image_folder(
     Parameters
     ----------
     path : path
-        Holds a folder for each class, or train/ with such folders, and beside it perhaps val/ (or valid/,
-        validation/) and test/.
+        A folder, or a zip or tar file, which is read where it lies.  It holds a folder for each class, or train/ with
+        such folders, and beside it perhaps val/ (or valid/, validation/) and test/.
     size : int or (height, width), optional
         Every image is scaled to cover this size, and its centre is cropped.  None: all images must be of one size.
     gray : bool, optional
@@ -69,38 +73,118 @@ def image_folder(
     UserWarning
         What is left out, and classes without a training, validation or test image.
     """
-    check_pillow()
-    path = Path(path)
-    gray, skip_bad = optional_flag(gray, "image_folder: gray"), flag(skip_bad, "image_folder: skip_bad")
-    if not path.is_dir():
-        raise FileNotFoundError(f"image_folder: {path} is not a folder; expected {path}/<class>/<image>.png and so on")
-    if isinstance(classes, str):
-        raise TypeError(f"image_folder: classes must be a sequence of names, got {classes!r}")
+    path = _checked("image_folder", path, gray, classes, skip_bad)
+    if not path.is_dir() and not is_archive(path):
+        raise FileNotFoundError(
+            f"image_folder: {path} is not a folder, zip or tar file; expected {path}/<class>/<image>.png and so on"
+        )
     try:
-        tree = Tree.read(path, classes, training=test != "all")
+        top: Any = path
+        if not path.is_dir():
+            top, strange = open_archive(path)
+            if strange:
+                warnings.warn(
+                    f"{path}: left out {len(strange)} links and odd names: {name_some(strange)}", stacklevel=2
+                )
+        tree = Tree.read(top, classes, training=test != "all")
     except ValueError as error:
         raise ValueError(f"image_folder: {error}") from error
     for remark in tree.remarks():
         warnings.warn(f"{path}: {remark}", stacklevel=2)
     files = [(part, number, file) for part, listed in tree.files.items() for number, file in listed]
-    X, used = read_pictures([file for *_, file in files], _size(size), gray, skip_bad, "image_folder")
+    return _dataset("image_folder", path, tree.classes, files, size, gray, test, seed, skip_bad)
+
+
+def image_csv(
+    path: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None = None,
+    size: SupportsIndex | Sequence[SupportsIndex] | None = None,
+    gray: bool | None = None,
+    test: float | int | Literal["all"] = 0.2,
+    seed: int = 0,
+    classes: Sequence[str] | None = None,
+    skip_bad: bool = False,
+) -> Dataset:
+    """Images whose files and classes are listed in a CSV file, with commas, semicolons or tabs.
+
+    Parameters
+    ----------
+    path : path
+        Two columns, the file (with the suffix of an image) and the class; or a header with names such as file and
+        label, and perhaps split, which says train, val or test.
+    root : path, optional
+        Where relative names start; the CSV file's folder by default.
+    size, gray, test, seed, skip_bad
+        As of :func:`image_folder`.
+    classes : sequence of str, optional
+        The classes in the order of their numbers; by default those that occur, in order.
+
+    Returns
+    -------
+    Dataset
+        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8.
+
+    Raises
+    ------
+    ImportError
+        Pillow is not installed.
+    FileNotFoundError, ValueError
+        No such file; no such columns, a row without a class; images that do not exist or cannot be read.
+    """
+    path = _checked("image_csv", path, gray, classes, skip_bad)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"image_csv: {path} is not a file; expected a CSV file with an image and its class in a row"
+        )
+    try:
+        names, files = read_listing(path, path.parent if root is None else Path(root), classes)
+    except ValueError as error:
+        raise ValueError(f"image_csv: {error}") from error
+    return _dataset("image_csv", path, names, files, size, gray, test, seed, skip_bad)
+
+
+def _checked(where: str, path: str | os.PathLike[str], gray: Any, classes: Any, skip_bad: Any) -> Path:
+    check_pillow()
+    optional_flag(gray, f"{where}: gray")
+    flag(skip_bad, f"{where}: skip_bad")
+    if isinstance(classes, str):
+        raise TypeError(f"{where}: classes must be a sequence of names, got {classes!r}")
+    return Path(path)
+
+
+def _dataset(
+    where: str,
+    path: Path,
+    classes: Sequence[str],
+    files: Sequence[tuple[str, int, Any]],
+    size: SupportsIndex | Sequence[SupportsIndex] | None,
+    gray: bool | None,
+    test: float | int | Literal["all"],
+    seed: int,
+    skip_bad: bool,
+) -> Dataset:
+    """The images of (part, class number, file)."""
+    X, used = read_pictures([file for *_, file in files], _size(where, size), gray, skip_bad, where)
     read = [entry for entry, kept in zip(files, used, strict=True) if kept]
     if not read:
-        raise ValueError(f"image_folder: {path} holds no images that can be read")
-    y, parts, start = np.array([number for _, number, _ in read]), {}, 0
-    for part in tree.files:
-        end = start + sum(entry[0] == part for entry in read)
-        if end > start:
-            parts[part] = X[start:end], y[start:end]
-        start = end
-    return assemble(path.resolve().name, tree.classes, parts, test, seed)
+        raise ValueError(f"{where}: {path} holds no images that can be read")
+    y, part = np.array([number for _, number, _ in read]), np.array([name for name, *_ in read])
+    parts = {name: _taken(X, y, part == name) for name in ("train", "val", "test") if name in part}
+    return assemble(path.resolve().name, list(classes), parts, test, seed)
 
 
-def _size(size: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, int] | None:
+def _taken(X: Array, y: Array, which: Array) -> tuple[Array, Array]:
+    """Some of the images: a view if they lie side by side, since a copy would double the memory."""
+    places = np.flatnonzero(which)
+    start, end = places[0], places[-1] + 1
+    return (X[start:end], y[start:end]) if end - start == len(places) else (X[which], y[which])
+
+
+def _size(where: str, size: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, int] | None:
     """(height, width)."""
     if size is None:
         return None
     try:
         return pair(size.tolist() if isinstance(size, np.ndarray) else size, "size")
     except (TypeError, ValueError):
-        raise ValueError(f"image_folder: size must be an int or (height, width), both >= 1, got {size!r}") from None
+        raise ValueError(f"{where}: size must be an int or (height, width), both >= 1, got {size!r}") from None

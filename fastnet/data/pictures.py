@@ -92,9 +92,9 @@ def read_pictures(
     if problems:
         raise ValueError(f"{where}: {'; and '.join(problems)}")
     if bad:
-        warnings.warn(f"left out {len(bad)} of {len(files)} images, unreadable: {name_some(bad)}", stacklevel=3)
+        warnings.warn(f"left out {len(bad)} of {len(files)} images, unreadable: {name_some(bad)}", stacklevel=4)
     for remark, found in notes.items():
-        warnings.warn(f"{len(found)} of {len(files)} images {remark}: {name_some(found, 3)}", stacklevel=3)
+        warnings.warn(f"{len(found)} of {len(files)} images {remark}: {name_some(found, 3)}", stacklevel=4)
     return X[:count], used
 
 
@@ -141,28 +141,31 @@ def _decode(file: Path, size: tuple[int, int] | None, gray: bool) -> tuple[np.nd
     from PIL import Image
 
     if not file.is_file():
-        raise ValueError("not a file: a broken link?")
+        raise ValueError("not a file: a broken link?" if os.path.lexists(str(file)) else "there is no such file")
+    content = file.read_bytes()
+    if not content:
+        raise ValueError("the file is empty")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about metadata and palettes
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            return _load(file, size, gray)
+            return _load(content, size, gray)
         except Exception as error:
-            content = _without_metadata(file)
-            if content is None:
+            clean = _without_metadata(content)
+            if clean is None:
                 raise
             try:
-                image, coloured, remarks = _load(io.BytesIO(content), size, gray)
+                image, coloured, remarks = _load(clean, size, gray)
             except Exception:
                 raise error from None  # it says more
             return image, coloured, [*remarks, _IGNORED]
 
 
-def _load(file: Path | io.BytesIO, size: tuple[int, int] | None, gray: bool) -> tuple[np.ndarray, bool, list[str]]:
+def _load(content: bytes, size: tuple[int, int] | None, gray: bool) -> tuple[np.ndarray, bool, list[str]]:
     from PIL import Image, ImageOps
 
     remarks = []
-    with Image.open(file) as opened:
+    with Image.open(io.BytesIO(content)) as opened:
         if opened.mode.startswith(("I", "F")):
             raise ValueError(f"its mode is {opened.mode}, only 8 bits a channel are accepted")
         opened.load()
@@ -199,12 +202,11 @@ def _turns(methods: Any) -> dict[object, Any]:
     }
 
 
-def _without_metadata(file: Path) -> bytes | None:
+def _without_metadata(content: bytes) -> bytes | None:
     """A PNG file without its ancillary chunks except transparency; None for other files.
 
     Pillow refuses a whole file whose texts or colour profile are damaged or too large.
     """
-    content = file.read_bytes()
     kept, at = content[:8], 8
     if kept != b"\x89PNG\r\n\x1a\n":
         return None
@@ -220,8 +222,6 @@ def _without_metadata(file: Path) -> bytes | None:
 def _reason(file: Path, error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
-    if file.is_file() and file.stat().st_size == 0:
-        return "the file is empty"
     if isinstance(error, UnidentifiedImageError):
         return "not an image that Pillow can read"
     return str(error) or type(error).__name__
