@@ -59,15 +59,34 @@ def vgg11_bn(filters, hidden) -> fn.Sequential:
     return fn.Sequential(features=fn.Sequential(*features), flatten=fn.Flatten(), classifier=fn.Sequential(*units))
 
 
+def two_conv() -> fn.Sequential:
+    return fn.Sequential(
+        conv1=fn.Conv2d(32, 3, padding=1),
+        act1=fn.ReLU(),
+        pool1=fn.MaxPool2d(2),
+        conv2=fn.Conv2d(64, 3, padding=1),
+        act2=fn.ReLU(),
+        pool2=fn.MaxPool2d(2),
+        flatten=fn.Flatten(),
+        fc1=fn.Linear(128),
+        act3=fn.ReLU(),
+        drop=fn.Dropout(0.5),
+        fc2=fn.Linear(10),
+    )
+
+
 OTHER_WIDTHS = {"lenet5": lenet5, "resnet20": resnet20, "vgg11_bn": vgg11_bn}
+BUILT_HERE = {**OTHER_WIDTHS, "two_conv": two_conv}
 
 
-def create(net: str, options: dict, input_shape, dtype: str) -> fn.Layer:
-    """A network of ten classes, without dropout; `options` are those of its twin in torch_nets.py."""
-    if options and net in OTHER_WIDTHS:
-        model = OTHER_WIDTHS[net](**options)
-        model.build(input_shape, dtype=dtype)
-        return model
+def create(net: str, options: dict, input_shape, dtype: str, seed: int = 0) -> fn.Layer:
+    """A network of ten classes; `options` are those of its twin in torch_nets.py, and VGG is without dropout."""
+    made = (
+        two_conv() if net == "two_conv" else OTHER_WIDTHS[net](**options) if options and net in OTHER_WIDTHS else None
+    )
+    if made is not None:
+        made.build(input_shape, seed=seed, dtype=dtype)
+        return made
     if net == "vgg11_bn":
         options = {"dropout": 0.0}
-    return fn.models.create(net, 10, input_shape, dtype=dtype, **options)
+    return fn.models.create(net, 10, input_shape, seed=seed, dtype=dtype, **options)

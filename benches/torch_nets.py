@@ -118,8 +118,53 @@ class ResNet9(nn.Module):
         return self.linear(self.residual2(self.layer3(self.layer2(x))).amax((2, 3)))
 
 
+class TwoConv(nn.Module):
+    def __init__(self, channels=1, size=28):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(channels, 32, 3, padding=1), nn.Conv2d(32, 64, 3, padding=1)
+        self.fc1, self.fc2 = nn.Linear(64 * (size // 4) ** 2, 128), nn.Linear(128, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(relu(self.conv1(x)), 2)
+        x = F.max_pool2d(relu(self.conv2(x)), 2).flatten(1)
+        return self.fc2(F.dropout(relu(self.fc1(x)), 0.5, self.training))
+
+
+class Basic(nn.Module):
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.bn1, self.bn2 = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.downsample = None
+        if stride > 1:
+            self.downsample = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
+        y += x if self.downsample is None else self.downsample(x)
+        return relu(y)
+
+
+class ResNet18(nn.Module):
+    def __init__(self, channels=3, size=32):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64)
+        self.layer1 = nn.Sequential(Basic(64, 64, 1), Basic(64, 64, 1))
+        self.layer2 = nn.Sequential(Basic(64, 128, 2), Basic(128, 128, 1))
+        self.layer3 = nn.Sequential(Basic(128, 256, 2), Basic(256, 256, 1))
+        self.layer4 = nn.Sequential(Basic(256, 512, 2), Basic(512, 512, 1))
+        self.fc = nn.Linear(512, 10)
+
+    def forward(self, x):
+        x = self.layer2(self.layer1(relu(self.bn1(self.conv1(x)))))
+        return self.fc(self.layer4(self.layer3(x)).mean((2, 3)))
+
+
 NETS = {
     "lenet5": LeNet5,
+    "two_conv": TwoConv,
+    "resnet18": ResNet18,
     "three_layer_convnet": ThreeLayer,
     "resnet20": ResNet20,
     "vgg11_bn": VGG,

@@ -240,3 +240,39 @@ def test_course_does_not_time_wrong_results(monkeypatch):
     course.verify(course.CASES[0], 1)
     with pytest.raises(RuntimeError, match="2x2 max pool, 100x3x32x32: the sides differ by .*e-16; nothing was timed"):
         course.verify(course.CASES[1], 1)
+
+
+# ---------------------------------------------------------------- papers.py
+
+
+@pytest.fixture
+def papers(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import papers
+
+    return papers
+
+
+def test_time_to_accuracy(papers):
+    run = [{"seconds": 2.0, "accuracy": accuracy} for accuracy in (90.0, 99.1, 98.9)]
+    assert papers.seconds_to(99.0, run) == 4 and papers.seconds_to(99.5, run) is None
+    recipe = papers.recipes.RECIPES["lenet5"]
+    (row,) = papers.rows(recipe, {"fastnet": [run, run[::-1]]})
+    assert row["accuracy"] == pytest.approx((98.9 + 90.0) / 2) and row["seconds_to_goal"] == 4
+    assert row["seconds_per_epoch"] == 2 and row["deviation"] == pytest.approx(8.9 / 2**0.5)
+    never = papers.rows(recipe, {"fastnet": [run, run[:1]]})
+    assert never[0]["seconds_to_goal"] is None
+    assert papers.recipes.factor(0, 10) == 1 and papers.recipes.factor(5, 10) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("net", ["lenet5", "two_conv", "resnet18"])
+def test_both_sides_train_one_network(papers, net):
+    torch = pytest.importorskip("torch")
+    import torch_nets
+
+    model = papers.nets.create(net, {}, (1, 28, 28), "float32", seed=3)
+    x = np.random.default_rng(0).standard_normal((2, 1, 28, 28), dtype=np.float32)
+    twin = torch_nets.load(net, model.state_dict(), channels=1, size=28).eval()
+    with torch.inference_mode():
+        expected = twin(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(model(x), expected, rtol=1e-3, atol=1e-4)
