@@ -285,7 +285,7 @@ MISTAKES = {
     "train --val-fraction 1": "argument --val-fraction",
     "train --val-fraction 0 --early-stopping 2": "needs --val-fraction",
     "train --resume nowhere": "--resume nowhere: no such file",
-    "train --image-size 8": "--image-size is for folders",
+    "train --image-size 8": "--image-size is for image files",
     "train --threads 5000": "error: --threads must be from 1 to 1024",
     "train --optimizer lbfgs": "invalid choice: 'lbfgs'",
     "train --batch 3": "unrecognized arguments: --batch 3",

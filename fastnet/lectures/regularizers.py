@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import fastnet as fn
-from fastnet.lectures.report import Report
+from fastnet.lectures.report import Report, as_bytes
 from fastnet.regularizers import L1, L2, ElasticNet, MaxNorm
 
 DATA = True
@@ -25,7 +25,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(report: Report) -> None:
     args, whole = report.args, report.data()
-    data = dataclasses.replace(whole, X_train=whole.X_train[: args.images], y_train=whole.y_train[: args.images])
+    X_train, X_test = as_bytes(whole.X_train[: args.images]), as_bytes(whole.X_test)
+    data = dataclasses.replace(whole, X_train=X_train, y_train=whole.y_train[: args.images], X_test=X_test)
     report.say(
         f"Two 3x3 convolutions with pooling and a hidden layer of 256 units, on {len(data.y_train)} training images of "
         f"{data.name}; Adam at a constant rate, {args.epochs} epochs, {args.seeds} seeds.  Nothing is tuned on the "
@@ -106,12 +107,14 @@ def residual(last: float) -> fn.Model:
 
 
 class Case(NamedTuple):
-    """A regularizer: the network, options of the Solver, and the share of the images that is held out to validate."""
+    """A regularizer: the network, options of the Solver, the share of the images that is held out to validate, and
+    changes of the training images, whose side is given."""
 
     make: Callable[[], fn.Model] = plain
     options: dict[str, Any] = {}
     held: float = 0.0
     against: str = "none"
+    augment: Callable[[int], list[Any]] = lambda side: []
 
 
 CASES = {
@@ -129,6 +132,10 @@ CASES = {
     "fractional pooling, 0.6": Case(partial(plain, pool=lambda: fn.FractionalMaxPool2d(output_ratio=0.6, random=True))),
     "batch norm": Case(normed),
     "label smoothing, 0.1": Case(options={"loss": partial(fn.losses.softmax_cross_entropy, label_smoothing=0.1)}),
+    "shifts by up to a tenth": Case(augment=lambda side: [fn.augment.RandomAffine(0, translate=(0.1, 0.1))]),
+    "cutout, half the side": Case(augment=lambda side: [fn.augment.Cutout(side // 2)]),
+    "mixup, 0.2": Case(augment=lambda side: [fn.augment.MixUp(alpha=0.2)]),
+    "CutMix, 1": Case(augment=lambda side: [fn.augment.CutMix(alpha=1.0)]),
     "early stopping, 5 epochs": Case(options={"early_stopping": 5}, held=0.2),
     "residual network": Case(partial(residual, 0.0), against="residual network"),
     "stochastic depth, 0.5": Case(partial(residual, 0.5), against="residual network"),
@@ -152,6 +159,7 @@ def accuracies(case: Case, data: fn.data.Dataset, seed: int, epochs: int) -> tup
         seed=seed,
         preprocess="standardize",
         verbose=False,
+        augment=case.augment(data.image_shape[-1]),
         **case.options,
     )
     solver.train()

@@ -9,17 +9,20 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastnet.columns import pad
 from fastnet.drawing import new_figure, save
 from fastnet.storage import write_json
 from fastnet.tables import aligned
+from fastnet.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fastnet.data import Dataset
 
-__all__ = ["Report", "Unsuitable"]
+__all__ = ["Report", "Unsuitable", "as_bytes"]
 
 _TEXT = 52  # cells for what was measured
 
@@ -233,3 +236,11 @@ def _number(value: Any, digits: int) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
+
+
+def as_bytes(X: Array) -> Array:
+    """Images for fastnet.augment: uint8 as they are, numbers in [0, 1] as 0 to 255."""
+    if X.dtype == np.uint8:
+        return X
+    found: Array = np.rint(255 * X.clip(0, 1)).astype(np.uint8)
+    return found
