@@ -65,16 +65,15 @@ def resize(x: Array, size: Sequence[int], boxes: Array, interpolation: str) -> A
     places = np.full((len(x), 6), -1, np.int64)
     places[:, :4] = boxes
     tables: list[Array] = []
-    known: dict[tuple[int, int], int] = {}
     used = 0
-    for place in places:
-        for column, length, outputs in ((4, int(place[3]), size[1]), (5, int(place[2]), size[0])):
-            if length == outputs:
-                continue
-            if (length, outputs) not in known:
+    for column, side, outputs in ((4, 3, size[1]), (5, 2, size[0])):
+        lengths, which = np.unique(boxes[:, side], return_inverse=True)
+        known = np.full(len(lengths), -1, np.int64)
+        for i, length in enumerate(lengths.tolist()):
+            if length != outputs:
                 tables.append(_table(length, outputs, interpolation))
-                known[length, outputs], used = used, used + len(tables[-1])
-            place[column] = known[length, outputs]
+                known[i], used = used, used + len(tables[-1])
+        places[:, column] = known[which]
     y = np.empty((*x.shape[:2], *size), np.uint8)
     joined = np.concatenate(tables) if tables else np.zeros(1, np.int64)
     _native.image_resize(*_sizes(x), size[0], size[1], places, joined, x, y)
