@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from fastnet.types import Array, ArrayLike, DTypeLike, Generator, Preprocess
 __all__ = ["Loader", "Augment"]
 
 Augment = Callable[[Array, Generator], Array]
+Batches = collections.abc.Generator[tuple[np.ndarray, np.ndarray], None, None]
 
 
 class Loader:
@@ -128,7 +130,7 @@ class Loader:
         dropped = self.drop_last is True or (self.drop_last == "single" and rest == 1 and full > 0)
         return full + (rest > 0 and not dropped)
 
-    def batches(self, epoch: int, start: int = 0, workers: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(self, epoch: int, start: int = 0, workers: int = 0) -> Batches:
         """The batches of an epoch from number `start` on, prefetched by `workers` threads.
 
         The loader's own position does not change.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -15,7 +15,7 @@ __all__ = ["in_order"]
 Result = TypeVar("Result")
 
 
-def in_order(produce: Callable[[int], Result], numbers: Iterable[int], workers: int) -> Iterator[Result]:
+def in_order(produce: Callable[[int], Result], numbers: Iterable[int], workers: int) -> Generator[Result, None, None]:
     """``map(produce, numbers)``, computed on `workers` threads at most workers + 1 results ahead; 0: when asked for.
 
     An exception is raised where its result would have been, with the traceback of the thread.  No thread outlives the

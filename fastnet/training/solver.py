@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import warnings
@@ -251,23 +252,24 @@ class Solver:
         running = self.running
         self._progress.start_epoch(self.epoch, len(self.loader), self.batch)
         start = asked = time.perf_counter()
-        for x, y in self.loader.batches(self.epoch, self.batch, self.loader.workers):
-            running["waiting"] += time.perf_counter() - asked
-            position = self.iteration, total, len(self.loader)
-            scale = check_factor(self.schedule(*position))
-            loss, metric = self._step(x, y, scale, self.schedule.momentum_at(*position))
-            self.history.losses.append(loss)
-            self.history.learning_rates.append(self.optimizer.lr * scale)
-            running["loss"] += loss * len(y)
-            running["metric"] += metric * len(y)
-            running["seen"] += len(y)
-            self.batch, self.iteration = self.batch + 1, self.iteration + 1
-            now = time.perf_counter()
-            running["seconds"], start = running["seconds"] + now - start, now
-            self._call("on_iteration_end")
-            self._progress.step(self.batch, loss, running["waiting"] / running["seconds"])
-            self._interrupt.check()
-            asked = time.perf_counter()
+        with contextlib.closing(self.loader.batches(self.epoch, self.batch, self.loader.workers)) as batches:
+            for x, y in batches:
+                running["waiting"] += time.perf_counter() - asked
+                position = self.iteration, total, len(self.loader)
+                scale = check_factor(self.schedule(*position))
+                loss, metric = self._step(x, y, scale, self.schedule.momentum_at(*position))
+                self.history.losses.append(loss)
+                self.history.learning_rates.append(self.optimizer.lr * scale)
+                running["loss"] += loss * len(y)
+                running["metric"] += metric * len(y)
+                running["seen"] += len(y)
+                self.batch, self.iteration = self.batch + 1, self.iteration + 1
+                now = time.perf_counter()
+                running["seconds"], start = running["seconds"] + now - start, now
+                self._call("on_iteration_end")
+                self._progress.step(self.batch, loss, running["waiting"] / running["seconds"])
+                self._interrupt.check()
+                asked = time.perf_counter()
         record = {
             "epoch": self.epoch + 1,
             "loss": running["loss"] / running["seen"],

@@ -159,3 +159,13 @@ def test_a_killed_run_with_augmentation_goes_on_bit_for_bit(tmp_path):
     history, found = trained(1, resume="auto", checkpoint=folder, callbacks=[Slow(0)])
     assert history.losses == whole.losses
     assert all(np.array_equal(found[name], state[name]) for name in state)
+
+
+def test_an_error_in_training_leaves_no_thread():
+    class Faulty(Callback):
+        def on_iteration_end(self, solver):
+            raise RuntimeError("a callback's")
+
+    with pytest.raises(RuntimeError, match="a callback's"):
+        trained(2, callbacks=[Faulty()])
+    assert not ours()
