@@ -24,6 +24,7 @@ SUFFIXES = frozenset(
 )
 _LISTED = 100  # so many bad files are named
 _ORIENTATION = 0x0112  # the EXIF tag
+_AT_MOST_16_BITS = ("PNG", "PPM")  # formats whose 16 bits some versions of Pillow give as integers of 32
 _IGNORED = "have unreadable metadata, which was ignored"
 
 
@@ -101,6 +102,8 @@ def read_pictures(
 def read_picture(file: str | os.PathLike[str], size: tuple[int, int] | None = None, gray: bool = False) -> np.ndarray:
     """One image file as uint8 (3, H, W), or (1, H, W) with `gray`, turned as its EXIF data says.
 
+    Of 16 bits a channel the upper 8 are taken.
+
     Parameters
     ----------
     file : path
@@ -166,10 +169,11 @@ def _load(content: bytes, size: tuple[int, int] | None, gray: bool) -> tuple[np.
 
     remarks = []
     with Image.open(io.BytesIO(content)) as opened:
-        if opened.mode.startswith(("I", "F")):
-            raise ValueError(f"its mode is {opened.mode}, only 8 bits a channel are accepted")
+        deep = opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format in _AT_MOST_16_BITS)
+        if opened.mode in ("I", "F") and not deep:
+            raise ValueError(f"its mode is {opened.mode}, only 8 or 16 bits a channel are accepted")
         opened.load()
-        coloured = opened.mode not in ("1", "L", "LA", "La")
+        coloured = not deep and opened.mode not in ("1", "L", "LA", "La")
         try:
             turn = _turns(Image.Transpose).get(opened.getexif().get(_ORIENTATION))
         except Exception:  # damaged metadata can raise nearly anything
@@ -180,7 +184,9 @@ def _load(content: bytes, size: tuple[int, int] | None, gray: bool) -> tuple[np.
             opened.seek(0)
         if opened.has_transparency_data and np.asarray(opened.convert("RGBA"))[..., 3].min() < 255:
             remarks.append("have transparent pixels, which were taken with the colours that they have")
-        image = opened.convert("L" if gray else "RGB")
+        # Pillow clips such greys at 255; of 16-bit colours it takes the upper 8 bits too
+        source = Image.fromarray((np.asarray(opened) >> 8).astype(np.uint8)) if deep else opened
+        image = source.convert("L" if gray else "RGB")
     if turn is not None:
         image = image.transpose(turn)
     if size is not None:

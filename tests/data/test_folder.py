@@ -50,8 +50,8 @@ def test_image_folder_errors(tmp_path):
     with pytest.raises(ValueError, match="cannot read .*0.png"):
         image_folder(tmp_path / "a", size=4)
     (tmp_path / "a" / "cat" / "0.png").write_bytes(good)
-    image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "a" / "dog" / "deep.png")
-    with pytest.raises(ValueError, match="8 bits"):
+    image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "a" / "dog" / "deep.tif")
+    with pytest.raises(ValueError, match="8 or 16 bits"):
         image_folder(tmp_path / "a", size=4)
     with pytest.raises(FileNotFoundError, match="<class>/<image>.png"):
         image_folder(tmp_path / "nothing")

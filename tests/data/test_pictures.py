@@ -84,18 +84,18 @@ def test_all_bad_files_are_named_at_once(tmp_path):
     for name, content in bad.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "train" / "dog" / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "train" / "dog" / "deep.png")
+    image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "train" / "dog" / "deep.tif")
     with pytest.raises(
         ValueError, match="cannot read 6 of 20 images: .*use skip_bad=True to leave them out$"
     ) as caught:
         image_folder(tmp_path)
-    for name in (*bad, "train/dog/gone.png", "train/dog/deep.png"):
+    for name in (*bad, "train/dog/gone.png", "train/dog/deep.tif"):
         assert f"{tmp_path / name} (" in str(caught.value)
     for reason in (
         "empty.jpg (the file is empty)",
         "text.png (not an image that",
         "broken link",
-        "deep.png (its mode is I",
+        "deep.tif (its mode is F",
     ):
         assert reason in str(caught.value)
     with pytest.warns(UserWarning, match="left out 6 of 20 images, unreadable: .*empty.jpg"):
@@ -205,3 +205,17 @@ def test_images_that_memory_cannot_hold(tmp_path, monkeypatch):
     monkeypatch.setattr("os.sysconf", lambda name: 16, raising=False)  # 16 pages of 16 bytes
     with pytest.raises(ValueError, match="6 images of 6x5 take .*more than half of .*; use size=.* to scale them down"):
         image_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif", "x.pgm"])
+def test_of_16_bits_the_upper_8_are_taken(tmp_path, name):
+    values = np.array([[0, 255, 256], [0x7FFF, 0x8000, 0xFFFF]], np.uint16)
+    image.fromarray(values).save(tmp_path / name)
+    expected = np.array([[0, 0, 1], [0x7F, 0x80, 0xFF]], np.uint8)
+    np.testing.assert_array_equal(read_picture(tmp_path / name, gray=True)[0], expected)
+    np.testing.assert_array_equal(read_picture(tmp_path / name), np.stack([expected] * 3))
+
+
+def test_inks_become_colours(tmp_path):
+    image.new("CMYK", (5, 6), (255, 0, 0, 0)).save(tmp_path / "x.tif")
+    np.testing.assert_array_equal(read_picture(tmp_path / "x.tif")[:, 0, 0], [0, 255, 255])
