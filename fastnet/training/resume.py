@@ -27,7 +27,8 @@ __all__ = ["collect", "go_on", "restore", "save"]
 def settings(solver: Solver) -> dict[str, str]:
     """The settings that a run depends on besides its state, as text; resuming with different ones gives a warning."""
     names = ("loss", "optimizer", "schedule", "regularizer", "clip_norm", "clip_value")
-    return {name: _words(getattr(solver, name)) for name in names}
+    augment = ", ".join(map(_words, solver.loader.augment))
+    return {**{name: _words(getattr(solver, name)) for name in names}, "augment": f"[{augment}]"}
 
 
 def _words(value: object) -> str:
@@ -148,7 +149,7 @@ def restore(solver: Solver, checkpoint: Checkpoint) -> None:
     changed = [
         f"{name}: {meta['settings'][name]}, now {now}"
         for name, now in settings(solver).items()
-        if meta["settings"][name] != now
+        if meta["settings"].get(name, now) != now
     ]
     if changed:
         warnings.warn(f"continuing {path} with other settings: {'; '.join(changed)}", stacklevel=4)

@@ -161,6 +161,17 @@ def test_a_killed_run_with_augmentation_goes_on_bit_for_bit(tmp_path):
     assert all(np.array_equal(found[name], state[name]) for name in state)
 
 
+def test_another_augmentation_after_resuming_is_told(tmp_path):
+    trained(1, checkpoint=tmp_path)
+    model = fn.Sequential(fn.Conv2d(4, 3), fn.ReLU(), fn.Flatten(), fn.Linear(4))
+    options = {"batch_size": 16, "preprocess": "standardize", "checkpoint": tmp_path, "verbose": False}
+    solver = fn.Solver(model, (X, Y), epochs=3, augment=CHANGES[1:], **options)
+    with pytest.warns(
+        UserWarning, match=r"other settings: augment: \[RandomCrop.*now \[RandomHorizontalFlip\(p=0.5\)\]"
+    ):
+        solver.train(resume="auto")
+
+
 def test_an_error_in_training_leaves_no_thread():
     class Faulty(Callback):
         def on_iteration_end(self, solver):
