@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import islice
 from typing import TypeVar
 
@@ -20,18 +21,20 @@ def in_order(produce: Callable[[int], Result], numbers: Iterable[int], workers: 
 
     An exception is raised where its result would have been, with the traceback of the thread.  No thread outlives the
     iterator: closing it, early too, waits for the results that have been begun.  Kernels that a worker calls run on
-    that thread alone and leave the others to the caller.
+    that thread alone and leave the others to the caller; it sees the caller's context variables.
     """
     if not workers:
         yield from map(produce, numbers)
         return
     with ThreadPoolExecutor(workers, "fastnet-data", run_alone) as pool:
         rest = iter(numbers)
-        begun: deque[Future[Result]] = deque(pool.submit(produce, n) for n in islice(rest, workers + 1))
+        begun: deque[Future[Result]] = deque(
+            pool.submit(copy_context().run, produce, n) for n in islice(rest, workers + 1)
+        )
         try:
             while begun:
                 result = begun.popleft().result()
-                begun.extend(pool.submit(produce, n) for n in islice(rest, 1))
+                begun.extend(pool.submit(copy_context().run, produce, n) for n in islice(rest, 1))
                 yield result
         finally:
             for future in begun:

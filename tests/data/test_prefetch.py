@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import subprocess
 import sys
 import threading
@@ -64,6 +65,13 @@ def test_an_error_comes_at_its_place_with_the_traceback_of_its_thread():
             found.append(result)
     assert found == [0, 1, 2] and not ours()
     assert "faulty" in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_worker_has_the_context_of_its_caller():
+    setting = contextvars.ContextVar("setting", default="none")
+    token = setting.set("the caller's")
+    assert list(in_order(lambda n: setting.get(), range(2), 1)) == ["the caller's"] * 2
+    setting.reset(token)
 
 
 def test_closing_early_leaves_no_thread():
