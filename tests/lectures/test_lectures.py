@@ -25,7 +25,7 @@ def libraries():
 LONG = {
     *("batchnorm", "command-center", "deep-init", "init", "knn-timing", "lottery", "neocognitron", "optimizers"),
     *("regularizers", "relu-vs-tanh", "saddle-dimension", "search", "deepdream", "gradcam", "style", "transfer"),
-    *("filters", "tsne", "ten-crop"),
+    *("filters", "tsne", "ten-crop", "class-visualization", "fooling", "patches"),
 }
 
 
