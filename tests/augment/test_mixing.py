@@ -114,7 +114,7 @@ def test_training_with_mixed_labels():
         preprocess="standardize", optimizer="adam", verbose=False,
     )  # fmt: skip
     history = solver.train()
-    assert solver._step.plan.reason == "" and 0 < history.history["accuracy"][-1] <= 1
+    assert not (fn.backends.NativeOps and solver._step.plan.reason) and 0 < history.history["accuracy"][-1] <= 1
     rest = data.y_test != 9
     assert model.evaluate((255 * data.X_test[rest]).astype(np.uint8), data.y_test[rest]).accuracy > 0.9
 
