@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import flag, integer, pair
-from fastnet.augment.kernels import crop
+from fastnet.augment.kernels import crop, fill_of
 from fastnet.augment.streams import Streams
 from fastnet.augment.transform import Transform
 from fastnet.types import Array, Pair
@@ -55,7 +55,7 @@ class RandomCrop(Transform):
         self.size = pair(size, "RandomCrop: size")
         self.padding = None if padding is None else sides_of(padding, "RandomCrop: padding")
         self.pad_if_needed = flag(pad_if_needed, "RandomCrop: pad_if_needed")
-        self.fill = fill
+        self.fill = fill_of(fill, f"{type(self).__name__}: fill")
         if padding_mode not in _MODES:
             raise ValueError(f"RandomCrop: padding_mode must be one of {', '.join(_MODES)}, got {padding_mode!r}")
         self.padding_mode = padding_mode

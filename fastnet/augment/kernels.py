@@ -183,11 +183,23 @@ def blur(x: Array, rows: Array, columns: Array) -> Array:
     return y
 
 
-def colors(value: Any, channels: int, name: str) -> Array:
-    """One number or `channels` numbers from 0 to 255 as uint8 (channels,)."""
-    given = np.atleast_1d(np.asarray(0 if value is None else value))
-    if given.ndim != 1 or len(given) not in (1, channels) or given.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must be a number or {channels} numbers, one for each channel, got {value!r}")
+def fill_of(value: Any, name: str) -> Any:
+    """The argument `fill`: a number from 0 to 255, or a sequence of them; None is 0."""
+    value = 0 if value is None else value
+    try:
+        given = np.atleast_1d(np.asarray(value))
+    except ValueError:  # lists of different lengths
+        given = np.empty((0, 0))
+    if given.ndim != 1 or not len(given) or given.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must be a number, or one for each channel, got {value!r}")
     if not ((given >= 0) & (given <= 255)).all():
         raise ValueError(f"{name} must be between 0 and 255, got {value!r}")
+    return value
+
+
+def colors(value: Any, channels: int, name: str) -> Array:
+    """One number or `channels` numbers from 0 to 255 as uint8 (channels,)."""
+    given = np.atleast_1d(np.asarray(fill_of(value, name)))
+    if len(given) not in (1, channels):
+        raise ValueError(f"{name} must be a number or {channels} numbers, one for each channel, got {value!r}")
     return np.ascontiguousarray(np.broadcast_to(given, channels).astype(np.uint8))

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnet.arguments import at_least_zero, real, several
 from fastnet.augment import maps
-from fastnet.augment.kernels import warp
+from fastnet.augment.kernels import fill_of, warp
 from fastnet.augment.resize import interpolation_of, range_of
 from fastnet.augment.sometimes import Sometimes
 from fastnet.augment.streams import Streams
@@ -77,7 +77,7 @@ class RandomAffine(Transform):
         self.scale = None if scale is None else range_of(scale, "RandomAffine: scale")
         self.shear = None if shear is None else _shears(shear)
         self.interpolation = interpolation_of(interpolation, "RandomAffine: interpolation", _MODES)
-        self.fill = fill
+        self.fill = fill_of(fill, f"{type(self).__name__}: fill")
         self.center = _center(center, "RandomAffine: center")
 
     def apply(self, x: Array, streams: Streams) -> Array:
@@ -117,7 +117,7 @@ class RandomRotation(Transform):
     def __init__(self, degrees: Any, interpolation: Any = "nearest", fill: Any = 0, center: Any = None) -> None:
         self.degrees = _symmetric(degrees, "RandomRotation: degrees")
         self.interpolation = interpolation_of(interpolation, "RandomRotation: interpolation", _MODES)
-        self.fill = fill
+        self.fill = fill_of(fill, f"{type(self).__name__}: fill")
         self.center = _center(center, "RandomRotation: center")
 
     def apply(self, x: Array, streams: Streams) -> Array:
@@ -146,7 +146,7 @@ class RandomPerspective(Sometimes):
         super().__init__(p)
         self.distortion_scale = probability(distortion_scale, "RandomPerspective: distortion_scale")
         self.interpolation = interpolation_of(interpolation, "RandomPerspective: interpolation", _MODES)
-        self.fill = fill
+        self.fill = fill_of(fill, f"{type(self).__name__}: fill")
 
     def change(self, x: Array, streams: Streams) -> Array:
         H, W = x.shape[2:]
@@ -178,7 +178,7 @@ class RandomLensDistortion(Transform):
         if max(map(abs, (*self.k1, *self.k2))) > 1:
             raise ValueError(f"RandomLensDistortion: k1 and k2 must be between -1 and 1, got {k1!r} and {k2!r}")
         self.interpolation = interpolation_of(interpolation, "RandomLensDistortion: interpolation", _MODES)
-        self.fill = fill
+        self.fill = fill_of(fill, f"{type(self).__name__}: fill")
 
     def apply(self, x: Array, streams: Streams) -> Array:
         k1, k2 = streams.uniform(*self.k1)[:, 0], streams.uniform(*self.k2)[:, 0]

@@ -135,3 +135,10 @@ def test_a_solver_takes_them():
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("fill", [-1, 256, "red", [[1, 2]], [], [1, [2, 3]]])
+@pytest.mark.parametrize("make", [lambda f: A.RandomCrop(4, 1, fill=f), lambda f: A.RandomRotation(5, fill=f)])
+def test_colours_outside_are_checked_at_once(make, fill):
+    with pytest.raises(ValueError, match="(RandomCrop|RandomRotation): fill must be"):
+        make(fill)
