@@ -12,7 +12,7 @@ from fastnet.types import Array, Generator
 
 __all__ = ["CutMix", "MixUp"]
 
-_ONE = 1 << 16  # weights of images of bytes are multiples of 1 / _ONE, so that the arithmetic is exact
+_ONE = 1 << 16  # weights of uint8 images are multiples of 1 / _ONE, so that integer arithmetic is exact
 
 
 class Mixing(Transform):
@@ -77,7 +77,7 @@ class Mixing(Transform):
 class MixUp(Mixing):
     """``share * x + (1 - share) * partner``, and labels likewise (Zhang et al. 2018, arXiv:1710.09412).
 
-    Images of bytes are rounded to the nearest, with a share that is a multiple of 2^-16.
+    uint8 images are rounded to the nearest integer; the share is then a multiple of 2^-16.
     """
 
     def mix(self, x: Array, partners: Array, share: float, rng: Generator) -> tuple[Array, float]:
@@ -91,16 +91,16 @@ class MixUp(Mixing):
 class CutMix(Mixing):
     """A box of the partner is pasted into the image, and labels are mixed by area (Yun et al. 2019, arXiv:1905.04899).
 
-    The box covers 1 - share of the image's area around a random centre, and is cut at the border; the labels have the
-    share that it covers in fact.
+    The box covers 1 - share of the image's area around a random centre and is clipped at the border; the labels are
+    mixed by the area that is actually pasted.
     """
 
     def mix(self, x: Array, partners: Array, share: float, rng: Generator) -> tuple[Array, float]:
         height, width = x.shape[2:]
         middle = np.array([rng.integers(height), rng.integers(width)])
-        half = np.array([height, width]) * (0.5 * np.sqrt(1 - share))
-        top, left = np.maximum(middle - half, 0).astype(int)
-        bottom, right = np.minimum(middle + half, (height, width)).astype(int)
+        half = (np.array([height, width]) * (0.5 * np.sqrt(1 - share))).astype(int)
+        top, left = np.maximum(middle - half, 0)
+        bottom, right = np.minimum(middle + half, (height, width))
         mixed = x.copy()
         mixed[:, :, top:bottom, left:right] = partners[:, :, top:bottom, left:right]
         return mixed, 1 - (bottom - top) * (right - left) / (height * width)
