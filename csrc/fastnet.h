@@ -80,7 +80,7 @@ void fn_parallel(int64_t tasks, double work, fn_task body, void *context); /* on
 int fn_threads(void);
 /* Set the number for the whole process. */
 void fn_set_threads(int count);
-void fn_run_alone(void); /* from now on, kernels that this thread calls run on it alone */
+void fn_run_alone(void); /* from now on, kernels that this thread calls use no other thread */
 const char *fn_threading(void); /* the threading library, as text */
 
 /* ---- runtime/memory.c: 64-byte-aligned blocks, cached for reuse ---- */

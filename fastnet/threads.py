@@ -48,7 +48,7 @@ def set_num_threads(count: int) -> None:
 
 
 def run_alone() -> None:
-    """Run kernels that this Python thread calls on it alone, from now on: for work beside a thread that needs them."""
+    """From now on, kernels that this Python thread calls use no other thread, which leaves the pool to its caller."""
     if backends.NativeOps:
         from fastnet.backends import _native
 

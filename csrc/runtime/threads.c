@@ -16,7 +16,7 @@
 static _Atomic int thread_count = 1;
 static _Atomic int region_busy =
     0; /* a thread is in a parallel region; others run serially to avoid oversubscription */
-static _Thread_local int alone = 0; /* this thread calls kernels beside one that needs the pool */
+static _Thread_local int alone = 0; /* kernels that this thread calls leave the pool to others */
 static int forked = 0; /* threads do not survive a fork: a child runs on one thread, with the same bits */
 
 const char *fn_threading(void) {

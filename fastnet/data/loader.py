@@ -53,7 +53,7 @@ class Loader:
         Of the batches of images.
     sampling : "uniform" or "balanced"
         uniform: an epoch has each sample once.  balanced: it has as many draws, an equal share for each class; samples
-        of rare classes come several times, and some of frequent ones wait for another epoch.
+        of rare classes come several times, and not every epoch has all samples of a frequent class.
     workers : int
         Threads that gather, augment and preprocess the next batches while the caller works on one; 0: none.  Batches
         are the same for any number.  With one, a `preprocess` or `augment` of your own never runs on two threads at a

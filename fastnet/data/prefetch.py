@@ -19,9 +19,9 @@ Result = TypeVar("Result")
 def in_order(produce: Callable[[int], Result], numbers: Iterable[int], workers: int) -> Generator[Result, None, None]:
     """``map(produce, numbers)``, computed on `workers` threads at most workers + 1 results ahead; 0: when asked for.
 
-    An exception is raised where its result would have been, with the traceback of the thread.  No thread outlives the
-    iterator: closing it, early too, waits for the results that have been begun.  Kernels that a worker calls run on
-    that thread alone and leave the others to the caller; it sees the caller's context variables.
+    An exception is raised in place of its result, with the worker's traceback.  No thread outlives the iterator;
+    closing it early waits for the results that are being computed.  Kernels that a worker calls use no other thread,
+    so the caller keeps its own.  A worker sees the caller's context variables.
     """
     if not workers:
         yield from map(produce, numbers)

@@ -56,7 +56,7 @@ class _ConvTranspose(Layer):
         return geometry.x_shape[1:]
 
     def _geometry(self, x_shape: Sequence[int], w_shape: Sequence[int]) -> Conv2dGeometry:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _geometry(x_shape, w_shape)")
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         geometry = self._geometry(x.shape, self.weight.value.shape)
