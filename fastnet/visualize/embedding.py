@@ -86,7 +86,7 @@ def embed(codes: ArrayLike, perplexity: float = 30.0, seed: int = 0) -> Array:
 
 
 def grid_cells(points: ArrayLike) -> tuple[Array, tuple[int, int]]:
-    """A cell of a grid for each point, no cell twice, such that the squared ways from points to cells are least.
+    """A cell of a grid for each point, no cell twice, which minimises the squared distances to the points.
 
     Parameters
     ----------

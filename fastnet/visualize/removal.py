@@ -56,10 +56,10 @@ def deletion_test(
     attributions : array, (N, H, W) or (N, C, H, W)
         Of several channels, the largest absolute value counts.
     steps : int
-        The pixels go in so many equal parts.
+        The number of equal parts in which pixels are replaced.
     patch : int
-        Pixels go in squares of this side, by their mean attribution.  Single pixels of large images that go here and
-        there make a noise which confuses networks, whatever the attribution says.
+        Pixels are replaced in squares of this side, by their mean attribution.  In large images, scattered single
+        pixels are noise that confuses networks, whatever the attribution says.
     value : array or number, optional
         What replaces pixels: broadcast to (N, C, H, W), in raw values; default: the mean of each channel of an image.
     batch_size : int
