@@ -41,14 +41,17 @@ class Objects:
     Objects are kept in build/objects under a hash of what they depend on, so that `pip install .` reuses what an
     earlier one in the same folder compiled; setuptools compiles all of them when one file is newer than the extension.
     Objects that the last build did not use are deleted, unless FASTNET_OBJECTS names a folder of several builds.
+
+    Only the sources in RUNTIME get the flags `threads`, so that builds on other threads share the kernels.
     """
 
     SHARED = os.environ.get("FASTNET_OBJECTS")
     FOLDER = SHARED or os.path.join("build", "objects")
+    RUNTIME = os.path.join("csrc", "runtime", "")
     SLOWEST = "avx512", "avx2", "portable", "_native"  # compiled first, so that no processor waits for one at the end
 
-    def __init__(self, compiler, depends):
-        self.compile, self.used = compiler.compile, set()
+    def __init__(self, compiler, depends, threads):
+        self.compile, self.threads, self.used = compiler.compile, threads, set()
         version = subprocess.run([compiler.compiler_so[0], "--version"], capture_output=True, text=True, check=False)
         self.common = [sys.version, version.stdout, *compiler.compiler_so, *map(self.text, depends)]
 
@@ -67,6 +70,8 @@ class Objects:
         return [objects[source] for source in sources]
 
     def object(self, source, options):
+        if source.startswith(self.RUNTIME):
+            options = {**options, "extra_postargs": [*options["extra_postargs"], *self.threads]}
         flags = [repr(options.get(name)) for name in ("macros", "extra_preargs", "extra_postargs")]
         key = hashlib.sha256("\0".join([source, self.text(source), *flags, *self.common]).encode()).hexdigest()
         kept, target = os.path.join(self.FOLDER, key), os.path.join(options["output_dir"], source[:-1] + "o")
@@ -88,11 +93,12 @@ class BuildKernels(build_ext):
     def build_extension(self, ext):
         windows = self.compiler.compiler_type == "msvc"  # clang-cl
         ext.extra_compile_args = self.flags(windows) + shlex.split(os.environ.get("FASTNET_CFLAGS", ""))
-        openmp_compile, openmp_link = self.openmp(windows)
-        ext.extra_compile_args += openmp_compile
+        threads, openmp_link = self.openmp(windows)
         ext.extra_link_args = openmp_link + shlex.split(os.environ.get("FASTNET_LDFLAGS", ""))
-        if not windows:
-            self.compiler.compile = Objects(self.compiler, ext.depends)
+        if windows:
+            ext.extra_compile_args += threads
+        else:
+            self.compiler.compile = Objects(self.compiler, ext.depends, threads)
         try:
             super().build_extension(ext)
         except (CompileError, LinkError, PlatformError) as error:
