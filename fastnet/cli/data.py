@@ -47,6 +47,8 @@ class Source(NamedTuple):
         For .npz files.
     classes : tuple of str or None
         For image files and .npz files.
+    cache : str or None
+        For image files.
     """
 
     spec: str
@@ -55,13 +57,14 @@ class Source(NamedTuple):
     skip_bad: bool | None = None
     channels_last: bool | None = None
     classes: tuple[str, ...] | None = None
+    cache: str | None = None
 
     @classmethod
     def of_arguments(cls, args: argparse.Namespace) -> Source:
         """The source that the options of `add_data` describe."""
         if args.data == "digits" and Path("digits").is_dir():
             warnings.warn("--data digits is scikit-learn's data set; give ./digits for the folder", stacklevel=2)
-        return cls(args.data, args.image_size, args.grey, args.skip_bad, args.channels_last, args.classes)
+        return cls(args.data, args.image_size, args.grey, args.skip_bad, args.channels_last, args.classes, args.cache)
 
     @classmethod
     def of_card(cls, entries: Sequence[Any]) -> Source:
@@ -98,7 +101,8 @@ class Source(NamedTuple):
         if self.kind == "digits":
             return self
         prefix = f"{self.kind}:" if self.kind in _NAMED else ""
-        return self._replace(spec=prefix + str(self.path.resolve()))
+        cache = self.cache and str(Path(self.cache).expanduser().resolve())
+        return self._replace(spec=prefix + str(self.path.resolve()), cache=cache)
 
     def options(self) -> list[str]:
         """The options of `add_data` that describe this source."""
@@ -112,6 +116,7 @@ class Source(NamedTuple):
             words
             + ["--skip-bad"] * bool(self.skip_bad)
             + (["--classes", ",".join(self.classes)] if self.classes else [])
+            + (["--cache", self.cache] if self.cache else [])
         )
 
 
@@ -125,6 +130,12 @@ def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) ->
     add("--grey", action=flag, help=f"{folder}one channel, or three; needed if all of them are greyscale")
     add("--gray", action=flag, dest="grey", help=argparse.SUPPRESS)
     add("--skip-bad", action="store_true", default=None, help=f"{folder}leave out those that cannot be read")
+    add(
+        "--cache",
+        metavar="DIR",
+        help=f"{folder}keep the decoded pixels in this folder: the next run begins at once, and there may be more than "
+        "fit into memory",
+    )
     add(
         "--channels-last",
         action=flag,
@@ -190,6 +201,7 @@ def load(source: Source, everything: bool = False) -> Dataset:
                 "size": source.image_size,
                 "gray": source.grey,
                 "skip_bad": bool(source.skip_bad),
+                "cache": source.cache and Path(source.cache).expanduser(),
             }
             dataset = read(path, test=test, classes=source.classes, **options)
     if not len(dataset.y_test) or not (everything or len(dataset.y_train)):
@@ -228,6 +240,7 @@ def _check_options(source: Source) -> None:
         ("--image-size", source.image_size, folder, "image files"),
         ("--grey", source.grey is not None, folder, "image files"),
         ("--skip-bad", source.skip_bad, folder, "image files"),
+        ("--cache", source.cache, folder, "image files"),
         ("--channels-last", source.channels_last is not None, npz, ".npz files"),
         ("--classes", source.classes, npz or folder, ".npz files and image files"),
     ):

@@ -172,9 +172,11 @@ def check_fit(card: dict[str, Any], dataset: Dataset) -> None:
 def _check_finite(path: str, dataset: Dataset, loss: float) -> None:
     import numpy as np
 
+    from fastnet.data.rows import not_finite
+
     if np.isfinite(loss):
         return
-    if bad := int((~np.isfinite(dataset.X_test)).any(axis=(1, 2, 3)).sum()):
+    if bad := not_finite(dataset.X_test):
         raise UserError(f"{bad} of {len(dataset.X_test)} test images of {dataset.name} hold NaN or infinite values")
     raise UserError(f"{path}: the model's outputs are not finite; was it trained to the end?")
 

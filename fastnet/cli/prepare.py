@@ -88,4 +88,7 @@ def prepare(
 
 def _pixels(X: Array) -> tuple[float, float]:
     """The range of the images' values, by which `fastnet predict` knows how to scale those of files."""
-    return float(X.min()), float(X.max())
+    from fastnet.data.rows import extremes
+
+    least, most = extremes(X)
+    return float(least), float(most)

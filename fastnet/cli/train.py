@@ -266,12 +266,12 @@ def _train(solver: Solver, resume: str, say: Callable[..., None]) -> None:
 
 def _test(solver: Solver, dataset: Dataset) -> Evaluation:
     """Loss and accuracy on the test images; FloatingPointError if the loss is not finite."""
-    import numpy as np
+    from fastnet.data.rows import not_finite
 
     with user_mistakes():
         test = solver.evaluate(dataset.X_test, dataset.y_test)
     if not math.isfinite(test.loss):
-        if bad := int((~np.isfinite(dataset.X_test)).any(axis=(1, 2, 3)).sum()):
+        if bad := not_finite(dataset.X_test):
             raise UserError(f"{bad} of {len(dataset.X_test)} test images of {dataset.name} hold NaN or infinite values")
         raise FloatingPointError(f"the test loss is {test.loss}; lower the learning rate ({solver.optimizer.lr:g})")
     return test

@@ -13,6 +13,7 @@ from fastnet.data.pca import PCA
 from fastnet.data.pictures import read_picture
 from fastnet.data.prepared import PREPROCESSING
 from fastnet.data.preprocess import Standardize
+from fastnet.data.rows import Rows
 from fastnet.pickles import load_plain_pickle
 from fastnet.storage import read_npz
 
@@ -21,6 +22,7 @@ __all__ = [
     "Loader",
     "PCA",
     "PREPROCESSING",
+    "Rows",
     "Standardize",
     "digits",
     "mnist",

@@ -14,6 +14,7 @@ from fastnet.arrays import as_array
 from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.classes import match_names
 from fastnet.data.holdout import choose, warn_of_absent
+from fastnet.data.rows import as_rows, joined, select
 from fastnet.types import Array, ArrayLike
 
 __all__ = ["Dataset", "as_labels", "assemble", "check_labels", "class_numbers"]
@@ -78,7 +79,7 @@ class Dataset:
 
     Attributes
     ----------
-    X_train, X_test : array (N, C, H, W), uint8 in 0..255 or float32
+    X_train, X_test : array (N, C, H, W), uint8 in 0..255 or float32, or Rows
     y_train, y_test : int64 array (N,)
         Class numbers in 0..len(classes)-1.  Also accepted: (N, 1), bool, and one-hot rows (N, len(classes)).
     classes : tuple of str
@@ -105,7 +106,7 @@ class Dataset:
     def __post_init__(self) -> None:
         for name in ("X_train", "X_test", "X_val"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, as_array(getattr(self, name), f"{self.name}: {name}"))
+                object.__setattr__(self, name, as_rows(getattr(self, name), f"{self.name}: {name}"))
         shape = self.X_train.shape[1:]
         warn_of_channels_last(self.name, self.X_train.shape)
         for part in ("train", "test", "val"):
@@ -168,7 +169,8 @@ class Dataset:
             raise ValueError(f"{self.name}: already has a validation part of {len(self.X_val)} images")
         held = _draw(self.name, self.classes, self.y_train, "validation", validation, seed)
         X, y = self.X_train, self.y_train
-        return dataclasses.replace(self, X_train=X[~held], y_train=y[~held], X_val=X[held], y_val=y[held])
+        rest, part = select(X, ~held), select(X, held)
+        return dataclasses.replace(self, X_train=rest, y_train=y[~held], X_val=part, y_val=y[held])
 
 
 Parts = Mapping[str, tuple[Array, Array]]
@@ -200,14 +202,13 @@ def assemble(
     for part, (X, y) in parts.items() if test != "all" else ():
         warn_of_absent(name, part, classes, np.arange(len(classes)), class_numbers(f"{name}, {part}", X, y))
     if "test" not in parts and isinstance(test, str):
-        every = list(parts.values())
-        whole = every[0] if len(every) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*every, strict=True))
-        parts = {"test": (whole[0], whole[1])}
+        images, labels = (joined(arrays) for arrays in zip(*parts.values(), strict=True))
+        parts = {"test": (images, labels)}
     elif not isinstance(test, str) and test != 0 and "test" not in parts and "train" in parts:
         X, y = parts["train"]
         y = class_numbers(f"{name}, train", X, y)
         held = _draw(name, classes, y, "test", test, seed)
-        parts |= {"train": (X[~held], y[~held]), "test": (X[held], y[held])}
+        parts |= {"train": (select(X, ~held), y[~held]), "test": (select(X, held), y[held])}
     train, check = parts.get("train", nothing), parts.get("test", nothing)
     return Dataset(*train, *check, tuple(classes), name, *parts.get("val", (None, None)))
 

@@ -11,10 +11,13 @@ from typing import Any, Literal, SupportsIndex
 import numpy as np
 
 from fastnet.arguments import flag, optional_flag, pair
+from fastnet.data.cache import read_cached
 from fastnet.data.dataset import Dataset, assemble
+from fastnet.data.decoding import Request, read_pictures
 from fastnet.data.inside import is_archive, open_archive
 from fastnet.data.listing import read_listing
-from fastnet.data.pictures import check_pillow, read_pictures
+from fastnet.data.pictures import check_pillow
+from fastnet.data.rows import select
 from fastnet.data.tree import Tree
 from fastnet.types import Array
 from fastnet.wording import name_some
@@ -30,6 +33,7 @@ def image_folder(
     seed: int = 0,
     classes: Sequence[str] | None = None,
     skip_bad: bool = False,
+    cache: str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Images from ``path/class/*.png`` (or jpg, gif, tiff, webp ...), or from ``path/train``, ``val`` and ``test``.
 
@@ -55,11 +59,15 @@ def image_folder(
         Which sub-folders are classes, in the order of their numbers; all, in alphabetical order, by default.
     skip_bad : bool
         Leave out images that cannot be read, and warn of them, instead of raising an error that names them all.
+    cache : path, optional
+        A folder for the decoded images.  They are decoded once, with a progress bar, and from then on read from there,
+        batch by batch, so that there may be more than fit into memory.  When image files have changed, they are decoded
+        anew.
 
     Returns
     -------
     Dataset
-        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8.
+        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8; with `cache`, as :class:`Rows`.
 
     Raises
     ------
@@ -92,7 +100,8 @@ def image_folder(
     for remark in tree.remarks():
         warnings.warn(f"{path}: {remark}", stacklevel=2)
     files = [(part, number, file) for part, listed in tree.files.items() for number, file in listed]
-    return _dataset("image_folder", path, tree.classes, files, size, gray, test, seed, skip_bad)
+    request = Request([file for *_, file in files], _size("image_folder", size), gray, skip_bad, "image_folder")
+    return _dataset(request, path, tree.classes, files, test, seed, cache, classes)
 
 
 def image_csv(
@@ -104,6 +113,7 @@ def image_csv(
     seed: int = 0,
     classes: Sequence[str] | None = None,
     skip_bad: bool = False,
+    cache: str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Images whose files and classes are listed in a CSV file, with commas, semicolons or tabs.
 
@@ -114,7 +124,7 @@ def image_csv(
         label, and perhaps split, which says train, val or test.
     root : path, optional
         Where relative names start; the CSV file's folder by default.
-    size, gray, test, seed, skip_bad
+    size, gray, test, seed, skip_bad, cache
         As of :func:`image_folder`.
     classes : sequence of str, optional
         The classes in the order of their numbers; by default those that occur, in order.
@@ -122,7 +132,7 @@ def image_csv(
     Returns
     -------
     Dataset
-        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8.
+        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8; with `cache`, as :class:`Rows`.
 
     Raises
     ------
@@ -140,7 +150,8 @@ def image_csv(
         names, files = read_listing(path, path.parent if root is None else Path(root), classes)
     except ValueError as error:
         raise ValueError(f"image_csv: {error}") from error
-    return _dataset("image_csv", path, names, files, size, gray, test, seed, skip_bad)
+    request = Request([file for *_, file in files], _size("image_csv", size), gray, skip_bad, "image_csv")
+    return _dataset(request, path, names, files, test, seed, cache, classes)
 
 
 def _checked(where: str, path: str | os.PathLike[str], gray: Any, classes: Any, skip_bad: Any) -> Path:
@@ -153,31 +164,32 @@ def _checked(where: str, path: str | os.PathLike[str], gray: Any, classes: Any, 
 
 
 def _dataset(
-    where: str,
+    request: Request,
     path: Path,
-    classes: Sequence[str],
+    names: Sequence[str],
     files: Sequence[tuple[str, int, Any]],
-    size: SupportsIndex | Sequence[SupportsIndex] | None,
-    gray: bool | None,
     test: float | int | Literal["all"],
     seed: int,
-    skip_bad: bool,
+    cache: str | os.PathLike[str] | None,
+    classes: Sequence[str] | None,
 ) -> Dataset:
     """The images of (part, class number, file)."""
-    X, used = read_pictures([file for *_, file in files], _size(where, size), gray, skip_bad, where)
-    read = [entry for entry, kept in zip(files, used, strict=True) if kept]
+    X, findings = read_pictures(request) if cache is None else read_cached(request, Path(cache), path, classes)
+    findings.warn(request.files, stacklevel=4)
+    read = [entry for entry, used in zip(files, findings.used(len(files)), strict=True) if used]
     if not read:
-        raise ValueError(f"{where}: {path} holds no images that can be read")
+        raise ValueError(f"{request.where}: {path} holds no images that can be read")
     y, part = np.array([number for _, number, _ in read]), np.array([name for name, *_ in read])
     parts = {name: _taken(X, y, part == name) for name in ("train", "val", "test") if name in part}
-    return assemble(path.resolve().name, list(classes), parts, test, seed)
+    return assemble(path.resolve().name, list(names), parts, test, seed)
 
 
 def _taken(X: Array, y: Array, which: Array) -> tuple[Array, Array]:
     """Some of the images: a view if they lie side by side, since a copy would double the memory."""
     places = np.flatnonzero(which)
-    start, end = places[0], places[-1] + 1
-    return (X[start:end], y[start:end]) if end - start == len(places) else (X[which], y[which])
+    start, end = int(places[0]), int(places[-1]) + 1
+    index: Any = slice(start, end) if end - start == len(places) else places
+    return select(X, index), y[index]
 
 
 def _size(where: str, size: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastnet.arrays import as_array
+from fastnet.data.rows import as_rows, select
 from fastnet.types import Array, ArrayLike
 from fastnet.wording import name_some
 
@@ -18,13 +19,13 @@ _WORD = {"train": "training", "val": "validation"}
 
 
 def hold_out(X: ArrayLike, y: ArrayLike, part: float | int, seed: int = 0) -> tuple[Array, Array, Array, Array]:
-    """Draw a random part of (X, y), stratified by class: (X_rest, y_rest, X_part, y_part), all copies.
+    """Draw a random part of (X, y), stratified by class: (X_rest, y_rest, X_part, y_part), all copies; of Rows, Rows.
 
     The only image of a class is never held out, unless there are too few images for each class to keep one.
 
     Parameters
     ----------
-    X : array (N, ...)
+    X : array (N, ...), or Rows
     y : int array (N,)
     part : float in (0, 1), a fraction, or int in 1..N-1, a number of samples
     seed : int
@@ -35,11 +36,11 @@ def hold_out(X: ArrayLike, y: ArrayLike, part: float | int, seed: int = 0) -> tu
     ValueError
         X and y that do not fit, another `part`, or a fraction of which nothing, or everything, would be held out.
     """
-    X, y = as_array(X, "hold_out: X"), as_array(y, "hold_out: y")
+    X, y = as_rows(X, "hold_out: X"), as_array(y, "hold_out: y")
     if y.ndim != 1 or X.shape[:1] != y.shape:
         raise ValueError(f"hold_out: X must be (N, ...) and y (N,), got {X.shape} and {y.shape}")
     held = choose(y, part, seed)
-    return X[~held], y[~held], X[held], y[held]
+    return select(X, ~held), y[~held], select(X, held), y[held]
 
 
 def choose(y: Array, part: float | int, seed: int, argument: str = "part") -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tarfile
 import zipfile
@@ -61,6 +62,10 @@ class InArchive:
 
     def is_file(self) -> bool:
         return self._inner in self._archive.files
+
+    def stat(self) -> os.stat_result:
+        """Of the archive."""
+        return self._archive.path.stat()
 
     def iterdir(self) -> Iterator[InArchive]:
         return (self / name for name in self._archive.folders[self._inner])

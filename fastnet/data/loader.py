@@ -13,6 +13,7 @@ from fastnet.arguments import flag, integer
 from fastnet.arrays import as_array
 from fastnet.data.dataset import as_labels, check_labels
 from fastnet.data.prefetch import in_order
+from fastnet.data.rows import as_rows
 from fastnet.data.sampling import SAMPLING
 from fastnet.types import Array, ArrayLike, DTypeLike, Generator, Preprocess
 
@@ -31,7 +32,7 @@ class Loader:
 
     Parameters
     ----------
-    X : array (N, ...), uint8 or another numeric dtype
+    X : array (N, ...), uint8 or another numeric dtype, or Rows
         Never copied whole: each batch is gathered and cast.  A np.memmap is fine.  Batches are copies, so what changes
         them in place (preprocess, augment, a loss, a model) changes neither X nor y.
     y : int array (N,), or (N, H, W) for images (N, C, H, W) whose pixels have classes, or (N, L) for signals (N, C, L)
@@ -86,7 +87,7 @@ class Loader:
         workers: int = 1,
         classes: int | None = None,
     ) -> None:
-        self.X = as_array(X, "Loader: X")
+        self.X = as_rows(X, "Loader: X")
         if self.X.ndim < 2 or self.X.dtype.kind not in "buif":
             raise ValueError(f"Loader: X must be numbers of shape (N, ...), got {self.X.dtype} {self.X.shape}")
         self.targets = flag(targets, "Loader: targets")
@@ -95,8 +96,10 @@ class Loader:
             self.y = _check_targets(self.X, given, maps=not self.targets)
         else:
             self.y = check_labels("Loader", self.X, given)
-        self.X = self.X.view()
-        self.X.flags.writeable = self.y.flags.writeable = False
+        if isinstance(self.X, np.ndarray):
+            self.X = self.X.view()
+            self.X.flags.writeable = False
+        self.y.flags.writeable = False
         if len(self.y) == 0:
             raise ValueError("Loader: there are no samples")
         if not isinstance(augment, (list, tuple)) or not all(map(callable, augment)):

@@ -10,11 +10,11 @@ import numpy as np
 from fastnet.arguments import at_least_zero, integer
 from fastnet.arrays import as_array
 from fastnet.data.preprocess import Fitted, check_fit, finite_mean
+from fastnet.data.rows import chunks
 from fastnet.types import Array, DTypeLike
 
 __all__ = ["PCA"]
 
-_CHUNK = 4096
 _WIDEST = 4096  # features: the covariance and its eigenvectors take 2 x 128 MiB
 
 
@@ -110,8 +110,8 @@ class PCA(Fitted):
             raise ValueError(f"PCA.fit: {kept} components of {len(X)} examples with {D} features")
         mean = finite_mean("PCA.fit", X, "feature") / scale
         covariance = np.zeros((D, D))
-        for start in range(0, len(X), _CHUNK):
-            centred = X[start : start + _CHUNK].reshape(-1, D) / scale - mean.reshape(-1)
+        for chunk in chunks(X):
+            centred = chunk.reshape(-1, D) / scale - mean.reshape(-1)
             covariance += centred.T @ centred
         values, vectors = np.linalg.eigh(covariance / len(X))
         values, vectors = np.maximum(values[::-1][:kept], 0), vectors[:, ::-1][:, :kept]

@@ -11,11 +11,10 @@ import numpy as np
 
 from fastnet.arguments import real
 from fastnet.arrays import as_array
+from fastnet.data.rows import as_rows, chunks, extremes, not_finite
 from fastnet.types import Array, ArrayLike, DTypeLike
 
 __all__ = ["Fitted", "Standardize", "check_fit", "finite_mean"]
-
-_CHUNK = 1024
 
 
 class Fitted(ABC):
@@ -85,7 +84,7 @@ class Standardize(Fitted):
 
         Parameters
         ----------
-        X : array (N, C, ...)
+        X : array (N, C, ...), or Rows
             The training data.
         scale : float, optional
             255 for uint8, else 1, by default.
@@ -129,8 +128,7 @@ class Standardize(Fitted):
         if low >= high:
             raise ValueError(f"Standardize.to_range: low must be below high, got {low:g} and {high:g}")
         X, _ = check_fit("Standardize.to_range", X, None)
-        axes = _axes(X, each)
-        least, most = X.min(axis=axes).astype(np.float64), X.max(axis=axes).astype(np.float64)
+        least, most = (values.astype(np.float64) for values in extremes(X, _axes(X, each)))
         if not (np.isfinite(least).all() and np.isfinite(most).all()):
             raise ValueError(_not_finite("Standardize.to_range", X))
         std = np.where(most > least, (most - least) / (high - low), 1.0)
@@ -197,8 +195,8 @@ class Standardize(Fitted):
 
 
 def check_fit(what: str, X: Array, scale: float | None) -> tuple[Array, float]:
-    """X as an array, and the scale."""
-    X = as_array(X, f"{what}: X")
+    """X as an array or Rows, and the scale."""
+    X = as_rows(X, f"{what}: X")
     if X.ndim < 2 or X.size == 0:
         raise ValueError(f"{what}: X must have shape (N, C, ...) and hold data, got {X.shape}")
     scale = real(scale, f"{what}: scale") if scale is not None else 255.0 if X.dtype == np.uint8 else 1.0
@@ -230,8 +228,8 @@ def _mean(X: Array, each: str, function: Callable[[Array], Array]) -> Array:
     """
     _axes(X, each)
     total: Array = np.zeros(X.shape[1] if each == "channel" else X.shape[1:])
-    for start in range(0, len(X), _CHUNK):
-        chunk = X[start : start + _CHUNK].astype(np.float64)
+    for part in chunks(X):
+        chunk = part.astype(np.float64)
         if each == "channel":
             total += function(np.moveaxis(chunk, 1, -1)).reshape(-1, X.shape[1]).sum(axis=0)
         else:
@@ -242,8 +240,7 @@ def _mean(X: Array, each: str, function: Callable[[Array], Array]) -> Array:
 
 def _not_finite(what: str, X: Array) -> str:
     """Why the mean of X is not finite."""
-    chunks = (X[start : start + _CHUNK] for start in range(0, len(X), _CHUNK))
-    bad = sum(int((~np.isfinite(chunk)).reshape(len(chunk), -1).any(axis=1).sum()) for chunk in chunks)
+    bad = not_finite(X)
     if not bad:
         return f"{what}: the values are too large, their sum overflows"
     return (

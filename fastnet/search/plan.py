@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import flag, integer, real
-from fastnet.arrays import as_array
 from fastnet.data import Dataset, fold_numbers
+from fastnet.data.rows import as_rows, select
 from fastnet.search import space as spaces
 from fastnet.search.space import Dimension
 from fastnet.search.trials import Rules
@@ -134,7 +134,7 @@ class Plan:
 def _dataset(data: Any) -> Dataset:
     """The images to search on.  The test part is left out: no setting may be chosen by it."""
     if isinstance(data, (tuple, list)) and len(data) == 2:
-        X, y = as_array(data[0], "search: data's X"), np.asarray(data[1])
+        X, y = as_rows(data[0], "search: data's X"), np.asarray(data[1])
         data = Dataset(X, y, X[:0], y[:0], tuple(map(str, range(int(y.max(initial=0)) + 1))), "data")
     if not isinstance(data, Dataset):
         raise TypeError(f"search: data must be a Dataset or (X, y), got {type(data).__name__}")
@@ -156,7 +156,8 @@ def _divide(dataset: Dataset, folds: int | None, seed: int) -> list[Callable[[],
 
     def part(fold: int) -> Dataset:
         train, held = number != fold, number == fold
-        return dataclasses.replace(dataset, X_train=X[train], y_train=y[train], X_val=X[held], y_val=y[held])
+        rest, part = select(X, train), select(X, held)
+        return dataclasses.replace(dataset, X_train=rest, y_train=y[train], X_val=part, y_val=y[held])
 
     return [lambda fold=fold: part(fold) for fold in range(folds)]  # type: ignore[misc]
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from fastnet import losses
-from fastnet.arrays import as_array
 from fastnet.data import Dataset, Loader, prepared
 from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.classes import match_names
 from fastnet.data.dataset import as_labels
 from fastnet.data.loader import Augment, of_pixels
 from fastnet.data.preprocess import Fitted
+from fastnet.data.rows import as_rows
 from fastnet.layers import Model
 from fastnet.ops.metrics import ACCURACY
 from fastnet.types import Array, ArrayLike, Loss, Preprocess
@@ -183,4 +183,4 @@ def _pair(name: str, data: Any) -> tuple[Array, ArrayLike]:
     if not (isinstance(data, (tuple, list)) and len(data) == 2):
         kinds = "(X, y), a Dataset or a Loader" if name == "data" else "(X, y) or a Loader"
         raise TypeError(f"Solver: {name} must be {kinds}, got {type(data).__name__}")
-    return as_array(data[0], f"Solver: {name}'s X"), data[1]
+    return as_rows(data[0], f"Solver: {name}'s X"), data[1]

@@ -6,11 +6,10 @@ import sys
 import time
 from typing import Any
 
+from fastnet.bars import SECONDS_BETWEEN_LINES, tqdm_class
 from fastnet.training.history import COLUMNS
 
 __all__ = ["Progress"]
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
@@ -21,7 +20,7 @@ class Progress:
     def __init__(self, verbose: bool, epochs: int) -> None:
         self.verbose, self.epochs = verbose, epochs
         self._bar, self._headed, self._last = None, False, time.monotonic()
-        self._tqdm = _tqdm() if verbose else None
+        self._tqdm = tqdm_class() if verbose else None
 
     def start_epoch(self, epoch: int, batches: int, done: int) -> None:
         """Start epoch `epoch` (from 0) with `done` batches already done."""
@@ -36,7 +35,7 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{loss:.4f}", data=f"{waiting:.0%}", refresh=False)
             self._bar.update()
-        elif self.verbose and time.monotonic() - self._last > _SECONDS_BETWEEN_LINES:
+        elif self.verbose and time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
             place = f"epoch {self._epoch + 1}/{self.epochs}: batch {batch}/{self._batches}"
             line = f"{place}, loss {loss:.4f}, data wait {waiting:.0%}"
@@ -63,13 +62,3 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def _tqdm() -> Any:
-    if sys.stderr is None or not sys.stderr.isatty():
-        return None
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
-    return tqdm

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import integer
-from fastnet.arrays import as_array
 from fastnet.augment import Compose, Resize, TenCrop, Transform
+from fastnet.data.rows import as_rows
 from fastnet.layers import Evaluation, Model
 from fastnet.training.ensemble import Ensemble, logarithm, measured
 from fastnet.types import Array, ArrayLike
@@ -107,7 +107,7 @@ class Views:
         batch_size : int
             How many views are computed at a time, at least those of one image and scale.
         """
-        X, batch_size = as_array(X, "predict: X"), integer(batch_size, "predict: batch_size")
+        X, batch_size = as_rows(X, "predict: X"), integer(batch_size, "predict: batch_size")
         if not len(X):
             raise ValueError("predict: there are no images in X")
         count = sum(len(made) for made in self.images(X[:1]))
