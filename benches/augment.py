@@ -85,7 +85,7 @@ def main():
     torch.set_num_threads(2)
     fn.set_num_threads(2)
     for side in args.sides:
-        count = args.images if side < 100 else max(args.images // 8, 1)
+        count = args.images if side < 100 else max(args.images // 4, 1)
         small = np.random.default_rng(0).integers(0, 256, (count, 3, 8, 8), dtype=np.uint8)
         x = A.Resize((side, side), "bicubic")(small, np.random.default_rng(0))
         batch = torch.from_numpy(x)

@@ -1,15 +1,28 @@
-/* Where the pixels of uint8 images (N, C, H, W), in C order, go: windows, other sizes, projective maps and lenses.  All
- * arithmetic is in integers, so every instruction set has the same bits. */
+/* Windows of uint8 images (N, C, H, W), in C order, and images of another size.  All arithmetic is in integers, so
+ * every instruction set has the same bits. */
 typedef struct {
-    int64_t C, H, W, P, Q;
+    int64_t C, H, W, P, Q, steps;
     int bilinear;
-    const int64_t *where, *tables;
+    const int64_t *where, *tables, *operations;
+    const double *strengths;
     const uint8_t *fill, *x;
     uint8_t *y, *scratch;
     int64_t scratch_bytes;
 } image_job;
 
 /* ---- windows: at = top, left, flipped vertically, horizontally ---- */
+
+/* y[i] = x[n - 1 - i] */
+INLINE void reverse_bytes(int64_t n, const uint8_t *x, uint8_t *restrict y) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t bytes;
+        memcpy(&bytes, x + n - 8 - i, 8);
+        bytes = __builtin_bswap64(bytes);
+        memcpy(y + i, &bytes, 8);
+    }
+    for (; i < n; i++) y[i] = x[n - 1 - i];
+}
 
 static void crop_plane(void *context, int64_t task, int thread) {
     const image_job *job = context;
@@ -25,16 +38,11 @@ static void crop_plane(void *context, int64_t task, int thread) {
             continue;
         }
         const uint8_t *from = x + row * job->W + left;
-        if (at[3]) {
-            uint8_t *end = y + job->Q - 1;
-            for (int64_t q = 0; q < first; q++) end[-q] = fill;
-            for (int64_t q = first; q < last; q++) end[-q] = from[q];
-            for (int64_t q = last; q < job->Q; q++) end[-q] = fill;
-        } else {
-            memset(y, fill, (size_t)first);
-            if (last > first) memcpy(y + first, from + first, (size_t)(last - first));
-            memset(y + last, fill, (size_t)(job->Q - last));
-        }
+        int64_t begin = at[3] ? job->Q - last : first, count = last - first;
+        memset(y, fill, (size_t)begin);
+        if (at[3]) reverse_bytes(count, from + first, y + begin);
+        else if (count > 0) memcpy(y + begin, from + first, (size_t)count);
+        memset(y + begin + count, fill, (size_t)(job->Q - begin - count));
     }
 }
 
@@ -63,25 +71,37 @@ INLINE int32_t resize_bytes(const uint8_t *x, int64_t count) {
     return x[0] | (count > 1 ? x[1] << 8 : 0) | (count > 2 ? x[2] << 16 : 0);
 }
 
-/* Along columns, RESIZE_ROWS rows at a time, as vectors.  A table: taps, the first input of each output, the weights of
- * each output. */
+INLINE void resize_store(uint8_t *y, uint32_t bytes, int64_t count) {
+    if (count >= 4)
+        y[0] = (uint8_t)bytes, y[1] = (uint8_t)(bytes >> 8), y[2] = (uint8_t)(bytes >> 16),
+        y[3] = (uint8_t)(bytes >> 24);
+    else
+        for (int64_t i = 0; i < count; i++) y[i] = (uint8_t)(bytes >> (8 * i));
+}
+
+/* Along columns, RESIZE_ROWS rows at a time, as vectors.  Pixels are gathered well before they are read as vectors: a
+ * load that spans recent stores waits for them.  A table: taps, the first input of each output, the weights of each
+ * output. */
 static void resize_columns(const int64_t *table, int64_t rows, int64_t width, int64_t stride, int64_t Q,
                            resize_vec *restrict columns, const uint8_t *x, uint8_t *y) {
     const int64_t taps = table[0], *first = table + 1, *weights = first + Q;
     for (int64_t row = 0; row < rows; row += RESIZE_ROWS) {
-        for (int64_t w = 0; w < width; w += 4) {
+        for (int64_t w = 0; w < width; w += 4) { /* the first column of four holds all, to be unpacked below */
             int64_t at = max64(min64(w, width - 4), 0);
-            int32_t bytes[RESIZE_ROWS];
-            for (int64_t r = 0; r < RESIZE_ROWS; r++)
-                bytes[r] = resize_bytes(x + min64(row + r, rows - 1) * stride + at, width);
-            resize_vec four;
-            memcpy(&four, bytes, sizeof four);
+            for (int64_t r = 0; r < RESIZE_ROWS; r++) {
+                int32_t bytes = resize_bytes(x + min64(row + r, rows - 1) * stride + at, width);
+                memcpy((char *)(columns + at) + 4 * r, &bytes, 4);
+            }
+        }
+        for (int64_t w = (width - 1) / 4 * 4; w >= 0; w -= 4) {
+            int64_t at = max64(min64(w, width - 4), 0);
+            resize_vec four = columns[at];
             for (int64_t i = 0; i < 4 && at + i < width; i++, four >>= 8) columns[at + i] = four & 255;
         }
         for (int64_t q = 0; q < Q; q += 4) {
-            int64_t at = max64(min64(q, Q - 4), 0);
+            int64_t at = max64(min64(q, Q - 4), 0), count = min64(Q, 4);
             resize_vec four = {0};
-            for (int64_t i = 0; i < 4 && at + i < Q; i++) {
+            for (int64_t i = 0; i < count; i++) {
                 const resize_vec *from = columns + first[at + i];
                 const int64_t *weight = weights + (at + i) * taps;
                 resize_vec sum = (resize_vec){0} + (1 << (RESIZE_BITS - 1));
@@ -92,10 +112,8 @@ static void resize_columns(const int64_t *table, int64_t rows, int64_t width, in
             }
             uint32_t bytes[RESIZE_ROWS];
             memcpy(bytes, &four, sizeof four);
-            for (int64_t r = 0; r < min64(rows - row, RESIZE_ROWS); r++) {
-                uint8_t *to = y + (row + r) * Q + at;
-                for (int64_t i = 0; i < 4 && at + i < Q; i++) to[i] = (uint8_t)(bytes[r] >> (8 * i));
-            }
+            for (int64_t r = 0; r < min64(rows - row, RESIZE_ROWS); r++)
+                resize_store(y + (row + r) * Q + at, bytes[r], count);
         }
     }
 }
@@ -146,119 +164,4 @@ static fn_status image_resize(int64_t N, int64_t C, int64_t H, int64_t W, int64_
     fn_parallel_on(threads, N * C, 2 * (double)(N * C) * (double)((H + P) * Q), resize_plane, &job);
     fn_free(job.scratch);
     return FN_OK;
-}
-
-/* ---- projective maps and lenses ---- */
-
-/* where: 13 numbers for each image.  a to h: the pixel centre (q, p) reads (a q + b p + c, d q + e p + f) /
- * (g q + h p + 1), with 32 bits of fraction; then the distance r from a centre is multiplied by 1 + k1 r^2 + k2 r^4:
- * k1, k2 with 20 bits of fraction, the centre with 32, and the inverse of the radius where r = 1, with 30. */
-enum { WARP_NUMBERS = 13, WARP_BITS = 11, WARP_BLOCK = 64 };
-
-INLINE int warp_source(const int64_t *m, int64_t p, int64_t q, int64_t *u, int64_t *v) {
-    const int64_t one = (int64_t)1 << 32;
-    *u = m[0] * q + m[1] * p + m[2] + (m[0] + m[1]) / 2;
-    *v = m[3] * q + m[4] * p + m[5] + (m[3] + m[4]) / 2;
-    if (m[6] | m[7]) {
-        double w = (double)(m[6] * q + m[7] * p + one + (m[6] + m[7]) / 2);
-        double across = (double)*u / w, down = (double)*v / w;
-        if (!(w > 0 && fabs(across) < 0x1p24 && fabs(down) < 0x1p24)) {
-            *u = *v = 0;
-            return 0;
-        }
-        *u = (int64_t)(across * 0x1p32), *v = (int64_t)(down * 0x1p32);
-    }
-    if (m[8] | m[9]) {
-        int64_t du = *u - m[10], dv = *v - m[11], x = ((du >> 16) * m[12]) >> 26, y = ((dv >> 16) * m[12]) >> 26;
-        int64_t r = (x * x + y * y) >> 20, factor = (1 << 20) + ((m[8] * r) >> 20) + ((((m[9] * r) >> 20) * r) >> 20);
-        *u = m[10] + (((du >> 12) * factor) >> 8), *v = m[11] + (((dv >> 12) * factor) >> 8);
-    }
-    return 1;
-}
-
-INLINE int32_t warp_pixel(const uint8_t *x, int64_t H, int64_t W, int64_t row, int64_t column, uint8_t fill) {
-    return row >= 0 && row < H && column >= 0 && column < W ? x[row * W + column] : fill;
-}
-
-/* Outputs of a row: where they read, whether they read anything, and the place of their pixels, the upper left one of
- * four, in a plane; -1 outside and at the border. */
-typedef struct {
-    int64_t u[WARP_BLOCK], v[WARP_BLOCK], at[WARP_BLOCK];
-    int32_t reads[WARP_BLOCK], right[WARP_BLOCK], below[WARP_BLOCK];
-} warp_block;
-
-static void warp_places(const image_job *job, const int64_t *m, int64_t p, int64_t q, int64_t count,
-                        warp_block *restrict block) {
-    const int64_t more = job->bilinear, H = job->H - more, W = job->W, half = more << 31;
-    if (m[6] | m[7] | m[8] | m[9]) {
-        for (int64_t i = 0; i < count; i++) block->reads[i] = warp_source(m, p, q + i, block->u + i, block->v + i);
-    } else {
-        const int64_t u = m[1] * p + m[2] + (m[0] + m[1]) / 2, v = m[4] * p + m[5] + (m[3] + m[4]) / 2;
-        for (int64_t i = 0; i < count; i++) {
-            block->u[i] = u + m[0] * (q + i), block->v[i] = v + m[3] * (q + i);
-            block->reads[i] = 1;
-        }
-    }
-    for (int64_t i = 0; i < count; i++) {
-        block->u[i] -= half, block->v[i] -= half;
-        int64_t row = block->v[i] >> 32, column = block->u[i] >> 32;
-        int inside = block->reads[i] & (row >= 0) & (row < H) & (column >= 0) & (column < W - more);
-        block->at[i] = inside ? row * W + column : -1;
-        block->right[i] = (int32_t)(block->u[i] >> (32 - WARP_BITS)) & ((1 << WARP_BITS) - 1);
-        block->below[i] = (int32_t)(block->v[i] >> (32 - WARP_BITS)) & ((1 << WARP_BITS) - 1);
-    }
-}
-
-static void warp_nearest(const uint8_t *plane, uint8_t fill, int64_t count, const warp_block *block, uint8_t *y) {
-    for (int64_t i = 0; i < count; i++) y[i] = block->at[i] >= 0 ? plane[block->at[i]] : fill;
-}
-
-static void warp_bilinear(const uint8_t *plane, int64_t H, int64_t W, uint8_t fill, int64_t count,
-                          const warp_block *block, uint8_t *restrict y) {
-    const int32_t one = 1 << WARP_BITS;
-    uint32_t pixels[WARP_BLOCK];
-    for (int64_t i = 0; i < count; i++) {
-        if (block->at[i] >= 0) {
-            const uint8_t *upper = plane + block->at[i], *lower = upper + W;
-            pixels[i] = (uint32_t)(upper[0] | upper[1] << 8) | (uint32_t)(lower[0] | lower[1] << 8) << 16;
-        } else if (block->reads[i]) {
-            int64_t row = block->v[i] >> 32, column = block->u[i] >> 32;
-            pixels[i] = 0;
-            for (int k = 0; k < 4; k++)
-                pixels[i] |= (uint32_t)warp_pixel(plane, H, W, row + k / 2, column + k % 2, fill) << (8 * k);
-        } else {
-            pixels[i] = 0x01010101u * fill;
-        }
-    }
-    for (int64_t i = 0; i < count; i++) {
-        int32_t a = pixels[i] & 255, b = pixels[i] >> 8 & 255, c = pixels[i] >> 16 & 255, d = pixels[i] >> 24;
-        int32_t right = block->right[i], left = one - right;
-        int32_t below = block->below[i], above = one - below;
-        int32_t sum = (a * left + b * right) * above + (c * left + d * right) * below;
-        y[i] = (uint8_t)((sum + (1 << (2 * WARP_BITS - 1))) >> (2 * WARP_BITS));
-    }
-}
-
-static void warp_row(void *context, int64_t task, int thread) {
-    const image_job *job = context;
-    const int64_t n = task / job->P, p = task % job->P, *m = job->where + n * WARP_NUMBERS;
-    warp_block block;
-    (void)thread;
-    for (int64_t q = 0; q < job->Q; q += WARP_BLOCK) {
-        int64_t count = min64(job->Q - q, WARP_BLOCK);
-        warp_places(job, m, p, q, count, &block);
-        for (int64_t c = 0; c < job->C; c++) {
-            const uint8_t *plane = job->x + (n * job->C + c) * job->H * job->W, fill = job->fill[c];
-            uint8_t *y = job->y + ((n * job->C + c) * job->P + p) * job->Q + q;
-            if (job->bilinear) warp_bilinear(plane, job->H, job->W, fill, count, &block, y);
-            else warp_nearest(plane, fill, count, &block, y);
-        }
-    }
-}
-
-static void image_warp(int64_t N, int64_t C, int64_t H, int64_t W, int64_t P, int64_t Q, int bilinear,
-                       const int64_t *maps, const uint8_t *fill, const uint8_t *x, uint8_t *y) {
-    image_job job = {.C = C, .H = H, .W = W, .P = P, .Q = Q, .bilinear = bilinear, .where = maps, .fill = fill};
-    job.x = x, job.y = y;
-    fn_parallel(N * P, (double)(N * P) * (double)(Q * (8 + 4 * C)), warp_row, &job);
 }

@@ -10,13 +10,9 @@ typedef struct {
 
 enum { RANDOM_LANES = 32, RANDOM_GROUP = 4 * RANDOM_LANES, RANDOM_BLOCK = 64 * RANDOM_GROUP, UNIT_BLOCK = 8192 };
 
-/* The words of RANDOM_LANES blocks from `block` on, converted to [0, 1): their upper 24 bits times 2^-24. */
-INLINE void uniform_group(uint64_t seed, uint64_t block, REAL *restrict u) {
-    uint32_t word[4][RANDOM_LANES], key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
-    for (int i = 0; i < RANDOM_LANES; i++) {
-        word[0][i] = (uint32_t)(block + (uint64_t)i), word[1][i] = (uint32_t)((block + (uint64_t)i) >> 32);
-        word[2][i] = word[3][i] = 0;
-    }
+/* From the counters of RANDOM_LANES blocks to their words, in place. */
+INLINE void philox(uint64_t key, uint32_t word[4][RANDOM_LANES]) {
+    uint32_t key0 = (uint32_t)key, key1 = (uint32_t)(key >> 32);
     for (int round = 0; round < 10; round++, key0 += 0x9E3779B9, key1 += 0xBB67AE85)
         for (int i = 0; i < RANDOM_LANES; i++) {
             uint64_t even = (uint64_t)word[0][i] * 0xD2511F53, odd = (uint64_t)word[2][i] * 0xCD9E8D57;
@@ -25,6 +21,16 @@ INLINE void uniform_group(uint64_t seed, uint64_t block, REAL *restrict u) {
             word[2][i] = (uint32_t)(even >> 32) ^ word[3][i] ^ key1;
             word[3][i] = (uint32_t)even;
         }
+}
+
+/* The words of RANDOM_LANES blocks from `block` on, converted to [0, 1): their upper 24 bits times 2^-24. */
+INLINE void uniform_group(uint64_t seed, uint64_t block, REAL *restrict u) {
+    uint32_t word[4][RANDOM_LANES];
+    for (int i = 0; i < RANDOM_LANES; i++) {
+        word[0][i] = (uint32_t)(block + (uint64_t)i), word[1][i] = (uint32_t)((block + (uint64_t)i) >> 32);
+        word[2][i] = word[3][i] = 0;
+    }
+    philox(seed, word);
     for (int i = 0; i < RANDOM_LANES; i++)
         for (int j = 0; j < 4; j++) u[4 * i + j] = (REAL)(int32_t)(word[j][i] >> 8) * (REAL)0x1p-24;
 }
@@ -64,6 +70,23 @@ static void random_run(random_job *job) {
 static void uniform(int64_t n, uint64_t seed, uint64_t offset, void *out) {
     random_job job = {.n = n, .seed = seed, .offset = offset, .y = out};
     random_run(&job);
+}
+
+static void stream_words(int64_t streams, int64_t blocks, uint64_t key, uint64_t upper, uint64_t first,
+                         const int64_t *numbers, void *out) {
+    uint32_t *words = out;
+    for (int64_t at = 0, total = streams * blocks; at < total; at += RANDOM_LANES) {
+        uint32_t word[4][RANDOM_LANES];
+        for (int i = 0; i < RANDOM_LANES; i++) {
+            int64_t block = min64(at + i, total - 1);
+            word[0][i] = (uint32_t)(first + (uint64_t)(block % blocks));
+            word[1][i] = (uint32_t)numbers[block / blocks];
+            word[2][i] = (uint32_t)upper, word[3][i] = (uint32_t)(upper >> 32);
+        }
+        philox(key, word);
+        for (int64_t i = 0; i < min64(total - at, RANDOM_LANES); i++)
+            for (int j = 0; j < 4; j++) words[4 * (at + i) + j] = word[j][i];
+    }
 }
 
 /* Dropout's units: element (b, r, i) of blocks x repeats x width is kept if number b*width + i is. */

@@ -36,10 +36,13 @@ TARGET_BEGIN(TARGET)
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+/* EACH_FOR: iterations are independent: an array that is written is also read at the same index only, if at all. */
 #ifdef __clang__
 #define UNROLL_FOR(...) PRAGMA(unroll) for (__VA_ARGS__)
+#define EACH_FOR(...) PRAGMA(clang loop vectorize(assume_safety)) for (__VA_ARGS__)
 #else
 #define UNROLL_FOR(...) PRAGMA(GCC unroll 32) for (__VA_ARGS__)
+#define EACH_FOR(...) PRAGMA(GCC ivdep) for (__VA_ARGS__)
 #endif
 
 typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));

@@ -9,9 +9,8 @@ import numpy as np
 
 from fastnet.arguments import at_least_zero, integer, real, several
 from fastnet.augment import adjust, kernels
-from fastnet.augment.sometimes import Sometimes, replaced
 from fastnet.augment.streams import Streams
-from fastnet.augment.transform import Transform
+from fastnet.augment.transform import Transform, probability
 from fastnet.types import Array
 
 __all__ = [
@@ -26,6 +25,9 @@ __all__ = [
     "RandomPosterize",
     "RandomSolarize",
 ]
+
+
+_JITTER = ("brightness", "contrast", "saturation", "hue")
 
 
 def _range(value: Any, name: str, centre: float, low: float, high: float) -> tuple[float, float] | None:
@@ -62,29 +64,25 @@ class ColorJitter(Transform):
         self.hue = _range(hue, "ColorJitter: hue", 0, -0.5, 0.5)
 
     def apply(self, x: Array, streams: Streams) -> Array:
-        ranges = {name: getattr(self, name) for name in adjust.OPERATIONS}
-        active = {name: limits for name, limits in ranges.items() if limits is not None}
+        active = [name for name in _JITTER if getattr(self, name) is not None]
+        if not active:
+            return x
         if self.hue is not None and x.shape[1] != 3:
             raise ValueError(f"ColorJitter: hue needs images of 3 channels, got {x.shape[1]}; leave hue at 0")
-        order = streams.uniform(count=len(active)).argsort(axis=1)
-        factors = [streams.uniform(*limits)[:, 0] for limits in active.values()]
-        for turn in order.T:
-            for i, name in enumerate(active):
-                index = np.flatnonzero(turn == i)
-                if len(index):
-                    x = replaced(x, index, adjust.OPERATIONS[name](x[index], factors[i][index]))
-        return x
+        numbers = streams.uniform(count=2 * len(active))
+        order, share = numbers[:, : len(active)].argsort(axis=1), numbers[:, len(active) :]
+        low, high = np.array([getattr(self, name) for name in active]).T
+        strengths = np.take_along_axis(low + (high - low) * share, order, axis=1)
+        return kernels.adjust(x, np.array([adjust.NUMBERS[name] for name in active])[order], strengths)
 
     def __repr__(self) -> str:
-        names = [name for name in adjust.OPERATIONS if getattr(self, name) is not None]
+        names = [name for name in _JITTER if getattr(self, name) is not None]
         return f"ColorJitter({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
 
-def _gray(x: Array, channels: int) -> Array:
-    gray = kernels.gray(x) if x.shape[1] == 3 else x
-    if gray.shape[1] != 1:
-        raise ValueError(f"images in grey are made of 1 or 3 channels, got {gray.shape[1]}")
-    return np.repeat(gray, channels, axis=1)
+def _check_gray(x: Array) -> None:
+    if x.shape[1] not in (1, 3):
+        raise ValueError(f"images in grey are made of 1 or 3 channels, got {x.shape[1]}")
 
 
 class Grayscale(Transform):
@@ -102,30 +100,46 @@ class Grayscale(Transform):
             raise ValueError(f"Grayscale: num_output_channels must be 1 or 3, got {num_output_channels!r}")
 
     def apply(self, x: Array, streams: Streams) -> Array:
-        return _gray(x, self.num_output_channels)
+        _check_gray(x)
+        return np.repeat(kernels.gray(x) if x.shape[1] == 3 else x, self.num_output_channels, axis=1)
 
 
-class RandomGrayscale(Sometimes):
+class _SometimesAdjusted(Transform):
+    """An operation of `adjust` of one strength, with probability p."""
+
+    operation = ""
+
+    def __init__(self, p: float, strength: float = 0.0) -> None:
+        self.p, self._strength = probability(p, f"{type(self).__name__}: p"), strength
+
+    def apply(self, x: Array, streams: Streams) -> Array:
+        operations = np.where(streams.happens(self.p), adjust.NUMBERS[self.operation], 0)
+        return kernels.adjust(x, operations[:, None], np.full((len(x), 1), self._strength))
+
+
+class RandomGrayscale(_SometimesAdjusted):
     """Grey with as many channels as before, with probability p."""
+
+    operation = "saturation"
 
     def __init__(self, p: float = 0.1) -> None:
         super().__init__(p)
 
-    def change(self, x: Array, streams: Streams) -> Array:
-        return _gray(x, x.shape[1])
+    def apply(self, x: Array, streams: Streams) -> Array:
+        _check_gray(x)
+        return super().apply(x, streams)
 
 
-class RandomInvert(Sometimes):
+class RandomInvert(_SometimesAdjusted):
     """255 - x, with probability p."""
+
+    operation = "invert"
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)
 
-    def change(self, x: Array, streams: Streams) -> Array:
-        return adjust.invert(x)
 
-
-class RandomPosterize(Sometimes):
+class RandomPosterize(_SometimesAdjusted):
     """The upper bits of each value, with probability p.
 
     Parameters
@@ -134,17 +148,16 @@ class RandomPosterize(Sometimes):
     p : float
     """
 
+    operation = "posterize"
+
     def __init__(self, bits: int, p: float = 0.5) -> None:
-        super().__init__(p)
         self.bits = integer(bits, "RandomPosterize: bits", 0)
         if self.bits > 8:
             raise ValueError(f"RandomPosterize: bits must be 0 to 8, got {bits!r}")
-
-    def change(self, x: Array, streams: Streams) -> Array:
-        return adjust.posterize(x, np.full(len(x), self.bits))
+        super().__init__(p, self.bits)
 
 
-class RandomSolarize(Sometimes):
+class RandomSolarize(_SometimesAdjusted):
     """255 - x where x >= threshold, with probability p.
 
     Parameters
@@ -153,37 +166,34 @@ class RandomSolarize(Sometimes):
     p : float
     """
 
+    operation = "solarize"
+
     def __init__(self, threshold: float, p: float = 0.5) -> None:
-        super().__init__(p)
         self.threshold = at_least_zero(threshold, "RandomSolarize: threshold")
         if self.threshold > 255:
             raise ValueError(f"RandomSolarize: threshold must be at most 255, got {threshold!r}")
-
-    def change(self, x: Array, streams: Streams) -> Array:
-        return adjust.solarize(x, np.full(len(x), self.threshold))
+        super().__init__(p, self.threshold)
 
 
-class RandomAutocontrast(Sometimes):
+class RandomAutocontrast(_SometimesAdjusted):
     """Each channel stretched to 0..255, with probability p."""
 
+    operation = "autocontrast"
+
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)
 
-    def change(self, x: Array, streams: Streams) -> Array:
-        return adjust.autocontrast(x)
 
-
-class RandomEqualize(Sometimes):
+class RandomEqualize(_SometimesAdjusted):
     """Each channel with a uniform histogram, with probability p."""
 
+    operation = "equalize"
+
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)
 
-    def change(self, x: Array, streams: Streams) -> Array:
-        return adjust.equalize(x)
 
-
-class RandomAdjustSharpness(Sometimes):
+class RandomAdjustSharpness(_SometimesAdjusted):
     """Sharper (factor > 1) or blurred (factor < 1), with probability p.
 
     Parameters
@@ -192,12 +202,11 @@ class RandomAdjustSharpness(Sometimes):
     p : float
     """
 
-    def __init__(self, sharpness_factor: float, p: float = 0.5) -> None:
-        super().__init__(p)
-        self.sharpness_factor = at_least_zero(sharpness_factor, "RandomAdjustSharpness: sharpness_factor")
+    operation = "sharpness"
 
-    def change(self, x: Array, streams: Streams) -> Array:
-        return adjust.sharpness(x, np.full(len(x), self.sharpness_factor))
+    def __init__(self, sharpness_factor: float, p: float = 0.5) -> None:
+        self.sharpness_factor = at_least_zero(sharpness_factor, "RandomAdjustSharpness: sharpness_factor")
+        super().__init__(p, self.sharpness_factor)
 
 
 _IMAGENET = (

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnet import backends
 from fastnet.augment import reference
+from fastnet.augment.reference import OPERATIONS
 from fastnet.types import Array
 
 try:
@@ -17,7 +18,7 @@ try:
 except ImportError:
     _native = None  # type: ignore[assignment]
 
-__all__ = ["blur", "colors", "crop", "gray", "histogram", "hue", "lookup", "resize", "saturate", "sharpen", "warp"]
+__all__ = ["adjust", "blur", "colors", "crop", "gray", "lookup", "resize", "stream_words", "warp"]
 
 
 def _compiled() -> bool:
@@ -27,6 +28,11 @@ def _compiled() -> bool:
 def _sizes(x: Array) -> tuple[int, int, int, int]:
     N, C, H, W = x.shape
     return N, C, H, W
+
+
+def _check_pixels(x: Array) -> None:
+    if x.shape[2] * x.shape[3] >= 2**31:
+        raise ValueError(f"images must have fewer than 2**31 pixels, got {x.shape[2]} x {x.shape[3]}")
 
 
 def crop(x: Array, size: Sequence[int], at: Array, fill: Any = 0) -> Array:
@@ -108,6 +114,7 @@ def warp(x: Array, size: Sequence[int], maps: Array, interpolation: str, fill: A
     around, bilinear = colors(fill, x.shape[1], "fill"), interpolation == "bilinear"
     if not _compiled():
         return reference.warp(x, tuple(size), maps, bilinear, around)
+    _check_pixels(x)
     y = np.empty((*x.shape[:2], *size), np.uint8)
     _native.image_warp(*_sizes(x), size[0], size[1], bilinear, maps, around, x, y)
     return y
@@ -122,15 +129,6 @@ def lookup(x: Array, tables: Array) -> Array:
     return y
 
 
-def histogram(x: Array) -> Array:
-    """How often each value occurs in each channel: int64 (N, C, 256)."""
-    if not _compiled():
-        return reference.histogram(x)
-    counts = np.empty((*x.shape[:2], 256), np.int64)
-    _native.image_histogram(x.shape[0] * x.shape[1], x.shape[2] * x.shape[3], x, counts)
-    return counts
-
-
 def gray(x: Array) -> Array:
     """0.2989 red + 0.587 green + 0.114 blue, rounded down: (N, 1, H, W) from (N, 3, H, W)."""
     if not _compiled():
@@ -140,30 +138,44 @@ def gray(x: Array) -> Array:
     return y
 
 
-def saturate(x: Array, factors: Array) -> Array:
-    """factor * x + (1 - factor) * gray(x), factors with 16 bits of fraction: int64 (N,)."""
+def adjust(
+    x: Array,
+    operations: Array,
+    strengths: Array,
+    maps: Array | None = None,
+    interpolation: str = "nearest",
+    fill: Any = 0,
+) -> Array:
+    """Operations on colours, one after the other for each image, as many for all.
+
+    Parameters
+    ----------
+    x : uint8 array (N, C, H, W)
+    operations : int array (N, T)
+        Numbers of `reference.OPERATIONS`, or `reference.WARP`.
+    strengths : array (N, T)
+        Of each operation; for WARP the row of `maps`.
+    maps : int64 array (M, 13), optional
+        See `warp`, as of `interpolation` and `fill`.
+
+    Raises
+    ------
+    ValueError
+        A hue for images that do not have 3 channels.
+    """
+    if x.shape[1] != 3:
+        names = list(OPERATIONS)
+        if (operations == names.index("hue")).any():
+            raise ValueError(f"a hue needs images of 3 channels (red, green, blue), got {x.shape[1]}; use hue=0")
+        operations = np.where(operations == names.index("saturation"), 0, operations)
+    around, bilinear = colors(fill, x.shape[1], "fill"), interpolation == "bilinear"
+    places = np.zeros((1, 13), np.int64) if maps is None or not len(maps) else maps
+    steps = (np.ascontiguousarray(operations, np.int64), np.ascontiguousarray(strengths, np.float64))
     if not _compiled():
-        return reference.saturate(x, factors)
+        return reference.adjust(x, *steps, places, bilinear, around)
+    _check_pixels(x)
     y = np.empty(x.shape, np.uint8)
-    _native.image_saturate(len(x), x.shape[2] * x.shape[3], factors, x, y)
-    return y
-
-
-def hue(x: Array, shifts: Array) -> Array:
-    """The hue moved by sixths of the circle with 16 bits of fraction: int64 (N,), at most half a circle."""
-    if not _compiled():
-        return reference.hue(x, shifts)
-    y = np.empty(x.shape, np.uint8)
-    _native.image_hue(len(x), x.shape[2] * x.shape[3], shifts, x, y)
-    return y
-
-
-def sharpen(x: Array, factors: Array) -> Array:
-    """x + factor * (x blurred - x), factors with 16 bits of fraction: int64 (N,); the border stays."""
-    if not _compiled():
-        return reference.sharpen(x, factors)
-    y = np.empty(x.shape, np.uint8)
-    _native.image_sharpen(*_sizes(x), factors, x, y)
+    _native.image_adjust(*_sizes(x), operations.shape[1], *steps, places, bilinear, around, x, y)
     return y
 
 
@@ -181,6 +193,25 @@ def blur(x: Array, rows: Array, columns: Array) -> Array:
     y = np.empty(x.shape, np.uint8)
     _native.image_blur(*_sizes(x), rows.shape[1], columns.shape[1], rows, columns, x, y)
     return y
+
+
+def stream_words(numbers: Array, first: int, blocks: int, key: tuple[int, int]) -> Array:
+    """Random words of several streams: uint32 (N, blocks, 4).
+
+    Parameters
+    ----------
+    numbers : int64 array (N,)
+        Of the streams, below 2**32.
+    first : int
+        The first block of each.
+    blocks : int
+    key : two integers of 64 bits
+    """
+    if not _compiled():
+        return reference.stream_words(numbers, first, blocks, key)
+    words = np.empty((len(numbers), blocks, 4), np.uint32)
+    _native.stream_words(len(numbers), blocks, *key, first, numbers, words)
+    return words
 
 
 def fill_of(value: Any, name: str) -> Any:

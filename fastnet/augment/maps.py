@@ -41,7 +41,7 @@ def affine(
     shear : array (N, 2)
         Along x and y, in degrees.
     center : (across, down), optional
-        In pixels; the middle of the image by default.
+        In pixels, each a number or an array (N,); the middle of the image by default.
     """
     rotation, (sx, sy) = np.radians(angle), np.radians(shear).T
     a, c = np.cos(rotation - sy) / np.cos(sy), np.sin(rotation - sy) / np.cos(sy)

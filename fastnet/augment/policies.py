@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnet.arguments import integer
-from fastnet.augment import adjust, maps
-from fastnet.augment.kernels import warp
+from fastnet.augment import adjust, kernels, maps
+from fastnet.augment.reference import WARP
 from fastnet.augment.resize import interpolation_of
-from fastnet.augment.sometimes import replaced
 from fastnet.augment.streams import Streams
 from fastnet.augment.transform import Transform
 from fastnet.types import Array
@@ -108,6 +108,7 @@ _PLAIN = ("AutoContrast", "Equalize", "Invert", "Identity")
 _RAND = ("Identity", *_SIGNED, "Posterize", "Solarize", "AutoContrast", "Equalize")
 
 
+@functools.lru_cache(maxsize=1024)
 def magnitudes(name: str, bins: int, shape: tuple[int, ...], wide: bool = False) -> Array:
     """The strengths of an operation from the weakest to the strongest; `wide`: TrivialAugmentWide's."""
     if name in _PLAIN:
@@ -123,34 +124,65 @@ def magnitudes(name: str, bins: int, shape: tuple[int, ...], wide: bool = False)
     return np.linspace(0, share[kind], bins)
 
 
-_COLORS: dict[str, Callable[[Array, Array], Array]] = {
-    "Brightness": lambda x, m: adjust.brightness(x, 1 + m),
-    "Color": lambda x, m: adjust.saturation(x, 1 + m),
-    "Contrast": lambda x, m: adjust.contrast(x, 1 + m),
-    "Sharpness": lambda x, m: adjust.sharpness(x, 1 + m),
-    "Posterize": adjust.posterize,
-    "Solarize": lambda x, m: adjust.solarize(x, 255 * m),
-    "AutoContrast": lambda x, m: adjust.autocontrast(x),
-    "Equalize": lambda x, m: adjust.equalize(x),
-    "Invert": lambda x, m: adjust.invert(x),
-    "Identity": lambda x, m: x,
+_COLORS = {
+    "Identity": ("none", 0, 0),
+    "Brightness": ("brightness", 1, 1),
+    "Color": ("saturation", 1, 1),
+    "Contrast": ("contrast", 1, 1),
+    "Sharpness": ("sharpness", 1, 1),
+    "Posterize": ("posterize", 0, 1),
+    "Solarize": ("solarize", 0, 255),
+    "AutoContrast": ("autocontrast", 0, 0),
+    "Equalize": ("equalize", 0, 0),
+    "Invert": ("invert", 0, 0),
 }
+"""The operation of `adjust`, and a and b: its strength is a + b m."""
+
+
+def _maps(names: Array, m: Array, shape: tuple[int, ...]) -> Array:
+    """The maps of geometric operations of strengths m."""
+
+    def of(name: str) -> Array:
+        return np.where(names == name, m, 0.0)
+
+    move = np.trunc(np.stack([of("TranslateX"), of("TranslateY")], axis=1))
+    shear = np.degrees(np.arctan(np.stack([of("ShearX"), of("ShearY")], axis=1)))
+    middle = np.where(shear.any(axis=1), 0.0, 0.5)  # images are sheared about their corner
+    return maps.affine(shape, -of("Rotate"), move, np.ones(len(m)), shear, (middle * shape[1], middle * shape[0]))
+
+
+class _Program:
+    """Operations for each of N images, stage after stage."""
+
+    def __init__(self) -> None:
+        self.operations: list[Array] = []
+        self.strengths: list[Array] = []
+        self.maps: list[Array] = []
+
+    def add(self, chosen: Array, names: Sequence[str], m: Array, shape: tuple[int, ...]) -> None:
+        """A stage: image i gets ``names[chosen[i]]`` of strength m[i], or nothing where chosen[i] is -1."""
+        colors = (_COLORS.get(name) for name in (*names, "Identity"))  # the last is that of -1
+        table = [(WARP, 0, 0) if color is None else (adjust.NUMBERS[color[0]], *color[1:]) for color in colors]
+        number, a, b = np.array(table)[chosen].T
+        strengths = a + b * m
+        if len(index := np.flatnonzero(number == WARP)):
+            strengths[index] = sum(map(len, self.maps)) + np.arange(len(index))
+            self.maps.append(_maps(np.array(names)[chosen[index]], m[index], shape))
+        self.operations.append(number)
+        self.strengths.append(strengths)
+
+    def run(self, x: Array, interpolation: str, fill: Any) -> Array:
+        if not self.operations:
+            return x
+        steps = np.stack(self.operations, axis=1), np.stack(self.strengths, axis=1)
+        return kernels.adjust(x, *steps, np.concatenate(self.maps) if self.maps else None, interpolation, fill)
 
 
 def operation(name: str, x: Array, m: Array, interpolation: str = "nearest", fill: Any = 0) -> Array:
     """The operation of strengths m, (N,), on images (N, C, H, W)."""
-    if name in _COLORS:
-        return _COLORS[name](x, m)
-    zero, one, center = np.zeros(len(x)), np.ones(len(x)), None
-    angle, move, shear = zero, np.zeros((len(x), 2)), np.zeros((len(x), 2))
-    if name == "Rotate":
-        angle = -m
-    elif name.startswith("Translate"):
-        move[:, "XY".index(name[-1])] = np.trunc(m)
-    else:
-        shear[:, "XY".index(name[-1])] = np.degrees(np.arctan(m))
-        center = (0, 0)
-    return warp(x, x.shape[2:], maps.affine(x.shape[2:], angle, move, one, shear, center), interpolation, fill)
+    program = _Program()
+    program.add(np.zeros(len(x), np.int64), [name], m, x.shape[2:])
+    return program.run(x, interpolation, fill)
 
 
 class _Policy(Transform):
@@ -160,14 +192,16 @@ class _Policy(Transform):
         )
         self.fill = fill
 
-    def run_operations(self, x: Array, names: Array, m: Array, streams: Streams) -> Array:
-        """One operation for each image: its name, "" for none, and its strength, whose sign is random."""
-        m = np.where(np.isin(names, _SIGNED) & streams.happens(0.5), -m, m)
-        for name in np.unique(names[names != ""]).tolist():
-            index = np.flatnonzero(names == name)
-            changed = operation(name, np.ascontiguousarray(x[index]), m[index], self.interpolation, self.fill)
-            x = replaced(x, index, changed)
-        return x
+    def apply(self, x: Array, streams: Streams) -> Array:
+        program = _Program()
+        for names, chosen, m in self.stages(x.shape[2:], streams):
+            signed = np.isin(names, _SIGNED)[chosen] & streams.happens(0.5)
+            program.add(chosen, names, np.where(signed, -m, m), x.shape[2:])
+        return program.run(x, self.interpolation, self.fill)
+
+    def stages(self, shape: tuple[int, ...], streams: Streams) -> Iterator[tuple[Sequence[str], Array, Array]]:
+        """For each stage names of operations, the number of each image's, -1 for none, and its strength."""
+        raise NotImplementedError(f"{type(self).__name__} must define stages(shape, streams)")
 
     def _checked(self, x: Any) -> Any:
         images = super()._checked(x)
@@ -201,17 +235,16 @@ class AutoAugment(_Policy):
         if self.policy not in POLICIES:
             raise ValueError(f"AutoAugment: policy must be one of {', '.join(POLICIES)}, got {policy!r}")
 
-    def apply(self, x: Array, streams: Streams) -> Array:
+    def stages(self, shape: tuple[int, ...], streams: Streams) -> Iterator[tuple[Sequence[str], Array, Array]]:
         pairs = list(_parsed(self.policy))
-        chosen = streams.integers(0, len(pairs))[:, 0]
+        pair = streams.integers(0, len(pairs))[:, 0]
         for half in range(2):
-            names = np.array([pairs[i][half][0] for i in chosen])
-            chances = np.array([pairs[i][half][1] for i in chosen])
-            strengths = {name: magnitudes(name, 10, x.shape[2:]) for name in np.unique(names).tolist()}
-            m = np.array([strengths[pairs[i][half][0]][pairs[i][half][2]] for i in chosen])
-            happens = streams.uniform()[:, 0] < chances
-            x = self.run_operations(x, np.where(happens, names, ""), m, streams)
-        return x
+            names, chances, levels = zip(*(both[half] for both in pairs), strict=True)
+            strengths = np.array(
+                [magnitudes(name, 10, shape)[level] for name, level in zip(names, levels, strict=True)]
+            )
+            happens = streams.uniform()[:, 0] < np.array(chances)[pair]
+            yield names, np.where(happens, pair, -1), strengths[pair]
 
 
 class RandAugment(_Policy):
@@ -246,12 +279,11 @@ class RandAugment(_Policy):
                 f"RandAugment: magnitude must be below num_magnitude_bins={num_magnitude_bins}, got {magnitude}"
             )
 
-    def apply(self, x: Array, streams: Streams) -> Array:
-        strengths = [magnitudes(name, self.num_magnitude_bins, x.shape[2:])[self.magnitude] for name in _RAND]
+    def stages(self, shape: tuple[int, ...], streams: Streams) -> Iterator[tuple[Sequence[str], Array, Array]]:
+        strengths = np.array([magnitudes(name, self.num_magnitude_bins, shape)[self.magnitude] for name in _RAND])
         for _ in range(self.num_ops):
             chosen = streams.integers(0, len(_RAND))[:, 0]
-            x = self.run_operations(x, np.array(_RAND)[chosen], np.array(strengths)[chosen], streams)
-        return x
+            yield _RAND, chosen, strengths[chosen]
 
 
 class TrivialAugmentWide(_Policy):
@@ -269,7 +301,7 @@ class TrivialAugmentWide(_Policy):
         super().__init__(interpolation, fill)
         self.num_magnitude_bins = integer(num_magnitude_bins, "TrivialAugmentWide: num_magnitude_bins", 2)
 
-    def apply(self, x: Array, streams: Streams) -> Array:
-        strengths = np.stack([magnitudes(name, self.num_magnitude_bins, x.shape[2:], True) for name in _RAND])
+    def stages(self, shape: tuple[int, ...], streams: Streams) -> Iterator[tuple[Sequence[str], Array, Array]]:
+        strengths = np.stack([magnitudes(name, self.num_magnitude_bins, shape, True) for name in _RAND])
         chosen, strength = streams.integers(0, np.array([len(_RAND), self.num_magnitude_bins]), 2).T
-        return self.run_operations(x, np.array(_RAND)[chosen], strengths[chosen, strength], streams)
+        yield _RAND, chosen, strengths[chosen, strength]

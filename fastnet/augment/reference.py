@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastnet.ops import philox
 from fastnet.types import Array
 
 BITS = 22
@@ -96,12 +97,6 @@ def lookup(x: Array, tables: Array) -> Array:
     return flat.reshape(x.shape)
 
 
-def histogram(x: Array) -> Array:
-    """See :func:`fastnet.augment.kernels.histogram`."""
-    planes = x.reshape(-1, x.shape[2] * x.shape[3])
-    return np.stack([np.bincount(plane, minlength=256) for plane in planes]).reshape(*x.shape[:2], 256)
-
-
 def gray(x: Array) -> Array:
     """See :func:`fastnet.augment.kernels.gray`."""
     r, g, b = (x[:, i : i + 1].astype(np.int64) for i in range(3))
@@ -109,40 +104,106 @@ def gray(x: Array) -> Array:
     return values.astype(np.uint8)
 
 
-def saturate(x: Array, factors: Array) -> Array:
-    """See :func:`fastnet.augment.kernels.saturate`."""
-    factor = factors[:, None, None, None]
-    mixed: Array = (x * factor + gray(x) * (65536 - factor)) >> 16
-    return mixed.clip(0, 255).astype(np.uint8)
+_ONE = 1 << 16
 
 
-def hue(x: Array, shifts: Array) -> Array:
-    """See :func:`fastnet.augment.kernels.hue`."""
-    r, g, b = (x[:, i].astype(np.int64) for i in range(3))
-    high, low = x.max(axis=1).astype(np.int64), x.min(axis=1).astype(np.int64)
+def _fixed(factor: float) -> int:
+    """16 bits of fraction; beyond 64 a factor makes no difference."""
+    return round(min(max(factor, -64.0), 64.0) * _ONE)
+
+
+def _brightness(x: Array, strength: float) -> Array:
+    return x.astype(np.float32) * np.float32(strength)
+
+
+def _contrast(x: Array, strength: float) -> Array:
+    grey, factor = gray(x[None]) if len(x) == 3 else x, _fixed(strength)
+    return (x.astype(np.int64) * factor + (_ONE - factor) * int(grey.sum(dtype=np.int64)) // grey.size) >> 16
+
+
+def _saturation(x: Array, strength: float) -> Array:
+    factor = _fixed(strength)
+    mixed: Array = (x.astype(np.int64) * factor + gray(x[None])[0].astype(np.int64) * (_ONE - factor)) >> 16
+    return mixed
+
+
+def _hue(x: Array, strength: float) -> Array:
+    r, g, b = x.astype(np.int64)
+    high, low = x.max(axis=0).astype(np.int64), x.min(axis=0).astype(np.int64)
     span, is_r, is_g = high - low, high == r, high == g
-    across = np.where(is_r, g - b, np.where(is_g, b - r, r - g)) * 65536
+    across = np.where(is_r, g - b, np.where(is_g, b - r, r - g)) * _ONE
     part = np.sign(across) * (np.abs(across) // np.maximum(span, 1))
-    place = (np.where(is_r, 0, np.where(is_g, 2, 4)) * 65536 + part + shifts[:, None, None]) % (6 * 65536)
-    sector, part = place >> 16, span * (place & 65535)
+    place = (np.where(is_r, 0, np.where(is_g, 2, 4)) * _ONE + part + round(strength * 6 * _ONE)) % (6 * _ONE)
+    sector, part = place >> 16, span * (place & (_ONE - 1))
     falls, rises = (high << 16) - part, (low << 16) + part
     values = np.stack([high, low, (falls + (falls >> 8)) >> 16, (rises + (rises >> 8)) >> 16])
     which = np.array([[0, 2, 1, 1, 3, 0], [3, 0, 0, 2, 1, 1], [1, 1, 3, 0, 0, 2]])
-    planes = [np.take_along_axis(values, row[sector][None], axis=0)[0] for row in which]
-    return np.stack(planes, axis=1).astype(np.uint8)
+    return np.stack([np.take_along_axis(values, row[sector][None], axis=0)[0] for row in which])
 
 
-def sharpen(x: Array, factors: Array) -> Array:
-    """See :func:`fastnet.augment.kernels.sharpen`."""
-    y, wide = x.copy(), x.astype(np.int64)
-    height, width = x.shape[2:]
+def _sharpness(x: Array, strength: float) -> Array:
+    y = x.astype(np.int64)
+    height, width = x.shape[1:]
     if height > 2 and width > 2:
         shifts = [(i, j) for i in range(3) for j in range(3)]
-        middle = wide[..., 1:-1, 1:-1]
-        total = 4 * middle + sum(wide[..., i : height - 2 + i, j : width - 2 + j] for i, j in shifts)
+        middle = y[:, 1:-1, 1:-1]
+        total = 4 * middle + sum(y[:, i : height - 2 + i, j : width - 2 + j] for i, j in shifts)
         mean = (2 * total + 13) // 26
-        sharp: Array = (middle * 65536 + (mean - middle) * factors[:, None, None, None]) >> 16
-        y[..., 1:-1, 1:-1] = sharp.clip(0, 255)
+        sharp = (middle * _ONE + (mean - middle) * _fixed(1 - strength)) >> 16
+        y[:, 1:-1, 1:-1] = sharp
+    return y
+
+
+def _posterize(x: Array, strength: float) -> Array:
+    return x & (256 - (1 << (8 - int(strength))))
+
+
+def _solarize(x: Array, strength: float) -> Array:
+    return np.where(x >= strength, 255 - x, x)
+
+
+def _autocontrast(x: Array, strength: float) -> Array:
+    low, high = (reduced.astype(np.int64) for reduced in (x.min((1, 2), keepdims=True), x.max((1, 2), keepdims=True)))
+    return np.where(high > low, (x - low) * 255 // np.maximum(high - low, 1), x)
+
+
+def _equalize(x: Array, strength: float) -> Array:
+    y = np.empty_like(x)
+    for plane, out in zip(x, y, strict=True):
+        counts = np.bincount(plane.reshape(-1), minlength=256)
+        step = int(plane.size - counts[counts > 0][-1]) // 255
+        table = (np.cumsum(counts) - counts + step // 2) // step if step else np.arange(256)
+        out[...] = table.clip(0, 255).astype(np.uint8)[plane]
+    return y
+
+
+OPERATIONS: dict[str, Callable[[Array, float], Array]] = {
+    "none": lambda x, strength: x,
+    "brightness": _brightness,
+    "contrast": _contrast,
+    "saturation": _saturation,
+    "hue": _hue,
+    "sharpness": _sharpness,
+    "posterize": _posterize,
+    "solarize": _solarize,
+    "invert": lambda x, strength: 255 - x,
+    "autocontrast": _autocontrast,
+    "equalize": _equalize,
+}
+"""On an image (C, H, W), in the order of their numbers in csrc/image/adjust.h, where the formulas are; then WARP."""
+WARP = len(OPERATIONS)
+
+
+def adjust(x: Array, operations: Array, strengths: Array, maps: Array, bilinear: bool, fill: Array) -> Array:
+    """See :func:`fastnet.augment.kernels.adjust`."""
+    functions, y = list(OPERATIONS.values()), x.copy()
+    for image, numbers, each in zip(y, operations.tolist(), strengths.tolist(), strict=True):
+        for number, strength in zip(numbers, each, strict=True):
+            if number == WARP:
+                row = maps[int(strength)][None]
+                image[...] = warp(image[None], image.shape[1:], row, bilinear, fill)[0]
+            else:
+                image[...] = functions[number](image, strength).clip(0, 255).astype(np.uint8)
     return y
 
 
@@ -200,3 +261,10 @@ def warp(x: Array, size: tuple[int, ...], maps: Array, bilinear: bool, fill: Arr
         mixed = (upper * (2048 - below) + lower * below + (1 << 21)) >> 22
         target[...] = np.where(reads, mixed, fill[:, None, None])
     return y
+
+
+def stream_words(numbers: Array, first: int, blocks: int, key: tuple[int, int]) -> Array:
+    """See :func:`fastnet.augment.kernels.stream_words`."""
+    number, block = np.broadcast_arrays(numbers.astype(np.uint64)[:, None], first + np.arange(blocks, dtype=np.uint64))
+    low, high = (np.full_like(block, half) for half in (key[1] & 0xFFFFFFFF, key[1] >> 32))
+    return philox.bijection((block, number, low, high), key[0])

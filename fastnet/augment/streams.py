@@ -6,13 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.ops import philox
+from fastnet.augment import kernels
 from fastnet.types import Array, Generator
 
 __all__ = ["Streams"]
-
-_LOW = np.uint64(0xFFFFFFFF)
-_SHIFT = np.uint64(32)
 
 
 class Streams:
@@ -31,7 +28,7 @@ class Streams:
 
     def __init__(self, key: Any, count: int) -> None:
         self.key = (int(key[0]), int(key[1]))
-        self.images = np.arange(count, dtype=np.uint64)
+        self.images = np.arange(count)
         self._next = [0]
 
     @classmethod
@@ -50,12 +47,9 @@ class Streams:
 
     def words(self, count: int) -> Array:
         """The next `count` words of each stream: uint32 (N, count)."""
-        blocks = np.arange(self._next[0], self._next[0] + (count + 3) // 4, dtype=np.uint64)
-        self._next[0] += len(blocks)
-        image, block = np.broadcast_arrays(self.images[:, None], blocks)
-        upper = np.uint64(self.key[1])
-        counter = (block, image, np.full_like(block, upper & _LOW), np.full_like(block, upper >> _SHIFT))
-        return philox.bijection(counter, self.key[0]).reshape(len(self), -1)[:, :count]
+        first, blocks = self._next[0], (count + 3) // 4
+        self._next[0] += blocks
+        return kernels.stream_words(self.images, first, blocks, self.key).reshape(len(self), -1)[:, :count]
 
     def uniform(self, low: Any = 0.0, high: Any = 1.0, count: int = 1) -> Array:
         """`count` numbers in [low, high) for each image: float64 (N, count)."""
