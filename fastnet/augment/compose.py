@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from fastnet.arguments import at_least_zero, several
 from fastnet.augment.streams import Streams
 from fastnet.augment.transform import Transform, probability, together
+from fastnet.augment.window import Flip, Window
 
 __all__ = ["Compose", "RandomApply", "RandomChoice"]
 
@@ -26,8 +28,16 @@ def _transforms(value: Any, name: str, mixing: bool = False) -> list[Transform]:
 
 
 def _in_order(transforms: list[Transform], x: Any, streams: Streams) -> Any:
-    for transform in transforms:
-        x = transform.run(x, streams)
+    """One after the other; a window and the flips that follow it are one pass."""
+    rest = list(transforms)
+    while rest:
+        transform = rest.pop(0)
+        if isinstance(transform, Window) and isinstance(x, np.ndarray) and len(x):
+            flips = list(takewhile(lambda each: isinstance(each, Flip), rest))
+            del rest[: len(flips)]
+            x = transform.flipped(x, streams, flips)
+        else:
+            x = transform.run(x, streams)
     return x
 
 

@@ -10,6 +10,7 @@ from fastnet.arguments import flag, integer, pair
 from fastnet.augment.kernels import crop, fill_of
 from fastnet.augment.streams import Streams
 from fastnet.augment.transform import Transform
+from fastnet.augment.window import Window
 from fastnet.types import Array, Pair
 
 __all__ = ["CenterCrop", "FiveCrop", "RandomCrop", "TenCrop"]
@@ -29,7 +30,7 @@ def sides_of(padding: Any, name: str) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-class RandomCrop(Transform):
+class RandomCrop(Window):
     """A window of random position, after padding: (N, C, H, W) to (N, C, *size).
 
     Parameters
@@ -60,7 +61,7 @@ class RandomCrop(Transform):
             raise ValueError(f"RandomCrop: padding_mode must be one of {', '.join(_MODES)}, got {padding_mode!r}")
         self.padding_mode = padding_mode
 
-    def apply(self, x: Array, streams: Streams) -> Array:
+    def window(self, x: Array, streams: Streams) -> tuple[Array, tuple[int, int], Array, Any]:
         left, top, right, bottom = self.padding or (0, 0, 0, 0)
         if self.pad_if_needed:
             more_h = max(self.size[0] - (x.shape[2] + top + bottom), 0)
@@ -79,10 +80,10 @@ class RandomCrop(Transform):
         spans = (height - self.size[0] + 1, width - self.size[1] + 1)
         at = np.zeros((len(x), 4), np.int64)
         at[:, :2] = streams.integers(0, np.array(spans), 2) - (top, left)
-        return crop(x, self.size, at, self.fill)
+        return x, self.size, at, self.fill
 
 
-class CenterCrop(Transform):
+class CenterCrop(Window):
     """The window in the middle; a smaller image is padded with zeros: (N, C, H, W) to (N, C, *size).
 
     Parameters
@@ -93,8 +94,8 @@ class CenterCrop(Transform):
     def __init__(self, size: Pair) -> None:
         self.size = pair(size, "CenterCrop: size")
 
-    def apply(self, x: Array, streams: Streams) -> Array:
-        return crop(x, self.size, _windows(len(x), _centre(x, self.size)))
+    def window(self, x: Array, streams: Streams) -> tuple[Array, tuple[int, int], Array, Any]:
+        return x, self.size, _windows(len(x), _centre(x, self.size)), 0
 
 
 def _centre(x: Array, size: tuple[int, int]) -> tuple[int, int]:

@@ -106,7 +106,7 @@ def warp(x: Array, size: Sequence[int], maps: Array, interpolation: str, fill: A
     x : uint8 array (N, C, H, W)
     size : (height, width)
     maps : int64 array (N, 13)
-        The place of each output, as `image_warp` of csrc/image/geometry.h describes it.
+        The place of each output, as csrc/image/warp.h describes it.
     interpolation : "nearest" or "bilinear"
     fill : int or sequence of C ints
         Colour outside the image.

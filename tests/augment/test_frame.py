@@ -66,6 +66,16 @@ def test_streams_are_philox_s():
     assert abs(normal.mean()) < 0.02 and abs(normal.std() - 1) < 0.02
 
 
+def test_flips_after_a_window_are_one_pass():
+    x = np.random.default_rng(0).integers(0, 256, (40, 3, 12, 9), dtype=np.uint8)
+    for first in (A.RandomCrop(10, padding=3), A.RandomCrop(8, 2, padding_mode="reflect"), A.RandomVerticalFlip()):
+        parts = [first, A.RandomHorizontalFlip(), A.RandomVerticalFlip(0.3), A.RandomInvert()]
+        expected, streams = x, Streams.of(np.random.default_rng(1), len(x))
+        for part in parts:
+            expected = part.run(expected, streams)
+        assert np.array_equal(A.Compose(parts)(x, np.random.default_rng(1)), expected)
+
+
 def test_windows():
     padded = np.pad(X, ((0, 0), (0, 0), (4, 4), (4, 4)), constant_values=7)
     crops = A.RandomCrop(32, padding=4, fill=7)(X, rng())

@@ -10,6 +10,7 @@ from fastnet import augment as A
 
 EVERY = [
     A.RandomCrop(20, padding=4, fill=9),
+    A.Compose([A.RandomCrop(24, padding=4), A.RandomHorizontalFlip(), A.RandomVerticalFlip()]),
     A.RandomHorizontalFlip(),
     A.RandomVerticalFlip(),
     A.CenterCrop(50),
