@@ -61,6 +61,7 @@
 #include "conv/pool_weight.h"
 #include "conv/pool_input.h"
 #include "conv/pool.h"
+#include "conv/maxout.h"
 
 const fn_kernels TABLE = {
     .isa = ISA_NAME,

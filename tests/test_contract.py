@@ -34,7 +34,7 @@ NOT_FUNCTIONAL = {
     *("adadelta_step", "adagrad_step", "adam_step", "nadam_step", "rmsprop_step", "sgd_step"),
     *("average_step", "clip", "rescale", "softmax_cross_entropy", "svm_loss"),
     *("bce_with_logits", "binary_hinge_loss", "huber_loss", "l1_loss", "mse_loss"),
-    *("soft_cross_entropy", "squared_hinge_loss", "conv2d_prelu"),
+    *("soft_cross_entropy", "squared_hinge_loss", "conv2d_prelu", "conv2d_maxout"),
     *("batch_norm_activation", "conv2d_batch_norm", "conv2d_max_pool", "conv2d_post", "conv2d_scaled"),
     *("l1_distances", "linear_of_images", "max_pool2d_planes"),
 }

@@ -27,12 +27,13 @@ static void sum_parts(int threads, int64_t parts, int64_t size, REAL *data) {
 }
 
 /* sum[j] = sum over i of x[i][j]: blocks of COLUMN_ROWS rows in REAL, blocks and parts added in double. With an index
- * of max pooling, elements whose window the ReLU zeroed are skipped. */
+ * of max pooling, elements whose window the ReLU zeroed are skipped; with one of maxout, those of other pieces. */
 typedef struct {
     int64_t rows, columns, parts;
     const REAL *x;
     pool_kind kind; /* of the index, or AVERAGE: none */
     const void *index;
+    int64_t piece; /* of maxout, counted from 1; 0: the index is one of max pooling */
     double *sums;
 } column_job;
 
@@ -41,6 +42,10 @@ enum { COLUMN_VECTORS = 4 };
 /* Add rows [first, end) of `count` vectors of columns; the last vector has `lanes` columns. */
 INLINE void column_rows(const column_job *job, const pool_kind kind, const int count, int64_t lanes, int64_t column,
                         int64_t first, int64_t end, double *sums) {
+    const mask skipped = broadcast_whole(job->piece          ? job->piece - 1
+                                         : kind == MAX_BYTES ? 255
+                                                             : -1),
+               others = broadcast_whole(job->piece ? -1 : 0);
     vec sum[COLUMN_VECTORS] = {{0}};
     for (int64_t i = first; i < end; i++)
         UNROLL_FOR (int v = 0; v < count; v++) {
@@ -48,7 +53,7 @@ INLINE void column_rows(const column_job *job, const pool_kind kind, const int c
             vec value = v < count - 1 ? load(job->x + at) : load_part(job->x + at, lanes);
             if (kind != AVERAGE) {
                 mask which = load_index(kind, job->index, at, job->rows * job->columns - at);
-                value = blend(which == broadcast_whole(kind == MAX_BYTES ? 255 : -1), (vec){0}, value);
+                value = blend((which == skipped) ^ others, (vec){0}, value);
             }
             sum[v] += value;
         }

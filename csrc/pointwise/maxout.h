@@ -49,12 +49,23 @@ static void maxout_backward_task(void *context, int64_t task, int thread) {
     else maxout_gradient(job, job->pieces, first, last);
 }
 
-static void maxout(int64_t rows, int64_t C, int64_t pieces, const void *x, void *y, uint8_t *index) {
+static void maxout_on(int threads, int64_t rows, int64_t C, int64_t pieces, const REAL *x, REAL *y, uint8_t *index) {
     maxout_job job = {rows * C, pieces, x, y, index, NULL};
-    fn_parallel(ceil_div(job.size, MAXOUT_BLOCK), (double)(job.size * pieces) * 2 / LANES, maxout_task, &job);
+    double work = (double)(job.size * pieces) * 2 / LANES;
+    fn_parallel_on(threads, ceil_div(job.size, MAXOUT_BLOCK), work, maxout_task, &job);
+}
+
+static void maxout_gradient_on(int threads, int64_t rows, int64_t C, int64_t pieces, const REAL *dy,
+                               const uint8_t *index, REAL *dx) {
+    maxout_job job = {rows * C, pieces, dy, dx, NULL, index};
+    double work = (double)(job.size * pieces) * 2 / LANES;
+    fn_parallel_on(threads, ceil_div(job.size, MAXOUT_BLOCK), work, maxout_backward_task, &job);
+}
+
+static void maxout(int64_t rows, int64_t C, int64_t pieces, const void *x, void *y, uint8_t *index) {
+    maxout_on(fn_threads(), rows, C, pieces, x, y, index);
 }
 
 static void maxout_backward(int64_t rows, int64_t C, int64_t pieces, const void *dy, const uint8_t *index, void *dx) {
-    maxout_job job = {rows * C, pieces, dy, dx, NULL, index};
-    fn_parallel(ceil_div(job.size, MAXOUT_BLOCK), (double)(job.size * pieces) * 2 / LANES, maxout_backward_task, &job);
+    maxout_gradient_on(fn_threads(), rows, C, pieces, dy, index, dx);
 }

@@ -264,6 +264,21 @@ def conv_norm_backward(
 def conv_pool_forward(
     g: bytes, pool: bytes, x: Array, w: Array, bias: Array | None, relu: bool, y: Array, index: Array | None
 ) -> None: ...
+def conv_maxout_forward(
+    g: bytes, pieces: int, x: Array, w: Array, bias: Array | None, y: Array, index: Array
+) -> None: ...
+def conv_maxout_backward(
+    g: bytes,
+    pieces: int,
+    x: Array,
+    w: Array,
+    dy: Array,
+    index: Array,
+    add: Array | None,
+    dx: Array | None,
+    dw: Array | None,
+    db: Array | None,
+) -> None: ...
 def conv_pool_backward(
     g: bytes,
     pool: bytes,

@@ -129,6 +129,15 @@ def _prelu(graph: Graph, node: Node) -> Match:
     return _made("conv2d_prelu", (conv, node), inputs, geometry=conv.attributes["geometry"]), conv
 
 
+def _maxout(graph: Graph, node: Node) -> Match:
+    """maxout(conv2d(x)): a few images at a time, reduced while they are in the cache."""
+    conv = _alone(graph, node.inputs[0], "conv2d") if node.name == "maxout" else None
+    if conv is None or conv.attributes["activation"]:
+        return None
+    given = {"geometry": conv.attributes["geometry"], **node.attributes}
+    return _made("conv2d_maxout", (conv, node), conv.inputs, **given), conv
+
+
 def _prelu_post(graph: Graph, node: Node) -> Match:
     """prelu(conv2d(x)), whatever lies between."""
     conv = _alone(graph, node.inputs[0], "conv2d", "conv2d_post") if node.name == "prelu" else None
@@ -242,6 +251,7 @@ def _linear_of_images(graph: Graph, node: Node) -> Match:
 _ACTIVATION = Rule("activation as y is stored", "", _activation)
 _RELU_AFTER_POOL = Rule("relu after max pooling", "", _relu_after_pool)
 _PRELU_POST = Rule("prelu after a convolution", "", _prelu_post)
+_MAXOUT = Rule("convolution and maxout", "", _maxout)
 _CONV_POOL = Rule(
     "convolution and max pooling",
     "gradients of the weight and bias, and of small images: accumulated over the maxima alone, rounded differently; "
@@ -261,10 +271,11 @@ TRAINING = (
     ),
     Rule("batch norm, sum and activation", "", _sum_after_norm),
     Rule("convolution and prelu", "", _prelu),
+    _MAXOUT,
     _ACTIVATION,
 )
 _ACTIVATION_POST = Rule("activation after a convolution", "", _activation_post)
-INFERENCE = (_RELU_AFTER_POOL, _CONV_POOL, _NORM_POST, _ADD_POST, _PRELU_POST, _ACTIVATION_POST, _ACTIVATION)
+INFERENCE = (_RELU_AFTER_POOL, _CONV_POOL, _MAXOUT, _NORM_POST, _ADD_POST, _PRELU_POST, _ACTIVATION_POST, _ACTIVATION)
 PLAN = (  # weights are scaled once; linear layers are 1x1 convolutions
     _RELU_AFTER_POOL,
     _NORM_POST,

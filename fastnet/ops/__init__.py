@@ -10,6 +10,7 @@ from fastnet.ops import (
     elementwise,
     fractional,
     fused,
+    fused_conv,
     fused_inference,
     group_norm,
     loss,
@@ -33,5 +34,5 @@ __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "
 FAMILIES = (
     *(elementwise, channels, softmax, dense, distance, conv, conv_transpose, pool, fractional, resample, norm),
     *(group_norm, response_norm, scalar, shape, random, loss, target_loss, updates, averages, penalty),
-    *(fused, fused_inference),
+    *(fused, fused_conv, fused_inference),
 )

@@ -9,7 +9,7 @@ from fastnet.ops.checks import check_channels
 from fastnet.ops.record import WEIGHT, Example, Input, Op, register
 from fastnet.types import Array, Shape, Shaped
 
-__all__ = ["check_slopes"]
+__all__ = ["check_slopes", "maxout_shape"]
 
 
 def check_slopes(op: str, slopes: Shaped, channels: int) -> None:
@@ -61,7 +61,7 @@ register(
 )
 
 
-def _maxout_shape(x: Shaped, pieces: int) -> Shape:
+def maxout_shape(x: Shaped, pieces: int) -> Shape:
     check_channels("maxout", x)
     if not 1 <= pieces <= 255:
         raise ValueError(f"maxout: pieces must lie in 1..255, got {pieces!r}")
@@ -91,7 +91,7 @@ register(
     Op(
         "maxout",
         (Input("x"),),
-        shape=_maxout_shape,
+        shape=maxout_shape,
         forward=_maxout,
         backward=_maxout_backward,
         attributes={"pieces": 2},

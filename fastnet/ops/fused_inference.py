@@ -10,7 +10,8 @@ from fastnet.ops.channels import check_slopes
 from fastnet.ops.checks import check_shape
 from fastnet.ops.conv import CONV_INPUTS, EXAMPLES, conv2d_shape
 from fastnet.ops.elementwise import ELEMENTWISE, activate
-from fastnet.ops.fused import ADD, RELU, Described, check_add, conv_norm_examples, pool_shape
+from fastnet.ops.fused import ADD, RELU, Described, check_add, conv_norm_examples
+from fastnet.ops.fused_conv import pool_shape
 from fastnet.ops.norm import NORM_INPUTS, batch_norm_shape
 from fastnet.ops.record import REGISTRY, REQUIRED, WEIGHT, Example, Input, Op, register
 from fastnet.types import Activation, Array, Shape, Shaped

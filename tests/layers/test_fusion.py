@@ -261,6 +261,14 @@ def test_prelu_runs_inside_convolutions(rules):
         assert names == ["conv2d_post", "conv2d_post", "relu", "conv2d_post"]
 
 
+def test_maxout_runs_inside_convolutions():
+    model = Sequential(conv(8), Maxout(), conv(9), ReLU(), Maxout(3), conv(8), BatchNorm2d(), Maxout())
+    model.build((3, 8, 8))
+    names = [node.name for node in fused(model)]
+    assert names == ["conv2d_maxout", "conv2d", "maxout", "conv2d_batch_norm", "maxout"]
+    assert [node.name for node in fused(model, INFERENCE)][:3] == ["conv2d_maxout", "conv2d_post", "maxout"]
+
+
 def test_relu_runs_inside_group_layer_and_instance_norm():
     model = built("norms of images")
     names = [node.name for node in fused(model) if node.attributes.get("activation") == ("relu", {})]

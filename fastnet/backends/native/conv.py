@@ -110,6 +110,29 @@ def conv2d_prelu_backward(
     return *conv2d_backward(between, (x, w, g, None, None), needs[:3], add), dslopes
 
 
+# ---------------------------------------------------------------- maxout after a convolution
+
+
+@kernel
+def conv2d_maxout(x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, pieces: int) -> tuple[Array, Any]:
+    N, K, P, Q = geometry.y_shape
+    y = empty((N, K // pieces, P, Q), x.dtype)
+    index = empty(y.shape, np.dtype(np.uint8))
+    _native.conv_maxout_forward(geometry.packed, pieces, x, w, b, y, index)
+    return y, (x, w, geometry, index, pieces)
+
+
+@kernel
+def conv2d_maxout_backward(
+    dy: Array, saved: Any, needs: Sequence[bool], add: Array | None = None
+) -> tuple[Array | None, ...]:
+    x, w, g, index, pieces = saved
+    dx, dw = _gradients(g, dy.dtype, needs)
+    db = empty((g.K,), dy.dtype) if needs[2] else None
+    _native.conv_maxout_backward(g.packed, pieces, x, w, dy, index, add, dx, dw, db)
+    return dx, dw, db
+
+
 # ---------------------------------------------------------------- batch norm after a convolution
 
 
