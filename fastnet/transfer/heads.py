@@ -82,13 +82,17 @@ def train_head(
     batch_size : int
         Both of the images whose codes are computed at a time, and of the codes in a step.
     **options
-        Solver's: optimizer, schedule, regularizer, seed, verbose and so on.
+        Solver's: optimizer, schedule, regularizer, seed, verbose and so on, but neither `augment` nor `preprocess`,
+        which change images, and there are only codes here.
 
     Raises
     ------
     TypeError, ValueError
-        No linear head, or it is not in Sequentials; no layer before it.
+        No linear head, or it is not in Sequentials; no layer before it; an option that changes images.
     """
+    for name, instead in (("augment", "transfer.freeze(model) and a Solver"), ("preprocess", "model.preprocessing")):
+        if options.get(name):
+            raise TypeError(f"train_head: {name} would change codes, which are no images; use {instead} instead")
     path, _ = head_of(model, "train_head")
     before, tail = _split(model, path)
     codes = [features(model, X, before, batch_size), as_array(y, "train_head: y")]

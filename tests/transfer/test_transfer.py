@@ -194,6 +194,12 @@ def test_the_head_on_cached_codes_is_the_head_of_the_frozen_network(name):
     )
 
 
+@pytest.mark.parametrize("option", [{"augment": [fn.augment.RandomHorizontalFlip()]}, {"preprocess": "standardize"}])
+def test_options_that_change_images_are_refused_for_codes(option):
+    with pytest.raises(TypeError, match="would change codes, which are no images; use "):
+        transfer.train_head(model(), X, Y, **option)
+
+
 def test_a_linear_classifier_on_codes():
     net = model()
     codes = transfer.features(net, X, "flatten")
