@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from fastnet.wording import did_you_mean, name_some
 
 __all__ = ["LoadedWeights", "load_weights", "pretrained"]
 
-_PLAIN = Source("the model's own names", {})
+_PLAIN = Source("the model", {})
 _SHOWN = 6  # names of each kind in a message
 
 
@@ -58,7 +59,8 @@ def load_weights(
     model : Model
         Built.
     path : str or path
-        A .safetensors or .npz file, or one of PyTorch's (.pth, .pt, .th, .ckpt, .bin).
+        A .safetensors or .npz file, or one of PyTorch's (.pth, .pt, .th, .ckpt, .bin).  A prefix that its names have
+        and the model's lack, such as "module." or "backbone.", is passed over.
     architecture : str, optional
         The model's name in `fastnet.models`, whose sources' names are understood: torchvision's, timm's and others'
         (`fastnet.interop.SOURCES`).  By default the names of all sources are tried.
@@ -165,8 +167,25 @@ def _translated(
     own: Mapping[str, Shape], given: Mapping[str, np.ndarray], sources: Sequence[Source]
 ) -> tuple[Source, dict[str, np.ndarray]]:
     """The source whose names fit best, and of several the plainest; and the file's arrays under the model's names."""
-    found = [(source, {source.here(name): value for name, value in given.items()}) for source in sources]
-    return max(found, key=lambda pair: (sum(name in own for name in pair[1]), -len(pair[0].modules)))
+    found = []
+    for source in sources:
+        for prefix in ("", _prefix(own, given, source)):
+            state = {source.here(name.removeprefix(prefix)): value for name, value in given.items()}
+            found.append((source, state, (sum(name in own for name in state), -len(source.modules), -len(prefix))))
+    source, state, _ = max(found, key=lambda each: each[2])
+    return source, state
+
+
+def _prefix(own: Mapping[str, Shape], given: Mapping[str, np.ndarray], source: Source) -> str:
+    """What precedes most of the model's names in the file; "" if less than half of them are behind one prefix."""
+    counts: Counter[str] = Counter()
+    for name in given:
+        parts = name.split(".")
+        counts.update(
+            f"{'.'.join(parts[:n])}." for n in range(1, len(parts)) if source.here(".".join(parts[n:])) in own
+        )
+    prefix, count = max(counts.items(), key=lambda each: each[1], default=("", 0))
+    return prefix if 2 * count >= len(own) else ""
 
 
 def _compare(
@@ -174,7 +193,7 @@ def _compare(
 ) -> None:
     """Raise unless the file has exactly the arrays that are wanted."""
     keys = match(wanted, state)
-    where = f"{path} (as {source.name} names them)"
+    where = f"{path} (by the names of {source.name})"
     if keys.missing or keys.unexpected:
         fits = len(wanted) - len(keys.missing)
         parts = [f"{where}: {fits} of the model's {len(wanted)} names are in the file"]
@@ -192,7 +211,13 @@ def _compare(
             f"{where}: the weights are for {wrong[name][0]} classes, the model has {wanted[name][0]}; "
             'head="initial" loads all but the head, which keeps its initial values'
         )
-    raise ValueError(f"{where}: {len(wrong)} arrays have another shape than the model's: {shapes}")
+    first, there = next(iter(wrong.items()))
+    here = wanted[first]
+    if len(wrong) == 1 and len(here) == len(there) == 4 and (here[0], *here[2:]) == (there[0], *there[2:]):
+        channels = f"images of {there[1]} channels, the model for {here[1]}"
+        raise ValueError(f"{where}: the weights are for {channels}: {shapes}")
+    count = "1 array has" if len(wrong) == 1 else f"{len(wrong)} arrays have"
+    raise ValueError(f"{where}: {count} another shape than the model's: {shapes}")
 
 
 def _fits(given: Shape, wanted: Shape) -> bool:

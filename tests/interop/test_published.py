@@ -52,6 +52,24 @@ def test_without_an_architecture_all_names_are_tried(tmp_path):
     assert loaded.source.name == "timm"
 
 
+@pytest.mark.parametrize("prefix, source", [("module.", 0), ("model.backbone.", 1)])
+def test_a_prefix_of_all_names_is_passed_over(prefix, source, tmp_path):
+    model, other = small("vgg11", seed=1), small("vgg11")
+    state = {prefix + name: value for name, value in theirs(SOURCES["vgg11"][source], model.state_dict()).items()}
+    assert not interop.load_weights(other, written(tmp_path, state), "vgg11").left
+    np.testing.assert_array_equal(other["classifier"][6].weight.value, model["classifier"][6].weight.value)
+    with pytest.raises(KeyError, match="1 not the model's: extra.weight"):
+        interop.load_weights(other, written(tmp_path, state | {"extra.weight": np.zeros(1)}), "vgg11")
+
+
+def test_weights_for_images_of_other_channels(tmp_path):
+    path = written(tmp_path, small("resnet20").state_dict())
+    with pytest.raises(ValueError, match="by the names of .*images of 3 channels, the model for 1"):
+        interop.load_weights(models.create("resnet20", 5, (1, 32, 32), option="B"), path)
+    with pytest.raises(KeyError, match="by the names of the model\\)"):
+        interop.load_weights(models.create("lenet5", 5, (1, 28, 28)), path, "lenet5")
+
+
 def test_the_linear_layers_that_timm_stores_as_convolutions(tmp_path):
     model, source = models.create("vgg11", 4, (3, 32, 32), seed=1), SOURCES["vgg11"][1]
     state = theirs(source, model.state_dict())
