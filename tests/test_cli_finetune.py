@@ -93,3 +93,21 @@ def test_predicting_with_published_weights(folder, capsys):
     assert "the weights are for 10 classes, the model has 2" in capsys.readouterr().err
     assert main([*words[:3], "--class-names", str(folder / "names.txt")]) == 2
     assert "give --architecture NAME" in capsys.readouterr().err
+
+
+def test_inspecting_published_weights(tmp_path, monkeypatch, capsys):
+    storage.write_arrays(tmp_path / "ten.npz", models.resnet20(10, seed=5).state_dict())
+    (tmp_path / "names.txt").write_text("\n".join(f"crane {n // 2}" for n in range(10)))  # names may occur twice
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "black.png")
+    written = {}
+    monkeypatch.setattr(
+        "fastnet.visualize.write_page", lambda path, model, *args, **kw: written.update(kw, m=model) or []
+    )
+    words = ["inspect", str(tmp_path / "ten.npz"), "--architecture", "resnet20"]
+    assert main([*words, str(tmp_path / "black.png"), "--class-names", str(tmp_path / "names.txt")]) == 0
+    assert (
+        written["m"].class_names[:3] == ("crane 0", "crane 0", "crane 1")
+        and "with published weights" in written["facts"][0]
+    )
+    capsys.readouterr()
+    assert main(words) == 2 and "give an IMAGE" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnet.cli import data
+from fastnet.cli import data, published
 from fastnet.cli.arguments import add_batch_size, add_threads, whole
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.evaluate import check_fit, choose
@@ -28,6 +28,7 @@ examples:
   fastnet inspect runs/digits-three_layer_convnet
   fastnet inspect runs/mnist-lenet5 digit.png --data mnist:DIR --out digit.html
   fastnet inspect runs/photos-resnet18 cat.jpg --layer layer1.0.conv1 --layer layer4
+  fastnet inspect resnet18.pth cat.jpg --architecture resnet18 --class-names imagenet.txt --out cat.html
 """
 
 
@@ -40,7 +41,8 @@ def add_parser(commands: Any) -> None:
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a run's folder, a model file or a checkpoint")
-    add("image", type=Path, metavar="IMAGE", nargs="?", help="an image file")
+    image = add("image", type=Path, metavar="[IMAGE]", help="an image file")
+    image.required = False  # nargs="?" would take no IMAGE behind an option
     data.add_data(parser, None, "default: without an IMAGE, the test images of the model's own data set; else none")
     add(
         "--layer",
@@ -48,6 +50,7 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help="show the filters, maps and patches of this layer; may be repeated (default: up to four convolutions)",
     )
+    published.add_options(parser)
     add("--out", type=Path, metavar="FILE", help="the page (default: inspect.html beside the model)")
     add("--seed", type=whole, default=0, metavar="N", help="of t-SNE, and of the images in it (default: 0)")
     add_batch_size(parser)
@@ -57,10 +60,11 @@ def add_parser(commands: Any) -> None:
 
 def run(args: Namespace) -> int:
     from fastnet import visualize
-    from fastnet.training import saved
 
+    if args.architecture is not None and args.image is None and args.data is None:
+        raise UserError("published weights come without images: give an IMAGE, or --data")
     with user_mistakes():
-        found = saved.read(args.model)
+        found = published.read(args)
     image = None if args.image is None else _image(found, args.image)
     facts, tested = _facts(found, args), None
     if image is None or args.data is not None:
@@ -104,8 +108,9 @@ def _image(found: Saved, file: Path) -> Array:
 
 
 def _facts(found: Saved, args: Namespace) -> list[str]:
+    origin = f"trained on {found.card['data'][0]}" if args.architecture is None else "with published weights"
     facts = [
-        f"{found.path}: {found.card['model']}, trained on {found.card['data'][0]}, for images of "
+        f"{found.path}: {found.card['model']}, {origin}, for images of "
         f"{' x '.join(map(str, found.card['input_shape']))} and {len(found.card['classes'])} classes."
     ]
     if found.model.preprocessing is not None:

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnet.cli import data
+from fastnet.cli import data, published
 from fastnet.cli.arguments import add_batch_size, add_threads, add_views, count
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.columns import visible
 from fastnet.tables import aligned
 
 if TYPE_CHECKING:
+    from fastnet.layers import Model
+    from fastnet.training import Views
     from fastnet.training.saved import Saved
     from fastnet.types import Array
 
@@ -42,12 +44,7 @@ def add_parser(commands: Any) -> None:
     add("model", type=Path, metavar="MODEL", help="a run's folder, a model file or a checkpoint")
     add("images", type=Path, metavar="IMAGES", nargs="+", help="image files, or folders of images")
     add("--top", type=count, default=1, metavar="K", help="show the K most likely classes (default: 1)")
-    add(
-        "--architecture",
-        metavar="NAME",
-        help="MODEL is a file of published weights (.pth, .safetensors) of this network",
-    )
-    add("--class-names", type=Path, metavar="FILE", help="with --architecture: the classes' names, one a line")
+    published.add_options(parser)
     add("--json", action="store_true", help="print JSON: a list of images with their classes and probabilities")
     add_views(parser)
     add_batch_size(parser)
@@ -56,21 +53,24 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: Namespace) -> int:
+    import numpy as np
+
     from fastnet.storage import to_json
-    from fastnet.training import saved
+    from fastnet.training import Views
     from fastnet.wording import name_some
 
-    if args.class_names is not None and args.architecture is None:
-        raise UserError("--class-names is for published weights: give --architecture NAME, too")
     with user_mistakes():
-        found = saved.read(args.model) if args.architecture is None else _published(args)
-        reader = Reader(found)
+        found = published.read(args)
+        model = found.model if args.views is None else Views(found.model, args.views)
+        reader = Reader(found, whole=isinstance(model, Views) and model.scales)
         files = _files(args.images)
         seen = [
             (file, probabilities)
             for start in range(0, len(files), args.batch_size)
-            for file, probabilities in _classify(found, args.views, reader, files[start : start + args.batch_size])
+            for file, probabilities in _classify(model, reader, files[start : start + args.batch_size])
         ]
+        if not all(np.isfinite(probabilities).all() for _, probabilities in seen):
+            raise UserError(f"{found.path}: the model's outputs are not finite; was it trained to the end?")
     if not seen:
         raise UserError("; ".join(reader.bad))
     for problem in reader.bad:
@@ -91,20 +91,6 @@ def run(args: Namespace) -> int:
     return 1 if reader.bad else 0
 
 
-def _published(args: Namespace) -> Saved:
-    """A network with published weights, and a card as training would have written it; classes are numbers or names."""
-    from fastnet import interop
-    from fastnet.training.saved import Saved
-
-    lines = None
-    if args.class_names is not None:
-        lines = [line.strip() for line in args.class_names.read_text(encoding="utf-8").splitlines() if line.strip()]
-    model = interop.pretrained(args.architecture, args.model, None if lines is None else len(lines))
-    classes = [str(number) for number in range(model.output_shape[0])] if lines is None else lines
-    card = {"model": args.architecture, "classes": classes, "input_shape": model.input_shape, "pixels": (0, 255)}
-    return Saved(model, {**card, "data": [str(args.model), model.input_shape[1:]]}, args.model)
-
-
 def _files(paths: Sequence[Path]) -> list[Path]:
     """The files, and those in the folders that have the suffix of an image."""
     from fastnet.data.pictures import SUFFIXES
@@ -121,6 +107,12 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 class Reader:
     """Reads image files as the training images of a model were.
 
+    Parameters
+    ----------
+    found : Saved
+    whole : bool
+        Whether images keep their size, for views that scale them.
+
     Attributes
     ----------
     bad : list of str
@@ -132,7 +124,8 @@ class Reader:
     size : str
     """
 
-    def __init__(self, found: Saved) -> None:
+    def __init__(self, found: Saved, whole: bool = False) -> None:
+        self.whole = whole
         self.channels, self.height, self.width = found.card["input_shape"]
         self.bad: list[str] = []
         self.notes: dict[str, list[Path]] = {}
@@ -159,8 +152,8 @@ class Reader:
         try:
             if not file.exists():
                 raise ValueError(f"{file} does not exist")
-            image, remarks = read_with_remarks(file, size if self.scales else None, grey)
-            if image.shape[1:] != size:
+            image, remarks = read_with_remarks(file, size if self.scales and not self.whole else None, grey)
+            if image.shape[1:] != size and not self.whole:
                 image, remarks = read_with_remarks(file, size, grey)
                 self.scaled += 1
         except ValueError as error:
@@ -171,20 +164,16 @@ class Reader:
         return image if self.unit == 1 else (image / self.unit).astype("float32")
 
 
-def _classify(found: Saved, views: str | None, reader: Reader, files: Sequence[Path]) -> list[tuple[Path, Array]]:
-    """The files that can be read, each with the probabilities of the classes."""
+def _classify(model: Model | Views, reader: Reader, files: Sequence[Path]) -> list[tuple[Path, Array]]:
+    """The files that can be read, each with the probabilities of the classes; those of one size at a time."""
     import numpy as np
 
-    from fastnet.training import Views
-
-    images = [(file, image) for file in files if (image := reader.read(file)) is not None]
-    if not images:
-        return []
-    model = found.model if views is None else Views(found.model, views)
-    probabilities = model.predict_proba(np.stack([image for _, image in images]))
-    if not np.isfinite(probabilities).all():
-        raise UserError(f"{found.path}: the model's outputs are not finite; was it trained to the end?")
-    return [(file, one) for (file, _), one in zip(images, probabilities, strict=True)]
+    images = {file: image for file in files if (image := reader.read(file)) is not None}
+    found: dict[Path, Array] = {}
+    for shape in {image.shape for image in images.values()}:
+        alike = [file for file, image in images.items() if image.shape == shape]
+        found.update(zip(alike, model.predict_proba(np.stack([images[file] for file in alike])), strict=True))
+    return [(file, found[file]) for file in files if file in found]
 
 
 def _best(found: Saved, probabilities: Array, top: int) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from fastnet.augment import Compose, Resize, TenCrop, Transform
 from fastnet.data.rows import as_rows
 from fastnet.layers import Evaluation, Model
 from fastnet.training.ensemble import Ensemble, logarithm, measured
-from fastnet.types import Array, ArrayLike
+from fastnet.types import Array, ArrayLike, Generator
 from fastnet.wording import did_you_mean
 
 __all__ = ["VIEWS", "Views"]
@@ -20,11 +20,9 @@ __all__ = ["VIEWS", "Views"]
 _SCALES = (224, 256, 384, 480, 640)  # shorter sides for a network of 224 x 224 (He et al. 2015, arXiv:1512.03385)
 
 
-class _Flips(Transform):
+def _flips(x: Array, rng: Generator) -> Array:
     """Each image, and its mirror image: (N, C, H, W) to (2 N, C, H, W)."""
-
-    def apply(self, x: Array, streams: Any) -> Array:
-        return np.stack([x, x[..., ::-1]], axis=1).reshape(-1, *x.shape[1:])
+    return np.stack([x, x[..., ::-1]], axis=1).reshape(-1, *x.shape[1:])
 
 
 def _ten_crop(size: tuple[int, int], side: int) -> Transform:
@@ -32,12 +30,12 @@ def _ten_crop(size: tuple[int, int], side: int) -> Transform:
     return Compose([Resize(round(side / 224 * max(size))), TenCrop(size)])
 
 
-VIEWS: dict[str, Callable[[tuple[int, int]], list[Transform]]] = {
-    "flips": lambda size: [_Flips()],
+VIEWS: dict[str, Callable[[tuple[int, int]], list[Callable[[Array, Generator], Array]]]] = {
+    "flips": lambda size: [_flips],
     "ten-crop": lambda size: [_ten_crop(size, 256)],
     "five-scales": lambda size: [_ten_crop(size, side) for side in _SCALES],
 }
-"""``VIEWS[name](size)``: transforms that make views for a network of images of a size (height, width).
+"""``VIEWS[name](size)``: functions ``(x, rng)`` that make views for a network of images of a size (height, width).
 
 flips: the image and its mirror image.
 ten-crop: the image scaled to 8/7 of the network's size; its corners and centre, and those of its mirror image
@@ -57,6 +55,11 @@ class Views:
         A transform makes V N views of N images, those of an image side by side, as TenCrop and FiveCrop do.
     average : "probabilities" or "scores"
         What is averaged over the views.
+
+    Attributes
+    ----------
+    scales : bool
+        Whether images of any size are taken, uint8, since the views scale or crop them; "flips" does not.
 
     Raises
     ------
@@ -87,6 +90,7 @@ class Views:
         self.model, self.average = model, average
         _, height, width = first.input_shape
         self.views = [views] if isinstance(views, Transform) else VIEWS[views]((height, width))
+        self.scales = views != "flips"
 
     def images(self, X: Array) -> Iterator[Array]:
         """The views of images X, uint8 (N, C, H, W): arrays (V N, C, height, width), one for each scale."""
@@ -104,12 +108,20 @@ class Views:
         ----------
         X : uint8 array (N, C, H, W)
             Raw images, which may be larger than the network's; the model's `preprocessing` is applied to each view.
+            For "flips" as the model takes them, also other numbers.
         batch_size : int
             How many views are computed at a time, at least those of one image and scale.
         """
         X, batch_size = as_rows(X, "predict: X"), integer(batch_size, "predict: batch_size")
+        if X.ndim != 4:
+            raise ValueError(f"predict: X must be images (N, C, H, W), got shape {X.shape}")
         if not len(X):
             raise ValueError("predict: there are no images in X")
+        if self.scales and X.dtype != np.uint8:
+            raise TypeError(
+                f'predict: views are scaled and cropped from images of bytes (uint8), got {X.dtype}; views="flips" '
+                "takes any numbers"
+            )
         count = sum(len(made) for made in self.images(X[:1]))
         step = max(1, batch_size * len(self.views) // count)
         means = [self._mean(X[start : start + step], count, batch_size) for start in range(0, len(X), step)]

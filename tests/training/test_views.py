@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -78,7 +80,8 @@ def test_a_transform_and_an_ensemble(model):
         (lambda m: Views(m, "tencrop"), ValueError, "did you mean ten-crop"),
         (lambda m: Views(m, "flips", "votes"), ValueError, "average must be"),
         (lambda m: Views(fn.Sequential(fn.Linear(3)), "flips"), ValueError, "must be built for images"),
-        (lambda m: Views(m, "flips").predict(X.astype(float)), TypeError, "uint8"),
+        (lambda m: Views(m, "ten-crop").predict(X.astype(float)), TypeError, "bytes .uint8., got float64; views="),
+        (lambda m: Views(m, "flips").predict(X[0]), ValueError, "must be images"),
         (lambda m: Views(m, "flips").predict(X[:0]), ValueError, "there are no images"),
         (lambda m: m.evaluate(X, Y, loss="svm", views="flips"), ValueError, "the loss must be 'softmax'"),
         (lambda m: Views("run", "flips"), TypeError, "must be a Model or an Ensemble"),
@@ -87,6 +90,11 @@ def test_a_transform_and_an_ensemble(model):
 def test_what_is_refused(model, call, error, words):
     with pytest.raises(error, match=words):
         call(model)
+
+
+def test_mirror_images_of_any_numbers(model):
+    scaled = X.astype(np.float32)
+    np.testing.assert_array_equal(Views(model, "flips").predict(scaled), Views(model, "flips").predict(X))
 
 
 def test_sizes_follow_the_network():
@@ -108,4 +116,11 @@ def test_the_commands(tmp_path, capsys):
     capsys.readouterr()
     assert main(["evaluate", run, "--views", "five-scales"]) == 0
     assert "test accuracy of the images as they are, without five-scales" in capsys.readouterr().out
-    assert main(["predict", run, str(tmp_path / "photos" / "c0" / "0.png"), "--views", "ten-crop"]) == 0
+    capsys.readouterr()
+    pixels = rng.integers(0, 256, (50, 70, 3)).astype(np.uint8)  # not scaled to the network's size before the views
+    pillow.fromarray(pixels).save(tmp_path / "large.png")
+    files = [str(tmp_path / "large.png"), str(tmp_path / "photos" / "c0" / "0.png")]
+    assert main(["predict", run, *files, "--views", "ten-crop", "--json", "--top", "2"]) == 0
+    found = {one["class"]: one["probability"] for one in json.loads(capsys.readouterr().out)[0]["classes"]}
+    expected = Views(fn.load(run), "ten-crop").predict_proba(pixels.transpose(2, 0, 1)[None])[0]
+    np.testing.assert_allclose([found["c0"], found["c1"]], expected, atol=2e-6)

@@ -1,0 +1,50 @@
+"""Options of commands that run a trained model, for files of published weights in its place."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastnet.cli.errors import UserError
+
+if TYPE_CHECKING:
+    from fastnet.training.saved import Saved
+
+__all__ = ["add_options", "read"]
+
+
+def add_options(parser: Any) -> None:
+    """``--architecture`` and ``--class-names``."""
+    add = parser.add_argument
+    add(
+        "--architecture",
+        metavar="NAME",
+        help="MODEL is a file of published weights (.pth, .safetensors) of this network",
+    )
+    add("--class-names", type=Path, metavar="FILE", help="with --architecture: the classes' names, one a line")
+
+
+def read(args: Namespace) -> Saved:
+    """The model that ``fastnet train`` wrote, or a network with published weights and a card as training writes it."""
+    from fastnet.training import saved
+
+    if args.class_names is not None and args.architecture is None:
+        raise UserError("--class-names is for published weights: give --architecture NAME, too")
+    return saved.read(args.model) if args.architecture is None else _published(args)
+
+
+def _published(args: Namespace) -> Saved:
+    """Classes are numbers or names."""
+    from fastnet import interop
+    from fastnet.training.saved import Saved
+
+    lines = None
+    if args.class_names is not None:
+        lines = [line.strip() for line in args.class_names.read_text(encoding="utf-8").splitlines() if line.strip()]
+    model = interop.pretrained(args.architecture, args.model, None if lines is None else len(lines))
+    if lines is not None:
+        model.class_names = tuple(lines)  # which may have a name twice, as ImageNet's
+    classes = [str(number) for number in range(model.output_shape[0])] if lines is None else lines
+    card = {"model": args.architecture, "classes": classes, "input_shape": model.input_shape, "pixels": (0, 255)}
+    return Saved(model, {**card, "data": [str(args.model), model.input_shape[1:]]}, args.model)
