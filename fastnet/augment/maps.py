@@ -56,14 +56,24 @@ def affine(
 
 
 def perspective(starts: Array, ends: Array) -> Array:
-    """The projective maps that read four points `starts` at `ends`, float64 (N, 4, 2), (across, down)."""
+    """The projective maps that read four points `starts` at `ends`, float64 (N, 4, 2), (across, down).
+
+    Where points coincide, as the corners of an image of one row do, the least squares solution.
+    """
     count = len(ends)
     system = np.zeros((count, 4, 2, 8))
     system[:, :, 0, 0:2] = system[:, :, 1, 3:5] = ends
     system[:, :, 0, 2] = system[:, :, 1, 5] = 1
     system[..., 6:8] = -starts[..., None] * ends[:, :, None, :]
-    solution = np.linalg.solve(system.reshape(count, 8, 8), starts.reshape(count, 8, 1))
-    return _numbers(solution[..., 0])
+    matrices, values = system.reshape(count, 8, 8), starts.reshape(count, 8)
+    return _numbers(np.stack([_solved(*each) for each in zip(matrices, values, strict=True)]))
+
+
+def _solved(matrix: Array, values: Array) -> Array:
+    try:
+        return np.linalg.solve(matrix, values)
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(matrix, values)[0])
 
 
 def radial(shape: tuple[int, ...], k1: Array, k2: Array) -> Array:

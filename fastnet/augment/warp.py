@@ -12,7 +12,7 @@ from fastnet.augment.kernels import fill_of, warp
 from fastnet.augment.resize import interpolation_of, range_of
 from fastnet.augment.sometimes import Sometimes
 from fastnet.augment.streams import Streams
-from fastnet.augment.transform import Transform, probability
+from fastnet.augment.transform import Transform
 from fastnet.types import Array
 
 __all__ = ["RandomAffine", "RandomLensDistortion", "RandomPerspective", "RandomRotation"]
@@ -71,9 +71,11 @@ class RandomAffine(Transform):
     ) -> None:
         self.degrees = _symmetric(degrees, "RandomAffine: degrees")
         name = "RandomAffine: translate"
-        self.translate = None if translate is None else [probability(share, name) for share in several(translate, name)]
-        if self.translate is not None and len(self.translate) != 2:
-            raise ValueError(f"{name} must be two shares, (across, down), got {translate!r}")
+        self.translate = None if translate is None else [real(share, name) for share in several(translate, name)]
+        if self.translate is not None and (
+            len(self.translate) != 2 or not 0 <= min(self.translate) <= max(self.translate) <= 1
+        ):
+            raise ValueError(f"{name} must be two shares of the image from 0 to 1, (across, down), got {translate!r}")
         self.scale = None if scale is None else range_of(scale, "RandomAffine: scale")
         self.shear = None if shear is None else _shears(shear)
         self.interpolation = interpolation_of(interpolation, "RandomAffine: interpolation", _MODES)
@@ -144,7 +146,9 @@ class RandomPerspective(Sometimes):
         self, distortion_scale: float = 0.5, p: float = 0.5, interpolation: Any = "bilinear", fill: Any = 0
     ) -> None:
         super().__init__(p)
-        self.distortion_scale = probability(distortion_scale, "RandomPerspective: distortion_scale")
+        self.distortion_scale = at_least_zero(distortion_scale, "RandomPerspective: distortion_scale")
+        if self.distortion_scale > 1:
+            raise ValueError(f"RandomPerspective: distortion_scale must be from 0 to 1, got {distortion_scale!r}")
         self.interpolation = interpolation_of(interpolation, "RandomPerspective: interpolation", _MODES)
         self.fill = fill_of(fill, f"{type(self).__name__}: fill")
 

@@ -81,6 +81,13 @@ def test_maps():
     assert np.array_equal(warp(X, shape, maps.radial(shape, zero, zero), "bilinear"), X)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (3, 3)])
+def test_corners_that_coincide(shape):
+    images = np.full((40, 1, *shape), 7, np.uint8)
+    for scale in (0.5, 1.0):
+        assert set(np.unique(A.RandomPerspective(scale, 1.0)(images, rng()))) <= set(range(8))
+
+
 def test_a_lens_reads_where_its_formula_says():
     ramp = np.broadcast_to(np.arange(64, dtype=np.uint8) * 4, (1, 1, 64, 64)).copy()
     bent = warp(ramp, (64, 64), maps.radial((64, 64), np.array([-0.3]), np.array([0.1])), "bilinear")[0, 0]
@@ -126,9 +133,9 @@ def test_tables_of_policies():
         (lambda: A.ColorJitter(hue=0.1)(X[:, :1], rng()), ValueError, "3 channels, got 1"),
         (lambda: A.PCAColor()(X[:, :1], rng()), ValueError, "3 channels .* got 1"),
         (lambda: A.RandomAffine(-5), ValueError, "must be >= 0, got -5"),
-        (lambda: A.RandomAffine(5, translate=(2, 0)), ValueError, "between 0 and 1, got 2"),
+        (lambda: A.RandomAffine(5, translate=(2, 0)), ValueError, r"shares of the image from 0 to 1, .*got \(2, 0\)"),
         (lambda: A.RandomRotation(5, "bicubic"), ValueError, "one of nearest, bilinear"),
-        (lambda: A.RandomPerspective(1.5), ValueError, "between 0 and 1"),
+        (lambda: A.RandomPerspective(1.5), ValueError, "distortion_scale must be from 0 to 1"),
         (lambda: A.RandomLensDistortion(3), ValueError, "between -1 and 1"),
         (lambda: A.GaussianBlur(4), ValueError, "must be odd"),
         (lambda: A.GaussianBlur(61)(X, rng()), ValueError, "smaller kernel_size"),
