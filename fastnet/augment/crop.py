@@ -126,6 +126,8 @@ class FiveCrop(Transform):
         self.size = pair(size, f"{type(self).__name__}: size")
 
     def run(self, x: Any, streams: Streams) -> Any:
+        if not len(x):
+            return x
         if not isinstance(x, np.ndarray):
             return np.concatenate([self.apply(image[None], streams) for image in x])
         return self.apply(x, streams)

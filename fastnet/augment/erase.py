@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import integer
-from fastnet.augment.kernels import colors
+from fastnet.augment.kernels import colors, fill_of
 from fastnet.augment.resize import range_of
 from fastnet.augment.sometimes import Sometimes
 from fastnet.augment.streams import Streams
@@ -38,7 +38,7 @@ class RandomErasing(Sometimes):
             raise ValueError(f"RandomErasing: scale must be shares of the image, at most 1, got {scale!r}")
         if isinstance(value, str) and value != "random":
             raise ValueError(f'RandomErasing: value must be colours or "random", got {value!r}')
-        self.value = value
+        self.value = value if isinstance(value, str) else fill_of(value, "RandomErasing: value")
 
     def change(self, x: Array, streams: Streams) -> Array:
         H, W = x.shape[2:]
@@ -68,7 +68,7 @@ class Cutout(Sometimes):
     def __init__(self, length: int, p: float = 1.0, value: Any = 0) -> None:
         super().__init__(p)
         self.length = integer(length, "Cutout: length")
-        self.value = value
+        self.value = fill_of(value, "Cutout: value")
 
     def change(self, x: Array, streams: Streams) -> Array:
         shape = np.array(x.shape[2:])

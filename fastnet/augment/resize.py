@@ -18,11 +18,22 @@ _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box")
 
 
 def interpolation_of(value: Any, name: str, known: tuple[str, ...] = _INTERPOLATIONS) -> str:
-    """One of the known interpolations, by name or as torchvision's InterpolationMode."""
+    """One of the known interpolations, by name or as torchvision's InterpolationMode.
+
+    "nearest" is the pixel at each centre, as in Pillow; torchvision's name for this on tensors is "nearest-exact".
+    """
     found = getattr(value, "value", value)
+    found = "nearest" if found == "nearest-exact" else found
     if found not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
     return str(found)
+
+
+def antialias_of(value: Any, name: str) -> bool:
+    """torchvision's argument of that name, which can only be True here."""
+    if value is not True:
+        raise ValueError(f'{name} must be True, got {value!r}; without a filter there is only interpolation="nearest"')
+    return True
 
 
 def range_of(value: Any, name: str) -> tuple[float, float]:
@@ -62,9 +73,13 @@ class Resize(Transform):
     interpolation : "bilinear", "bicubic", "box" or "nearest"
     max_size : int, optional
         Largest length of the longer side, if size is a number.
+    antialias : True
     """
 
-    def __init__(self, size: Pair, interpolation: Any = "bilinear", max_size: int | None = None) -> None:
+    def __init__(
+        self, size: Pair, interpolation: Any = "bilinear", max_size: int | None = None, antialias: bool = True
+    ) -> None:
+        self.antialias = antialias_of(antialias, "Resize: antialias")
         single = np.ndim(size) == 0
         self.size: Pair = integer(size, "Resize: size") if single else pair(size, "Resize: size")
         self.interpolation = interpolation_of(interpolation, "Resize: interpolation")
@@ -90,9 +105,13 @@ class RandomShortestSize(Transform):
     max_size : int, optional
         Largest length of the longer side.
     interpolation : "bilinear", "bicubic", "box" or "nearest"
+    antialias : True
     """
 
-    def __init__(self, min_size: Any, max_size: int | None = None, interpolation: Any = "bilinear") -> None:
+    def __init__(
+        self, min_size: Any, max_size: int | None = None, interpolation: Any = "bilinear", antialias: bool = True
+    ) -> None:
+        self.antialias = antialias_of(antialias, "RandomShortestSize: antialias")
         name = "RandomShortestSize: min_size"
         given = [min_size] if np.ndim(min_size) == 0 else several(min_size, name, "integers")
         self.min_size = [integer(size, name) for size in given]
@@ -134,11 +153,18 @@ class RandomResizedCrop(Transform):
     ratio : (smallest, largest)
         Width divided by height; its logarithm is uniform.
     interpolation : "bilinear", "bicubic", "box" or "nearest"
+    antialias : True
     """
 
     def __init__(
-        self, size: Pair, scale: Any = (0.08, 1.0), ratio: Any = (3 / 4, 4 / 3), interpolation: Any = "bilinear"
+        self,
+        size: Pair,
+        scale: Any = (0.08, 1.0),
+        ratio: Any = (3 / 4, 4 / 3),
+        interpolation: Any = "bilinear",
+        antialias: bool = True,
     ) -> None:
+        self.antialias = antialias_of(antialias, "RandomResizedCrop: antialias")
         self.size = pair(size, "RandomResizedCrop: size")
         self.scale = range_of(scale, "RandomResizedCrop: scale")
         self.ratio = range_of(ratio, "RandomResizedCrop: ratio")
