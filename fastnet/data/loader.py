@@ -172,6 +172,12 @@ class Loader:
             else:
                 x = augment(x, rng)
             x = _whole(name, x, count)
+        if isinstance(x, (list, tuple)):
+            sizes = sorted({np.shape(image)[-2:] for image in x})
+            raise ValueError(
+                f"Loader: the last augmentation returned a list of images of {len(sizes)} sizes, such as {sizes[0]}, "
+                "and a batch is one array; let RandomCrop(size) or Resize((height, width)) follow"
+            )
         return x, y
 
     def _soft(self, y: Array) -> Array:

@@ -65,7 +65,7 @@ def prepare(
     warn_of_channels_last("Solver", x.shape)
     if not model.built:
         model.build(x.shape[1:], seed=seed, dtype=loader.dtype)
-    model.check_examples(x.shape)
+    _check_size(model, x.shape, bool(loader.augment))
     if any(getattr(each, "mixes_labels", False) for each in loader.augment):
         if not losses.takes_soft_labels(loss):
             raise ValueError("Solver: augment mixes labels, and the loss must take probabilities, as 'softmax' does")
@@ -145,6 +145,18 @@ def _check_preprocessing(model: Model, preprocess: Preprocess | None) -> None:
         f"Solver: the model has its own preprocessing, {own!r}, and preprocess is {preprocess!r}; give "
         "preprocess=model.preprocessing, or set model.preprocessing = None first"
     )
+
+
+def _check_size(model: Model, shape: tuple[int, ...], augmented: bool) -> None:
+    """Refuse a batch that the layers do not take; their errors say nothing of `augment`."""
+    try:
+        model.check_examples(shape)
+        model.shape_of(shape[1:])
+    except ValueError as error:
+        raise ValueError(
+            f"Solver: data of shape {shape[1:]}{', as augment makes them,' if augmented else ''} do not fit the model, "
+            f"which was built for {model.input_shape}: {error}"
+        ) from error
 
 
 def _check_classes(model: Model, name: str, loader: Loader) -> None:

@@ -104,6 +104,20 @@ def test_nearest_pixels_are_those_at_the_centres():
     assert np.array_equal(near, X[:, :, rows][..., columns])
 
 
+def test_names_of_torchvision_s_resizing():
+    for ours, theirs in (
+        (A.Resize((9, 7), "nearest"), A.Resize((9, 7), "nearest-exact", antialias=True)),
+        (A.RandomResizedCrop(9), A.RandomResizedCrop(9, antialias=True)),
+        (A.RandomShortestSize(9), A.RandomShortestSize(9, antialias=True)),
+    ):
+        assert np.array_equal(ours(X, rng()), theirs(X, rng()))
+
+
+@pytest.mark.parametrize("crop", [A.FiveCrop(8), A.TenCrop(8)])
+def test_no_images_have_no_crops(crop):
+    assert len(crop(X[:0], rng())) == len(crop([], rng())) == 0
+
+
 def test_sizes_are_torchvision_s():
     tall = np.zeros((2, 3, 60, 37), np.uint8)
     assert A.Resize(20)(tall, rng()).shape[2:] == (32, 20)
@@ -122,6 +136,17 @@ def test_a_solver_takes_them():
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(*batches, strict=True))
 
 
+def test_sizes_that_are_no_batch_or_no_input():
+    model = fn.Sequential(fn.Flatten(), fn.Linear(2))
+    model.build(X.shape[1:])
+    for augment, words in (
+        ([A.RandomShortestSize([20, 30])], r"images of 2 sizes, such as \(20, 25\), and a batch is one array"),
+        ([A.CenterCrop(20)], r"\(3, 20, 20\), as augment makes them, do not fit the model, .* for \(3, 32, 40\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            fn.Solver(model, (X, np.arange(6) % 2), augment=augment, verbose=False)
+
+
 @pytest.mark.parametrize(
     "call, error, message",
     [
@@ -137,6 +162,7 @@ def test_a_solver_takes_them():
         (lambda: A.RandomResizedCrop(8, scale=(-1, 0.5)), ValueError, "must be > 0"),
         (lambda: A.Resize(8, "cubic"), ValueError, "must be one of nearest, bilinear"),
         (lambda: A.Resize(8, max_size=8), ValueError, "must be more than size"),
+        (lambda: A.Resize(8, antialias=False), ValueError, "antialias must be True, got False"),
         (lambda: A.Compose([]), ValueError, "at least one transform"),
         (lambda: A.RandomApply([np.flip]), TypeError, "transforms of fastnet.augment"),
         (lambda: A.RandomChoice([A.Resize(8)], p=[1, 2]), ValueError, "must be 1 weights"),
@@ -148,7 +174,15 @@ def test_errors(call, error, message):
 
 
 @pytest.mark.parametrize("fill", [-1, 256, "red", [[1, 2]], [], [1, [2, 3]]])
-@pytest.mark.parametrize("make", [lambda f: A.RandomCrop(4, 1, fill=f), lambda f: A.RandomRotation(5, fill=f)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda f: A.RandomCrop(4, 1, fill=f),
+        lambda f: A.RandomRotation(5, fill=f),
+        lambda f: A.Cutout(3, value=f),
+        lambda f: A.RandomErasing(value=300 if f == "red" else f),
+    ],
+)
 def test_colours_outside_are_checked_at_once(make, fill):
-    with pytest.raises(ValueError, match="(RandomCrop|RandomRotation): fill must be"):
+    with pytest.raises(ValueError, match="(RandomCrop|RandomRotation|Cutout|RandomErasing): (fill|value) must be"):
         make(fill)
