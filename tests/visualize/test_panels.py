@@ -28,6 +28,12 @@ def test_images(tmp_path):
     np.testing.assert_allclose(shown(grey.axes[0])[0], [[0, 1]])
 
 
+def test_letters_that_no_font_has(tmp_path):
+    with pytest.warns(UserWarning, match="boxes stand for .*, which the font of plots lacks") as caught:
+        v.plot_images(np.zeros((2, 1, 4, 4)), ["\U00010c00", "b"], bounds=(0, 1), path=tmp_path / "a.png")
+    assert not any("Glyph" in str(each.message) for each in caught)
+
+
 def test_maps_beside_and_over(tmp_path, x):
     signed, plain = x[:, 0], abs(x)
     for overlay in (False, True):
