@@ -121,7 +121,7 @@ def integrated_gradients(
     subject = Subject("integrated_gradients", model, batch_size)
     steps = integer(steps, "integrated_gradients: steps")
     raw = subject.images(images)
-    x, start = subject.prepare(raw), subject.prepare(subject.filling(baseline, raw, "baseline"))
+    x, start = _both(subject, raw, baseline)
     targets = subject.targets(target, x)
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     shares, weights = ((nodes + 1) / 2).astype(x.dtype), weights / 2
@@ -158,7 +158,7 @@ def completeness_gap(
     given = as_array(attributions, "completeness_gap: attributions")
     if given.shape != raw.shape:
         raise ValueError(f"completeness_gap: attributions must have the images' shape {raw.shape}, got {given.shape}")
-    x, start = subject.prepare(raw), subject.prepare(subject.filling(baseline, raw, "baseline"))
+    x, start = _both(subject, raw, baseline)
     targets = subject.targets(target, x)
     difference = _of(subject.scores(x), targets) - _of(subject.scores(start), targets)
     return np.asarray(given.sum(axis=(1, 2, 3), dtype=np.float64) - difference)
@@ -287,6 +287,12 @@ def _strongest(what: str, values: Array, target: Target, layer: str, first: int)
     places = flat[images, channels].argmax(axis=1)
     dy[images, channels, places] = flat[images, channels, places]
     return dy.reshape(values.shape)
+
+
+def _both(subject: Subject, raw: Array, baseline: ArrayLike) -> tuple[Array, Array]:
+    """The inputs of images and of their baselines, prepared together: black alone would look like one in [0, 1]."""
+    images, starts = np.split(subject.prepare(np.concatenate([raw, subject.filling(baseline, raw, "baseline")])), 2)
+    return images, starts
 
 
 def _of(scores: Array, targets: Array) -> Array:

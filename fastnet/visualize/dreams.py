@@ -88,7 +88,13 @@ def deep_dream(
         x = ground if number == 0 else ground + resized(x - resized(base, sizes[number - 1]), size)
         for _ in range(steps):
             down, right = (int(value) for value in rng.integers(-most, most + 1, 2))
-            values, backward = probe(shifted(x, down, right))
+            try:
+                values, backward = probe(shifted(x, down, right))
+            except ValueError as error:
+                raise ValueError(
+                    f"deep_dream: the layers up to {layer!r} take no images of {size[0]} x {size[1]}; give octaves=1, "
+                    f"or a layer before the first linear one: {error}"
+                ) from error
             seen = current().to_numpy(values[layer])
             gradient = current().to_numpy(backward({layer: _only(seen, channel, layer)})[INPUT])
             mean = np.abs(gradient).mean(axis=(1, 2, 3), keepdims=True)

@@ -92,7 +92,8 @@ def _plot(plot: Callable[..., object], *args: Any, **options: Any) -> str:
     file: Any = io.BytesIO()
     plot(*args, path=file, **options)
     content = base64.b64encode(file.getvalue()).decode()
-    return f'<img alt="{html.escape(plot.__name__)}" src="data:image/png;base64,{content}">'
+    name = plot.__name__.removeprefix("plot_").replace("_", " ")
+    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{content}">'
 
 
 def _table(titles: list[str], rows: list[list[str]]) -> str:
@@ -154,6 +155,8 @@ def _attributions(look: Look) -> str:
     for name, function in _ATTRIBUTIONS:
         try:
             maps[name] = function(look.model, look.image)
+            if not maps[name].any():
+                notes.append(_note(f"{name}: 0 everywhere, as of a model that is too sure to be moved by a pixel"))
         except ValueError as error:  # a model without ReLUs, maps, or classes
             notes.append(_note(f"{name}: {error}"))
     names = list(maps)
@@ -259,8 +262,8 @@ OF_IMAGE = (
     ),
     Section(
         "A fooling image",
-        "Gradient ascent changes the image until the model is almost sure of the second most probable class; numbers "
-        "are the probabilities of that class, before and after. What was added is enlarged.",
+        "Gradient ascent changes the image until the model is almost sure of the second most probable class, or gives "
+        "up after 500 steps; numbers are its probabilities, before and after. What was added is enlarged.",
         _fooling,
     ),
 )

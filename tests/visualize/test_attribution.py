@@ -149,6 +149,15 @@ def test_raw_images_classes_by_name_and_the_class_predicted():
     assert abs(v.completeness_gap(model, raw, found, 1)).max() < 0.2
 
 
+def test_a_black_baseline_is_no_image_of_small_values():
+    raw = np.random.default_rng(0).integers(0, 256, (3, 2, 8, 8))  # neither uint8 nor from 0 to 1
+    model = small_model()
+    model.preprocessing = fn.data.Standardize.fit(raw.astype(np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        v.completeness_gap(model, raw, v.integrated_gradients(model, raw, 1, steps=300), 1)
+
+
 def test_nothing_of_the_model_changes(x):
     model = fn.Sequential(fn.Conv2d(4, 3), fn.BatchNorm2d(), fn.ReLU(), fn.Dropout(0.5), fn.Flatten(), fn.Linear(3))
     model.build((2, 8, 8), dtype="float64")

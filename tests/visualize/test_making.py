@@ -101,6 +101,14 @@ def test_dreams_raise_the_norm_of_their_layer(x):
         assert (after[:, chosen] ** 2).sum() > 1.2 * (before[:, chosen] ** 2).sum()
 
 
+def test_dreams_of_layers_that_take_one_size(x):
+    model = fn.Sequential(fn.Conv2d(3, 3), fn.Flatten(), fn.Linear(4))
+    model.build(x.shape[1:])
+    with pytest.raises(ValueError, match="up to '2' take no images of .* give octaves=1"):
+        v.deep_dream(model, x, "2", octaves=2)
+    assert v.deep_dream(model, x, "2", octaves=1, steps=1).shape == x.shape
+
+
 def test_one_step_of_a_dream_by_hand(x):
     """x + rate g / mean|g|, with g the gradient of half the squared norm."""
     model = small_model()

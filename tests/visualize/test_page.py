@@ -112,6 +112,15 @@ def test_what_cannot_be_shown_is_said_on_the_page(tmp_path):
     assert "Not shown: embed: codes must have shape" in texts and "guided backprop: " in texts
 
 
+def test_maps_that_are_0_everywhere_are_said(tmp_path):
+    model = fn.Sequential(fn.Conv2d(2, 3, padding=1), fn.ReLU(), fn.Flatten(), fn.Linear(2))
+    model.build((1, 6, 6), seed=0)
+    model[3].weight.value[:] = 0
+    write_page(tmp_path / "page.html", model, np.ones((1, 6, 6), np.float32))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "occlusion: 0 everywhere" in text and 'alt="maps"' in text
+
+
 def test_a_failure_leaves_the_old_page(model, tmp_path, monkeypatch):
     path = tmp_path / "page.html"
     path.write_text("old")
