@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from fastnet.data.inside import is_archive, open_archive
 from fastnet.data.keys import part_of
 from fastnet.data.pictures import SUFFIXES
 from fastnet.wording import name_some
 
 __all__ = ["read_listing"]
 
-_FILES = ("file", "filename", "file_name", "image", "image_id", "path", "filepath", "file_path", "id", "name", "img")
-_CLASSES = ("label", "class", "class_name", "category", "target", "labels", "y")
+_FILES = (
+    *("file", "filename", "file_name", "filepath", "file_path", "path", "image", "image_file", "image_path"),
+    *("image_name", "image_id", "img", "id", "name"),
+)
+_CLASSES = (
+    *("label", "labels", "class", "class_name", "classname", "class_id", "class_label", "category", "category_id"),
+    *("target", "y", "label_id", "label_name"),
+)
 _PARTS = ("split", "part", "set", "subset", "fold")
 
 
-def read_listing(
-    path: Path, root: Path, classes: Sequence[str] | None
-) -> tuple[list[str], list[tuple[str, int, Path]]]:
-    """The classes, and (part, class number, file) for each row.
+def read_listing(path: Path, root: Path, classes: Sequence[str] | None) -> tuple[list[str], list[tuple[str, int, Any]]]:
+    r"""The classes, and (part, class number, file) for each row.
+
+    A name may lack its file's suffix, or have Windows' ``\`` between folders.  The root may be a zip or tar file.
 
     Raises
     ------
     ValueError
         No table of files and classes; a row with too few columns; a class that is not in `classes`.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8: {error}") from error
+    text = _text(path)
     first = text.partition("\n")[0]
     delimiter = max("\t;,", key=first.count)
     rows = [
@@ -52,13 +58,46 @@ def read_listing(
     if unknown := sorted(labels - set(classes)):
         raise ValueError(f"{path} has classes that are not in classes=[...]: {name_some(unknown)}")
     numbers = {name: number for number, name in enumerate(classes)}
+    tops = _tops(root)
     found = []
     for number, row in body:
         which = "train" if part is None else part_of(row[part])
         if which is None:
             raise ValueError(f"{path}, line {number}: {row[part or 0]!r} is not a part: train, val or test")
-        found.append((which, numbers[row[label]], root / row[file]))
+        found.append((which, numbers[row[label]], _file(tops, row[file])))
     return list(classes), found
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not text in UTF-8 ({error}); save it as such, in Excel as the type CSV UTF-8"
+        ) from error
+
+
+def _tops(root: Path) -> list[Any]:
+    """Where names may start: the root, or in an archive its top, and the single folder that this may hold."""
+    if not is_archive(root):
+        return [root]
+    inner = open_archive(root)[0]
+    return [inner, *inner.parents[-1:]]
+
+
+def _file(tops: Sequence[Any], name: str) -> Any:
+    """The file of that name, else of the name with a suffix, if only one has; else what the name says."""
+    for given in (name, name.replace("\\", "/")):
+        for top in tops:
+            if (top / given).is_file():
+                return top / given
+            if Path(given).suffix.lower() not in SUFFIXES:
+                found = [file for suffix in sorted(SUFFIXES) if (file := top / f"{given}{suffix}").is_file()]
+                if len(found) == 1:
+                    return found[0]
+    return tops[0] / name
 
 
 def _columns(path: Path, rows: list[tuple[int, list[str]]]) -> tuple[int, int, int | None, list[tuple[int, list[str]]]]:
@@ -77,8 +116,9 @@ def _columns(path: Path, rows: list[tuple[int, list[str]]]) -> tuple[int, int, i
         next((names.index(n) for n in known if n in names), None) for known in (_FILES, _CLASSES, _PARTS)
     )
     if file is None or label is None or len(rows) == 1:
+        got = f"{name_some(head)}{'' if len(rows) > 1 else ' and no other row'}"
         raise ValueError(
-            f"{path}: expected a column of files and one of classes, such as file,label in the first row, got "
-            f"{name_some(head)}{'' if len(rows) > 1 else ' and no other row'}"
+            f"{path}: expected a column of files ({', '.join(_FILES)}) and one of classes ({', '.join(_CLASSES)}), by "
+            f"these names in the first row, got {got}"
         )
     return file, label, part, rows[1:]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fastnet.data.inside import is_archive
 from fastnet.data.keys import PARTS, part_of
 from fastnet.data.pictures import SUFFIXES
 from fastnet.wording import name_some
@@ -150,6 +151,8 @@ def _too_few(folder: Path, classes: Sequence[str], least: int) -> str:
     images = sum(map(_is_image, _visible(folder)))
     if len(classes) == 1 and (folder / classes[0]).is_dir() and len(inner := _folders(folder / classes[0])) > 1:
         hint = f"; did you mean {folder / classes[0]}, which holds {name_some([entry.name for entry in inner], 3)}?"
+    elif archives := [entry.name for entry in _visible(folder) if is_archive(entry)]:
+        hint = f"; it holds {name_some(archives, 3)}, which is not read: give that file itself"
     elif images:
         hint = f"; move its {images} images into such folders"
     wanted = "a sub-folder for each of at least 2 classes" if least > 1 else "a sub-folder for each class"

@@ -120,6 +120,8 @@ def test_the_top_of_an_archive(tmp_path):
         'label;x;filename\ncat;1;"{a}"\ndog;1;{b}\ncat;2;{c}\ndog;2;{d}\n',
         "path\tclass\n{a}\tcat\n{b}\tdog\n{c}\tcat\n{d}\tdog\n",
         "cat,{a}\ndog,{b}\ncat,{c}\ndog,{d}\n",
+        "id,image_path,class_id\n1,{a},cat\n2,{b},dog\n3,{c},cat\n4,{d},dog\n",
+        "id,label\n1,cat\nsub\\2.PNG,dog\ndrei und vier,cat\nü,dog\n",
     ],
 )
 def test_lists(tmp_path, text):
@@ -129,6 +131,21 @@ def test_lists(tmp_path, text):
     found = data.image_csv(tmp_path / "list.csv", test="all")
     assert found.classes == ("cat", "dog")
     assert found.y_test.tolist() == [0, 1, 0, 1] and found.X_test[:, 0, 0, 0].tolist() == [0, 40, 80, 120]
+
+
+def test_a_list_of_files_in_an_archive_and_in_utf_16(tmp_path):
+    path, names = archive(tmp_path / "a.zip", FILES), sorted(FILES)
+    for start in ("", "photos/"):  # the folder that the archive holds may be named, or not
+        rows = [f"{name if start else name.removeprefix('photos/')},{name.split('/')[2]}" for name in names]
+        (tmp_path / "list.csv").write_bytes("\n".join(["file,label", *rows]).encode("utf-16"))
+        found = data.image_csv(tmp_path / "list.csv", path, test="all")
+        assert found.X_test[:, 0, 0, 0].tolist() == [0, 10, 100, 110, 0, 10, 20, 30, 100, 110, 120, 130]
+
+
+def test_an_archive_in_an_archive_is_named(tmp_path):
+    inner = archive(tmp_path / "a.zip", FILES).read_bytes()
+    with pytest.raises(ValueError, match="it holds a.zip, which is not read: give that file itself"):
+        data.image_folder(archive(tmp_path / "b.zip", {"a.zip": inner}))
 
 
 def test_parts_order_and_root(tmp_path):
@@ -148,7 +165,8 @@ def test_parts_order_and_root(tmp_path):
     [
         ("", "has no rows"),
         ("file,label\n", "and no other row"),
-        ("a,b\nc,d\n", "expected a column of files and one of classes"),
+        ("a,b\nc,d\n", r"expected a column of files \(file, .* and one of classes \(label, .*got a, b"),
+        (b"file,label\n1.png,\xe4", r"not text in UTF-8 .*save it as such"),
         ("1.png,cat,x\n", "has 3 columns and no names"),
         ("1.png,cat\n2.png\n", "no file or no class in line 2"),
         ("file,label,split\n1.png,cat,train\n1.png,dog,later\n", "line 3: 'later' is not a part"),
@@ -157,7 +175,7 @@ def test_parts_order_and_root(tmp_path):
 )
 def test_lists_that_are_refused(tmp_path, text, words):
     unpacked(tmp_path, {"1.png": png(1)})
-    (tmp_path / "list.csv").write_text(text)
+    (tmp_path / "list.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=words):
         data.image_csv(tmp_path / "list.csv")
 
