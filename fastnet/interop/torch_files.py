@@ -107,7 +107,7 @@ class _Blocks:
         length = int.from_bytes(data[position : position + 8], "little" if self.order == "<" else "big")
         end = position + 8 + length * itemsize
         if key in self.blocks or numel not in (None, length) or end > len(data):
-            raise ValueError(f"storage {key[:50]!r} is not as large as the file says")
+            raise ValueError(f"storage {key[:50]!r} is not as large as the file says: it is damaged or incomplete")
         self.blocks[key] = memoryview(data)[position + 8 : end]
         return end
 

@@ -30,7 +30,10 @@ def opcodes(file: BinaryIO) -> Iterator[tuple[str, Any]]:
         if name in _LINES:
             yield name, _LINES[name](file)
             continue
-        arg: Any = opcode.arg.reader(file) if opcode.arg else None
+        try:
+            arg: Any = opcode.arg.reader(file) if opcode.arg else None
+        except ValueError as error:
+            raise ValueError(f"damaged or incomplete pickle ({error})") from error
         yield name, arg.encode("latin-1") if name in ("BINSTRING", "SHORT_BINSTRING") else arg
 
 

@@ -303,6 +303,10 @@ def test_hostile_legacy_files(tmp_path):
         write_legacy(tmp_path / "a.th", state(), {**good, "1": (3, BIAS.tobytes())}), "not as large as the file says"
     )
     refused(write_legacy(tmp_path / "b.th", state(), {**good, "1": (2, b"")}), "not as large as the file says")
+    whole = write_legacy(tmp_path / "cut.th", state(), good).read_bytes()
+    for size in (len(whole) - 10, len(whole) - 80, whole.index(b"weight") + 2):
+        (tmp_path / "cut.th").write_bytes(whole[:size])
+        refused(tmp_path / "cut.th", "damaged|incomplete")
     refused(write_legacy(tmp_path / "c.th", state(), good, keys=["0"]), "list of storages does not fit")
     refused(write_legacy(tmp_path / "d.th", state(), good, keys=["0", "1", "1"]), "not as large as the file says")
     two = {**state(), "again": tensor(Storage("0", "DoubleStorage", 24), (2,), (1,))}
