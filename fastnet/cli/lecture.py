@@ -25,7 +25,7 @@ _EXAMPLES = """examples:
   fastnet lecture all                 all of them, in less than 20 minutes on 2 cores
 """
 
-_IMAGES = 100  # with fewer, there is less than one batch or fold of what experiments compare
+_IMAGES = 100  # with fewer, there is less than one batch or fold of what most experiments compare
 
 
 def add_parser(commands: Any) -> None:
@@ -109,13 +109,15 @@ def _defaults(module: ModuleType) -> dict[str, Any]:
 def _loader(module: ModuleType, args: Namespace) -> Callable[[], Dataset] | None:
     """What loads and checks ``--data``; None for an experiment that takes none."""
 
+    least = getattr(module, "IMAGES", _IMAGES)
+
     def load() -> Dataset:
         dataset = data.load(data.Source.of_arguments(args))
         images, classes, tests = len(dataset.y_train), len(set(dataset.y_train.tolist())), len(dataset.y_test)
-        if images < _IMAGES or classes < 2 or not tests:
+        if images < least or classes < 2 or not tests:
             raise UserError(
                 f"{dataset.name} has {images:,} training images of {classes} classes, and {tests:,} test images; "
-                f"experiments need at least {_IMAGES} training images, of 2 classes or more, and test images"
+                f"the experiment needs at least {least} training images, of 2 classes or more, and test images"
             )
         return dataset
 

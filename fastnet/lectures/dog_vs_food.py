@@ -22,6 +22,7 @@ from fastnet.lectures.report import Report, Unsuitable
 from fastnet.types import Array
 
 DATA = True
+IMAGES = 4
 _PAIR = (7, 9)
 
 

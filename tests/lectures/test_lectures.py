@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from fastnet import lectures
-from fastnet.cli import main
+from fastnet.cli import lecture, main
 from fastnet.cli.arguments import Parser
+from fastnet.cli.errors import UserError
 from fastnet.lectures.report import Report
 
 
@@ -19,6 +20,18 @@ from fastnet.lectures.report import Report
 def libraries():
     for name in ("matplotlib", "sklearn"):
         pytest.importorskip(name)
+
+
+def test_dog_vs_food_takes_few_photographs(tmp_path):
+    np.savez(tmp_path / "few.npz", X=np.zeros((20, 3, 8, 8), np.uint8), y=np.arange(20) % 2)
+    for name, takes in (("dog-vs-food", True), ("batchnorm", False)):
+        module = lectures.experiment(name)
+        args = lecture._parse(name, {name: module}, ["--data", str(tmp_path / "few.npz")])
+        if takes:
+            assert len(lecture._loader(module, args)().y_train) == 16
+        else:
+            with pytest.raises(UserError, match="16 training images of 2 classes.* needs at least 100"):
+                lecture._loader(module, args)()
 
 
 # Those that take longest run with FASTNET_LECTURES=1 only.
