@@ -90,7 +90,11 @@ def test_predicting_with_published_weights(folder, capsys):
     assert json.loads(capsys.readouterr().out)[0]["classes"][0]["class"] == f"class {number}"
     (folder / "names.txt").write_text("one\ntwo")
     assert main([*words, "--class-names", str(folder / "names.txt")]) == 2
-    assert "the weights are for 10 classes, the model has 2" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "the weights are for 10 classes, the model has 2" in error and "--class-names has 2 names" in error
+    (folder / "ten.pth").write_bytes(b"")
+    assert main(["predict", str(folder / "ten.pth"), image]) == 2
+    assert "of which network are these weights? Give --architecture NAME" in capsys.readouterr().err
     assert main([*words[:3], "--class-names", str(folder / "names.txt")]) == 2
     assert "give --architecture NAME" in capsys.readouterr().err
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_options", "read"]
 
+_PUBLISHED = (".pth", ".pt", ".th", ".ckpt", ".bin")
+
 
 def add_options(parser: Any) -> None:
     """``--architecture`` and ``--class-names``."""
@@ -31,7 +33,11 @@ def read(args: Namespace) -> Saved:
 
     if args.class_names is not None and args.architecture is None:
         raise UserError("--class-names is for published weights: give --architecture NAME, too")
-    return saved.read(args.model) if args.architecture is None else _published(args)
+    if args.architecture is not None:
+        return _published(args)
+    if args.model.is_file() and args.model.suffix in _PUBLISHED:
+        raise UserError(f"{args.model}: of which network are these weights? Give --architecture NAME, such as resnet18")
+    return saved.read(args.model)
 
 
 def _published(args: Namespace) -> Saved:
@@ -42,7 +48,10 @@ def _published(args: Namespace) -> Saved:
     lines = None
     if args.class_names is not None:
         lines = [line.strip() for line in args.class_names.read_text(encoding="utf-8").splitlines() if line.strip()]
-    model = interop.pretrained(args.architecture, args.model, None if lines is None else len(lines))
+    try:
+        model = interop.pretrained(args.architecture, args.model, None if lines is None else len(lines))
+    except ValueError as error:
+        raise ValueError(f"{error}; --class-names has {len(lines)} names" if lines else str(error)) from error
     if lines is not None:
         model.class_names = tuple(lines)  # which may have a name twice, as ImageNet's
     classes = [str(number) for number in range(model.output_shape[0])] if lines is None else lines
