@@ -184,7 +184,9 @@ def _fooling(look: Look) -> str:
 def _confusion(look: Look) -> str:
     assert look.X is not None and look.y is not None
     names = look.names()
-    matrix = confusion_matrix(look.y, look.model.predict_classes(look.X, look.batch_size), len(names))
+    whole = confusion_matrix(look.y, look.model.predict_classes(look.X, look.batch_size), len(names))
+    seen = np.flatnonzero(whole.sum(axis=0) + whole.sum(axis=1))  # of a thousand classes perhaps two
+    matrix, names = whole[np.ix_(seen, seen)], [names[k] for k in seen]
     rows = []
     for name, share, counts in zip(names, class_accuracies(matrix), matrix, strict=True):
         known = counts.sum() > 0
@@ -270,7 +272,8 @@ OF_IMAGE = (
 OF_DATA = (
     Section(
         "Confusion matrix",
-        "Rows are the classes of the images, columns what they were taken for; the table has the share that is right.",
+        "Rows are the classes of the images, columns what they were taken for; the table has the share that is right. "
+        "Classes without images, for which none was taken, are left out.",
         _confusion,
     ),
     Section(

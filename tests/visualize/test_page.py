@@ -9,7 +9,7 @@ import pytest
 import fastnet as fn
 from fastnet.cli import main
 from fastnet.visualize import page, write_page
-from fastnet.visualize.sections import OF_DATA, OF_IMAGE, OF_MODEL, code_layer
+from fastnet.visualize.sections import OF_DATA, OF_IMAGE, OF_MODEL, Look, code_layer
 
 pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")
@@ -110,6 +110,16 @@ def test_what_cannot_be_shown_is_said_on_the_page(tmp_path):
     assert [note.split(":")[0] for note in notes] == ["t-SNE of the codes"] and "N >= 4" in notes[0]
     texts = "\n".join(read(tmp_path / "x.html").texts)
     assert "Not shown: embed: codes must have shape" in texts and "guided backprop: " in texts
+
+
+def test_of_many_classes_those_that_occur():
+    model = fn.Sequential(fn.Conv2d(2, 3), fn.Flatten(), fn.Linear(300))
+    model.build((1, 5, 5), seed=0)
+    model.class_names = tuple(f"kind {k}" for k in range(300))
+    model[2].bias.value[7] = 100
+    X = np.random.default_rng(0).normal(size=(6, 1, 5, 5)).astype("float32")
+    made = OF_DATA[0].make(Look(model, None, X, np.array([7, 7, 3, 7, 7, 3]), None, 128, 0))
+    assert re.findall(r"kind \d+", made) == ["kind 3", "kind 7"]
 
 
 def test_maps_that_are_0_everywhere_are_said(tmp_path):
