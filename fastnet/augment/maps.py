@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnet.types import Array
 
-__all__ = ["affine", "perspective", "radial"]
+__all__ = ["affine", "around", "enlarged", "perspective", "radial"]
 
 _ONE = 2.0**32
 _LIMITS = np.array([2.0**14, 2**14, 2**28, 2**14, 2**14, 2**28, 1, 1])  # no sum of products leaves 64 bits
@@ -53,6 +53,25 @@ def affine(
     first = across - inverse[0] * x - inverse[1] * y
     second = down - inverse[2] * x - inverse[3] * y
     return _numbers(np.stack([inverse[0], inverse[1], first, inverse[2], inverse[3], second, zero, zero], axis=1))
+
+
+def around(shape: tuple[int, ...], angle: Array) -> Array:
+    """The sizes (height, width) of images that hold a whole one turned by an angle in degrees: int64 (N, 2)."""
+    cos, sin = np.abs(np.cos(np.radians(angle))), np.abs(np.sin(np.radians(angle)))
+    H, W = shape
+    reach = np.stack([W * sin + H * cos, W * cos + H * sin], axis=1) / 2
+    middle, error = np.array([H, W]) / 2, 1e-4  # torchvision's tolerance
+    sizes = np.ceil(middle + reach - error) - np.floor(middle - reach + error)
+    return np.where(angle[:, None] % 90 == 0, np.rint(2 * reach), sizes).astype(np.int64)
+
+
+def enlarged(maps: Array, shape: tuple[int, ...], sizes: Array) -> Array:
+    """Affine maps for outputs of other sizes, int64 (N, 2), about the same middle."""
+    down, across = (sizes - np.array(shape)).T
+    moved = maps.copy()
+    moved[:, 2] -= (maps[:, 0] * across + maps[:, 1] * down) // 2
+    moved[:, 5] -= (maps[:, 3] * across + maps[:, 4] * down) // 2
+    return moved
 
 
 def perspective(starts: Array, ends: Array) -> Array:

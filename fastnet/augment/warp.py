@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.arguments import at_least_zero, real, several
+from fastnet.arguments import at_least_zero, flag, real, several
 from fastnet.augment import maps
 from fastnet.augment.kernels import fill_of, warp
 from fastnet.augment.resize import interpolation_of, range_of
@@ -110,23 +110,37 @@ class RandomRotation(Transform):
     degrees : float or (smallest, largest)
         A number d stands for (-d, d).
     interpolation : "nearest" or "bilinear"
+    expand : bool
+        Whether images grow so that nothing is cut off; they then have different sizes, and come as a list.
+    center : (across, down), optional
+        In pixels; the middle of the image by default, always with `expand`.
     fill : int or one for each channel
         Colour outside the image.
-    center : (across, down), optional
-        In pixels; the middle of the image by default.
     """
 
-    def __init__(self, degrees: Any, interpolation: Any = "nearest", fill: Any = 0, center: Any = None) -> None:
+    def __init__(
+        self, degrees: Any, interpolation: Any = "nearest", expand: bool = False, center: Any = None, fill: Any = 0
+    ) -> None:
         self.degrees = _symmetric(degrees, "RandomRotation: degrees")
         self.interpolation = interpolation_of(interpolation, "RandomRotation: interpolation", _MODES)
         self.fill = fill_of(fill, f"{type(self).__name__}: fill")
+        self.expand = flag(expand, "RandomRotation: expand")
         self.center = _center(center, "RandomRotation: center")
+        if self.expand and self.center is not None:
+            raise ValueError(f"RandomRotation: with expand=True images turn about their middle, got center={center!r}")
 
-    def apply(self, x: Array, streams: Streams) -> Array:
-        still = np.zeros((len(x), 2))
+    def apply(self, x: Array, streams: Streams) -> Any:
+        still, shape = np.zeros((len(x), 2)), x.shape[2:]
         angle = -streams.uniform(*self.degrees)[:, 0]
-        where = maps.affine(x.shape[2:], angle, still, np.ones(len(x)), still, self.center)
-        return warp(x, x.shape[2:], where, self.interpolation, self.fill)
+        where = maps.affine(shape, angle, still, np.ones(len(x)), still, self.center)
+        if not self.expand:
+            return warp(x, shape, where, self.interpolation, self.fill)
+        sizes = maps.around(shape, angle)
+        where = maps.enlarged(where, shape, sizes)
+        return [
+            warp(x[i : i + 1], size, where[i : i + 1], self.interpolation, self.fill)[0]
+            for i, size in enumerate(sizes.tolist())
+        ]
 
 
 class RandomPerspective(Sometimes):

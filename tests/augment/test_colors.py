@@ -81,6 +81,18 @@ def test_maps():
     assert np.array_equal(warp(X, shape, maps.radial(shape, zero, zero), "bilinear"), X)
 
 
+def test_rotations_that_keep_the_whole_image():
+    whole = A.RandomRotation((90, 90), "bilinear", expand=True)(X, rng())
+    assert np.array_equal(whole, np.rot90(X, 1, (2, 3)))
+    turned = A.RandomRotation((-60, 60), expand=True, fill=255)(np.zeros_like(X), rng())
+    assert len({image.shape for image in turned}) > 1
+    for image in turned:  # as many dark pixels as before, to the rounding of their border
+        assert abs((image[0] == 0).sum() - X[0, 0].size) < 0.03 * X[0, 0].size
+    assert A.Compose([A.RandomRotation(30, expand=True), A.Resize((8, 8))])(X, rng()).shape == (len(X), 3, 8, 8)
+    with pytest.raises(ValueError, match="turn about their middle, got center=\\(1, 2\\)"):
+        A.RandomRotation(30, expand=True, center=(1, 2))
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (3, 3)])
 def test_corners_that_coincide(shape):
     images = np.full((40, 1, *shape), 7, np.uint8)

@@ -78,6 +78,14 @@ def test_affine(angle, shift, scale, shear):
     assert (near > 0).mean() < 0.002, "pixels whose place is a tie"
 
 
+@pytest.mark.parametrize("angle", [0, 17, -45, 90, 133.5, 180, -90])
+def test_rotations_that_expand(angle):
+    mode = F.InterpolationMode.BILINEAR if hasattr(F, "InterpolationMode") else "bilinear"
+    for images in (SMOOTH, np.ascontiguousarray(SMOOTH[..., :20])):
+        ours = A.RandomRotation((angle, angle), "bilinear", expand=True)(images, rng())
+        assert differ(ours, F.rotate(torch.from_numpy(images), angle, mode, expand=True)).max() <= 1
+
+
 def test_perspective():
     starts = [[0, 0], [39, 0], [39, 32], [0, 32]]
     ends = [[4, 2], [36, 5], [30, 30], [1, 25]]
