@@ -32,6 +32,13 @@ def test_every_name(name):
     assert x.shape == X.shape
 
 
+def test_the_help_names_the_values(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "crop:PADDING=4," in text and "affine:DEGREES=10/MOVE=0.1/SCALE=0.1/SHEAR=5," in text
+
+
 def test_values_after_the_name():
     crop, erase = transforms("crop:2,erase:0.25", X)
     assert crop.size == (16, 16) and crop.padding == (2, 2, 2, 2) and erase.p == 0.25
@@ -52,8 +59,9 @@ def test_a_resumed_run_has_the_same_bits(small, tmp_path):
     "text, message",
     [
         ("flop", "is not one of flip"),
-        ("flip:1.5", "between 0 and 1, got 1.5"),
-        ("flip:0.5/3", "too many values"),
+        ("resizedcrop", "did you mean resized-crop"),
+        ("flip:1.5", "between 0 and 1, got 1.5; --augment flip:1.5 is flip:P=0.5"),
+        ("flip:0.5/3", "too many values; expected flip:P=0.5"),
         ("jitter:0/0/0/0.7", "between -0.5 and 0.5"),
     ],
 )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli.errors import UserError, user_mistakes
+from fastnet.wording import did_you_mean
 
 if TYPE_CHECKING:
     from fastnet.augment import Transform
     from fastnet.types import Array
 
-__all__ = ["AUGMENTATIONS", "chosen", "transforms"]
+__all__ = ["AUGMENTATIONS", "chosen", "described", "transforms"]
 
 # name: class in fastnet.augment, and its arguments for images (height, width) and the values after the name
 AUGMENTATIONS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
@@ -55,12 +57,20 @@ AUGMENTATIONS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
 }
 
 
+def described(name: str) -> str:
+    """A name with the values that may follow it, and their defaults: "crop:PADDING=4"."""
+    values = list(inspect.signature(AUGMENTATIONS[name][1]).parameters.values())[1:]
+    listing = "/".join(f"{value.name.upper()}={value.default}" for value in values)
+    return f"{name}:{listing}" if listing else name
+
+
 def chosen(text: str) -> str:
     """The text, if it is names with values between slashes: "flip,crop:4,jitter:0.4/0.4"."""
     for part in text.split(","):
         name = part.partition(":")[0].strip()
         if name not in AUGMENTATIONS:
-            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(AUGMENTATIONS)}")
+            hint = did_you_mean(name, AUGMENTATIONS)
+            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(AUGMENTATIONS)}; {hint}".rstrip("; "))
     return text
 
 
@@ -79,8 +89,8 @@ def transforms(text: str | None, X: Array) -> list[Transform]:
         try:
             given = arguments(tuple(X.shape[2:]), *map(_value, rest.split("/") if rest else ()))
         except TypeError:
-            raise UserError(f"--augment {part}: too many values") from None
-        with user_mistakes():
+            raise UserError(f"--augment {part}: too many values; expected {described(name)}") from None
+        with user_mistakes(f"--augment {part.strip()} is {described(name)}"):
             found.append(getattr(augment, kind)(**given))
     return found
 

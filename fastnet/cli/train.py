@@ -45,7 +45,7 @@ def add_parser(commands: Any) -> None:
         description="Train a network on images; without arguments, a small one on handwritten digits.\n"
         "The defaults of --model, --epochs, --batch-size, --optimizer, --lr and --weight-decay suit the images' size.",
         epilog=f"{data.KINDS}\n{_EXAMPLES}",
-        late_epilog=_models,
+        late_epilog=_lists,
     )
     data.add_data(parser, "digits", "default: digits")
     data.add_subset(parser)
@@ -73,8 +73,8 @@ def add_parser(commands: Any) -> None:
         "--augment",
         type=augmentations.chosen,
         metavar="NAME[:VALUE/...],...",
-        help="random changes of the training images, one after the other, such as flip,crop:4,jitter:0.4/0.4: "
-        f"{', '.join(augmentations.AUGMENTATIONS)} (default: none)",
+        help="random changes of the training images, one after the other, such as flip,crop:4,jitter:0.4/0.4; those "
+        "below (default: none)",
     )
     add(
         "--sampling",
@@ -159,12 +159,21 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def _models() -> str:
+def _lists() -> str:
     import textwrap
 
     from fastnet import models
 
-    return textwrap.fill("models: " + ", ".join(models.names()), 110, subsequent_indent="  ") + "\n"
+    lists = {
+        "models": models.names(),
+        "augmentations, with the values after the colon and their defaults": map(
+            augmentations.described, augmentations.AUGMENTATIONS
+        ),
+    }
+    filled = (
+        textwrap.fill(f"{title}: {', '.join(names)}", 110, subsequent_indent="  ") for title, names in lists.items()
+    )
+    return "\n\n".join(filled) + "\n"
 
 
 def run(args: Namespace) -> int:
