@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from fastnet.cli.arguments import count, names, size
+from fastnet.cli.arguments import count, folder, names, size
 from fastnet.cli.errors import UserError, user_mistakes
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class Source(NamedTuple):
         """The source that the options of `add_data` describe."""
         if args.data == "digits" and Path("digits").is_dir():
             warnings.warn("--data digits is scikit-learn's data set; give ./digits for the folder", stacklevel=2)
-        return cls(args.data, args.image_size, args.grey, args.skip_bad, args.channels_last, args.classes, args.cache)
+        cache = args.cache and str(args.cache)
+        return cls(args.data, args.image_size, args.grey, args.skip_bad, args.channels_last, args.classes, cache)
 
     @classmethod
     def of_card(cls, entries: Sequence[Any]) -> Source:
@@ -101,7 +102,7 @@ class Source(NamedTuple):
         if self.kind == "digits":
             return self
         prefix = f"{self.kind}:" if self.kind in _NAMED else ""
-        cache = self.cache and str(Path(self.cache).expanduser().resolve())
+        cache = self.cache and str(Path(self.cache).resolve())
         return self._replace(spec=prefix + str(self.path.resolve()), cache=cache)
 
     def options(self) -> list[str]:
@@ -125,15 +126,16 @@ def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) ->
     parser.add_argument("--data", default=default, metavar="WHAT", help=f"the images, see below ({note})")
     add = parser.add_argument
     flag = argparse.BooleanOptionalAction
-    folder = "for image files: "
-    add("--image-size", type=size, metavar="H[xW]", help=f"{folder}scale and crop them all to this many pixels")
-    add("--grey", action=flag, help=f"{folder}one channel, or three; needed if all of them are greyscale")
+    images = "for image files: "
+    add("--image-size", type=size, metavar="H[xW]", help=f"{images}scale and crop them all to this many pixels")
+    add("--grey", action=flag, help=f"{images}one channel, or three; needed if all of them are greyscale")
     add("--gray", action=flag, dest="grey", help=argparse.SUPPRESS)
-    add("--skip-bad", action="store_true", default=None, help=f"{folder}leave out those that cannot be read")
+    add("--skip-bad", action="store_true", default=None, help=f"{images}leave out those that cannot be read")
     add(
         "--cache",
+        type=folder,
         metavar="DIR",
-        help=f"{folder}keep the decoded pixels in this folder: the next run begins at once, and there may be more than "
+        help=f"{images}keep the decoded pixels in this folder: the next run begins at once, and there may be more than "
         "fit into memory",
     )
     add(
@@ -201,7 +203,7 @@ def load(source: Source, everything: bool = False) -> Dataset:
                 "size": source.image_size,
                 "gray": source.grey,
                 "skip_bad": bool(source.skip_bad),
-                "cache": source.cache and Path(source.cache).expanduser(),
+                "cache": source.cache,
             }
             dataset = read(path, test=test, classes=source.classes, **options)
     if not len(dataset.y_test) or not (everything or len(dataset.y_train)):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from fastnet.cli.errors import UserError, in_options, user_mistakes
 from fastnet.cli.prepare import prepare
 from fastnet.cli.recipes import OPTIMIZERS, recipe_for
 from fastnet.cli.schedules import SCHEDULES
+from fastnet.cli.spaces import augmentation, space_of, values
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset
@@ -41,6 +42,7 @@ examples:
                         the same command again goes on with an interrupted search
   fastnet search --data cifar10:DIR --model resnet20 --lr 1e-1,1e-2,1e-3,1e-4 --weight-decay 0,1e-5,1e-4 \\
                  --method grid --trials 12 --epochs 2
+  fastnet search --data cifar10:DIR --model resnet20 --lr 1e-2:1 --augment none flip flip,crop:4,cutout:8
   fastnet search --data photos/ --image-size 96 --method tpe --trials 40 --folds 5 --median --processes 4
 """
 
@@ -59,19 +61,27 @@ def add_parser(commands: Any) -> None:
     add("--model", metavar="NAME", help="architecture, one of those of fastnet train")
     add(
         "--lr",
-        type=_values("--lr", positive),
+        type=values("--lr", positive),
         metavar="VALUES",
         help="learning rate (default: a tenth of fastnet train's to ten times as much)",
     )
     add(
         "--weight-decay",
-        type=_values("--weight-decay", not_negative),
+        type=values("--weight-decay", not_negative),
         metavar="VALUES",
         help="decay of the weights (default: fastnet train's)",
     )
-    add("--batch-size", type=_values("--batch-size", count), metavar="VALUES", help="images per update")
+    add("--batch-size", type=values("--batch-size", count), metavar="VALUES", help="images per update")
     add("--optimizer", metavar="NAMES", help=f"update rule: {', '.join(sorted(OPTIMIZERS))}")
     add("--schedule", metavar="NAMES", help=f"of the learning rate: {', '.join(sorted(SCHEDULES))}")
+    add(
+        "--augment",
+        type=augmentation,
+        nargs="+",
+        metavar="LIST",
+        help="random changes of the training images, as of fastnet train; several lists are a choice: none flip "
+        "flip,crop:4 (default: none)",
+    )
     add("--epochs", type=count, metavar="N", help="of each run (default: 3)", default=3)
     add("--trials", type=count, metavar="N", help="how many settings are tried (default: 20)", default=20)
     add(
@@ -114,29 +124,6 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def _values(option: str, number: Callable[[str], float]) -> Callable[[str], Any]:
-    """The type of an option that takes a range, a choice or a number: a dimension of the space, or the number."""
-
-    def parse(text: str) -> Any:
-        from fastnet.search import choice, integer, log_uniform, uniform
-
-        low, colon, high = text.partition(":")
-        try:
-            if colon:
-                first, last = number(low), number(high)
-                if isinstance(first, int) and isinstance(last, int):
-                    return integer(first, last, log=True)
-                return log_uniform(first, last) if first > 0 else uniform(first, last)
-            values = [number(part) for part in text.split(",")]
-            return choice(*values) if len(values) > 1 else values[0]
-        except (ValueError, argparse.ArgumentTypeError) as error:
-            raise argparse.ArgumentTypeError(
-                f"expected LOW:HIGH, values between commas, or one value, got {text!r}: {error}"
-            ) from error
-
-    return parse
-
-
 def run(args: Namespace) -> int:
     from fastnet.search.loop import Loop
     from fastnet.search.run import print_line
@@ -145,7 +132,7 @@ def run(args: Namespace) -> int:
     dataset = data.subset(data.load(source), args.subset)
     recipe = recipe_for(dataset.image_shape)
     out = args.out or Path("runs") / f"search-{dataset.name}-{args.model or recipe.model}"
-    space, fixed = _space(args, recipe.lr)
+    space, fixed = space_of(args, recipe.lr)
     common = {"seed": args.seed} if args.seed else {}
     command = _Command(source, {**fixed, **common, **({"dtype": args.dtype} if args.dtype != "float32" else {})})
 
@@ -170,28 +157,6 @@ def run(args: Namespace) -> int:
         print(f"finished trials are kept; to go on: fastnet {shlex.join(args.argv)}", file=sys.stderr)
         return 130
     return _report(results, out, command, args)
-
-
-def _space(args: Namespace, lr: float) -> tuple[dict[str, Dimension], dict[str, Any]]:
-    """The space, and the values that are fixed."""
-    from fastnet import models
-    from fastnet.search import choice, log_uniform
-    from fastnet.search.space import Dimension
-
-    values: dict[str, Any] = {"lr": args.lr or log_uniform(lr / 10, lr * 10)}
-    values |= {"weight_decay": args.weight_decay, "batch_size": args.batch_size}
-    for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("model", models.names())):
-        if (given := getattr(args, name)) is not None:
-            parts = given.split(",")
-            if wrong := [part for part in parts if part not in known]:
-                raise UserError(f"--{name}: expected {', '.join(sorted(known))}, got {', '.join(wrong)}")
-            with user_mistakes():
-                values[name] = choice(*parts) if len(parts) > 1 else given
-    space = {name: value for name, value in values.items() if isinstance(value, Dimension)}
-    fixed = {name: value for name, value in values.items() if name not in space and value is not None}
-    if not space:
-        raise UserError("all values are fixed, there is nothing to search; give a range such as --lr 1e-5:1e-1")
-    return space, fixed
 
 
 def _held_out(args: Namespace) -> float:
@@ -243,6 +208,8 @@ class _Command:
         """The command line, without the program's name."""
         words = ["train", *self.source.options()]
         for name, value in {**self.fixed, **setting}.items():
+            if (name, value) == ("augment", "none"):
+                continue
             words += [f"--{name.replace('_', '-')}", f"{value:.6e}" if isinstance(value, float) else str(value)]
         return words
 

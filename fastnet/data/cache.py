@@ -66,7 +66,9 @@ def read_cached(request: Request, folder: Path, source: Path, classes: Sequence[
 
 
 def _check_place(request: Request, folder: Path, source: Path) -> None:
-    """Refuse a folder that would be taken for a class the next time."""
+    """Refuse what is no folder, or would be taken for a class the next time."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{request.where}: the cache {folder} is a file; give a folder, which need not exist")
     place, home = folder.resolve(), source.resolve()
     if not (home.is_dir() and place.is_relative_to(home)):
         return

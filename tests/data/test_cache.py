@@ -125,6 +125,8 @@ def test_where_a_cache_may_be(photos, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="inside .*taken for a class"):
         image_folder(photos, 8, cache=photos / "cache")
     assert len(image_folder(photos, 8, test=0, cache=photos / ".cache").X_train) == 24
+    with pytest.raises(ValueError, match="is a file; give a folder"):
+        image_folder(photos, 8, cache=photos / "cat" / "0.png")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10})())
     with pytest.raises(ValueError, match="the cache's disk has 0.0 GiB free"):
         image_folder(photos, 8, cache=tmp_path / "full")

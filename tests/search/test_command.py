@@ -83,6 +83,16 @@ def test_choices_folds_and_a_subset(small, tmp_path, capsys):
     assert "--lr 1.000000e-02 --" in capsys.readouterr().out.splitlines()[-1]
 
 
+def test_augmentations_are_a_choice(tmp_path, capsys):
+    X = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "bytes.npz", X=X, y=np.arange(60) % 2)
+    given = words(str(tmp_path / "bytes.npz"), tmp_path / "out", "--method", "grid", "--trials", "2", "--lr", "1e-2")
+    assert main([*given, "--augment", "none", "flip,crop:1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(any(f"augment: {name}" in line for line in lines) for name in ("none", "flip,crop:1"))
+    assert ("--augment flip,crop:1" in lines[-1]) == ("augment: none" not in next(x for x in lines if "best of" in x))
+
+
 def test_processes_share_the_trials(small, tmp_path, capsys):
     assert main(words(small, tmp_path / "one", "--trials", "6")) == 0
     assert main(words(small, tmp_path / "two", "--trials", "6", "--processes", "2")) == 0
