@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fastnet.columns import visible, width
+from fastnet.columns import width
 from fastnet.layers import Layer
 from fastnet.layers.summary import summarize
 from fastnet.storage import atomic_write
 from fastnet.visualize.layout import Layout, Slot
+from fastnet.visualize.markup import escape
 from fastnet.visualize.structure import Box, boxes_of
 
 __all__ = ["Drawing", "plot_model"]
@@ -132,16 +132,12 @@ def _draw(boxes: Sequence[Box], title: str) -> Drawing:
     svg = "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="network" {size} role="img">',
-            f"<title>{_escape(title)}</title><defs><style>{_STYLE}</style>{arrow}</defs>",
+            f"<title>{escape(title)}</title><defs><style>{_STYLE}</style>{arrow}</defs>",
             *parts,
             "</svg>\n",
         ]
     )
     return Drawing(svg, right - left, bottom)
-
-
-def _escape(text: str) -> str:
-    return html.escape(visible(text))
 
 
 def _box(slot: Slot[Box], top: float, height: float, lines: Sequence[tuple[str, str]]) -> str:
@@ -153,7 +149,7 @@ def _box(slot: Slot[Box], top: float, height: float, lines: Sequence[tuple[str, 
     ]
     for n, (kind, text) in enumerate(lines, 1):
         style = f' class="{kind}"' if kind else ""
-        parts.append(f'<text{style} x="{slot.x:.1f}" y="{top + n * _LINE:.1f}">{_escape(text)}</text>')
+        parts.append(f'<text{style} x="{slot.x:.1f}" y="{top + n * _LINE:.1f}">{escape(text)}</text>')
     return f"<g>{''.join(parts)}</g>"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,10 +11,10 @@ import numpy as np
 
 from fastnet.arguments import integer, several
 from fastnet.arrays import as_array
-from fastnet.columns import visible
 from fastnet.layers import Model, Probe
 from fastnet.storage import atomic_write
 from fastnet.types import Array, ArrayLike
+from fastnet.visualize.markup import escape, note
 from fastnet.visualize.mistakes import confusion_matrix
 from fastnet.visualize.sections import OF_DATA, OF_IMAGE, OF_MODEL, Look, Section
 
@@ -154,25 +153,21 @@ def _section(section: Section, look: Look, notes: list[str]) -> str:
         content = section.make(look)
     except (ValueError, TypeError, ImportError) as error:  # of a model that cannot be looked into in this way
         notes.append(f"{section.title}: {error}")
-        content = f'<p class="note">{_escape(f"Not shown: {error}")}</p>'
-    return f"<section>\n<h2>{_escape(section.title)}</h2>\n<p>{_escape(section.explanation)}</p>\n{content}\n</section>"
+        content = note(f"Not shown: {error}")
+    return f"<section>\n<h2>{escape(section.title)}</h2>\n<p>{escape(section.explanation)}</p>\n{content}\n</section>"
 
 
 def _page(title: str, facts: Sequence[str], parts: Sequence[Any]) -> str:
-    said = "\n".join(f"<p>{_escape(fact)}</p>" for fact in facts)
+    said = "\n".join(f"<p>{escape(fact)}</p>" for fact in facts)
     body = "\n".join(parts)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{_escape(title)}</title><style>{_STYLE}</style></head>
+<title>{escape(title)}</title><style>{_STYLE}</style></head>
 <body>
-<h1>{_escape(title)}</h1>
+<h1>{escape(title)}</h1>
 {said}
 {body}
 </body>
 </html>
 """
-
-
-def _escape(text: str) -> str:
-    return html.escape(visible(text))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +19,7 @@ from fastnet.visualize.embedding import embed, plot_embedding
 from fastnet.visualize.exciting import plot_patches, top_patches
 from fastnet.visualize.fooling import fool
 from fastnet.visualize.maps import feature_maps, plot_feature_maps
+from fastnet.visualize.markup import bar, escape, note, picture, table
 from fastnet.visualize.mistakes import (
     class_accuracies,
     confusion_matrix,
@@ -84,33 +82,6 @@ def code_layer(model: Model) -> str:
     return rows[max(last - 1, 0)].name
 
 
-# ---------------------------------------------------------------- pieces of HTML
-
-
-def _plot(plot: Callable[..., object], *args: Any, **options: Any) -> str:
-    """What a plot function draws, as an image in the page."""
-    file: Any = io.BytesIO()
-    plot(*args, path=file, **options)
-    content = base64.b64encode(file.getvalue()).decode()
-    name = plot.__name__.removeprefix("plot_").replace("_", " ")
-    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{content}">'
-
-
-def _table(titles: list[str], rows: list[list[str]]) -> str:
-    """Cells are HTML."""
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
-
-
-def _bar(share: float) -> str:
-    return f'<span class="bar" style="width:{200 * share:.0f}px"></span>'
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{html.escape(visible(text))}</p>'
-
-
 # ---------------------------------------------------------------- an image
 
 
@@ -127,8 +98,8 @@ def _prediction(look: Look) -> str:
     probabilities = _probabilities(look)
     names = look.names()
     best = np.argsort(-probabilities, kind="stable")[:_TOP]
-    rows = [[html.escape(names[k]), f"{probabilities[k]:.4f}", _bar(float(probabilities[k]))] for k in best.tolist()]
-    return _plot(plot_images, look.image) + _table(["class", "probability", ""], rows)
+    rows = [[escape(names[k]), f"{probabilities[k]:.4f}", bar(float(probabilities[k]))] for k in best.tolist()]
+    return picture(plot_images, look.image) + table(["class", "probability", ""], rows)
 
 
 def _occlusion(model: Model, images: Array) -> Array:
@@ -156,17 +127,17 @@ def _attributions(look: Look) -> str:
         try:
             maps[name] = function(look.model, look.image)
             if not maps[name].any():
-                notes.append(_note(f"{name}: 0 everywhere, as of a model that is too sure to be moved by a pixel"))
+                notes.append(note(f"{name}: 0 everywhere, as of a model that is too sure to be moved by a pixel"))
         except ValueError as error:  # a model without ReLUs, maps, or classes
-            notes.append(_note(f"{name}: {error}"))
+            notes.append(note(f"{name}: {error}"))
     names = list(maps)
     rows = [{name: maps[name] for name in names[n : n + _COLUMNS]} for n in range(0, len(names), _COLUMNS)]
-    return "\n".join([*(_plot(plot_maps, look.image, row) for row in rows), *notes])
+    return "\n".join([*(picture(plot_maps, look.image, row) for row in rows), *notes])
 
 
 def _maps(look: Look) -> str:
     assert look.image is not None
-    return "\n".join(_plot(plot_feature_maps, look.model, look.image[0], layer) for layer in look.chosen())
+    return "\n".join(picture(plot_feature_maps, look.model, look.image[0], layer) for layer in look.chosen())
 
 
 def _fooling(look: Look) -> str:
@@ -175,7 +146,7 @@ def _fooling(look: Look) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the probability was not reached stands in the picture
         fooled = fool(look.model, look.image, second)
-    return _plot(plot_fooled, look.image, fooled, look.names())
+    return picture(plot_fooled, look.image, fooled, look.names())
 
 
 # ---------------------------------------------------------------- data
@@ -190,16 +161,14 @@ def _confusion(look: Look) -> str:
     rows = []
     for name, share, counts in zip(names, class_accuracies(matrix), matrix, strict=True):
         known = counts.sum() > 0
-        rows.append(
-            [html.escape(name), f"{counts.sum():,}", f"{share:.4f}" if known else "-", _bar(share) if known else ""]
-        )
-    return _plot(plot_confusion, matrix, names) + _table(["class", "images", "right", ""], rows)
+        rows.append([escape(name), f"{counts.sum():,}", f"{share:.4f}" if known else "-", bar(share) if known else ""])
+    return picture(plot_confusion, matrix, names) + table(["class", "images", "right", ""], rows)
 
 
 def _mistakes(look: Look) -> str:
     assert look.X is not None and look.y is not None
     worst = worst_mistakes(look.model.predict_proba(look.X, look.batch_size), look.y)
-    return _plot(plot_mistakes, worst, look.X, look.names())
+    return picture(plot_mistakes, worst, look.X, look.names())
 
 
 def _patches(look: Look) -> str:
@@ -207,8 +176,8 @@ def _patches(look: Look) -> str:
     for layer in look.chosen():
         found = top_patches(look.model, look.X, layer, batch_size=look.batch_size)  # type: ignore[arg-type]
         h, w = found.patches.shape[-2:]
-        parts.append(f"<h3>{html.escape(visible(layer))}: fields of {h} x {w} pixels</h3>")
-        parts.append(_plot(plot_patches, found, most=_UNITS))
+        parts.append(f"<h3>{escape(layer)}: fields of {h} x {w} pixels</h3>")
+        parts.append(picture(plot_patches, found, most=_UNITS))
     return "\n".join(parts)
 
 
@@ -217,8 +186,8 @@ def _embedding(look: Look) -> str:
     some = np.sort(np.random.default_rng(look.seed).permutation(len(look.X))[:_EMBEDDED])
     X, y, layer = look.X[some], look.y[some], code_layer(look.model)
     codes = feature_maps(look.model, X, layer, look.batch_size)
-    said = f"<p>{len(X):,} images; codes: the output of {html.escape(visible(layer))}.</p>"
-    return said + _plot(plot_embedding, X, embed(codes, seed=look.seed), y, look.names())
+    said = f"<p>{len(X):,} images; codes: the output of {escape(layer)}.</p>"
+    return said + picture(plot_embedding, X, embed(codes, seed=look.seed), y, look.names())
 
 
 def _neighbors(look: Look) -> str:
@@ -227,7 +196,7 @@ def _neighbors(look: Look) -> str:
     layer = code_layer(look.model)
     queries = look.X[:4] if look.image is None else look.image
     codes, asked = (feature_maps(look.model, X, layer, look.batch_size) for X in (look.X, queries))
-    return _plot(plot_neighbors, look.X, queries, nearest_codes(codes, asked, 8))
+    return picture(plot_neighbors, look.X, queries, nearest_codes(codes, asked, 8))
 
 
 # ---------------------------------------------------------------- the model
@@ -241,7 +210,7 @@ def _filters(look: Look) -> str:
         layers.insert(0, first)
     if not layers:
         raise ValueError("none of the layers has weights that are pictures")
-    return "\n".join(_plot(plot_filters, look.model, layer, most=16 if n else 96) for n, layer in enumerate(layers))
+    return "\n".join(picture(plot_filters, look.model, layer, most=16 if n else 96) for n, layer in enumerate(layers))
 
 
 def _drawing(look: Look) -> str:
