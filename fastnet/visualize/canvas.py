@@ -11,7 +11,7 @@ from fastnet.functional import conv2d, interpolate
 from fastnet.types import Array
 from fastnet.visualize.subject import Subject
 
-__all__ = ["Canvas", "blurred", "limits", "resized", "shifted", "total_variation"]
+__all__ = ["Canvas", "blurred", "limits", "resized", "shifted", "total_variation", "value_range"]
 
 
 class Canvas:
@@ -33,7 +33,7 @@ class Canvas:
         if bounds is not None:
             self.low, self.high = limits(bounds, subject.what)
         elif like is not None:
-            self.low, self.high = (0.0, 255.0) if like.dtype == np.uint8 else (float(like.min()), float(like.max()))
+            self.low, self.high = value_range(like)
         if self.low >= self.high:
             hint = "" if bounds is not None else ", the values of images that are all alike; give bounds"
             raise ValueError(
@@ -68,6 +68,11 @@ def limits(bounds: Any, what: str) -> tuple[float, float]:
         raise ValueError(f"{what}: bounds must be (low, high), got {bounds!r}")
     low, high = (real(value, f"{what}: bounds") for value in pair)
     return low, high
+
+
+def value_range(images: Array) -> tuple[float, float]:
+    """The values of black and white in raw images: (0, 255) for uint8, else the smallest and the largest."""
+    return (0.0, 255.0) if images.dtype == np.uint8 else (float(images.min()), float(images.max()))
 
 
 def shifted(x: Array, down: int, right: int) -> Array:

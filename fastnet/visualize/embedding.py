@@ -13,7 +13,8 @@ from fastnet.arguments import integer, positive
 from fastnet.arrays import as_array
 from fastnet.drawing import new_figure, save
 from fastnet.types import Array, ArrayLike
-from fastnet.visualize.grids import show, stretch, tile
+from fastnet.visualize.axes import show
+from fastnet.visualize.grids import displayable, tile
 from fastnet.visualize.mistakes import class_labels
 
 if TYPE_CHECKING:
@@ -191,8 +192,7 @@ def plot_embedding(
     ImportError
         matplotlib or SciPy is not installed.
     """
-    given, places = as_array(images, "plot_embedding: images"), code_rows("plot_embedding: points", points)
-    given = given if given.dtype == np.uint8 else stretch(given)
+    given, places = displayable(as_array(images, "plot_embedding: images")), code_rows("plot_embedding: points", points)
     sheet = image_sheet(given, places)
     labels = None if y is None else as_array(y, "plot_embedding: y")
     names = []

@@ -13,8 +13,9 @@ from fastnet.backends import current
 from fastnet.drawing import new_figure, save
 from fastnet.layers import Model
 from fastnet.types import Array, ArrayLike
+from fastnet.visualize.axes import cells, show
 from fastnet.visualize.fields import ReceptiveField, receptive_field
-from fastnet.visualize.grids import enlarged, show, stretch, tile
+from fastnet.visualize.grids import displayable, enlarged, tile
 from fastnet.visualize.maps import each_batch
 
 if TYPE_CHECKING:
@@ -179,14 +180,9 @@ def plot_patches(patches: Patches, most: int = 12, path: str | os.PathLike[str] 
     columns = min(count, 4)
     rows = -(-count // columns)
     figure = new_figure(path, 2.4 * columns, 2.7 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid[count:]:
-        axes.set_axis_off()
-    pictures = patches.patches
-    if pictures.dtype != np.uint8:
-        pictures = stretch(pictures[None], jointly=True)[0]
-    for axes, n in zip(grid, range(count), strict=False):
-        grey = _FRAME * (255 if pictures.dtype == np.uint8 else 1)
+    pictures = displayable(patches.patches, jointly=True)
+    grey = _FRAME * (255 if pictures.dtype == np.uint8 else 1)
+    for axes, n in zip(cells(figure, count, columns), range(count), strict=False):
         shown = np.where(patches.inside[n, :, None], pictures[n], pictures.dtype.type(grey))
         sheet = tile(enlarged(shown), fill=grey)
         show(axes, sheet, f"unit {patches.units[n]}")

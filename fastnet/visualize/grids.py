@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -11,9 +10,9 @@ from fastnet.arguments import flag, integer, real
 from fastnet.arrays import as_array
 from fastnet.types import Array, ArrayLike
 
-__all__ = ["enlarged", "show", "stretch", "tile"]
+__all__ = ["displayable", "enlarged", "stretch", "tile"]
 
-_LEAST = 24
+_LEAST = 24  # pixels of an enlarged image's longer side
 
 
 def stretch(images: ArrayLike, jointly: bool = False, symmetric: bool = False) -> Array:
@@ -56,6 +55,11 @@ def stretch(images: ArrayLike, jointly: bool = False, symmetric: bool = False) -
     return result.astype(np.float32)
 
 
+def displayable(images: Array, jointly: bool = False) -> Array:
+    """Images as they can be shown: uint8 as they are, others with values from 0 to 1 (see :func:`stretch`)."""
+    return images if images.dtype == np.uint8 else stretch(images, jointly)
+
+
 def tile(images: ArrayLike, columns: int | None = None, gap: int = 1, fill: float = 1.0) -> Array:
     """Images side by side on one picture, row by row.
 
@@ -91,19 +95,3 @@ def enlarged(images: Array) -> Array:
     """Images (N, C, H, W) with each pixel repeated, so that the gaps of :func:`tile` are narrow beside them."""
     times = -(-_LEAST // max(images.shape[2:]))
     return images.repeat(times, axis=2).repeat(times, axis=3)
-
-
-def show(axes: Any, picture: Array, title: str = "", **options: Any) -> None:
-    """Draw a picture (C, H, W) without ticks: in colours if C is 3, else the mean of its channels in grey.
-
-    Values are taken as they are: from 0 to 255 for uint8, from 0 to 1 for floats.
-    """
-    most = 255 if picture.dtype == np.uint8 else 1
-    colours = picture.shape[0] == 3
-    pixels = picture.transpose(1, 2, 0) if colours else np.asarray(picture, np.float64).mean(axis=0)
-    if colours and most == 1:
-        pixels = np.clip(pixels, 0, 1)
-    options = {"cmap": "gray", "vmin": 0, "vmax": most, "interpolation": "nearest", **options}
-    axes.imshow(pixels, **options)
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(title, fontsize=9, parse_math=False)

@@ -12,11 +12,11 @@ import numpy as np
 from fastnet.arguments import integer
 from fastnet.arrays import as_array
 from fastnet.backends import current
-from fastnet.drawing import new_figure, save
 from fastnet.layers import Model, Probe
 from fastnet.layers.summary import summarize
 from fastnet.types import Array, ArrayLike
-from fastnet.visualize.grids import enlarged, show, stretch, tile
+from fastnet.visualize.axes import plot_sheet
+from fastnet.visualize.grids import enlarged, stretch, tile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,8 +109,4 @@ def plot_feature_maps(
     count = min(K, most)
     pictures = enlarged(stretch(maps[0, :count, None], jointly))
     sheet = tile(pictures, gap=max(1, math.ceil(max(pictures.shape[2:]) / 24)))
-    height, width = sheet.shape[1:]
-    scale = 8 / max(height, width)
-    figure = new_figure(path, max(width * scale, 4), height * scale + 0.5)
-    show(figure.subplots(), sheet, f"{layer}: {count} of {K} maps of {P} x {Q}")
-    return save(figure, path)
+    return plot_sheet(sheet, f"{layer}: {count} of {K} maps of {P} x {Q}", path)

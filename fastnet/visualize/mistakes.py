@@ -13,7 +13,8 @@ from fastnet.arrays import as_array
 from fastnet.columns import clip, visible
 from fastnet.drawing import new_figure, save
 from fastnet.types import Array, ArrayLike
-from fastnet.visualize.grids import show, stretch
+from fastnet.visualize.axes import cells, show
+from fastnet.visualize.grids import displayable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -234,9 +235,7 @@ def plot_mistakes(
     columns = max(1, min(8, count))
     rows = max(1, -(-count // columns))
     figure = new_figure(path, 1.5 * columns, 2.2 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid[count:]:
-        axes.set_axis_off()
+    grid = cells(figure, count, columns)
     if not count:
         grid[0].text(0.5, 0.5, "no mistakes", ha="center", va="center")
         return save(figure, path)
@@ -246,9 +245,7 @@ def plot_mistakes(
             f"plot_mistakes: X must be the images (N, C, H, W) of the mistakes, N > {mistakes.images.max()}, got shape "
             f"{images.shape}"
         )
-    chosen = images[mistakes.images]
-    pictures = chosen if chosen.dtype == np.uint8 else stretch(chosen)
-    for n, (axes, picture) in enumerate(zip(grid, pictures, strict=False)):
+    for n, (axes, picture) in enumerate(zip(grid, displayable(images[mistakes.images]), strict=False)):
         told = f"{names[mistakes.true[n]]}\ntaken for\n{names[mistakes.taken[n]]} ({mistakes.certainty[n]:.2f})"
         show(axes, picture, told)
     return save(figure, path)

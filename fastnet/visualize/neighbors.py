@@ -12,8 +12,9 @@ from fastnet.arrays import as_array
 from fastnet.classical import KNearestNeighbors
 from fastnet.drawing import new_figure, save
 from fastnet.types import Array, ArrayLike
+from fastnet.visualize.axes import show
 from fastnet.visualize.embedding import code_rows
-from fastnet.visualize.grids import show, stretch
+from fastnet.visualize.grids import displayable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,8 +101,7 @@ def plot_neighbors(
     figure = new_figure(path, 1.2 * (count + 1), 1.35 * M)
     grid = figure.subplots(M, count + 1, squeeze=False)
     for n, row in enumerate(grid):
-        every = np.concatenate([asked[n : n + 1], given[nearest.images[n]]])
-        pictures = every if every.dtype == np.uint8 else stretch(every)
+        pictures = displayable(np.concatenate([asked[n : n + 1], given[nearest.images[n]]]))
         for column, (axes, picture) in enumerate(zip(row, pictures, strict=True)):
             show(axes, picture, f"{nearest.distances[n, column - 1]:.3g}" if column else "query")
     return save(figure, path)

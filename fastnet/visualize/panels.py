@@ -13,7 +13,8 @@ from fastnet.arrays import as_array
 from fastnet.drawing import new_figure, save
 from fastnet.types import Array, ArrayLike
 from fastnet.visualize.attribution import to_maps
-from fastnet.visualize.canvas import limits
+from fastnet.visualize.axes import cells, show
+from fastnet.visualize.canvas import limits, value_range
 from fastnet.visualize.fooling import Fooled
 from fastnet.visualize.removal import RemovalCurves
 
@@ -60,13 +61,8 @@ def plot_images(
     columns = min(integer(columns, "plot_images: columns"), len(given))
     rows = -(-len(given) // columns)
     figure = new_figure(path, _SIDE * columns, (_height(given) + (0.25 if titles else 0)) * rows)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, picture in zip(axes, given, strict=False):
-        _show(ax, picture, _bounds("plot_images", bounds, given, picture))
-    for ax, title in zip(axes, titles or (), strict=False):
-        ax.set_title(title, fontsize=9, parse_math=False)
-    for ax in axes[len(given) :]:
-        ax.set_axis_off()
+    for ax, picture, title in zip(cells(figure, len(given), columns), given, titles or [""] * len(given), strict=False):
+        show(ax, picture, title, bounds=_bounds("plot_images", bounds, picture))
     return save(figure, path)
 
 
@@ -114,12 +110,12 @@ def plot_maps(
     figure = new_figure(path, _SIDE * (1 + len(found)), _height(given) * N + 0.3)
     axes = figure.subplots(N, 1 + len(found), squeeze=False)
     for n, row in enumerate(axes):
-        limits = _bounds("plot_maps", bounds, given, given[n])
-        _show(row[0], given[n], limits)
+        shades = _bounds("plot_maps", bounds, given[n])
+        show(row[0], given[n], bounds=shades)
         row[0].set_ylabel(titles[n] if titles else "", fontsize=9, parse_math=False)
         for ax, each in zip(row[1:], found.values(), strict=True):
             if overlay:
-                _show(ax, given[n].mean(axis=0, keepdims=True), limits)
+                show(ax, given[n].mean(axis=0, keepdims=True), bounds=shades)
             most = max(float(np.quantile(np.abs(each[n]), 0.995)), 1e-30)
             signed = bool((each < 0).any())
             colours = "RdBu_r" if signed else "inferno"
@@ -158,11 +154,11 @@ def plot_fooled(
     names = [class_names[k] if class_names else f"class {k}" for k in fooled.targets]
     figure = new_figure(path, 1.25 * _SIDE * 3, (1.25 * _height(given) + 0.25) * len(given))
     for n, row in enumerate(figure.subplots(len(given), 3, squeeze=False)):
-        limits = _bounds("plot_fooled", bounds, given, given[n])
+        shades = _bounds("plot_fooled", bounds, given[n])
         most = max(float(np.abs(fooled.perturbations[n]).max()), 1e-30)
-        _show(row[0], given[n], limits)
-        _show(row[1], fooled.perturbations[n], (-most, most))
-        _show(row[2], fooled.images[n], limits)
+        show(row[0], given[n], bounds=shades)
+        show(row[1], fooled.perturbations[n], bounds=(-most, most))
+        show(row[2], fooled.images[n], bounds=shades)
         titles = (
             f"original: {fooled.before[n]:.2g} {names[n]}",
             f"added: L2 {fooled.l2[n]:.3g} ({fooled.relative[n]:.1%}), at most {fooled.linf[n]:.3g}",
@@ -205,14 +201,5 @@ def _height(images: Array) -> float:
     return float(_SIDE * images.shape[2] / images.shape[3])
 
 
-def _bounds(what: str, bounds: Any, images: Array, picture: Array) -> tuple[float, float]:
-    if bounds is not None:
-        return limits(bounds, what)
-    return (0.0, 255.0) if images.dtype == np.uint8 else (float(picture.min()), float(picture.max()))
-
-
-def _show(axes: Any, picture: Array, bounds: tuple[float, float]) -> None:
-    low, high = bounds
-    unit = np.clip((picture.astype(np.float64) - low) / max(high - low, 1e-30), 0, 1)
-    axes.imshow(unit.transpose(1, 2, 0) if len(unit) == 3 else unit.mean(axis=0), cmap="gray", vmin=0, vmax=1)
-    axes.set(xticks=[], yticks=[])
+def _bounds(what: str, bounds: Any, picture: Array) -> tuple[float, float]:
+    return value_range(picture) if bounds is None else limits(bounds, what)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from fastnet.arguments import flag, integer
 from fastnet.backends import current
-from fastnet.drawing import new_figure, save
 from fastnet.layers import Layer
 from fastnet.types import Array
-from fastnet.visualize.grids import enlarged, show, stretch, tile
+from fastnet.visualize.axes import plot_sheet
+from fastnet.visualize.grids import enlarged, stretch, tile
 from fastnet.wording import did_you_mean, name_some
 
 if TYPE_CHECKING:
@@ -117,8 +117,4 @@ def plot_filters(
         channels = min(C, most)
         sheet = tile(enlarged(pictures[:count, :channels].reshape(-1, 1, R, S)), columns=channels)
         what = f"; a row for each, {channels} of {C} channels" if channels < C else "; a row for each, its channels"
-    height, width = sheet.shape[1:]
-    scale = 8 / max(height, width)
-    figure = new_figure(path, max(width * scale, 4), height * scale + 0.5)
-    show(figure.subplots(), sheet, f"{name}: {count} of {K} filters of {R} x {S}{what}")
-    return save(figure, path)
+    return plot_sheet(sheet, f"{name}: {count} of {K} filters of {R} x {S}{what}", path)
