@@ -1,7 +1,8 @@
 """The experiments that lectures on convolutional networks show: ``fastnet lecture NAME``.
 
-Each module here except `report` is one experiment.  Its docstring's first line is the description in the list, ``run``
-does the work and reports it, and these may stand beside it:
+Each module here except `report` is one experiment; the package `material` holds what several of them share.  The first
+line of a module's docstring is its description in the list, ``run`` does the work and reports it, and these may stand
+beside it:
 
 SOURCE : str
     Who printed the numbers in the column "lecture".
@@ -26,7 +27,7 @@ __all__ = ["experiment", "names"]
 
 def names() -> list[str]:
     """The names of all experiments, in alphabetical order."""
-    modules = {info.name for info in pkgutil.iter_modules(__path__)} - {"report"}
+    modules = {info.name for info in pkgutil.iter_modules(__path__) if not info.ispkg} - {"report"}
     return sorted(name.replace("_", "-") for name in modules)
 
 

@@ -11,40 +11,19 @@ import argparse
 
 import numpy as np
 
-import fastnet as fn
-from fastnet.layers import Model
-from fastnet.lectures.report import Report, Unsuitable
-from fastnet.lectures.saliency import span, trained
+from fastnet.lectures.material.networks import trained_three_convolutions
+from fastnet.lectures.material.published import add_published, published
+from fastnet.lectures.report import Report
+from fastnet.visualize.canvas import value_range
 
 DATA = True
 SIX = {"strawberry": 949, "throne": 857, "mushroom": 947, "tarantula": 76, "flamingo": 130, "king penguin": 145}
-_NETS = (
-    *("alexnet", "efficientnet", "googlenet", "mobilenet", "resnet18", "resnet34", "resnet50", "resnet101"),
-    *("squeezenet", "vgg"),
-)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type="count", default=200, metavar="N", help="of gradient ascent (default: 200)")
     add_published(parser)
     parser.add_argument("--epochs", type="count", default=8, metavar="N", help="of the training (default: 8)")
-
-
-def add_published(parser: argparse.ArgumentParser) -> None:
-    """``--net`` and ``--weights``."""
-    nets = [name for name in fn.models.names() if name.startswith(_NETS)]
-    parser.add_argument("--net", choices=nets, help="a network of 1,000 classes, in place of one that is trained here")
-    parser.add_argument("--weights", metavar="FILE", help="its weights: those of torchvision, timm and others")
-
-
-def published(net: str, weights: str | None) -> Model:
-    """A network trained on ImageNet, which takes images of 0 to 255."""
-    if weights is None:
-        raise Unsuitable(f"--net {net} needs --weights FILE, the weights that it was trained to have")
-    try:
-        return fn.interop.pretrained(net, weights)
-    except (ValueError, KeyError, TypeError) as error:
-        raise Unsuitable(f"{weights} does not hold the weights of {net}: {error.args[0]}") from error
 
 
 def run(report: Report) -> None:
@@ -81,9 +60,9 @@ def _own(report: Report) -> None:
     from fastnet import visualize
 
     args, data = report.args, report.data()
-    model, accuracy = trained(data, args.epochs, report.seed)
+    model, accuracy = trained_three_convolutions(data, args.epochs, report.seed)
     classes = np.arange(min(len(data.classes), 12))
-    bounds = span(data.X_train)
+    bounds = value_range(data.X_train)
     made = visualize.class_images(model, classes, steps=args.steps, blur=0.4, bounds=bounds, seed=report.seed)
     scores = model.predict(data.X_test)
     real = np.array([scores[data.y_test == k, k].mean() for k in classes])

@@ -16,8 +16,8 @@ import numpy as np
 
 import fastnet as fn
 from fastnet.layers import Model
-from fastnet.lectures import transfer as matrix
-from fastnet.lectures.class_visualization import add_published, published
+from fastnet.lectures.material import turned_digits
+from fastnet.lectures.material.published import add_published, published
 from fastnet.lectures.report import Report, Unsuitable
 from fastnet.types import Array
 
@@ -69,10 +69,10 @@ def run(report: Report) -> None:
 def _digits(report: Report) -> tuple[dict[str, Model], tuple[Array, Array], list[str]]:
     if report.args.data != "digits":
         raise Unsuitable("--data is for a published network: give --net NAME and --weights FILE, too")
-    X, y = matrix.digits()
+    X, y = turned_digits.digits()
     before, pair = y < 5, np.isin(y, _PAIR)
-    learned = matrix.turned_digits(X[before], y[before], 20, report.seed)
-    random = matrix.network(40, report.seed)
+    learned = turned_digits.trained_on_turned(X[before], y[before], 20, report.seed)
+    random = turned_digits.network(turned_digits.CLASSES, report.seed)
     return {"a trained body": learned, "a random body": random}, (X[pair], (y[pair] == _PAIR[1]) * 1), ["7", "9"]
 
 

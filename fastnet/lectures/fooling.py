@@ -10,8 +10,9 @@ import argparse
 
 import numpy as np
 
+from fastnet.lectures.material.networks import trained_three_convolutions
 from fastnet.lectures.report import Report
-from fastnet.lectures.saliency import span, trained
+from fastnet.visualize.canvas import value_range
 
 DATA = True
 
@@ -26,10 +27,10 @@ def run(report: Report) -> None:
     from fastnet import visualize
 
     args, data = report.args, report.data()
-    model, accuracy = trained(data, args.epochs, report.seed)
+    model, accuracy = trained_three_convolutions(data, args.epochs, report.seed)
     known = np.flatnonzero(model.predict_classes(data.X_test) == data.y_test)[: args.images]
     X, y = data.X_test[known], data.y_test[known]
-    targets, bounds = (y + 1) % len(data.classes), span(data.X_train)
+    targets, bounds = (y + 1) % len(data.classes), value_range(data.X_train)
     fooled = visualize.fool(model, X, targets, confidence=args.confidence, bounds=bounds)
     report.say(
         f"A network of three convolutions on {data.name}: {accuracy:.1%} of the test images.  {len(X)} of those that "

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import fastnet as fn
+from fastnet.lectures.material.networks import train_two_convolutions, two_convolutions
 from fastnet.lectures.report import Report
 from fastnet.types import Array
 
 if TYPE_CHECKING:
-    from fastnet.data import Dataset
     from fastnet.layers import Model
 
 DATA = True
@@ -30,10 +29,10 @@ def run(report: Report) -> None:
     from fastnet import visualize
 
     data = report.data()
-    model = network(data, report.seed)
+    model = two_convolutions(data, report.seed)
     X, y = data.X_train[:5000], data.y_train[:5000]
     before = _purity(model, X, y)
-    accuracy = train(model, data, report.args.epochs, report.seed)
+    accuracy = train_two_convolutions(model, data, report.args.epochs, report.seed)
     report.say(f"Two convolutions, {accuracy:.1%} of the test images of {data.name} right.")
     rows = []
     for layer in ("conv1", "conv2"):
@@ -64,39 +63,6 @@ def run(report: Report) -> None:
     visualize.plot_feature_maps(model, data.X_test[0], "conv1", path=report.file("maps"))
     visualize.plot_patches(first, path=report.file("conv1"))
     visualize.plot_patches(second, path=report.file())
-
-
-def network(data: Dataset, seed: int) -> Model:
-    """Two convolutions and a linear layer, for any image size from 4 x 4."""
-    model = fn.Sequential(
-        conv1=fn.Conv2d(16, 5, padding=2),
-        relu1=fn.ReLU(),
-        pool1=fn.MaxPool2d(2),
-        conv2=fn.Conv2d(32, 3, padding=1),
-        relu2=fn.ReLU(),
-        pool2=fn.MaxPool2d(2),
-        code=fn.Flatten(),
-        scores=fn.Linear(len(data.classes)),
-    )
-    model.build(data.image_shape, seed=seed)
-    model.preprocessing = fn.data.Standardize.fit(data.X_train)
-    return model
-
-
-def train(model: Model, data: Dataset, epochs: int, seed: int) -> float:
-    """The test accuracy."""
-    model.fit(
-        data.X_train,
-        data.y_train,
-        epochs=epochs,
-        optimizer=fn.optim.SGD(0.02, momentum=0.9, weight_decay=1e-3),
-        schedule=fn.optim.CosineDecay(),
-        preprocess=model.preprocessing,
-        batch_size=64,
-        verbose=False,
-        seed=seed,
-    )
-    return float(model.evaluate(data.X_test, data.y_test).accuracy)
 
 
 def _purity(model: Model, X: Array, y: Array) -> float:

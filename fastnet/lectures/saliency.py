@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import fastnet as fn
+from fastnet.lectures.material.networks import trained_three_convolutions
 from fastnet.lectures.report import Report
 from fastnet.types import Array
 
 if TYPE_CHECKING:
-    from fastnet.data import Dataset
     from fastnet.layers import Model
 
 DATA = True
@@ -32,7 +32,7 @@ def run(report: Report) -> None:
     from fastnet import visualize
 
     args, data = report.args, report.data()
-    model, accuracy = trained(data, args.epochs, report.seed)
+    model, accuracy = trained_three_convolutions(data, args.epochs, report.seed)
     X, y = data.X_test[: args.images], data.y_test[: args.images]
     report.say(
         f"A network of three convolutions on {data.name}: {accuracy:.1%} of the test images.  Attributions to the true "
@@ -89,31 +89,3 @@ def _units(report: Report, model: Model, X: Array) -> None:
     report.compare("units: outside the 5 x 5 pixels seen / the largest", outside, high=1e-4, digits=2)
     titles = [f"channel {channel}" for channel in channels]
     visualize.plot_maps(X[images], traced, titles, path=report.file("units"))
-
-
-def trained(data: Dataset, epochs: int, seed: int) -> tuple[Model, float]:
-    """A small network that takes the data set's raw images, and its test accuracy."""
-    model = fn.Sequential(
-        *(fn.Conv2d(16, 3, padding=1), fn.ReLU(), fn.Conv2d(32, 3, padding=1), fn.ReLU(), fn.MaxPool2d(2)),
-        *(fn.Conv2d(32, 3, padding=1), fn.ReLU(), fn.Flatten(), fn.Dropout(0.3), fn.Linear(len(data.classes))),
-    )
-    model.build(data.image_shape, seed=seed)
-    solver = fn.Solver(
-        model,
-        data,
-        preprocess="standardize",
-        optimizer=fn.optim.Adam(2e-3),
-        schedule=fn.optim.CosineDecay(),
-        batch_size=32,
-        epochs=epochs,
-        verbose=False,
-        seed=seed,
-    )
-    solver.train()
-    model.preprocessing = solver.preprocess
-    return model, float(model.evaluate(data.X_test, data.y_test).accuracy)
-
-
-def span(X: Array) -> tuple[float, float]:
-    """The raw values of black and white."""
-    return (0.0, 255.0) if X.dtype == np.uint8 else (float(X.min()), float(X.max()))

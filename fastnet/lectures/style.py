@@ -10,7 +10,7 @@ import argparse
 
 import numpy as np
 
-from fastnet.lectures.deepdream import sample_photographs, trained_on_patches
+from fastnet.lectures.material.photographs import sample_photographs, trained_on_patches
 from fastnet.lectures.report import Report
 
 _STYLE, _CONTENT = ["0", "2", "6", "8"], "6"

@@ -6,7 +6,8 @@ import pytest
 import fastnet as fn
 from fastnet.cli import main
 from fastnet.lectures import gradcam
-from fastnet.lectures.class_visualization import SIX, published
+from fastnet.lectures.class_visualization import SIX
+from fastnet.lectures.material.published import published
 
 pytest.importorskip("matplotlib")
 
