@@ -89,7 +89,7 @@ class _Averaging(Callback):
         assert self.average is not None
         if self.validate and solver.validation is not None and self.average.count:
             with self.average.swapped():
-                self.evaluations.append(solver._evaluate(solver.validation))
+                self.evaluations.append(solver.evaluate_loader(solver.validation))
                 self._metric = solver.metric.name
 
     def on_train_end(self, solver: Solver) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def collect(solver: Solver) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays.update({f"preprocess/{name}": value for name, value in solver.preprocess.state_dict().items()})
     metadata = {
         "position": {"epoch": solver.epoch, "batch": solver.batch, "iteration": solver.iteration},
-        "running": solver.running,
+        "running": asdict(solver.running),
         "loader": _loader_state(solver),
         "streams": solver.model.rng_state(),
         "settings": settings(solver),
@@ -158,7 +159,7 @@ def restore(solver: Solver, checkpoint: Checkpoint) -> None:
         callback.load_state_dict(entry["state"], checkpoint.group(f"callback{position}"))
     solver.history = History.from_dict(meta["history"])
     solver.epoch, solver.batch, solver.iteration = (meta["position"][k] for k in ("epoch", "batch", "iteration"))
-    solver.running = {**solver.running, **meta["running"]}
+    solver.running = replace(solver.running, **meta["running"])
 
 
 def _match_classes(solver: Solver, checkpoint: Checkpoint) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,9 +20,9 @@ from fastnet.optim import ConstantLR, Optimizer
 from fastnet.optim import get as optimizer_of
 from fastnet.optim.schedules import as_schedule
 from fastnet.regularizers import Regularizer
-from fastnet.training.arguments import check_arguments, check_checkpoints, check_factor, check_folder, check_limit
+from fastnet.training.arguments import check_arguments, check_checkpoints, check_folder, check_limit
 from fastnet.training.callbacks import Callback, EarlyStopping
-from fastnet.training.debug import check_state, check_validation, place
+from fastnet.training.epoch import Epoch, Totals
 from fastnet.training.following import Following, check_schedule
 from fastnet.training.history import History
 from fastnet.training.inputs import ordered, prepare, renumbered
@@ -32,7 +30,7 @@ from fastnet.training.interrupt import Interrupt
 from fastnet.training.progress import Progress
 from fastnet.training.resume import go_on, save
 from fastnet.training.step import Step
-from fastnet.types import Array, ArrayLike, DTypeLike, Loss, Preprocess
+from fastnet.types import Array, ArrayLike, Loss, Preprocess
 
 __all__ = ["Solver"]
 
@@ -166,9 +164,9 @@ class Solver:
         self.preprocess = self.loader.preprocess
         self.history = History()
         self.epoch = self.batch = self.iteration = 0
-        self.running = _nothing_yet()
+        self.running = Totals()
         self.last_checkpoint: Path | None = None
-        self._interrupt, self._progress = Interrupt(), Progress(False, self.epochs)
+        self.interrupt, self.progress = Interrupt(), Progress(False, self.epochs)
         self._stop_reason: str | None = None
 
     # ---------------------------------------------------------------- training
@@ -204,37 +202,37 @@ class Solver:
         if resume is not None:
             go_on(self, resume)
         check_schedule(self)
-        self._progress, self._stop_reason = Progress(self.verbose, self.epochs), None
-        self._interrupt = Interrupt()
+        self.progress, self._stop_reason = Progress(self.verbose, self.epochs), None
+        self.interrupt = Interrupt()
         try:
-            with self._interrupt:
+            with self.interrupt:
                 self._run()
         except KeyboardInterrupt:
-            if self._interrupt.answered:
+            if self.interrupt.answered:
                 self._save_interrupted()
             raise
         finally:
-            self._progress.close()
-            self._interrupt = Interrupt()
+            self.progress.close()
+            self.interrupt = Interrupt()
         return self.history
 
     def _run(self) -> None:
         self._step, before = Step(self), self.iteration
-        parameters = self._step.parameters
+        run_epoch, parameters = Epoch(self, self._step), self._step.parameters
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             warnings.warn("train: no parameter has requires_grad, so that none changes", stacklevel=3)
-        self._call("on_train_begin")
+        self.notify("on_train_begin")
         while self.epoch < self.epochs and self._stop_reason is None:
-            self._run_epoch()
+            run_epoch()
             if self.checkpoint and (self._ends() or self.epoch % self.checkpoint_every == 0):
                 self.save_checkpoint()
-            self._interrupt.check()
+            self.interrupt.check()
         if self.iteration == before:
             done = f"{self.epoch} epochs are done already, epochs={self.epochs}; give more epochs to go on"
             warnings.warn(f"train: nothing to do: {self._stop_reason or done}", stacklevel=3)
         if self._stop_reason:
             self.report(f"stopped after epoch {self.epoch}: {self._stop_reason}")
-        self._call("on_train_end")
+        self.notify("on_train_end")
 
     def _ends(self) -> bool:
         return self.epoch >= self.epochs or self._stop_reason is not None
@@ -245,51 +243,10 @@ class Solver:
 
     def report(self, text: str) -> None:
         """For callbacks: print a line between the rows of the table, if `verbose`."""
-        self._progress.message(text)
+        self.progress.message(text)
 
-    def _run_epoch(self) -> None:
-        total = self.epochs * len(self.loader)
-        running = self.running
-        self._progress.start_epoch(self.epoch, len(self.loader), self.batch)
-        start = asked = time.perf_counter()
-        with contextlib.closing(self.loader.batches(self.epoch, self.batch, self.loader.workers)) as batches:
-            for x, y in batches:
-                running["waiting"] += time.perf_counter() - asked
-                position = self.iteration, total, len(self.loader)
-                scale = check_factor(self.schedule(*position))
-                loss, metric = self._step(x, y, scale, self.schedule.momentum_at(*position))
-                self.history.losses.append(loss)
-                self.history.learning_rates.append(self.optimizer.lr * scale)
-                running["loss"] += loss * len(y)
-                running["metric"] += metric * len(y)
-                running["seen"] += len(y)
-                self.batch, self.iteration = self.batch + 1, self.iteration + 1
-                now = time.perf_counter()
-                running["seconds"], start = running["seconds"] + now - start, now
-                self._call("on_iteration_end")
-                self._progress.step(self.batch, loss, running["waiting"] / running["seconds"])
-                self._interrupt.check()
-                asked = time.perf_counter()
-        record = {
-            "epoch": self.epoch + 1,
-            "loss": running["loss"] / running["seen"],
-            self.metric.name: running["metric"] / running["seen"],
-        }
-        start, rate = time.perf_counter(), self.history.learning_rates[-1]
-        check_state(self.model, place(self, 0), rate)
-        if self.validation is not None:
-            record["val_loss"], record[f"val_{self.metric.name}"] = self._evaluate(self.validation)
-            check_validation(record["val_loss"], self.validation, place(self, 0), rate)
-        record["lr"] = rate
-        record["seconds"] = running["seconds"] + time.perf_counter() - start
-        record["images_per_second"] = running["seen"] / max(running["seconds"], 1e-9)
-        record["waiting"] = running["waiting"] / max(running["seconds"], 1e-9)
-        self.history.append(record)
-        self.epoch, self.batch, self.running = self.epoch + 1, 0, _nothing_yet()
-        self._progress.end_epoch(record)
-        self._call("on_epoch_end", record)
-
-    def _call(self, method: str, *arguments: Any) -> None:
+    def notify(self, method: str, *arguments: Any) -> None:
+        """Call a method of each callback."""
         for callback in self.callbacks:
             getattr(callback, method)(self, *arguments)
 
@@ -301,15 +258,16 @@ class Solver:
         X is preprocessed as in training; y is as in Solver's `data`.
         """
         loader = ordered(self.loader, X, y, batch_size or self.loader.batch_size)
-        return self._evaluate(renumbered("y", loader, self._numbers))
+        return self.evaluate_loader(renumbered("y", loader, self._numbers))
 
-    def _evaluate(self, loader: Loader) -> Evaluation:
+    def evaluate_loader(self, loader: Loader) -> Evaluation:
+        """The same on a Loader's batches, in their order."""
         total = metric = 0.0
         for x, y in loader.batches(0, workers=loader.workers):
             scores = self.model(x)
             metric += losses.measure(self.loss, scores, y) * len(y)  # before a loss that works in place
             total += self.loss(scores, y)[0] * len(y)
-            self._interrupt.check()
+            self.interrupt.check()
         return evaluation(self.metric.name, total / len(loader.y), metric / len(loader.y))
 
     def renumber(self, numbers: Array) -> None:
@@ -320,7 +278,7 @@ class Solver:
 
     def predict(self, X: Array, batch_size: int | None = None) -> np.ndarray:
         """Scores for X, preprocessed as in training."""
-        return self.model.outputs(X, batch_size or self.loader.batch_size, self.preprocess or _cast)
+        return self.model.outputs(X, batch_size or self.loader.batch_size, self.preprocess)
 
     # ---------------------------------------------------------------- checkpoints
 
@@ -342,12 +300,3 @@ class Solver:
             self.report(
                 f"interrupted after iteration {self.iteration}; {path} is written, train(resume='auto') continues"
             )
-
-
-def _cast(x: Array, dtype: DTypeLike) -> Array:
-    return x.astype(dtype, copy=False)
-
-
-def _nothing_yet() -> dict[str, Any]:
-    """The sums over an epoch's batches, at its start."""
-    return {"loss": 0.0, "metric": 0.0, "seen": 0, "seconds": 0.0, "waiting": 0.0}
