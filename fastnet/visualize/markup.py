@@ -25,7 +25,8 @@ def picture(plot: Callable[..., object], *args: Any, **options: Any) -> str:
     file: Any = io.BytesIO()
     plot(*args, path=file, **options)
     content = base64.b64encode(file.getvalue()).decode()
-    return f'<img alt="{html.escape(plot.__name__)}" src="data:image/png;base64,{content}">'
+    name = plot.__name__.removeprefix("plot_").replace("_", " ")
+    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{content}">'
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -27,7 +27,7 @@ def test_table_and_bar(capsys, monkeypatch):
 
 
 def test_long_epochs_show_lines_without_a_bar(capsys, monkeypatch):
-    monkeypatch.setattr("fastnet.training.progress._SECONDS_BETWEEN_LINES", -1.0)
+    monkeypatch.setattr("fastnet.training.progress.SECONDS_BETWEEN_LINES", -1.0)
     fn.Solver(linear(), problem(), epochs=1, batch_size=16).train()
     assert capsys.readouterr().err.splitlines()[1].startswith("epoch 1/1: batch 2/4, loss ")
 
