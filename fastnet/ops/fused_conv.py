@@ -80,7 +80,7 @@ def _conv_maxout_backward(
 
 
 def _conv_maxout_examples() -> Iterator[Example]:
-    for e in EXAMPLES[:9]:
+    for e in (EXAMPLES[0], EXAMPLES[5], EXAMPLES[8]):
         geometry = e.attributes["geometry"]
         pieces = next(pieces for pieces in (2, 3, 5, geometry.K) if geometry.K % pieces == 0)
         yield Example(e.shapes, {"geometry": geometry, "pieces": pieces})
