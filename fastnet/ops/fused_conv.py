@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
@@ -57,51 +57,63 @@ register(
     )
 )
 
-# ---------------------------------------------------------------- convolution, maxout
+# ---------------------------------------------------------------- convolution, and what reduces its outputs
 
 
-def _conv_maxout_shape(x: Shaped, w: Shaped, b: Shaped | None, geometry: Conv2dGeometry, pieces: int) -> Shape:
+def _register_reduced(
+    second: str,
+    shape: Callable[..., Shape],
+    attributes: dict[str, Any],
+    examples: Iterable[Example],
+    doc: str,
+) -> None:
+    """The op conv2d_<second>: conv2d, then the op `second` with these attributes, in order."""
+
+    def forward(
+        ops: Any, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, **given: Any
+    ) -> tuple[Array, Any]:
+        between, saved = ops.conv2d(x, w, b, geometry)
+        y, reduced = getattr(ops, second)(between, *(given.get(name, value) for name, value in attributes.items()))
+        return y, (saved, reduced)
+
+    def backward(
+        ops: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,) * 3, add: Array | None = None
+    ) -> tuple[Array | None, ...]:
+        saved, reduced = saved
+        gradients: tuple[Array | None, ...] = ops.conv2d_backward(
+            getattr(ops, f"{second}_backward")(dy, reduced), saved, needs, add=add
+        )
+        return gradients
+
+    register(
+        Op(
+            f"conv2d_{second.removesuffix('2d')}",
+            CONV_INPUTS,
+            shape=shape,
+            forward=forward,
+            backward=backward,
+            attributes={"geometry": REQUIRED, **attributes},
+            composed=True,
+            accumulates=True,
+            examples=tuple(examples),
+            doc=doc,
+        )
+    )
+
+
+_FEW = (EXAMPLES[0], EXAMPLES[5], EXAMPLES[8])
+
+
+def _maxout_shape(x: Shaped, w: Shaped, b: Shaped | None, geometry: Conv2dGeometry, pieces: int) -> Shape:
     return maxout_shape(Described(conv2d_shape(x, w, b, geometry)), pieces)
 
 
-def _conv_maxout(
-    ops: Any, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, pieces: int
-) -> tuple[Array, Any]:
-    between, saved = ops.conv2d(x, w, b, geometry)
-    y, maxout_saved = ops.maxout(between, pieces)
-    return y, (saved, maxout_saved)
+def _maxout_examples() -> Iterator[Example]:
+    for e, pieces in zip(_FEW, (3, 2, 11), strict=True):
+        yield Example(e.shapes, {"geometry": e.attributes["geometry"], "pieces": pieces})
 
 
-def _conv_maxout_backward(
-    ops: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,) * 3, add: Array | None = None
-) -> Any:
-    saved, maxout_saved = saved
-    return ops.conv2d_backward(ops.maxout_backward(dy, maxout_saved), saved, needs, add=add)
-
-
-def _conv_maxout_examples() -> Iterator[Example]:
-    for e in (EXAMPLES[0], EXAMPLES[5], EXAMPLES[8]):
-        geometry = e.attributes["geometry"]
-        pieces = next(pieces for pieces in (2, 3, 5, geometry.K) if geometry.K % pieces == 0)
-        yield Example(e.shapes, {"geometry": geometry, "pieces": pieces})
-
-
-register(
-    Op(
-        "conv2d_maxout",
-        CONV_INPUTS,
-        shape=_conv_maxout_shape,
-        forward=_conv_maxout,
-        backward=_conv_maxout_backward,
-        attributes={"geometry": REQUIRED, "pieces": REQUIRED},
-        composed=True,
-        accumulates=True,
-        examples=tuple(_conv_maxout_examples()),
-        doc="maxout(conv2d(x, w, b), pieces).",
-    )
-)
-
-# ---------------------------------------------------------------- convolution, max pooling
+_register_reduced("maxout", _maxout_shape, {"pieces": REQUIRED}, _maxout_examples(), "maxout(conv2d(x, w, b), pieces).")
 
 
 def pool_shape(op: str, geometry: Conv2dGeometry, pool_geometry: Pool2dGeometry) -> Shape:
@@ -113,7 +125,7 @@ def pool_shape(op: str, geometry: Conv2dGeometry, pool_geometry: Pool2dGeometry)
     return pool_geometry.y_shape
 
 
-def _conv_pool_shape(
+def _pool_shape(
     x: Shaped,
     w: Shaped,
     b: Shaped | None,
@@ -125,45 +137,17 @@ def _conv_pool_shape(
     return pool_shape("conv2d_max_pool", geometry, pool_geometry)
 
 
-def _conv_pool(
-    ops: Any,
-    x: Array,
-    w: Array,
-    b: Array | None,
-    geometry: Conv2dGeometry,
-    pool_geometry: Pool2dGeometry,
-    activation: Activation | None = None,
-) -> tuple[Array, Any]:
-    between, saved = ops.conv2d(x, w, b, geometry)
-    y, pool_saved = ops.max_pool2d(between, pool_geometry, activation)
-    return y, (saved, pool_saved)
-
-
-def _conv_pool_backward(
-    ops: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,) * 3, add: Array | None = None
-) -> Any:
-    saved, pool_saved = saved
-    return ops.conv2d_backward(ops.max_pool2d_backward(dy, pool_saved), saved, needs, add=add)
-
-
-def _conv_pool_examples() -> Iterator[Example]:
-    for e, window in zip((EXAMPLES[0], EXAMPLES[5], EXAMPLES[8]), ((2, 2, 0), (2, 2, 0), (3, 2, 1)), strict=True):
+def _pool_examples() -> Iterator[Example]:
+    for e, window in zip(_FEW, ((2, 2, 0), (2, 2, 0), (3, 2, 1)), strict=True):
         geometry = e.attributes["geometry"]
         pooling = Pool2dGeometry.make(geometry.y_shape, *window)
         yield Example(e.shapes, {"geometry": geometry, "pool_geometry": pooling, "activation": RELU})
 
 
-register(
-    Op(
-        "conv2d_max_pool",
-        CONV_INPUTS,
-        shape=_conv_pool_shape,
-        forward=_conv_pool,
-        backward=_conv_pool_backward,
-        attributes={"geometry": REQUIRED, "pool_geometry": REQUIRED, "activation": None},
-        composed=True,
-        accumulates=True,
-        examples=tuple(_conv_pool_examples()),
-        doc="max_pool2d(conv2d(x, w, b), activation).",
-    )
+_register_reduced(
+    "max_pool2d",
+    _pool_shape,
+    {"pool_geometry": REQUIRED, "activation": None},
+    _pool_examples(),
+    "max_pool2d(conv2d(x, w, b), activation).",
 )
