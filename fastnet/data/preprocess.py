@@ -17,6 +17,9 @@ from fastnet.types import Array, ArrayLike, DTypeLike
 __all__ = ["Fitted", "Standardize", "check_fit", "finite_mean"]
 
 
+Means = Callable[[Callable[[Array], Array]], Array]
+
+
 class Fitted(ABC):
     """Preprocessing that was fitted on data: checkpoints and models' cards keep its state."""
 
@@ -99,9 +102,10 @@ class Standardize(Fitted):
             No data, or values that are not finite.
         """
         X, scale = check_fit("Standardize.fit", X, scale)
-        mean = finite_mean("Standardize.fit", X, each)
+        mean_of = _means(X, each)
+        mean = _finite("Standardize.fit", X, mean_of)
         if divide:
-            std = np.sqrt(_mean(X, each, lambda x: (x - mean) ** 2))
+            std = np.sqrt(mean_of(lambda x: (x - mean) ** 2))
             # a constant channel is only centred
             std = np.where(std > 1e-12 * np.maximum(np.abs(mean), scale), std, scale)
         else:
@@ -207,8 +211,12 @@ def check_fit(what: str, X: Array, scale: float | None) -> tuple[Array, float]:
 
 def finite_mean(what: str, X: Array, each: str) -> Array:
     """The mean of each channel or feature, in float64; ValueError if it is not finite."""
+    return _finite(what, X, _means(X, each))
+
+
+def _finite(what: str, X: Array, mean_of: Means) -> Array:
     with np.errstate(invalid="ignore", over="ignore"):
-        mean = _mean(X, each, lambda x: x)
+        mean = mean_of(lambda x: x)
     if not np.isfinite(mean).all():
         raise ValueError(_not_finite(what, X))
     return mean
@@ -221,21 +229,33 @@ def _axes(X: Array, each: str) -> tuple[int, ...]:
     return (0,) if each == "feature" else (0, *range(2, X.ndim))
 
 
-def _mean(X: Array, each: str, function: Callable[[Array], Array]) -> Array:
-    """The mean of function(x) for each channel or feature, in float64, a chunk of X at a time.
+def _means(X: Array, each: str) -> Means:
+    """A function that takes a function of X, and returns its mean for each channel or feature, in float64.
 
-    `function` gets examples with their channels last if the mean is one of each channel.
+    The function of X gets examples with their channels last if the mean is one of each channel.  X is read a chunk at a
+    time; bytes are counted, which reads them once for all means.
     """
     _axes(X, each)
-    total: Array = np.zeros(X.shape[1] if each == "channel" else X.shape[1:])
-    for part in chunks(X):
-        chunk = part.astype(np.float64)
-        if each == "channel":
-            total += function(np.moveaxis(chunk, 1, -1)).reshape(-1, X.shape[1]).sum(axis=0)
-        else:
-            total += function(chunk).sum(axis=0)
-    total /= X.size / total.size
-    return total
+    if each == "channel" and X.dtype == np.uint8:
+        counts = np.zeros((256, X.shape[1]), np.int64)
+        for chunk in chunks(X):
+            for channel in range(X.shape[1]):
+                counts[:, channel] += np.bincount(chunk[:, channel].reshape(-1), minlength=256)
+        values, count = np.arange(256.0)[:, None], X.size // X.shape[1]
+        return lambda function: (function(values) * counts).sum(axis=0) / count
+
+    def mean_of(function: Callable[[Array], Array]) -> Array:
+        total: Array = np.zeros(X.shape[1] if each == "channel" else X.shape[1:])
+        for part in chunks(X):
+            chunk = part.astype(np.float64)
+            if each == "channel":
+                total += function(np.moveaxis(chunk, 1, -1)).reshape(-1, X.shape[1]).sum(axis=0)
+            else:
+                total += function(chunk).sum(axis=0)
+        total /= X.size / total.size
+        return total
+
+    return mean_of
 
 
 def _not_finite(what: str, X: Array) -> str:

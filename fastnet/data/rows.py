@@ -13,7 +13,7 @@ from fastnet.types import Array
 
 __all__ = ["Rows", "as_rows", "chunks", "extremes", "joined", "not_finite", "require_memory", "select"]
 
-_CHUNK = 1024
+_ROWS, _BYTES = 1024, 1 << 22  # of a chunk, at most
 
 
 class Rows:
@@ -100,8 +100,10 @@ def joined(parts: Sequence[Any]) -> Array:
 
 
 def chunks(X: Array) -> Iterator[Array]:
-    """The rows of X, 1024 at a time, as arrays."""
-    return (X[start : start + _CHUNK] for start in range(0, len(X), _CHUNK))
+    """The rows of X as arrays, a few megabytes at a time."""
+    row = max(1, int(np.prod(X.shape[1:])) * X.dtype.itemsize)
+    step = max(1, min(_ROWS, _BYTES // row))
+    return (X[start : start + step] for start in range(0, len(X), step))
 
 
 def extremes(X: Array, axes: tuple[int, ...] | None = None) -> tuple[Array, Array]:
