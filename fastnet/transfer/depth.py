@@ -10,7 +10,7 @@ from fastnet.models import head_of
 
 __all__ = ["body_and_head_rates", "depth_groups", "discriminative_rates", "freeze"]
 
-_FEW = 4  # groups, below which a group of several layers is divided
+_FEW = 5  # groups, below which a group of several layers is divided
 
 Unit = tuple[str, Layer]
 
@@ -18,8 +18,9 @@ Unit = tuple[str, Layer]
 def depth_groups(model: Model, count: int | None = None) -> list[list[str]]:
     """The paths of a model's layers with parameters, in groups from the input to the head, which is alone in the last.
 
-    The groups are the model's children (ResNet: the stem, four stages, the head).  Of a model with less than four, as
-    VGG, which is `features` and `classifier`, the largest are divided.  A norm belongs to the layer before it.
+    The groups are the model's children (ResNet: the stem, four stages, the head).  Of a model with less than five, as
+    VGG, which is `features` and `classifier`, or EfficientNet, whose stages are all in `blocks`, the largest are
+    divided.  A norm belongs to the layer before it.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def depth_groups(model: Model, count: int | None = None) -> list[list[str]]:
     """
     head_of(model, "depth_groups")
     units = _children("", model)
-    while len(units) == 1 or len(_trained(units[-1][1])) > 1 or len(units) < _FEW:
+    while len(units) == 1 or len(_trained(units[-1][1])) > 1 or sum(_weighs(layer) for _, layer in units) < _FEW:
         alone = len(units) == 1 or len(_trained(units[-1][1])) > 1
         choice = units[-1:] if alone else sorted(units, key=lambda unit: -_size(unit[1]))
         place = next((units.index(unit) for unit in choice if _divides(unit[1])), None)
@@ -44,7 +45,7 @@ def depth_groups(model: Model, count: int | None = None) -> list[list[str]]:
         units[place : place + 1] = _children(*units[place])
     groups: list[list[str]] = []
     for path, layer in units:
-        if groups and not any(p.value.ndim > 1 for p in layer.parameters()):
+        if groups and not _weighs(layer):
             groups[-1].append(path)
         else:
             groups.append([path])
@@ -58,6 +59,11 @@ def _children(path: str, layer: Layer) -> list[Unit]:
 
 def _trained(layer: Layer) -> list[Layer]:
     return [inner for _, inner in layer.named_layers() if inner.own]
+
+
+def _weighs(layer: Layer) -> bool:
+    """Whether it has weights, as norms have not."""
+    return any(parameter.value.ndim > 1 for parameter in layer.parameters())
 
 
 def _divides(layer: Layer) -> bool:

@@ -132,6 +132,9 @@ def test_groups_by_depth():
     assert transfer.depth_groups(models.resnet18(5, (3, 32, 32))) == resnet
     vgg = models.vgg11(5, (3, 32, 32))
     assert transfer.depth_groups(vgg)[-1] == ["classifier.6"] and len(transfer.depth_groups(vgg)) >= 4
+    lite = transfer.depth_groups(models.create("efficientnet_lite0", 4, (3, 64, 64)))
+    assert lite == [["conv_stem", "bn1"], *([f"blocks.{n}"] for n in range(7)), ["conv_head", "bn2"], ["classifier"]]
+    assert ["features.0"] in transfer.depth_groups(vgg)
     assert transfer.depth_groups(model(), 3) == [["conv1", "bn1", "layer1"], ["layer2", "layer3"], ["linear"]]
     for name in ("squeezenet1_1", "mobilenet_v2", "efficientnet_lite0", "googlenet", "three_layer_convnet"):
         net = models.create(name, 4, (3, 64, 64))
