@@ -122,6 +122,8 @@ class FiveCrop(Transform):
     size : int or (height, width)
     """
 
+    moves_pixels = True
+
     def __init__(self, size: Pair) -> None:
         self.size = pair(size, f"{type(self).__name__}: size")
 

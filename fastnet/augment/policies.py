@@ -186,6 +186,8 @@ def operation(name: str, x: Array, m: Array, interpolation: str = "nearest", fil
 
 
 class _Policy(Transform):
+    moves_pixels = True
+
     def __init__(self, interpolation: Any, fill: Any) -> None:
         self.interpolation = interpolation_of(
             interpolation, f"{type(self).__name__}: interpolation", ("nearest", "bilinear")

@@ -76,6 +76,8 @@ class Resize(Transform):
     antialias : True
     """
 
+    moves_pixels = True
+
     def __init__(
         self, size: Pair, interpolation: Any = "bilinear", max_size: int | None = None, antialias: bool = True
     ) -> None:
@@ -107,6 +109,8 @@ class RandomShortestSize(Transform):
     interpolation : "bilinear", "bicubic", "box" or "nearest"
     antialias : True
     """
+
+    moves_pixels = True
 
     def __init__(
         self, min_size: Any, max_size: int | None = None, interpolation: Any = "bilinear", antialias: bool = True
@@ -155,6 +159,8 @@ class RandomResizedCrop(Transform):
     interpolation : "bilinear", "bicubic", "box" or "nearest"
     antialias : True
     """
+
+    moves_pixels = True
 
     def __init__(
         self,

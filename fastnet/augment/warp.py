@@ -59,6 +59,8 @@ class RandomAffine(Transform):
         Of rotation, scale and shear, in pixels; the middle of the image by default.
     """
 
+    moves_pixels = True
+
     def __init__(
         self,
         degrees: Any,
@@ -118,6 +120,8 @@ class RandomRotation(Transform):
         Colour outside the image.
     """
 
+    moves_pixels = True
+
     def __init__(
         self, degrees: Any, interpolation: Any = "nearest", expand: bool = False, center: Any = None, fill: Any = 0
     ) -> None:
@@ -156,6 +160,8 @@ class RandomPerspective(Sometimes):
         Colour outside the image.
     """
 
+    moves_pixels = True
+
     def __init__(
         self, distortion_scale: float = 0.5, p: float = 0.5, interpolation: Any = "bilinear", fill: Any = 0
     ) -> None:
@@ -189,6 +195,8 @@ class RandomLensDistortion(Transform):
     fill : int or one for each channel
         Colour outside the image.
     """
+
+    moves_pixels = True
 
     def __init__(self, k1: Any = 0.2, k2: Any = 0.0, interpolation: Any = "bilinear", fill: Any = 0) -> None:
         self.k1 = _symmetric(k1, "RandomLensDistortion: k1")

@@ -18,6 +18,8 @@ __all__ = ["Flip", "Window"]
 class Window(Transform):
     """A transform whose result is ``crop(*window(x, streams))``; `flipped` mirrors it in the same pass."""
 
+    moves_pixels = True
+
     def window(self, x: Array, streams: Streams) -> tuple[Array, tuple[int, int], Array, Any]:
         """What `kernels.crop` takes: images, the windows' size, their places, and the colour around the images."""
         raise NotImplementedError(f"{type(self).__name__} must define window(x, streams)")

@@ -50,6 +50,7 @@ class Loader:
     augment : sequence of callables ``(x, rng) -> x``
         Applied to each raw batch in order, before `preprocess`; rng is a numpy Generator.  One with the attribute
         ``mixes_labels = True``, such as MixUp, is called as ``(x, y, rng) -> (x, y)`` with probabilities (N, classes).
+        One with ``moves_pixels = True``, such as a crop, is refused where y has an element for each pixel.
     dtype : "float32" or "float64"
         Of the batches of images.
     sampling : "uniform" or "balanced"
@@ -110,6 +111,11 @@ class Loader:
             raise ValueError(
                 "Loader: an augmentation that mixes labels needs class numbers (N,) or probabilities (N, classes), got "
                 f"{self.y.dtype} {self.y.shape}"
+            )
+        if self.X.ndim == 4 and self.y.ndim > 2 and (moving := list(_moving(augment))):
+            raise ValueError(
+                f"Loader: {moving[0]!r} moves pixels, and those of y, {self.y.shape}, would stay where they are; "
+                "change images and y together before they are given"
             )
         self.classes = None if classes is None else integer(classes, "Loader: classes", int(self.y.max()) + 1)
         if np.dtype(dtype) not in (np.float32, np.float64):
@@ -223,6 +229,14 @@ class Loader:
 def of_pixels(X: Sequence[int], y: Sequence[int]) -> bool:
     """Whether labels of shape y are those of pixels, or of a signal's elements: rows of another length are one-hot."""
     return (len(X), len(y)) == (4, 3) or ((len(X), len(y)) == (3, 2) and X[2] == y[1])
+
+
+def _moving(augment: Sequence[Augment]) -> Iterator[Augment]:
+    """Those that move pixels, also inside of others, such as Compose."""
+    for each in augment:
+        if getattr(each, "moves_pixels", False):
+            yield each
+        yield from _moving(getattr(each, "transforms", ()))
 
 
 def _whole(name: str, batch: Any, count: int) -> Array:

@@ -136,6 +136,16 @@ def test_a_solver_takes_them():
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(*batches, strict=True))
 
 
+@pytest.mark.parametrize(
+    "moving", [A.RandomHorizontalFlip(), A.RandomApply([A.RandomRotation(5)]), A.RandomPerspective()]
+)
+def test_pixels_with_classes_do_not_move(moving):
+    for y, targets in ((np.zeros((6, 32, 40), int), False), (X / 255, True)):
+        with pytest.raises(ValueError, match=r"moves pixels, and those of y, .* would stay where they are"):
+            fn.data.Loader(X, y, augment=[A.ColorJitter(0.3), moving], targets=targets)
+        fn.data.Loader(X, y, augment=[A.ColorJitter(0.3), A.Cutout(3)], targets=targets)
+
+
 def test_sizes_that_are_no_batch_or_no_input():
     model = fn.Sequential(fn.Flatten(), fn.Linear(2))
     model.build(X.shape[1:])
