@@ -339,7 +339,12 @@ class Model(Layer):
             return self
         except ValueError as error:
             if len(X.shape) > len(self.input_shape):
-                raise
+                if tuple(X.shape[1:]) == self.input_shape:
+                    raise
+                raise ValueError(
+                    f"examples of shape {tuple(X.shape[1:])} do not fit the model, which was built for "
+                    f"{self.input_shape}: {error}"
+                ) from error
             raise ValueError(
                 f"X must hold examples of shape {self.input_shape} along its first axis, got shape {tuple(X.shape)} "
                 "(a single example needs a leading axis: X[None])"

@@ -92,6 +92,14 @@ def test_what_is_refused(model, call, error, words):
         call(model)
 
 
+def test_images_of_another_size_without_views():
+    model = fn.Sequential(fn.Conv2d(4, 3), fn.Flatten(), fn.Linear(5))
+    model.build((3, 16, 16))
+    with pytest.raises(ValueError, match=r"shape \(3, 20, 26\) do not fit the model, .* built for \(3, 16, 16\): "):
+        model.evaluate(X, Y)
+    assert model.evaluate(X, Y, views="ten-crop").loss > 0
+
+
 def test_mirror_images_of_any_numbers(model):
     scaled = X.astype(np.float32)
     np.testing.assert_array_equal(Views(model, "flips").predict(scaled), Views(model, "flips").predict(X))
