@@ -82,6 +82,8 @@ class PCA(Fitted):
     ) -> PCA:
         """Measure the covariance of X in float64, a chunk of examples at a time, and its eigenvectors.
 
+        Of fewer examples than features, their singular values are computed instead of the covariance.
+
         Parameters
         ----------
         X : array (N, ...)
@@ -109,12 +111,8 @@ class PCA(Fitted):
         if kept > min(D, len(X)):
             raise ValueError(f"PCA.fit: {kept} components of {len(X)} examples with {D} features")
         mean = finite_mean("PCA.fit", X, "feature") / scale
-        covariance = np.zeros((D, D))
-        for chunk in chunks(X):
-            centred = chunk.reshape(-1, D) / scale - mean.reshape(-1)
-            covariance += centred.T @ centred
-        values, vectors = np.linalg.eigh(covariance / len(X))
-        values, vectors = np.maximum(values[::-1][:kept], 0), vectors[:, ::-1][:, :kept]
+        values, vectors = (_of_few if len(X) < D else _of_many)(X, scale, mean.reshape(-1))
+        values, vectors = np.maximum(values[:kept], 0), np.ascontiguousarray(vectors[:, :kept])
         # eigenvectors have no sign of their own: the largest element becomes positive
         vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(kept)])
         return cls(mean, vectors, values, scale, whiten, eps)
@@ -173,3 +171,19 @@ class PCA(Fitted):
     def from_state_dict(cls, state: Mapping[str, Any]) -> PCA:
         whiten: Any = (None, "pca", "zca")[int(state["whiten"])]
         return cls(state["mean"], state["vectors"], state["values"], float(state["scale"]), whiten, float(state["eps"]))
+
+
+def _of_many(X: Array, scale: float, mean: Array) -> tuple[Array, Array]:
+    """Eigenvalues of the covariance, the largest first, and eigenvectors as columns."""
+    covariance = np.zeros((mean.size, mean.size))
+    for chunk in chunks(X):
+        centred = chunk.reshape(len(chunk), -1) / scale - mean
+        covariance += centred.T @ centred
+    values, vectors = np.linalg.eigh(covariance / len(X))
+    return values[::-1], vectors[:, ::-1]
+
+
+def _of_few(X: Array, scale: float, mean: Array) -> tuple[Array, Array]:
+    """The same by a singular value decomposition, faster where there are fewer examples than features."""
+    _, roots, rows = np.linalg.svd(X[:].reshape(len(X), -1) / scale - mean, full_matrices=False)
+    return roots**2 / len(X), rows.T

@@ -87,6 +87,18 @@ def test_covariance_after_pca(X, whiten):
     np.testing.assert_array_equal(again(X), fitted(X))
 
 
+def test_few_examples_of_many_features_need_no_covariance(X, monkeypatch):
+    few = X[:20].astype(np.float64)
+    flat = few.reshape(20, -1) - few.reshape(20, -1).mean(axis=0)
+    values, vectors = np.linalg.eigh(flat.T @ flat / 20)
+    monkeypatch.setattr(np.linalg, "eigh", None)  # of 48 x 48; of CIFAR's 3,072 it takes a minute
+    fitted = PCA.fit(few)
+    np.testing.assert_allclose(fitted.values[:19], values[::-1][:19], rtol=1e-9)
+    np.testing.assert_allclose(np.abs(fitted.vectors[:, :19].T @ vectors[:, ::-1][:, :19]), np.eye(19), atol=1e-6)
+    np.testing.assert_allclose(fitted.vectors.T @ fitted.vectors, np.eye(20), atol=1e-9)
+    np.testing.assert_allclose(fitted.inverse(fitted(few, "float64")), few, atol=1e-9)
+
+
 def test_eps_bounds_what_whitening_multiplies_by():
     X = np.zeros((20, 4))
     X[:, 0] = np.arange(20)
