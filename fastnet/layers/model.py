@@ -1,28 +1,21 @@
-"""Model: a whole network, which can be summarised, run over data sets, compiled, profiled and saved."""
+"""Model: a whole network, which can be summarised, trained, tested, profiled and saved."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastnet import storage
-from fastnet.arguments import integer
 from fastnet.arrays import as_array
-from fastnet.backends import Ops, current
-from fastnet.graph import Unrecordable
-from fastnet.graph.recorder import record_any_batch
-from fastnet.layers.base import Layer
-from fastnet.layers.compiled import FEW, Plan
+from fastnet.backends import current
+from fastnet.layers.batched import Batched
 from fastnet.layers.evaluation import Evaluation, evaluation
 from fastnet.layers.probabilities import probabilities
-from fastnet.layers.shape import Flatten
-from fastnet.layers.sizes import check_examples
 from fastnet.layers.state import Keys
 from fastnet.layers.summary import Summary, summarize
-from fastnet.layers.tracing import tracer
-from fastnet.types import Array, ArrayLike, Loss, Preprocess
+from fastnet.types import Array, ArrayLike, Loss
 
 if TYPE_CHECKING:
     from fastnet.data import Loader
@@ -41,7 +34,7 @@ _INSTEAD = {  # for other libraries' options of fit
 }
 
 
-class Model(Layer):
+class Model(Batched):
     """A layer that can be used on its own, as a whole network.
 
     Sequential, Residual and Concat are models; a network of your own derives from Model and defines ``setup``,
@@ -56,7 +49,6 @@ class Model(Layer):
         The names of the classes, in the order of the scores; ``fastnet.load`` sets them, and Solver those of a Dataset.
     """
 
-    preprocessing: Preprocess | None = None
     auxiliary: Sequence[float] = ()  # weights of the losses of further scores, which only training gives
     class_names: tuple[str, ...] | None = None
 
@@ -72,38 +64,6 @@ class Model(Layer):
             self.build(input_shape)
         self._require_built()
         return summarize(self)
-
-    def compile(self, batch_size: int = 1, input_shape: Sequence[int] | None = None, until: str | None = None) -> Plan:
-        """Compile the model as it is now for inference: ``plan(x)`` computes ``self(x)``, faster.
-
-        Batch norms are folded into convolutions, weights are packed once, and the whole network runs in one call.
-        Results differ from ``self(x)`` by rounding; they depend neither on threads nor on the rest of a batch.
-
-        Parameters
-        ----------
-        batch_size : int
-            The expected number of images per call, which is how many are computed at a time; calls may have any
-            number.  With 1 to 3, convolutions on small images are direct rather than Winograd's.
-        input_shape : tuple of int, optional
-            Of one image, without the batch axis; default: what the model was built for.
-        until : str, optional
-            The path of a layer ("layer3.1"): the plan ends with that layer's output, and runs no layer after it.
-
-        Raises
-        ------
-        RuntimeError
-            If the model is not built.
-        ValueError
-            No layer has the path `until`.
-        TypeError
-            If a layer of your own does anything with arrays but pass them to `ops`, or calls an op that has no step in
-            the backend's plans.
-        """
-        self._require_built()
-        batch_size = integer(batch_size, "batch_size")
-        ops, shape = current(), self.input_shape if input_shape is None else tuple(input_shape)
-        last = None if until is None else self.layer_at(until, "compile: until")
-        return Plan(record_any_batch(self._whole(False), shape, self.dtype, last), ops, batch_size)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``state_dict()`` to a .safetensors or .npz file, atomically."""
@@ -259,46 +219,6 @@ class Model(Layer):
             done += len(scores)
         return evaluation(losses.metric(loss).name, total / count, metric / count)
 
-    def outputs(self, X: ArrayLike, batch_size: int, prepare: Preprocess | None) -> Array:
-        """What `predict` returns, with `prepare` in place of `preprocessing`."""
-        ops, done, result = current(), 0, None
-        examples = self.examples("predict: X", X, ops)
-        for y in self._batches(examples, batch_size, prepare):
-            if len(examples) <= batch_size:
-                return ops.to_numpy(y)
-            if result is None:
-                result = ops.empty((len(examples), *y.shape[1:]), y.dtype)
-            result[done : done + len(y)] = y
-            done += len(y)
-        return ops.to_numpy(result)
-
-    def _batches(self, examples: Any, batch_size: int, prepare: Preprocess | None) -> Iterator[Array]:
-        """The outputs for one batch after the other; for one empty batch if there are no examples."""
-        run = None
-        for x in self.prepared(examples, batch_size, prepare):
-            run = run or self.runner(x, batch_size)
-            yield run(x)
-
-    def prepared(self, examples: Any, batch_size: int, prepare: Preprocess | None) -> Iterator[Array]:
-        """One batch after the other, after `prepare`; one empty batch if there are no examples."""
-        ops, batch_size = current(), integer(batch_size, "batch_size")
-        for start in range(0, max(len(examples), 1), batch_size):
-            x = as_array(examples[start : start + batch_size], "X")
-            if prepare is not None:
-                x = prepare(ops.xp.array(x), self.dtype or "float32")  # a copy, which it may change
-            if start == 0:
-                self.check_examples(x.shape if prepare is not None else examples.shape)
-                self._enter(x[:0], ops)
-            yield x
-
-    def check_examples(self, shape: Sequence[int]) -> None:
-        """Raise a ValueError if an array of this shape does not hold examples as the model was built for.
-
-        Images of another height and width pass, unless the model begins with Flatten, which would mix up their order.
-        """
-        if self.built:
-            check_examples(tuple(shape), self.input_shape, isinstance(self.leaves()[0], Flatten))
-
     def _scores(self, method: str, X: ArrayLike, batch_size: int) -> Array:
         """What `predict` returns, of a model with classes; a warning if it is not finite."""
         scores = self.predict(X, batch_size)
@@ -320,32 +240,3 @@ class Model(Layer):
                 f"{method}: the model's outputs are {self.output_shape} for each image, and classes need a score each; "
                 "predict gives the outputs"
             )
-
-    def examples(self, name: str, X: ArrayLike, ops: Ops) -> Any:
-        """X as an array; one of another library with a shape and a dtype as it is: it may be larger than memory."""
-        if hasattr(X, "__array_interface__"):
-            return as_array(X, name)
-        if hasattr(X, "shape") and hasattr(X, "dtype"):
-            return X
-        return ops.asarray(as_array(X, name), self.dtype or "float32")
-
-    def runner(self, X: Any, batch_size: int) -> Callable[[Any], Array]:
-        """A function of batches like X: the compiled model; the model itself under ``trace``, or if it can't be."""
-        if tracer():
-            return self
-        try:
-            return self.compile(max(batch_size, FEW), X.shape[1:])
-        except Unrecordable:
-            return self
-        except ValueError as error:
-            if len(X.shape) > len(self.input_shape):
-                if tuple(X.shape[1:]) == self.input_shape:
-                    raise
-                raise ValueError(
-                    f"examples of shape {tuple(X.shape[1:])} do not fit the model, which was built for "
-                    f"{self.input_shape}: {error}"
-                ) from error
-            raise ValueError(
-                f"X must hold examples of shape {self.input_shape} along its first axis, got shape {tuple(X.shape)} "
-                "(a single example needs a leading axis: X[None])"
-            ) from error
