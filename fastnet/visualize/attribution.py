@@ -30,7 +30,13 @@ __all__ = [
 
 
 def to_maps(attributions: ArrayLike) -> Array:
-    """Maps (N, H, W) of attributions (N, C, H, W): the largest absolute value over the channels; maps as they are."""
+    """Maps (N, H, W) of attributions (N, C, H, W): the largest absolute value over the channels; maps as they are.
+
+    Raises
+    ------
+    ValueError
+        An array with other axes, or one that holds NaN or infinite values.
+    """
     array = as_array(attributions, "to_maps: attributions")
     if array.ndim not in (3, 4):
         raise ValueError(f"to_maps: attributions must be (N, C, H, W) or maps (N, H, W), got shape {array.shape}")
@@ -72,7 +78,7 @@ def saliency(model: Model, images: ArrayLike, target: Target = None, *, batch_si
 def gradient_x_input(model: Model, images: ArrayLike, target: Target = None, *, batch_size: int = 32) -> Array:
     """x dS/dx, (N, C, H, W), x being the model's input (Shrikumar et al. 2016, arXiv:1605.01713).
 
-    Parameters and errors as of :func:`saliency`.
+    Parameters and errors are those of :func:`saliency`.
     """
     subject = Subject("gradient_x_input", model, batch_size)
     x = subject.prepare(subject.images(images))
@@ -96,7 +102,7 @@ def integrated_gradients(
     Parameters
     ----------
     model, images, target
-        As of :func:`saliency`.
+        As in :func:`saliency`.
     baseline : array or number
         Broadcast to the images, and prepared as they are: 0 is a black image.
     steps : int
@@ -151,7 +157,16 @@ def completeness_gap(
 ) -> Array:
     """sum(attributions) - (S(x) - S(baseline)) for each image, (N,): 0 for exact integrated gradients.
 
-    Parameters as of :func:`integrated_gradients`.
+    Parameters
+    ----------
+    model, images, target, baseline
+        As in :func:`integrated_gradients`.
+    attributions : array, (N, C, H, W)
+
+    Raises
+    ------
+    ValueError
+        Attributions of another shape than the images; and what :func:`saliency` raises.
     """
     subject = Subject("completeness_gap", model)
     raw = subject.images(images)
@@ -179,19 +194,24 @@ def smoothgrad(
     Parameters
     ----------
     model, images, target
-        As of :func:`saliency`; a target of None is the class of the image without noise.
+        As in :func:`saliency`; a target of None is the class of the image without noise.
     samples : int
         Noisy copies of each image.
     noise : float
         The noise's standard deviation as a share of the range of the image's values, after `preprocessing`.
     seed : int
-        Of the noise: image n has its own, whatever `batch_size` is.
+        Seeds the noise: image n has a stream of its own, so `batch_size` does not matter.
     batch_size : int
         How many copies are computed at a time.
 
     Returns
     -------
     array, (N, H, W), >= 0
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        As :func:`saliency`.
     """
     subject = Subject("smoothgrad", model, batch_size)
     samples, noise = integer(samples, "smoothgrad: samples"), at_least_zero(noise, "smoothgrad: noise")
@@ -221,13 +241,14 @@ def guided_backprop(
     Parameters
     ----------
     model, images
-        As of :func:`saliency`.
+        As in :func:`saliency`.
     target : int, str, array or None
         A class; with `layer`, a channel of it.
     layer : str, optional
-        A layer, by the name in ``model.summary()``.  Then what is traced back is the largest activation of the
-        channel; where target is None, of the channel with the largest.
+        A layer, by its name in ``model.summary()``.  Then the largest activation of the channel is traced back; where
+        target is None, that of the channel with the largest one.
     batch_size : int
+        How many images are computed at a time.
 
     Returns
     -------
@@ -247,8 +268,8 @@ def deconvnet(
     """A deconvnet: activations traced back to pixels (Zeiler & Fergus 2013, arXiv:1311.2901).
 
     It is a backward pass in which a ReLU passes on whatever is positive; max pooling sends it to the place of each
-    maximum (their "switches"), and convolutions are transposed.  Parameters as of :func:`guided_backprop`; theirs is
-    ``deconvnet(model, images, channel, layer=name)``.
+    maximum (their "switches"), and convolutions are transposed.  Parameters are those of :func:`guided_backprop`;
+    the paper's pictures are ``deconvnet(model, images, channel, layer=name)``.
     """
     return _ruled("deconvnet", "deconvnet", model, images, target, layer, batch_size)
 
@@ -296,4 +317,5 @@ def _both(subject: Subject, raw: Array, baseline: ArrayLike) -> tuple[Array, Arr
 
 
 def _of(scores: Array, targets: Array) -> Array:
+    """The score of each image's target, (N,) float64."""
     return np.asarray(scores[np.arange(len(targets)), targets], np.float64)

@@ -32,14 +32,15 @@ def grad_cam(
     Parameters
     ----------
     model, images, target
-        As of :func:`fastnet.visualize.saliency`.
+        As in :func:`fastnet.visualize.saliency`.
     layer : str, optional
-        By the name in ``model.summary()``; default: the last one whose output is more than one pixel.
+        Its name in ``model.summary()``; default: the last layer whose output is larger than one pixel.
     upsample : bool
-        Whether maps are enlarged to the images' size (bilinear), or have the layer's.
+        Whether maps are enlarged to the images' size (bilinear) or keep the layer's.
     positive : bool
         Whether negative values become 0.
     batch_size : int
+        How many images are computed at a time.
 
     Returns
     -------

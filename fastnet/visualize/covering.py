@@ -27,19 +27,20 @@ def occlusion(
 ) -> Array:
     """Occlusion maps: how much the target's probability falls when a window is covered (Zeiler & Fergus 2013).
 
-    A window slides over the image; at each pixel stands the mean over the windows that cover it.  arXiv:1311.2901.
+    A window slides over the image; the value at a pixel is the mean over the windows that cover it (arXiv:1311.2901).
 
     Parameters
     ----------
     model, images, target
-        As of :func:`fastnet.visualize.saliency`.
+        As in :func:`fastnet.visualize.saliency`.
     window : int or pair
         Its height and width in pixels.
     stride : int or pair, optional
         Default: half of the window.  The last window of each row and column ends at the image's edge.
     value : array or number, optional
-        What covers: broadcast to (N, C, H, W), in raw values; default: the mean of each channel of each image.
+        Raw values that cover the window, broadcast to (N, C, H, W); default: the mean of each channel of each image.
     of : "probability" or "score"
+        What the fall is measured in.
     batch_size : int
         How many covered copies are computed at a time.
 

@@ -42,13 +42,13 @@ def deep_dream(
     images : array, (N, C, H, W)
         As ``model.predict`` takes them, of any size that the layers up to `layer` take.
     layer : str
-        By the name in ``model.summary()``.
+        Its name in ``model.summary()``.
     channel : int, optional
-        Of one channel of the layer alone.
+        Climb the norm of this channel of the layer alone.
     octaves : int
         How many sizes.
     scale : float
-        From one size to the next; > 1.
+        The ratio of one size to the one before; > 1.
     steps : int
         At each size.
     rate : float
@@ -56,8 +56,9 @@ def deep_dream(
     jitter : int, optional
         The largest shift in pixels; default: a sixteenth of the height, or 1.
     bounds : (low, high), optional
-        Of raw values; default: (0, 255) for uint8, else the smallest and largest value of `images`.
+        The range of raw values; default: (0, 255) for uint8, else the smallest and largest value of `images`.
     seed : int
+        Seeds the shifts.
 
     Returns
     -------

@@ -32,7 +32,7 @@ _COMPONENTS = 50  # of codes before t-SNE
 
 
 def code_rows(name: str, codes: ArrayLike, least: int = 1) -> Array:
-    """Codes as rows of finite floats."""
+    """Codes as rows of finite floats, (N, D); `least` is the smallest N."""
     given = as_array(codes, name)
     if given.ndim < 2 or len(given) < least or not given.size:
         raise ValueError(f"{name} must have shape (N, ...) with N >= {least}, got {given.shape}")
@@ -55,6 +55,7 @@ def embed(codes: ArrayLike, perplexity: float = 30.0, seed: int = 0) -> Array:
     perplexity : float
         About the number of neighbours that each code keeps; at most (N - 1) / 3 is used.
     seed : int
+        Seeds the projection and t-SNE.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def embed(codes: ArrayLike, perplexity: float = 30.0, seed: int = 0) -> Array:
     if rows.shape[1] > components:
         rows = PCA(components, random_state=seed).fit_transform(rows)
     method = TSNE(perplexity=min(perplexity, (len(rows) - 1) / 3), init="pca", learning_rate="auto", random_state=seed)
-    with threadpool_limits(1, "openmp"):  # its threads, which meet in each iteration, wait for those of other processes
+    with threadpool_limits(1, "openmp"):  # its threads wait for each other in each iteration
         points: Array = np.asarray(method.fit_transform(np.ascontiguousarray(rows, np.float32)), np.float32)
     return points
 
@@ -92,7 +93,7 @@ def grid_cells(points: ArrayLike) -> tuple[Array, tuple[int, int]]:
     Parameters
     ----------
     points : array, (N, 2)
-        x and y, as of :func:`embed`.
+        x and y, such as :func:`embed` returns.
 
     Returns
     -------
@@ -134,7 +135,7 @@ def image_sheet(images: ArrayLike, points: ArrayLike, gap: int = 1) -> Array:
     ----------
     images : array, (N, C, H, W)
     points : array, (N, 2)
-        As of :func:`embed`.
+        Such as :func:`embed` returns.
     gap : int
         Pixels between images.
 
@@ -173,7 +174,7 @@ def plot_embedding(
     ----------
     images : array, (N, C, H, W)
     points : array, (N, 2)
-        As of :func:`embed`.
+        Such as :func:`embed` returns.
     y : array of integers, (N,), optional
         Classes, shown as coloured frames on the left.
     classes : sequence of str, optional

@@ -76,7 +76,7 @@ def top_patches(
     units : int or sequence of int, optional
         Channels of the layer; default: all.
     count : int
-        Patches for each unit; less if there are fewer images.
+        Patches for each unit; fewer if there are fewer images.
     batch_size : int
         Bounds the memory.
 
@@ -147,19 +147,19 @@ def _cut(images: Array, field: ReceptiveField, numbers: Array, at: Array) -> tup
 
 
 def _place(inside: float, room: int) -> int:
-    """Where the pixels begin in the patch: as far inside as in the whole field, as far as there is room."""
+    """Where the pixels begin in the patch: where they begin in the whole field, if there is room."""
     return int(min(max(inside, 0), room))
 
 
 def plot_patches(patches: Patches, most: int = 12, path: str | os.PathLike[str] | None = None) -> Figure:
-    """Draw the patches, a block for each unit, its strongest patch first; padding is grey as what is between them.
+    """Draw the patches, a block for each unit, its strongest patch first; padding has the grey of the gaps.
 
     Parameters
     ----------
     patches : Patches
         As :func:`top_patches` returns them.
     most : int
-        Draw so many units at most.
+        Draw at most this many units.
     path : path, optional
         Write the plot there (PNG, PDF, SVG by the suffix); no window or display is needed.
 
@@ -170,7 +170,7 @@ def plot_patches(patches: Patches, most: int = 12, path: str | os.PathLike[str] 
     Raises
     ------
     TypeError
-        No Patches.
+        Anything but Patches.
     ImportError
         matplotlib is not installed.
     """

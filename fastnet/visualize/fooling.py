@@ -28,7 +28,7 @@ class Fooled(NamedTuple):
     targets : array, (N,)
         The classes wanted.
     probabilities : array, (N,)
-        Of the targets, for `images` as they are here.
+        Of the targets, for `images`.
     before : array, (N,)
         The same for the originals.
     l2, linf : array, (N,)
@@ -73,14 +73,19 @@ def fool(
     target : int, str or array
         A class by number or name, or one for each image.
     confidence : float
-        Between 0 and 1.
+        The probability to exceed, between 0 and 1.
     step : float
         The length of a step, as root mean square over the pixels, relative to the range of values.
     steps : int
-        The most.
+        At most this many.
     bounds : (low, high), optional
-        Of raw values; default: (0, 255) for uint8, else the smallest and largest value of `images`.
+        The range of raw values; default: (0, 255) for uint8, else the smallest and largest value of `images`.
     batch_size : int
+        How many images are computed at a time.
+
+    Returns
+    -------
+    Fooled
 
     Warns
     -----
@@ -90,7 +95,7 @@ def fool(
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        As :func:`fastnet.visualize.saliency`; a model with one output.
+        As :func:`fastnet.visualize.saliency`; and a model with a single output, which has no classes.
     """
     subject = Subject("fool", model, batch_size)
     confidence, step, steps = (

@@ -55,18 +55,23 @@ def invert(
     model : Model
         In evaluation mode; layers behind `layer` are not run.
     images : array, (N, C, H, W)
-        As ``model.predict`` takes them; each is inverted for itself.
+        As ``model.predict`` takes them; each is inverted by itself.
     layer : str
-        By the name in ``model.summary()``.
+        Its name in ``model.summary()``.
     steps : int
+        Of Adam.
     rate : float
-        Adam's, relative to the range of values.
+        Adam's learning rate, relative to the range of values.
     tv, norm : float
         The weights of the priors; deeper layers need larger ones.
     bounds : (low, high), optional
-        Of raw values; default: (0, 255) for uint8, else the smallest and largest value of `images`.
+        The range of raw values; default: (0, 255) for uint8, else the smallest and largest value of `images`.
     seed : int
-        Of the noise.
+        Seeds the noise.
+
+    Returns
+    -------
+    Inversion
 
     Raises
     ------

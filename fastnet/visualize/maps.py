@@ -75,14 +75,14 @@ def plot_feature_maps(
     Parameters
     ----------
     model, layer
-        As of :func:`feature_maps`; the layer must have rows and columns.
+        As in :func:`feature_maps`; the layer must have rows and columns.
     x : array, input_shape
         One image, without a batch axis.
     jointly : bool
         Whether all maps share one scale, so that weak maps look dark; by default each has its own, white for the
         largest value, black for the smallest.
     most : int
-        Draw so many maps at most.
+        Draw at most this many maps.
     path : path, optional
         Write the plot there (PNG, PDF, SVG by the suffix); no window or display is needed.
 

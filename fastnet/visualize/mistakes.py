@@ -50,26 +50,26 @@ class Mistakes(NamedTuple):
 
 
 def confusion_matrix(y: ArrayLike, taken: ArrayLike, classes: int | None = None) -> Array:
-    """How many images of each class were taken for each.
+    """Count how many images of each class were taken for each class.
 
     Parameters
     ----------
     y : array of integers, (N,)
         The right classes.
     taken : array of integers, (N,)
-        The predicted ones, as of ``model.predict_classes``.
+        The predicted classes, such as ``model.predict_classes`` returns.
     classes : int, optional
         Default: as many as the largest number in either needs.
 
     Returns
     -------
     array of integers, (classes, classes)
-        Row k has the images of class k; the diagonal those that are right.
+        Row k counts the images of class k; the diagonal counts those that are right.
 
     Raises
     ------
     ValueError, TypeError
-        Not integers from 0 to classes - 1, or not as many of one as of the other.
+        Other numbers than integers from 0 to classes - 1, or arrays of different lengths.
     """
     right, found = _classes("confusion_matrix: y", y, classes), _classes("confusion_matrix: taken", taken, classes)
     if len(right) != len(found):
@@ -91,7 +91,23 @@ def _classes(name: str, given: ArrayLike, classes: int | None) -> Array:
 
 
 def class_accuracies(matrix: ArrayLike) -> Array:
-    """The share of each class's images that are right, (classes,), from a confusion matrix; NaN without images."""
+    """The share of each class's images that are right, from a confusion matrix.
+
+    Parameters
+    ----------
+    matrix : array, (classes, classes)
+        Such as :func:`confusion_matrix` returns.
+
+    Returns
+    -------
+    array, (classes,), float64
+        NaN for a class without images.
+
+    Raises
+    ------
+    ValueError
+        The matrix is not square.
+    """
     counts = _square("class_accuracies", matrix)
     images = counts.sum(axis=1)
     shares: Array = np.divide(np.diag(counts), images, out=np.full(len(counts), np.nan), where=images > 0)
@@ -111,11 +127,11 @@ def worst_mistakes(probabilities: ArrayLike, y: ArrayLike, count: int = 24) -> M
     Parameters
     ----------
     probabilities : array, (N, classes)
-        As of ``model.predict_proba``.
+        Such as ``model.predict_proba`` returns.
     y : array of integers, (N,)
         The right classes.
     count : int
-        So many mistakes at most.
+        At most this many mistakes.
 
     Returns
     -------
@@ -157,7 +173,7 @@ def plot_confusion(
     Parameters
     ----------
     matrix : array, (classes, classes)
-        As of :func:`confusion_matrix`.
+        Such as :func:`confusion_matrix` returns.
     classes : sequence of str, optional
         Their names, such as ``model.class_names``; default: numbers.
     shares : bool

@@ -1,4 +1,4 @@
-"""Drawings of what the other modules compute: images, maps beside or over them, fooling images, curves."""
+"""Plots of images, of maps beside or over them, of fooling images, and of removal curves."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def plot_images(
     Raises
     ------
     ValueError
-        Another shape, or as many titles as there are not images.
+        Images of another shape, or not one title for each image.
     ImportError
         matplotlib is not installed.
     """
@@ -89,7 +89,7 @@ def plot_maps(
     overlay : bool
         Draw maps over the greyed image.
     bounds, path
-        As of :func:`plot_images`.
+        As in :func:`plot_images`.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def plot_fooled(
     bounds: Any = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Draw originals, what was added to them (enlarged to the whole range of greys), and what the model takes wrongly.
+    """Draw each original, what was added to it (stretched to the whole range of greys), and the image that fools.
 
     Parameters
     ----------
@@ -144,7 +144,12 @@ def plot_fooled(
         As :func:`fastnet.visualize.fool` returns it.
     class_names : sequence of str, optional
     bounds, path
-        As of :func:`plot_images`.
+        As in :func:`plot_images`.
+
+    Raises
+    ------
+    ValueError, TypeError, ImportError
+        Images of another shape than the fooling ones, or anything but Fooled; and as :func:`plot_images`.
     """
     given = _images("plot_fooled", images)
     if not isinstance(fooled, Fooled):
@@ -172,7 +177,22 @@ def plot_fooled(
 def plot_removal(
     curves: RemovalCurves | Mapping[str, RemovalCurves], *, path: str | os.PathLike[str] | None = None
 ) -> Figure:
-    """Draw the mean probability over the images as pixels go or come, a line for each of several attributions."""
+    """Draw the mean probability over the images as pixels are deleted or inserted, a line for each attribution.
+
+    Parameters
+    ----------
+    curves : RemovalCurves, or dict of RemovalCurves by name
+        As :func:`fastnet.visualize.deletion_test` or :func:`fastnet.visualize.insertion_test` returns them.
+    path : path, optional
+        As in :func:`plot_images`.
+
+    Raises
+    ------
+    ValueError
+        An empty dict.
+    ImportError
+        matplotlib is not installed.
+    """
     named = {"": curves} if isinstance(curves, RemovalCurves) else dict(curves)
     if not named:
         raise ValueError("plot_removal: curves must hold those of at least one test")
@@ -197,7 +217,7 @@ def _images(what: str, images: ArrayLike) -> Array:
 
 
 def _height(images: Array) -> float:
-    """Of a picture that is _SIDE wide."""
+    """The height of a picture that is _SIDE wide, in inches."""
     return float(_SIDE * images.shape[2] / images.shape[3])
 
 

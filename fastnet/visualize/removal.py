@@ -1,4 +1,4 @@
-"""Tests of attributions: how fast a prediction falls when the pixels that are said to matter are taken away."""
+"""Tests of attributions: how fast a probability falls when the pixels that are said to matter are replaced."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["RemovalCurves", "deletion_test", "insertion_test"]
 
 
 class RemovalCurves(NamedTuple):
-    """Probabilities as pixels go or come.
+    """Probabilities as pixels are deleted or inserted.
 
     Attributes
     ----------
     shares : array, (steps + 1,)
-        Of the pixels, from 0 to 1.
+        The share of pixels deleted or inserted so far, from 0 to 1.
     probabilities : array, (N, steps + 1)
-        Of each image's target.
+        The probability of each image's target.
     areas : array, (N,)
-        Under the curves: after deletion, small is good; after insertion, large.
+        The areas under the curves.  A good attribution has a small one in deletion and a large one in insertion.
     """
 
     shares: Array
@@ -52,17 +52,22 @@ def deletion_test(
     Parameters
     ----------
     model, images, target
-        As of :func:`fastnet.visualize.saliency`; None is the class predicted for the whole image.
+        As in :func:`fastnet.visualize.saliency`; None is the class predicted for the whole image.
     attributions : array, (N, H, W) or (N, C, H, W)
         Of several channels, the largest absolute value counts.
     steps : int
-        The number of equal parts in which pixels are replaced.
+        Pixels are replaced in this many equal parts.
     patch : int
         Pixels are replaced in squares of this side, by their mean attribution.  In large images, scattered single
         pixels are noise that confuses networks, whatever the attribution says.
     value : array or number, optional
         What replaces pixels: broadcast to (N, C, H, W), in raw values; default: the mean of each channel of an image.
     batch_size : int
+        How many copies are computed at a time.
+
+    Returns
+    -------
+    RemovalCurves
 
     Raises
     ------
@@ -83,7 +88,11 @@ def insertion_test(
     value: ArrayLike | None = None,
     batch_size: int = 64,
 ) -> RemovalCurves:
-    """The target's probability as pixels come back, those with the largest attribution first; see `deletion_test`."""
+    """The target's probability as pixels are put back, those with the largest attribution first.
+
+    It starts from images in which all pixels are replaced.  Parameters, result and errors are those of
+    :func:`deletion_test`.
+    """
     return _test("insertion_test", model, images, attributions, target, steps, patch, value, batch_size, True)
 
 

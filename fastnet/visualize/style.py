@@ -26,7 +26,7 @@ class StyleTransfer(NamedTuple):
     image : array, (1, C, H, W)
         In the dtype of the content image.
     losses : array, (evaluations,)
-        The total, each time that the optimiser asked for it.
+        The loss at each evaluation by the optimiser.
     """
 
     image: Array
@@ -34,7 +34,21 @@ class StyleTransfer(NamedTuple):
 
 
 def gram_matrices(values: ArrayLike) -> Array:
-    """F F^T / (H W) for each image of activations (N, C, H, W), F being (C, H W): (N, C, C)."""
+    """F F^T / (H W) for each image of activations, F being its channels as rows, (C, H W).
+
+    Parameters
+    ----------
+    values : array, (N, C, H, W)
+
+    Returns
+    -------
+    array, (N, C, C)
+
+    Raises
+    ------
+    ValueError
+        An array with other axes.
+    """
     array = np.asarray(values)
     if array.ndim != 4:
         raise ValueError(f"gram_matrices: values must be (N, C, H, W), got shape {array.shape}")
@@ -59,7 +73,7 @@ def style_transfer(
 ) -> StyleTransfer:
     """An image with one image's features and another's Gram matrices (Gatys, Ecker & Bethge 2015, arXiv:1508.06576).
 
-    The loss is the sum, relative to what it takes to be right, of
+    The loss is the weighted sum of
 
     - content: ||F - P||^2 / ||P||^2, for the features F of the content layer, P those of the content image;
     - style: the mean over layers of w ||G - A||^2 / ||A||^2, for Gram matrices G, A those of the style image;
@@ -74,17 +88,22 @@ def style_transfer(
     content, style : array, (1, C, H, W)
         As ``model.predict`` takes them; their sizes may differ.
     content_layer : str
-        By the name in ``model.summary()``.
+        Its name in ``model.summary()``.
     style_layers : sequence of str, or mapping of str to float
         With the weights w, which are 1 by default.
     content_weight, style_weight, tv_weight : float
     steps : int
-        The most iterations of L-BFGS.
+        At most this many iterations of L-BFGS.
     start : "content" or "noise"
+        The first image.
     bounds : (low, high), optional
-        Of raw values; default: (0, 255) for uint8, else the smallest and largest value of the content image.
+        The range of raw values; default: (0, 255) for uint8, else the smallest and largest value of the content image.
     seed : int
-        Of the noise.
+        Seeds the noise.
+
+    Returns
+    -------
+    StyleTransfer
 
     Raises
     ------

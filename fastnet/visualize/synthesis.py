@@ -68,6 +68,7 @@ def class_images(
     size : int or pair, optional
         Of the images, (H, W); default: the start's, else what the model was built for.
     steps : int
+        Of gradient ascent.
     rate : float
         The root mean square of a step, in the model's inputs: relative to their standard deviation after the usual
         preprocessing.
@@ -78,13 +79,17 @@ def class_images(
     blur : float
         The blur's standard deviation in pixels; 0: none.
     blur_every : int
-        Steps from blur to blur; the last one is left sharp.
+        Steps between blurs; the image of the last step is not blurred.
     clip : float
-        After each step this share of the pixels, those of the smallest norm over the channels, is set to 0.
+        The share of pixels that are set to 0 after each step: those with the smallest norm over the channels.
     bounds : (low, high), optional
-        Of raw values, such as (0, 255).
+        The range of raw values, such as (0, 255); default: no limits.
     seed : int
-        Of noise and jitter.
+        Seeds the noise and the jitter.
+
+    Returns
+    -------
+    Synthesis
 
     Raises
     ------

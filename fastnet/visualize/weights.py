@@ -59,7 +59,7 @@ def filters(model: Layer, layer: str | None = None, jointly: bool = False) -> Ar
     Returns
     -------
     array, (K, C, R, S), float32
-        From 0 to 1.  With 3 channels, as of a first layer, each filter is a picture in colours; with others each of its
+        From 0 to 1.  With 3 channels, as in a first layer, each filter is a picture in colours; with others each of its
         channels is a grey picture.
 
     Raises
@@ -91,9 +91,9 @@ def plot_filters(
     Parameters
     ----------
     model, layer, jointly
-        As of :func:`filters`.
+        As in :func:`filters`.
     most : int
-        Draw so many filters, and of each so many channels, at most.
+        Draw at most this many filters, and at most this many channels of each.
     path : path, optional
         Write the plot there (PNG, PDF, SVG by the suffix); no window or display is needed.
 
