@@ -10,7 +10,7 @@ from fastnet.functional import interpolate
 from fastnet.layers import Model, Probe
 from fastnet.layers.probe import SCORES
 from fastnet.types import Array, ArrayLike
-from fastnet.visualize.subject import Subject, Target
+from fastnet.visualize.subject import Subject, Target, one_hot
 
 __all__ = ["grad_cam"]
 
@@ -64,9 +64,8 @@ def grad_cam(
                 f"grad_cam: the layer {layer!r} has no positions, its output is {values[layer].shape[1:]}; give one "
                 f"whose output is (C, height, width), such as {_last(model)!r}"
             )
-        dy = np.zeros_like(values[SCORES])
-        dy[np.arange(len(part)), wanted] = 1
-        gradient, activations = (current().to_numpy(a) for a in (backward({SCORES: dy}, [layer])[layer], values[layer]))
+        gradients = backward({SCORES: one_hot(values[SCORES], wanted)}, [layer])
+        gradient, activations = (current().to_numpy(each[layer]) for each in (gradients, values))
         found.append(np.einsum("nk,nkhw->nhw", gradient.mean(axis=(2, 3)), activations))
     maps = np.concatenate(found)
     maps = np.maximum(maps, 0) if positive else maps

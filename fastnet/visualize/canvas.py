@@ -11,7 +11,7 @@ from fastnet.functional import conv2d, interpolate
 from fastnet.types import Array
 from fastnet.visualize.subject import Subject
 
-__all__ = ["Canvas", "blurred", "limits", "resized", "shifted", "total_variation", "value_range"]
+__all__ = ["Canvas", "blurred", "limits", "random_shift", "resized", "shifted", "total_variation", "value_range"]
 
 
 class Canvas:
@@ -75,8 +75,14 @@ def value_range(images: Array) -> tuple[float, float]:
     return (0.0, 255.0) if images.dtype == np.uint8 else (float(images.min()), float(images.max()))
 
 
+def random_shift(rng: np.random.Generator, most: int) -> tuple[int, int]:
+    """Pixels down and to the right, each from -most to most."""
+    down, right = rng.integers(-most, most + 1, 2).tolist()
+    return down, right
+
+
 def shifted(x: Array, down: int, right: int) -> Array:
-    """Images moved in a circle."""
+    """Images moved down and to the right; what leaves at one edge enters at the other."""
     return np.roll(x, (down, right), axis=(-2, -1))
 
 

@@ -11,7 +11,7 @@ from fastnet.backends import current
 from fastnet.layers import Model, Probe
 from fastnet.layers.probe import INPUT
 from fastnet.types import Array, ArrayLike
-from fastnet.visualize.canvas import Canvas, resized, shifted
+from fastnet.visualize.canvas import Canvas, random_shift, resized, shifted
 from fastnet.visualize.subject import Subject
 
 __all__ = ["deep_dream"]
@@ -88,7 +88,7 @@ def deep_dream(
         ground = resized(base, size)
         x = ground if number == 0 else ground + resized(x - resized(base, sizes[number - 1]), size)
         for _ in range(steps):
-            down, right = (int(value) for value in rng.integers(-most, most + 1, 2))
+            down, right = random_shift(rng, most)
             try:
                 values, backward = probe(shifted(x, down, right))
             except ValueError as error:

@@ -17,7 +17,7 @@ from fastnet.layers.probe import INPUT, SCORES
 from fastnet.types import Array, ArrayLike
 from fastnet.wording import did_you_mean, name_some
 
-__all__ = ["Subject", "Target"]
+__all__ = ["Subject", "Target", "one_hot"]
 
 Target = int | str | ArrayLike | None
 """A class, or one for each image, by number or by its name in ``model.class_names``; None: the class predicted."""
@@ -79,7 +79,7 @@ class Subject:
             ) from None
 
     def prepare(self, images: Array) -> Array:
-        """The model's inputs for raw images, in its dtype."""
+        """The model's inputs for raw images, (N, C, H, W) in its dtype."""
         preprocessing = self.model.preprocessing
         if preprocessing is None:
             return np.array(images, self.model.dtype)
@@ -123,7 +123,7 @@ class Subject:
 
     @cached_property
     def probe(self) -> Probe:
-        """Of the input and the scores."""
+        """A probe of the input and the scores."""
         return Probe(self.model, [INPUT, SCORES], self.rule)
 
     @cached_property
@@ -156,8 +156,7 @@ class Subject:
         for part, wanted in zip(self.parts(x), self.parts(targets), strict=True):
             values, backward = self.probe(part)
             scores.append(_summed(values[SCORES]))
-            dy = np.zeros_like(values[SCORES])
-            dy[np.arange(len(part)), wanted] = 1
+            dy = one_hot(values[SCORES], wanted)
             if contrast:
                 dy -= softmax(scores[-1], 1)[0].reshape(*scores[-1].shape, *(1,) * (dy.ndim - 2))
             gradients.append(current().to_numpy(backward({SCORES: dy})[INPUT]))
@@ -214,6 +213,14 @@ class Subject:
         return names.index(name)
 
 
+def one_hot(scores: Array, targets: Array) -> Array:
+    """The gradient of the sum of the targets' scores by the scores: 1 at each image's target, else 0."""
+    dy = np.zeros_like(scores)
+    dy[np.arange(len(scores)), targets] = 1
+    return dy
+
+
 def _summed(scores: Array) -> Array:
+    """Scores (N, classes) as a NumPy array; of maps of scores (N, classes, ...), their sums."""
     scores = current().to_numpy(scores)
     return np.asarray(scores if scores.ndim == 2 else scores.reshape(*scores.shape[:2], -1).sum(axis=2))

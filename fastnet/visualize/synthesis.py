@@ -9,7 +9,7 @@ import numpy as np
 from fastnet.arguments import at_least_zero, integer, pair, positive, real
 from fastnet.layers import Model
 from fastnet.types import Array, ArrayLike, Pair
-from fastnet.visualize.canvas import Canvas, blurred, shifted
+from fastnet.visualize.canvas import Canvas, blurred, random_shift, shifted
 from fastnet.visualize.subject import Subject, Target
 
 __all__ = ["Synthesis", "class_images"]
@@ -111,7 +111,7 @@ def class_images(
     history = np.empty((steps + 1, len(wanted)))
     places = np.arange(len(wanted))
     for step in range(steps):
-        down, right = (int(value) for value in rng.integers(-most, most + 1, 2))
+        down, right = random_shift(rng, most)
         scores, gradients = subject.gradients(shifted(x, down, right), wanted)
         history[step] = scores[places, wanted]
         gradients = shifted(gradients, -down, -right)
