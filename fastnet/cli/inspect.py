@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fastnet.cli import data, published
 from fastnet.cli.arguments import add_batch_size, add_threads, whole
 from fastnet.cli.errors import UserError, user_mistakes
-from fastnet.cli.evaluate import check_fit, choose
 from fastnet.cli.predict import Reader
+from fastnet.cli.testing import check_fit, choose
 
 if TYPE_CHECKING:
     from fastnet.training.saved import Saved

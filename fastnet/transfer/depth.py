@@ -18,8 +18,8 @@ Unit = tuple[str, Layer]
 def depth_groups(model: Model, count: int | None = None) -> list[list[str]]:
     """The paths of a model's layers with parameters, in groups from the input to the head, which is alone in the last.
 
-    The groups are the model's children (ResNet: the stem, four stages, the head).  Of a model with less than five, as
-    VGG, which is `features` and `classifier`, or EfficientNet, whose stages are all in `blocks`, the largest are
+    The groups are the model's children (ResNet: the stem, four stages, the head).  Of a model with fewer than five, such
+    as VGG, which is `features` and `classifier`, or EfficientNet, whose stages are all in `blocks`, the largest are
     divided.  A norm belongs to the layer before it.
 
     Parameters
@@ -36,9 +36,11 @@ def depth_groups(model: Model, count: int | None = None) -> list[list[str]]:
     """
     head_of(model, "depth_groups")
     units = _children("", model)
-    while len(units) == 1 or len(_trained(units[-1][1])) > 1 or sum(_weighs(layer) for _, layer in units) < _FEW:
-        alone = len(units) == 1 or len(_trained(units[-1][1])) > 1
-        choice = units[-1:] if alone else sorted(units, key=lambda unit: -_size(unit[1]))
+    while True:
+        head_is_alone = len(units) > 1 and len(_trained(units[-1][1])) == 1
+        if head_is_alone and sum(_weighs(layer) for _, layer in units) >= _FEW:
+            break
+        choice = sorted(units, key=lambda unit: -_size(unit[1])) if head_is_alone else units[-1:]
         place = next((units.index(unit) for unit in choice if _divides(unit[1])), None)
         if place is None:
             break
@@ -58,6 +60,7 @@ def _children(path: str, layer: Layer) -> list[Unit]:
 
 
 def _trained(layer: Layer) -> list[Layer]:
+    """The layers with parameters or buffers of their own."""
     return [inner for _, inner in layer.named_layers() if inner.own]
 
 

@@ -1,0 +1,49 @@
+"""The images on which a trained model is tested or inspected."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from fastnet.cli import data
+from fastnet.cli.errors import UserError
+
+if TYPE_CHECKING:
+    from fastnet.data import Dataset
+
+__all__ = ["check_fit", "choose"]
+
+
+def choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
+    """The data set to test on, and a remark on its other images.
+
+    Those that the model was trained with are divided as in training.  Of others, all images are test images if they
+    have no test part; they are scaled as in training, and grey if the model has one channel.
+    """
+    source, given = data.Source.of_card(card["data"]), data.Source.of_arguments(args)
+    other = given.spec is not None and given.absolute().spec != source.spec
+    if other:
+        folders = source.of_pictures and given.of_pictures
+        source = data.Source(given.spec, source.image_size if folders else None)
+        if source.of_pictures:
+            source = source._replace(grey=card["input_shape"][0] == 1)
+    source = source.changed_by(given)
+    dataset = data.load(source, everything=other)
+    wanted, found = (f"{height}x{width}" for _, height, width in (card["input_shape"], dataset.image_shape))
+    if source.of_pictures and wanted != found:
+        raise UserError(
+            f"the model takes images of {wanted} pixels, {dataset.name} has {found}; use --image-size {wanted}"
+        )
+    rest = {"training": len(dataset.y_train), "validation": 0 if dataset.y_val is None else len(dataset.y_val)}
+    left = " and ".join(f"{count:,} {part}" for part, count in rest.items() if count)
+    return dataset, f"; its {left} images are left out" if left else ""
+
+
+def check_fit(card: dict[str, Any], dataset: Dataset) -> None:
+    """Raise a UserError unless the images have the shape that the model takes."""
+    shape = tuple(card["input_shape"])
+    if dataset.image_shape != shape:
+        raise UserError(
+            f"the model takes images of {' x '.join(map(str, shape))}, {dataset.name} has "
+            f"{' x '.join(map(str, dataset.image_shape))}"
+        )
