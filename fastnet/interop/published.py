@@ -35,7 +35,7 @@ class LoadedWeights(NamedTuple):
     loaded, left : list of str
         The model's parameters and buffers: those that were read, and those of the head that were left as they were.
     unused : list of str
-        Names in the file that inference has no use for, such as GoogLeNet's auxiliary heads.
+        Names in the file that inference does not need, such as those of GoogLeNet's auxiliary heads.
     """
 
     source: Source
@@ -129,6 +129,16 @@ def pretrained(
         Default: the model's own.
     **options
         Passed to the model's function.
+
+    Returns
+    -------
+    Model
+        Built, with `preprocessing` and, if names are given, `class_names`.
+
+    Raises
+    ------
+    FileNotFoundError, KeyError, ValueError
+        No model has this name; and what :func:`load_weights` raises.
 
     Examples
     --------

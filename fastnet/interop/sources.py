@@ -94,5 +94,5 @@ SOURCES: dict[str, tuple[Source, ...]] = {
 
 
 def preparation(source: Source, white: float = 255.0) -> Standardize:
-    """What the images of a source were prepared with; `white` is the largest value that a pixel may have."""
+    """The preprocessing that a source's weights expect; `white` is the value of a white pixel."""
     return Standardize(source.mean, source.std, white)

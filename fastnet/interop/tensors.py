@@ -139,6 +139,7 @@ def _decode(stored: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def size_of(value: Any) -> int:
+    """A size, stride or offset of a file, checked; ValueError unless it is an integer from 0 to below 2^48."""
     if type(value) is not int or not 0 <= value < 2**48:
         raise ValueError("a size, stride or offset is negative, huge or not an integer")
     return value

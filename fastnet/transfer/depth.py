@@ -29,6 +29,10 @@ def depth_groups(model: Model, count: int | None = None) -> list[list[str]]:
     count : int, optional
         At most this many groups, >= 2: neighbours in the body are merged.
 
+    Returns
+    -------
+    list of list of str
+
     Raises
     ------
     TypeError, ValueError
@@ -142,6 +146,16 @@ def body_and_head_rates(model: Model, lr: float, body: float = 0.1) -> list[dict
     body : float
         The factor, >= 0.
 
+    Returns
+    -------
+    list of dict
+        Groups with "params", paths of layers, and "lr", for the argument `groups` of an optimiser.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A rate or factor out of range; and what :func:`depth_groups` raises.
+
     Examples
     --------
     >>> optimizer = fn.optim.SGD(0.01, momentum=0.9, groups=transfer.body_and_head_rates(model, 0.01))
@@ -169,6 +183,16 @@ def discriminative_rates(
         >= 1.
     count : int, optional
         At most this many groups; see :func:`depth_groups`.
+
+    Returns
+    -------
+    list of dict
+        As :func:`body_and_head_rates` returns, from the input to the head.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A factor below 1; and what :func:`body_and_head_rates` raises.
     """
     lr, factor = positive(lr, "discriminative_rates: lr"), positive(factor, "discriminative_rates: factor")
     if factor < 1:

@@ -1,4 +1,4 @@
-"""Features: what a layer of a trained network says of images ("CNN codes")."""
+"""Features: the outputs of a layer of a trained network for images ("CNN codes")."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def replace_head(model: Model, classes: int | Sequence[str], seed: Seed = 0) -> 
     Raises
     ------
     TypeError, ValueError
-        No linear head, as :func:`fastnet.models.head_of` says, or it is not in a Sequential; no classes.
+        The model has no linear head (see :func:`fastnet.models.head_of`), or not in a Sequential; or no classes.
     """
     path, old = head_of(model, "replace_head")
     count, names = class_names(classes, "replace_head: classes")
@@ -80,10 +80,14 @@ def train_head(
     validation : (X, y), optional
         Evaluated after each epoch.
     batch_size : int
-        Both of the images whose codes are computed at a time, and of the codes in a step.
+        How many images' codes are computed at a time, and how many codes a step takes.
     **options
         Solver's: optimizer, schedule, regularizer, seed, verbose and so on, but neither `augment` nor `preprocess`,
         which change images, and there are only codes here.
+
+    Returns
+    -------
+    History
 
     Raises
     ------
