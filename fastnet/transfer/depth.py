@@ -18,9 +18,9 @@ Unit = tuple[str, Layer]
 def depth_groups(model: Model, count: int | None = None) -> list[list[str]]:
     """The paths of a model's layers with parameters, in groups from the input to the head, which is alone in the last.
 
-    The groups are the model's children (ResNet: the stem, four stages, the head).  Of a model with fewer than five, such
-    as VGG, which is `features` and `classifier`, or EfficientNet, whose stages are all in `blocks`, the largest are
-    divided.  A norm belongs to the layer before it.
+    The groups are the model's children (ResNet: the stem, four stages, the head).  Of a model with fewer than five,
+    such as VGG, which is `features` and `classifier`, or EfficientNet, whose stages are all in `blocks`, the largest
+    are divided.  A norm belongs to the layer before it.
 
     Parameters
     ----------
