@@ -71,9 +71,15 @@ class History:
         return f"History({len(self)} epochs, {len(self.losses)} iterations{'; ' + last if last else ''})"
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add an epoch; its keys are the same in every epoch."""
-        for name, value in record.items():
-            self.history.setdefault(name, []).append(value)
+        """Add an epoch.
+
+        A column that only some epochs have, such as one that the version which began the run did not keep, holds NaN
+        in the others.
+        """
+        missing = float("nan")
+        epochs = max(map(len, self.history.values()), default=0)
+        for name in {**self.history, **record}:
+            self.history.setdefault(name, [missing] * epochs).append(record.get(name, missing))
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict per epoch."""

@@ -364,6 +364,25 @@ def test_a_newer_format_is_refused(two):
         load_checkpoint(two[1])
 
 
+def test_a_checkpoint_without_a_column_goes_on(two, tmp_path):
+    def older(metadata):
+        del metadata["history"]["history"]["waiting"]
+        metadata["running"].pop("waiting", None)
+
+    edit(two[1], older)
+    with pytest.warns(UserWarning, match="the learning rate jumps"):
+        history = make(epochs=3).train(resume=two[1])
+    assert np.isnan(history.history["waiting"][:2]).all() and 0 <= history.history["waiting"][2] <= 1
+    history.to_json(tmp_path / "history.json")
+    history = fn.training.History.from_json(tmp_path / "history.json")
+    history.to_csv(tmp_path / "history.csv")
+    assert (tmp_path / "history.csv").read_text().splitlines()[1].endswith(",nan")
+    assert history._repr_html_().count("<tr>") == 4
+    pytest.importorskip("matplotlib")
+    history.plot(tmp_path / "curves.png")
+    fn.training.plot_runs({"run": history}, path=tmp_path / "runs.png")
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
