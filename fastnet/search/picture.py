@@ -149,7 +149,7 @@ def _points(axes: Any, results: Results, colors: dict[str, Any], place: Any) -> 
 def _scale(axes: Any, which: str, dimension: Dimension) -> None:
     if isinstance(dimension, Choice):
         ticks = getattr(axes, f"set_{which}ticks")
-        ticks(range(len(dimension.values)), [str(value) for value in dimension.values])
+        ticks(range(len(dimension.values)), [str(value).replace(",", ",\n") for value in dimension.values])
         getattr(axes, f"set_{which}lim")(-0.5, len(dimension.values) - 0.5)
     elif isinstance(dimension, Range):
         axes.set(**{f"{which}scale": "log" if dimension.log else "linear"})
