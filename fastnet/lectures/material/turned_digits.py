@@ -47,7 +47,7 @@ def network(classes: int, seed: int) -> fn.Sequential:
     return model
 
 
-def train(model: fn.Sequential, X: Array, y: Array, epochs: int, optimizer: Any, seed: int) -> None:
+def train(model: fn.Model, X: Array, y: Array, epochs: int, optimizer: Any, seed: int) -> None:
     """Train with batches of 32, or of all images if there are fewer."""
     size = min(32, len(X))
     fn.Solver(model, (X, y), epochs=epochs, batch_size=size, optimizer=optimizer, seed=seed, verbose=False).train()
