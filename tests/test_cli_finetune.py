@@ -115,3 +115,37 @@ def test_inspecting_published_weights(tmp_path, monkeypatch, capsys):
     )
     capsys.readouterr()
     assert main(words) == 2 and "give an IMAGE" in capsys.readouterr().err
+
+
+def test_evaluating_published_weights(folder, capsys):
+    storage.write_arrays(folder / "two.npz", models.resnet20(2, seed=5).state_dict())
+    (folder / "names.txt").write_text("red\nblue")
+    words = ["evaluate", str(folder / "two.npz"), "--architecture", "resnet20", "--data", str(folder / "photos")]
+    assert main([*words, "--class-names", str(folder / "names.txt")]) == 0, capsys.readouterr().err
+    out = capsys.readouterr().out
+    photos = fn.data.image_folder(folder / "photos", size=(32, 32), test="all")
+    model = fn.interop.pretrained("resnet20", folder / "two.npz", ["red", "blue"])
+    loss, accuracy = model.evaluate(photos.X_test, 1 - photos.y_test)
+    assert "two.npz: resnet20, published weights\n24 test images of photos\n" in out
+    assert f"test loss: {loss:.4f}\ntest accuracy: {accuracy:.4f}\n" in out
+    assert main([*words, "--class-names", str(folder / "names.txt"), "--views", "ten-crop:40"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ten.npz", "--architecture", "resnet20"], "--architecture: no test images are known"),
+        (["ten.npz", "ten.npz", "--architecture", "resnet20"], "give one MODEL"),
+        (["ten.npz", "--architecture", "resnet20", "--data", "photos"], "the weights are for 10 classes, photos has 2"),
+        (["ten.npz", "--architecture", "resnet2", "--data", "photos"], "no model is named 'resnet2'; did you mean"),
+        (["ten.npz", "--class-names", "names.txt"], "give --architecture NAME, too"),
+        (["ten.npz", "--architecture", "resnet20", "--data", "floats.npz"], "published weights take images of bytes"),
+    ],
+)
+def test_mistakes_in_evaluating_published_weights(folder, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(folder)
+    storage.write_arrays(folder / "ten.npz", models.resnet20(10, seed=5).state_dict())
+    np.savez(folder / "floats.npz", X=np.zeros((4, 3, 32, 32), np.float32), y=np.arange(4) % 2)
+    assert main(["evaluate", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1, error

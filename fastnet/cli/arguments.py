@@ -24,7 +24,6 @@ __all__ = [
     "names",
     "add_batch_size",
     "add_threads",
-    "add_views",
 ]
 
 
@@ -133,16 +132,6 @@ def add_batch_size(parser: argparse.ArgumentParser) -> None:
         default=128,
         metavar="N",
         help="images at a time; fewer take less memory (default: 128)",
-    )
-
-
-def add_views(parser: argparse.ArgumentParser) -> None:
-    """``--views`` of a command that runs a trained model."""
-    parser.add_argument(
-        "--views",
-        choices=("flips", "ten-crop", "five-scales"),
-        help="average the probabilities over several views of each image: it and its mirror image; corners, centre and "
-        "their mirror images at 8/7 of the size; these at five scales, 50 in all (default: the image alone)",
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnet.cli import data
-from fastnet.cli.arguments import add_batch_size, add_threads, add_views, count, folder
+from fastnet.cli import data, published, views
+from fastnet.cli.arguments import add_batch_size, add_threads, count, folder
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.testing import check_fit, choose
 from fastnet.columns import clip, pad, visible, width
@@ -31,6 +33,9 @@ _EXAMPLES = """examples:
   fastnet evaluate runs/photos-resnet18 --data new/          the images in new/test/, or all in new/ if it has no test/
   fastnet evaluate runs/mnist-lenet5 --confusion --mistakes 10
   fastnet evaluate runs/a runs/b runs/c --out runs/all       the mean probabilities of three runs, and each alone
+  fastnet evaluate runs/photos-resnet18 --views ten-crop:256 ten windows of each image, read with a shorter side of 256
+  fastnet evaluate resnet18.pth --architecture resnet18 --data imagenet/ --views center:256
+                                                             published weights, as their accuracy is usually given
 """
 
 
@@ -57,7 +62,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--mistakes", type=count, metavar="N", help="list the N mistakes of which the model is most certain"
     )
-    add_views(parser)
+    published.add_options(parser)
+    views.add_options(parser)
     add_batch_size(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
@@ -67,35 +73,40 @@ def run(args: Namespace) -> int:
     import fastnet
 
     with user_mistakes():
-        model, card, path = _read(args.models)
+        model, card, path = _read(args)
     if args.out and not isinstance(model, fastnet.Ensemble):
         raise UserError("--out writes an ensemble; give several models")
-    dataset, remark = choose(args, card)
-    check_fit(card, dataset)
+    several = views.chosen(args, model)
+    dataset, remark = choose(args, card, several.size if several else None)
+    check_fit(card, dataset, several is not None)
+    if args.architecture is not None:
+        card = {**card, "classes": _published_classes(args, card, dataset)}
     with user_mistakes():
         y = dataset.with_classes(card["classes"]).y_test
-        answering = model if args.views is None else fastnet.training.Views(model, args.views)
+        answering = several or model
         scores = answering.predict(dataset.X_test, args.batch_size)
         loss, _ = fastnet.losses.softmax_cross_entropy(scores, y)
     _check_finite(path, dataset, loss)
     taken = scores.argmax(axis=1)
-    print(f"{path}: {card['model']}, trained on {card['data'][0]}")
+    print(f"{path}: {card['model']}, {'trained on ' * (args.architecture is None)}{card['data'][0]}")
     print(f"{len(taken):,} test images of {dataset.name}{remark}")
     print()
     _table(card["classes"], y, taken, dataset.classes)
     print()
     print(f"test loss: {loss:.4f}")
     print(f"test accuracy: {(taken == y).mean():.4f}")
-    if args.views is not None:
+    plain = _as_they_are(args, card, dataset)
+    if several is not None and plain is not None:
         with user_mistakes():
-            alone = model.predict_classes(dataset.X_test, args.batch_size)
+            alone = model.predict_classes(plain, args.batch_size)
         print(f"test accuracy of the images as they are, without {args.views}: {(alone == y).mean():.4f}")
     if args.confusion:
         _confusion(card["classes"], y, taken)
     if args.mistakes:
         _mistakes(card["classes"], y, answering.predict_proba(dataset.X_test, args.batch_size), args.mistakes)
     if isinstance(model, fastnet.Ensemble):
-        _compare(model, [str(member) for member in args.models], dataset.X_test, y, args.batch_size)
+        if plain is not None:
+            _compare(model, [str(member) for member in args.models], plain, y, args.batch_size)
         if args.out:
             with user_mistakes():
                 model.save(args.out)
@@ -103,13 +114,17 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _read(paths: Sequence[Path]) -> tuple[Model | Ensemble, dict[str, Any], str]:
+def _read(args: Namespace) -> tuple[Model | Ensemble, dict[str, Any], str]:
     """The model, or the ensemble of several, with its card and its name."""
     import fastnet
-    from fastnet.training import saved
 
+    paths = args.models
+    if args.architecture is not None and len(paths) > 1:
+        raise UserError("--architecture is of one file of published weights; give one MODEL")
+    if args.architecture is not None and args.data is None:
+        raise UserError("--architecture: no test images are known for published weights; give --data")
     if len(paths) == 1 and not (paths[0] / "ensemble.json").is_file():
-        found = saved.read(paths[0])
+        found = published.read(args, paths[0])
         return found.model, found.card, str(found.path)
     ensemble = fastnet.Ensemble(paths) if len(paths) > 1 else fastnet.Ensemble.load(paths[0])
     card = ensemble.card
@@ -134,6 +149,33 @@ def _compare(ensemble: Ensemble, names: Sequence[str], X: Array, y: Array, batch
         f"members: {accuracies.mean():.4f} on average, standard deviation {accuracies.std():.4f}; the ensemble: "
         f"{100 * gain:+.2f} points"
     )
+
+
+def _published_classes(args: Namespace, card: dict[str, Any], dataset: Dataset) -> Sequence[str]:
+    """The classes of published weights: by default those of the data set, in its order."""
+    if dataset.X_test.dtype != "uint8":
+        raise UserError(
+            f"published weights take images of bytes (uint8), and {dataset.name} has {dataset.X_test.dtype}"
+        )
+    classes: Sequence[str] = card["classes"]
+    if args.class_names is not None:
+        return classes
+    if len(classes) != len(dataset.classes):
+        raise UserError(
+            f"the weights are for {len(classes)} classes, {dataset.name} has {len(dataset.classes)}; give the names of "
+            "the weights' classes, in their order: --class-names FILE"
+        )
+    return dataset.classes
+
+
+def _as_they_are(args: Namespace, card: dict[str, Any], dataset: Dataset) -> Array | None:
+    """The test images with the model's size; None if they have another."""
+    shape = tuple(card["input_shape"])
+    if dataset.image_shape != shape:
+        with warnings.catch_warnings(), contextlib.suppress(UserError):
+            warnings.simplefilter("ignore")  # they were said when the images were read larger
+            dataset, _ = choose(args, card)
+    return dataset.X_test if dataset.image_shape == shape else None
 
 
 def _check_finite(path: str, dataset: Dataset, loss: float) -> None:

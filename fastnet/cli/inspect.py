@@ -64,7 +64,7 @@ def run(args: Namespace) -> int:
     if args.architecture is not None and args.image is None and args.data is None:
         raise UserError("published weights come without images: give an IMAGE, or --data")
     with user_mistakes():
-        found = published.read(args)
+        found = published.read(args, args.model)
     image = None if args.image is None else _image(found, args.image)
     facts, tested = _facts(found, args), None
     if image is None or args.data is not None:

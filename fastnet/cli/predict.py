@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnet.cli import data, published
-from fastnet.cli.arguments import add_batch_size, add_threads, add_views, count
+from fastnet.cli import data, published, views
+from fastnet.cli.arguments import add_batch_size, add_threads, count
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.columns import visible
 from fastnet.tables import aligned
@@ -29,7 +29,7 @@ examples:
   fastnet predict runs/photos-resnet18 cat.jpg dog.jpg
   fastnet predict runs/photos-resnet18/model.safetensors new/ --top 5
   fastnet predict runs/mnist-lenet5 digit.png --json
-  fastnet predict resnet18.pth cat.jpg --architecture resnet18 --class-names imagenet.txt
+  fastnet predict resnet18.pth cat.jpg --architecture resnet18 --class-names imagenet.txt --views ten-crop:256
 """
 
 
@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> None:
     add("--top", type=count, default=1, metavar="K", help="show the K most likely classes (default: 1)")
     published.add_options(parser)
     add("--json", action="store_true", help="print JSON: a list of images with their classes and probabilities")
-    add_views(parser)
+    views.add_options(parser)
     add_batch_size(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
@@ -56,18 +56,17 @@ def run(args: Namespace) -> int:
     import numpy as np
 
     from fastnet.storage import to_json
-    from fastnet.training import Views
     from fastnet.wording import name_some
 
     with user_mistakes():
-        found = published.read(args)
-        model = found.model if args.views is None else Views(found.model, args.views)
-        reader = Reader(found, whole=isinstance(model, Views) and model.scales)
+        found = published.read(args, args.model)
+        several = views.chosen(args, found.model)
+        reader = Reader(found, whole=several is not None and several.scales)
         files = _files(args.images)
         seen = [
             (file, probabilities)
             for start in range(0, len(files), args.batch_size)
-            for file, probabilities in _classify(model, reader, files[start : start + args.batch_size])
+            for file, probabilities in _classify(several or found.model, reader, files[start : start + args.batch_size])
         ]
         if not all(np.isfinite(probabilities).all() for _, probabilities in seen):
             raise UserError(f"{found.path}: the model's outputs are not finite; was it trained to the end?")

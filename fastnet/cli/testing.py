@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["check_fit", "choose"]
 
 
-def choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
+def choose(args: Namespace, card: dict[str, Any], larger: tuple[int, int] | None = None) -> tuple[Dataset, str]:
     """The data set to test on, and a remark on its other images.
+
+    With a size `larger`, (height, width), image files that would be scaled to the model's size are scaled to this one,
+    since views are cut from them, and other sizes are not an error.
 
     Those that the model was trained with are divided as in training.  Of others, all images are test images if they
     have no test part; they are scaled as in training, and grey if the model has one channel.
@@ -28,9 +31,11 @@ def choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
         if source.of_pictures:
             source = source._replace(grey=card["input_shape"][0] == 1)
     source = source.changed_by(given)
+    if larger is not None and source.image_size is not None and given.image_size is None:
+        source = source._replace(image_size=larger)
     dataset = data.load(source, everything=other)
     wanted, found = (f"{height}x{width}" for _, height, width in (card["input_shape"], dataset.image_shape))
-    if source.of_pictures and wanted != found:
+    if larger is None and source.of_pictures and wanted != found:
         raise UserError(
             f"the model takes images of {wanted} pixels, {dataset.name} has {found}; use --image-size {wanted}"
         )
@@ -39,11 +44,10 @@ def choose(args: Namespace, card: dict[str, Any]) -> tuple[Dataset, str]:
     return dataset, f"; its {left} images are left out" if left else ""
 
 
-def check_fit(card: dict[str, Any], dataset: Dataset) -> None:
-    """Raise a UserError unless the images have the shape that the model takes."""
-    shape = tuple(card["input_shape"])
-    if dataset.image_shape != shape:
+def check_fit(card: dict[str, Any], dataset: Dataset, any_size: bool = False) -> None:
+    """Raise UserError for images of another shape; with `any_size`, of another number of channels."""
+    shape, found = tuple(card["input_shape"]), dataset.image_shape
+    if (found[0] if any_size else found) != (shape[0] if any_size else shape):
         raise UserError(
-            f"the model takes images of {' x '.join(map(str, shape))}, {dataset.name} has "
-            f"{' x '.join(map(str, dataset.image_shape))}"
+            f"the model takes images of {' x '.join(map(str, shape))}, {dataset.name} has {' x '.join(map(str, found))}"
         )

@@ -191,7 +191,7 @@ class Model(Batched):
         batch_size : int
         loss : str or function
             A name, or a function of (scores, labels) that returns (mean loss, gradient); see `fastnet.losses`.
-        views : "flips", "ten-crop", "five-scales" or Transform, optional
+        views : "flips", "ten-crop", "five-scales", "dense", "center" or Transform, optional
             Average the probabilities over several views of each image, uint8; see :class:`fastnet.training.Views`.
 
         Returns

@@ -2,45 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnet.arguments import integer
-from fastnet.augment import Compose, Resize, TenCrop, Transform
+from fastnet.augment import Compose, FiveCrop, Resize, TenCrop, Transform
 from fastnet.data.rows import as_rows
 from fastnet.layers import Evaluation, Model
 from fastnet.training.ensemble import Ensemble, logarithm, measured
-from fastnet.types import Array, ArrayLike, Generator
+from fastnet.types import Array, ArrayLike
 from fastnet.wording import did_you_mean
 
 __all__ = ["VIEWS", "Views"]
 
-_SCALES = (224, 256, 384, 480, 640)  # shorter sides for a network of 224 x 224 (He et al. 2015, arXiv:1512.03385)
+Size = tuple[int, int]
 
 
-def _flips(x: Array, rng: Generator) -> Array:
-    """Each image, and its mirror image: (N, C, H, W) to (2 N, C, H, W)."""
-    return np.stack([x, x[..., ::-1]], axis=1).reshape(-1, *x.shape[1:])
+class _Flips(Transform):
+    """Each image, and its mirror image: (N, C, H, W) to (2 N, C, H, W), of any numbers."""
+
+    def apply(self, x: Array, streams: Any) -> Array:
+        return np.stack([x, x[..., ::-1]], axis=1).reshape(-1, *x.shape[1:])
+
+    def _checked(self, x: Any) -> Any:
+        return x
 
 
-def _ten_crop(size: tuple[int, int], side: int) -> Transform:
-    """Ten crops of the images scaled so that the shorter side is to the network's as `side` to 224."""
-    return Compose([Resize(round(side / 224 * max(size))), TenCrop(size)])
+class _Windows(FiveCrop):
+    """`along` x `along` windows from border to border, row by row; one is the window in the middle."""
+
+    def __init__(self, size: Size, along: int) -> None:
+        super().__init__(size)
+        self.along = along
+
+    def places(self, x: Array) -> list[tuple[int, int]]:
+        middle = super().places(x)[-1]
+        if self.along == 1:
+            return [middle]
+        gaps = (outer - inner for inner, outer in zip(self.size, x.shape[2:], strict=True))
+        rows, columns = (np.rint(np.linspace(0, gap, self.along)).astype(int).tolist() for gap in gaps)
+        return [(row, column) for row in rows for column in columns]
 
 
-VIEWS: dict[str, Callable[[tuple[int, int]], list[Callable[[Array, Generator], Array]]]] = {
-    "flips": lambda size: [_flips],
-    "ten-crop": lambda size: [_ten_crop(size, 256)],
-    "five-scales": lambda size: [_ten_crop(size, side) for side in _SCALES],
+class _Kind(NamedTuple):
+    """What `VIEWS` holds.
+
+    Attributes
+    ----------
+    scales : tuple of int
+        Shorter sides to which an image is scaled for a network of 224 x 224; none leave it as it is.
+    windows : function (size, along) -> list of Transform
+        Makes the views of a scaled image.
+    """
+
+    scales: tuple[int, ...]
+    windows: Callable[[Size, int], list[Transform]]
+
+    def sides(self, size: Size) -> list[int]:
+        """The shorter sides for a network of another size, (height, width)."""
+        return [round(scale / 224 * max(size)) for scale in self.scales]
+
+    def __call__(self, size: Size, sides: Sequence[int] | None = None, along: int = 5) -> list[Transform]:
+        """A transform for each side."""
+        sides, windows = self.sides(size) if sides is None else sides, self.windows(size, along)
+        return [Compose([Resize(side), *windows]) for side in sides] or windows
+
+
+VIEWS: dict[str, _Kind] = {
+    "flips": _Kind((), lambda size, along: [_Flips()]),
+    "ten-crop": _Kind((256,), lambda size, along: [TenCrop(size)]),
+    "five-scales": _Kind((224, 256, 384, 480, 640), lambda size, along: [TenCrop(size)]),
+    "dense": _Kind((256,), lambda size, along: [_Flips(), _Windows(size, along)]),
+    "center": _Kind((256,), lambda size, along: [_Windows(size, 1)]),
 }
-"""``VIEWS[name](size)``: functions ``(x, rng)`` that make views for a network of images of a size (height, width).
+"""``VIEWS[name](size, sides, along)``: transforms that make views for a network of images of a size (height, width).
 
-flips: the image and its mirror image.
-ten-crop: the image scaled to 8/7 of the network's size; its corners and centre, and those of its mirror image
-(Krizhevsky et al. 2012).
-five-scales: ten crops at each of five scales, 50 views (He et al. 2015).
+Each image is scaled so that its shorter side is one of `sides`, and then cut.  By default the sides are to the
+network's size as the published ones are to 224.
+
+flips: the whole image, by default not scaled, and its mirror image.  A network that ends in a global pooling takes any
+side, and is fully convolutional then (He et al. 2015).
+ten-crop: the corners, the centre, and those of the mirror image (Krizhevsky et al. 2012).
+five-scales: ten crops at each of five scales, 50 views (He et al. 2015, arXiv:1512.03385).
+dense: a regular grid of `along` x `along` windows, and that of the mirror image (Simonyan & Zisserman 2014,
+arXiv:1409.1556, section 3.2: 5 x 5).
+center: the window in the middle, one view.
 """
 
 
@@ -52,27 +100,41 @@ class Views:
     model : Model or Ensemble
         Built, of classes.
     views : name in `VIEWS`, or Transform
-        A transform makes V N views of N images, those of an image side by side, as TenCrop and FiveCrop do.
+        Sides may follow the name, "ten-crop:256" or "ten-crop:224/256/288": shorter sides, in pixels, to which images
+        are scaled before they are cut.  A transform makes V N views of N images, those of an image side by side, as
+        TenCrop and FiveCrop do.
     average : "probabilities" or "scores"
         What is averaged over the views.
+    windows : int, optional
+        Of "dense": this many windows along each axis (default: 5).
 
     Attributes
     ----------
+    size : (height, width)
+        Of images in the network's proportions that need not be enlarged: image files are read with it.
     scales : bool
         Whether images of any size are taken, uint8, since the views scale or crop them; "flips" does not.
 
     Raises
     ------
     ValueError, TypeError
-        Another name, or a model that does not take images or give scores of classes.
+        Another name, a side shorter than the network's images, or a model that does not take images or give scores of
+        classes.
 
     Examples
     --------
     >>> fn.training.Views(model, "ten-crop").evaluate(images, labels)
     >>> model.evaluate(images, labels, views="ten-crop")  # the same
+    >>> fn.training.Views(model, "dense:256/384", windows=3)  # 36 views
     """
 
-    def __init__(self, model: Model | Ensemble, views: str | Transform, average: str = "probabilities") -> None:
+    def __init__(
+        self,
+        model: Model | Ensemble,
+        views: str | Transform,
+        average: str = "probabilities",
+        windows: int | None = None,
+    ) -> None:
         if not isinstance(model, (Model, Ensemble)):
             raise TypeError(f"Views: model must be a Model or an Ensemble, got {model!r}")
         first = model.members[0] if isinstance(model, Ensemble) else model
@@ -82,15 +144,16 @@ class Views:
             raise ValueError(f"Views: the model must give a score for each class, it gives {first.output_shape}")
         if average not in ("probabilities", "scores"):
             raise ValueError(f"Views: average must be 'probabilities' or 'scores', got {average!r}")
-        if not isinstance(views, Transform) and (not isinstance(views, str) or views not in VIEWS):
-            hint = did_you_mean(views, VIEWS) if isinstance(views, str) else ""
-            raise ValueError(
-                f"Views: views must be {', '.join(VIEWS)} or a transform, got {views!r}; {hint}".rstrip("; ")
-            )
         self.model, self.average = model, average
-        _, height, width = first.input_shape
-        self.views = [views] if isinstance(views, Transform) else VIEWS[views]((height, width))
-        self.scales = views != "flips"
+        size = (first.input_shape[1], first.input_shape[2])
+        name, sides = ("", []) if isinstance(views, Transform) else _parsed(views, size)
+        if windows is not None and name != "dense":
+            raise ValueError(f"Views: windows are counted along each axis of 'dense' views, not of {views!r}")
+        along = 5 if windows is None else integer(windows, "Views: windows", 1)
+        self.views = [views] if isinstance(views, Transform) else VIEWS[name](size, sides, along)
+        self.scales = not isinstance(self.views[0], _Flips)
+        height, width = (round(max([min(size), *sides]) * side / min(size)) for side in size)
+        self.size = (height, width)
 
     def images(self, X: Array) -> Iterator[Array]:
         """The views of images X, uint8 (N, C, H, W): arrays (V N, C, height, width), one for each scale."""
@@ -152,3 +215,20 @@ class Views:
             total = total + found.reshape(len(X), -1, found.shape[1]).astype(np.float64).sum(axis=1)
         mean: Array = (total / count).astype(found.dtype)
         return mean
+
+
+def _parsed(views: Any, size: Size) -> tuple[str, list[int]]:
+    """The name and the sides of "ten-crop:256/288", for a network of a size."""
+    name, colon, rest = views.partition(":") if isinstance(views, str) else ("", "", "")
+    if name not in VIEWS:
+        hint = did_you_mean(name, VIEWS) if name else ""
+        raise ValueError(f"Views: views must be {', '.join(VIEWS)} or a transform, got {views!r}; {hint}".rstrip("; "))
+    if not colon:
+        return name, VIEWS[name].sides(size)
+    parts = rest.split("/")
+    if not all(part.isdecimal() and int(part) >= min(size) for part in parts):
+        raise ValueError(
+            f"Views: after {name}: must be shorter sides in pixels, at least the network's {min(size)}, such as "
+            f"{name}:{round(256 / 224 * min(size))}, got {views!r}"
+        )
+    return name, [int(part) for part in parts]
