@@ -43,7 +43,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="test a trained model, class by class",
-        description="Test a model that `fastnet train` wrote: loss, accuracy, and a table of the classes.",
+        description="Test a model that `fastnet train` wrote, or published weights: loss, accuracy, and a table of the "
+        "classes.",
         epilog=f"{data.KINDS}\n{_EXAMPLES}",
     )
     parser.add_argument(
@@ -62,7 +63,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--mistakes", type=count, metavar="N", help="list the N mistakes of which the model is most certain"
     )
-    published.add_options(parser)
+    published.add_options(parser, "those of the data, in their order")
     views.add_options(parser)
     add_batch_size(parser)
     add_threads(parser)

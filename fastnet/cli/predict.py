@@ -44,7 +44,7 @@ def add_parser(commands: Any) -> None:
     add("model", type=Path, metavar="MODEL", help="a run's folder, a model file or a checkpoint")
     add("images", type=Path, metavar="IMAGES", nargs="+", help="image files, or folders of images")
     add("--top", type=count, default=1, metavar="K", help="show the K most likely classes (default: 1)")
-    published.add_options(parser)
+    published.add_options(parser, "numbers")
     add("--json", action="store_true", help="print JSON: a list of images with their classes and probabilities")
     views.add_options(parser)
     add_batch_size(parser)

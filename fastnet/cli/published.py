@@ -18,15 +18,20 @@ NAME = "published weights"  # in place of the data that a card names
 _SUFFIXES = (".pth", ".pt", ".th", ".ckpt", ".bin")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """``--architecture`` and ``--class-names``."""
+def add_options(parser: argparse.ArgumentParser, names: str) -> None:
+    """``--architecture`` and ``--class-names``, whose default is `names`."""
     add = parser.add_argument
     add(
         "--architecture",
         metavar="NAME",
         help="MODEL is a file of published weights (.pth, .safetensors) of this network, one of those of fastnet train",
     )
-    add("--class-names", type=Path, metavar="FILE", help="with --architecture: the classes' names, one a line")
+    add(
+        "--class-names",
+        type=Path,
+        metavar="FILE",
+        help=f"with --architecture: the classes' names, one a line (default: {names})",
+    )
 
 
 def read(args: Namespace, file: Path) -> Saved:
