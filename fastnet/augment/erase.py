@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.arguments import integer
+from fastnet.arguments import flag, integer
 from fastnet.augment.kernels import colors, fill_of
 from fastnet.augment.resize import range_of
 from fastnet.augment.sometimes import Sometimes
@@ -29,9 +29,18 @@ class RandomErasing(Sometimes):
         Height divided by width.
     value : int, one for each channel, or "random"
         Colour; "random" draws every value.
+    inplace : bool
+        Whether the given images are written to and returned, if they are an array in C order or a list of such.
     """
 
-    def __init__(self, p: float = 0.5, scale: Any = (0.02, 0.33), ratio: Any = (0.3, 3.3), value: Any = 0) -> None:
+    def __init__(
+        self,
+        p: float = 0.5,
+        scale: Any = (0.02, 0.33),
+        ratio: Any = (0.3, 3.3),
+        value: Any = 0,
+        inplace: bool = False,
+    ) -> None:
         super().__init__(p)
         self.scale, self.ratio = range_of(scale, "RandomErasing: scale"), range_of(ratio, "RandomErasing: ratio")
         if self.scale[1] > 1:
@@ -39,6 +48,17 @@ class RandomErasing(Sometimes):
         if isinstance(value, str) and value != "random":
             raise ValueError(f'RandomErasing: value must be colours or "random", got {value!r}')
         self.value = value if isinstance(value, str) else fill_of(value, "RandomErasing: value")
+        self.inplace = flag(inplace, "RandomErasing: inplace")
+
+    def run(self, x: Any, streams: Streams) -> Any:
+        y = super().run(x, streams)
+        if not self.inplace:
+            return y
+        for image, erased in zip(x, y, strict=True):
+            if not image.flags.writeable:
+                raise ValueError("RandomErasing: inplace=True writes to the images, which are read-only; leave it out")
+            image[...] = erased
+        return x if isinstance(x, np.ndarray) else y
 
     def change(self, x: Array, streams: Streams) -> Array:
         H, W = x.shape[2:]

@@ -129,6 +129,17 @@ def test_erased_boxes():
     assert abs((A.RandomErasing(0.3)(bright, rng()) == 0).any(axis=(1, 2, 3)).mean() - 0.3) < 0.08
 
 
+def test_erasing_in_place():
+    for value in (0, "random"):
+        given, once = X.copy(), A.RandomErasing(0.6, value=value)(X, rng())
+        assert A.RandomErasing(0.6, value=value, inplace=True)(given, rng()) is given
+        np.testing.assert_array_equal(given, once)
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only; leave it out"):
+        A.RandomErasing(1.0, inplace=True)(frozen, rng())
+
+
 def test_tables_of_policies():
     for policy in policies.POLICIES:
         assert len(list(policies._parsed(policy))) == 25
