@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import at_least_zero, integer, real, several
+from fastnet.arrays import as_array
 from fastnet.augment import adjust, kernels
 from fastnet.augment.streams import Streams
 from fastnet.augment.transform import Transform, probability
@@ -240,8 +241,12 @@ class PCAColor(Transform):
     @classmethod
     def fit(cls, images: Array, std: float = 0.1) -> PCAColor:
         """The components of the pixels of training images, uint8 (N, 3, H, W)."""
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"PCAColor.fit: images must have shape (N, 3, H, W), got {images.shape}")
+        images = as_array(images, "PCAColor.fit: images")
+        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8:
+            given = f"{images.dtype} {images.shape}"
+            raise ValueError(f"PCAColor.fit: images must be bytes, uint8 of shape (N, 3, H, W), got {given}")
+        if images.size < 6:
+            raise ValueError(f"PCAColor.fit: components need at least two pixels, got images of shape {images.shape}")
         variances, vectors = np.linalg.eigh(np.cov(images.swapaxes(0, 1).reshape(3, -1).astype(np.float64)))
         return cls(std, np.sqrt(np.maximum(variances, 0)), vectors)
 

@@ -61,6 +61,8 @@ class _Subsets(Transform):
 
     def replace(self, x: Any, streams: Streams, choices: list[tuple[Any, list[Transform]]]) -> Any:
         """x with the transforms of each choice, (indices of images, transforms), in place of those images."""
+        if not len(x):
+            return x
         results = list(x)
         for index, transforms in choices:
             if not len(index):

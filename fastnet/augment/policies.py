@@ -192,7 +192,7 @@ class _Policy(Transform):
         self.interpolation = interpolation_of(
             interpolation, f"{type(self).__name__}: interpolation", ("nearest", "bilinear")
         )
-        self.fill = fill
+        self.fill = kernels.fill_of(fill, f"{type(self).__name__}: fill")
 
     def apply(self, x: Array, streams: Streams) -> Array:
         program = _Program()

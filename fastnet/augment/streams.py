@@ -34,6 +34,8 @@ class Streams:
     @classmethod
     def of(cls, rng: Generator, count: int) -> Streams:
         """Streams with a key that rng draws."""
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a generator of NumPy, such as np.random.default_rng(0), got {rng!r}")
         return cls(rng.integers(0, 2**64, 2, dtype=np.uint64), count)
 
     def __len__(self) -> int:
@@ -49,7 +51,7 @@ class Streams:
         """The next `count` words of each stream: uint32 (N, count)."""
         first, blocks = self._next[0], (count + 3) // 4
         self._next[0] += blocks
-        return kernels.stream_words(self.images, first, blocks, self.key).reshape(len(self), -1)[:, :count]
+        return kernels.stream_words(self.images, first, blocks, self.key).reshape(len(self), 4 * blocks)[:, :count]
 
     def uniform(self, low: Any = 0.0, high: Any = 1.0, count: int = 1) -> Array:
         """`count` numbers in [low, high) for each image: float64 (N, count)."""

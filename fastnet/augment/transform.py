@@ -87,7 +87,8 @@ def _check(name: str, x: Any, axes: int, shape: str) -> None:
     if not isinstance(x, np.ndarray) or x.dtype != np.uint8:
         given = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else repr(type(x).__name__)
         raise TypeError(
-            f"{name} must be images as uint8 {shape}, got {given}; augment images before they are preprocessed"
+            f"{name} must be images of bytes, a uint8 array {shape}, got {given}; augment them before they are "
+            "preprocessed, and give (255 * x).astype(np.uint8) for values from 0 to 1"
         )
     if x.ndim != axes or 0 in x.shape[axes - 3 :]:
         raise ValueError(f"{name} must have shape {shape} and no empty axis, got {x.shape}")

@@ -50,7 +50,7 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help="show the filters, maps and patches of this layer; may be repeated (default: up to four convolutions)",
     )
-    published.add_options(parser)
+    published.add_options(parser, "numbers")
     add("--out", type=Path, metavar="FILE", help="the page (default: inspect.html beside the model)")
     add("--seed", type=whole, default=0, metavar="N", help="of t-SNE, and of the images in it (default: 0)")
     add_batch_size(parser)

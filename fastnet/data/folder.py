@@ -123,7 +123,7 @@ def image_csv(
         Two columns, the file (with the suffix of an image) and the class; or a header with names such as file and
         label, and perhaps split, which says train, val or test.
     root : path, optional
-        Where relative names start; the CSV file's folder by default.
+        Where relative names start, a folder, zip or tar file; the CSV file's folder by default.
     size, gray, test, seed, skip_bad, cache
         As of :func:`image_folder`.
     classes : sequence of str, optional
@@ -147,7 +147,7 @@ def image_csv(
             f"image_csv: {path} is not a file; expected a CSV file with an image and its class in a row"
         )
     try:
-        names, files = read_listing(path, path.parent if root is None else Path(root), classes)
+        names, files = read_listing(path, path.parent if root is None else Path(root).expanduser(), classes)
     except ValueError as error:
         raise ValueError(f"image_csv: {error}") from error
     request = Request([file for *_, file in files], _size("image_csv", size), gray, skip_bad, "image_csv")
@@ -160,7 +160,7 @@ def _checked(where: str, path: str | os.PathLike[str], gray: Any, classes: Any, 
     flag(skip_bad, f"{where}: skip_bad")
     if isinstance(classes, str):
         raise TypeError(f"{where}: classes must be a sequence of names, got {classes!r}")
-    return Path(path)
+    return Path(path).expanduser()
 
 
 def _dataset(
@@ -174,7 +174,9 @@ def _dataset(
     classes: Sequence[str] | None,
 ) -> Dataset:
     """The images of (part, class number, file)."""
-    X, findings = read_pictures(request) if cache is None else read_cached(request, Path(cache), path, classes)
+    X, findings = (
+        read_pictures(request) if cache is None else read_cached(request, Path(cache).expanduser(), path, classes)
+    )
     findings.warn(request.files, stacklevel=4)
     read = [entry for entry, used in zip(files, findings.used(len(files)), strict=True) if used]
     if not read:

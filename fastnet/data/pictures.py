@@ -89,7 +89,8 @@ def decode(file: Path, size: tuple[int, int] | None, gray: bool) -> tuple[np.nda
     To be called within `quiet`.  On damaged files it raises nearly anything; see `reason`.
     """
     if not file.is_file():
-        raise ValueError("not a file: a broken link?" if os.path.lexists(str(file)) else "there is no such file")
+        broken = "not a file: a broken link?" if os.path.lexists(str(file)) else "there is no such file"
+        raise ValueError("it is a folder" if file.is_dir() else broken)
     content = file.read_bytes()
     if not content:
         raise ValueError("the file is empty")

@@ -83,12 +83,18 @@ class Tree:
             yield f"left out {len(self.left_out)} {'entry' if len(self.left_out) == 1 else 'entries'}: {names}"
         if self.nested:
             folders = sorted({self._name(file.parent) for file in self.nested})
-            yield f"{len(self.nested)} images are from sub-folders of their classes: {name_some(folders, 5)}"
+            images = "1 image is from a sub-folder of its class"
+            if len(self.nested) > 1:
+                images = f"{len(self.nested)} images are from sub-folders of their classes"
+            yield f"{images}: {name_some(folders, 5)}"
 
     def _name(self, entry: Path) -> str:
         """Its path relative to the tree's, and how many images a folder holds."""
         name = entry.relative_to(self.path).as_posix()
-        return f"{name}/ ({sum(map(_is_image, _walk(entry)))} images)" if entry.is_dir() else name
+        if not entry.is_dir():
+            return name
+        count = sum(map(_is_image, _walk(entry)))
+        return f"{name}/ ({count} image{'' if count == 1 else 's'})"
 
     def _class(self, folder: Path) -> list[Path]:
         """The images of a class, also those in its sub-folders."""

@@ -120,6 +120,11 @@ def test_pca_color():
     assert np.allclose(rebuilt, np.cov(pixels))
 
 
+def test_no_images():
+    for transform in (A.RandomApply([A.RandomInvert()]), A.RandomChoice([A.RandomInvert(), A.RandomEqualize()])):
+        assert transform(X[:0], rng()).shape == (0, 3, 24, 30)
+
+
 def test_erased_boxes():
     bright = np.full((300, 3, 32, 32), 200, np.uint8)
     share = (A.RandomErasing(1.0)(bright, rng()) == 0).all(axis=1).mean(axis=(1, 2))
@@ -167,6 +172,11 @@ def test_tables_of_policies():
         (lambda: A.RandAugment(magnitude=31), ValueError, "below num_magnitude_bins"),
         (lambda: A.TrivialAugmentWide()(X[:, :2], rng()), ValueError, "1 or 3 channels"),
         (lambda: A.RandomPosterize(9), ValueError, "0 to 8"),
+        (lambda: A.RandomInvert()(X, 0), TypeError, "such as np.random.default_rng.0., got 0"),
+        (lambda: A.RandomInvert()(X / 255, rng()), TypeError, "images of bytes, a uint8 array .*, got float64"),
+        (lambda: A.AutoAugment(fill=300), ValueError, "AutoAugment: fill must be between 0 and 255"),
+        (lambda: A.PCAColor.fit(X / 255), ValueError, "must be bytes, uint8 .* got float64"),
+        (lambda: A.PCAColor.fit(X[:1, :, :1, :1]), ValueError, "at least two pixels"),
     ],
 )
 def test_errors(call, error, message):

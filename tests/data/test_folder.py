@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from fastnet.data import image_folder
+from fastnet.data import image_folder, read_picture
 
 
 def write_coloured(folder, sizes=((6, 5), (6, 5)), classes=("cat", "dog")):
@@ -94,3 +94,17 @@ def test_a_size_is_no_flag(tmp_path):
     with pytest.raises(ValueError, match="size must be an int or .* got True"):
         image_folder(tmp_path, True)
     assert image_folder(tmp_path, np.array([4, 6])).image_shape == (3, 4, 6)
+
+
+def test_home_and_single_images(tmp_path, monkeypatch):
+    write_coloured(tmp_path / "photos")
+    (tmp_path / "photos" / "cat" / "0.png").rename(tmp_path / "photos" / "cat" / "inner.png")
+    (tmp_path / "photos" / "cat" / "more").mkdir()
+    (tmp_path / "photos" / "cat" / "inner.png").rename(tmp_path / "photos" / "cat" / "more" / "0.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    with pytest.warns(UserWarning, match="1 image is from a sub-folder of its class: cat/more/ .1 image.$"):
+        assert len(image_folder("~/photos", test=0, cache="~/cache").X_train) == 4
+    assert (tmp_path / "cache").is_dir()
+    with pytest.raises(ValueError, match="it is a folder"):
+        read_picture(tmp_path)
