@@ -73,13 +73,14 @@ class History:
     def append(self, record: dict[str, Any]) -> None:
         """Add an epoch.
 
-        A column that only some epochs have, such as one that the version which began the run did not keep, holds NaN
-        in the others.
+        A column that earlier epochs lack, such as one that the version which began the run did not keep, holds NaN
+        for them.
         """
-        missing = float("nan")
         epochs = max(map(len, self.history.values()), default=0)
-        for name in {**self.history, **record}:
-            self.history.setdefault(name, [missing] * epochs).append(record.get(name, missing))
+        for name, value in record.items():
+            column = self.history.setdefault(name, [])
+            column += [float("nan")] * (epochs - len(column))
+            column.append(value)
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict per epoch."""
