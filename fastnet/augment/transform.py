@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import real
+from fastnet.arrays import as_array
 from fastnet.augment.streams import Streams
 from fastnet.types import Array, Generator
 
@@ -72,26 +73,27 @@ class Transform:
     def _checked(self, x: Any) -> Any:
         name = type(self).__name__
         if isinstance(x, (list, tuple)):
-            for i, image in enumerate(x):
-                _check(f"{name}: image {i}", image, 3, "(C, H, W)")
-            return [np.ascontiguousarray(image) for image in x]
-        _check(f"{name}: x", x, 4, "(N, C, H, W)")
-        return np.ascontiguousarray(x)
+            return [_checked(f"{name}: image {i}", image, 3, "(C, H, W)") for i, image in enumerate(x)]
+        return _checked(f"{name}: x", x, 4, "(N, C, H, W)")
 
     def __repr__(self) -> str:
         names = inspect.signature(type(self)).parameters
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
 
-def _check(name: str, x: Any, axes: int, shape: str) -> None:
-    if not isinstance(x, np.ndarray) or x.dtype != np.uint8:
-        given = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else repr(type(x).__name__)
+def _checked(name: str, given: Any, axes: int, shape: str) -> Array:
+    """Images as an array of bytes with `axes` axes, in C order."""
+    if hasattr(given, "getpalette"):  # Pillow's: its channels are last, which cannot be seen in every array of it
+        raise TypeError(f"{name} is an image of Pillow; give fastnet.data.read_picture(file), a uint8 array (C, H, W)")
+    x = as_array(given, name)
+    if x.dtype != np.uint8:
         raise TypeError(
-            f"{name} must be images of bytes, a uint8 array {shape}, got {given}; augment them before they are "
-            "preprocessed, and give (255 * x).astype(np.uint8) for values from 0 to 1"
+            f"{name} must be images of bytes, a uint8 array {shape}, got {x.dtype} {x.shape}; augment them before they "
+            "are preprocessed, and give (255 * x).astype(np.uint8) for values from 0 to 1"
         )
     if x.ndim != axes or 0 in x.shape[axes - 3 :]:
         raise ValueError(f"{name} must have shape {shape} and no empty axis, got {x.shape}")
+    return np.ascontiguousarray(x)
 
 
 def together(images: Any) -> Any:

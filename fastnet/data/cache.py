@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -128,5 +127,5 @@ def _check_room(request: Request, folder: Path, needed: int) -> None:
     if needed > free:
         raise ValueError(
             f"{request.where}: {len(request.files)} decoded images take {needed / 2**30:.1f} GiB, and the cache's disk "
-            f"has {free / 2**30:.1f} GiB free; give a smaller size, or another folder than {os.fspath(folder)}"
+            f"has {free / 2**30:.1f} GiB free; give a smaller size, or another folder than {folder}"
         )

@@ -66,6 +66,21 @@ def test_streams_are_philox_s():
     assert abs(normal.mean()) < 0.02 and abs(normal.std() - 1) < 0.02
 
 
+def test_arrays_of_others():
+    x = np.random.default_rng(0).integers(0, 256, (4, 3, 6, 5), dtype=np.uint8)
+
+    class Tensor:
+        def __array__(self, dtype=None, copy=None):
+            return x
+
+    flip, rng = A.RandomHorizontalFlip(1.0), np.random.default_rng
+    assert np.array_equal(flip(Tensor(), rng(0)), x[..., ::-1])
+    assert np.array_equal(flip(fn.data.Rows(x), rng(0)), x[..., ::-1])
+    pillow = pytest.importorskip("PIL.Image")
+    with pytest.raises(TypeError, match="image 0 is an image of Pillow; give fastnet.data.read_picture"):
+        flip([pillow.fromarray(x[0].transpose(1, 2, 0))], rng(0))
+
+
 def test_flips_after_a_window_are_one_pass():
     x = np.random.default_rng(0).integers(0, 256, (40, 3, 12, 9), dtype=np.uint8)
     for first in (A.RandomCrop(10, padding=3), A.RandomCrop(8, 2, padding_mode="reflect"), A.RandomVerticalFlip()):
