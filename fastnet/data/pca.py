@@ -11,7 +11,7 @@ from fastnet.arguments import at_least_zero, integer
 from fastnet.arrays import as_array
 from fastnet.data.preprocess import Fitted, check_fit, finite_mean
 from fastnet.data.rows import chunks
-from fastnet.types import Array, DTypeLike
+from fastnet.types import Array, DType, DTypeLike
 
 __all__ = ["PCA"]
 
@@ -65,6 +65,7 @@ class PCA(Fitted):
         if whiten not in (None, "pca", "zca"):
             raise ValueError(f'PCA: whiten must be None, "pca" or "zca", got {whiten!r}')
         self.scale, self.whiten, self.eps = float(scale), whiten, at_least_zero(eps, "PCA: eps")
+        self._matrices: dict[DType, tuple[Array, Array]] = {}  # by dtype, made when first needed
 
     def __repr__(self) -> str:
         return (
@@ -118,16 +119,25 @@ class PCA(Fitted):
         return cls(mean, vectors, values, scale, whiten, eps)
 
     def __call__(self, X: Array, dtype: DTypeLike = "float32") -> np.ndarray:
-        """X (N, ...) along the components, (N, k); in its own shape with whiten="zca"."""
+        """X (N, ...) along the components, (N, k); in its own shape with whiten="zca".  Computed in `dtype`."""
         X = as_array(X, "PCA: X")
         if X.shape[1:] != self.mean.shape:
             raise ValueError(f"PCA: fitted on examples of shape {self.mean.shape}, got an array of shape {X.shape}")
-        Z = (X / self.scale - self.mean).reshape(len(X), -1) @ self.vectors
-        if self.whiten:
-            Z /= np.sqrt(self.values + self.eps)
-        if self.whiten == "zca":
-            Z = (Z @ self.vectors.T).reshape(X.shape)
+        mean, matrix = self._in(np.result_type(dtype, np.float32))
+        centred = np.subtract(X, mean, dtype=mean.dtype).reshape(len(X), len(matrix))
+        Z = (centred @ matrix).reshape(X.shape if self.whiten == "zca" else (len(X), -1))
         return np.ascontiguousarray(Z, dtype)
+
+    def _in(self, dtype: DType) -> tuple[Array, Array]:
+        """The mean of raw values, and the matrix by which what remains is multiplied, (D, k) or, for "zca", (D, D)."""
+        if dtype not in self._matrices:
+            matrix = self.vectors / self.scale
+            if self.whiten:
+                matrix = matrix / np.sqrt(self.values + self.eps)
+            if self.whiten == "zca":
+                matrix = matrix @ self.vectors.T
+            self._matrices[dtype] = (self.mean * self.scale).astype(dtype), matrix.astype(dtype)
+        return self._matrices[dtype]
 
     def inverse(self, Z: Array) -> np.ndarray:
         """The raw values whose components are Z, for pictures: what was left out is missing in them.
