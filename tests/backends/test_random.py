@@ -124,8 +124,8 @@ def test_dropout_of_whole_units(ops, dtype, unit, shape, inverted):
 
 
 def test_units_of_large_arrays(native, dtype):
-    """Whole cache lines, past every cache, and several tasks."""
-    x = cases.normal((9, 64, 96, 96), dtype)
+    """Whole cache lines, and several tasks."""
+    x = cases.normal((3, 64, 96, 96), dtype)
     for unit, axes in (("channel", (2, 3)), ("example", (1, 2, 3)), ("batch", (0, 1, 2, 3))):
         y, _ = native.dropout(x, 0.5, Stream(3), unit)
         units = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
