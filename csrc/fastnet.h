@@ -83,6 +83,25 @@ void fn_set_threads(int count);
 void fn_run_alone(void); /* from now on, kernels that this thread calls use no other thread */
 const char *fn_threading(void); /* the threading library, as text */
 
+/* ---- runtime/batch.c: loops of several kernel calls as one ---- */
+
+enum { FN_BATCH = 64, FN_BATCH_CONTEXT = 20 };
+typedef struct {
+    int64_t tasks, first[FN_BATCH];
+    double work;
+    fn_task body[FN_BATCH];
+    void *written[FN_BATCH];
+    uint64_t context[FN_BATCH][FN_BATCH_CONTEXT];
+    int count;
+} fn_batch;
+
+/* From begin to end, fn_parallel_batched keeps this thread's loops, with copies of their contexts of `size` bytes, and
+ * runs them together at the end or when the batch is full.  Loops of a batch must not depend on each other; one that
+ * writes the array `written` of an earlier one runs after it.  Outside a batch it is fn_parallel. */
+void fn_batch_begin(fn_batch *batch);
+void fn_batch_end(void);
+void fn_parallel_batched(int64_t tasks, double work, fn_task body, const void *context, size_t size, void *written);
+
 /* ---- runtime/memory.c: 64-byte-aligned blocks, cached for reuse ---- */
 
 typedef enum { FN_ARRAY = 0, FN_SCRATCH = 1 } fn_kind;
@@ -189,7 +208,7 @@ typedef struct {
 typedef struct {
     int64_t word, array, offset;
 } fn_reference;
-typedef enum { FN_DO_ALLOC, FN_DO_CALL, FN_DO_FREE } fn_deed;
+typedef enum { FN_DO_ALLOC, FN_DO_CALL, FN_DO_FREE, FN_DO_BEGIN, FN_DO_END } fn_deed;
 typedef struct {
     int64_t deed, index; /* of the call, or of the array */
 } fn_action;
@@ -205,6 +224,8 @@ typedef struct {
 /* Run the actions. arrays: addresses; the first `given` are set by the caller, the others by the actions, and those
  * that were not freed belong to the caller. If it fails, all are freed. */
 fn_status fn_recording_run(const fn_recording *recording, void **arrays, int64_t array_count);
+
+enum { FN_SUMS_BLOCK = 8192 }; /* the elements of a pair of block_sums */
 
 /* ---- the kernel table: one for each instruction set and dtype, filled by kernels.h ---- */
 

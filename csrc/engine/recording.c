@@ -19,6 +19,7 @@ fn_status fn_recording_run(const fn_recording *recording, void **arrays, int64_t
     size_t bytes = (size_t)recording->word_count * sizeof(fn_word);
     fn_word *words = fn_alloc(bytes, FN_SCRATCH);
     fn_status status = words ? FN_OK : FN_NO_MEMORY;
+    fn_batch batch;
     if (words) memcpy(words, recording->words, bytes);
     for (int64_t i = 0; i < recording->action_count && status == FN_OK; i++) {
         const fn_action action = recording->actions[i];
@@ -30,8 +31,11 @@ fn_status fn_recording_run(const fn_recording *recording, void **arrays, int64_t
             break;
         case FN_DO_CALL: status = run_call(recording, action.index, words, arrays); break;
         case FN_DO_FREE: fn_free(*array), *array = NULL; break;
+        case FN_DO_BEGIN: fn_batch_begin(&batch); break;
+        case FN_DO_END: fn_batch_end(); break;
         }
     }
+    if (status != FN_OK) fn_batch_end();
     for (int64_t i = recording->given; i < array_count && status != FN_OK; i++) fn_free(arrays[i]), arrays[i] = NULL;
     fn_free(words);
     return status;

@@ -20,5 +20,5 @@ static void mix_task(void *context, int64_t task, int thread) {
 /* average = decay*average + (1 - decay)*w */
 static void average_step(int64_t n, void *average, const void *w, double decay) {
     average_job job = {.n = n, .average = average, .decay = (REAL)decay, .rate = (REAL)(1 - decay), .w = w};
-    fn_parallel(ceil_div(n, AVERAGE_BLOCK), (double)n * 3 / LANES, mix_task, &job);
+    fn_parallel_batched(ceil_div(n, AVERAGE_BLOCK), (double)n * 3 / LANES, mix_task, &job, sizeof job, average);
 }

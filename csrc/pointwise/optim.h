@@ -27,7 +27,8 @@ INLINE vec root_of(step_job job, vec v) {
 }
 
 static void step_run(const step_job *job, double cost, fn_task body) {
-    fn_parallel(ceil_div(job->n, STEP_BLOCK), (double)job->n * cost / LANES, body, (void *)job);
+    const double work = (double)job->n * cost / LANES;
+    fn_parallel_batched(ceil_div(job->n, STEP_BLOCK), work, body, job, sizeof *job, job->w);
 }
 
 /* w -= lr*g */

@@ -23,7 +23,7 @@ static void add_penalty_task(void *context, int64_t task, int thread) {
 
 static void add_penalty(int64_t n, const void *w, void *g, double l1, double l2) {
     penalty_job job = {.n = n, .w = w, .out = g, .l1 = (REAL)l1, .l2 = (REAL)l2};
-    fn_parallel(ceil_div(n, PENALTY_BLOCK), 4 * (double)n / LANES, add_penalty_task, &job);
+    fn_parallel_batched(ceil_div(n, PENALTY_BLOCK), 4 * (double)n / LANES, add_penalty_task, &job, sizeof job, g);
 }
 
 /* The norm of a row, w[b][row][i], whose elements are multiplied by `scale` before they are squared. */
@@ -53,5 +53,5 @@ static void limit_norms_task(void *context, int64_t task, int thread) {
 
 static void limit_norms(int64_t n, void *w, int64_t rows, int64_t after, double limit) {
     penalty_job job = {.n = n, .rows = rows, .after = after, .out = w, .limit = limit};
-    if (n > 0) fn_parallel(rows, 4 * (double)n / LANES, limit_norms_task, &job);
+    if (n > 0) fn_parallel_batched(rows, 4 * (double)n / LANES, limit_norms_task, &job, sizeof job, w);
 }

@@ -14,9 +14,9 @@ typedef struct {
     double *sums; /* of each block: magnitudes, squares */
 } sums_job;
 
-enum { SUMS_BLOCK = 8192 };
+enum { SUMS_BLOCK = FN_SUMS_BLOCK };
 
-static void power_sums_task(void *context, int64_t task, int thread) {
+static void block_sums_task(void *context, int64_t task, int thread) {
     const sums_job *job = context;
     int64_t first = task * SUMS_BLOCK, count = min64(SUMS_BLOCK, job->n - first), j;
     const REAL *x = job->x + first;
@@ -41,15 +41,19 @@ static void power_sums_task(void *context, int64_t task, int thread) {
     job->sums[2 * task] = sum_eight(magnitude), job->sums[2 * task + 1] = sum_eight(square);
 }
 
+static void block_sums(int64_t n, const void *x, double *sums) {
+    sums_job job = {n, x, sums};
+    fn_parallel_batched(ceil_div(n, SUMS_BLOCK), (double)n * 3 / LANES, block_sums_task, &job, sizeof job, sums);
+}
+
 static fn_status power_sums(int64_t n, const void *x, double *magnitudes, double *squares) {
     int64_t blocks = ceil_div(n, SUMS_BLOCK);
-    double few[32];
-    sums_job job = {n, x, few};
+    double few[32], *sums = few;
     *magnitudes = *squares = 0;
-    if (blocks > 16) job.sums = fn_alloc((size_t)(2 * blocks) * sizeof(double), FN_SCRATCH);
-    if (!job.sums) return FN_NO_MEMORY;
-    fn_parallel(blocks, (double)n * 3 / LANES, power_sums_task, &job);
-    for (int64_t i = 0; i < blocks; i++) *magnitudes += job.sums[2 * i], *squares += job.sums[2 * i + 1];
-    if (job.sums != few) fn_free(job.sums);
+    if (blocks > 16) sums = fn_alloc((size_t)(2 * blocks) * sizeof(double), FN_SCRATCH);
+    if (!sums) return FN_NO_MEMORY;
+    block_sums(n, x, sums);
+    for (int64_t i = 0; i < blocks; i++) *magnitudes += sums[2 * i], *squares += sums[2 * i + 1];
+    if (sums != few) fn_free(sums);
     return FN_OK;
 }

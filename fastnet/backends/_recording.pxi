@@ -26,9 +26,17 @@ cdef extern from "fastnet.h" nogil:
         FN_DO_ALLOC
         FN_DO_CALL
         FN_DO_FREE
+        FN_DO_BEGIN
+        FN_DO_END
+        FN_SUMS_BLOCK
+    ctypedef struct fn_batch:
+        pass
+    void fn_batch_begin(fn_batch *batch)
+    void fn_batch_end()
     fn_status fn_recording_run(const fn_recording *recording, void **arrays, int64_t array_count)
 
-DO_ALLOC, DO_CALL, DO_FREE = FN_DO_ALLOC, FN_DO_CALL, FN_DO_FREE
+DO_ALLOC, DO_CALL, DO_FREE, DO_BEGIN, DO_END = FN_DO_ALLOC, FN_DO_CALL, FN_DO_FREE, FN_DO_BEGIN, FN_DO_END
+SUMS_BLOCK = FN_SUMS_BLOCK
 
 
 cdef int run(str name, str kinds, fn_call_kernel call, fn_word *w, const fn_kernels *k) except -1:
@@ -74,15 +82,18 @@ def alike(list updates):
 
 
 cdef int run_updates(str name, str kinds, fn_call_kernel call, const fn_word *words, list updates) except -1:
-    """Run a kernel on each tuple of arrays, all in one go without the GIL; the first word is the arrays' size."""
+    """Run a kernel on each tuple of arrays, as one batch without the GIL; the first word is the arrays' size."""
     cdef Py_ssize_t i, j, count = len(updates), width = len(kinds)
     cdef fn_status status = FN_OK
+    cdef fn_batch batch
     cdef fn_word *w
     cdef fn_word *all_words = <fn_word *>malloc((count * width + 1) * sizeof(fn_word))
     cdef const fn_kernels **tables = <const fn_kernels **>malloc((count + 1) * sizeof(void *))
     try:
         if all_words == NULL or tables == NULL:
             raise MemoryError(f"{name}: not enough memory")
+        if recorder != NULL:
+            (<object>recorder).batch(DO_BEGIN)
         for i, arrays in enumerate(updates):
             w = all_words + i * width
             memcpy(w, words, width * sizeof(fn_word))
@@ -92,9 +103,13 @@ cdef int run_updates(str name, str kinds, fn_call_kernel call, const fn_word *wo
             tables[i] = kernels(arrays[0])
             if recorder != NULL:
                 keep_call(name, kinds, call, w, tables[i])
+        if recorder != NULL:
+            (<object>recorder).batch(DO_END)
         with nogil:
+            fn_batch_begin(&batch)
             for i in range(count):
                 status = call(tables[i], all_words + i * width)
+            fn_batch_end()
         return check(status)
     finally:
         free(all_words)
@@ -117,8 +132,9 @@ cdef int keep_call(str name, str kinds, fn_call_kernel call, fn_word *w, const f
 def set_recorder(new):
     """Tell `new` about each kernel call and each block of this thread from now on; None: nobody.
 
-    ``new.call(name, kinds, function, dtype, words)`` gets a call before it runs, ``new.born(address, size)`` and
-    ``new.died(address)`` a block.
+    ``new.call(name, kinds, function, dtype, words)`` gets a call before it runs, ``new.batch(DO_BEGIN)`` and
+    ``new.batch(DO_END)`` stand around the calls of a batch; ``new.born(address, size)`` and ``new.died(address)`` get a
+    block.
     """
     global recorder
     cdef PyObject *old = recorder
@@ -131,10 +147,10 @@ def set_recorder(new):
 cdef class Recorded:
     """Kernel calls that run again; see fastnet/backends/native/recording.py.
 
-    actions: (DO_ALLOC, array), (DO_CALL, call) or (DO_FREE, array).  calls: (function, dtype, first word, first
-    reference) of each, then a last one.  words: integers, or bytes, whose address is the word.  references: (word,
-    array, offset).  Arrays are numbered: `given` arrays of the caller, the results (doubles), and those that the
-    actions allocate, of these sizes in bytes.
+    actions: (DO_ALLOC, array), (DO_CALL, call), (DO_FREE, array), and (DO_BEGIN, 0) and (DO_END, 0) around a batch.
+    calls: (function, dtype, first word, first reference) of each, then a last one.  words: integers, or bytes, whose
+    address is the word.  references: (word, array, offset).  Arrays are numbered: `given` arrays of the caller, the
+    results (doubles), and those that the actions allocate, of these sizes in bytes.
     """
 
     cdef fn_recording recording

@@ -126,6 +126,10 @@ class Ops:
         for arrays in updates:
             self.call(op, arrays, attributes)
 
+    def squares(self, arrays: Sequence[Array]) -> list[float]:
+        """The sum of squares of each array, in float64."""
+        return [self.power_sums(x)[1] for x in arrays]
+
     # ---------------------------------------------------------------- arrays
 
     def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:

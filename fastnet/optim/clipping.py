@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import reduce
+from operator import add
 
 from fastnet.arguments import positive
 from fastnet.backends import current
@@ -39,8 +41,8 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     """
     max_norm = positive(max_norm, "clip_grad_norm: max_norm")
     ops, ready = current(), _with_gradients(parameters, "clip_grad_norm")
-    squares = [ops.power_sums(p.grad)[1] for p in ready]
-    norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else math.nan
+    squares = ops.squares([p.grad for p in ready if p.grad is not None])
+    norm = math.sqrt(reduce(add, squares, 0.0))
     if not math.isfinite(norm):
         first = next(i for i, square in enumerate([*squares, math.nan]) if not math.isfinite(square))
         name = repr(ready[first].name or f"parameter {first}") if first < len(ready) else "all parameters together"

@@ -62,6 +62,13 @@ def test_a_gradient_that_is_not_finite_is_named(bad):
     assert made[0].grad[0] == 3.0
 
 
+def test_a_norm_beyond_the_range_of_doubles_is_refused():
+    made = parameters([1.2e154], [1.2e154])
+    with pytest.raises(FloatingPointError, match="the squared gradient of all parameters together is not finite"):
+        clip_grad_norm(made, 1.0)
+    assert made[0].grad[0] == 1.2e154
+
+
 @pytest.mark.parametrize("clip", [clip_grad_norm, clip_grad_value])
 def test_argument_errors(clip):
     for wrong in (0, -1.0):
@@ -82,7 +89,7 @@ def test_the_norm_has_the_same_bits_everywhere(size, dtype):
             for threads in (1, 2, 3):
                 fn.set_num_threads(threads)
                 try:
-                    found.add(ops.power_sums(x)[1])
+                    found.update([ops.power_sums(x)[1], *ops.squares([x, x])])
                 finally:
                     fn.set_num_threads(before)
     if dtype == np.float64 and "portable" in ISAS:  # without FMA, a product of doubles is rounded before it is added

@@ -114,6 +114,9 @@ class NativeOps(Ops):
         else:
             super().update_each(op, updates, attributes)
 
+    def squares(self, given: Sequence[Array]) -> list[float]:
+        return updates.squares(given) if _native.alike([(x,) for x in given]) else super().squares(given)
+
     asarray = staticmethod(arrays.asarray)
     contiguous = staticmethod(arrays.contiguous)
 

@@ -84,6 +84,9 @@ class Recording:
         if block is not None:
             self._actions.append((_native.DO_FREE, block.number))
 
+    def batch(self, deed: int) -> None:
+        self._actions.append((deed, 0))
+
     def call(self, name: str, kinds: str, function: int, dtype: int, words: list[int | bytes]) -> None:
         self._actions.append((_native.DO_CALL, len(self._calls)))
         self._calls.append((function, dtype, len(self._words), len(self._references)))

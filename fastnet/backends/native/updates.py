@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate as running
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from fastnet.backends import _native
 from fastnet.backends.native.arrays import KERNELS, c_order, extents, kernel
@@ -38,6 +42,16 @@ KERNELS.update({name: _single(update) for name, update in UPDATES.items()})
 @kernel
 def power_sums(x: Array) -> tuple[float, float]:
     return _native.power_sums(x.size, x)
+
+
+def squares(given: Sequence[Array]) -> list[float]:
+    """The sums of squares of float arrays in C order, in one batch; the bits are power_sums'."""
+    ends = list(running(-(-x.size // _native.SUMS_BLOCK) for x in given))
+    sums = np.empty((ends[-1] if ends else 0, 2))
+    parts = [sums[first:last] for first, last in pairwise([0, *ends])]
+    _native.block_sums(list(zip(given, parts, strict=True)))
+    with np.errstate(over="ignore"):
+        return [float(np.add.accumulate(part[:, 1])[-1]) if len(part) else 0.0 for part in parts]
 
 
 @kernel
