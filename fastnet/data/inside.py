@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -74,14 +75,18 @@ class InArchive:
         return (InArchive(self._archive, inner) for inner in self._archive.files if inner.match(pattern))
 
     def read_bytes(self) -> bytes:
-        return self._archive.files[self._inner]()
+        with self._archive.lock:
+            return self._archive.files[self._inner]()
 
 
 class _Archive:
-    """The files of an archive as functions that read them, and its folders with the names in them."""
+    """The files of an archive as functions that read them, and its folders with the names in them.
+
+    Any thread may read: one at a time does, since all share one place in one open file.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.lock = path, threading.Lock()
         self.files: dict[PurePosixPath, Callable[[], bytes]] = {}
         self.folders: dict[PurePosixPath, set[str]] = {PurePosixPath(): set()}
         self.strange: list[str] = []
