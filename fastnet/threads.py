@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 from fastnet import backends
 from fastnet.arguments import integer
 from fastnet.cores import MAX_THREADS, default_reason
 
-__all__ = ["get_num_threads", "run_alone", "set_num_threads"]
+__all__ = ["get_num_threads", "run_alone", "set_num_threads", "threads_here"]
 
 _reason = ""  # of the last set_num_threads
+_here = threading.local()
 
 
 def reason() -> str:
@@ -49,7 +52,13 @@ def set_num_threads(count: int) -> None:
 
 def run_alone() -> None:
     """From now on, kernels that this Python thread calls use no other thread, which leaves the pool to its caller."""
+    _here.alone = True
     if backends.NativeOps:
         from fastnet.backends import _native
 
         _native.run_alone()
+
+
+def threads_here() -> int:
+    """How many threads work of this Python thread may use: one after `run_alone`."""
+    return 1 if getattr(_here, "alone", False) else get_num_threads()

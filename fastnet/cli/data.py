@@ -49,6 +49,8 @@ class Source(NamedTuple):
         For image files and .npz files.
     cache : str or None
         For image files.
+    lazy : bool or None
+        For image files.
     """
 
     spec: str
@@ -58,6 +60,7 @@ class Source(NamedTuple):
     channels_last: bool | None = None
     classes: tuple[str, ...] | None = None
     cache: str | None = None
+    lazy: bool | None = None
 
     @classmethod
     def of_arguments(cls, args: argparse.Namespace) -> Source:
@@ -65,7 +68,9 @@ class Source(NamedTuple):
         if args.data == "digits" and Path("digits").is_dir():
             warnings.warn("--data digits is scikit-learn's data set; give ./digits for the folder", stacklevel=2)
         cache = args.cache and str(args.cache)
-        return cls(args.data, args.image_size, args.grey, args.skip_bad, args.channels_last, args.classes, cache)
+        return cls(
+            args.data, args.image_size, args.grey, args.skip_bad, args.channels_last, args.classes, cache, args.lazy
+        )
 
     @classmethod
     def of_card(cls, entries: Sequence[Any]) -> Source:
@@ -74,8 +79,10 @@ class Source(NamedTuple):
         return cls(*fields)
 
     def changed_by(self, other: Source) -> Source:
-        """This source with all options that are given in `other`."""
+        """This source with all options that are given in `other`; a cache and lazy reading take each other's place."""
         options = {name: value for name, value in other._asdict().items() if name != "spec" and value is not None}
+        if other.lazy or other.cache:
+            options = {"lazy": None, "cache": None, **options}
         return self._replace(**options)
 
     @property
@@ -118,6 +125,7 @@ class Source(NamedTuple):
             + ["--skip-bad"] * bool(self.skip_bad)
             + (["--classes", ",".join(self.classes)] if self.classes else [])
             + (["--cache", self.cache] if self.cache else [])
+            + ["--lazy"] * bool(self.lazy)
         )
 
 
@@ -137,6 +145,12 @@ def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) ->
         metavar="DIR",
         help=f"{images}keep the decoded pixels in this folder: the next run begins at once, and there may be more than "
         "fit into memory",
+    )
+    add(
+        "--lazy",
+        action="store_true",
+        default=None,
+        help=f"{images}decode them when a batch needs them, instead of all of them first",
     )
     add(
         "--channels-last",
@@ -204,6 +218,7 @@ def load(source: Source, everything: bool = False) -> Dataset:
                 "gray": source.grey,
                 "skip_bad": bool(source.skip_bad),
                 "cache": source.cache,
+                "lazy": bool(source.lazy),
             }
             dataset = read(path, test=test, classes=source.classes, **options)
     if not len(dataset.y_test) or not (everything or len(dataset.y_train)):
@@ -243,6 +258,7 @@ def _check_options(source: Source) -> None:
         ("--grey", source.grey is not None, folder, "image files"),
         ("--skip-bad", source.skip_bad, folder, "image files"),
         ("--cache", source.cache, folder, "image files"),
+        ("--lazy", source.lazy, folder, "image files"),
         ("--channels-last", source.channels_last is not None, npz, ".npz files"),
         ("--classes", source.classes, npz or folder, ".npz files and image files"),
     ):

@@ -40,7 +40,7 @@ def prepare(
         "classes": list(names),
         "input_shape": [int(size) for size in dataset.image_shape],
         "dtype": args.dtype,
-        "pixels": _pixels(dataset.X_train),
+        "pixels": (0.0, 255.0) if source.of_pictures else _pixels(dataset.X_train),
         "data": list(source),
         **({"augment": args.augment} if args.augment else {}),
     }

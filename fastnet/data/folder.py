@@ -14,6 +14,7 @@ from fastnet.arguments import flag, optional_flag, pair
 from fastnet.data.cache import read_cached
 from fastnet.data.dataset import Dataset, assemble
 from fastnet.data.decoding import Request, read_pictures
+from fastnet.data.files import read_lazily
 from fastnet.data.inside import is_archive, open_archive
 from fastnet.data.listing import read_listing
 from fastnet.data.pictures import check_pillow
@@ -34,6 +35,7 @@ def image_folder(
     classes: Sequence[str] | None = None,
     skip_bad: bool = False,
     cache: str | os.PathLike[str] | None = None,
+    lazy: bool = False,
 ) -> Dataset:
     """Images from ``path/class/*.png`` (or jpg, gif, tiff, webp ...), or from ``path/train``, ``val`` and ``test``.
 
@@ -63,11 +65,17 @@ def image_folder(
         A folder for the decoded images.  They are decoded once, with a progress bar, and from then on read from there,
         batch by batch, so that there may be more than fit into memory.  When image files have changed, they are decoded
         anew.
+    lazy : bool
+        Decode images when a batch needs them, on the Loader's threads, again in each epoch: training begins at once,
+        and nothing is kept in memory or on disk.  Before that only the first file is opened, which must have the size
+        of all others unless `size` is given; and if `gray` is None more, until one has colours, at most 100 at equal
+        distances.  A file that cannot be read, or has another size, is an error when it is met, which names the file.
+        Not with `cache` or `skip_bad`.
 
     Returns
     -------
     Dataset
-        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8; with `cache`, as :class:`Rows`.
+        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8; with `cache` or `lazy`, as :class:`Rows`.
 
     Raises
     ------
@@ -81,7 +89,7 @@ def image_folder(
     UserWarning
         What is left out, and classes without a training, validation or test image.
     """
-    path = _checked("image_folder", path, gray, classes, skip_bad)
+    path = _checked("image_folder", path, gray, classes, skip_bad, cache, lazy)
     if not path.is_dir() and not is_archive(path):
         raise FileNotFoundError(
             f"image_folder: {path} is not a folder, zip or tar file; expected {path}/<class>/<image>.png and so on"
@@ -101,7 +109,7 @@ def image_folder(
         warnings.warn(f"{path}: {remark}", stacklevel=2)
     files = [(part, number, file) for part, listed in tree.files.items() for number, file in listed]
     request = Request([file for *_, file in files], _size("image_folder", size), gray, skip_bad, "image_folder")
-    return _dataset(request, path, tree.classes, files, test, seed, cache, classes)
+    return _dataset(request, path, tree.classes, files, test, seed, cache, classes, lazy)
 
 
 def image_csv(
@@ -114,6 +122,7 @@ def image_csv(
     classes: Sequence[str] | None = None,
     skip_bad: bool = False,
     cache: str | os.PathLike[str] | None = None,
+    lazy: bool = False,
 ) -> Dataset:
     """Images whose files and classes are listed in a CSV file, with commas, semicolons or tabs.
 
@@ -124,7 +133,7 @@ def image_csv(
         label, and perhaps split, which says train, val or test.
     root : path, optional
         Where relative names start, a folder, zip or tar file; the CSV file's folder by default.
-    size, gray, test, seed, skip_bad, cache
+    size, gray, test, seed, skip_bad, cache, lazy
         As of :func:`image_folder`.
     classes : sequence of str, optional
         The classes in the order of their numbers; by default those that occur, in order.
@@ -132,7 +141,7 @@ def image_csv(
     Returns
     -------
     Dataset
-        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8; with `cache`, as :class:`Rows`.
+        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8; with `cache` or `lazy`, as :class:`Rows`.
 
     Raises
     ------
@@ -141,7 +150,7 @@ def image_csv(
     FileNotFoundError, ValueError
         No such file; no such columns, a row without a class; images that do not exist or cannot be read.
     """
-    path = _checked("image_csv", path, gray, classes, skip_bad)
+    path = _checked("image_csv", path, gray, classes, skip_bad, cache, lazy)
     if not path.is_file():
         raise FileNotFoundError(
             f"image_csv: {path} is not a file; expected a CSV file with an image and its class in a row"
@@ -151,13 +160,18 @@ def image_csv(
     except ValueError as error:
         raise ValueError(f"image_csv: {error}") from error
     request = Request([file for *_, file in files], _size("image_csv", size), gray, skip_bad, "image_csv")
-    return _dataset(request, path, names, files, test, seed, cache, classes)
+    return _dataset(request, path, names, files, test, seed, cache, classes, lazy)
 
 
-def _checked(where: str, path: str | os.PathLike[str], gray: Any, classes: Any, skip_bad: Any) -> Path:
+def _checked(
+    where: str, path: str | os.PathLike[str], gray: Any, classes: Any, skip_bad: Any, cache: Any, lazy: Any
+) -> Path:
     check_pillow()
     optional_flag(gray, f"{where}: gray")
     flag(skip_bad, f"{where}: skip_bad")
+    if flag(lazy, f"{where}: lazy") and (skip_bad or cache is not None):
+        other = "skip_bad=True, which opens all files first" if skip_bad else "cache=FOLDER, which decodes them first"
+        raise ValueError(f"{where}: lazy=True opens files when a batch needs them, so give it without {other}")
     if isinstance(classes, str):
         raise TypeError(f"{where}: classes must be a sequence of names, got {classes!r}")
     return Path(path).expanduser()
@@ -172,13 +186,17 @@ def _dataset(
     seed: int,
     cache: str | os.PathLike[str] | None,
     classes: Sequence[str] | None,
+    lazy: bool,
 ) -> Dataset:
     """The images of (part, class number, file)."""
-    X, findings = (
-        read_pictures(request) if cache is None else read_cached(request, Path(cache).expanduser(), path, classes)
-    )
-    findings.warn(request.files, stacklevel=4)
-    read = [entry for entry, used in zip(files, findings.used(len(files)), strict=True) if used]
+    if lazy:
+        X, read = read_lazily(request), files
+    else:
+        X, findings = (
+            read_pictures(request) if cache is None else read_cached(request, Path(cache).expanduser(), path, classes)
+        )
+        findings.warn(request.files, stacklevel=4)
+        read = [entry for entry, used in zip(files, findings.used(len(files)), strict=True) if used]
     if not read:
         raise ValueError(f"{request.where}: {path} holds no images that can be read")
     y, part = np.array([number for _, number, _ in read]), np.array([name for name, *_ in read])

@@ -15,7 +15,16 @@ import numpy as np
 
 from fastnet.types import Array
 
-__all__ = ["SUFFIXES", "check_pillow", "decode", "quiet", "read_picture", "read_with_remarks", "reason"]
+__all__ = [
+    "SUFFIXES",
+    "check_pillow",
+    "decode",
+    "quiet",
+    "quiet_pillow",
+    "read_picture",
+    "read_with_remarks",
+    "reason",
+]
 
 SUFFIXES = frozenset(
     (".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm")
@@ -83,10 +92,15 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def quiet_pillow() -> None:
+    """Ignore Pillow's own warnings from now on, for `decode` on threads, none of which may enter `quiet`."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
 def decode(file: Path, size: tuple[int, int] | None, gray: bool) -> tuple[np.ndarray, bool, list[str]]:
     """The image as uint8 (H, W, C), whether it has colours, and remarks about what was not used of the file.
 
-    To be called within `quiet`.  On damaged files it raises nearly anything; see `reason`.
+    To be called within `quiet`, or after `quiet_pillow`.  On damaged files it raises nearly anything; see `reason`.
     """
     if not file.is_file():
         broken = "not a file: a broken link?" if os.path.lexists(str(file)) else "there is no such file"

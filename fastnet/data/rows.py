@@ -1,4 +1,4 @@
-"""Rows: images on disk, or some of them, which are read when they are asked for."""
+"""Rows: images on disk, or some of them, that are read when they are asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arrays import as_array
+from fastnet.bars import counted
 from fastnet.types import Array
 
 __all__ = ["Rows", "as_rows", "chunks", "extremes", "joined", "not_finite", "require_memory", "select"]
@@ -26,7 +27,7 @@ class Rows:
     Parameters
     ----------
     base : array (N, ...)
-        Such as a np.memmap.
+        Such as a np.memmap; only its shape, its dtype, and what indexing with integers gives are used.
     index : int array (n,), optional
         Which rows, in this order; all by default.
 
@@ -36,11 +37,12 @@ class Rows:
     >>> X_rest, y_rest, X_val, y_val = fn.data.hold_out(rows, y, 0.1)  # copies no image
     """
 
-    def __init__(self, base: Array, index: Array | None = None) -> None:
+    def __init__(self, base: Any, index: Array | None = None) -> None:
         self.base = base
         self.index = np.arange(len(base)) if index is None else np.asarray(index, np.int64)
         self.shape: tuple[int, ...] = (len(self.index), *base.shape[1:])
-        self.dtype, self.ndim = base.dtype, base.ndim
+        self.dtype: np.dtype[Any] = base.dtype
+        self.ndim: int = base.ndim
 
     def __len__(self) -> int:
         return len(self.index)
@@ -100,10 +102,11 @@ def joined(parts: Sequence[Any]) -> Array:
 
 
 def chunks(X: Array) -> Iterator[Array]:
-    """The rows of X as arrays, a few megabytes at a time."""
+    """The rows of X as arrays, a few megabytes at a time; of Rows with a bar, since they may take long to read."""
     row = max(1, int(np.prod(X.shape[1:])) * X.dtype.itemsize)
     step = max(1, min(_ROWS, _BYTES // row))
-    return (X[start : start + step] for start in range(0, len(X), step))
+    parts = (X[start : start + step] for start in range(0, len(X), step))
+    return counted(parts, -(-len(X) // step), "reading images", "part") if isinstance(X, Rows) else parts
 
 
 def extremes(X: Array, axes: tuple[int, ...] | None = None) -> tuple[Array, Array]:
