@@ -77,6 +77,8 @@ def _convert(given: Any, name: str) -> np.ndarray:
         return np.asarray(given)
     except _FAILURES as error:
         if isinstance(given, (list, tuple)):
+            if all(type(each) is np.ndarray for each in given):
+                return _stacked(list(given), name)
             raise ValueError(
                 f"{name} must be an array of real numbers, got a {type(given).__name__}: {error}"
             ) from error
@@ -93,5 +95,8 @@ def _from_torch(tensor: Any) -> np.ndarray:
 def _stacked(arrays: list[Array], name: str) -> np.ndarray:
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
-        raise ValueError(f"{name}: the arrays of a list must have one shape, got {shapes[0]} and {shapes[1]}")
+        hint = (
+            "; bring images to one size: data.OneSize, augment.Resize" if {len(each) for each in shapes} == {3} else ""
+        )
+        raise ValueError(f"{name}: the arrays of a list must have one shape, got {shapes[0]} and {shapes[1]}{hint}")
     return np.stack(arrays)

@@ -25,7 +25,7 @@ def train(data, folder, *more):
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_every_name(name):
-    [made] = transforms(name, X)
+    [made] = transforms(name, X, X.shape[2:])
     assert type(made).__name__ == AUGMENTATIONS[name][0]
     rng = np.random.default_rng(0)
     x = made(X, np.eye(len(X)), rng)[0] if made.mixes_labels else made(X, rng)
@@ -40,7 +40,7 @@ def test_the_help_names_the_values(capsys):
 
 
 def test_values_after_the_name():
-    crop, erase = transforms("crop:2,erase:0.25", X)
+    crop, erase = transforms("crop:2,erase:0.25", X, X.shape[2:])
     assert crop.size == (16, 16) and crop.padding == (2, 2, 2, 2) and erase.p == 0.25
 
 

@@ -55,6 +55,7 @@ class Mixing(Transform):
         name = type(self).__name__
         if not isinstance(x, np.ndarray) or x.ndim != 4 or (x.dtype != np.uint8 and x.dtype.kind != "f"):
             given = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else repr(type(x).__name__)
+            given += "; let RandomResizedCrop(size) come before it" if isinstance(x, list) else ""
             raise TypeError(f"{name}: x must be images of one size, (N, C, H, W), uint8 or floats, got {given}")
         if y.ndim == 1:
             if self.num_classes is None:

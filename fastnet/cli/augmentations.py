@@ -22,6 +22,7 @@ AUGMENTATIONS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
     "vflip": ("RandomVerticalFlip", lambda size, p=0.5: {"p": p}),
     "crop": ("RandomCrop", lambda size, padding=4: {"size": size, "padding": padding}),
     "resized-crop": ("RandomResizedCrop", lambda size, least=0.08: {"size": size, "scale": (least, 1)}),
+    "resnet": ("Compose", lambda size, least=256, most=480: {"transforms": _resnet(size, least, most)}),
     "rotate": ("RandomRotation", lambda size, degrees=15: {"degrees": degrees, "interpolation": "bilinear"}),
     "affine": (
         "RandomAffine",
@@ -57,6 +58,14 @@ AUGMENTATIONS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
 }
 
 
+def _resnet(size: tuple[int, int], least: int, most: int) -> list[Transform]:
+    """ResNet's: the shorter side gets a length from `least` to `most`, for networks of 224, then a random window."""
+    from fastnet.augment import RandomCrop, RandomShortestSize
+
+    low, high = (round(side / 224 * max(size)) for side in (least, most))
+    return [RandomShortestSize(range(low, high + 1)), RandomCrop(size)]
+
+
 def described(name: str) -> str:
     """A name with the values that may follow it, and their defaults: "crop:PADDING=4"."""
     values = list(inspect.signature(AUGMENTATIONS[name][1]).parameters.values())[1:]
@@ -74,8 +83,8 @@ def chosen(text: str) -> str:
     return text
 
 
-def transforms(text: str | None, X: Array) -> list[Transform]:
-    """The transforms for images X, (N, C, H, W); UserError if they do not suit them."""
+def transforms(text: str | None, X: Array, size: tuple[int, int]) -> list[Transform]:
+    """The transforms of images X, for a network of this (height, width); UserError if they do not suit them."""
     from fastnet import augment
 
     if not text:
@@ -87,7 +96,7 @@ def transforms(text: str | None, X: Array) -> list[Transform]:
         name, _, rest = part.strip().partition(":")
         kind, arguments = AUGMENTATIONS[name]
         try:
-            given = arguments(tuple(X.shape[2:]), *map(_value, rest.split("/") if rest else ()))
+            given = arguments(size, *map(_value, rest.split("/") if rest else ()))
         except TypeError:
             raise UserError(f"--augment {part}: too many values; expected {described(name)}") from None
         with user_mistakes(f"--augment {part.strip()} is {described(name)}"):

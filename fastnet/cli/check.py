@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> None:
 def run(args: Namespace) -> int:
     from fastnet import diagnose, models
 
-    dataset = data.load(data.Source.of_arguments(args))
+    dataset = data.load(data.Source.of_arguments(args)._replace(whole=None))
     recipe = recipe_for(dataset.image_shape)
     name = args.model or recipe.model
     with user_mistakes():

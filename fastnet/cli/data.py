@@ -40,7 +40,7 @@ class Source(NamedTuple):
     spec : str
         The value of ``--data``.
     image_size : (height, width) or None
-        For image files.
+        For image files; the network's size if they are read whole.
     grey, skip_bad : bool or None
         For image files.
     channels_last : bool or None
@@ -51,6 +51,8 @@ class Source(NamedTuple):
         For image files.
     lazy : bool or None
         For image files.
+    whole : bool or None
+        For image files: whether they keep their own sizes.
     """
 
     spec: str
@@ -61,6 +63,7 @@ class Source(NamedTuple):
     classes: tuple[str, ...] | None = None
     cache: str | None = None
     lazy: bool | None = None
+    whole: bool | None = None
 
     @classmethod
     def of_arguments(cls, args: argparse.Namespace) -> Source:
@@ -69,7 +72,8 @@ class Source(NamedTuple):
             warnings.warn("--data digits is scikit-learn's data set; give ./digits for the folder", stacklevel=2)
         cache = args.cache and str(args.cache)
         return cls(
-            args.data, args.image_size, args.grey, args.skip_bad, args.channels_last, args.classes, cache, args.lazy
+            *(args.data, args.image_size, args.grey, args.skip_bad, args.channels_last, args.classes),
+            *(cache, args.lazy, args.whole),
         )
 
     @classmethod
@@ -104,6 +108,14 @@ class Source(NamedTuple):
         """The file or folder of the data set."""
         return Path(self.spec.partition(":")[2] if self.kind in _NAMED else self.spec).expanduser()
 
+    def shape_of(self, dataset: Dataset) -> tuple[int, int, int]:
+        """The shape of the images that a network gets: those of the data set, or of --image-size if they are whole."""
+        if not self.whole:
+            return dataset.image_shape
+        if self.image_size is None:
+            raise UserError("--whole: give the size to which images are cut, too, such as --image-size 224")
+        return dataset.image_shape[0], *self.image_size
+
     def absolute(self) -> Source:
         """The same source with an absolute path."""
         if self.kind == "digits":
@@ -126,6 +138,7 @@ class Source(NamedTuple):
             + (["--classes", ",".join(self.classes)] if self.classes else [])
             + (["--cache", self.cache] if self.cache else [])
             + ["--lazy"] * bool(self.lazy)
+            + ["--whole"] * bool(self.whole)
         )
 
 
@@ -136,6 +149,13 @@ def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) ->
     flag = argparse.BooleanOptionalAction
     images = "for image files: "
     add("--image-size", type=size, metavar="H[xW]", help=f"{images}scale and crop them all to this many pixels")
+    add(
+        "--whole",
+        action="store_true",
+        default=None,
+        help=f"{images}read them in their own sizes; training images are cut to --image-size by --augment resized-crop "
+        "or resnet, all others are scaled to a shorter side of 8/7 of it, and their centre is cropped",
+    )
     add("--grey", action=flag, help=f"{images}one channel, or three; needed if all of them are greyscale")
     add("--gray", action=flag, dest="grey", help=argparse.SUPPRESS)
     add("--skip-bad", action="store_true", default=None, help=f"{images}leave out those that cannot be read")
@@ -214,7 +234,7 @@ def load(source: Source, everything: bool = False) -> Dataset:
         else:
             read = data.image_csv if kind == "csv" else data.image_folder
             options: dict[str, Any] = {
-                "size": source.image_size,
+                "size": "any" if source.whole else source.image_size,
                 "gray": source.grey,
                 "skip_bad": bool(source.skip_bad),
                 "cache": source.cache,
@@ -259,6 +279,7 @@ def _check_options(source: Source) -> None:
         ("--skip-bad", source.skip_bad, folder, "image files"),
         ("--cache", source.cache, folder, "image files"),
         ("--lazy", source.lazy, folder, "image files"),
+        ("--whole", source.whole, folder, "image files"),
         ("--channels-last", source.channels_last is not None, npz, ".npz files"),
         ("--classes", source.classes, npz or folder, ".npz files and image files"),
     ):

@@ -18,6 +18,7 @@ _OPTIONS = {
     "classes=[...]": "--classes A,B,...",
     "skip_bad=True": "--skip-bad",
     "lazy=True": "--lazy",
+    'size="any"': "--whole",
     "cache=FOLDER": "--cache FOLDER",
     "give Solver(validation=(X, y))": "give a --val-fraction above 0",
     "validation=": "--val-fraction ",

@@ -170,8 +170,10 @@ def _published_classes(args: Namespace, card: dict[str, Any], dataset: Dataset) 
 
 
 def _as_they_are(args: Namespace, card: dict[str, Any], dataset: Dataset) -> Array | None:
-    """The test images with the model's size; None if they have another."""
+    """The test images with the model's size, or in their own sizes; None if they have another one."""
     shape = tuple(card["input_shape"])
+    if None in dataset.image_shape:
+        return dataset.X_test
     if dataset.image_shape != shape:
         with warnings.catch_warnings(), contextlib.suppress(UserError):
             warnings.simplefilter("ignore")  # they were said when the images were read larger

@@ -68,7 +68,7 @@ def run(args: Namespace) -> int:
     image = None if args.image is None else _image(found, args.image)
     facts, tested = _facts(found, args), None
     if image is None or args.data is not None:
-        dataset, remark = choose(args, found.card)
+        dataset, remark = choose(args, found.card, whole=False)
         check_fit(found.card, dataset)
         with user_mistakes():
             tested = dataset.X_test, dataset.with_classes(found.card["classes"]).y_test

@@ -61,7 +61,8 @@ def run(args: Namespace) -> int:
     with user_mistakes():
         found = published.read(args, args.model)
         several = views.chosen(args, found.model)
-        reader = Reader(found, whole=several is not None and several.scales)
+        trained_whole = data.Source.of_card(found.card["data"]).whole
+        reader = Reader(found, whole=bool(trained_whole) or (several is not None and several.scales))
         files = _files(args.images)
         seen = [
             (file, probabilities)
@@ -110,7 +111,7 @@ class Reader:
     ----------
     found : Saved
     whole : bool
-        Whether images keep their size, for views that scale them.
+        Whether images keep their size, for views or a preprocessing that scale them.
 
     Attributes
     ----------

@@ -23,9 +23,11 @@ def prepare(
 ) -> tuple[Solver, dict[str, Any]]:
     """The Solver, which writes to the folder `out` (if any), and the card of the model, whose classes are `names`."""
     from fastnet import diagnose, training
+    from fastnet.data import OneSize, prepared
     from fastnet.training import saved
 
-    recipe = recipe_for(dataset.image_shape)
+    shape = source.shape_of(dataset)
+    recipe = recipe_for(shape)
     name = args.model or recipe.model
     kind = args.optimizer or recipe.optimizer
     usual = recipe.lr if kind == recipe.optimizer else OPTIMIZERS[kind][1]
@@ -38,7 +40,7 @@ def prepare(
         "model": name,
         "options": recipe.options if name == recipe.model else {},
         "classes": list(names),
-        "input_shape": [int(size) for size in dataset.image_shape],
+        "input_shape": [int(size) for size in shape],
         "dtype": args.dtype,
         "pixels": (0.0, 255.0) if source.of_pictures else _pixels(dataset.X_train),
         "data": list(source),
@@ -56,6 +58,10 @@ def prepare(
         published = finetune.begin(args, card, model)
         if dataset.y_val is None and held:
             dataset = dataset.split(held, args.seed)
+        preprocess = args.preprocess or published or "standardize"
+        if source.whole:
+            then = prepared.fit(preprocess, dataset.X_train) if isinstance(preprocess, str) else preprocess
+            preprocess = OneSize(shape[1:], then)
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
         solver = training.Solver(
@@ -69,8 +75,8 @@ def prepare(
             clip_norm=args.clip_norm,
             clip_value=args.clip_value,
             seed=args.seed,
-            preprocess=args.preprocess or published or "standardize",
-            augment=augmentations.transforms(args.augment, dataset.X_train),
+            preprocess=preprocess,
+            augment=augmentations.transforms(args.augment, dataset.X_train, shape[1:]),
             sampling=args.sampling,
             workers=args.workers,
             checkpoint=out,

@@ -130,7 +130,7 @@ def run(args: Namespace) -> int:
 
     source = data.Source.of_arguments(args).absolute()
     dataset = data.subset(data.load(source), args.subset)
-    recipe = recipe_for(dataset.image_shape)
+    recipe = recipe_for(source.shape_of(dataset))
     out = args.out or Path("runs") / f"search-{dataset.name}-{args.model or recipe.model}"
     space, fixed = space_of(args, recipe.lr)
     common = {"seed": args.seed} if args.seed else {}

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["check_fit", "choose"]
 
 
-def choose(args: Namespace, card: dict[str, Any], larger: tuple[int, int] | None = None) -> tuple[Dataset, str]:
+def choose(
+    args: Namespace, card: dict[str, Any], larger: tuple[int, int] | None = None, whole: bool = True
+) -> tuple[Dataset, str]:
     """The data set to test on, and a remark on its other images.
 
     With a size `larger`, (height, width), image files that would be scaled to the model's size are scaled to this one,
-    since views are cut from them, and other sizes are not an error.
+    since views are cut from them, and other sizes are not an error.  Files that training read whole are whole here,
+    too, unless `whole` is False.
 
     Those that the model was trained with are divided as in training.  Of others, all images are test images if they
     have no test part; they are scaled as in training, and grey if the model has one channel.
@@ -27,15 +30,16 @@ def choose(args: Namespace, card: dict[str, Any], larger: tuple[int, int] | None
     other = given.spec is not None and given.absolute().spec != source.spec
     if other:
         folders = source.of_pictures and given.of_pictures
-        source = data.Source(given.spec, source.image_size if folders else None)
+        source = data.Source(given.spec, source.image_size, whole=source.whole) if folders else data.Source(given.spec)
         if source.of_pictures:
             source = source._replace(grey=card["input_shape"][0] == 1)
     source = source.changed_by(given)
+    source = source if whole else source._replace(whole=None)
     if larger is not None and source.image_size is not None and given.image_size is None:
         source = source._replace(image_size=larger)
     dataset = data.load(source, everything=other)
     wanted, found = (f"{height}x{width}" for _, height, width in (card["input_shape"], dataset.image_shape))
-    if larger is None and source.of_pictures and wanted != found:
+    if larger is None and source.of_pictures and not source.whole and wanted != found:
         raise UserError(
             f"the model takes images of {wanted} pixels, {dataset.name} has {found}; use --image-size {wanted}"
         )
@@ -45,8 +49,9 @@ def choose(args: Namespace, card: dict[str, Any], larger: tuple[int, int] | None
 
 
 def check_fit(card: dict[str, Any], dataset: Dataset, any_size: bool = False) -> None:
-    """Raise UserError for images of another shape; with `any_size`, of another number of channels."""
+    """Raise UserError for images of another shape; with `any_size`, or of different sizes, of other channels."""
     shape, found = tuple(card["input_shape"]), dataset.image_shape
+    any_size = any_size or None in found
     if (found[0] if any_size else found) != (shape[0] if any_size else shape):
         raise UserError(
             f"the model takes images of {' x '.join(map(str, shape))}, {dataset.name} has {' x '.join(map(str, found))}"

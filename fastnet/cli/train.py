@@ -31,6 +31,8 @@ _EXAMPLES = """examples:
   fastnet train --data mnist:DIR --model lenet5
   fastnet train --data cifar10:DIR --model resnet20 --epochs 40 --out runs/first
   fastnet train --data photos/ --image-size 96 --model squeezenet1_1 --early-stopping 5
+  fastnet train --data photos/ --image-size 224 --whole --lazy --workers 2 --augment resized-crop,flip
+                               windows of photographs of any size, which are read when a batch needs them
   fastnet train --data photos/ --image-size 224 --model resnet18 --weights resnet18.pth --freeze body
                                a new head on published weights
   fastnet train --data cifar10:DIR --model resnet20 --epochs 40 --out runs/first --resume auto
@@ -181,7 +183,7 @@ def run(args: Namespace) -> int:
 
     source = data.Source.of_arguments(args)
     dataset = data.subset(data.load(source), args.subset)
-    recipe = recipe_for(dataset.image_shape)
+    recipe = recipe_for(source.shape_of(dataset))
     out = args.out or Path("runs") / f"{dataset.name}-{args.model or recipe.model}"
     names = _classes(args.resume, out, dataset)
     if source.of_pictures and tuple(names) != dataset.classes and len(names) == len(dataset.classes):
@@ -246,7 +248,7 @@ def _silent(*words: object) -> None:
 def _introduce(say: Callable[..., None], solver: Solver, dataset: Dataset, card: dict[str, Any]) -> None:
     from fastnet import backends, threads
 
-    sizes = " x ".join(map(str, dataset.image_shape))
+    sizes = " x ".join(map(str, solver.model.input_shape))
     validation = f", {len(solver.validation.y):,} to validate" if solver.validation else ""
     say(
         f"{dataset.name}: {len(solver.loader.y):,} images of {sizes} to train on{validation}, "

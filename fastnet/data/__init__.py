@@ -9,6 +9,7 @@ from fastnet.data.folds import fold_numbers
 from fastnet.data.holdout import hold_out
 from fastnet.data.idx import mnist, read_idx
 from fastnet.data.loader import Loader
+from fastnet.data.one_size import OneSize
 from fastnet.data.pca import PCA
 from fastnet.data.pictures import read_picture
 from fastnet.data.prepared import PREPROCESSING
@@ -20,6 +21,7 @@ from fastnet.storage import read_npz
 __all__ = [
     "Dataset",
     "Loader",
+    "OneSize",
     "PCA",
     "PREPROCESSING",
     "Rows",

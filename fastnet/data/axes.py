@@ -57,7 +57,7 @@ def lies_channels_last(shape: tuple[int, ...]) -> bool | None:
 
 def warn_of_channels_last(where: str, shape: tuple[int, ...]) -> None:
     """Warn of arrays that are taken as (N, C, H, W) and show two signs more of (N, H, W, C), such as (N, 32, 32, 3)."""
-    if len(shape) == 4 and _lead(shape) > 1:
+    if len(shape) == 4 and None not in shape and _lead(shape) > 1:
         warnings.warn(
             f"{where}: images of shape {tuple(shape)} seem to be (N, H, W, C), but are taken as (N, C, H, W); "
             "give X.transpose(0, 3, 1, 2)",

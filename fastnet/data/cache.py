@@ -25,7 +25,8 @@ _FORMAT = 1
 def read_cached(request: Request, folder: Path, source: Path, classes: Sequence[str] | None) -> tuple[Array, Findings]:
     """All images as Rows of a file in `folder`, which is written first if it is not there, or out of date.
 
-    There are two files for each source and its options: the pixels, uint8 (M, C, H, W) in C order, and a JSON file
+    There are two files for each source and its options: the pixels, uint8 (M, C, H, W) in C order, or (C, H, W) one
+    after the other for images that keep their own sizes, and a JSON file
     with their shape, the size and time of each image file, and what decoding found.  The JSON file is written last:
     without it, pixels are not used.
 
@@ -94,18 +95,27 @@ def _read(pixels: Path, about: Path, stamps: str) -> tuple[Array, Findings] | No
         state = json.loads(about.read_text(encoding="utf-8"))
         if (state["format"], state["stamps"]) != (_FORMAT, stamps):
             return None
-        shape = tuple(map(int, state["shape"]))
-        if pixels.stat().st_size != np.prod(shape):
+        findings = Findings.from_state_dict(state)
+        count, channels, *size = state["shape"]
+        sizes = findings.in_order() if size == [None, None] else [(int(size[0]), int(size[1]))] * count
+        ends = np.cumsum([channels * height * width for height, width in sizes])
+        if len(sizes) != count or pixels.stat().st_size != ends[-1]:
             return None
-        rows: Any = Rows(np.memmap(pixels, np.uint8, "r", shape=shape))
-        return rows, Findings.from_state_dict(state)
-    except (OSError, ValueError, KeyError, TypeError):
+        flat = np.memmap(pixels, np.uint8, "r")
+        if size != [None, None]:
+            rows: Any = Rows(flat.reshape(count, channels, *sizes[0]))
+        else:
+            parts = np.split(np.asarray(flat), ends[:-1])
+            rows = Rows([part.reshape(channels, *size) for part, size in zip(parts, sizes, strict=True)])
+        return rows, findings
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 
 
-def _write(request: Request, pixels: Path) -> tuple[tuple[int, ...], Findings]:
+def _write(request: Request, pixels: Path) -> tuple[tuple[Any, ...], Findings]:
     """Decode all images into the file `pixels`; their shape, and what was found."""
-    findings, shape = Findings(), (0,)
+    shape: tuple[Any, ...] = (0,)
+    findings = Findings()
 
     def write(file: BinaryIO) -> None:
         nonlocal shape
@@ -113,7 +123,7 @@ def _write(request: Request, pixels: Path) -> tuple[tuple[int, ...], Findings]:
             if shape == (0,):
                 _check_room(request, pixels.parent, len(request.files) * image.size)
             file.write(image.tobytes())
-            shape = (shape[0] + 1, *image.shape)
+            shape = (shape[0] + 1, len(image), *((None, None) if request.size == "any" else image.shape[1:]))
         findings.check(request)
         if shape == (0,):
             raise ValueError(f"{request.where}: there are no images that can be read")

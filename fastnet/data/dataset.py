@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -132,8 +132,8 @@ class Dataset:
         return f"Dataset({self.name!r}: {counts}; {images}; {len(self.classes)} classes)"
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+    def image_shape(self) -> tuple[int, Any, Any]:
+        """(C, H, W); H and W are None for images of different sizes."""
         C, H, W = self.X_train.shape[1:]
         return C, H, W
 
@@ -198,7 +198,7 @@ def assemble(
         raise ValueError(f"{name}: test must be a fraction, a number of images or 'all', got {test!r}")
     parts = dict(parts)
     X, y = next(iter(parts.values()))
-    nothing = X[:0], y[:0]
+    nothing = select(X, slice(0)), y[:0]
     for part, (X, y) in parts.items() if test != "all" else ():
         warn_of_absent(name, part, classes, np.arange(len(classes)), class_numbers(f"{name}, {part}", X, y))
     if "test" not in parts and isinstance(test, str):

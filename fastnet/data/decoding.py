@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fastnet.bars import counted
 from fastnet.data.pictures import decode, quiet, reason
 from fastnet.data.prefetch import in_order
-from fastnet.data.rows import require_memory
+from fastnet.data.rows import Rows, require_memory
 from fastnet.threads import get_num_threads
 from fastnet.types import Array
 from fastnet.wording import name_some
@@ -31,8 +31,8 @@ class Request:
     Attributes
     ----------
     files : sequence of paths
-    size : (height, width) or None
-        See `read_picture`; with None they must all have one size.
+    size : (height, width), "any" or None
+        See `read_picture`; with None they must all have one size, with "any" they keep their own.
     gray : bool or None
         None: RGB, and an error if no file has colours.
     skip_bad : bool
@@ -42,10 +42,15 @@ class Request:
     """
 
     files: Sequence[Path]
-    size: tuple[int, int] | None
+    size: tuple[int, int] | Literal["any"] | None
     gray: bool | None
     skip_bad: bool
     where: str
+
+    @property
+    def scaled(self) -> tuple[int, int] | None:
+        """The size to which images are scaled, if they are."""
+        return None if self.size == "any" else self.size
 
 
 @dataclass
@@ -74,6 +79,10 @@ class Findings:
         used[list(self.bad)] = False
         return used
 
+    def in_order(self) -> list[tuple[int, int]]:
+        """The (height, width) of each file that was read."""
+        return [size for _, size in sorted((i, size) for size, found in self.sizes.items() for i in found)]
+
     def check(self, request: Request) -> None:
         """Raise a ValueError that names all unreadable files, or the sizes that there are."""
         files, problems = request.files, []
@@ -82,11 +91,12 @@ class Findings:
             problems.append(
                 f"cannot read {len(self.bad)} of {len(files)} images: {listing}; use skip_bad=True to leave them out"
             )
-        if len(self.sizes) > 1:
+        if len(self.sizes) > 1 and request.size != "any":
             counts = Counter({size: len(found) for size, found in self.sizes.items()}).most_common()
             sizes = [f"{h}x{w} pixels ({count}, such as {files[self.sizes[h, w][0]]})" for (h, w), count in counts]
             problems.append(
-                f"the images have {len(sizes)} sizes, {name_some(sizes, 4)}; use size=(height, width) to scale them"
+                f"the images have {len(sizes)} sizes, {name_some(sizes, 4)}; use size=(height, width) to scale them, "
+                'or size="any" to keep them as they are, for augmentations that crop'
             )
         if request.gray is None and self.sizes and not self.coloured:
             problems.append(
@@ -123,7 +133,7 @@ class Findings:
 
 
 def decoded(request: Request, findings: Findings, title: str) -> Iterator[Array]:
-    """The images (C, H, W) that can be read and have the first one's size, in order; fills `findings`.
+    """The images (C, H, W) that can be read and have the first one's size, or any, in order; fills `findings`.
 
     A bar, or a line now and then, shows the progress under `title`.
     """
@@ -131,7 +141,7 @@ def decoded(request: Request, findings: Findings, title: str) -> Iterator[Array]
 
     def one(i: int) -> Any:
         try:
-            return decode(files[i], request.size, bool(request.gray))
+            return decode(files[i], request.scaled, bool(request.gray))
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
             return error
 
@@ -146,12 +156,12 @@ def decoded(request: Request, findings: Findings, title: str) -> Iterator[Array]
             findings.sizes.setdefault(image.shape[:2], []).append(i)
             for remark in remarks:
                 findings.remarks.setdefault(remark, []).append(i)
-            if len(findings.sizes) == 1:
+            if len(findings.sizes) == 1 or request.size == "any":
                 yield image.transpose(2, 0, 1)
 
 
 def read_pictures(request: Request) -> tuple[Array, Findings]:
-    """All images in memory, uint8 (M, C, H, W).
+    """All images in memory, uint8 (M, C, H, W); Rows if they keep their own sizes.
 
     Raises
     ------
@@ -161,6 +171,8 @@ def read_pictures(request: Request) -> tuple[Array, Findings]:
     count, what = len(request.files), f"{request.where}: {len(request.files)} images"
     smaller = "choose a smaller size" if request.size is not None else "use size=(height, width) to scale them down"
     advice = f"{smaller}, or cache=FOLDER to keep them on disk"
+    if request.size == "any":
+        return _read_any(request, what, "use lazy=True, or cache=FOLDER to keep them on disk")
     if request.size is not None:  # before one image is scaled to it
         require_memory(count * request.size[0] * request.size[1], f"{what} of {_by(request.size)}", advice)
     findings, X, done = Findings(), np.empty((0, 3, 0, 0), np.uint8), 0
@@ -171,6 +183,20 @@ def read_pictures(request: Request) -> tuple[Array, Findings]:
         X[done], done = image, done + 1
     findings.check(request)
     return X[:done], findings
+
+
+def _read_any(request: Request, what: str, advice: str) -> tuple[Array, Findings]:
+    """Images of any size, in memory."""
+    images: list[Array] = []
+    findings, pixels = Findings(), 0
+    for image in decoded(request, findings, "reading images"):
+        pixels += image.size
+        require_memory(pixels * len(request.files) // (len(images) + 1), what, advice)
+        images.append(np.ascontiguousarray(image))
+    findings.check(request)
+    rows: Any = Rows(images) if images else np.empty((0, 3, 0, 0), np.uint8)
+    found: Array = rows
+    return found, findings
 
 
 def _by(size: Sequence[int]) -> str:

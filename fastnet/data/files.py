@@ -22,6 +22,8 @@ _OPENED = 100  # so many files, at most, to find one with colours
 class Files:
     """Image files as a uint8 array (N, C, H, W), of which nothing is kept: indexing decodes.
 
+    Of files of different sizes the shape is (N, C, None, None), and a list takes the place of an array.
+
     Several images are decoded on as many threads as kernels would use here, which is one on a Loader's worker.  Any
     thread may index.
 
@@ -29,7 +31,7 @@ class Files:
     ----------
     request : Request
         Whose `skip_bad` is False.
-    image_shape : (C, H, W)
+    image_shape : (C, H, W), or (C, None, None)
         What each file must have.
 
     Raises
@@ -45,27 +47,30 @@ class Files:
 
     dtype, ndim = np.dtype(np.uint8), 4
 
-    def __init__(self, request: Request, image_shape: tuple[int, ...]) -> None:
+    def __init__(self, request: Request, image_shape: tuple[Any, ...]) -> None:
         self.request = request
-        self.shape = (len(request.files), *image_shape)
+        self.shape: tuple[Any, ...] = (len(request.files), *image_shape)
         self._said: dict[str, object] = {}
         quiet_pillow()
 
     def __len__(self) -> int:
-        return self.shape[0]
+        return len(self.request.files)
 
-    def __getitem__(self, index: Any) -> Array:
+    def __getitem__(self, index: Any) -> Array | list[Array]:
         """The image of an integer, or those of an array of integers (n,): (C, H, W), or (n, C, H, W)."""
         if np.ndim(index) == 0:
-            return self._image(int(index))
+            return np.array(self._image(int(index)), order="C")
+        found = in_order(self._image, index.tolist(), _workers(len(index)))
+        if None in self.shape:
+            return [np.array(image, order="C") for image in found]
         images = np.empty((len(index), *self.shape[1:]), np.uint8)
-        for place, image in enumerate(in_order(self._image, index.tolist(), _workers(len(index)))):
+        for place, image in enumerate(found):
             images[place] = image
         return images
 
     def _image(self, number: int) -> Array:
         image, _, remarks = _decoded(self.request, number)
-        if image.shape != self.shape[1:]:
+        if None not in self.shape and image.shape != self.shape[1:]:
             (height, width), (H, W) = image.shape[1:], self.shape[2:]
             raise ValueError(
                 f"{self.request.where}: {self.request.files[number]} has {height}x{width} pixels, and the first image "
@@ -81,7 +86,7 @@ class Files:
 def read_lazily(request: Request) -> Array:
     """All images as Rows of Files.
 
-    The first file is opened, which must have the size of all the others if `request.size` is None.  If `request.gray`
+    The first file is opened, whose size all others must have if `request.size` is None.  If `request.gray`
     is None, more are opened until one has colours, at most 100, at equal distances.
 
     Raises
@@ -93,11 +98,12 @@ def read_lazily(request: Request) -> Array:
         raise ValueError(f"{request.where}: there are no images")
     quiet_pillow()
     opened = np.unique(np.linspace(0, len(request.files) - 1, _OPENED).astype(np.int64)).tolist()
-    shape = None
+    shape: Any = None
     for number in opened:
         image, coloured, _ = _decoded(request, number)
         shape = image.shape if shape is None else shape
         if coloured or request.gray is not None:
+            shape = (shape[0], None, None) if request.size == "any" else shape
             rows: Any = Rows(Files(request, shape))
             images: Array = rows
             return images
@@ -117,7 +123,7 @@ def _decoded(request: Request, number: int) -> tuple[Array, bool, list[str]]:
     """The image (C, H, W), whether it has colours, and what was not used of it."""
     file = request.files[number]
     try:
-        image, coloured, remarks = decode(file, request.size, bool(request.gray))
+        image, coloured, remarks = decode(file, request.scaled, bool(request.gray))
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise ValueError(
             f"{request.where}: cannot read {file} ({reason(error)}); remove it, or use skip_bad=True without "

@@ -28,7 +28,7 @@ __all__ = ["image_csv", "image_folder"]
 
 def image_folder(
     path: str | os.PathLike[str],
-    size: SupportsIndex | Sequence[SupportsIndex] | None = None,
+    size: SupportsIndex | Sequence[SupportsIndex] | Literal["any"] | None = None,
     gray: bool | None = None,
     test: float | int | Literal["all"] = 0.2,
     seed: int = 0,
@@ -47,8 +47,10 @@ def image_folder(
     path : path
         A folder, or a zip or tar file, which is read where it lies.  It holds a folder for each class, or train/ with
         such folders, and beside it perhaps val/ (or valid/, validation/) and test/.
-    size : int or (height, width), optional
+    size : int, (height, width) or "any", optional
         Every image is scaled to cover this size, and its centre is cropped.  None: all images must be of one size.
+        "any": they keep their own sizes, for an augmentation that brings them to one, such as RandomResizedCrop; a
+        Solver gives validation and test images the same size, with :class:`OneSize`.
     gray : bool, optional
         True: one channel.  False: RGB, greyscale images as three equal channels.  None: RGB, and an error if all
         images are greyscale.
@@ -75,7 +77,8 @@ def image_folder(
     Returns
     -------
     Dataset
-        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8; with `cache` or `lazy`, as :class:`Rows`.
+        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8; with `cache` or `lazy`, as :class:`Rows`; with
+        size="any" as Rows of shape (N, 3, None, None), of which a batch is a list of arrays (3, H, W).
 
     Raises
     ------
@@ -115,7 +118,7 @@ def image_folder(
 def image_csv(
     path: str | os.PathLike[str],
     root: str | os.PathLike[str] | None = None,
-    size: SupportsIndex | Sequence[SupportsIndex] | None = None,
+    size: SupportsIndex | Sequence[SupportsIndex] | Literal["any"] | None = None,
     gray: bool | None = None,
     test: float | int | Literal["all"] = 0.2,
     seed: int = 0,
@@ -141,7 +144,8 @@ def image_csv(
     Returns
     -------
     Dataset
-        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8; with `cache` or `lazy`, as :class:`Rows`.
+        Images (N, 3, H, W), or (N, 1, H, W) with `gray`, uint8; with `cache` or `lazy`, as :class:`Rows`; with
+        size="any" as Rows of shape (N, 3, None, None), of which a batch is a list of arrays (3, H, W).
 
     Raises
     ------
@@ -212,11 +216,15 @@ def _taken(X: Array, y: Array, which: Array) -> tuple[Array, Array]:
     return select(X, index), y[index]
 
 
-def _size(where: str, size: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, int] | None:
+def _size(where: str, size: Any) -> tuple[int, int] | Literal["any"] | None:
     """(height, width)."""
     if size is None:
         return None
+    if isinstance(size, str) and size == "any":
+        return "any"
     try:
         return pair(size.tolist() if isinstance(size, np.ndarray) else size, "size")
     except (TypeError, ValueError):
-        raise ValueError(f"{where}: size must be an int or (height, width), both >= 1, got {size!r}") from None
+        raise ValueError(
+            f"{where}: size must be an int or (height, width), both >= 1, or 'any', got {size!r}"
+        ) from None

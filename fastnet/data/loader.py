@@ -46,11 +46,13 @@ class Loader:
         one sample, which batch norm cannot take statistics of, and others came before it.  With shuffling other samples
         are dropped in each epoch.
     preprocess : callable ``(x, dtype) -> x``, optional
-        Such as Standardize.  Without it a batch is only cast.
+        Such as Standardize.  Without it a batch is only cast.  One with the attribute ``resizes = True``, as OneSize,
+        is given a list where images still differ in size.
     augment : sequence of callables ``(x, rng) -> x``
         Applied to each raw batch in order, before `preprocess`; rng is a numpy Generator.  One with the attribute
         ``mixes_labels = True``, such as MixUp, is called as ``(x, y, rng) -> (x, y)`` with probabilities (N, classes).
-        One with ``moves_pixels = True``, such as a crop, is refused where y has an element for each pixel.
+        One with ``moves_pixels = True``, such as a crop, is refused where y has an element for each pixel.  Images of
+        different sizes are a list of arrays (C, H, W), which a transform must bring to one size.
     dtype : "float32" or "float64"
         Of the batches of images.
     sampling : "uniform" or "balanced"
@@ -178,11 +180,13 @@ class Loader:
             else:
                 x = augment(x, rng)
             x = _whole(name, x, count)
-        if isinstance(x, (list, tuple)):
+        if isinstance(x, (list, tuple)) and not getattr(self.preprocess, "resizes", False):
             sizes = sorted({np.shape(image)[-2:] for image in x})
+            what = "the last augmentation returned a list" if self.augment else "X holds lists"
             raise ValueError(
-                f"Loader: the last augmentation returned a list of images of {len(sizes)} sizes, such as {sizes[0]}, "
-                "and a batch is one array; let RandomCrop(size) or Resize((height, width)) follow"
+                f"Loader: {what} of images of {len(sizes)} sizes, such as {sizes[0]}, and a batch is one array; let "
+                "RandomResizedCrop(size) or Resize((height, width)) be the last of augment, or give "
+                "preprocess=OneSize((height, width))"
             )
         return x, y
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fastnet.data.one_size import OneSize
 from fastnet.data.pca import PCA
 from fastnet.data.preprocess import Fitted, Standardize
 from fastnet.types import Array
@@ -38,4 +39,8 @@ def fit(name: str, X: Array) -> Fitted:
 
 def restore(state: Mapping[str, Any]) -> Fitted:
     """The preprocessing whose ``state_dict()`` this is."""
+    if "one_size" in state:
+        height, width, side = (int(number) for number in state["one_size"])
+        rest = {name: value for name, value in state.items() if name != "one_size"}
+        return OneSize((height, width), restore(rest) if rest else None, side)
     return (PCA if "vectors" in state else Standardize).from_state_dict(state)

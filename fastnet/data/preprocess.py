@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnet.arguments import real
 from fastnet.arrays import as_array
-from fastnet.data.rows import as_rows, chunks, extremes, not_finite
+from fastnet.data.rows import as_rows, chunks, differ, extremes, not_finite
 from fastnet.types import Array, ArrayLike, DTypeLike
 
 __all__ = ["Fitted", "Standardize", "check_fit", "finite_mean"]
@@ -201,7 +201,7 @@ class Standardize(Fitted):
 def check_fit(what: str, X: Array, scale: float | None) -> tuple[Array, float]:
     """X as an array or Rows, and the scale."""
     X = as_rows(X, f"{what}: X")
-    if X.ndim < 2 or X.size == 0:
+    if X.ndim < 2 or 0 in X.shape:
         raise ValueError(f"{what}: X must have shape (N, C, ...) and hold data, got {X.shape}")
     scale = real(scale, f"{what}: scale") if scale is not None else 255.0 if X.dtype == np.uint8 else 1.0
     if scale <= 0:
@@ -236,12 +236,14 @@ def _means(X: Array, each: str) -> Means:
     time; bytes are counted, which reads them once for all means.
     """
     _axes(X, each)
+    if each == "feature" and differ(X):
+        raise ValueError('images of different sizes have no mean image; measure each="channel", as "standardize" does')
     if each == "channel" and X.dtype == np.uint8:
         counts = np.zeros((256, X.shape[1]), np.int64)
         for chunk in chunks(X):
             for channel in range(X.shape[1]):
                 counts[:, channel] += np.bincount(chunk[:, channel].reshape(-1), minlength=256)
-        values, count = np.arange(256.0)[:, None], X.size // X.shape[1]
+        values, count = np.arange(256.0)[:, None], counts[:, 0].sum()
         return lambda function: (function(values) * counts).sum(axis=0) / count
 
     def mean_of(function: Callable[[Array], Array]) -> Array:

@@ -10,11 +10,13 @@ import numpy as np
 
 from fastnet.arrays import as_array
 from fastnet.bars import counted
+from fastnet.data.images import Images
 from fastnet.types import Array
 
-__all__ = ["Rows", "as_rows", "chunks", "extremes", "joined", "not_finite", "require_memory", "select"]
+__all__ = ["Rows", "as_rows", "chunks", "differ", "extremes", "joined", "not_finite", "require_memory", "select"]
 
 _ROWS, _BYTES = 1024, 1 << 22  # of a chunk, at most
+_IMAGES = 32  # of different sizes that are read at a time
 
 
 class Rows:
@@ -26,8 +28,10 @@ class Rows:
 
     Parameters
     ----------
-    base : array (N, ...)
-        Such as a np.memmap; only its shape, its dtype, and what indexing with integers gives are used.
+    base : array (N, ...), or list of uint8 arrays (C, H, W)
+        Such as a np.memmap; only its shape, its dtype, and what indexing with integers gives are used.  Images in a
+        list may differ in size: the shape of their rows is (N, C, None, None), and a list takes the place of an array
+        (n, C, H, W).
     index : int array (n,), optional
         Which rows, in this order; all by default.
 
@@ -38,7 +42,7 @@ class Rows:
     """
 
     def __init__(self, base: Any, index: Array | None = None) -> None:
-        self.base = base
+        self.base = base = Images(base) if isinstance(base, (list, tuple)) else base
         self.index = np.arange(len(base)) if index is None else np.asarray(index, np.int64)
         self.shape: tuple[int, ...] = (len(self.index), *base.shape[1:])
         self.dtype: np.dtype[Any] = base.dtype
@@ -52,7 +56,9 @@ class Rows:
 
     @property
     def size(self) -> int:
-        """The number of elements."""
+        """The number of elements; a ValueError for images of different sizes."""
+        if differ(self):
+            raise ValueError(f"{self!r} are images of different sizes, which are no array; augment.Resize makes one")
         return len(self) * int(np.prod(self.shape[1:]))
 
     @property
@@ -60,10 +66,13 @@ class Rows:
         """The memory that all rows would take."""
         return self.size * self.dtype.itemsize
 
-    def __getitem__(self, key: Any) -> Array:
+    def __getitem__(self, key: Any) -> Any:
         """An array of the rows that `key` names: an integer, a slice, integers or a mask; further axes may follow."""
         rows, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
-        found = np.asarray(self.base[self.index[rows]])
+        found: Any = self.base[self.index[rows]]
+        if isinstance(found, list):
+            return [image[rest] for image in found] if rest else found
+        found = np.asarray(found)
         array: Array = found[(slice(None),) * np.ndim(self.index[rows]) + rest] if rest else found
         return array
 
@@ -71,11 +80,17 @@ class Rows:
         if copy is False:
             raise ValueError("Rows: an array of all rows is always a copy")
         require_memory(self.nbytes, f"{self!r} as one array", "use them batch by batch: rows[start:end]")
-        return self[:].astype(dtype or self.dtype, copy=False)
+        array: np.ndarray = self[:]
+        return array.astype(dtype or self.dtype, copy=False)
 
     def select(self, which: Any) -> Rows:
         """Some of these rows, by a slice, a mask (n,) or integers; nothing is read."""
         return Rows(self.base, self.index[which])
+
+
+def differ(X: Any) -> bool:
+    """Whether X is Rows of images of different sizes."""
+    return None in X.shape
 
 
 def as_rows(given: Any, name: str) -> Array:
@@ -102,7 +117,13 @@ def joined(parts: Sequence[Any]) -> Array:
 
 
 def chunks(X: Array) -> Iterator[Array]:
-    """The rows of X as arrays, a few megabytes at a time; of Rows with a bar, since they may take long to read."""
+    """The rows of X as arrays, a few megabytes at a time; of Rows with a bar, since they may take long to read.
+
+    Images of different sizes come one by one, (1, C, H, W).
+    """
+    if differ(X):
+        lists: Any = (X[start : start + _IMAGES] for start in range(0, len(X), _IMAGES))
+        return counted((image[None] for images in lists for image in images), len(X), "reading images", "image")
     row = max(1, int(np.prod(X.shape[1:])) * X.dtype.itemsize)
     step = max(1, min(_ROWS, _BYTES // row))
     parts = (X[start : start + step] for start in range(0, len(X), step))

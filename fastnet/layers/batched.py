@@ -87,11 +87,14 @@ class Batched(Layer):
         """One batch after the other, after `prepare`; one empty batch if there are no examples."""
         ops, batch_size = current(), integer(batch_size, "batch_size")
         for start in range(0, max(len(examples), 1), batch_size):
-            x = as_array(examples[start : start + batch_size], "X")
+            x: Any = examples[start : start + batch_size]
+            listed = isinstance(x, list)  # images of different sizes
+            if prepare is None or not listed:
+                x = as_array(x, "X")
             if prepare is not None:
-                x = prepare(ops.xp.array(x), self.dtype or "float32")  # a copy, which it may change
+                x = prepare(x if listed else ops.xp.array(x), self.dtype or "float32")  # a copy, which it may change
             if start == 0:
-                self.check_examples(x.shape if prepare is not None else examples.shape)
+                self.check_examples(x.shape if prepare is not None else (len(examples), *x.shape[1:]))
                 self._enter(x[:0], ops)
             yield x
 
@@ -104,7 +107,12 @@ class Batched(Layer):
             check_examples(tuple(shape), self.input_shape, isinstance(self.leaves()[0], Flatten))
 
     def examples(self, name: str, X: ArrayLike, ops: Ops) -> Any:
-        """X as an array; one of another library with a shape and a dtype as it is: it may be larger than memory."""
+        """X as an array; one of another library with a shape and a dtype as it is: it may be larger than memory.
+
+        A list of images stays one for a `preprocessing` that brings them to one size.
+        """
+        if isinstance(X, list) and getattr(self.preprocessing, "resizes", False):
+            return X
         if hasattr(X, "__array_interface__"):
             return as_array(X, name)
         if hasattr(X, "shape") and hasattr(X, "dtype"):

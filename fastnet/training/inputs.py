@@ -5,18 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from math import prod
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from fastnet import losses
-from fastnet.data import Dataset, Loader, prepared
+from fastnet.data import Dataset, Loader, OneSize, prepared
 from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.classes import match_names
 from fastnet.data.dataset import as_labels
 from fastnet.data.loader import Augment, of_pixels
 from fastnet.data.preprocess import Fitted
-from fastnet.data.rows import as_rows
+from fastnet.data.rows import as_rows, differ
 from fastnet.layers import Model
 from fastnet.ops.metrics import ACCURACY
 from fastnet.types import Array, ArrayLike, Loss, Preprocess
@@ -61,6 +62,8 @@ def prepare(
             *(X, y, batch_size, seed, True, drop_last, preprocess, augment, dtype, targets, sampling, workers)
         )
     _check_preprocessing(model, loader.preprocess)
+    if loader is not data and differ(loader.X) and not getattr(loader.preprocess, "resizes", False):
+        loader.preprocess = _of_one_size(loader)
     x, _ = next(loader.batches(0))
     warn_of_channels_last("Solver", x.shape)
     if not model.built:
@@ -82,6 +85,16 @@ def prepare(
         _check_classes(model, "validation", validation)
         _check_fit(model, validation)
     return loader, validation, numbers
+
+
+def _of_one_size(loader: Loader) -> Preprocess | None:
+    """The preprocessing that gives other images the size of training batches, if it can be kept in a checkpoint."""
+    if not isinstance(loader.preprocess, (Fitted, NoneType)):
+        return loader.preprocess
+    plain = copy.copy(loader)
+    plain.preprocess = None
+    x, _ = next(plain.batches(0))
+    return OneSize((x.shape[2], x.shape[3]), loader.preprocess)
 
 
 def _are_soft(X: Array, y: ArrayLike) -> bool:

@@ -64,9 +64,11 @@ class Solver:
     batch_size, epochs, seed : int
     drop_last : bool or "single"
         See Loader.  By default a last batch of one sample is dropped, since batch norm cannot take statistics of it.
-    preprocess : Standardize, PCA, one of `data.PREPROCESSING` or function ``(x, dtype) -> x``, optional
+    preprocess : Standardize, PCA, OneSize, one of `data.PREPROCESSING` or function ``(x, dtype) -> x``, optional
         Applied to each batch of training, validation, `evaluate` and `predict`; the model's own `preprocessing` by
-        default.  A name, such as "standardize", is fitted on the training data; checkpoints keep the result.
+        default.  A name, such as "standardize", is fitted on the training data; checkpoints keep the result.  For
+        images of different sizes it becomes the `then` of a OneSize, which gives all images the size of the batches
+        that `augment` makes.
     augment : sequence of functions ``(x, rng) -> x``
         Applied to raw training batches only; see Loader.
     sampling : "uniform" or "balanced"

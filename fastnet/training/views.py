@@ -23,6 +23,11 @@ Size = tuple[int, int]
 class _Flips(Transform):
     """Each image, and its mirror image: (N, C, H, W) to (2 N, C, H, W), of any numbers."""
 
+    def run(self, x: Any, streams: Any) -> Any:
+        if not isinstance(x, np.ndarray):
+            return [view for image in x for view in (image, np.ascontiguousarray(image[..., ::-1]))]
+        return self.apply(x, streams)
+
     def apply(self, x: Array, streams: Any) -> Array:
         return np.stack([x, x[..., ::-1]], axis=1).reshape(-1, *x.shape[1:])
 
