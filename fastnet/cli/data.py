@@ -53,6 +53,8 @@ class Source(NamedTuple):
         For image files.
     whole : bool or None
         For image files: whether they keep their own sizes.
+    root : str or None
+        For a CSV file: where the names in it start.
     """
 
     spec: str
@@ -64,16 +66,17 @@ class Source(NamedTuple):
     cache: str | None = None
     lazy: bool | None = None
     whole: bool | None = None
+    root: str | None = None
 
     @classmethod
     def of_arguments(cls, args: argparse.Namespace) -> Source:
         """The source that the options of `add_data` describe."""
         if args.data == "digits" and Path("digits").is_dir():
             warnings.warn("--data digits is scikit-learn's data set; give ./digits for the folder", stacklevel=2)
-        cache = args.cache and str(args.cache)
+        cache, root = (path and str(path) for path in (args.cache, args.root))
         return cls(
             *(args.data, args.image_size, args.grey, args.skip_bad, args.channels_last, args.classes),
-            *(cache, args.lazy, args.whole),
+            *(cache, args.lazy, args.whole, root),
         )
 
     @classmethod
@@ -121,8 +124,8 @@ class Source(NamedTuple):
         if self.kind == "digits":
             return self
         prefix = f"{self.kind}:" if self.kind in _NAMED else ""
-        cache = self.cache and str(Path(self.cache).resolve())
-        return self._replace(spec=prefix + str(self.path.resolve()), cache=cache)
+        cache, root = (path and str(Path(path).resolve()) for path in (self.cache, self.root))
+        return self._replace(spec=prefix + str(self.path.resolve()), cache=cache, root=root)
 
     def options(self) -> list[str]:
         """The options of `add_data` that describe this source."""
@@ -139,6 +142,7 @@ class Source(NamedTuple):
             + (["--cache", self.cache] if self.cache else [])
             + ["--lazy"] * bool(self.lazy)
             + ["--whole"] * bool(self.whole)
+            + (["--root", self.root] if self.root else [])
         )
 
 
@@ -171,6 +175,12 @@ def add_data(parser: argparse.ArgumentParser, default: str | None, note: str) ->
         action="store_true",
         default=None,
         help=f"{images}decode them when a batch needs them, instead of all of them first",
+    )
+    add(
+        "--root",
+        type=folder,
+        metavar="DIR",
+        help="for a CSV file: the folder, zip or tar file in which its names start (default: its own folder)",
     )
     add(
         "--channels-last",
@@ -240,6 +250,8 @@ def load(source: Source, everything: bool = False) -> Dataset:
                 "cache": source.cache,
                 "lazy": bool(source.lazy),
             }
+            if source.root:
+                options["root"] = source.root
             dataset = read(path, test=test, classes=source.classes, **options)
     if not len(dataset.y_test) or not (everything or len(dataset.y_train)):
         wanted = "images to test" if everything else "images both to train and to test"
@@ -280,6 +292,7 @@ def _check_options(source: Source) -> None:
         ("--cache", source.cache, folder, "image files"),
         ("--lazy", source.lazy, folder, "image files"),
         ("--whole", source.whole, folder, "image files"),
+        ("--root", source.root, source.kind == "csv", "CSV files"),
         ("--channels-last", source.channels_last is not None, npz, ".npz files"),
         ("--classes", source.classes, npz or folder, ".npz files and image files"),
     ):

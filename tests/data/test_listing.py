@@ -191,3 +191,19 @@ def test_the_command_takes_both(tmp_path, capsys):
         assert main(words.split()) == 0, capsys.readouterr()
         assert main(["evaluate", str(run)]) == 0
         assert "dogs" in capsys.readouterr().out
+
+
+def test_the_command_looks_for_names_in_a_root(tmp_path, capsys, monkeypatch):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "list.csv").write_text("\n".join(f"{name},{name.split('/')[2]}" for name in FILES))
+    archive(tmp_path / "a.zip", FILES)
+    monkeypatch.chdir(tmp_path)
+    words = (
+        "train --data lists/list.csv --root a.zip --model three_layer_convnet --epochs 1 --quiet --no-plot --out run"
+    )
+    assert main(words.split()) == 0, capsys.readouterr()
+    monkeypatch.chdir(tmp_path / "lists")
+    assert main(["evaluate", str(tmp_path / "run")]) == 0  # the card has both paths
+    assert main(["train", "--data", "list.csv"]) == 2
+    assert main(["train", "--data", str(tmp_path / "a.zip"), "--root", "x"]) == 2
+    assert "--root is for CSV files" in capsys.readouterr().err
