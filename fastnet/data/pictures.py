@@ -148,6 +148,8 @@ def _load(content: bytes, size: tuple[int, int] | None, gray: bool) -> tuple[np.
             remarks.append("have transparent pixels, which were taken with the colours that they have")
         # Pillow clips such greys at 255; of 16-bit colours it takes the upper 8 bits too
         source = Image.fromarray((np.asarray(opened) >> 8).astype(np.uint8)) if deep else opened
+        if opened.mode == "LAB":  # Pillow converts it to RGB only
+            source = opened.convert("RGB")
         image = source.convert("L" if gray else "RGB")
     if turn is not None:
         image = image.transpose(turn)

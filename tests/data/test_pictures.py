@@ -219,3 +219,15 @@ def test_of_16_bits_the_upper_8_are_taken(tmp_path, name):
 def test_inks_become_colours(tmp_path):
     image.new("CMYK", (5, 6), (255, 0, 0, 0)).save(tmp_path / "x.tif")
     np.testing.assert_array_equal(read_picture(tmp_path / "x.tif")[:, 0, 0], [0, 255, 255])
+
+
+def test_lab_in_grey(tmp_path):
+    """Pillow converts it to colours only."""
+    pixels = np.zeros((6, 5, 3), np.uint8)
+    pixels[:, :, 0] = np.arange(6)[:, None] * 40  # lightness; a and b are those of greys
+    lab = image.frombytes("LAB", (5, 6), pixels.tobytes())
+    lab.save(tmp_path / "x.tif")
+    colours, grey = read_picture(tmp_path / "x.tif"), read_picture(tmp_path / "x.tif", gray=True)
+    expected = image.fromarray(colours.transpose(1, 2, 0)).convert("L")
+    np.testing.assert_array_equal(grey, np.asarray(expected)[None])
+    assert grey[0, 0, 0] == 0 and (np.diff(grey[0, :, 0].astype(int)) > 20).all()
