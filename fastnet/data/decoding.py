@@ -170,9 +170,9 @@ def read_pictures(request: Request) -> tuple[Array, Findings]:
     """
     count, what = len(request.files), f"{request.where}: {len(request.files)} images"
     smaller = "choose a smaller size" if request.size is not None else "use size=(height, width) to scale them down"
-    advice = f"{smaller}, or cache=FOLDER to keep them on disk"
+    advice = f"{smaller}, cache=FOLDER to keep them on disk, or lazy=True to decode them when a batch needs them"
     if request.size == "any":
-        return _read_any(request, what, "use lazy=True, or cache=FOLDER to keep them on disk")
+        return _read_any(request, what, "use lazy=True to decode them when a batch needs them, or cache=FOLDER")
     if request.size is not None:  # before one image is scaled to it
         require_memory(count * request.size[0] * request.size[1], f"{what} of {_by(request.size)}", advice)
     findings, X, done = Findings(), np.empty((0, 3, 0, 0), np.uint8), 0
