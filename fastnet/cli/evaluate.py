@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastnet.cli import data, published, views
 from fastnet.cli.arguments import add_batch_size, add_threads, count, folder
 from fastnet.cli.errors import UserError, user_mistakes
-from fastnet.cli.testing import check_fit, choose
+from fastnet.cli.testing import check_fit, choose, take_any_size
 from fastnet.columns import clip, pad, visible, width
 from fastnet.tables import aligned
 
@@ -34,8 +34,9 @@ _EXAMPLES = """examples:
   fastnet evaluate runs/mnist-lenet5 --confusion --mistakes 10
   fastnet evaluate runs/a runs/b runs/c --out runs/all       the mean probabilities of three runs, and each alone
   fastnet evaluate runs/photos-resnet18 --views ten-crop:256 ten windows of each image, read with a shorter side of 256
-  fastnet evaluate resnet18.pth --architecture resnet18 --data imagenet/ --views center:256
-                                                             published weights, as their accuracy is usually given
+  fastnet evaluate resnet18.pth --architecture resnet18 --data imagenet/ --whole --lazy
+                                                             published weights, as their accuracy is usually given:
+                                                             a shorter side of 256, and the centre of it
 """
 
 
@@ -80,6 +81,9 @@ def run(args: Namespace) -> int:
     several = views.chosen(args, model)
     dataset, remark = choose(args, card, several.size if several else None)
     check_fit(card, dataset, several is not None)
+    if None in dataset.image_shape:
+        for member in model.members if isinstance(model, fastnet.Ensemble) else [model]:
+            take_any_size(member)
     if args.architecture is not None:
         card = {**card, "classes": _published_classes(args, card, dataset)}
     with user_mistakes():

@@ -10,8 +10,9 @@ from fastnet.cli.errors import UserError
 
 if TYPE_CHECKING:
     from fastnet.data import Dataset
+    from fastnet.layers import Model
 
-__all__ = ["check_fit", "choose"]
+__all__ = ["check_fit", "choose", "take_any_size"]
 
 
 def choose(
@@ -56,3 +57,13 @@ def check_fit(card: dict[str, Any], dataset: Dataset, any_size: bool = False) ->
         raise UserError(
             f"the model takes images of {' x '.join(map(str, shape))}, {dataset.name} has {' x '.join(map(str, found))}"
         )
+
+
+def take_any_size(model: Model) -> None:
+    """Let a model take images in their own sizes, of which it sees the centres, if training did not do that."""
+    from fastnet.data import OneSize
+
+    own: Any = model.preprocessing
+    if not getattr(own, "resizes", False):
+        _, height, width = model.input_shape
+        model.preprocessing = OneSize((height, width), own)

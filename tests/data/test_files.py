@@ -149,6 +149,8 @@ def test_what_reads_data_sets_reads_files(photos):
         assert all((mine[name] == other[name]).all() for name in mine)
     for mine, other in zip(fn.data.hold_out(X, y, 0.3), fn.data.hold_out(plain, y, 0.3), strict=True):
         np.testing.assert_array_equal(mine, other)
+    held = fn.data.fold_numbers(y, 3) == 1
+    np.testing.assert_array_equal(np.asarray(X.select(held)), plain[held])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -200,8 +202,9 @@ def test_remarks_are_said_once(photos):
 
 def test_command(photos, tmp_path, capsys, opened):
     data = ["--data", str(photos), "--image-size", "8"]
+    less = ["--subset", "15"]
     for name, options in (("lazy", ["--lazy", "--workers", "2"]), ("plain", [])):
-        run = ["train", *data, *options, "--epochs", "1", "--out", str(tmp_path / name), "--no-plot", "--quiet"]
+        run = ["train", *data, *options, *less, "--epochs", "1", "--out", str(tmp_path / name), "--no-plot", "--quiet"]
         assert main(run) == 0
     assert (tmp_path / "lazy" / "model.safetensors").read_bytes() == (
         tmp_path / "plain" / "model.safetensors"

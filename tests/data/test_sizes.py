@@ -180,6 +180,10 @@ def test_command(photos, tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "run")]) == 0
     accuracy = [line.rpartition(" ")[2] for line in capsys.readouterr().out.splitlines() if "test accuracy" in line]
     assert said.splitlines()[-1].endswith(accuracy[0])
+    plain = ["train", *data[:4], "--epochs", "1", "--out", str(tmp_path / "plain"), "--no-plot", "--quiet"]
+    assert main(plain) == 0
+    assert main(["evaluate", str(tmp_path / "plain"), "--whole"]) == 0  # centres, though it was trained on other ones
+    capsys.readouterr()
     file = photos / "eel" / "7.png"
     assert main(["predict", str(tmp_path / "run"), str(file), "--json"]) == 0
     found, whole = capsys.readouterr(), np.asarray(Image.open(file)).transpose(2, 0, 1)
