@@ -73,7 +73,10 @@ def main() -> None:
     model = fn.Sequential(
         *(fn.Conv2d(16, 3, padding=1), Swish(), fn.MaxPool2d(2), Block(16), fn.Flatten(), fn.Linear(10)),
     )
-    solver = fn.Solver(model, digits, optimizer=fn.optim.Adam(5e-3), batch_size=32, epochs=8, verbose=False)
+    optimizer = fn.optim.Adam(5e-3)
+    solver = fn.Solver(
+        model, digits, preprocess="standardize", optimizer=optimizer, batch_size=32, epochs=8, verbose=False
+    )
     solver.train()
     accuracy = solver.evaluate(digits.X_test, digits.y_test).accuracy
     print(f"test accuracy: {accuracy:.3f}; beta went from 1 to {model[1].beta.value[0]:.2f}")

@@ -24,16 +24,17 @@ def train(model, X, y, epochs: int) -> None:
 
 
 def main() -> None:
-    clean, rng = fn.data.digits(), np.random.default_rng(0)
+    digits, rng = fn.data.digits(), np.random.default_rng(0)
 
     def noisy(X):
         return (X + rng.normal(0, 0.4, X.shape)).astype(np.float32)
 
-    X, y = noisy(clean.X_train[:60]), clean.y_train[:60]
-    X_test, y_test = noisy(clean.X_test), clean.y_test
+    clean, labels = np.float32(digits.X_train) / 255, digits.y_train
+    X, y = noisy(clean[:60]), labels[:60]
+    X_test, y_test = noisy(np.float32(digits.X_test) / 255), digits.y_test
 
     first = build_model()
-    train(first, clean.X_train, clean.y_train, epochs=10)
+    train(first, clean, labels, epochs=10)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clean.npz"
         first.save(path)

@@ -22,7 +22,7 @@ def main(folder: Path) -> None:
     scores = model.predict(checkpoint.preprocess(images))
     for image, label, guess in zip(images[:, 0], digits.y_test, scores.argmax(axis=1), strict=False):
         for row in image:
-            print("".join(" .:-=+*#%@"[int(9 * pixel)] * 2 for pixel in row))
+            print("".join(" .:-=+*#%@"[pixel // 26] * 2 for pixel in row))
         print(f"this is a {label}, the network says {guess}\n")
 
 

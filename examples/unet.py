@@ -25,7 +25,7 @@ def scenes(X, y, count, seed):
     rng = np.random.default_rng(seed)
     pictures = rng.uniform(0, 0.35, (count, 1, SIDE, SIDE)).astype(np.float32)
     maps = np.zeros((count, SIDE, SIDE), np.int64)
-    large, _ = fn.functional.interpolate(X, scale_factor=2.5, mode="bilinear")  # 8x8 to 20x20
+    large, _ = fn.functional.interpolate(np.float32(X) / 255, scale_factor=2.5, mode="bilinear")  # 8x8 to 20x20
     size, cells = large.shape[-1], SIDE // 2
     for picture, labels in zip(pictures[:, 0], maps, strict=True):
         for cell in rng.permutation(4)[: rng.integers(3, 5)]:

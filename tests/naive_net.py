@@ -9,16 +9,16 @@ import fastnet as fn
 
 @functools.cache
 def trained_digits(seed=0):
-    """A network that knows the digits of scikit-learn, and test images with their classes: uint8, 0 to 16."""
+    """A network that knows the digits of scikit-learn, and test images with their classes."""
     data = fn.data.digits()
-    X, y = (data.X_train * 16).astype(np.uint8), data.y_train
+    X, y = data.X_train, data.y_train
     model = fn.Sequential(
         *(fn.Conv2d(8, 3, padding=1), fn.ReLU(), fn.MaxPool2d(2), fn.Conv2d(16, 3, padding=1), fn.ReLU()),
         *(fn.Flatten(), fn.Linear(10)),
     )
     model.build(X.shape[1:], seed=seed)
     model.fit(X, y, 4, batch_size=32, optimizer=fn.optim.Adam(4e-3), preprocess="standardize", verbose=False)
-    return model, (data.X_test * 16).astype(np.uint8), data.y_test
+    return model, data.X_test, data.y_test
 
 
 def small_model(dtype="float64", seed=0):

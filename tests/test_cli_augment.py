@@ -39,6 +39,13 @@ def test_the_help_names_the_values(capsys):
     assert "crop:PADDING=4," in text and "affine:DEGREES=10/MOVE=0.1/SCALE=0.1/SHEAR=5," in text
 
 
+def test_the_default_data_are_augmented_too(tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    options = ["--augment", "affine:5/0.1/0/0", "--epochs", "2", "--quiet", "--no-plot"]
+    assert main(["train", *options, "--out", str(tmp_path)]) == 0
+    assert float(capsys.readouterr().out.split("accuracy: ")[1]) > 0.8
+
+
 def test_values_after_the_name():
     crop, erase = transforms("crop:2,erase:0.25", X, X.shape[2:])
     assert crop.size == (16, 16) and crop.padding == (2, 2, 2, 2) and erase.p == 0.25

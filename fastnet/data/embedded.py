@@ -24,7 +24,7 @@ def digits(test: float | int | Literal["all"] = 0.2, seed: int = 0) -> Dataset:
     Returns
     -------
     Dataset
-        Images (N, 1, 8, 8) float32 in [0, 1].
+        Images (N, 1, 8, 8) uint8: the source's 17 grey levels, spread over 0 to 255.
 
     Raises
     ------
@@ -36,5 +36,5 @@ def digits(test: float | int | Literal["all"] = 0.2, seed: int = 0) -> Dataset:
     except ImportError as error:
         raise ImportError('digits need scikit-learn: pip install "fastnet-cnn[datasets]"') from error
     source = load_digits()
-    X = (source.images / 16).astype(np.float32)[:, None]
+    X = np.rint(source.images * (255 / 16)).astype(np.uint8)[:, None]
     return assemble("digits", "0123456789", {"train": (X, source.target.astype(np.int64))}, test, seed)

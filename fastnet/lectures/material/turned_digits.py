@@ -18,7 +18,7 @@ def digits() -> tuple[Array, Array]:
     """scikit-learn's digits, (1797, 1, 8, 8) from 0 to 1, and their classes."""
     data = fn.data.digits(0.3)
     X, y = np.concatenate([data.X_train, data.X_test]), np.concatenate([data.y_train, data.y_test])
-    return np.asarray(X, np.float32) / np.float32(X.max()), y
+    return np.asarray(X, np.float32) / np.float32(255), y
 
 
 def trained_on_turned(X: Array, y: Array, epochs: int, seed: int) -> fn.Sequential:
