@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 DATA = True
 
-_RATES = {"low": 0.001, "good": 0.3, "high": 0.9, "very high": 30.0}
+_RATES = {"low": 0.001, "good": 0.3, "high": 1.2, "very high": 30.0}
 
 
 def options(parser: Any) -> None:
@@ -31,7 +31,7 @@ def run(report: Report) -> None:
     )
     batches = math.ceil(len(data.y_train[: _images(report)]) / 16)
     runs = {name: _train(report, data, rate) for name, rate in _RATES.items()}
-    falling = f"high, falling: 0.9 exp(-{6 / epochs:.2g} t)"
+    falling = f"high, falling: {_RATES['high']:g} exp(-{6 / epochs:.2g} t)"
     runs[falling] = _train(report, data, _RATES["high"], ExponentialDecay(6 / epochs))
     chance = math.log(len(data.classes))
     rows: list[list[Any]] = []

@@ -25,8 +25,8 @@ def test_fooling_images_are_what_they_say(digits):
     """Whole numbers within the bounds, near the originals, and taken for the target with more than 0.9."""
     model, X, y = digits
     X, targets = X[:12], (y[:12] + 1) % 10
-    found = v.fool(model, X, targets, bounds=(0, 16))
-    assert found.images.dtype == np.uint8 and found.images.max() <= 16
+    found = v.fool(model, X, targets, bounds=(0, 250))
+    assert found.images.dtype == np.uint8 and found.images.max() == 250
     np.testing.assert_allclose(model.predict_proba(found.images)[range(12), targets], found.probabilities, rtol=1e-4)
     np.testing.assert_allclose(model.predict_proba(X)[range(12), targets], found.before, rtol=1e-4, atol=1e-7)
     assert found.probabilities.min() > 0.9 > 0.1 > found.before.max()
@@ -50,14 +50,14 @@ def test_an_image_that_is_the_target_already_stays(digits):
 
 def test_the_score_of_a_synthesised_class_rises(digits):
     model, _, _ = digits
-    found = v.class_images(model, [3, 7], steps=200, blur=0.3, bounds=(0, 16))
-    assert found.images.shape == (2, 1, 8, 8) and found.images.min() >= 0 and found.images.max() <= 16
+    found = v.class_images(model, [3, 7], steps=200, blur=0.3, bounds=(5, 250))
+    assert found.images.shape == (2, 1, 8, 8) and found.images.min() >= 5 and found.images.max() <= 250
     assert (found.scores[-1] > found.scores[0] + 5).all() and (found.probabilities > 0.9).all()
     np.testing.assert_allclose(model.predict(found.images)[[0, 1], [3, 7]], found.scores[-1], rtol=1e-4)
     np.testing.assert_array_equal(
-        found.images, v.class_images(model, [3, 7], steps=200, blur=0.3, bounds=(0, 16)).images
+        found.images, v.class_images(model, [3, 7], steps=200, blur=0.3, bounds=(5, 250)).images
     )
-    free = v.class_images(model, 3, steps=5, l2=0, blur=0, jitter=0, clip=0.3, start=np.zeros((1, 8, 8)))
+    free = v.class_images(model, 3, steps=5, l2=0, blur=0, jitter=0, clip=0.3, start=np.full((1, 8, 8), 2.0))
     assert free.scores[-1, 0] > free.scores[0, 0]
     zeros = (model.preprocessing(free.images, "float64") == 0) | (abs(model.preprocessing(free.images)) < 1e-6)
     assert zeros.mean() >= 0.29
@@ -159,7 +159,7 @@ def test_the_gradient_of_style_agrees_with_differences():
 
 def test_inversion_brings_the_features_back(digits):
     model, X, _ = digits
-    found = v.invert(model, X[:4], "1", steps=200, tv=0.001, norm=0.001, bounds=(0, 16))
+    found = v.invert(model, X[:4], "1", steps=200, tv=0.001, norm=0.001, bounds=(0, 255))
     assert found.images.dtype == np.uint8 and found.errors.shape == (201, 4)
     assert (found.errors[-1] < 0.2).all() and (found.errors[0] > 0.5).all()
     far = np.sqrt(((found.images.astype(float) - X[:4]) ** 2).mean(axis=(1, 2, 3)))
