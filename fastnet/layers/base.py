@@ -21,9 +21,9 @@ from fastnet.layers.parameter import Parameter
 from fastnet.layers.programs import Programs
 from fastnet.layers.state import State
 from fastnet.layers.tracing import trace
+from fastnet.layers.tree import Tree
 from fastnet.layers.version import changed
 from fastnet.types import Array, ArrayLike, Backward, DType, DTypeLike, Generator, Initializer, Seed, Shape
-from fastnet.wording import did_you_mean, name_some
 
 __all__ = ["Layer", "Parameter", "trace"]
 
@@ -33,7 +33,7 @@ def count(value: Any, name: str) -> int:
     return integer(value, name)
 
 
-class Layer(State, Programs):
+class Layer(Tree, State, Programs):
     """A differentiable function of one array, with parameters.
 
     Attributes
@@ -60,7 +60,6 @@ class Layer(State, Programs):
     dtype: DType | Any = None
     macs = 0
     uses: Sequence[tuple[Shape, int]] = ()
-    path = ""
     frozen = False  # set by ``freeze`` on a layer with buffers: it must use them and leave them as they are
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -123,10 +122,6 @@ class Layer(State, Programs):
             return self.run(x, False, ops)[0]
         y: Array = self._program(x, False, ops, gradients=False, whole=False).infer(x)
         return y
-
-    def children(self) -> dict[str, Layer]:
-        """Child layers by name.  A name that starts with "_" is not part of the parameters' names."""
-        return {}
 
     def parameter(
         self,
@@ -217,55 +212,6 @@ class Layer(State, Programs):
             parameter.name = f"{self.path}.{name}" if self.path else name
         return output_shape
 
-    def _name(self, path: str, seen: set[int]) -> None:
-        if id(self) in seen:
-            return
-        seen.add(id(self))
-        self.path = path
-        for name, child in self.children().items():
-            child._name(join(path, name), seen)
-
-    def leaves(self) -> list[Layer]:
-        """The layers without children, in order, without repeats."""
-        return [layer for _, layer in self.named_layers() if not layer.children()]
-
-    def named_layers(self) -> list[tuple[str, Layer]]:
-        """(path, layer) of this layer and its descendants, parents first, without repeats; paths are relative to it."""
-        found: list[tuple[str, Layer]] = []
-        seen: set[int] = set()
-
-        def visit(path: str, layer: Layer) -> None:
-            if id(layer) not in seen:
-                seen.add(id(layer))
-                found.append((path, layer))
-                for name, child in layer.children().items():
-                    visit(join(path, name), child)
-
-        visit("", self)
-        return found
-
-    def layer_at(self, path: str, name: str = "layer_at: path") -> Layer:
-        """The descendant at a path such as "layer3.1.conv2"; errors begin with `name`, the argument that holds it.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Not a path, or no layer is there; the message has the paths that are most alike.
-        """
-        if not isinstance(path, str):
-            raise TypeError(f"{name} must be the path of a layer such as 'layer1.0.conv1', got {path!r}")
-        layers = {path: layer for path, layer in self.named_layers() if path}
-        if path not in layers:
-            hint = did_you_mean(path, layers)
-            raise ValueError(f"{name}: no layer is at {path!r}; {hint}there are {name_some(list(layers))}")
-        return layers[path]
-
-    def trains(self) -> bool:
-        """Whether any parameter of this layer or its children requires a gradient."""
-        if any(parameter.requires_grad for parameter in self.own.values()):
-            return True
-        return any(child.trains() for child in self.children().values())
-
     # ---------------------------------------------------------------- running
 
     def forward(self, x: ArrayLike, training: bool = False) -> tuple[Array, Backward]:
@@ -332,10 +278,3 @@ class Layer(State, Programs):
         args, kwargs = self._arguments
         words = [repr(value) for value in args] + [f"{name}={value!r}" for name, value in kwargs.items()]
         return f"{type(self).__name__}({', '.join(words)})"
-
-
-def join(path: str, name: str) -> str:
-    """The path of child `name`; names that start with "_" are left out."""
-    if name.startswith("_"):
-        return path
-    return f"{path}.{name}" if path else name
