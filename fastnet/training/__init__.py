@@ -1,7 +1,7 @@
 """Training: Solver, history, callbacks, checkpoints; averages, ensembles, distillation, pruning; minimisation."""
 
+from fastnet.training.average_callbacks import PolyakAverage, Snapshots, StochasticWeightAverage
 from fastnet.training.averages import WeightAverage, average_states, update_bn
-from fastnet.training.averaging import PolyakAverage, Snapshots, StochasticWeightAverage
 from fastnet.training.callbacks import BestSnapshot, Callback, EarlyStopping
 from fastnet.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from fastnet.training.distillation import Distillation, DistillationLoader
