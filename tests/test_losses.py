@@ -9,6 +9,7 @@ from gradients import check_gradients
 
 import fastnet as fn
 from fastnet import losses
+from fastnet.losses.names import call_of, op_name
 
 
 def scores_and_labels(dtype=np.float64, N=7, C=5):
@@ -220,5 +221,5 @@ def test_a_graphs_node_passes_for_scores():
     model.build((4,))
     node = model.graph((2, 4)).output
     for name, labels in (("softmax", [0, 1]), ("svm", [0, 1]), ("mse", np.ones((2, 3))), ("bce", np.ones((2, 3)))):
-        call = losses.call_of(losses.get(name), node, np.asarray(labels))
-        assert call.op.name == losses.OPS[losses.get(name)], name
+        call = call_of(losses.get(name), node, np.asarray(labels))
+        assert call.op.name == op_name(losses.get(name)), name

@@ -17,6 +17,7 @@ from fastnet.diagnose.short_runs import Data, Run, check_optimizer, short_run, s
 from fastnet.diagnose.symptoms import symptoms
 from fastnet.heads import training_loss
 from fastnet.layers import Model
+from fastnet.losses.names import op_name
 from fastnet.ops.metrics import MAE
 from fastnet.optim import SGD, Optimizer
 from fastnet.regularizers import L2
@@ -141,7 +142,7 @@ def _initial(model: Model, loader: Loader, loss: Loss) -> Step:
 
 def _formula(loss: Loss, classes: int, outputs: float) -> str:
     """What a loss of equal scores is; `outputs` is the sum of the weights of the model's outputs."""
-    name, factor = losses.OPS.get(getattr(loss, "func", loss), ""), "" if outputs == 1 else f"{outputs:g} * "
+    name, factor = op_name(loss), "" if outputs == 1 else f"{outputs:g} * "
     sizes = {"softmax_cross_entropy": f"log({classes})", "svm_loss": f"({classes} - 1)" if factor else f"{classes} - 1"}
     return f" = {factor}{sizes[name]}" if name in sizes else ""
 

@@ -57,10 +57,9 @@ class Winners:
 
     def loss(self, loss: Any, dscores: Array) -> None:
         """Add the winners of a loss: which margins count, which differences are positive."""
-        from fastnet import losses
+        from fastnet.losses.names import op_name
 
-        name = losses.OPS.get(getattr(loss, "func", loss), "")
-        if name in _SHARP_LOSSES:
+        if op_name(loss) in _SHARP_LOSSES:
             self.add(self.ops.xp.sign(dscores))
 
     def add(self, winners: Any) -> None:

@@ -11,6 +11,8 @@ from fastnet.backends import Ops, current
 from fastnet.graph import Program
 from fastnet.heads import WithAuxiliary
 from fastnet.layers import Model, Parameter
+from fastnet.losses.call import Call
+from fastnet.losses.names import call_of, is_op, op_name
 from fastnet.ops import REGISTRY
 from fastnet.types import Array, ArrayLike, Loss
 
@@ -112,7 +114,7 @@ class TrainingPlan:
         """Why this step can be neither recorded nor run from a recording, or ""."""
         if self._heads:
             return "the losses of the model's auxiliary heads are added in Python"
-        if not losses.is_op(self.loss) or not ops.records(REGISTRY[losses.OPS[losses.base(self.loss)]]):
+        if not is_op(self.loss) or not ops.records(REGISTRY[op_name(self.loss)]):
             return "the loss is not an op of the backend"
         if not program.records:
             return "a layer or op does not run on the backend's kernels alone"
@@ -122,10 +124,10 @@ class TrainingPlan:
             return "running statistics are read-only or not in C order"
         return ""
 
-    def _call(self, program: Program, ops: Ops, labels: Any) -> losses.Call:
+    def _call(self, program: Program, ops: Ops, labels: Any) -> Call:
         """The loss as a call of its op, with labels as kernels read them, checked."""
         scores = program.graph.output
-        call = losses.call_of(self.loss, scores, as_array(labels, "TrainingPlan: labels"))
+        call = call_of(self.loss, scores, as_array(labels, "TrainingPlan: labels"))
         assert call is not None
         given, *more = call.arrays
         call.op.check((scores, given, *more), {**call.op.attributes, **call.attributes})
@@ -136,7 +138,7 @@ class TrainingPlan:
     def _op_by_op(self, x: ArrayLike, labels: Any) -> tuple[float, Array]:
         scores, backward = self.model.forward(x, training=True)
         kept = scores
-        if not losses.is_op(self.loss):  # it may work in place
+        if not is_op(self.loss):  # it may work in place
             kept, labels = scores.copy(), current().xp.array(labels)
         result = (self._heads or self.loss)(scores, labels)
         if not isinstance(result, tuple) or len(result) != 2:
@@ -145,9 +147,7 @@ class TrainingPlan:
         backward(dscores, input_gradient=False)
         return float(loss), kept if self._heads is None else self._heads.main(kept)
 
-    def _record(
-        self, program: Program, ops: Ops, x: Array, call: losses.Call, given: list[Array]
-    ) -> tuple[float, Array]:
+    def _record(self, program: Program, ops: Ops, x: Array, call: Call, given: list[Array]) -> tuple[float, Array]:
         trains = [parameter.requires_grad for parameter in program.parameters]
         labels, *more = call.arrays
         labels = labels.copy(order="K")  # they may be x itself, and a recording tells arrays apart by their addresses
