@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import fastnet as fn
+from fastnet.lectures.material.networks import train, two_convolutions
 from fastnet.lectures.report import Report
 from fastnet.types import Array
 
 if TYPE_CHECKING:
-    from fastnet.data import Dataset
     from fastnet.layers import Model
 
 DATA = True
@@ -32,17 +32,19 @@ def run(report: Report) -> None:
 
     data, epochs = report.data(), report.args.epochs
     nets = {
-        "usual initial weights": _network(data, report.seed, 1.0),
-        "a twentieth of them": _network(data, report.seed, 0.05),
+        "usual initial weights": two_convolutions(data, report.seed),
+        "a twentieth of them": two_convolutions(data, report.seed),
     }
+    first = nets["a twentieth of them"].leaves()[0].own["weight"]
+    first.value = first.value * np.float32(0.05)
     linear = fn.Sequential(fn.Flatten(), fn.Linear(len(data.classes), initializer="zeros"))
     linear.build(data.image_shape)
     noise = _weights(nets["usual initial weights"])
     visualize.plot_filters(nets["usual initial weights"], path=report.file("before"))
     rows: list[tuple[str, str, float | str]] = [("before training", "", _roughness(noise))]
-    for name, model in nets.items():
-        rows.append((name, f"{_train(model, data, epochs, report.seed):.3f}", _roughness(_weights(model))))
-    rows.append(("templates of a linear classifier", f"{_train(linear, data, epochs, report.seed):.3f}", ""))
+    for name, model in {**nets, "templates of a linear classifier": linear}.items():
+        accuracy = train(model, data, epochs, report.seed)
+        rows.append((name, f"{accuracy:.3f}", "" if model is linear else _roughness(_weights(model))))
     report.table(["first layer", "test accuracy", "roughness"], rows)
     report.say(
         "Roughness is the mean square difference of neighbouring weights over twice their variance: 1 for noise, 0 for "
@@ -55,31 +57,6 @@ def run(report: Report) -> None:
     visualize.plot_filters(nets["usual initial weights"], path=report.file())
     visualize.plot_filters(nets["a twentieth of them"], path=report.file("small"))
     visualize.plot_filters(linear, path=report.file("templates"))
-
-
-def _network(data: Dataset, seed: int, scale: float) -> Model:
-    model = fn.Sequential(
-        *(fn.Conv2d(16, 5, padding=2), fn.ReLU(), fn.MaxPool2d(2)),
-        *(fn.Conv2d(32, 3, padding=1), fn.ReLU(), fn.MaxPool2d(2), fn.Flatten(), fn.Linear(len(data.classes))),
-    )
-    model.build(data.image_shape, seed=seed)
-    model[0].weight.value = model[0].weight.value * np.float32(scale)
-    return model
-
-
-def _train(model: Model, data: Dataset, epochs: int, seed: int) -> float:
-    """The test accuracy."""
-    model.fit(
-        data.X_train,
-        data.y_train,
-        epochs=epochs,
-        optimizer=fn.optim.SGD(0.05, momentum=0.9, weight_decay=1e-3),
-        preprocess=fn.data.Standardize.fit(data.X_train) if data.X_train.dtype == np.uint8 else None,
-        batch_size=64,
-        verbose=False,
-        seed=seed,
-    )
-    return float(model.evaluate(data.X_test, data.y_test).accuracy)
 
 
 def _weights(model: Model) -> Array:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnet.lectures.material.networks import train_two_convolutions, two_convolutions
+from fastnet.lectures.material.networks import train, two_convolutions
 from fastnet.lectures.report import Report
 from fastnet.types import Array
 
@@ -32,7 +32,7 @@ def run(report: Report) -> None:
     model = two_convolutions(data, report.seed)
     X, y = data.X_train[:5000], data.y_train[:5000]
     before = _purity(model, X, y)
-    accuracy = train_two_convolutions(model, data, report.args.epochs, report.seed)
+    accuracy = train(model, data, report.args.epochs, report.seed)
     report.say(f"Two convolutions, {accuracy:.1%} of the test images of {data.name} right.")
     rows = []
     for layer in ("conv1", "conv2"):

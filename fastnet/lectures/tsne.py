@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastnet.lectures.material.networks import train_two_convolutions, two_convolutions
+from fastnet.lectures.material.networks import train, two_convolutions
 from fastnet.lectures.report import Report
 from fastnet.types import Array
 
@@ -29,7 +29,7 @@ def run(report: Report) -> None:
 
     data = report.data()
     model = two_convolutions(data, report.seed)
-    accuracy = train_two_convolutions(model, data, report.args.epochs, report.seed)
+    accuracy = train(model, data, report.args.epochs, report.seed)
     X, y, Q, labels = data.X_train[:5000], data.y_train[:5000], data.X_test[:_IMAGES], data.y_test[:_IMAGES]
     report.say(f"Two convolutions, {accuracy:.1%} of the test images of {data.name} right.")
     codes: dict[str, Callable[[Array], Array]] = {

@@ -9,32 +9,19 @@ import fastnet as fn
 if TYPE_CHECKING:
     from fastnet.data import Dataset
     from fastnet.layers import Model
+    from fastnet.optim import Optimizer
 
-__all__ = ["train_two_convolutions", "trained_three_convolutions", "two_convolutions"]
+__all__ = ["train", "trained_three_convolutions", "two_convolutions"]
 
 
 def trained_three_convolutions(data: Dataset, epochs: int, seed: int) -> tuple[Model, float]:
-    """Three convolutions and a linear layer, trained, with their accuracy on the test images.
-
-    The model takes the data set's raw images.
-    """
+    """Three convolutions and a linear layer, trained with Adam, with their accuracy on the test images."""
     model = fn.Sequential(
         *(fn.Conv2d(16, 3, padding=1), fn.ReLU(), fn.Conv2d(32, 3, padding=1), fn.ReLU(), fn.MaxPool2d(2)),
         *(fn.Conv2d(32, 3, padding=1), fn.ReLU(), fn.Flatten(), fn.Dropout(0.3), fn.Linear(len(data.classes))),
     )
     model.build(data.image_shape, seed=seed)
-    model.fit(
-        data.X_train,
-        data.y_train,
-        epochs=epochs,
-        preprocess="standardize",
-        optimizer=fn.optim.Adam(2e-3),
-        schedule=fn.optim.CosineDecay(),
-        batch_size=32,
-        verbose=False,
-        seed=seed,
-    )
-    return model, _accuracy(model, data)
+    return model, train(model, data, epochs, seed, fn.optim.Adam(2e-3))
 
 
 def two_convolutions(data: Dataset, seed: int) -> Model:
@@ -54,21 +41,17 @@ def two_convolutions(data: Dataset, seed: int) -> Model:
     return model
 
 
-def train_two_convolutions(model: Model, data: Dataset, epochs: int, seed: int) -> float:
-    """Train the network of :func:`two_convolutions`; its accuracy on the test images."""
+def train(model: Model, data: Dataset, epochs: int, seed: int, optimizer: Optimizer | None = None) -> float:
+    """Train a network, by default with SGD; its accuracy on the test images.  It takes raw images afterwards."""
     model.fit(
         data.X_train,
         data.y_train,
         epochs=epochs,
-        optimizer=fn.optim.SGD(0.02, momentum=0.9, weight_decay=1e-3),
+        preprocess="standardize",
+        optimizer=optimizer or fn.optim.SGD(0.02, momentum=0.9, weight_decay=1e-3),
         schedule=fn.optim.CosineDecay(),
-        preprocess=model.preprocessing,
-        batch_size=64,
+        batch_size=32,
         verbose=False,
         seed=seed,
     )
-    return _accuracy(model, data)
-
-
-def _accuracy(model: Model, data: Dataset) -> float:
     return float(model.evaluate(data.X_test, data.y_test).accuracy)
