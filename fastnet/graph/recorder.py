@@ -120,15 +120,15 @@ class _Pairs:
         return method
 
 
-def record_any_batch(function: Callable[..., Any], shape: tuple[int, ...], dtype: Any, until: Any = None) -> Graph:
-    """The graph of ``function(x, ops)`` for any number of images of a shape (without the batch axis); see `record`.
+def record_any_batch(recorded: Callable[[int], Graph]) -> Graph:
+    """The graph for any number of images, of a function that records it, symbolic, for a number.
 
     Raises
     ------
     Unrecordable
         A layer computes by itself, or reads the number of images.
     """
-    two, three = (record(function, (batch, *shape), dtype, symbolic=True, until=until) for batch in (2, 3))
+    two, three = recorded(2), recorded(3)
     for one, other in zip(two.nodes, three.copy(2).nodes, strict=False):
         if one.name != other.name or (one.op is not None and one.attributes != other.attributes):
             raise Unrecordable(f"compile: a layer calls {one.name} with an argument that depends on the batch size")
@@ -142,11 +142,8 @@ def record(
     tell: Any = None,
     symbolic: bool = False,
     noisy: bool = False,
-    until: Any = None,
 ) -> Graph:
     """The graph of ``function(x, ops)`` for x of a shape, batch axis included; arguments as Recorder's.
-
-    With `until`, a layer that the function calls, the graph ends with that layer's first output.
 
     Raises
     ------
@@ -156,4 +153,4 @@ def record(
     recorder = Recorder(tell, symbolic, noisy)
     x = recorder.source(shape, dtype, "input")
     y = function(x, recorder)
-    return Graph(x, recorder.outputs.get(id(until), [y])[0], recorder.order)
+    return Graph(x, y, recorder.order)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from fastnet.arguments import integer
 from fastnet.arrays import as_array
 from fastnet.backends import Ops, current
-from fastnet.graph import Unrecordable
+from fastnet.graph import Graph, Unrecordable, record
 from fastnet.graph.recorder import record_any_batch
 from fastnet.layers.base import Layer
 from fastnet.layers.compiled import FEW, Plan
+from fastnet.layers.probe import Probe
 from fastnet.layers.shape import Flatten
 from fastnet.layers.sizes import check_examples
 from fastnet.layers.tracing import tracer
@@ -45,14 +47,15 @@ class Batched(Layer):
         input_shape : tuple of int, optional
             Of one image, without the batch axis; default: what the model was built for.
         until : str, optional
-            The path of a layer ("layer3.1"): the plan ends with that layer's output, and runs no layer after it.
+            A layer by the name that ``model.summary()`` shows ("layer3.1"): the plan ends with its output, and has no
+            layer after it.
 
         Raises
         ------
         RuntimeError
             If the model is not built.
         ValueError
-            No layer has the path `until`.
+            No layer has the name `until`, or it has no output.
         TypeError
             If a layer of your own does anything with arrays but pass them to `ops`, or calls an op that has no step in
             the backend's plans.
@@ -60,8 +63,15 @@ class Batched(Layer):
         self._require_built()
         batch_size = integer(batch_size, "batch_size")
         ops, shape = current(), self.input_shape if input_shape is None else tuple(input_shape)
-        last = None if until is None else self.layer_at(until, "compile: until")
-        return Plan(record_any_batch(self._whole(False), shape, self.dtype, last), ops, batch_size)
+        probe = None if until is None else Probe(self, [until])
+
+        def recorded(batch: int) -> Graph:
+            if probe is None:
+                return record(self._whole(False), (batch, *shape), self.dtype, symbolic=True)
+            graph = probe.graph((batch, *shape), self.dtype, symbolic=True)
+            return Graph(graph.source, graph.output, graph.nodes)
+
+        return Plan(record_any_batch(recorded), ops, batch_size)
 
     def outputs(self, X: ArrayLike, batch_size: int, prepare: Preprocess | None) -> Array:
         """What `predict` returns, with `prepare` in place of `preprocessing`."""
@@ -76,11 +86,28 @@ class Batched(Layer):
             done += len(y)
         return ops.to_numpy(result)
 
-    def _batches(self, examples: Any, batch_size: int, prepare: Preprocess | None) -> Iterator[Array]:
+    def layer_outputs(self, X: ArrayLike, layer: str, batch_size: int) -> Iterator[Array]:
+        """What a layer computes for X, in inference: NumPy arrays, one batch after the other.  No later layer runs.
+
+        Parameters
+        ----------
+        X : array, (N, *input_shape)
+            `preprocessing` is applied to each batch.
+        layer : str
+            By the name that ``model.summary()`` shows.
+        batch_size : int
+        """
+        ops = current()
+        for y in self._batches(self.examples("X", X, ops), batch_size, self.preprocessing, layer):
+            yield ops.to_numpy(y)
+
+    def _batches(
+        self, examples: Any, batch_size: int, prepare: Preprocess | None, until: str | None = None
+    ) -> Iterator[Array]:
         """The outputs for one batch after the other; for one empty batch if there are no examples."""
         run = None
         for x in self.prepared(examples, batch_size, prepare):
-            run = run or self.runner(x, batch_size)
+            run = run or self.runner(x, batch_size, until)
             yield run(x)
 
     def prepared(self, examples: Any, batch_size: int, prepare: Preprocess | None) -> Iterator[Array]:
@@ -119,14 +146,18 @@ class Batched(Layer):
             return X
         return ops.asarray(as_array(X, name), self.dtype or "float32")
 
-    def runner(self, X: Any, batch_size: int) -> Callable[[Any], Array]:
-        """A function of batches like X: the compiled model; the model itself under ``trace``, or if it can't be."""
+    def runner(self, X: Any, batch_size: int, until: str | None = None) -> Callable[[Any], Array]:
+        """A function of batches like X: the compiled model, up to a layer with `until`.
+
+        The model itself under ``trace``, or if it cannot be compiled.
+        """
+        whole = self if until is None else partial(_value, Probe(self, [until]), until)
         if tracer():
-            return self
+            return whole
         try:
-            return self.compile(max(batch_size, FEW), X.shape[1:])
+            return self.compile(max(batch_size, FEW), X.shape[1:], until)
         except Unrecordable:
-            return self
+            return whole
         except ValueError as error:
             if len(X.shape) > len(self.input_shape):
                 if tuple(X.shape[1:]) == self.input_shape:
@@ -139,3 +170,7 @@ class Batched(Layer):
                 f"X must hold examples of shape {self.input_shape} along its first axis, got shape {tuple(X.shape)} "
                 "(a single example needs a leading axis: X[None])"
             ) from error
+
+
+def _value(probe: Probe, layer: str, x: ArrayLike) -> Array:
+    return probe(x)[0][layer]

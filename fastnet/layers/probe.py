@@ -113,9 +113,12 @@ class Probe:
             self._programs[key] = Program(fuse(self.graph(x.shape, x.dtype), TRAINING), ops, gradients=True)
         return self._programs[key]
 
-    def graph(self, shape: Shape, dtype: DType) -> Graph:
-        """The unfused graph for x of this shape, batch axis included; its `kept` are the nodes of all places."""
-        recorder = _Until(None if SCORES in self.places else self._layers.values())
+    def graph(self, shape: Shape, dtype: DType, symbolic: bool = False) -> Graph:
+        """The unfused graph for x of this shape, batch axis included; its `kept` are the nodes of all places.
+
+        `symbolic` is a Recorder's.
+        """
+        recorder = _Until(None if SCORES in self.places else self._layers.values(), symbolic)
         source = recorder.source(shape, dtype, "input")
         scores: Any = source
         with contextlib.suppress(_Enough):
@@ -148,8 +151,8 @@ class _Enough(Exception):
 class _Until(Recorder):
     """A Recorder that stops behind the last of some uses of layers: those behind it may not fit images of this size."""
 
-    def __init__(self, wanted: Iterable[tuple[Layer, int]] | None) -> None:
-        super().__init__()
+    def __init__(self, wanted: Iterable[tuple[Layer, int]] | None, symbolic: bool) -> None:
+        super().__init__(symbolic=symbolic)
         self._wanted = None if wanted is None else list(wanted)
 
     def layer(self, layer: Any, x: Node, training: bool) -> Node:

@@ -56,8 +56,6 @@ def features(
     ------
     ValueError
         No such layer (the message has the most similar paths), or `pool` for a layer without maps.
-    TypeError
-        The model has a layer that cannot be compiled.
 
     Examples
     --------
@@ -76,11 +74,8 @@ def features(
         raise ValueError(
             f"features: layer {layer!r} gives {shape} for an image, and pool={pool!r} needs maps (C, H, W)"
         )
-    ops, plan, found, done = current(), None, None, 0
-    examples = model.examples("features: X", X, ops)
-    for x in model.prepared(examples, batch_size, model.preprocessing):
-        plan = plan or model.compile(batch_size, x.shape[1:], until=layer)
-        y = ops.to_numpy(plan(x))
+    examples, found, done = model.examples("features: X", X, current()), None, 0
+    for y in model.layer_outputs(examples, layer, batch_size):
         if pool is not None:
             y = _POOLS[pool](y, axis=(2, 3))
         if found is None:

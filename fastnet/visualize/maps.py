@@ -11,9 +11,7 @@ import numpy as np
 
 from fastnet.arguments import integer
 from fastnet.arrays import as_array
-from fastnet.backends import current
-from fastnet.layers import Model, Probe
-from fastnet.layers.summary import summarize
+from fastnet.layers import Model
 from fastnet.types import Array, ArrayLike
 from fastnet.visualize.axes import plot_sheet
 from fastnet.visualize.grids import enlarged, stretch, tile
@@ -28,11 +26,8 @@ _ELEMENTS = 2**27  # of the outputs of all layers, for a batch
 
 def each_batch(model: Model, X: ArrayLike, layer: str, batch_size: int) -> Iterator[Array]:
     """What a layer computes, for one batch of images after the other; fewer at a time where layers are large."""
-    ops, batch_size = current(), integer(batch_size, "batch_size")
-    probe, images = Probe(model, [layer]), model.examples("X", X, ops)
-    elements = sum(math.prod(row.output_shape) for row in summarize(model).rows)
-    for x in model.prepared(images, max(1, min(batch_size, _ELEMENTS // elements)), model.preprocessing):
-        yield ops.to_numpy(probe(x)[0][layer])
+    elements = sum(math.prod(row.output_shape) for row in model.summary().rows)
+    yield from model.layer_outputs(X, layer, max(1, min(integer(batch_size, "batch_size"), _ELEMENTS // elements)))
 
 
 def feature_maps(model: Model, X: ArrayLike, layer: str, batch_size: int = 128) -> Array:

@@ -229,3 +229,10 @@ def test_whoever_trains_or_diagnoses_takes_the_loss_of_each_output(how):
         assert isinstance(symptoms(model, fn.data.Loader(X, y, 20), of_the_body_s_shape), list)
     else:
         assert fn.gradcheck(model, X[:4], y[:4], loss=of_the_body_s_shape).ok
+
+
+def test_a_head_has_no_output_in_inference():
+    model = net()
+    model.build((2, 4, 4))
+    with pytest.raises(ValueError, match="'aux1' has no output to look at: it is not used in evaluation"):
+        model.compile(until="aux1")

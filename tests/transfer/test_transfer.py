@@ -58,6 +58,18 @@ def test_features_pooled_prepared_and_on_disk(tmp_path):
     assert transfer.features(net, X[:0], "flatten").shape == (0, 64)
 
 
+def test_features_of_a_network_that_cannot_be_compiled():
+    class Halved(fn.Layer):
+        def run(self, x, training, ops):
+            return np.asarray(x) / 2, lambda dy, input_gradient=True: dy / 2
+
+    net = fn.Sequential(conv=fn.Conv2d(4, 3), half=Halved(), relu=fn.ReLU(), flatten=fn.Flatten(), fc=fn.Linear(2))
+    net.build((3, 16, 16), seed=0)
+    x = X[:, :, :16, :16]
+    expected = np.maximum(net[0](x) / 2, 0)
+    np.testing.assert_allclose(transfer.features(net, x, "relu", batch_size=4), expected, atol=1e-5)
+
+
 def test_layers_that_do_not_exist():
     with pytest.raises(ValueError, match=r"no layer is at 'layer4'; did you mean layer"):
         transfer.features(model(), X, "layer4")
