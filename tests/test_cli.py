@@ -376,6 +376,15 @@ def test_resume_refuses_another_model(small, tmp_path, capsys):
     assert "saved for another model" in capsys.readouterr().err
 
 
+def test_resuming_with_another_preprocessing_names_the_option(tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    run = ["train", "--quiet", "--no-plot", "--out", str(tmp_path)]
+    assert main([*run, "--epochs", "1"]) == 0
+    assert main([*run, "--epochs", "2", "--resume", "auto", "--preprocess", "center"]) == 2
+    message = capsys.readouterr().err
+    assert "give the same --preprocess and the same training images" in message and "without --resume" in message
+
+
 # ---------------------------------------------------------------- check, train --diagnose
 
 

@@ -24,6 +24,8 @@ _OPTIONS = {
     "validation=": "--val-fraction ",
     "early_stopping=N": "--early-stopping N",
     "epochs=": "--epochs ",
+    "give the same preprocess and": "give the same --preprocess and",
+    "a new model without the checkpoint": "a new model without --resume",
     "set_num_threads: count": "--threads",
     "use test=0.5": "more images are needed",  # advice for two images in all; no option sets the size of the test part
 }

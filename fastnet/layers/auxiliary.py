@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fastnet.arguments import real
 from fastnet.graph import Node, Recorder
 from fastnet.layers.base import Layer
-from fastnet.layers.containers import Container, LayerLike, Sequential, as_layer
+from fastnet.layers.containers import Container, LayerLike, Sequential, as_layer, check_name
 from fastnet.types import DType, Generator, Shape
 
 __all__ = ["AuxiliaryHeads"]
@@ -49,7 +49,8 @@ class AuxiliaryHeads(Container):
         self._heads: dict[str, list[tuple[str, Layer]]] = {}
         children = dict(self._body)
         for name, given in heads.items():
-            if not isinstance(name, str) or name in children:
+            check_name("AuxiliaryHeads", name)
+            if name in children:
                 raise ValueError(f"AuxiliaryHeads: a head needs a name of its own, got {name!r}")
             if not isinstance(given, tuple) or len(given) != 2 or given[0] not in self._body:
                 raise ValueError(

@@ -31,6 +31,12 @@ def as_layer(layer: LayerLike, owner: str) -> Layer:
     return layer
 
 
+def check_name(owner: str, name: object) -> None:
+    """Raise a ValueError, for `owner`, for what cannot name a child: dots separate the names in a path."""
+    if not isinstance(name, str) or not name or "." in name:
+        raise ValueError(f"{owner}: a child's name must be a string without a dot, got {name!r}")
+
+
 def _named(owner: str, layers: Sequence[LayerLike], named: Mapping[str, LayerLike]) -> dict[str, Layer]:
     if len(layers) == 1:
         only = layers[0]
@@ -38,8 +44,7 @@ def _named(owner: str, layers: Sequence[LayerLike], named: Mapping[str, LayerLik
             return _named(owner, (), {**only, **named})
     children = {str(i): layer for i, layer in enumerate(layers)}
     for name, layer in named.items():
-        if not isinstance(name, str) or not name or "." in name:
-            raise ValueError(f"{owner}: a child's name must be a string without a dot, got {name!r}")
+        check_name(owner, name)
         children[name] = layer
     return {name: as_layer(layer, owner) for name, layer in children.items()}
 

@@ -180,6 +180,6 @@ def _check_preprocess(solver: Solver, checkpoint: Checkpoint) -> None:
     here = solver.preprocess.state_dict() if isinstance(solver.preprocess, Fitted) else {}
     if saved.keys() != here.keys() or any(not np.array_equal(saved[name], here[name]) for name in saved):
         raise CheckpointError(
-            f"{checkpoint.path}: saved with preprocess={checkpoint.preprocess}, Solver has {solver.preprocess}; "
-            "use the same training data, divided with the same seed and fractions"
+            f"{checkpoint.path}: saved with preprocess={checkpoint.preprocess}, and now it is {solver.preprocess}; "
+            "give the same preprocess and the same training images, or train a new model without the checkpoint"
         )

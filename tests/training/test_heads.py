@@ -166,6 +166,7 @@ def test_frozen_body():
         (lambda: fn.AuxiliaryHeads([fn.ReLU()], {}), TypeError, "body must be a Sequential, got list"),
         (lambda: fn.AuxiliaryHeads(body(), {}), TypeError, "heads must be a dict"),
         (lambda: fn.AuxiliaryHeads(body(), {"a": ("a", head())}), ValueError, "a name of its own, got 'a'"),
+        (lambda: fn.AuxiliaryHeads(body(), {"aux.1": ("a", head())}), ValueError, "without a dot, got 'aux.1'"),
         (lambda: fn.AuxiliaryHeads(body(), {"aux": ("c", head())}), ValueError, "one of a, b, flatten, fc"),
         (lambda: fn.AuxiliaryHeads(body(), {"aux": head()}), ValueError, "must be .layer's name, layers."),
         (lambda: net(-0.1), ValueError, "must not be negative, got -0.1"),
