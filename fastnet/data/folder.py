@@ -68,8 +68,8 @@ def image_folder(
         batch by batch, so that there may be more than fit into memory.  When image files have changed, they are decoded
         anew.
     lazy : bool
-        Decode images when a batch needs them, on the Loader's threads, again in each epoch: training begins at once,
-        and nothing is kept in memory or on disk.  Before that only the first file is opened, which must have the size
+        Decode images when a batch needs them, on the Loader's threads, again in each epoch and for a preprocessing that
+        is fitted: nothing is kept in memory or on disk.  Here only the first file is opened, which must have the size
         of all others unless `size` is given; and if `gray` is None more, until one has colours, at most 100 at equal
         distances.  A file that cannot be read, or has another size, is an error when it is met, which names the file.
         Not with `cache` or `skip_bad`.
