@@ -9,6 +9,7 @@ import torchvision_peer
 from fastnet import augment as A
 from fastnet.augment import adjust, maps, policies
 from fastnet.augment.kernels import warp
+from fastnet.data import OneSize, Standardize
 
 torch = pytest.importorskip("torch")
 F = torchvision_peer.load("torchvision.transforms.v2.functional")
@@ -126,3 +127,15 @@ def test_operations_of_policies(name):
         theirs = apply(T, name, m, interpolation=mode, fill={torch.Tensor: None})
         wrong = differ(policies.operation(name, X, m * ONE), theirs) > 1
         assert wrong.mean() < (0.002 if name in ("Rotate", "ShearX", "ShearY") else 1e-9), m
+
+
+def test_one_size():
+    """The preprocessing of torchvision's weights: a shorter side of 256, the centre of 224, and normalisation."""
+    presets, rng = torchvision_peer.load("torchvision.transforms._presets"), np.random.default_rng(0)
+    images = [rng.integers(0, 256, (3, *size), dtype=np.uint8) for size in ((300, 400), (250, 500), (410, 230))]
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    theirs = presets.ImageClassification(crop_size=224, resize_size=256, mean=mean, std=std)
+    prepare = OneSize(224, Standardize(mean, std, 255))
+    assert prepare.side == 256
+    expected = torch.stack([theirs(torch.from_numpy(image)) for image in images])
+    assert np.abs(prepare(images) - expected.numpy()).max() < 2.01 / 255 / min(std)
