@@ -396,7 +396,7 @@ def test_a_checkpoint_without_a_column_goes_on(two, tmp_path):
         ({"data": problem(71)}, r"samples 70 \(here 71\), .* use the same data"),
         (
             {"data": (255 - problem()[0], problem()[1])},
-            "preprocess=Standardize.*, now it is Standardize.*; give the same preprocess and the same training images",
+            "preprocess=Standardize.* now it is Standardize.*; give the same preprocess and the same training images",
         ),
         ({"preprocess": None}, "saved with preprocess=Standardize"),
         ({"callbacks": [At()]}, r"saved with callbacks \[\], Solver has \['At'\]"),
