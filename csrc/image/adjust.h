@@ -120,9 +120,11 @@ static void adjust_autocontrast(int64_t n, const uint8_t *x, uint8_t *y) {
     EACH_FOR(int64_t i = 0; i < n; i++) y[i] = (uint8_t)(int32_t)(((float)(x[i] - from) * wide + 0.5f) * scale);
 }
 
-/* Pillow's: the values below x, rounded, divided by a 255th of all but those of the largest value. */
+/* Pillow's: the values below x, rounded, divided by a 255th of all but those of the largest value.
+ * Four histograms, added at the end: neighbouring pixels are often equal, and with one histogram each increment of a
+ * count would have to wait until the one before it is stored. */
 static void adjust_equalize(int64_t n, const uint8_t *x, uint8_t *y) {
-    int64_t counts[4][256] = {{0}}, below = 0, last = 0, i = 0; /* four, since an increment waits for that before it */
+    int64_t counts[4][256] = {{0}}, below = 0, last = 0, i = 0;
     uint8_t table[256];
     for (; i + 4 <= n; i += 4) counts[0][x[i]]++, counts[1][x[i + 1]]++, counts[2][x[i + 2]]++, counts[3][x[i + 3]]++;
     for (; i < n; i++) counts[0][x[i]]++;
