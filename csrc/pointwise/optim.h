@@ -197,25 +197,32 @@ INLINE double whole_power(double base, int64_t exponent) {
     return result;
 }
 
+/* What Adam and its relatives have in common; lr: the rate, of which decoupled decay takes its share. */
+static step_job adam_job(int64_t n, void *w, const void *g, void *m, void *v, double lr, double beta1, double beta2,
+                         double correction, double eps, int eps_inside, double weight_decay, int decoupled) {
+    return (step_job){.n = n,
+                      .w = w,
+                      .m = m,
+                      .v = v,
+                      .g = g,
+                      .decay = decoupled ? 0 : (REAL)weight_decay,
+                      .shrink = decoupled ? (REAL)(1 - lr * weight_decay) : 1,
+                      .beta1 = (REAL)beta1,
+                      .rate1 = (REAL)(1 - beta1),
+                      .beta2 = (REAL)beta2,
+                      .rate2 = (REAL)(1 - beta2),
+                      .correction = (REAL)correction,
+                      .inside = eps_inside ? (REAL)eps : 0,
+                      .eps = eps_inside ? 0 : (REAL)eps};
+}
+
 static void adam_step(int64_t n, void *w, const void *g, void *m, void *v, void *largest, int64_t t, double lr,
                       double beta1, double beta2, double eps, int eps_inside, int bias_correction, double weight_decay,
                       int decoupled) {
-    step_job job = {.n = n,
-                    .w = w,
-                    .m = m,
-                    .v = v,
-                    .u = largest,
-                    .g = g,
-                    .lr = (REAL)(bias_correction ? lr / (1 - whole_power(beta1, t)) : lr),
-                    .decay = decoupled ? 0 : (REAL)weight_decay,
-                    .shrink = decoupled ? (REAL)(1 - lr * weight_decay) : 1,
-                    .beta1 = (REAL)beta1,
-                    .rate1 = (REAL)(1 - beta1),
-                    .beta2 = (REAL)beta2,
-                    .rate2 = (REAL)(1 - beta2),
-                    .correction = bias_correction ? (REAL)(1 / (1 - whole_power(beta2, t))) : 1,
-                    .inside = eps_inside ? (REAL)eps : 0,
-                    .eps = eps_inside ? 0 : (REAL)eps};
+    double correction = bias_correction ? 1 / (1 - whole_power(beta2, t)) : 1;
+    step_job job = adam_job(n, w, g, m, v, lr, beta1, beta2, correction, eps, eps_inside, weight_decay, decoupled);
+    job.u = largest;
+    job.lr = (REAL)(bias_correction ? lr / (1 - whole_power(beta1, t)) : lr);
     step_run(&job, 12, adam_task);
 }
 
@@ -223,22 +230,10 @@ static void adam_step(int64_t n, void *w, const void *g, void *m, void *v, void 
 static void nadam_step(int64_t n, void *w, const void *g, void *m, void *v, int64_t t, double lr, double mu,
                        double next_mu, double product, double beta1, double beta2, double eps, int eps_inside,
                        double weight_decay, int decoupled) {
-    step_job job = {.n = n,
-                    .w = w,
-                    .m = m,
-                    .v = v,
-                    .g = g,
-                    .lr = (REAL)(lr * next_mu / (1 - product * next_mu)),
-                    .now = (REAL)(lr * (1 - mu) / (1 - product)),
-                    .decay = decoupled ? 0 : (REAL)weight_decay,
-                    .shrink = decoupled ? (REAL)(1 - lr * weight_decay) : 1,
-                    .beta1 = (REAL)beta1,
-                    .rate1 = (REAL)(1 - beta1),
-                    .beta2 = (REAL)beta2,
-                    .rate2 = (REAL)(1 - beta2),
-                    .correction = (REAL)(1 / (1 - whole_power(beta2, t))),
-                    .inside = eps_inside ? (REAL)eps : 0,
-                    .eps = eps_inside ? 0 : (REAL)eps};
+    double correction = 1 / (1 - whole_power(beta2, t));
+    step_job job = adam_job(n, w, g, m, v, lr, beta1, beta2, correction, eps, eps_inside, weight_decay, decoupled);
+    job.lr = (REAL)(lr * next_mu / (1 - product * next_mu));
+    job.now = (REAL)(lr * (1 - mu) / (1 - product));
     step_run(&job, 12, adam_task);
 }
 

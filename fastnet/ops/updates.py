@@ -203,6 +203,14 @@ _update(
 )
 
 
+def _decayed_or_shrunk(w: Array, g: Array, lr: float, weight_decay: float, decoupled: bool) -> Array:
+    """The gradient with weight decay; decoupled decay shrinks the weights instead."""
+    if not decoupled:
+        return _decayed(w, g, weight_decay)
+    w -= lr * weight_decay * w
+    return g
+
+
 def _adam(
     xp: Any,
     w: Array,
@@ -220,10 +228,7 @@ def _adam(
     weight_decay: float = 0.0,
     decoupled: bool = False,
 ) -> None:
-    if decoupled:
-        w -= lr * weight_decay * w
-    else:
-        g = _decayed(w, g, weight_decay)
+    g = _decayed_or_shrunk(w, g, lr, weight_decay, decoupled)
     m, v = _average(m, g, beta1), _average(v, g * g, beta2)
     if largest is not None:
         largest[...] = v = xp.maximum(largest, v)
@@ -263,10 +268,7 @@ def _nadam(
     weight_decay: float = 0.0,
     decoupled: bool = False,
 ) -> None:
-    if decoupled:
-        w -= lr * weight_decay * w
-    else:
-        g = _decayed(w, g, weight_decay)
+    g = _decayed_or_shrunk(w, g, lr, weight_decay, decoupled)
     m, v = _average(m, g, beta1), _average(v, g * g, beta2)
     ahead = next_mu * m / (1 - product * next_mu) + (1 - mu) * g / (1 - product)
     w -= lr * ahead / _root(xp, v / (1 - beta2**t), eps, eps_inside)
