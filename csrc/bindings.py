@@ -1,8 +1,8 @@
 """Write fastnet/backends/_kernels.pxi from kernels.def: the kernel table for Cython, and a function for each kernel.
 
 Each function takes its kernel's parameters in order: for a pointer, an array (None for NULL); for a geometry, its
-packed bytes; for an ``fn_norm``, a tuple of its fields; for an ``fn_epilogue``, each field as an argument.  It packs
-them into words of 64 bits, so that a Recording (fastnet/backends/_recording.pxi) can keep a call and run it again.
+packed bytes; for an ``fn_norm`` or an ``fn_epilogue``, a tuple of its fields.  It packs them into words of 64
+bits, so that a Recording (fastnet/backends/_recording.pxi) can keep a call and run it again.
 """
 
 from __future__ import annotations
@@ -67,10 +67,7 @@ PARAMETERS = {
     ),
     "const fn_norm *": Parameter("{0}", "sssrrrrs", "store_norm({0}, words + {i})", "norm_of(words + {i}, &{0})"),
     "const fn_epilogue *": Parameter(
-        "scale, shift, slopes, add, before, int activation, double a, double b",
-        "rrrrwsss",
-        "store_epilogue(scale, shift, slopes, add, before, activation, a, b, words + {i})",
-        "epilogue_of(words + {i}, &{0})",
+        "{0}", "rrrrwsss", "store_epilogue({0}, words + {i})", "epilogue_of(words + {i}, &{0})"
     ),
     "double[1]": Parameter("", "d", "words[{i}].p = &{0}", "<double *>words[{i}].p"),
     "int64_t": Parameter("int64_t {0}", "s", "words[{i}].i = {0}", "words[{i}].i"),

@@ -29,7 +29,7 @@ typedef struct {
     int64_t inputs, outputs, taps;
 } fn_axis;
 
-/* Batch norm of images x pixels x C elements, and the ReLU after it; gamma, beta: C elements, or NULL. */
+/* Batch norm of images x pixels x C elements; gamma, beta: C elements, or NULL. relu: its gradient is masked. */
 typedef struct {
     int64_t images, pixels, C;
     const double *mean, *inverse_std;
@@ -44,7 +44,7 @@ typedef enum {
 } fn_map;
 extern const char *const fn_map_names[FN_MAPS];
 
-/* Activations that a convolution can apply as it stores: none, the elementwise functions, and prelu. */
+/* Activations that kernels can apply as they store: none, the elementwise functions, and prelu. */
 enum {
     FN_NO_ACTIVATION,
 #define ELEMENTWISE(name) FN_ACTIVATION_##name,
@@ -54,10 +54,10 @@ enum {
 };
 extern const char *const fn_activation_names[FN_ACTIVATIONS];
 
-/* The epilogue of a convolution, applied before it stores: y = activation(sum*scale + shift + add), each term optional.
- */
+/* The epilogue of a convolution, product or norm, applied before it stores: y = activation(sum*scale + shift + add),
+ * each term optional. */
 typedef struct {
-    const void *scale, *shift, *slopes; /* K elements each, or NULL; scale needs shift; slopes: of prelu */
+    const void *scale, *shift, *slopes; /* one element per channel, or NULL; scale needs shift; slopes: of prelu */
     const void *add; /* laid out like the output, or NULL */
     void *before; /* laid out like the output: receives the activation's argument; or NULL */
     int activation;
@@ -141,11 +141,7 @@ void fn_set_conv_algorithm(fn_algorithm algorithm);
 void fn_note(const char *form);
 int fn_notes(const char **forms, int most); /* number and names since the last call (with possible duplicates) */
 
-/* ---- elementwise kernels: y = f(x), possibly in place; dx = dy * f'(x), from x or from y ---- */
-
-/* a, b: parameters of f (a slope, a bound, ...), which most kernels ignore. saved: x or y, whichever makes f' cheaper.
- */
-/* ---- engine/plan.c: inference of whole networks; steps come from fastnet/backends/native/plan.py ---- */
+/* ---- engine/plan.c: inference of whole networks; steps come from fastnet/backends/native/steps.py ---- */
 
 /* A convolution with weights packed once; csrc/conv/fixed.h. */
 typedef struct {
@@ -171,11 +167,12 @@ typedef struct {
     int64_t first, wide; /* y is channels [first, first + channels) of an array with `wide` */
     int64_t pixels, channels, activation, pooled, map; /* activation: FN_ACTIVATION_...; map: FN_MAP_... */
     double a, b; /* parameters of the map or the activation */
+    const void *slopes; /* of prelu */
     fn_conv conv;
     fn_pool pool;
-    /* conv: weight, shift, prelu's slopes, read by fn_plan_set; conv_transpose: weight, bias; prelu: slopes; norms:
-     * mean, inverse_std (double), gamma, beta; moments: eps (double), nothing, gamma, beta; group_norm, response_norm:
-     * see plan.c; resample, adaptive_max: an fn_axis of rows and one of columns */
+    /* conv: weight, shift, read by fn_plan_set, as slopes are; conv_transpose: weight, bias; norms: mean, inverse_std
+     * (double), gamma, beta; moments: eps (double), nothing, gamma, beta; group_norm, response_norm: see plan.c;
+     * resample, adaptive_max: an fn_axis of rows and one of columns */
     const void *arrays[4];
     fn_fixed_conv fixed; /* made by fn_plan_set */
 } fn_step;

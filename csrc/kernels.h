@@ -8,6 +8,7 @@
 #include "micro/reduce.h"
 #include "micro/map.h"
 #include "micro/epilogue.h"
+#include "micro/ending.h"
 #include "micro/tile.h"
 #include "micro/gemm.h"
 #include "micro/peak.h"

@@ -18,6 +18,7 @@ from fastnet.diagnose.examples import arguments, numbers, run_example
 from fastnet.geometry import Pool2dGeometry
 from fastnet.graph import Recorder
 from fastnet.ops import FAMILIES, REGISTRY
+from fastnet.ops.fused_prelu import AFTER
 
 needs_kernels = pytest.mark.skipif(NativeOps is None, reason=f"the extension was not built: {backends.why_not_native}")
 EVERY = pytest.mark.parametrize("op", REGISTRY.values(), ids=REGISTRY)
@@ -34,7 +35,7 @@ NOT_FUNCTIONAL = {
     *("adadelta_step", "adagrad_step", "adam_step", "nadam_step", "rmsprop_step", "sgd_step"),
     *("average_step", "clip", "rescale", "softmax_cross_entropy", "svm_loss"),
     *("bce_with_logits", "binary_hinge_loss", "huber_loss", "l1_loss", "mse_loss"),
-    *("soft_cross_entropy", "squared_hinge_loss", "conv2d_prelu", "conv2d_maxout"),
+    *("soft_cross_entropy", "squared_hinge_loss", "conv2d_maxout", *AFTER.values()),
     *("batch_norm_activation", "conv2d_batch_norm", "conv2d_max_pool", "conv2d_post", "conv2d_scaled"),
     *("l1_distances", "linear_of_images", "max_pool2d_planes"),
 }

@@ -68,8 +68,8 @@ fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step) {
                                .a = s->a,
                                .b = s->b};
     s->fixed.g.N = plan->batch;
-    s->arrays[0] = s->arrays[1] = s->arrays[2] = NULL; /* the caller may free them after this call */
-    return plan->kernels->conv_fix(&s->fixed, step->arrays[0], step->arrays[1], step->arrays[2]);
+    s->arrays[0] = s->arrays[1] = s->slopes = NULL; /* the caller may free them after this call */
+    return plan->kernels->conv_fix(&s->fixed, step->arrays[0], step->arrays[1], step->slopes);
 }
 
 void fn_plan_ready(fn_plan *plan) {
@@ -88,24 +88,33 @@ static void *at(const plan_call *here, int64_t offset) {
     return offset == FN_INPUT ? here->x : offset == FN_OUTPUT ? here->y : here->arena + offset * here->N;
 }
 
+/* What the step does to its sums before it stores them. */
+static fn_epilogue end_of(const fn_step *s, const plan_call *here) {
+    return (fn_epilogue){
+        .slopes = s->slopes, .add = at(here, s->add), .activation = (int)s->activation, .a = s->a, .b = s->b};
+}
+
 /* A batch norm without running statistics: normalises with the mean and the variance of this call's images. */
-static fn_status own_moments(const fn_plan *plan, const fn_step *s, const plan_call *here, const void *x, void *y) {
+static fn_status own_moments(const fn_plan *plan, const fn_step *s, const plan_call *here, const fn_epilogue *end,
+                             const void *x, void *y) {
     const fn_kernels *k = plan->kernels;
     int64_t C = s->channels;
     double *mean = (double *)here->scratch, *inverse_std = mean + C, eps = *(const double *)s->arrays[0];
     fn_status status = k->norm_moments(here->N, s->pixels, C, x, mean, inverse_std);
     for (int64_t c = 0; c < C; c++) inverse_std[c] = 1 / sqrt(inverse_std[c] + eps);
     if (status != FN_OK) return status;
-    fn_norm norm = {
-        here->N, s->pixels, C, mean, inverse_std, s->arrays[2], s->arrays[3], s->activation == FN_ACTIVATION_relu};
-    return k->norm_apply(&norm, x, at(here, s->add), s->activation, s->a, s->b, NULL, y);
+    fn_norm norm = {here->N, s->pixels, C, mean, inverse_std, s->arrays[2], s->arrays[3], 0};
+    return k->norm_apply(&norm, x, end, y);
 }
 
-/* arrays: gamma, beta; {images for each image of the network, their pixels, groups, strides of gamma and beta} */
-static fn_status group_norm(const fn_kernels *k, const fn_step *s, int64_t N, const void *x, void *y) {
+/* arrays: gamma, beta; {images for each image of the network, their pixels, groups, strides of gamma and beta}; {eps}
+ */
+static fn_status group_norm(const fn_kernels *k, const fn_step *s, int64_t N, const fn_epilogue *end, const void *x,
+                            void *y) {
     const int64_t *g = s->arrays[2];
-    return k->group_norm(N * g[0], g[1], s->channels, g[2], g[3], g[4], s->a, s->activation == FN_ACTIVATION_relu, x,
-                         s->arrays[0], s->arrays[1], y, NULL, NULL);
+    const double *eps = s->arrays[3];
+    return k->group_norm(N * g[0], g[1], s->channels, g[2], g[3], g[4], *eps, x, s->arrays[0], s->arrays[1], end, y,
+                         NULL, NULL);
 }
 
 static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call *here, int threads) {
@@ -115,25 +124,19 @@ static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call
     void *y = (char *)at(here, s->y) + s->first * plan->item;
     fn_pool pool = s->pool;
     fn_conv conv = s->conv;
-    fn_norm norm = {N,
-                    s->pixels,
-                    s->channels,
-                    s->arrays[0],
-                    s->arrays[1],
-                    s->arrays[2],
-                    s->arrays[3],
-                    s->activation == FN_ACTIVATION_relu};
+    fn_norm norm = {N, s->pixels, s->channels, s->arrays[0], s->arrays[1], s->arrays[2], s->arrays[3], 0};
+    const fn_epilogue end = end_of(s, here);
     pool.N = N, conv.N = N;
     switch (s->kind) {
     case FN_STEP_conv: k->conv_run_fixed(&s->fixed, N, threads, x, add, y, here->scratch); return FN_OK;
     case FN_STEP_conv_transpose: return k->conv_transpose(&conv, x, s->arrays[0], s->arrays[1], y);
     case FN_STEP_max_pool: return k->max_pool(&pool, x, s->activation == FN_ACTIVATION_relu, y, NULL);
     case FN_STEP_avg_pool: return k->avg_pool(&pool, x, y);
-    case FN_STEP_norm: return k->norm_apply(&norm, x, add, s->activation, s->a, s->b, NULL, y);
-    case FN_STEP_prelu: return k->prelu(N * s->pixels, s->channels, x, s->arrays[0], y);
+    case FN_STEP_norm: return k->norm_apply(&norm, x, &end, y);
+    case FN_STEP_prelu: return k->prelu(N * s->pixels, s->channels, x, s->slopes, y);
     case FN_STEP_maxout: k->maxout(N * s->pixels, s->channels, (int64_t)s->a, x, y, NULL); return FN_OK;
-    case FN_STEP_moments: return own_moments(plan, s, here, x, y);
-    case FN_STEP_group_norm: return group_norm(k, s, N, x, y);
+    case FN_STEP_moments: return own_moments(plan, s, here, &end, x, y);
+    case FN_STEP_group_norm: return group_norm(k, s, N, &end, x, y);
     case FN_STEP_response_norm: { /* arrays: {size, alpha, beta, k} */
         const double *given = s->arrays[0];
         return k->response_norm(N * s->pixels, s->channels, (int64_t)given[0], given[1], given[2], given[3], x, y);

@@ -1,5 +1,5 @@
-/* C = A * B + bias for any operand orders.  A task is a range of rows of C times one panel of columns: it packs its
- * panel of B, GEMM_KC steps at a time, and multiplies all tiles of its rows by it, so B is read from memory once per
+/* C = A * B, and an epilogue, for any operand orders.  A task is a range of rows of C times one panel of columns: it
+ * packs its panel of B, GEMM_KC steps at a time, and multiplies all tiles of its rows by it, so B is read once per
  * task along M. Needs micro/tile.h.
  *
  * Assumptions: C is contiguous (a row is N elements); a_row == 1 or a_col == 1; b_row and b_col are arbitrary.
@@ -10,7 +10,8 @@ enum { GEMM_SCRATCH = GEMM_KC * PANEL };
 typedef struct {
     int64_t M, N, K, a_row, a_col, b_row, b_col;
     int64_t block_rows, row_blocks; /* rows of C per task; tasks along M */
-    const REAL *a, *b, *bias;
+    const REAL *a, *b;
+    epilogue end;
     REAL *c, *scratch; /* one panel of B per thread */
 } gemm_job;
 
@@ -24,8 +25,9 @@ static void gemm_task(void *context, int64_t task, int thread) {
     for (int64_t pc = 0; pc == 0 || pc < job->K; pc += GEMM_KC) {
         int64_t k_iter = min64(GEMM_KC, job->K - pc);
         pack_panel(k_iter, n_left, job->b + pc * job->b_row + jr * job->b_col, job->b_row, job->b_col, b);
-        epilogue add = {
-            .shift = pc + GEMM_KC >= job->K ? job->bias : NULL, .add = pc > 0 ? job->c : NULL, .out = job->c};
+        epilogue add = {.out = job->c};
+        if (pc + GEMM_KC >= job->K) add = job->end;
+        if (pc > 0) add.add = job->c;
         tile_store end = {&add, jr, n_left};
         const int64_t start = 0;
         segments along = {1, k_iter, &start};
@@ -46,9 +48,11 @@ static void gemm_task(void *context, int64_t task, int thread) {
 }
 
 static fn_status gemm(int64_t M, int64_t N, int64_t K, const void *a, int64_t a_row, int64_t a_col, const void *b,
-                      int64_t b_row, int64_t b_col, const void *bias, void *c) {
+                      int64_t b_row, int64_t b_col, const fn_epilogue *end, void *c) {
     int64_t block_rows = fn_speed.gemm_tiles * TILE_ROWS;
-    gemm_job job = {M, N, K, a_row, a_col, b_row, b_col, block_rows, ceil_div(M, block_rows), a, b, bias, c, NULL};
+    gemm_job job = {
+        M, N,   K, a_row, a_col, b_row, b_col, block_rows, ceil_div(M, block_rows), a, b, epilogue_of(end, 0, c),
+        c, NULL};
     if (M == 0 || N == 0) return FN_OK;
     int threads = fn_threads();
     job.scratch = fn_alloc(sizeof(REAL) * (size_t)threads * GEMM_SCRATCH, FN_SCRATCH);

@@ -8,8 +8,6 @@ typedef struct {
     int flags; /* which of the following terms a formula has */
     const REAL *x, *dy, *add;
     REAL *y, *tables;
-    int activation; /* of y, into `after`, which may be y; or FN_NO_ACTIVATION */
-    REAL a, b, *after;
 } affine_job;
 
 enum { HAS_X = 1, HAS_DY = 2, HAS_GATE = 4, HAS_ADD = 8, HAS_RELU = 16, IS_LARGE = 32 };
@@ -107,40 +105,77 @@ static fn_status affine_tables(int64_t C, affine_factors by, affine_job *job) {
 typedef struct {
     const affine_job *job;
     int64_t size, step;
+    const ending *end; /* of y, or NULL; then a piece of values is computed in a buffer of the thread */
+    int64_t piece;
+    REAL *buffers, *before;
+    int large;
 } affine_run;
 
 static void affine_task(void *context, int64_t task, int thread) {
     const affine_run *run = context;
-    (void)thread;
     int64_t first = task * run->step, last = min64(first + run->step, run->size);
-    const affine_job *job = run->job;
-    affine_some(job, first, last);
-    if (job->activation != FN_NO_ACTIVATION)
-        maps[job->activation - 1].values(last - first, job->a, job->b, job->y + first, job->y + first,
-                                         job->after + first);
+    if (!run->end) {
+        affine_some(run->job, first, last);
+        return;
+    }
+    affine_job job = *run->job;
+    job.y = run->buffers + thread * run->piece;
+    for (int64_t i = first; i < last; i += run->piece) {
+        int64_t count = min64(run->piece, last - i);
+        job.x = run->job->x + i;
+        if (job.add) job.add = run->job->add + i;
+        affine_some(&job, 0, count);
+        ending_store(run->end, 0, count, job.y, run->before ? run->before + i : NULL, run->job->y + i, run->large);
+    }
+    if (run->large) store_fence();
+}
+
+static void affine_on(int threads, affine_run *run) {
+    fn_parallel_on(threads, ceil_div(run->size, run->step), 2 * (double)run->size / LANES, affine_task, run);
+}
+
+static affine_run affine_run_of(const affine_job *job, int64_t size) {
+    int large = is_large(job->y, job->period * (int64_t)sizeof(REAL), size * (int64_t)sizeof(REAL));
+    int64_t step = job->period * max64(1, fn_speed.affine_elements / job->period);
+    return (affine_run){.job = job, .size = size, .step = step, .large = large};
 }
 
 static void affine_all(int threads, const affine_job *given, int64_t size) {
     affine_job job = *given;
-    if (job.activation == FN_NO_ACTIVATION &&
-        is_large(job.y, job.period * (int64_t)sizeof(REAL), size * (int64_t)sizeof(REAL)))
-        job.flags |= IS_LARGE;
-    affine_run run = {&job, size, job.period * max64(1, fn_speed.affine_elements / job.period)};
-    fn_parallel_on(threads, ceil_div(size, run.step), 2 * (double)size / LANES, affine_task, &run);
+    affine_run run = affine_run_of(&job, size);
+    if (run.large) job.flags |= IS_LARGE;
+    affine_on(threads, &run);
 }
 
-static fn_status norm_apply(const fn_norm *n, const void *x, const void *add, int64_t activation, double a, double b,
-                            void *before, void *y) {
+/* The same, then an activation, whose argument `before` receives, or NULL. */
+static fn_status affine_ended(int threads, const affine_job *job, int64_t size, const ending *end, REAL *before) {
+    affine_run run = affine_run_of(job, size);
+    run.end = end;
+    run.before = before;
+    run.piece = job->period * max64(1, fn_speed.affine_block / job->period);
+    run.buffers = fn_alloc((size_t)(threads * run.piece) * sizeof(REAL), FN_SCRATCH);
+    if (!run.buffers) return FN_NO_MEMORY;
+    affine_on(threads, &run);
+    fn_free(run.buffers);
+    return FN_OK;
+}
+
+static fn_status norm_apply(const fn_norm *n, const void *x, const fn_epilogue *end, void *y) {
     int64_t C = n->C, size = n->images * n->pixels * C;
+    int threads = fn_threads(), relu = end->activation == FN_ACTIVATION_relu;
+    ending last = {.activation = FN_NO_ACTIVATION};
     if (size == 0) return FN_OK;
     double *scale = fn_alloc((size_t)(2 * C) * sizeof(double), FN_SCRATCH);
     if (!scale) return FN_NO_MEMORY;
     norm_factors(n, scale, scale + C);
     affine_job job = {
-        .flags = HAS_X | (add ? HAS_ADD : 0) | (n->relu ? HAS_RELU : 0), .x = x, .add = add, .y = before ? before : y};
-    if (!n->relu) job.activation = (int)activation, job.a = (REAL)a, job.b = (REAL)b, job.after = y;
+        .flags = HAS_X | (end->add ? HAS_ADD : 0) | (relu ? HAS_RELU : 0), .x = x, .add = end->add, .y = y};
     fn_status status = affine_tables(C, (affine_factors){n->mean, scale, scale + C, NULL, NULL}, &job);
-    if (status == FN_OK) affine_all(fn_threads(), &job, size);
+    if (status == FN_OK && ends_apart(end->activation)) {
+        status = ending_begin(&last, C, end);
+        if (status == FN_OK) status = affine_ended(threads, &job, size, &last, end->before);
+        ending_end(&last);
+    } else if (status == FN_OK) affine_all(threads, &job, size);
     fn_free(job.tables);
     fn_free(scale);
     return status;

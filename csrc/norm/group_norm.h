@@ -30,11 +30,13 @@ typedef struct {
 static fn_status group_begin(group_call *call, int64_t by_pixel, int64_t by_channel, const void *gamma,
                              const void *beta) {
     group_job *job = &call->job;
+    int ended = ends_apart(job->end.activation);
     int64_t C = job->C, each = by_pixel != 0 || job->pixels == 1, any = gamma || beta;
     job->size = job->pixels * C;
     job->one = job->groups == 1 && (each || !any);
     job->width = min64(job->size, job->one ? GROUP_WIDTH : fold_of(C) * C);
     job->step = each && any ? job->width : 0;
+    job->piece = ended ? job->width * max64(1, fn_speed.affine_block / job->width) : 0;
     call->threads = fn_threads();
     job->scratch = fn_alloc((size_t)(call->threads * group_scratch(job)) * sizeof(double), FN_SCRATCH);
     if (!job->scratch) return FN_NO_MEMORY;
@@ -83,10 +85,8 @@ static void group_backward_task(void *context, int64_t part, int thread) {
     for (int64_t image = first; image < last; image++) {
         const double *mean = job->known_mean + image * groups, *var = job->known_var + image * groups;
         group_coefficients(job, &room, mean, var);
-        if (elements && job->relu) group_sums(SUM_GATED_ELEMENTS, job, &room, image, elements, channels);
-        else if (elements) group_sums(SUM_ELEMENTS, job, &room, image, elements, channels);
-        else if (job->relu) group_sums(SUM_GATED, job, &room, image, elements, channels);
-        else group_sums(SUM_GRADIENT, job, &room, image, elements, channels);
+        group_sum gated = elements ? SUM_GATED_ELEMENTS : SUM_GATED, plain = elements ? SUM_ELEMENTS : SUM_GRADIENT;
+        group_sums(job->relu ? gated : plain, job, &room, image, elements, channels);
         if (!job->y) continue;
         for (int64_t g = 0; g < groups; g++) {
             double scale = -share / sqrt(var[g] + job->eps);
@@ -100,36 +100,49 @@ static void group_backward_task(void *context, int64_t part, int thread) {
     if (job->large) store_fence();
 }
 
-static void group_run(group_call *call, int64_t tasks, fn_task body) {
+static fn_status group_run(group_call *call, int64_t tasks, fn_task body) {
     group_job *job = &call->job;
     int64_t bytes = job->images * job->size * (int64_t)sizeof(REAL), run = job->width * (int64_t)sizeof(REAL);
     job->large = job->size % job->width == 0 && is_large(job->y, run, bytes); /* rows of whole cache lines */
-    fn_parallel_on(call->threads, tasks, 6 * (double)(job->images * job->size) / LANES, body, job);
+    int shared = tasks < call->threads && job->size >= call->threads * fn_speed.affine_block; /* worth its barriers */
+    job->team = shared ? call->threads : 1;
+    if (job->team == 1) {
+        fn_parallel_on(call->threads, tasks, 6 * (double)(job->images * job->size) / LANES, body, job);
+        return FN_OK;
+    }
+    job->blocks = fn_alloc((size_t)(2 * group_blocks(job) * job->width) * sizeof(REAL), FN_SCRATCH);
+    for (int64_t task = 0; task < tasks && job->blocks; task++) body(job, task, 0);
+    fn_status status = job->blocks ? FN_OK : FN_NO_MEMORY;
+    fn_free(job->blocks);
+    return status;
 }
 
 static fn_status group_norm(int64_t images, int64_t pixels, int64_t C, int64_t groups, int64_t by_pixel,
-                            int64_t by_channel, double eps, int relu, const void *x, const void *gamma,
-                            const void *beta, void *y, double *mean, double *var) {
+                            int64_t by_channel, double eps, const void *x, const void *gamma, const void *beta,
+                            const fn_epilogue *end, void *y, double *mean, double *var) {
     group_call call = {.job = {.images = images,
                                .pixels = pixels,
                                .C = C,
                                .groups = groups,
                                .eps = eps,
-                               .relu = relu,
+                               .relu = end->activation == FN_ACTIVATION_relu,
                                .x = x,
                                .y = y,
+                               .before = end->before,
                                .mean = mean,
                                .var = var}};
     group_job *job = &call.job;
     if (images * pixels * C == 0) return FN_OK;
     double *moments = mean ? NULL : fn_alloc((size_t)(2 * images * groups) * sizeof(double), FN_SCRATCH);
-    fn_status status = mean || moments ? group_begin(&call, by_pixel, by_channel, gamma, beta) : FN_NO_MEMORY;
+    fn_status status = mean || moments ? ending_begin(&job->end, C, end) : FN_NO_MEMORY;
+    if (status == FN_OK) status = group_begin(&call, by_pixel, by_channel, gamma, beta);
     if (status == FN_OK) {
         if (moments) job->mean = moments, job->var = moments + images * groups;
         job->many = max64(1, min64(fn_speed.affine_elements / job->size, images / (4 * call.threads)));
-        group_run(&call, ceil_div(images, job->many), group_forward_task);
+        status = group_run(&call, ceil_div(images, job->many), group_forward_task);
     }
     group_end(&call);
+    ending_end(&job->end);
     fn_free(moments);
     return status;
 }
@@ -215,13 +228,13 @@ static fn_status group_norm_backward(int64_t images, int64_t pixels, int64_t C, 
     fn_status status = group_begin(&call, by_pixel, by_channel, gamma, beta);
     if (status == FN_OK) status = group_parts(job, dgamma || dbeta, &columns, &elements);
     if (status == FN_OK) {
-        group_run(&call, job->parts, group_backward_task);
-        if (elements && (dgamma || dbeta)) {
+        status = group_run(&call, job->parts, group_backward_task);
+        if (status == FN_OK && elements && (dgamma || dbeta)) {
             group_addition sums = {job, 4096};
             double work = (double)(2 * job->size * job->parts) / LANES;
             fn_parallel_on(call.threads, ceil_div(2 * job->size, sums.block), work, group_addition_task, &sums);
         }
-        for (int k = 0; k < 2; k++)
+        for (int k = 0; k < 2 && status == FN_OK; k++)
             if (outputs[k]) group_gradient(job, k, by_pixel, by_channel, outputs[k]);
     }
     fn_free(elements);

@@ -1,10 +1,12 @@
 /* Group norm, whose cases are layer norm (one group) and instance norm (groups of one channel): each image's channels
  * are normalised in groups, over their pixels, and multiplied by gamma and shifted by beta. Needs norm/moments.h.
  *
- * A task does all passes over an image while it is cached. An image is read as rows of `width` columns, multiples of C
- * (fold_of), or GROUP_WIDTH columns where the whole image is one group and nothing is wanted per channel (`one`); the
- * last row may be shorter. Columns are summed over blocks of NORM_ROWS rows in REAL, and blocks, columns and parts in
- * double, always in the same order. gamma and beta have a value for each column (`step` 0) or for each element.
+ * A task does all passes over an image while it is cached; if there are fewer images than threads, all threads do each
+ * pass over an image together (`team`). An image is read as rows of `width` columns, multiples of C (fold_of), or
+ * GROUP_WIDTH columns where the whole image is one group and nothing is wanted per channel (`one`); the last row may be
+ * shorter. Columns are summed over blocks of NORM_ROWS rows in REAL, and blocks, columns and parts in double, always in
+ * the same order, whichever thread summed a block. gamma and beta have a value for each column (`step` 0) or for each
+ * element.
  */
 typedef struct {
     int64_t images, pixels, C, groups;
@@ -12,8 +14,13 @@ typedef struct {
     int64_t many, parts; /* images of a task; parts that dgamma and dbeta are summed in */
     double eps;
     int relu, large, one;
+    int team; /* threads that share each image, or 1 */
+    REAL *blocks; /* of a team: (blocks of an image, 2, width) */
     const REAL *x, *dy;
     REAL *y; /* or dx */
+    ending end; /* of y: an activation, unless it is a ReLU */
+    int64_t piece; /* elements of y that are computed in a thread's buffer before it */
+    REAL *before; /* its argument; or NULL */
     const REAL *gamma, *beta; /* in the order of the image's elements */
     double *mean, *var, *scratch; /* mean, var: (images, groups); scratch: group_scratch doubles for each thread */
     const double *known_mean, *known_var;
@@ -34,10 +41,11 @@ typedef struct {
     REAL *value[2]; /* of the groups */
     REAL *block[2]; /* sums of the columns of a block */
     REAL *tables;
+    REAL *piece;
 } group_room;
 
 INLINE int64_t group_scratch(const group_job *job) { /* in doubles; REAL is no larger */
-    return (4 + GROUP_TABLES) * job->width + 4 * job->groups;
+    return (4 + GROUP_TABLES) * job->width + 4 * job->groups + job->piece;
 }
 
 INLINE group_room group_room_of(const group_job *job, int thread) {
@@ -48,7 +56,8 @@ INLINE group_room group_room_of(const group_job *job, int thread) {
                         {total, total + job->groups},
                         {value, value + job->groups},
                         {block, block + job->width},
-                        block + 2 * job->width};
+                        block + 2 * job->width,
+                        (REAL *)(first + group_scratch(job) - job->piece)};
 }
 
 /* A coefficient of vector v of up to 4 vectors of columns. */
@@ -110,30 +119,94 @@ INLINE void group_block(const group_sum kind, const int one, const int vectors, 
     }
 }
 
-/* The sums of an image's columns; or, with `one`, of the image. */
-INLINE void group_columns(const group_sum kind, const int one, const group_job *job, const group_room *room,
-                          int64_t image, REAL *elements) {
-    const int64_t width = job->width, size = job->size, start = image * size;
-    int64_t rows = 0;
-    if (one) room->total[0][0] = room->total[1][0] = 0;
-    else memset(room->first, 0, (size_t)(2 * width) * sizeof(double));
-    for (int64_t e = 0; e < size; e += rows * width) {
-        int64_t columns = min64(width, size - e);
-        rows = max64(1, min64(NORM_ROWS, (size - e) / width));
-        for (int64_t c = 0, vectors; c < columns; c += vectors * LANES) {
-            int64_t left = ceil_div(columns - c, LANES);
-            vectors = left == 5 ? 3 : min64(left, 4); /* avoid a single vector: its chain of additions would stall */
-            int64_t lanes = min64(LANES, columns - c - (vectors - 1) * LANES);
-#define GROUP_BLOCK(vectors) group_block(kind, one, vectors, job, room, start + e, e, c, rows, lanes, elements)
-            SPECIALISE(vectors, GROUP_BLOCK)
-        }
-        for (int k = 0; k < (kind == SUM_X ? 1 : 2); k++) {
-            const REAL *block = room->block[k];
-            double *sums = k ? room->second : room->first;
-            if (one) room->total[k][0] += sum_row(columns, block);
-            else
-                for (int64_t c = 0; c < columns; c++) sums[c] += (double)block[c];
-        }
+/* Blocks of NORM_ROWS rows of an image; the last is a row that is shorter, if there is one. */
+INLINE int64_t group_blocks(const group_job *job) {
+    return ceil_div(job->size / job->width, NORM_ROWS) + (job->size % job->width > 0);
+}
+
+/* The first element of block b. */
+INLINE int64_t group_start(const group_job *job, int64_t b) {
+    return min64(b * NORM_ROWS, job->size / job->width) * job->width;
+}
+
+/* The sums of a block's columns. */
+INLINE void group_sum_block(const group_sum kind, const int one, const group_job *job, const group_room *room,
+                            int64_t image, int64_t b, REAL *elements) {
+    const int64_t width = job->width, e = group_start(job, b), columns = min64(width, job->size - e);
+    const int64_t rows = max64(1, min64(NORM_ROWS, (job->size - e) / width)), at = image * job->size + e;
+    for (int64_t c = 0, vectors; c < columns; c += vectors * LANES) {
+        int64_t left = ceil_div(columns - c, LANES);
+        vectors = left == 5 ? 3 : min64(left, 4); /* avoid a single vector: its chain of additions would stall */
+        int64_t lanes = min64(LANES, columns - c - (vectors - 1) * LANES);
+#define GROUP_BLOCK(vectors) group_block(kind, one, vectors, job, room, at, e, c, rows, lanes, elements)
+        SPECIALISE(vectors, GROUP_BLOCK)
+    }
+}
+
+static void group_sum_some(group_sum kind, const group_job *job, const group_room *room, int64_t image, int64_t b,
+                           REAL *elements) {
+    switch (kind) {
+#define GROUP_SUM(kind)                                                        \
+    case kind:                                                                 \
+        if (job->one) group_sum_block(kind, 1, job, room, image, b, elements); \
+        else group_sum_block(kind, 0, job, room, image, b, elements);          \
+        break;
+        GROUP_SUM(SUM_X)
+        GROUP_SUM(SUM_SQUARES)
+        GROUP_SUM(SUM_GRADIENT)
+        GROUP_SUM(SUM_GATED)
+        GROUP_SUM(SUM_ELEMENTS)
+        GROUP_SUM(SUM_GATED_ELEMENTS)
+    }
+}
+
+/* Add the sums of block b to those of the image's columns, or, with job->one, of the image. */
+static void group_add_block(group_sum kind, const group_job *job, const group_room *room, int64_t b) {
+    int64_t columns = min64(job->width, job->size - group_start(job, b));
+    for (int k = 0; k < (kind == SUM_X ? 1 : 2); k++) {
+        const REAL *block = room->block[k];
+        double *sums = k ? room->second : room->first;
+        if (job->one) room->total[k][0] += sum_row(columns, block);
+        else
+            for (int64_t c = 0; c < columns; c++) sums[c] += (double)block[c];
+    }
+}
+
+/* An image that a team shares. */
+typedef struct {
+    const group_job *job;
+    const group_room *room;
+    int64_t image, step; /* elements of a task */
+    group_sum kind;
+    int flags;
+    REAL *elements;
+} group_share;
+
+/* Where a team keeps the sums of block b. */
+INLINE group_room group_room_of_block(const group_job *job, const group_room *given, int64_t b) {
+    group_room room = *given;
+    for (int k = 0; k < 2; k++) room.block[k] = job->blocks + (2 * b + k) * job->width;
+    return room;
+}
+
+static void group_sum_task(void *context, int64_t b, int thread) {
+    const group_share *share = context;
+    group_room room = group_room_of_block(share->job, share->room, b);
+    (void)thread;
+    group_sum_some(share->kind, share->job, &room, share->image, b, share->elements);
+}
+
+/* The sums of an image's columns; or, with job->one, of the image. */
+static void group_columns(group_sum kind, const group_job *job, const group_room *room, int64_t image, REAL *elements) {
+    if (job->one) room->total[0][0] = room->total[1][0] = 0;
+    else memset(room->first, 0, (size_t)(2 * job->width) * sizeof(double));
+    group_share share = {.job = job, .room = room, .image = image, .kind = kind, .elements = elements};
+    int64_t blocks = group_blocks(job);
+    if (job->team > 1) fn_parallel_on(job->team, blocks, 2 * (double)job->size / LANES, group_sum_task, &share);
+    for (int64_t b = 0; b < blocks; b++) {
+        group_room of_block = job->team > 1 ? group_room_of_block(job, room, b) : *room;
+        if (job->team <= 1) group_sum_some(kind, job, room, image, b, elements);
+        group_add_block(kind, job, &of_block, b);
     }
 }
 
@@ -159,13 +232,10 @@ static void group_channels(const group_job *job, const group_room *room, double 
 
 /* The sums of an image's columns, and of its groups, whose channels are `run` adjacent columns in each C. Those of
  * gradients are multiplied by gamma first, which belongs to columns unless it belongs to elements. */
-INLINE void group_sums(const group_sum kind, const group_job *job, const group_room *room, int64_t image,
-                       REAL *elements, double *channels) {
-    if (job->one) {
-        group_columns(kind, 1, job, room, image, elements);
-        return;
-    }
-    group_columns(kind, 0, job, room, image, elements);
+static void group_sums(group_sum kind, const group_job *job, const group_room *room, int64_t image, REAL *elements,
+                       double *channels) {
+    group_columns(kind, job, room, image, elements);
+    if (job->one) return;
     if (channels) group_channels(job, room, channels);
     int64_t run = job->C / job->groups, C = job->C;
     for (int k = 0; k < (kind == SUM_X ? 1 : 2); k++) {
@@ -232,30 +302,66 @@ INLINE void group_vector(const int flags, int64_t width, int64_t c, int64_t here
     else store_part(y + c, value, here);
 }
 
-INLINE void group_map(const int flags, const group_job *job, const group_room *room, int64_t image) {
-    const int64_t width = job->width, size = job->size;
-    const REAL *gamma = job->gamma, *beta = job->beta;
-    for (int64_t e = 0; e < size; e += width, gamma += job->step, beta += job->step) {
-        const REAL *x = job->x + image * size + e, *dy = job->dy + image * size + e;
-        REAL *y = job->y + image * size + e;
-        int64_t columns = min64(width, size - e), c = 0;
-        for (; c + LANES <= columns; c += LANES)
-            group_vector(flags, width, c, LANES, room->tables, gamma, beta, x, dy, y);
-        if (c < columns) group_vector(flags, width, c, columns - c, room->tables, gamma, beta, x, dy, y);
+/* Elements [first, last) of an image, whole rows except at its end; y: of the first. */
+INLINE void group_map(const int flags, const group_job *job, const REAL *tables, int64_t image, int64_t first,
+                      int64_t last, REAL *y) {
+    const int64_t width = job->width, skipped = first / width * job->step;
+    const REAL *gamma = job->gamma + skipped, *beta = job->beta + skipped;
+    for (int64_t e = first; e < last; e += width, gamma += job->step, beta += job->step, y += width) {
+        const REAL *x = job->x + image * job->size + e, *dy = job->dy + image * job->size + e;
+        int64_t columns = min64(width, last - e), c = 0;
+        for (; c + LANES <= columns; c += LANES) group_vector(flags, width, c, LANES, tables, gamma, beta, x, dy, y);
+        if (c < columns) group_vector(flags, width, c, columns - c, tables, gamma, beta, x, dy, y);
     }
 }
 
-INLINE void group_maps(const int back, const group_job *job, const group_room *room, int64_t image) {
-    switch ((job->relu ? GROUP_RELU : 0) | (job->large ? GROUP_LARGE : 0) | (job->one ? GROUP_ONE : 0)) {
+static void group_map_some(int flags, const group_job *job, const REAL *tables, int64_t image, int64_t first,
+                           int64_t last, REAL *y) {
+    switch (flags) {
 #define GROUP_MAP(flags) \
-    case flags: group_map(back | (flags), job, room, image); break;
-        GROUP_MAP(0)
-        GROUP_MAP(GROUP_RELU)
-        GROUP_MAP(GROUP_LARGE)
-        GROUP_MAP(GROUP_RELU | GROUP_LARGE)
-        GROUP_MAP(GROUP_ONE)
-        GROUP_MAP(GROUP_ONE | GROUP_RELU)
-        GROUP_MAP(GROUP_ONE | GROUP_LARGE)
-        GROUP_MAP(GROUP_ONE | GROUP_RELU | GROUP_LARGE)
+    case flags: group_map(flags, job, tables, image, first, last, y); break;
+#define GROUP_MAPS(flags)            \
+    GROUP_MAP(flags)                 \
+    GROUP_MAP((flags) | GROUP_LARGE) \
+    GROUP_MAP((flags) | GROUP_ONE)   \
+    GROUP_MAP((flags) | GROUP_LARGE | GROUP_ONE)
+        GROUP_MAPS(0)
+        GROUP_MAPS(GROUP_RELU)
+        GROUP_MAPS(GROUP_BACK)
+        GROUP_MAPS(GROUP_BACK | GROUP_RELU)
     }
+}
+
+/* The same with the activation, into the image's place in y. */
+static void group_map_ended(int flags, const group_job *job, const group_room *room, int64_t image, int64_t first,
+                            int64_t last, REAL *piece) {
+    const int64_t start = image * job->size;
+    if (!job->piece) {
+        group_map_some(flags, job, room->tables, image, first, last, job->y + start + first);
+        return;
+    }
+    for (int64_t e = first; e < last; e += job->piece) {
+        int64_t end = min64(last, e + job->piece);
+        REAL *before = job->before ? job->before + start + e : NULL;
+        group_map_some(flags & ~GROUP_LARGE, job, room->tables, image, e, end, piece);
+        ending_store(&job->end, e, end - e, piece, before, job->y + start + e, job->large);
+    }
+}
+
+static void group_map_task(void *context, int64_t task, int thread) {
+    const group_share *share = context;
+    int64_t first = task * share->step, last = min64(first + share->step, share->job->size);
+    group_map_ended(share->flags, share->job, share->room, share->image, first, last,
+                    group_room_of(share->job, thread).piece);
+    if (share->job->large) store_fence();
+}
+
+/* y or dx of an image. */
+static void group_maps(int back, const group_job *job, const group_room *room, int64_t image) {
+    int flags = back | (job->relu ? GROUP_RELU : 0) | (job->large ? GROUP_LARGE : 0) | (job->one ? GROUP_ONE : 0);
+    int64_t step = job->width * max64(1, fn_speed.affine_elements / job->width);
+    group_share share = {.job = job, .room = room, .image = image, .step = step, .flags = flags};
+    if (job->team > 1)
+        fn_parallel_on(job->team, ceil_div(job->size, step), 2 * (double)job->size / LANES, group_map_task, &share);
+    else group_map_ended(flags, job, room, image, 0, job->size, room->piece);
 }

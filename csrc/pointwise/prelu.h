@@ -1,8 +1,8 @@
-/* PReLU: y = x where x > 0, else s*x, with a slope s for each channel.
+/* PReLU: y = x where x > 0, else s*x, with a slope s for each channel. Needs micro/ending.h, pointwise/activation.h.
  *
- * Elements are taken in periods of as many rows as fill whole vectors, so that the slopes of a period can be tabulated.
- * Its length depends on C alone, and so do the order and the bits of the sums for the gradient of s: blocks of periods
- * in REAL; blocks, parts and rows in double.
+ * For the gradients, elements are taken in periods of as many rows as fill whole vectors, so that the slopes of a
+ * period can be tabulated.  Its length depends on C alone, and so do the order and the bits of the sums for the
+ * gradient of s: blocks of periods in REAL; blocks, parts and rows in double.
  */
 enum { PRELU_FOLD = 16, PRELU_BLOCK = 32, PRELU_PARTS = 64 }; /* FOLD: a multiple of LANES; BLOCK: periods */
 
@@ -25,13 +25,18 @@ static fn_status prelu_begin(prelu_job *job, int64_t rows, int64_t C, const REAL
     return job->table ? FN_OK : FN_NO_MEMORY;
 }
 
-static void prelu_task(void *context, int64_t part, int thread) {
-    const prelu_job *job = context;
-    int64_t first = job->periods * part / job->parts, last = job->periods * (part + 1) / job->parts;
+typedef struct {
+    ending end;
+    int64_t size;
+    const REAL *x;
+    REAL *y;
+} bend_job;
+
+static void prelu_task(void *context, int64_t task, int thread) {
+    const bend_job *job = context;
+    int64_t first = task * MAP_BLOCK, count = min64(MAP_BLOCK, job->size - first);
     (void)thread;
-    for (int64_t p = first; p < last; p++)
-        for (int64_t j = 0, at = p * job->period; j < job->period && at < job->size; j += LANES, at += LANES)
-            store_part(job->y + at, bend(load_part(job->x + at, job->size - at), load(job->table + j)), job->size - at);
+    ending_values(&job->end, first, count, job->x + first, job->y + first);
 }
 
 /* dx = dy where x > 0, else s*dy;  ds = the sum of x*dy where x is not positive */
@@ -57,11 +62,12 @@ static void prelu_backward_task(void *context, int64_t part, int thread) {
 }
 
 static fn_status prelu(int64_t rows, int64_t C, const void *x, const void *slopes, void *y) {
-    prelu_job job = {.x = x, .y = y};
-    if (rows * C == 0) return FN_OK;
-    fn_status status = prelu_begin(&job, rows, C, slopes);
-    if (status == FN_OK) fn_parallel(job.parts, 2 * (double)job.size / LANES, prelu_task, &job);
-    fn_free(job.table);
+    const fn_epilogue given = {.slopes = slopes, .activation = FN_ACTIVATION_prelu};
+    bend_job job = {.size = rows * C, .x = x, .y = y};
+    if (job.size == 0) return FN_OK;
+    fn_status status = ending_begin(&job.end, C, &given);
+    if (status == FN_OK) fn_parallel(ceil_div(job.size, MAP_BLOCK), 2 * (double)job.size / LANES, prelu_task, &job);
+    ending_end(&job.end);
     return status;
 }
 

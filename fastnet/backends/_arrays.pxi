@@ -113,9 +113,9 @@ cdef inline const fn_norm *norm_of(const fn_word *w, fn_norm *norm) noexcept nog
     return norm
 
 
-cdef int store_epilogue(
-    scale, shift, slopes, add, before, int activation, double a, double b, fn_word *w
-) except -1:
+cdef int store_epilogue(end, fn_word *w) except -1:
+    """(scale, shift, slopes, add, before, activation, a, b)"""
+    scale, shift, slopes, add, before, activation, a, b = end
     w[0].p, w[1].p, w[2].p, w[3].p = address(scale), address(shift), address(slopes), address(add)
     w[4].p = writable(before) if before is not None else NULL
     w[5].i, w[6].d, w[7].d = activation, a, b

@@ -11,6 +11,9 @@ from fastnet.types import Array
 # What normalises: the fields of fn_norm, images, pixels, channels, mean, inverse_std, gamma, beta, relu.
 _Norm = tuple[int, int, int, Array, Array, Array | None, Array | None, bool]
 
+# What kernels do before they store: the fields of fn_epilogue, scale, shift, slopes, add, before, activation, a, b.
+_Epilogue = tuple[Array | None, Array | None, Array | None, Array | None, Array | None, int, float, float]
+
 # The arrays of an optimiser's update, for each parameter: w, the gradient, and the state.
 _Updates = list[tuple[Array | None, ...]]
 
@@ -100,26 +103,13 @@ def gemm(
     b: Array,
     b_row: int,
     b_col: int,
-    bias: Array | None,
+    end: _Epilogue,
     c: Array,
 ) -> None: ...
 def column_sum(rows: int, columns: int, x: Array, sum: Array) -> None: ...
 def l1_distances(M: int, N: int, D: int, a: Array, b: Array, distance: Array) -> None: ...
 def smallest(rows: int, columns: int, k: int, x: Array, index: Array) -> None: ...
-def conv_forward(
-    g: bytes,
-    x: Array,
-    w: Array,
-    scale: Array | None,
-    shift: Array | None,
-    slopes: Array | None,
-    add: Array | None,
-    before: Array | None,
-    activation: int,
-    a: float,
-    b: float,
-    y: Array,
-) -> None: ...
+def conv_forward(g: bytes, x: Array, w: Array, end: _Epilogue, y: Array) -> None: ...
 def conv_grad_input(g: bytes, dy: Array, w: Array, add: Array | None, dx: Array) -> None: ...
 def conv_transpose(g: bytes, x: Array, w: Array, bias: Array | None, y: Array) -> None: ...
 def conv_grad_weight(g: bytes, x: Array, dy: Array, dw: Array) -> None: ...
@@ -204,9 +194,7 @@ def image_blur(
 def norm_moments(images: int, pixels: int, C: int, x: Array, mean: Array, var: Array) -> None: ...
 def norm_inverse_std(C: int, eps: float, var: Array, inverse_std: Array) -> None: ...
 def norm_track(C: int, momentum: float, factor: float, statistic: Array, running: Array) -> None: ...
-def norm_apply(
-    n: _Norm, x: Array, add: Array | None, activation: int, a: float, b: float, before: Array | None, y: Array
-) -> None: ...
+def norm_apply(n: _Norm, x: Array, end: _Epilogue, y: Array) -> None: ...
 def norm_sums(
     n: _Norm, dy: Array, x: Array, y: Array | None, gated: Array | None, dgamma: Array, dbeta: Array
 ) -> None: ...
@@ -219,10 +207,10 @@ def group_norm(
     by_pixel: int,
     by_channel: int,
     eps: float,
-    relu: bool,
     x: Array,
     gamma: Array | None,
     beta: Array | None,
+    end: _Epilogue,
     y: Array,
     mean: Array | None,
     var: Array | None,

@@ -4,6 +4,7 @@ cdef extern from "fastnet.h" nogil:
     ctypedef struct fn_step:
         int64_t kind, x, add, y, first, wide, pixels, channels, activation, pooled, map
         double a, b
+        const void *slopes
         fn_conv conv
         fn_pool pool
         const void *arrays[4]
@@ -26,7 +27,7 @@ STEP_KINDS = {fn_step_names[i].decode(): i for i in range(FN_STEPS)}
 INPUT, OUTPUT, NOWHERE = FN_INPUT, FN_OUTPUT, FN_NOWHERE  # special places, besides offsets into the arena
 
 cdef class Plan:
-    """The steps of fastnet/backends/native/plan.py, ready to run, also from several Python threads at a time.
+    """The steps of fastnet/backends/native/steps.py, ready to run, also from several Python threads at a time.
 
     x_image, y_image: bytes of an image.  steps: a dictionary for each step, with the fields of fn_step by name; fields
     that are left out are 0, `add` NOWHERE.  `kind` is a name of STEP_KINDS, `map` one of ELEMENTWISE, `conv` and `pool`
@@ -62,12 +63,14 @@ cdef class Plan:
         if "pool" in fields:
             step.pool = pool_of(fields.pop("pool"))[0]
         arrays = fields.pop("arrays", (None,) * 4)
+        slopes = fields.pop("slopes", None)
         for j in range(4):
             step.arrays[j] = address(arrays[j])
+        step.slopes = address(slopes)
         if fields:
             raise TypeError(f"a step has no fields {', '.join(fields)}")
         if step.kind != FN_STEP_conv:  # a convolution's arrays are read here
-            self.kept.append(arrays)
+            self.kept.append((arrays, slopes))
         with nogil:
             status = fn_plan_set(self.plan, i, &step)
         return check(status)

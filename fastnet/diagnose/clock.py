@@ -13,12 +13,13 @@ from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.graph import Node
 from fastnet.ops import Op
 from fastnet.ops.elementwise import ungate
+from fastnet.ops.fused_prelu import AFTER
 
 __all__ = ["Call", "Clock", "Frame", "Use"]
 
 _PARTS = ("input", "weight", "bias")  # the gradients of a product, computed one by one
 _PRODUCTS = {"conv2d", "conv2d_max_pool", "conv_transpose2d", "linear"}
-_COMPOSED = {"conv2d_batch_norm"}  # timed as the ops that it is composed of
+_COMPOSED = {"conv2d_batch_norm", *AFTER.values()}  # timed as the ops that it is composed of
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from fastnet.graph.ir import Graph, Node
 from fastnet.ops import REGISTRY
+from fastnet.ops.fused_prelu import AFTER
 
 __all__ = ["INFERENCE", "PLAN", "TRAINING", "Rule", "fuse"]
 
@@ -94,8 +95,21 @@ def _is_activated(conv: Node) -> bool:
 
 def _after(node: Node) -> tuple[str, ...]:
     """The ops whose kernels can apply the node, an activation, as they store y: their records say which."""
+    if node.name == "prelu":
+        return (*AFTER, "batch_norm")
     ends = [name for name, op in REGISTRY.items() if "activation" in op.attributes and node.name in op.activations]
     return (*ends, "batch_norm") if node.name in REGISTRY["batch_norm_activation"].activations else tuple(ends)
+
+
+def _ended(parts: tuple[Node, ...], inputs: Iterable[Node | None]) -> Node:
+    """The first part, with these inputs, ends in the last one, an activation or a PReLU."""
+    first, last = parts[0], parts[-1]
+    op = "batch_norm_activation" if first.name == "batch_norm" else first.name
+    given = {**first.attributes, "activation": _as_activation(last)}
+    if last.name != "prelu":
+        return _made(op, parts, inputs, **given)
+    del given["activation"]
+    return _made(AFTER[op], parts, (*inputs, last.inputs[1]), **given)
 
 
 def _activation(graph: Graph, node: Node) -> Match:
@@ -106,10 +120,7 @@ def _activation(graph: Graph, node: Node) -> Match:
         return None
     if x.name == "conv2d_post" and _is_activated(x) and not x.attributes["activation"]:
         return None
-    given = {**x.attributes, "activation": _as_activation(node)}
-    if x.name == "batch_norm":
-        return _made("batch_norm_activation", (x, node), (*x.inputs, None), **given), x
-    return _made(x.name, (x, node), x.inputs, **given), x
+    return _ended((x, node), (*x.inputs, None) if x.name == "batch_norm" else x.inputs), x
 
 
 def _activation_post(graph: Graph, node: Node) -> Match:
@@ -118,15 +129,6 @@ def _activation_post(graph: Graph, node: Node) -> Match:
     if conv is None or conv.attributes["activation"]:
         return None
     return _post(conv, node, _post_inputs(conv), activation=_as_activation(node)), conv
-
-
-def _prelu(graph: Graph, node: Node) -> Match:
-    """prelu(conv2d(x)), with gradients."""
-    conv = _alone(graph, node.inputs[0], "conv2d") if node.name == "prelu" else None
-    if conv is None or conv.attributes["activation"]:
-        return None
-    inputs = (*conv.inputs, node.inputs[1])
-    return _made("conv2d_prelu", (conv, node), inputs, geometry=conv.attributes["geometry"]), conv
 
 
 def _maxout(graph: Graph, node: Node) -> Match:
@@ -180,14 +182,12 @@ def _conv_norm(graph: Graph, node: Node) -> Match:
 
 def _sum_after_norm(graph: Graph, node: Node) -> Match:
     """activation(batch_norm(x) + add), the end of a residual block."""
-    total = _alone(graph, node.inputs[0], "add") if node.op is not None and node.op.elementwise else None
+    total = _alone(graph, node.inputs[0], "add") if "batch_norm" in _after(node) else None
     if total is None:
         return None
     for norm, add in _summands(graph, total, "batch_norm", "conv2d_batch_norm"):
-        parts, given = (norm, total, node), {**norm.attributes, "activation": _as_activation(node)}
-        if norm.name == "batch_norm":
-            return _made("batch_norm_activation", parts, (*norm.inputs, add), **given), norm, total
-        return _made("conv2d_batch_norm", parts, (*norm.inputs[:-1], add), **given), norm, total
+        inputs = norm.inputs if norm.name == "batch_norm" else norm.inputs[:-1]
+        return _ended((norm, total, node), (*inputs, add)), norm, total
     return None
 
 
@@ -240,10 +240,11 @@ def _pool_post(graph: Graph, node: Node) -> Match:
 
 def _linear_of_images(graph: Graph, node: Node) -> Match:
     """linear(flatten(x)): weights are reordered once, to the memory order of images."""
-    flat = _alone(graph, node.inputs[0], "flatten") if node.name == "linear" else None
+    flat = _alone(graph, node.inputs[0], "flatten") if node.name in ("linear", "linear_prelu") else None
     if flat is None or flat.inputs[0] is None or flat.inputs[0].ndim != 4:
         return None
-    return _made("linear_of_images", (flat, node), (*flat.inputs, *node.inputs[1:]), **node.attributes), flat
+    inputs = (*flat.inputs, *node.inputs[1:], *(() if node.name == "linear_prelu" else (None,)))
+    return _made("linear_of_images", (flat, node), inputs, **node.attributes), flat
 
 
 # ---------------------------------------------------------------- rules
@@ -270,7 +271,6 @@ TRAINING = (
         _conv_norm,
     ),
     Rule("batch norm, sum and activation", "", _sum_after_norm),
-    Rule("convolution and prelu", "", _prelu),
     _MAXOUT,
     _ACTIVATION,
 )

@@ -12,6 +12,7 @@ from fastnet.ops import (
     fused,
     fused_conv,
     fused_inference,
+    fused_prelu,
     group_norm,
     loss,
     norm,
@@ -34,5 +35,5 @@ __all__ = ["ACTIVATION", "REGISTRY", "REQUIRED", "STATE", "WEIGHT", "Example", "
 FAMILIES = (
     *(elementwise, channels, softmax, dense, distance, conv, conv_transpose, pool, fractional, resample, norm),
     *(group_norm, response_norm, scalar, shape, random, loss, target_loss, updates, averages, penalty),
-    *(fused, fused_conv, fused_inference),
+    *(fused, fused_conv, fused_prelu, fused_inference),
 )

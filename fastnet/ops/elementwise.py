@@ -1,7 +1,7 @@
 """Elementwise ops: activations, and the sum of two arrays.
 
 An activation is one record here, a line ELEMENTWISE in csrc/kernels.def and a line MAP, which makes its two functions,
-in csrc/micro/map.h.  Convolutions, linear layers and batch norm can then end in it, too.
+in csrc/micro/map.h.  Convolutions, linear layers and norms can then end in it, too.
 """
 
 from __future__ import annotations

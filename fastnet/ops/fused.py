@@ -1,5 +1,5 @@
 """Fused training ops: several ops that a backend may run as one. fused_conv.py has those of a convolution without
-a norm, fused_inference.py those of inference.
+a norm, fused_prelu.py those that end in a PReLU, fused_inference.py those of inference.
 
 Each is defined as a composition of other ops, which runs on a backend without a kernel for it. The rules of
 fastnet/graph/fusion.py insert them into graphs; layers never call them.

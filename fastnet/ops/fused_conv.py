@@ -1,4 +1,4 @@
-"""Fused training ops: a convolution, and PReLU, maxout or max pooling after it; see fused.py."""
+"""Fused training ops: a convolution, and maxout or max pooling after it; see fused.py."""
 
 from __future__ import annotations
 
@@ -6,56 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
-from fastnet.ops.channels import check_slopes, maxout_shape
+from fastnet.ops.channels import maxout_shape
 from fastnet.ops.conv import CONV_INPUTS, EXAMPLES, conv2d_shape
 from fastnet.ops.fused import RELU, Described
-from fastnet.ops.record import REQUIRED, WEIGHT, Example, Input, Op, register
+from fastnet.ops.record import REQUIRED, Example, Op, register
 from fastnet.types import Activation, Array, Shape, Shaped
-
-# ---------------------------------------------------------------- convolution, PReLU
-
-
-def _conv_prelu_shape(x: Shaped, w: Shaped, b: Shaped | None, slopes: Shaped, geometry: Conv2dGeometry) -> Shape:
-    check_slopes("conv2d_prelu", slopes, geometry.K)
-    return conv2d_shape(x, w, b, geometry)
-
-
-def _conv_prelu(
-    ops: Any, x: Array, w: Array, b: Array | None, slopes: Array, geometry: Conv2dGeometry
-) -> tuple[Array, Any]:
-    between, saved = ops.conv2d(x, w, b, geometry)
-    y, prelu_saved = ops.prelu(between, slopes)
-    return y, (saved, prelu_saved)
-
-
-def _conv_prelu_backward(
-    ops: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,) * 4, add: Array | None = None
-) -> tuple[Array | None, ...]:
-    saved, prelu_saved = saved
-    dx = dw = db = None
-    dy, dslopes = ops.prelu_backward(dy, prelu_saved, (any(needs[:3]), needs[3]))
-    if any(needs[:3]):
-        dx, dw, db = ops.conv2d_backward(dy, saved, needs[:3], add=add)
-    return dx, dw, db, dslopes
-
-
-register(
-    Op(
-        "conv2d_prelu",
-        (*CONV_INPUTS, Input("slopes", WEIGHT)),
-        shape=_conv_prelu_shape,
-        forward=_conv_prelu,
-        backward=_conv_prelu_backward,
-        attributes={"geometry": REQUIRED},
-        composed=True,
-        accumulates=True,
-        examples=tuple(
-            Example((*e.shapes, (1,) if shared else e.shapes[2]), {"geometry": e.attributes["geometry"]})
-            for e, shared in zip(EXAMPLES[:9], (True, False) * 4 + (True,), strict=True)
-        ),
-        doc="prelu(conv2d(x, w, b), slopes).",
-    )
-)
 
 # ---------------------------------------------------------------- convolution, and what reduces its outputs
 

@@ -19,10 +19,10 @@ from fastnet.types import Activation, Array, Shape, Shaped
 _SLOPES = Input("slopes", WEIGHT, optional=True)
 
 
-def _check_end(op: str, slopes: Shaped | None, geometry: Conv2dGeometry, activation: Activation | None) -> None:
+def _check_end(op: str, slopes: Shaped | None, channels: int, activation: Activation | None) -> None:
     """Raise ValueError unless slopes fit the channels, and are PReLU's alone."""
     if slopes is not None:
-        check_slopes(op, slopes, geometry.K)
+        check_slopes(op, slopes, channels)
         if activation is not None:
             raise ValueError(f"{op}: slopes are those of a PReLU, which {activation[0]} cannot follow")
 
@@ -41,7 +41,7 @@ def _scaled_shape(
     activation: Activation | None = None,
 ) -> Shape:
     conv2d_shape(x, w, None, geometry)
-    _check_end("conv2d_scaled", slopes, geometry, activation)
+    _check_end("conv2d_scaled", slopes, geometry.K, activation)
     check_shape("conv2d_scaled", "scale", scale, (geometry.K,))
     check_shape("conv2d_scaled", "shift", shift, (geometry.K,))
     check_add("conv2d_scaled", add, geometry.y_shape)
@@ -121,7 +121,7 @@ def _post_shape(
     pool_geometry: Pool2dGeometry | None = None,
 ) -> Shape:
     shape = conv2d_shape(x, w, b, geometry)
-    _check_end("conv2d_post", slopes, geometry, activation)
+    _check_end("conv2d_post", slopes, geometry.K, activation)
     if running_mean is not None:
         batch_norm_shape(Described(shape), gamma, beta, running_mean, running_var, False)
     check_add("conv2d_post", add, shape)
@@ -179,21 +179,32 @@ register(
 )
 
 
-def _image_shape(x: Shaped, w: Shaped, b: Shaped | None, activation: Activation | None = None) -> Shape:
+def _image_shape(
+    x: Shaped, w: Shaped, b: Shaped | None, slopes: Shaped | None, activation: Activation | None = None
+) -> Shape:
     if x.ndim != 4:
         raise ValueError(f"linear_of_images: x must have shape (N, C, H, W), got {tuple(x.shape)}")
+    _check_end("linear_of_images", slopes, w.shape[0], activation)
     return REGISTRY["linear"].shape(Described((x.shape[0], math.prod(x.shape[1:]))), w, b)
+
+
+def _linear_of_images(
+    ops: Any, x: Array, w: Array, b: Array | None, slopes: Array | None, activation: Activation | None = None
+) -> Any:
+    y = ops.linear(ops.flatten(x), w, b, activation)[0]
+    return y if slopes is None else ops.prelu(y, slopes)[0]
 
 
 register(
     Op(
         "linear_of_images",
-        (Input("x"), *REGISTRY["linear"].inputs[1:]),
+        (Input("x"), *REGISTRY["linear"].inputs[1:], _SLOPES),
         shape=_image_shape,
-        forward=lambda ops, x, w, b, activation=None: ops.linear(ops.flatten(x), w, b, activation)[0],
+        forward=_linear_of_images,
         attributes={"activation": None},
         composed=True,
-        examples=(Example(((7, 5, 4, 3), (11, 60), (11,))),),
-        doc="linear(flatten(x)) with x (N, C, H, W); no gradient.  A plan reads images in their memory order.",
+        examples=tuple(Example(((7, 5, 4, 3), (11, 60), (11,), slopes)) for slopes in (None, (11,))),
+        doc="linear(flatten(x)) with x (N, C, H, W), then an activation, or PReLU with `slopes`; no gradient.  A plan "
+        "reads images in their memory order.",
     )
 )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from fastnet.ops.checks import check_channels, check_shape
-from fastnet.ops.elementwise import activate, activate_gradient
+from fastnet.ops.elementwise import ELEMENTWISE, activate, activate_gradient
 from fastnet.ops.norm import NORM_INPUTS
 from fastnet.ops.record import REQUIRED, WEIGHT, Example, Input, Op, register
 from fastnet.types import Activation, Array, Shape, Shaped
@@ -260,6 +260,7 @@ def _register(
             forward=forward,
             backward=_backward,
             attributes={**own, "eps": 1e-5, "activation": None},
+            activations=ELEMENTWISE,
             flops=(8, 14),  # mean 1, variance 3, normalising 4; sums 6, dx 8
             onnx=onnx,
             examples=examples,
@@ -283,7 +284,7 @@ _register(
     ),
     "y = gamma * (x - mean) / sqrt(var + eps) + beta: mean and biased variance over each group of C/groups adjacent "
     "channels of each image, (N, C), (N, C, L) or (N, C, H, W); gamma and beta (C,), or None for 1 and 0.  A fused "
-    "ReLU acts on y.  Wu & He 2018, arXiv:1803.08494.",
+    "activation acts on y.  Wu & He 2018, arXiv:1803.08494.",
 )
 _register(
     "layer_norm",
@@ -301,8 +302,8 @@ _register(
         Example((_X, None, None), {"normalized_shape": _X[1:]}),
     ),
     "y = gamma * (x - mean) / sqrt(var + eps) + beta: mean and biased variance over the last axes of x, whose sizes "
-    "are normalized_shape, as are those of gamma and beta; x has 2 to 4 axes.  A fused ReLU acts on y.  Ba, Kiros & "
-    "Hinton 2016, arXiv:1607.06450.",
+    "are normalized_shape, as are those of gamma and beta; x has 2 to 4 axes.  A fused activation acts on y.  Ba, "
+    "Kiros & Hinton 2016, arXiv:1607.06450.",
 )
 _register(
     "instance_norm",
@@ -318,5 +319,6 @@ _register(
     ),
     "y = gamma * (x - mean) / sqrt(var + eps) + beta: mean and biased variance over each channel of each image, "
     "(N, C, L) or (N, C, H, W); gamma and beta (C,).  Running statistics, if given, move towards the means over the "
-    "images of mean and unbiased variance, in place.  A fused ReLU acts on y.  Ulyanov et al. 2016, arXiv:1607.08022.",
+    "images of mean and unbiased variance, in place.  A fused activation acts on y.  Ulyanov et al. 2016, "
+    "arXiv:1607.08022.",
 )

@@ -44,7 +44,7 @@ def test_geometries_of_another_size_are_refused(change):
     y = np.zeros((1, 3, 2, 2), np.float32)
     conv = change(Conv2dGeometry.make(x.shape, w.shape).packed)
     with pytest.raises(ValueError, match="packed geometry of 144 bytes"):
-        _native.conv_forward(conv, x, w, None, None, None, None, None, 0, 0.0, 0.0, y)
+        _native.conv_forward(conv, x, w, (None, None, None, None, None, 0, 0.0, 0.0), y)
     pool = change(Pool2dGeometry.make(x.shape, 2).packed)
     with pytest.raises(ValueError, match="packed geometry of 144 bytes"):
         _native.max_pool(pool, x, False, y, None)

@@ -7,6 +7,9 @@ import itertools
 import cases
 import numpy as np
 import pytest
+from proof import check
+
+from fastnet import backends
 
 UNIT = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}
 EPS = 1e-5
@@ -227,3 +230,32 @@ def test_wrong_arguments_are_refused(ops):
         ops.instance_norm(x, None, None, one, None)
     with pytest.raises(TypeError, match="arrays must have one dtype, got x float32, gamma float64"):
         ops.group_norm(x, one.astype(np.float64), None, 2)
+
+
+LONE = (1, 40, 41, 40)  # large enough that 7 threads share it
+
+
+@pytest.mark.parametrize("end", [None, RELU, ("silu", {})], ids=["plain", "relu", "silu"])
+@pytest.mark.parametrize(
+    "op, attributes, affine",
+    [
+        ("group_norm", {"groups": 4}, LONE[1:2]),
+        ("layer_norm", {"normalized_shape": LONE[1:]}, LONE[1:]),
+        ("instance_norm", {}, LONE[1:2]),
+    ],
+)
+def test_threads_share_an_image_if_there_are_few(op, attributes, affine, end):
+    """The bits are those of one thread, and of the image among others, which has a thread to itself."""
+    dtype = np.dtype(np.float32)
+    x, dy, gamma, beta = (cases.normal(s, dtype, seed) for seed, s in enumerate((LONE, LONE, affine, affine)))
+    case = (op, LONE, attributes)
+
+    def compute(ops, *arrays):
+        return dict(zip(("y", "dx", "dgamma", "dbeta"), run(ops, case, *arrays, activation=end), strict=True))
+
+    check(compute, (x, dy, gamma, beta), "channels-last")
+    native = backends.NativeOps()
+    alone = run(native, case, x, dy, gamma, beta, activation=end)
+    among = run(native, case, np.repeat(x, 9, 0), np.repeat(dy, 9, 0), gamma, beta, activation=end)
+    for one, several in zip(alone[:2], among[:2], strict=True):
+        np.testing.assert_array_equal(one[0], several[5])

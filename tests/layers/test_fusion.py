@@ -56,6 +56,7 @@ def net_of(layer):
         *(conv(16), layer(), Conv2d(8, 3, padding=1, groups=8), layer(), conv(1), layer(), conv(33), layer()),
         *(BatchNorm2d(), layer(), conv(6), BatchNorm2d(), layer(), MaxPool2d(2)),
         *(block(conv(), BatchNorm2d(), last=layer()), BatchNorm2d(track_running_stats=False), layer()),
+        *(GroupNorm(3), layer(), LayerNorm(), layer(), InstanceNorm2d(affine=True), layer()),
         *(Flatten(), Linear(7), layer()),
     ]
 
@@ -71,6 +72,12 @@ NETS = {
         *(conv(8), PReLU(), Conv2d(5, 5, padding=2), PReLU(5, -0.5), Conv2d(9, 3, stride=2), PReLU(9, 2.0)),
         *(conv(7), BatchNorm2d(), PReLU(7), Conv2d(14, 3, padding=1, groups=7), PReLU(), MaxPool2d(2)),
         *(conv(16), PReLU(), ReLU(), Residual(conv(16)), PReLU(16), Flatten(), Linear(3), PReLU()),
+    ],
+    "prelu after norms": lambda: [
+        *(conv(), GroupNorm(3), PReLU(6), LayerNorm(), PReLU(), InstanceNorm2d(affine=True), PReLU(6, 2.0)),
+        *(BatchNorm2d(), PReLU(6), block(conv(), BatchNorm2d(), last=PReLU(6)), block(BatchNorm2d(), last=PReLU())),
+        *(BatchNorm2d(track_running_stats=False), PReLU(), Flatten(), Linear(9), BatchNorm1d(), PReLU(9), Linear(5)),
+        *(PReLU(5), Linear(4)),
     ],
     "maxout": lambda: [conv(8), Maxout(), conv(9), ReLU(), Maxout(3), Flatten(), Linear(10), Maxout(5)],
     **{name: net_of(activation_layer(name)) for name in ACTIVATIONS if name != "relu"},
@@ -145,6 +152,7 @@ def fused(model, rules=TRAINING, count=4):
 
 # The gradients that differ by rounding, as the rules declare, by the op that fuses a convolution.
 ROUNDED = {"conv2d_max_pool": ("weight", "bias"), "conv2d_batch_norm": ("bias",)}
+ROUNDED["conv2d_batch_norm_prelu"] = ROUNDED["conv2d_batch_norm"]
 
 
 def assert_same(model, one, other, several=False):
@@ -236,29 +244,39 @@ def test_what_pooling_is_fused_with():
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_every_elementwise_activation_is_fused_where_relu_is(name):
-    """Behind convolutions, with or without batch norm and a sum, behind batch norm alone and linear layers."""
+    """Behind convolutions, with or without batch norm and a sum, behind each norm alone and linear layers."""
     layer = activation_layer(name)
     model = Sequential(
         *(conv(), layer(), conv(), BatchNorm2d(), layer(), block(conv(), BatchNorm2d(), last=layer())),
-        *(AvgPool2d(2), BatchNorm2d(), layer(), Flatten(), Linear(3), layer()),
+        *(AvgPool2d(2), BatchNorm2d(), layer(), GroupNorm(3), layer(), LayerNorm(), layer(), InstanceNorm2d(), layer()),
+        *(Flatten(), Linear(3), layer()),
     )
     model.build((3, 8, 8))
     for rules in (TRAINING, INFERENCE, PLAN):
         nodes = fused(model, rules)
         assert name not in [node.name for node in nodes]
         ends = [node.attributes["activation"] for node in nodes if node.attributes.get("activation")]
-        assert [end[0] for end in ends] == [name] * 5
+        assert [end[0] for end in ends] == [name] * 8
 
 
 @pytest.mark.parametrize("rules", [TRAINING, INFERENCE, PLAN])
-def test_prelu_runs_inside_convolutions(rules):
-    model = Sequential(conv(), PReLU(), conv(), PReLU(6), ReLU(), conv(), BatchNorm2d(), PReLU(6))
+def test_prelu_is_fused_where_relu_is(rules):
+    model = Sequential(
+        *(conv(), PReLU(), conv(), PReLU(6), ReLU(), conv(), BatchNorm2d(), PReLU(6), BatchNorm2d(), PReLU()),
+        *(GroupNorm(3), PReLU(6), LayerNorm(), PReLU(), InstanceNorm2d(), PReLU(6)),
+        *(block(conv(), BatchNorm2d(), last=PReLU()), block(BatchNorm2d(), last=PReLU())),
+        *(Flatten(), Linear(3), PReLU(), Linear(2), PReLU(2)),
+    )
     model.build((3, 8, 8))
     names = [node.name for node in fused(model, rules)]
+    norms = ["batch_norm_prelu", "group_norm_prelu", "layer_norm_prelu", "instance_norm_prelu"]
     if rules is TRAINING:
-        assert names == ["conv2d_prelu", "conv2d_prelu", "relu", "conv2d_batch_norm", "prelu"]
+        assert names[:4] == ["conv2d_prelu", "conv2d_prelu", "relu", "conv2d_batch_norm_prelu"]
+        assert names[4:10] == [*norms, "conv2d_batch_norm_prelu", "batch_norm_prelu"]
+        assert names[10:] == ["flatten", "linear_prelu", "linear_prelu"]
     else:
-        assert names == ["conv2d_post", "conv2d_post", "relu", "conv2d_post"]
+        assert names[:9] == ["conv2d_post", "conv2d_post", "relu", "conv2d_post", *norms, "conv2d_post"]
+        assert names[-1] == "linear_prelu"
 
 
 def test_maxout_runs_inside_convolutions():

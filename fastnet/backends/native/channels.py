@@ -1,24 +1,17 @@
-"""PReLU and maxout."""
+"""PReLU, alone and as the end of other ops, and maxout."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnet.backends import _native
-from fastnet.backends.native.arrays import empty, extents, kernel
+from fastnet.backends.native.arrays import KERNELS, empty, extents, kernel
+from fastnet.backends.native.epilogue import per_channel
+from fastnet.ops.fused_prelu import AFTER
 from fastnet.types import Array
-
-
-def per_channel(slopes: Array, channels: int) -> Array:
-    """PReLU's slopes, one for each channel."""
-    if slopes.size == channels:
-        return slopes
-    each = empty((channels,), slopes.dtype)
-    _native.copy_rows(channels, 1, slopes, 0, 0, each, 0, 1)
-    return each
 
 
 @kernel
@@ -40,6 +33,28 @@ def prelu_backward(dy: Array, saved: Any, needs: Sequence[bool]) -> tuple[Array 
         dw = empty((1,), x.dtype)
         _native.column_sum(C, 1, dslopes, dw)
     return dx, dw
+
+
+def ends_in_prelu(host: str, before: Callable[[Any], Array]) -> None:
+    """Make the kernels of the op that is `host` with a PReLU from the host's own.
+
+    The host's takes ``slopes=``, and ``before(saved)`` finds PReLU's argument in what it saves.
+    """
+    inner, inner_gradient = KERNELS[host], KERNELS[f"{host}_backward"]
+
+    def forward(*arrays: Any, **attributes: Any) -> tuple[Array, Any]:
+        y, saved = inner(*arrays[:-1], slopes=arrays[-1], **attributes)
+        return y, (saved, arrays[-1])
+
+    def backward(dy: Array, saved: Any, needs: Sequence[bool], **more: Any) -> tuple[Array | None, ...]:
+        saved, slopes = saved
+        inside = any(needs[:-1])
+        between, dslopes = prelu_backward(dy, (before(saved), slopes), (inside, needs[-1]))
+        if not inside:
+            return *(None,) * len(needs[:-1]), dslopes
+        return *inner_gradient(between, saved, needs[:-1], **more), dslopes
+
+    KERNELS[AFTER[host]], KERNELS[f"{AFTER[host]}_backward"] = forward, backward
 
 
 @kernel

@@ -9,15 +9,14 @@ import numpy as np
 
 from fastnet.backends import _native
 from fastnet.backends.native.arrays import c_empty, empty, kernel
-from fastnet.backends.native.channels import per_channel, prelu_backward
-from fastnet.backends.native.elementwise import activation_code, activation_gradient, kept_before
+from fastnet.backends.native.channels import ends_in_prelu
+from fastnet.backends.native.elementwise import activation_gradient
+from fastnet.backends.native.epilogue import NOTHING, Epilogue, ending, kept_before
 from fastnet.backends.native.norm import doubles, norm_sums, normalize
 from fastnet.backends.native.pool import max_pool2d, pooled
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.ops.fused_inference import scale_and_shift
 from fastnet.types import Activation, Array, DType
-
-_PRELU = _native.ACTIVATIONS["prelu"], 0.0, 0.0
 
 
 def _gradients(g: Conv2dGeometry, dtype: DType, needs: Sequence[bool]) -> tuple[Array | None, Array | None]:
@@ -27,12 +26,18 @@ def _gradients(g: Conv2dGeometry, dtype: DType, needs: Sequence[bool]) -> tuple[
 
 @kernel
 def conv2d(
-    x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, activation: Activation | None = None
+    x: Array,
+    w: Array,
+    b: Array | None,
+    geometry: Conv2dGeometry,
+    activation: Activation | None = None,
+    slopes: Array | None = None,
 ) -> tuple[Array, Any]:
     y = empty(geometry.y_shape, x.dtype)
-    before = kept_before(y, activation)
-    _native.conv_forward(geometry.packed, x, w, None, b, None, None, before, *activation_code(activation), y)
-    return y, (x, w, geometry, (y if before is None else before) if activation else None, activation)
+    before = kept_before(y, activation, slopes)
+    _native.conv_forward(geometry.packed, x, w, ending(geometry.K, activation, slopes, shift=b, before=before), y)
+    kept = y if before is None and activation else before
+    return y, (x, w, geometry, kept, activation)
 
 
 @kernel
@@ -63,7 +68,7 @@ def conv_transpose2d_backward(dy: Array, saved: Any, needs: Sequence[bool]) -> t
     x, w, g = saved
     dx, dw, db = empty(g.y_shape, dy.dtype) if needs[0] else None, None, None
     if dx is not None:
-        _native.conv_forward(g.packed, dy, w, None, None, None, None, None, *activation_code(None), dx)
+        _native.conv_forward(g.packed, dy, w, NOTHING, dx)
     if needs[1]:
         dw = c_empty(g.w_shape, dy.dtype)
         _native.conv_grad_weight(g.packed, dy, x, dw)
@@ -86,28 +91,6 @@ def col2im(columns: Array, geometry: Conv2dGeometry) -> Array:
     x = empty(geometry.x_shape, columns.dtype)
     _native.col2im(geometry.packed, columns, x)
     return x
-
-
-# ---------------------------------------------------------------- PReLU after a convolution
-
-
-@kernel
-def conv2d_prelu(x: Array, w: Array, b: Array | None, slopes: Array, geometry: Conv2dGeometry) -> tuple[Array, Any]:
-    y, before = empty(geometry.y_shape, x.dtype), empty(geometry.y_shape, x.dtype)
-    each = per_channel(slopes, geometry.K)
-    _native.conv_forward(geometry.packed, x, w, None, b, each, None, before, *_PRELU, y)
-    return y, (x, w, geometry, before, slopes)
-
-
-@kernel
-def conv2d_prelu_backward(
-    dy: Array, saved: Any, needs: Sequence[bool], add: Array | None = None
-) -> tuple[Array | None, ...]:
-    x, w, g, before, slopes = saved
-    between, dslopes = prelu_backward(dy, (before, slopes), (any(needs[:3]), needs[3]))
-    if between is None:
-        return None, None, None, dslopes
-    return *conv2d_backward(between, (x, w, g, None, None), needs[:3], add), dslopes
 
 
 # ---------------------------------------------------------------- maxout after a convolution
@@ -147,10 +130,9 @@ def conv2d_scaled(
     geometry: Conv2dGeometry,
     activation: Activation | None = None,
 ) -> Array:
-    y, code = empty(geometry.y_shape, x.dtype), activation_code(activation)
-    if slopes is not None:
-        slopes, code = per_channel(slopes, geometry.K), _PRELU
-    _native.conv_forward(geometry.packed, x, w, scale, shift, slopes, add, None, *code, y)
+    y = empty(geometry.y_shape, x.dtype)
+    end = ending(geometry.K, activation, slopes, scale=scale, shift=shift, add=add)
+    _native.conv_forward(geometry.packed, x, w, end, y)
     return y
 
 
@@ -195,15 +177,16 @@ def conv2d_batch_norm(
     momentum: float,
     eps: float,
     activation: Activation | None = None,
+    slopes: Array | None = None,
 ) -> tuple[Array, Any]:
     between, moments = empty(geometry.y_shape, x.dtype), None
     if training:
         moments = doubles(geometry.K), doubles(geometry.K)
         _native.conv_norm_forward(geometry.packed, x, w, b, between, *moments)
     else:
-        _native.conv_forward(geometry.packed, x, w, None, b, None, None, None, *activation_code(None), between)
+        _native.conv_forward(geometry.packed, x, w, Epilogue(shift=b), between)
     statistics = gamma, beta, running_mean, running_var
-    y, saved = normalize(between, moments, statistics, momentum, eps, add, activation)
+    y, saved = normalize(between, moments, statistics, momentum, eps, add, activation, slopes)
     return y, (x, w, geometry, saved)
 
 
@@ -226,6 +209,9 @@ def conv2d_batch_norm_backward(
         _native.conv_norm_backward(g.packed, sums.norm, x, w, sums.dy, saved.x, *sums.totals, add, dx, dw)
     return dx, dw, db, dgamma if needs[3] else None, dbeta if needs[4] else None, sums.gated
 
+
+ends_in_prelu("conv2d", lambda saved: saved[3])
+ends_in_prelu("conv2d_batch_norm", lambda saved: saved[3].kept)
 
 # ---------------------------------------------------------------- max pooling after a convolution
 

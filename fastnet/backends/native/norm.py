@@ -9,12 +9,14 @@ import numpy as np
 
 from fastnet.backends import _native
 from fastnet.backends.native.arrays import c_order, empty, extents, kernel
-from fastnet.backends.native.elementwise import activation_code, activation_gradient, kept_before
+from fastnet.backends.native.channels import ends_in_prelu
+from fastnet.backends.native.elementwise import activation_gradient
+from fastnet.backends.native.epilogue import ending, kept_before
 from fastnet.ops.norm import values_per_channel
 from fastnet.types import Activation, Array, DType
 
 _F64 = np.dtype(np.float64)
-_RELU: Activation = ("relu", {})
+RELU: Activation = ("relu", {})
 
 
 class Norm(NamedTuple):
@@ -40,7 +42,7 @@ class Normalized(NamedTuple):
     added
         Whether an array was added.
     activation, kept
-        One that is not a ReLU, and what its gradient needs.
+        One that is not a ReLU, and what its gradient, or PReLU's, needs.
     """
 
     x: Array
@@ -102,6 +104,7 @@ def normalize(
     eps: float,
     add: Array | None,
     activation: Activation | None,
+    slopes: Array | None = None,
 ) -> tuple[Array, Normalized]:
     """Normalise x with `moments`, its (mean, variance), and update the running statistics with them; without moments,
     normalise with the running statistics.  Returns (y, Normalized)."""
@@ -117,13 +120,13 @@ def normalize(
     images, pixels, C = extents(x.shape)
     inverse_std = doubles(C)
     _native.norm_inverse_std(C, eps, var, inverse_std)
-    relu, added = activation == _RELU, add is not None
+    relu, added = activation == RELU, add is not None
     norm = Norm(images, pixels, C, mean, inverse_std, gamma, beta, relu)
     y = empty(x.shape, x.dtype)
-    before = None if relu else kept_before(y, activation)
-    _native.norm_apply(norm, x, add, *activation_code(activation), before, y)
-    kept = y if before is None else before
+    before = kept_before(y, activation, slopes)
+    _native.norm_apply(norm, x, ending(C, activation, slopes, add=add, before=before), y)
     other = None if relu else activation
+    kept = y if before is None and other else before
     return y, Normalized(x, norm, moments is not None, y if added and relu else None, added, other, kept)
 
 
@@ -169,12 +172,14 @@ def batch_norm_activation(
     momentum: float,
     eps: float,
     activation: Activation | None = None,
+    slopes: Array | None = None,
 ) -> tuple[Array, Normalized]:
     moments = None
     if training:
         moments = doubles(x.shape[1]), doubles(x.shape[1])
         _native.norm_moments(*extents(x.shape), x, *moments)
-    return normalize(x, moments, (gamma, beta, running_mean, running_var), momentum, eps, add, activation)
+    statistics = gamma, beta, running_mean, running_var
+    return normalize(x, moments, statistics, momentum, eps, add, activation, slopes)
 
 
 @kernel
@@ -190,3 +195,6 @@ def batch_norm_activation_backward(dy: Array, saved: Normalized, needs: Sequence
 @kernel
 def batch_norm_backward(dy: Array, saved: Normalized, needs: Sequence[bool]) -> tuple[Array | None, ...]:
     return batch_norm_activation_backward(dy, saved, needs)[:3]
+
+
+ends_in_prelu("batch_norm_activation", lambda saved: saved.kept)

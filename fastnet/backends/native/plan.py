@@ -97,7 +97,7 @@ class NativePlan:
             [_fields(step, places) for step in self.steps],
         )
         for step in self.steps:
-            step.arrays = []
+            step.arrays, step.slopes = [], None
 
     def __call__(self, x: Any) -> Any:
         x = self._ops.asarray(x, self._dtype)
@@ -122,6 +122,7 @@ def _fields(step: Step, places: dict[int, int]) -> dict[str, Any]:
         "a": step.a,
         "b": step.b,
         "arrays": list(_arrays(step)),
+        "slopes": None if step.slopes is None else np.array(step.slopes),
     }
     if step.map:
         fields["map"] = step.map

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.backends import _native
-from fastnet.backends.native.elementwise import activation_code
+from fastnet.backends.native.epilogue import activation_code
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.graph.ir import Graph, Node, Unrecordable
 from fastnet.ops.fractional import taps
@@ -38,6 +38,7 @@ class Step:
     map: str = ""  # the elementwise kernel
     a: float = 0.0  # its parameters, or the activation's
     b: float = 0.0
+    slopes: Any = None  # PReLU's, one for each channel
 
     @property
     def size(self) -> int:
@@ -89,6 +90,17 @@ def _given(node: Node) -> list[Any]:
     ]
 
 
+def _end(step: Step, node: Node) -> Step:
+    """The step, with the activation, or PReLU, that the node ends in."""
+    assert node.op is not None
+    slopes = {i.name: given for i, given in zip(node.op.inputs, _given(node), strict=True)}.get("slopes")
+    if slopes is None:
+        step.activation, step.a, step.b = activation_code(node.attributes.get("activation"))
+    else:
+        step.activation, step.slopes = _native.ACTIVATIONS["prelu"], np.broadcast_to(slopes, step.shape[:1])
+    return step
+
+
 def _conv(node: Node, inputs: list[Step]) -> Step:
     given, attributes = _given(node), node.attributes
     w, b = given[1:3]
@@ -96,11 +108,7 @@ def _conv(node: Node, inputs: list[Step]) -> Step:
         gamma, beta, mean, var = given[3:7]
         scale, b = scale_and_shift(np, b, gamma, beta, mean, var, attributes["eps"])
         w = w * scale.reshape(-1, *(1,) * (w.ndim - 1))
-    step = Step("conv", inputs[:1], node.shape[1:], attributes["geometry"], [w, b])
-    step.activation, step.a, step.b = activation_code(attributes["activation"])
-    if len(given) > 3 and given[7] is not None:
-        step.arrays.append(np.broadcast_to(given[7], step.shape[:1]))
-        step.activation = _native.ACTIVATIONS["prelu"]
+    step = _end(Step("conv", inputs[:1], node.shape[1:], attributes["geometry"], [w, b]), node)
     step.pooled = attributes.get("pool_geometry") is not None
     if len(node.inputs) > 3 and node.inputs[-1] is not None:
         step.add = inputs[-1]
@@ -114,14 +122,12 @@ def _conv_transpose(node: Node, inputs: list[Step]) -> Step:
 
 def _linear(node: Node, inputs: list[Step]) -> Step:
     """A 1x1 convolution on images of one pixel."""
-    (x,), (_, w, b) = inputs, _given(node)
+    (x,), (_, w, b, *_) = inputs, _given(node)
     if node.name == "linear_of_images":  # channels-last: inputs have a different order
         w = w.reshape(len(w), *x.shape).transpose(0, 2, 3, 1)
     w = w.reshape(len(w), -1, 1, 1)
     geometry = Conv2dGeometry.make((1, w.shape[1], 1, 1), w.shape)
-    step = Step("conv", [x], node.shape[1:], geometry, [w, b])
-    step.activation, step.a, step.b = activation_code(node.attributes["activation"])
-    return step
+    return _end(Step("conv", [x], node.shape[1:], geometry, [w, b]), node)
 
 
 def _batch_norm(node: Node, inputs: list[Step]) -> Step:
@@ -134,20 +140,18 @@ def _batch_norm(node: Node, inputs: list[Step]) -> Step:
     else:
         inverse_std = 1 / np.sqrt(var.astype(np.float64) + eps)
         step = Step("norm", inputs[:1], node.shape[1:], None, [mean.astype(np.float64), inverse_std, gamma, beta])
-    step.activation, step.a, step.b = activation_code(node.attributes.get("activation"))
     step.add = inputs[1] if len(inputs) > 1 else None
-    return step
+    return _end(step, node)
 
 
 def _group_norm(node: Node, inputs: list[Step]) -> Step:
-    _, gamma, beta, *running = _given(node)
-    if running and running[0] is not None:
+    _, gamma, beta, running_mean, *_ = (*_given(node), None)
+    if node.name.startswith("instance_norm") and running_mean is not None:
         raise Unrecordable("compile: an instance norm updates its running statistics; only inference can be compiled")
-    read = grouping(node.name, (1, *inputs[0].shape), **node.attributes)
+    read = grouping(node.name.removesuffix("_prelu"), (1, *inputs[0].shape), **node.attributes)
     packed = np.array([read.images, read.pixels, read.groups, read.by_pixel, read.by_channel], np.int64)
-    step = Step("group_norm", inputs[:1], node.shape[1:], arrays=[gamma, beta, packed], a=node.attributes["eps"])
-    step.activation, *_ = activation_code(node.attributes["activation"])
-    return step
+    arrays = [gamma, beta, packed, np.array([node.attributes["eps"]], np.float64)]
+    return _end(Step("group_norm", inputs[:1], node.shape[1:], arrays=arrays), node)
 
 
 def _response_norm(node: Node, inputs: list[Step]) -> Step:
@@ -169,7 +173,7 @@ def _map(node: Node, inputs: list[Step]) -> Step:
 
 def _prelu(node: Node, inputs: list[Step]) -> Step:
     slopes = np.broadcast_to(_given(node)[1], node.shape[1:2])
-    return Step("prelu", inputs, node.shape[1:], arrays=[slopes])
+    return Step("prelu", inputs, node.shape[1:], slopes=slopes)
 
 
 def _maxout(node: Node, inputs: list[Step]) -> Step:
@@ -257,10 +261,11 @@ def _concat(graph: Graph, node: Node, inputs: list[Step]) -> tuple[list[Step], S
 _LOWERED: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("conv2d", "conv2d_post"), _conv),
     "conv_transpose2d": _conv_transpose,
-    **dict.fromkeys(("linear", "linear_of_images"), _linear),
+    **dict.fromkeys(("linear", "linear_prelu", "linear_of_images"), _linear),
     **dict.fromkeys(("softmax", "log_softmax"), _softmax),
-    **dict.fromkeys(("batch_norm", "batch_norm_activation"), _batch_norm),
+    **dict.fromkeys(("batch_norm", "batch_norm_activation", "batch_norm_prelu"), _batch_norm),
     **dict.fromkeys(("group_norm", "layer_norm", "instance_norm"), _group_norm),
+    **dict.fromkeys(("group_norm_prelu", "layer_norm_prelu", "instance_norm_prelu"), _group_norm),
     **dict.fromkeys(TAPS, _resample),
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), _shuffle),
     "adaptive_max_pool2d": _adaptive_max,
