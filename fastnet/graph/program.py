@@ -7,6 +7,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from fastnet.graph.branches import droppable
 from fastnet.graph.gradients import schedule
 from fastnet.graph.ir import Graph, Node
 from fastnet.graph.orders import differs
@@ -71,6 +72,8 @@ class Program:
     ----------
     records : bool
         Whether a pass does nothing but call kernels that the backend can record (``ops.recording``).
+    branches : list of Branch
+        Those that a pass skips where stochastic depth drops them.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Program:
         sources = [node for node in graph.nodes if node.op is None and node is not graph.source]
         computed = [node for node in graph.nodes if node.op is not None]
         self._slots = {node: slot for slot, node in enumerate([graph.source, *sources, *computed])}
+        self._nodes = list(self._slots)
         self._count = len(self._slots) + 1  # the last value is None, for omitted arrays
         self._output = self._slots[graph.output]
         self._constants = [(self._slots[node], node.source) for node in sources if not hasattr(node.source, "value")]
@@ -104,6 +108,7 @@ class Program:
         self._opaque = [node for node in computed if node.name == "opaque"]
         streams = [value for node in computed for value in node.attributes.values() if isinstance(value, Stream)]
         self._streams = list({id(stream): stream for stream in streams}.values())  # a layer that is used twice has one
+        self.branches = droppable(graph) if gradients and tell is None and around is None else []
         self.records = gradients and not around and all(node.op and ops.records(node.op) for node in computed)
 
     def _made_steps(self, nodes: list[Node]) -> list[Step]:
@@ -211,7 +216,8 @@ class Program:
         values, alive = self._run(x)
 
         def backward(dy: Any, input_gradient: bool = True) -> Any:
-            return self._backward(_once(alive), dy, input_gradient)
+            tape, still = _once(alive)
+            return self._backward(tape, still, dy, input_gradient)
 
         return values[self._output], backward
 
@@ -226,7 +232,7 @@ class Program:
         slots = [self._slots[node] for node in self.graph.kept]
 
         def backward(given: Sequence[Any], wanted: Sequence[int]) -> list[Any]:
-            tape, gradients = _once(alive), [None] * self._count
+            (tape, still), gradients = _once(alive), [None] * self._count
             for slot, gradient in zip(slots, given, strict=True):
                 if gradient is not None:
                     known = gradients[slot]
@@ -241,25 +247,39 @@ class Program:
                     lambda node: False,
                     [node for node in self.graph.kept if self._slots[node] in sources],
                 )
-            self._propagate(plan, tape, gradients, targets)
+            self._propagate(plan, tape, gradients, targets, still)
             return [gradients[slots[number]] for number in wanted]
 
         return [values[slot] for slot in slots], backward
 
     def _run(self, x: Any) -> tuple[list[Any], list[Any]]:
-        """All values that are still alive, and what the ops saved, in a list from which it is taken once."""
+        """All values that are still alive; and in a list, from which it is taken once, (what the ops saved, the slots
+        whose gradients are zero)."""
         values = self._values(x)
         tape: list[Any] = []
-        for _, _, kernel, take, slot, dead in self.steps:
-            values[slot], saved = kernel(*take(values))
+        dropped = [branch for branch in self.branches if branch.drops(self.ops)]
+        idle = {node for branch in dropped for node in branch.idle}
+        still = frozenset(self._slots[node] for branch in dropped for node in branch.still)
+        for node, _, kernel, take, slot, dead in self.steps:
+            if node in idle:
+                values[slot], saved = self._idle(node), None
+            else:
+                values[slot], saved = kernel(*take(values))
             tape.append(saved)
             for old in dead:
                 values[old] = None
-        return values, [tape]
+        return values, [(tape, still)]
+
+    def _idle(self, node: Node) -> Any:
+        """The value of a node of a branch that is skipped: None, and zeros of its dropout, which draws its number."""
+        if all(node is not branch.drop for branch in self.branches):
+            return None
+        node.attributes["stream"].take(1)
+        return self.ops.zeros(node.shape, node.dtype)
 
     # ---------------------------------------------------------------- backward
 
-    def _backward(self, tape: list[Any], dy: Any, input_gradient: bool) -> Any:
+    def _backward(self, tape: list[Any], still: frozenset[int], dy: Any, input_gradient: bool) -> Any:
         flags = input_gradient, *[p.requires_grad for _, p, _ in self._parameters], *self._trains()
         plan = self._plans.get(flags)
         if plan is None:
@@ -267,16 +287,27 @@ class Program:
         gradients: list[Any] = [None] * self._count
         gradients[self._output] = dy
         del dy
-        self._propagate(plan, tape, gradients, ())
+        self._propagate(plan, tape, gradients, (), still)
         return gradients[0] if input_gradient else None
 
-    def _propagate(self, plan: list[_Back], tape: list[Any], gradients: list[Any], wanted: Collection[int]) -> None:
-        """Run the steps; each gradient is dropped after its last use, except in the slots `wanted`."""
+    def _propagate(
+        self,
+        plan: list[_Back],
+        tape: list[Any],
+        gradients: list[Any],
+        wanted: Collection[int],
+        still: frozenset[int],
+    ) -> None:
+        """Run the steps but those of the slots `still`; each gradient is dropped after its last use, except in the
+        slots `wanted`."""
         for number, kernel, slot, needs, add, single, targets in plan:
             dy, saved = gradients[slot], tape[number]
             tape[number] = None
             if slot not in wanted:
                 gradients[slot] = None
+            if slot in still:
+                self._add_nothing(add, targets, gradients, still)
+                continue
             found = kernel(dy, saved, needs) if add is None else kernel(dy, saved, needs, add=gradients[add])
             if single:
                 found = (found,)
@@ -293,6 +324,16 @@ class Program:
                 else:
                     gradients[target] = gradient
             del found
+
+    def _add_nothing(
+        self, add: int | None, targets: list[tuple[int, int, Any, bool]], gradients: list[Any], still: frozenset[int]
+    ) -> None:
+        """The gradients of a step that would all be zero, where something reads them."""
+        for _, target, parameter, again in targets:
+            if parameter is not None:
+                parameter.accumulate(self.ops.xp.zeros(parameter.value.shape, parameter.value.dtype))
+            elif not again and target != add and target not in still:
+                gradients[target] = self.ops.zeros(self._nodes[target].shape, self._nodes[target].dtype)
 
     def _lent(self, gradient: Any, dy: Any) -> bool:
         """Whether a gradient is dy itself, which others may read: the parameter that keeps it adds to it in place."""

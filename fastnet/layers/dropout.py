@@ -94,8 +94,10 @@ class StochasticDepth(_Dropout):
     """In training, zero the whole input with probability `p` and divide it by 1 - p otherwise; else the identity.
 
     At the end of a residual branch, ``Residual([..., StochasticDepth(0.2)])``, it skips the branch at random (Huang et
-    al. 2016, "Deep networks with stochastic depth", arXiv:1603.09382).  The branch is computed either way, so this
-    saves no time.  :func:`fastnet.models.drop_rates` gives the paper's linear rule for the blocks of a network.
+    al. 2016, "Deep networks with stochastic depth", arXiv:1603.09382).  In mode "batch" a large branch that is
+    dropped is skipped: its gradients, which are zero, are not computed, nor is its forward pass, except what batch
+    norms need to update their running statistics.  :func:`fastnet.models.drop_rates` gives the paper's linear rule for
+    the blocks of a network.
 
     Parameters
     ----------

@@ -37,8 +37,9 @@ class TrainingPlan:
     kernels. Any change of the model (its layers, what is frozen, replaced arrays, batch size) is noticed.
 
     Every call runs op by op, as :attr:`reason` says, if a layer computes in NumPy (defines ``run``), the loss or
-    ``model.forward`` is your own, the model has auxiliary heads, the backend records nothing, parameters share memory,
-    gradients are accumulated over several calls, or ``trace`` is on.
+    ``model.forward`` is your own, the model has auxiliary heads, it pays to skip the branches that stochastic depth
+    drops for the whole batch, the backend records nothing, parameters share memory, gradients are accumulated over
+    several calls, or ``trace`` is on.
 
     Parameters
     ----------
@@ -116,6 +117,8 @@ class TrainingPlan:
             return "the losses of the model's auxiliary heads are added in Python"
         if not is_op(self.loss) or not ops.records(REGISTRY[op_name(self.loss)]):
             return "the loss is not an op of the backend"
+        if program.branches:
+            return "branches that stochastic depth drops are skipped"
         if not program.records:
             return "a layer or op does not run on the backend's kernels alone"
         if any(p.grad is not None for p in program.parameters):
