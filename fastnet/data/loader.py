@@ -32,7 +32,7 @@ class Loader:
 
     Parameters
     ----------
-    X : array (N, ...), uint8 or another numeric dtype, or Rows
+    X : array (N, ...), uint8 or another numeric dtype, or Rows, or list of uint8 images (C, H, W) of different sizes
         Never copied whole: each batch is gathered and cast.  A np.memmap is fine.  Batches are copies, so what changes
         them in place (preprocess, augment, a loss, a model) changes neither X nor y.
     y : int array (N,), or (N, H, W) for images (N, C, H, W) whose pixels have classes, or (N, L) for signals (N, C, L)

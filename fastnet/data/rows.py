@@ -94,9 +94,13 @@ def differ(X: Any) -> bool:
 
 
 def as_rows(given: Any, name: str) -> Array:
-    """`given` if it is Rows, else :func:`fastnet.arrays.as_array` of it."""
-    rows: Any = given
-    return rows if isinstance(given, Rows) else as_array(given, name)
+    """`given` if it is Rows, Rows of a list of images of different sizes, else :func:`fastnet.arrays.as_array`."""
+    if isinstance(given, (list, tuple)):
+        shapes = {tuple(getattr(each, "shape", ())) for each in given}
+        if len(shapes) > 1 and {len(shape) for shape in shapes} == {3}:
+            given = Rows(given)
+    array: Array = given if isinstance(given, Rows) else as_array(given, name)  # type: ignore[assignment]
+    return array
 
 
 def select(X: Array, which: Any) -> Array:

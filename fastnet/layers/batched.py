@@ -76,7 +76,7 @@ class Batched(Layer):
     def outputs(self, X: ArrayLike, batch_size: int, prepare: Preprocess | None) -> Array:
         """What `predict` returns, with `prepare` in place of `preprocessing`."""
         ops, done, result = current(), 0, None
-        examples = self.examples("predict: X", X, ops)
+        examples = self.examples("predict: X", X, ops, prepare)
         for y in self._batches(examples, batch_size, prepare):
             if len(examples) <= batch_size:
                 return ops.to_numpy(y)
@@ -133,12 +133,12 @@ class Batched(Layer):
         if self.built:
             check_examples(tuple(shape), self.input_shape, isinstance(self.leaves()[0], Flatten))
 
-    def examples(self, name: str, X: ArrayLike, ops: Ops) -> Any:
+    def examples(self, name: str, X: ArrayLike, ops: Ops, prepare: Preprocess | None = None) -> Any:
         """X as an array; one of another library with a shape and a dtype as it is: it may be larger than memory.
 
-        A list of images stays one for a `preprocessing` that brings them to one size.
+        A list of images stays one if `prepare`, by default `preprocessing`, brings them to one size.
         """
-        if isinstance(X, list) and getattr(self.preprocessing, "resizes", False):
+        if isinstance(X, list) and getattr(prepare or self.preprocessing, "resizes", False):
             return X
         if hasattr(X, "__array_interface__"):
             return as_array(X, name)

@@ -43,11 +43,12 @@ class Solver:
     model : Model
         Built here, with `seed`, if it is not built yet.  Training runs in its dtype.
     data : (X, y), Dataset or Loader
-        X (N, ...), uint8 or float, is never copied whole; y (N,) holds class numbers, y (N, H, W) or (N, L) those of
-        the pixels of maps or the elements of signals.  With "softmax" y may also hold probabilities, floats (N, C) of
-        sum 1; with "mse", "l1", "huber", "bce" and "binary_hinge" targets of the outputs' shape.  Of a Dataset the
-        training part is used, and its validation part if `validation` is None.  If the model has `class_names`, the
-        Dataset's classes are matched with them by name: they may be in another order, or only some of them.
+        X (N, ...), uint8 or float, is never copied whole; of images of different sizes it is a list, and `augment` cuts
+        them to one.  y (N,) holds class numbers, y (N, H, W) or (N, L) those of the pixels of maps or the elements of
+        signals.  With "softmax" y may also hold probabilities, floats (N, C) of sum 1; with "mse", "l1", "huber", "bce"
+        and "binary_hinge" targets of the outputs' shape.  Of a Dataset the training part is used, and its validation
+        part if `validation` is None.  If the model has `class_names`, the Dataset's classes are matched with them by
+        name: they may be in another order, or only some of them.
     validation : (X, y) or Loader, optional
         Evaluated after each epoch.
     loss : str or function ``(scores, labels) -> (loss, dscores)``

@@ -68,6 +68,15 @@ def test_rows_of_lists(photos, tmp_path, how):
 def test_lists_of_your_own():
     images = [np.full((3, 4 + i, 5), i, np.uint8) for i in range(3)]
     assert [image.shape for image in Rows(images)[1:]] == [(3, 5, 5), (3, 6, 5)]
+    model = fn.Sequential(fn.Flatten(), fn.Linear(2))
+    with pytest.raises(ValueError, match="last augmentation"):
+        fn.Solver(model, (images, [0, 1, 1]), augment=[augment.RandomVerticalFlip()])
+    solver = fn.Solver(model, (images, [0, 1, 1]), augment=[augment.RandomResizedCrop(4)], epochs=1, verbose=False)
+    solver.train()
+    solver.evaluate(images, [0, 1, 1])
+    assert solver.predict(images).tobytes() == solver.predict(Rows(images)).tobytes()  # model.preprocessing is None
+    kept = fn.data.hold_out(images, [0, 1, 1], 1)[0]
+    assert isinstance(kept, Rows) and len(kept) == 2
     for wrong, error, text in (
         ([], ValueError, "no images"),
         ([images[0], images[0][:1]], ValueError, r"image 1 must be \(C, H, W\) with 3 channels"),
