@@ -126,7 +126,7 @@ def _decoded(request: Request, number: int) -> tuple[Array, bool, list[str]]:
         image, coloured, remarks = decode(file, request.scaled, bool(request.gray))
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise ValueError(
-            f"{request.where}: cannot read {file} ({reason(error)}); remove it, or use skip_bad=True without "
+            f"{request.where}: cannot read {file} ({reason(error)}); repair or remove it, or use skip_bad=True without "
             "lazy=True, which finds all such files first"
         ) from error
     return image.transpose(2, 0, 1), coloured, remarks

@@ -159,7 +159,7 @@ def test_bad_files_are_named_when_they_are_met(photos, workers):
     X = image_folder(photos, test=0, lazy=True).X_train
     loader = Loader(X, np.arange(24) % 3, 4, shuffle=False, workers=workers)
     seen = []
-    with pytest.raises(ValueError, match=r"image_folder: cannot read .*dog/3\.png \(.*\); remove it, or use skip_bad"):
+    with pytest.raises(ValueError, match=r"cannot read .*dog/3\.png \(.*\); repair or remove it, or use skip_bad"):
         seen.extend(loader)
     assert len(seen) == 2  # the batches before
     write(photos / "dog" / "3.png", np.zeros((5, 6, 3), np.uint8))
