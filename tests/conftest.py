@@ -74,6 +74,17 @@ def data_folder():
     return folder
 
 
+@pytest.fixture
+def halves(tmp_path):
+    """An .npz file with 120 images of 8x8, light on the left or on the right."""
+    rng, y = np.random.default_rng(0), np.arange(120) % 2
+    X = rng.normal(0, 0.5, (120, 8, 8)).astype(np.float32)
+    X[y == 0, :, :4] += 1
+    X[y == 1, :, 4:] += 1
+    np.savez(tmp_path / "halves.npz", X=X, y=y)
+    return str(tmp_path / "halves.npz")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
     """Plain ``pytest`` uses every core if pytest-xdist is there; with files, ``-s``, ``--pdb`` or ``-n`` it does not.
