@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from fastnet.graph.branches import droppable
 from fastnet.graph.gradients import schedule
 from fastnet.graph.ir import Graph, Node
-from fastnet.graph.orders import differs
+from fastnet.graph.orders import differs, entered, entered_gradient
 from fastnet.ops import ACTIVATION, Stream
 
 __all__ = ["Program", "Step"]
@@ -123,37 +123,14 @@ class Program:
             if node.name == "opaque":
                 shape = None if node is self.graph.output else attributes["shape"]
                 attributes = {**attributes, "keep": self._gradients, "shape": shape}
-            kernel = self._entered(node, partial(self.ops.kernel(node.op), **attributes))
+            kernel, mixed = entered(self.ops, node, partial(self.ops.kernel(node.op), **attributes))
+            self._mixed.update(mixed)
             if self._around is not None:
                 kernel = self._around(node, "forward", kernel)
             places = [self._count - 1 if other is None else self._slots[other] for other in node.inputs]
             take = itemgetter(*places) if len(places) > 1 else _one(places[0])
             steps.append(Step(node, n, kernel, take, self._slots[node], tuple(dead[n])))
         return steps
-
-    def _entered(self, node: Node, kernel: Callable[..., Any]) -> Callable[..., Any]:
-        """The kernel, with each array that may lie in another memory order than it reads converted first."""
-        assert node.op is not None
-        enter, found = self.ops.enter, {}
-        for n, (each, other) in enumerate(zip(node.op.inputs * len(node.inputs), node.inputs, strict=False)):
-            if other is not None and differs(other, each.role):
-                found[n] = each.role
-                self._mixed.add(other)
-        if not found:
-            return kernel
-        return lambda *arrays: kernel(*(enter(found[n], x) if n in found else x for n, x in enumerate(arrays)))
-
-    def _entered_gradient(self, node: Node, kernel: Callable[..., Any]) -> Callable[..., Any]:
-        """The same for the kernel of a gradient, whose dy and `add` come from other nodes' gradients."""
-        assert node.op is not None
-        enter, role = self.ops.enter, node.op.gradient_role
-        if not self._mixed.intersection([node, *node.inputs]):
-            return kernel
-
-        def run(dy: Any, saved: Any, needs: Any, **more: Any) -> Any:
-            return kernel(enter(role, dy), saved, needs, **{name: enter(ACTIVATION, x) for name, x in more.items()})
-
-        return run
 
     # ---------------------------------------------------------------- forward
 
@@ -357,7 +334,9 @@ class Program:
         steps = {step.node: step.number for step in self.steps}
         for node, needs, add, targets in schedule(self.graph, wanted, trains, given):
             assert node.op is not None
-            kernel = self._entered_gradient(node, self.ops.gradient(node.op))
+            kernel = self.ops.gradient(node.op)
+            if self._mixed.intersection([node, *node.inputs]):
+                kernel = entered_gradient(self.ops, node, kernel)
             if self._around is not None:
                 kernel = self._around(node, "backward", kernel)
             plan.append(
