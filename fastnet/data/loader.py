@@ -225,7 +225,8 @@ class Loader:
         mine, state = self.state_dict(), {"sampling": "uniform", **state}
         other = [name for name in mine if name not in ("epoch", "batch") and state.get(name) != mine[name]]
         if other:
-            listing = ", ".join(f"{name} {state.get(name)} (here {mine[name]})" for name in other)
+            words = {name: f"{name} {state.get(name)} (here {mine[name]})" for name in other}
+            listing = ", ".join("other labels" if name == "labels_crc32" else words[name] for name in other)
             raise ValueError(f"Loader: the position was saved with {listing}; use the same data and settings")
         self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
 
