@@ -136,6 +136,8 @@ def plot_fooled(
 ) -> Figure:
     """Draw each original, what was added to it (stretched to the whole range of greys), and the image that fools.
 
+    Titles have the target's probability P, and the norms of the change.
+
     Parameters
     ----------
     images : array, (N, C, H, W)
@@ -165,9 +167,9 @@ def plot_fooled(
         show(row[1], fooled.perturbations[n], bounds=(-most, most))
         show(row[2], fooled.images[n], bounds=shades)
         titles = (
-            f"original: {fooled.before[n]:.2g} {names[n]}",
+            f"original: P({names[n]}) = {fooled.before[n]:.2g}",
             f"added: L2 {fooled.l2[n]:.3g} ({fooled.relative[n]:.1%}), at most {fooled.linf[n]:.3g}",
-            f"{fooled.probabilities[n]:.2g} {names[n]}",
+            f"P({names[n]}) = {fooled.probabilities[n]:.2g}",
         )
         for ax, title in zip(row, titles, strict=True):
             ax.set_title(title, fontsize=8, parse_math=False)

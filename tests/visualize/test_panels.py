@@ -51,7 +51,7 @@ def test_fooled_and_curves(tmp_path, x):
     model = small_model()
     fooled = v.fool(model, x, 1, step=0.01)
     figure = v.plot_fooled(x, fooled, list("abcde"), path=tmp_path / "fooled.png")
-    assert figure.axes[2].get_title().endswith(" b") and f"{fooled.l2[0]:.3g}" in figure.axes[1].get_title()
+    assert figure.axes[2].get_title().startswith("P(b) = ") and f"{fooled.l2[0]:.3g}" in figure.axes[1].get_title()
     curves = v.deletion_test(model, x, abs(x), 1)
     figure = v.plot_removal({"saliency": curves, "random": curves}, path=tmp_path / "curves.png")
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), curves.probabilities.mean(axis=0))
