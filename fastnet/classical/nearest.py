@@ -53,7 +53,7 @@ class _Metric(ABC):
 
     @abstractmethod
     def is_exact(self, queries: Array, u: float) -> bool:
-        """Whether all sums of whole numbers stay below the first that the dtype lacks."""
+        """Whether all sums of integers stay below the first integer that the dtype cannot hold."""
 
     @staticmethod
     def finish(distances: Array) -> Array:
@@ -64,8 +64,8 @@ class _Metric(ABC):
 class _L2(_Metric):
     """Euclidean distances; the first pass has their squares, without the query's own.
 
-    Rows are centred first, since long vectors that lie close together would cost digits; by whole numbers if they are
-    whole, which then stay exact.
+    Rows are centred first, since long vectors that lie close together would cost digits.  Integers are centred
+    by integers, and stay exact.
     """
 
     def __init__(self, train: Array, whole: bool) -> None:

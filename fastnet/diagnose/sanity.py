@@ -260,5 +260,5 @@ def _end(run: Run) -> float:
 def _ratio(ratio: float) -> str:
     if not math.isfinite(ratio):
         return ""
-    word = "low" if ratio < 1e-4 else "high" if ratio > 1e-2 else "good"
-    return f"; its last update changed weights by up to {ratio:.1g} of their length ({word}: about 1e-3 is wanted)"
+    word = "low, about 1e-3 is good" if ratio < 1e-4 else "high, about 1e-3 is good" if ratio > 1e-2 else "good"
+    return f"; its last update changed weights by up to {ratio:.1g} of their length: {word}"

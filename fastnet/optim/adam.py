@@ -45,7 +45,7 @@ class Adam(_Means):
     weight_decay : float
         ``g += weight_decay*w`` for parameters with ``decay=True``.
     amsgrad : bool
-        Whether the largest v so far stands for v (Reddi, Kale & Kumar 2018, arXiv:1904.09237).
+        Whether the largest v so far is used in place of v (Reddi, Kale & Kumar 2018, arXiv:1904.09237).
     bias_correction : bool
         Without it, ``w -= lr * m / (sqrt(v) + eps)``: m and v start at 0 and are too small at first, v more than m, so
         that the first step is ``(1 - beta1) / sqrt(1 - beta2)`` times the rate, 3.16 by default.

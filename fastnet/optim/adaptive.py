@@ -92,8 +92,8 @@ class RMSprop(Optimizer):
     momentum : float in [0, 1)
         ``v = momentum*v + g / (sqrt(h) + eps); w -= lr*v``.
     centered : bool
-        Whether the variance, ``h - mean**2`` with ``mean = alpha*mean + (1 - alpha)*g``, stands for h (Graves,
-        arXiv:1308.0850).  Where rounding makes it negative, it is 0.
+        Whether the variance, ``h - mean**2`` with ``mean = alpha*mean + (1 - alpha)*g``, is used in place of h
+        (Graves, arXiv:1308.0850).  Where rounding makes it negative, it is 0.
     eps_inside : bool
         Whether eps stands under the root, ``sqrt(h + eps)``, as in CS231n's course notes.
     groups : list of dict

@@ -76,7 +76,7 @@ class Range(Dimension):
         return self._typed(self.low)
 
     def grid(self, points: int) -> list[float]:
-        """`points` values at equal distances, from end to end; of whole numbers perhaps fewer."""
+        """`points` values at equal distances, from end to end; of integers perhaps fewer."""
         low, high = self._scaled(self.low), self._scaled(self.high)
         values = [self._value(low + (high - low) * i / max(points - 1, 1)) for i in range(points)]
         values[0], values[-1] = self._typed(self.low), self._typed(self.high)
@@ -101,7 +101,7 @@ class Range(Dimension):
         return "lower" if place <= _BORDER else "upper" if place >= 1 - _BORDER else ""
 
     def around(self, value: float) -> Range:
-        """A range of the same width with `value` in its middle; of whole numbers not below the lower end 1."""
+        """A range of the same width with `value` in its middle; of integers not below the lower end 1."""
         half = (self._scaled(self.high) - self._scaled(self.low)) / 2
         middle = self._scaled(value)
         low, high = self._value(middle - half), self._value(middle + half)
