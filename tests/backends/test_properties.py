@@ -179,7 +179,7 @@ def test_pooling(case, dtype, layout):
     check(compute, [distinct, cases.normal(g.y_shape, dtype, 1)], layout)
 
 
-@examples(40)
+@examples(20)
 @given(poolings(), st.tuples(st.integers(1, 3), st.integers(1, 3)), dtypes, layouts)
 def test_dilated_max_pooling(case, dilation, dtype, layout):
     (N, C, H, W), ((R, S), *arguments) = case
