@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from fastnet import losses
 from fastnet.arguments import real
 from fastnet.backends import current
 from fastnet.ops.metrics import Metric
-from fastnet.types import Array, Loss
+from fastnet.types import Array, Loss, Shape
 
 __all__ = ["WithAuxiliary", "training_loss"]
 
@@ -46,24 +46,32 @@ class WithAuxiliary:
         """The loss's own."""
         return losses.metric(self.loss)
 
-    def main(self, scores: Array) -> Array:
-        """The body's scores, of all that training gives along axis 1."""
+    def shape(self, scores: Shape) -> Shape:
+        """The shape of one output's scores, from that of all that training gives along axis 1."""
         outputs = 1 + len(self.weights)
-        if scores.ndim < 2 or scores.shape[1] % outputs:
-            raise ValueError(
-                f"WithAuxiliary: axis 1 of scores must hold those of {outputs} outputs, got {tuple(scores.shape)}"
-            )
-        return scores[:, : scores.shape[1] // outputs]
+        if len(scores) < 2 or scores[1] % outputs:
+            raise ValueError(f"WithAuxiliary: axis 1 of scores must hold those of {outputs} outputs, got {scores}")
+        return scores[0], scores[1] // outputs, *scores[2:]
 
-    def __call__(self, scores: Array, labels: Array) -> tuple[float, Any]:
+    def main(self, scores: Array) -> Array:
+        """The body's scores, of all that training gives."""
+        return scores[:, : self.shape(tuple(scores.shape))[1]]
+
+    def total(self, losses: Sequence[float]) -> float:
+        """The sum of the losses of the body and of each head, by their weights."""
+        return float(sum(weight * loss for weight, loss in zip((1.0, *self.weights), losses, strict=True)))
+
+    def of_each(self, loss: Callable[[Array], tuple[float, Array]], scores: Array) -> tuple[float, Array]:
+        """(loss, its gradient by all scores) for a loss of the scores of one output."""
+        ops, C = current(), self.shape(tuple(scores.shape))[1]
+        weights = 1.0, *self.weights
+        found = [loss(part) for part in ops.split(scores, (C,) * len(weights))]
+        gradients = [ops.scale(gradient, weight)[0] for (_, gradient), weight in zip(found, weights, strict=True)]
+        return self.total([float(value) for value, _ in found]), ops.concat(gradients)
+
+    def __call__(self, scores: Array, labels: Array) -> tuple[float, Array]:
         """(loss, its gradient by all scores)."""
-        ops, C = current(), self.main(scores).shape[1]
-        total, gradients = 0.0, []
-        for n, weight in enumerate((1.0, *self.weights)):
-            loss, gradient = self.loss(ops.asarray(scores[:, n * C : (n + 1) * C], scores.dtype), labels)
-            total += weight * float(loss)
-            gradients.append(gradient * gradient.dtype.type(weight))
-        return total, ops.xp.concatenate(gradients, axis=1)
+        return self.of_each(lambda part: self.loss(part, labels), scores)
 
 
 def training_loss(loss: str | Loss, model: Any) -> Loss:

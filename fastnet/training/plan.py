@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from fastnet import losses
 from fastnet.arrays import as_array
 from fastnet.backends import Ops, current
-from fastnet.graph import Program
+from fastnet.graph import Node, Program
 from fastnet.heads import WithAuxiliary
 from fastnet.layers import Model, Parameter
 from fastnet.losses.call import Call
@@ -37,9 +37,8 @@ class TrainingPlan:
     kernels. Any change of the model (its layers, what is frozen, replaced arrays, batch size) is noticed.
 
     Every call runs op by op, as :attr:`reason` says, if a layer computes in NumPy (defines ``run``), the loss or
-    ``model.forward`` is your own, the model has auxiliary heads, it pays to skip the branches that stochastic depth
-    drops for the whole batch, the backend records nothing, parameters share memory, gradients are accumulated over
-    several calls, or ``trace`` is on.
+    ``model.forward`` is your own, it pays to skip the branches that stochastic depth drops for the whole batch, the
+    backend records nothing, parameters share memory, gradients are accumulated over several calls, or ``trace`` is on.
 
     Parameters
     ----------
@@ -106,15 +105,13 @@ class TrainingPlan:
         if recorded.calls is None:
             self.reason = recorded.reason
             return self._op_by_op(x, labels)
-        (loss,), (scores, *gradients) = recorded.calls.run([x, labels, *given])
+        found, (scores, *gradients) = recorded.calls.run([x, labels, *given])
         for parameter, gradient in zip(recorded.parameters, gradients, strict=True):
             parameter.grad = gradient
-        return loss, scores
+        return (found[0], scores) if self._heads is None else (self._heads.total(found), self._heads.main(scores))
 
     def _obstacle(self, program: Program, ops: Ops, given: list[Array] | None) -> str:
         """Why this step can be neither recorded nor run from a recording, or ""."""
-        if self._heads:
-            return "the losses of the model's auxiliary heads are added in Python"
         if not is_op(self.loss) or not ops.records(REGISTRY[op_name(self.loss)]):
             return "the loss is not an op of the backend"
         if program.branches:
@@ -130,6 +127,8 @@ class TrainingPlan:
     def _call(self, program: Program, ops: Ops, labels: Any) -> Call:
         """The loss as a call of its op, with labels as kernels read them, checked."""
         scores = program.graph.output
+        if self._heads:
+            scores = Node(None, (), {}, self._heads.shape(scores.shape), scores.dtype)
         call = call_of(self.loss, scores, as_array(labels, "TrainingPlan: labels"))
         assert call is not None
         given, *more = call.arrays
@@ -158,10 +157,10 @@ class TrainingPlan:
         recording = ops.recording([x, labels, *given])
         with recording:
             scores, backward = self.model.forward(x, training=True)
-            loss, dscores = call(scores)
+            loss, dscores = call(scores) if self._heads is None else self._heads.of_each(call.__call__, scores)
             backward(dscores, input_gradient=False)
         parameters = [parameter for parameter in program.parameters if parameter.grad is not None]
         calls = recording.finish([scores, *(parameter.grad for parameter in parameters)])
         self._recorded[program] = _Recorded((self.loss, call.op.name), trains, parameters, calls, recording.reason)
         self.reason = recording.reason
-        return loss, scores
+        return loss, scores if self._heads is None else self._heads.main(scores)
