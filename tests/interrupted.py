@@ -3,6 +3,7 @@
 import signal
 
 import numpy as np
+from small_runs import convnet
 
 import fastnet as fn
 from fastnet.optim import SGD, Adam, CosineDecay, RMSprop
@@ -22,12 +23,6 @@ def problem(N=70, seed=0):
     return rng.integers(0, 256, (N, 2, 4, 4), dtype=np.uint8), rng.integers(0, 3, N)
 
 
-def convnet():
-    return fn.Sequential(
-        fn.Conv2d(4, 3, padding=1), fn.BatchNorm2d(), fn.ReLU(), fn.Flatten(), fn.Dropout(0.4), fn.Linear(3)
-    )
-
-
 def make(folder=None, model=None, data=None, **options):
     defaults = {
         "optimizer": OPTIMIZERS["nesterov"](),
@@ -41,7 +36,7 @@ def make(folder=None, model=None, data=None, **options):
         "verbose": False,
     }
     return fn.Solver(
-        model or convnet(), data or problem(), problem(30, seed=1), checkpoint=folder, **{**defaults, **options}
+        model or convnet(0.4), data or problem(), problem(30, seed=1), checkpoint=folder, **{**defaults, **options}
     )
 
 

@@ -16,6 +16,10 @@ if backends.NativeOps:
 else:
     ISAS = []
 
+needs_kernels = pytest.mark.skipif(
+    backends.NativeOps is None, reason=f"the extension was not built: {backends.why_not_native}"
+)
+
 
 @contextlib.contextmanager
 def kernels(isa=None, algorithm="direct", guard=True):

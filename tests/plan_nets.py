@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 import fastnet as fn
-from fastnet import backends
-
-needs_kernels = pytest.mark.skipif(backends.NativeOps is None, reason="there are no native kernels")
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
 

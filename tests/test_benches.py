@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from isas import needs_kernels
 
 import fastnet
 from fastnet import backends, bench
 
 FOLDER = Path(__file__).resolve().parent.parent / "benches"
-needs_kernels = pytest.mark.skipif(backends.NativeOps is None, reason="there are no native kernels to time")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from isas import ISAS, kernels
+from isas import ISAS, kernels, needs_kernels
 
 import fastnet
 from fastnet import backends, functional
@@ -20,7 +20,6 @@ from fastnet.graph import Recorder
 from fastnet.ops import FAMILIES, REGISTRY
 from fastnet.ops.fused_prelu import AFTER
 
-needs_kernels = pytest.mark.skipif(NativeOps is None, reason=f"the extension was not built: {backends.why_not_native}")
 EVERY = pytest.mark.parametrize("op", REGISTRY.values(), ids=REGISTRY)
 DIFFERENTIABLE = pytest.mark.parametrize(
     "op", [op for op in REGISTRY.values() if op.backward], ids=[op.name for op in REGISTRY.values() if op.backward]

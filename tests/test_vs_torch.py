@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from isas import needs_kernels
 
 import fastnet
 from fastnet import backends, bench
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
 FOLDER = Path(__file__).resolve().parent.parent / "benches"
-needs_kernels = pytest.mark.skipif(backends.NativeOps is None, reason="there are no native kernels to time")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory.py is for Linux")
 EAGER = ["--peers", "torch NCHW", "torch NHWC"]
 

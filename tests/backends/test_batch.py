@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from isas import needs_kernels
 
 from fastnet import backends
 from fastnet.ops import REGISTRY
@@ -52,7 +53,7 @@ def test_an_array_that_is_updated_twice_is_updated_in_turn(native, threads):
     np.testing.assert_array_equal(x, 27)
 
 
-@pytest.mark.skipif(backends.NativeOps is None, reason="the extension was not built")
+@needs_kernels
 def test_a_recorded_batch_runs_again():
     ops, op = backends.NativeOps(), REGISTRY["sgd_step"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cases
 import numpy as np
 import pytest
+from isas import needs_kernels
 
-from fastnet import backends
 from fastnet.diagnose.work import arrays_in, winograd_flops, work_of
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.ops import REGISTRY
@@ -168,7 +168,7 @@ def test_taps_in_the_padding_are_not_executed_by_forms_that_skip_them():
         assert (found.flops, found.done) == (2 * 36 * 600, 2 * pairs * 600)
 
 
-@pytest.mark.skipif(backends.NativeOps is None, reason="there are no kernels")
+@needs_kernels
 def test_before_max_pooling_products_are_those_of_the_maxima():
     from isas import kernels
 
@@ -191,7 +191,7 @@ def test_before_max_pooling_products_are_those_of_the_maxima():
             assert (found.flops - compared, found.done - compared) == (2 * g.macs, 2 * g.macs / 4)
 
 
-@pytest.mark.skipif(backends.NativeOps is None, reason="there are no kernels")
+@needs_kernels
 @pytest.mark.parametrize(
     "case, algorithm, form",
     [

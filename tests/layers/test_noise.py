@@ -7,14 +7,12 @@ import pickle
 
 import numpy as np
 import pytest
+from isas import needs_kernels
 
 import fastnet as fn
-from fastnet import backends
 from fastnet.graph import branches
 from fastnet.ops import philox
 from fastnet.ops.fractional import spans
-
-needs_kernels = pytest.mark.skipif(backends.NativeOps is None, reason="the extension was not built")
 
 
 def trained(layer, x):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from isas import ISAS, kernels
-from plan_nets import TOLERANCE, close, everything, images, needs_kernels, trained
+from isas import ISAS, kernels, needs_kernels
+from plan_nets import TOLERANCE, close, everything, images, trained
 
 import fastnet as fn
 from fastnet import backends, models

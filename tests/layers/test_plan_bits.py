@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from isas import ISAS, kernels
-from plan_nets import TOLERANCE, close, everything, images, needs_kernels, trained
+from isas import ISAS, kernels, needs_kernels
+from plan_nets import TOLERANCE, close, everything, images, trained
 
 import fastnet as fn
 from fastnet import models

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from plan_nets import TOLERANCE, close, everything, images, needs_kernels, trained
+from isas import needs_kernels
+from plan_nets import TOLERANCE, close, everything, images, trained
 
 import fastnet as fn
 from fastnet import models

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from isas import ISAS, kernels
+from isas import ISAS, kernels, needs_kernels
 
 import fastnet as fn
 from fastnet.backends import current
@@ -78,7 +78,7 @@ def test_argument_errors(clip):
         clip([], "1")
 
 
-@pytest.mark.skipif(fn.backends.NativeOps is None, reason="the extension was not built")
+@needs_kernels
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [0, 1, 7, 8193, 300_001])
 def test_the_norm_has_the_same_bits_everywhere(size, dtype):

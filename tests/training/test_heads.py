@@ -7,10 +7,11 @@ from functools import partial
 
 import numpy as np
 import pytest
+from isas import needs_kernels
 from small_runs import problem
 
 import fastnet as fn
-from fastnet import backends, losses, models
+from fastnet import losses, models
 from fastnet.heads import WithAuxiliary
 
 
@@ -49,7 +50,7 @@ def test_training_gives_all_scores_and_inference_the_body_s():
     assert {name.split(".")[0] for name in model.state_dict()} == {"a", "b", "fc", "aux1", "aux2"}
 
 
-@pytest.mark.skipif(backends.NativeOps is None, reason="the extension was not built")
+@needs_kernels
 @pytest.mark.parametrize("loss", ["softmax", "svm", partial(losses.softmax_cross_entropy, label_smoothing=0.1)])
 def test_recorded_steps_have_the_same_bits(loss):
     """Losses, scores and gradients of steps that run in one call, and of a forward and a backward pass."""
@@ -169,7 +170,7 @@ def test_the_summary_has_the_heads():
     assert "aux1.fc" in rows and "fc" in rows
 
 
-@pytest.mark.skipif(fn.backends.NativeOps is None, reason="there are no native kernels")
+@needs_kernels
 def test_profile():
     model = net()
     model.build((2, 4, 4))

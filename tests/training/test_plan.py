@@ -6,7 +6,8 @@ import threading
 
 import numpy as np
 import pytest
-from plan_steps import batch, by_hand, gradients, needs_kernels, same, small, state, zero
+from isas import needs_kernels
+from plan_steps import batch, by_hand, gradients, same, small, state, zero
 
 import fastnet as fn
 from fastnet import losses

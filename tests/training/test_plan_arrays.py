@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from plan_steps import batch, compare, gradients, linear, needs_kernels, same, small, zero
+from isas import needs_kernels
+from plan_steps import batch, compare, gradients, linear, same, small, zero
 
 import fastnet as fn
 from fastnet import losses

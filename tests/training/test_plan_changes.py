@@ -7,7 +7,8 @@ import pickle
 
 import numpy as np
 import pytest
-from plan_steps import batch, by_hand, compare, gradients, linear, needs_kernels, same, small, state, zero
+from isas import needs_kernels
+from plan_steps import batch, by_hand, compare, gradients, linear, same, small, state, zero
 
 import fastnet as fn
 from fastnet import backends, losses
