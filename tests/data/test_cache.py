@@ -7,30 +7,11 @@ import os
 
 import numpy as np
 import pytest
+from photos import same, write
 
 import fastnet as fn
 from fastnet.cli import main
 from fastnet.data import Loader, Rows, Standardize, decoding, image_csv, image_folder
-
-Image = pytest.importorskip("PIL.Image")
-
-
-def write(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
-PARTS = ("X_train", "y_train", "X_val", "y_val", "X_test", "y_test")
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """Three classes of eight images each."""
-    rng = np.random.default_rng(0)
-    for name in ("cat", "dog", "eel"):
-        for i in range(8):
-            write(tmp_path / "photos" / name / f"{i}.png", rng.integers(0, 256, (9, 7, 3), dtype=np.uint8))
-    return tmp_path / "photos"
 
 
 @pytest.fixture
@@ -39,15 +20,6 @@ def count(monkeypatch):
     calls, real = [], decoding.decode
     monkeypatch.setattr(decoding, "decode", lambda *given: calls.append(given) or real(*given))
     return calls
-
-
-def same(a, b):
-    assert a.classes == b.classes
-    for name in PARTS:
-        mine, other = getattr(a, name), getattr(b, name)
-        assert (mine is None) == (other is None), name
-        if mine is not None:
-            np.testing.assert_array_equal(np.asarray(mine), np.asarray(other), err_msg=name)
 
 
 def test_the_cache_has_the_images_in_memory(photos, tmp_path, count):

@@ -10,31 +10,13 @@ import zipfile
 
 import numpy as np
 import pytest
+from photos import Image, same, write
 
 import fastnet as fn
 from fastnet.cli import main
 from fastnet.cli.data import Source, add_data
 from fastnet.data import Loader, Rows, Standardize, files, image_csv, image_folder
 from fastnet.data.files import Files
-
-Image = pytest.importorskip("PIL.Image")
-
-PARTS = ("X_train", "y_train", "X_val", "y_val", "X_test", "y_test")
-
-
-def write(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """Three classes of eight images each."""
-    rng = np.random.default_rng(0)
-    for name in ("cat", "dog", "eel"):
-        for i in range(8):
-            write(tmp_path / "photos" / name / f"{i}.png", rng.integers(0, 256, (9, 7, 3), dtype=np.uint8))
-    return tmp_path / "photos"
 
 
 @pytest.fixture
@@ -48,15 +30,6 @@ def opened(monkeypatch):
 
     monkeypatch.setattr(files, "decode", decode)
     return calls
-
-
-def same(a, b):
-    assert a.classes == b.classes
-    for name in PARTS:
-        mine, other = getattr(a, name), getattr(b, name)
-        assert (mine is None) == (other is None), name
-        if mine is not None:
-            np.testing.assert_array_equal(np.asarray(mine), np.asarray(other), err_msg=name)
 
 
 def test_the_images_of_memory(photos, tmp_path, opened):
