@@ -161,7 +161,7 @@ static void group_sum_some(group_sum kind, const group_job *job, const group_roo
 }
 
 /* Add the sums of block b to those of the image's columns, or, with job->one, of the image. */
-static void group_add_block(group_sum kind, const group_job *job, const group_room *room, int64_t b) {
+INLINE void group_add_block(group_sum kind, const group_job *job, const group_room *room, int64_t b) {
     int64_t columns = min64(job->width, job->size - group_start(job, b));
     for (int k = 0; k < (kind == SUM_X ? 1 : 2); k++) {
         const REAL *block = room->block[k];
@@ -196,17 +196,28 @@ static void group_sum_task(void *context, int64_t b, int thread) {
     group_sum_some(share->kind, share->job, &room, share->image, b, share->elements);
 }
 
+static void group_columns_of_team(group_sum kind, const group_job *job, const group_room *room, int64_t image,
+                                  REAL *elements) {
+    group_share share = {.job = job, .room = room, .image = image, .kind = kind, .elements = elements};
+    int64_t blocks = group_blocks(job);
+    fn_parallel_on(job->team, blocks, 2 * (double)job->size / LANES, group_sum_task, &share);
+    for (int64_t b = 0; b < blocks; b++) {
+        group_room of_block = group_room_of_block(job, room, b);
+        group_add_block(kind, job, &of_block, b);
+    }
+}
+
 /* The sums of an image's columns; or, with job->one, of the image. */
 static void group_columns(group_sum kind, const group_job *job, const group_room *room, int64_t image, REAL *elements) {
     if (job->one) room->total[0][0] = room->total[1][0] = 0;
     else memset(room->first, 0, (size_t)(2 * job->width) * sizeof(double));
-    group_share share = {.job = job, .room = room, .image = image, .kind = kind, .elements = elements};
-    int64_t blocks = group_blocks(job);
-    if (job->team > 1) fn_parallel_on(job->team, blocks, 2 * (double)job->size / LANES, group_sum_task, &share);
-    for (int64_t b = 0; b < blocks; b++) {
-        group_room of_block = job->team > 1 ? group_room_of_block(job, room, b) : *room;
-        if (job->team <= 1) group_sum_some(kind, job, room, image, b, elements);
-        group_add_block(kind, job, &of_block, b);
+    if (job->team > 1) {
+        group_columns_of_team(kind, job, room, image, elements);
+        return;
+    }
+    for (int64_t b = 0, blocks = group_blocks(job); b < blocks; b++) {
+        group_sum_some(kind, job, room, image, b, elements);
+        group_add_block(kind, job, room, b);
     }
 }
 
@@ -359,9 +370,11 @@ static void group_map_task(void *context, int64_t task, int thread) {
 /* y or dx of an image. */
 static void group_maps(int back, const group_job *job, const group_room *room, int64_t image) {
     int flags = back | (job->relu ? GROUP_RELU : 0) | (job->large ? GROUP_LARGE : 0) | (job->one ? GROUP_ONE : 0);
+    if (job->team <= 1) {
+        group_map_ended(flags, job, room, image, 0, job->size, room->piece);
+        return;
+    }
     int64_t step = job->width * max64(1, fn_speed.affine_elements / job->width);
     group_share share = {.job = job, .room = room, .image = image, .step = step, .flags = flags};
-    if (job->team > 1)
-        fn_parallel_on(job->team, ceil_div(job->size, step), 2 * (double)job->size / LANES, group_map_task, &share);
-    else group_map_ended(flags, job, room, image, 0, job->size, room->piece);
+    fn_parallel_on(job->team, ceil_div(job->size, step), 2 * (double)job->size / LANES, group_map_task, &share);
 }
