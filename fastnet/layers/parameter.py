@@ -27,7 +27,7 @@ class Parameter:
         Running statistics of a batch norm: in ``buffers()``, not in ``parameters()``, and never with a gradient.
     """
 
-    __slots__ = ("buffer", "decay", "grad", "name", "requires_grad", "value")
+    __slots__ = ("__weakref__", "buffer", "decay", "grad", "name", "requires_grad", "value")
 
     def __init__(
         self, value: Array, name: str = "", requires_grad: bool = True, decay: bool = True, buffer: bool = False

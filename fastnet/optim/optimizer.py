@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import numbers
 import warnings
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -43,7 +44,7 @@ class Optimizer:
         Parameters with settings of their own.
     state : dict
         ``{key: {slot: array, scalar: number}}``; the key is the parameter's name if all names given to `step` differ,
-        else its position.
+        else its position.  It belongs to this parameter: another model's parameters begin anew.
     """
 
     op = ""
@@ -66,6 +67,7 @@ class Optimizer:
             setattr(self, name, value)
         self.groups = Groups(type(self).__name__, groups, self.settings)
         self.state: dict[str, dict[str, Any]] = {}
+        self._owners: dict[str, weakref.ref[Parameter]] = {}  # whose state it is; not of one that was loaded or copied
         for own in ({}, *self.groups.settings):
             self._check({**self._settings(), **own})
 
@@ -173,7 +175,9 @@ class Optimizer:
         own = [{**common, **settings} for settings in self.groups.settings]
         for position, (p, number) in enumerate(zip(parameters, self.groups.assign(parameters), strict=True)):
             if p.requires_grad and (idle or p.grad is not None):
-                yield p, p.name if named else str(position), number, common if number is None else own[number]
+                key = p.name if named else str(position)
+                self._claim(key, p)
+                yield p, key, number, common if number is None else own[number]
 
     # ---------------------------------------------------------------- state
 
@@ -184,6 +188,13 @@ class Optimizer:
         """Whether an update has this slot; a velocity is kept up while momentum is 0 for a few steps."""
         flag = self.slots.get(slot)
         return flag is not None and (not flag or bool(settings[flag]) or (flag == "momentum" and slot in state))
+
+    def _claim(self, key: str, p: Parameter) -> None:
+        """Let `p` have the state of this key; a state that belongs to another parameter, as of another model, ends."""
+        owner = self._owners.get(key)
+        if owner is not None and owner() is not p:
+            self.state.pop(key, None)
+        self._owners[key] = weakref.ref(p)
 
     def _state_of(self, ops: Ops, key: str, p: Parameter, settings: Mapping[str, Any]) -> dict[str, Any]:
         state = self.state.setdefault(key, dict(self.scalars))
@@ -229,4 +240,7 @@ class Optimizer:
                     f"{type(self).__name__}: state of {key!r} has {sorted(state)}, expected "
                     f"{sorted({*self.scalars, *self.slots})}; was it saved by another optimiser?"
                 )
-        self.state = loaded
+        self.state, self._owners = loaded, {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_owners": {}}  # a copy goes on with the parameters that it is given first

@@ -121,8 +121,10 @@ def test_adam_counts_steps_of_each_parameter():
 def test_state_errors():
     optimizer = SGD(0.1, 0.9)
     optimizer.step([P(np.ones(3), np.ones(3), "w")])
+    loaded = SGD(0.1, 0.9)
+    loaded.load_state_dict(optimizer.state_dict())
     with pytest.raises(ValueError, match=r"'w' is float64 \(3,\), the parameter is float32 \(4,\)"):
-        optimizer.step([P(np.ones(4, np.float32), np.ones(4, np.float32), "w")])
+        loaded.step([P(np.ones(4, np.float32), np.ones(4, np.float32), "w")])
     with pytest.raises(ValueError, match="another optimiser"):
         Adam().load_state_dict(optimizer.state_dict())
 

@@ -1,5 +1,8 @@
 """What optimisers, clipping and regularizers take as parameters."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -52,3 +55,37 @@ def test_a_group_of_a_layer_s_path_has_all_below_it():
     SGD(0.0, groups=[{"params": "a", "lr": 0.5}]).step(model.parameters())
     moved = {name for name, value in model.state_dict().items() if (value != before[name]).any()}
     assert moved == {"a.0.weight", "a.0.bias", "a.1.weight", "a.1.bias"}
+
+
+def test_state_belongs_to_a_model():
+    """An optimiser that has trained another model trains the next one as a new optimiser does; a copy goes on."""
+    x, labels = np.random.default_rng(0).standard_normal((6, 4)).astype("f4"), np.arange(6) % 3
+
+    def net():
+        model = fn.Sequential(fn.Linear(5), fn.ReLU(), fn.Linear(3))
+        model.build((4,), seed=0)
+        return model
+
+    def steps(model, optimizer, count):
+        for _ in range(count):
+            model.zero_grad()
+            with optimizer.lookahead(model.parameters()):
+                scores, backward = model.forward(x, training=True)
+                backward(fn.losses.softmax_cross_entropy(scores, labels)[1])
+            optimizer.step(model.parameters())
+        return [p.value.copy() for p in model.parameters()]
+
+    for make in (fn.optim.Adam, lambda: fn.optim.SGD(0.1, momentum=0.9, ahead=True)):
+        used, model = make(), net()
+        steps(net(), used, 3)
+        begun = steps(model, used, 2)
+        for copied in (copy.deepcopy(used), pickle.loads(pickle.dumps(used))):
+            other = net()
+            other.load_state_dict(model.state_dict())
+            whole = steps(other, copied, 1)
+        expected = net()
+        optimizer = make()
+        for found, wanted in zip(begun, steps(expected, optimizer, 2), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+        for found, wanted in zip(whole, steps(expected, optimizer, 1), strict=True):
+            np.testing.assert_array_equal(found, wanted)
