@@ -152,7 +152,7 @@ def _check_preprocessing(model: Model, preprocess: Preprocess | None) -> None:
         return
     if isinstance(own, Fitted) and type(own) is type(preprocess):
         mine, given = own.state_dict(), preprocess.state_dict()
-        if all(np.array_equal(mine[name], given[name]) for name in mine):
+        if mine.keys() == given.keys() and all(np.array_equal(mine[name], given[name]) for name in mine):
             return
     raise ValueError(
         f"Solver: the model has its own preprocessing, {own!r}, and preprocess is {preprocess!r}; give "

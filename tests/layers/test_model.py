@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnet as fn
-from fastnet.data import Loader, Standardize
+from fastnet.data import Loader, OneSize, Standardize
 from fastnet.ops import REGISTRY
 from fastnet.optim import SGD
 from fastnet.training import History
@@ -119,6 +119,12 @@ def test_solver_takes_the_preprocessing_of_the_model():
             fn.Solver(model, (X, y), verbose=False, **wrong)
     with pytest.raises(ValueError, match="own preprocessing"):
         fn.Solver(model, Loader(X, y), verbose=False)
+    size = X.shape[2:]
+    for first, second in ((OneSize(size), OneSize(size, own)), (OneSize(size, own), OneSize(size))):
+        model.preprocessing = first
+        with pytest.raises(ValueError, match="own preprocessing, OneSize.*and preprocess is OneSize"):
+            fn.Solver(model, (X, y), preprocess=second, verbose=False)
+    model.preprocessing = own
     fn.Solver(model, Loader(X, y, preprocess=own), verbose=False)
 
 
