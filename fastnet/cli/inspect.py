@@ -11,7 +11,7 @@ from fastnet.cli import data, published
 from fastnet.cli.arguments import add_batch_size, add_threads, whole
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.predict import Reader
-from fastnet.cli.testing import check_fit, choose
+from fastnet.cli.testing import check_fit, choose, take_any_size
 
 if TYPE_CHECKING:
     from fastnet.training.saved import Saved
@@ -68,7 +68,9 @@ def run(args: Namespace) -> int:
     image = None if args.image is None else _image(found, args.image)
     facts, tested = _facts(found, args), None
     if image is None or args.data is not None:
-        dataset, remark = choose(args, found.card, whole=False)
+        dataset, remark = choose(args, found.card)
+        if None in dataset.image_shape:
+            take_any_size(found.model)
         check_fit(found.card, dataset)
         with user_mistakes():
             tested = dataset.X_test, dataset.with_classes(found.card["classes"]).y_test
@@ -96,7 +98,7 @@ def run(args: Namespace) -> int:
 def _image(found: Saved, file: Path) -> Array:
     """The image as the model takes it; what was not used of it, or scaled, is said."""
     with user_mistakes():
-        reader = Reader(found)
+        reader = Reader(found, whole=hasattr(found.model.preprocessing, "windows"))
         image = reader.read(file)
     if image is None:
         raise UserError("; ".join(reader.bad))

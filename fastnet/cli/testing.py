@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["check_fit", "choose", "take_any_size"]
 
 
-def choose(
-    args: Namespace, card: dict[str, Any], larger: tuple[int, int] | None = None, whole: bool = True
-) -> tuple[Dataset, str]:
+def choose(args: Namespace, card: dict[str, Any], larger: tuple[int, int] | None = None) -> tuple[Dataset, str]:
     """The data set to test on, and a remark on its other images.
 
     With a size `larger`, (height, width), image files that would be scaled to the model's size are scaled to this one,
     since views are cut from them, and other sizes are not an error.  Files that training read whole are whole here,
-    too, unless `whole` is False.
+    too.
 
     Those that the model was trained with are divided as in training.  Of others, all images are test images if they
     have no test part; they are scaled as in training, and grey if the model has one channel.
@@ -35,7 +33,6 @@ def choose(
         if source.of_pictures:
             source = source._replace(grey=card["input_shape"][0] == 1)
     source = source.changed_by(given)
-    source = source if whole else source._replace(whole=None)
     if larger is not None and source.image_size is not None and given.image_size is None:
         source = source._replace(image_size=larger)
     dataset = data.load(source, everything=other)

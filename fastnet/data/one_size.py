@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,12 @@ from fastnet.arguments import integer, pair
 from fastnet.arrays import as_array
 from fastnet.augment import CenterCrop, Compose, Resize
 from fastnet.data.preprocess import Fitted
+from fastnet.data.rows import Rows, as_rows
 from fastnet.types import Array, DTypeLike, Pair
 
 __all__ = ["OneSize"]
+
+_IMAGES = 32  # that are cut at a time
 
 
 class OneSize(Fitted):
@@ -72,6 +75,17 @@ class OneSize(Fitted):
         made = dict(zip(others, self._view([X[i] for i in others], rng) if others else (), strict=True))
         return np.stack([made.get(i, image) for i, image in enumerate(X)])
 
+    def windows(self, X: Array | Sequence[Array]) -> Array:
+        """The windows that :meth:`__call__` prepares, as Rows (N, C, height, width): each is cut when it is read.
+
+        Parameters
+        ----------
+        X : array (N, C, H, W), Rows, or list of uint8 arrays (C, H, W)
+        """
+        rows: Any = Rows(_Windows(self._cut, as_rows(X, "OneSize.windows: X"), self.size))
+        found: Array = rows
+        return found
+
     def inverse(self, Y: Array) -> np.ndarray:
         """The raw values of prepared images, in Y's dtype; their size stays."""
         return as_array(Y, "OneSize.inverse: Y") if self.then is None else self.then.inverse(Y)
@@ -79,3 +93,21 @@ class OneSize(Fitted):
     def state_dict(self) -> dict[str, np.ndarray]:
         """Arrays for :func:`fastnet.data.prepared.restore`: (height, width, side), and the state of `then`."""
         return {"one_size": np.array([*self.size, self.side]), **(self.then.state_dict() if self.then else {})}
+
+
+class _Windows:
+    """A base of Rows: of images X, what `cut` makes of them."""
+
+    def __init__(self, cut: Callable[[Any], Array], X: Array, size: tuple[int, int]) -> None:
+        self.cut, self.X, self.shape = cut, X, (*X.shape[:2], *size)
+        self.dtype, self.ndim = X.dtype, 4
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __getitem__(self, index: Any) -> Array:
+        if np.ndim(index) == 0:
+            image: Array = self.cut(self.X[int(index)][None])[0]
+            return image
+        few = (index[start : start + _IMAGES] for start in range(0, len(index), _IMAGES))
+        return np.concatenate([np.empty((0, *self.shape[1:]), self.dtype), *(self.cut(self.X[part]) for part in few)])

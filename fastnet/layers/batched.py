@@ -136,10 +136,10 @@ class Batched(Layer):
     def examples(self, name: str, X: ArrayLike, ops: Ops, prepare: Preprocess | None = None) -> Any:
         """X as an array; one of another library with a shape and a dtype as it is: it may be larger than memory.
 
-        A list of images stays one if `prepare`, by default `preprocessing`, brings them to one size.
+        A list or tuple of images becomes a list if `prepare`, by default `preprocessing`, brings them to one size.
         """
-        if isinstance(X, list) and getattr(prepare or self.preprocessing, "resizes", False):
-            return X
+        if isinstance(X, (list, tuple)) and getattr(prepare or self.preprocessing, "resizes", False):
+            return list(X)
         if hasattr(X, "__array_interface__"):
             return as_array(X, name)
         if hasattr(X, "shape") and hasattr(X, "dtype"):

@@ -70,7 +70,8 @@ def top_patches(
     model : Model
         Built; its `preprocessing` is applied first, as in ``model.predict``.
     X : array, (N, C, H, W)
-        As the model's `predict` takes them.
+        As the model's `predict` takes them.  Of images that `preprocessing` brings to one size, patches are those of
+        the windows that it cuts.
     layer : str
         A layer's name, as ``model.summary()`` shows it; units of a layer without rows and columns see the whole image.
     units : int or sequence of int, optional
@@ -93,7 +94,8 @@ def top_patches(
     RuntimeError
         The model is not built.
     """
-    count, images = integer(count, "top_patches: count"), model.examples("top_patches: X", X, current())
+    count, windows = integer(count, "top_patches: count"), getattr(model.preprocessing, "windows", None)
+    images = windows(X) if windows else model.examples("top_patches: X", X, current())
     if len(images.shape) != 4 or not len(images):
         raise ValueError(f"top_patches: X must hold images (N, C, H, W), at least one, got shape {tuple(images.shape)}")
     field = receptive_field(model, layer, tuple(images.shape[1:]))

@@ -111,6 +111,11 @@ def fool(
     original = subject.images(images)
     canvas = Canvas(subject, bounds, original)
     x = subject.prepare(original)
+    if x.shape != original.shape:
+        raise ValueError(
+            f"fool: model.preprocessing makes {x.shape[1:]} of images {original.shape[1:]}, and what it drops cannot "
+            f"change; give images of {model.input_shape}, such as augment.Resize and CenterCrop make"
+        )
     targets = subject.targets(target, x)
     length = step * canvas.span(original.shape[1:]) * float(np.sqrt(x[0].size))
     result, before = original.copy(), np.zeros(len(x))

@@ -58,9 +58,11 @@ def write_page(
     model : Model
         Built; its `preprocessing` is applied to images, as in ``model.predict``, and its `class_names` are shown.
     image : array, (C, H, W), optional
-        For the prediction, attributions, feature maps and a fooling image.
+        For the prediction, attributions, feature maps and a fooling image; of another size than the model's, if its
+        `preprocessing` is a OneSize.
     data : (X, y), optional
-        Images (N, C, H, W) and classes (N,), for the confusion matrix, mistakes, exciting patches, and t-SNE.
+        Images (N, C, H, W), or a list as `predict` takes it, and classes (N,), for the confusion matrix, mistakes,
+        exciting patches, and t-SNE.
     layers : sequence of str, optional
         Whose filters, maps and patches are shown, by their names in ``model.summary()``; default: up to four
         convolutions, from the first to the last.
@@ -132,17 +134,19 @@ def _look(
     Probe(model, layers or ())  # refuses a model that is not built, and unknown layers
     if len(model.input_shape) != 3:
         raise ValueError(f"write_page: the model must take images (C, H, W), it was built for {model.input_shape}")
-    picture = None if image is None else _images("image", np.asarray(as_array(image, "write_page: image"))[None], model)
+    picture = None if image is None else _images("image", as_array(image, "write_page: image")[None], model)
     X = y = None
     if data is not None:
-        X, y = _images("data", as_array(data[0], "write_page: data"), model), as_array(data[1], "write_page: y")
+        X, y = _images("data", data[0], model), as_array(data[1], "write_page: y")
         if len(X) != len(y) or not len(X):
             raise ValueError(f"write_page: data must be (X, y) of one length, at least 1, got {len(X)} and {len(y)}")
         confusion_matrix(y, y, model.output_shape[0])  # refuses what is no class of the model
     return Look(model, picture, X, y, None if layers is None else tuple(layers), batch_size, seed)
 
 
-def _images(name: str, images: Array, model: Model) -> Array:
+def _images(name: str, given: ArrayLike, model: Model) -> Array:
+    windows = getattr(model.preprocessing, "windows", None)
+    images = np.asarray(windows(given)) if windows else as_array(given, f"write_page: {name}")
     if images.ndim != 4 or images.shape[1:] != tuple(model.input_shape):
         raise ValueError(f"write_page: {name} must have the model's shape {model.input_shape}, got {images.shape[1:]}")
     return images

@@ -13,6 +13,7 @@ from fastnet.cli import main
 from fastnet.data import Loader, OneSize, Rows, Standardize, image_csv, image_folder
 from fastnet.data.prepared import restore
 from fastnet.storage import to_json
+from fastnet.visualize import fool, page, top_patches
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -176,7 +177,32 @@ def test_what_is_missing_is_said(photos, tmp_path):
     assert {x.shape[1:] for x, _ in loader} == {(3, 6, 6)}
 
 
-def test_command(photos, tmp_path, capsys):
+def test_looking_inside_sees_what_predict_sees(photos, tmp_path, monkeypatch):
+    data = read(photos, tmp_path, "lazy")
+    model = fn.Sequential(fn.Conv2d(4, 3), fn.ReLU(), fn.GlobalAvgPool2d(), fn.Flatten(), fn.Linear(3))
+    model.build((3, 8, 8), seed=0)
+    model.preprocessing = one = OneSize(8, Standardize.fit(data.X_train))
+    images, y = data.X_test[:], data.y_test
+    cut = one.windows(images)
+    assert cut.shape == (len(images), 3, 8, 8) and not len(cut[:0])
+    np.testing.assert_array_equal(one.then(cut[:]), one(images))
+    np.testing.assert_array_equal(cut[1], one.windows(images[1][None])[0])
+    expected = model.predict(images)
+    for X in (tuple(images), data.X_test, cut):
+        np.testing.assert_array_equal(model.predict(X), expected)
+    for X in (images, data.X_test):
+        for found, wanted in zip(top_patches(model, X, "0"), top_patches(model, cut[:], "0"), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    with pytest.raises(ValueError, match=r"makes \(3, 8, 8\) of images .* give images of \(3, 8, 8\)"):
+        fool(model, images[0][None], 0)
+    seen = []
+    monkeypatch.setattr(page, "_section", lambda section, look, notes: seen.append(look) or "")
+    page.write_page(tmp_path / "page.html", model, images[0], (data.X_test, y))
+    np.testing.assert_array_equal(seen[0].image, cut[:1])
+    np.testing.assert_array_equal(seen[0].X, cut[:])
+
+
+def test_command(photos, tmp_path, capsys, monkeypatch):
     data = ["--data", str(photos), "--image-size", "8", "--whole", "--lazy"]
     run = ["train", *data, "--augment", "resnet,flip", "--epochs", "1", "--out", str(tmp_path / "run"), "--no-plot"]
     assert main([*run, "--quiet"]) == 0
@@ -198,6 +224,10 @@ def test_command(photos, tmp_path, capsys):
     found, whole = capsys.readouterr(), np.asarray(Image.open(file)).transpose(2, 0, 1)
     expected = model.predict_proba([whole]).max()
     assert not found.err and json.loads(found.out)[0]["classes"][0]["probability"] == round(float(expected), 6)
+    seen = []
+    monkeypatch.setattr("fastnet.visualize.write_page", lambda _, model, image, data, **more: seen.append(image) or [])
+    assert main(["inspect", str(tmp_path / "run"), str(file)]) == 0
+    np.testing.assert_array_equal(seen[0], whole)
     assert main(["train", *data[:2], "--whole"]) == 2
     assert "--whole: give the size to which images are cut, too" in capsys.readouterr().err
     assert main(["train", *data[:2]]) == 2
