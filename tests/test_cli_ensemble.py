@@ -1,12 +1,15 @@
 """``fastnet evaluate`` of several runs."""
 
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastnet as fn
 from fastnet.cli import main
+from fastnet.storage import to_json
 
 
 @pytest.fixture
@@ -37,7 +40,19 @@ def test_several_runs_and_their_folder(runs, tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "all")]) == 0
     again = capsys.readouterr().out
     assert f"test accuracy: {accuracy:.4f}" in again and "member 2" in again
-    assert len(fn.Ensemble.load(tmp_path / "all")) == 3
+    ensemble = fn.Ensemble.load(tmp_path / "all")
+    assert len(ensemble) == 3
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 8), dtype=np.uint8)
+    file = str(tmp_path / "one.png")
+    pytest.importorskip("PIL.Image").fromarray(pixels).save(file)
+    for folder in (*runs, str(tmp_path / "all")):  # a card as of training on image files
+        for card in Path(folder).rglob("model.json"):
+            card.write_text(to_json({**json.loads(card.read_text()), "pixels": (0, 255)}))
+    assert main(["predict", str(tmp_path / "all"), file, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)[0]["classes"][0]["probability"]
+    assert found == pytest.approx(ensemble.predict_proba(pixels[None, None]).max(), abs=1e-5)
+    assert main(["inspect", str(tmp_path / "all"), file]) == 2
+    assert "is an ensemble; give one of its members, such as" in capsys.readouterr().err
 
 
 def test_what_is_refused(runs, tmp_path, capsys):

@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="a run's folder, a model file or a checkpoint")
+    add("model", type=Path, metavar="MODEL", help="a run's folder, a model file or a checkpoint; an ensemble's folder")
     add("images", type=Path, metavar="IMAGES", nargs="+", help="image files, or folders of images")
     add("--top", type=count, default=1, metavar="K", help="show the K most likely classes (default: 1)")
     published.add_options(parser, "numbers")
@@ -59,7 +59,7 @@ def run(args: Namespace) -> int:
     from fastnet.wording import name_some
 
     with user_mistakes():
-        found = published.read(args, args.model)
+        found = _read(args)
         several = views.chosen(args, found.model)
         trained_whole = data.Source.of_card(found.card["data"]).whole
         reader = Reader(found, whole=bool(trained_whole) or (several is not None and several.scales))
@@ -89,6 +89,17 @@ def run(args: Namespace) -> int:
     else:
         _table(results)
     return 1 if reader.bad else 0
+
+
+def _read(args: Namespace) -> Saved:
+    """The model, or an ensemble in its place, with the card of its first member."""
+    from fastnet.training import Ensemble
+    from fastnet.training.saved import Saved
+
+    if args.architecture is not None or not (args.model / "ensemble.json").is_file():
+        return published.read(args, args.model)
+    ensemble: Any = Ensemble.load(args.model)
+    return Saved(ensemble, ensemble.card, args.model)
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

@@ -44,6 +44,8 @@ def read(args: Namespace, file: Path) -> Saved:
         return _published(args, file)
     if file.is_file() and file.suffix in _SUFFIXES:
         raise UserError(f"{file}: of which network are these weights? Give --architecture NAME, such as resnet18")
+    if (file / "ensemble.json").is_file():
+        raise UserError(f"{file} is an ensemble; give one of its members, such as {file / 'member-0'}")
     return saved.read(file)
 
 
