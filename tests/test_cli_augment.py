@@ -70,6 +70,7 @@ def test_a_resumed_run_has_the_same_bits(small, tmp_path):
         ("flip:1.5", "between 0 and 1, got 1.5; --augment flip:1.5 is flip:P=0.5"),
         ("flip:0.5/3", "too many values; expected flip:P=0.5"),
         ("jitter:0/0/0/0.7", "between -0.5 and 0.5"),
+        ("resnet:40/60", "resnet:40/60: sides are for a network of 224 pixels"),
     ],
 )
 def test_refused(text, message, small, tmp_path, capsys):

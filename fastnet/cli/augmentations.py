@@ -62,6 +62,11 @@ def _resnet(size: tuple[int, int], least: int, most: int) -> list[Transform]:
     """ResNet's: the shorter side gets a length from `least` to `most`, for networks of 224, then a random window."""
     from fastnet.augment import RandomCrop, RandomShortestSize
 
+    if not 224 <= least <= most:
+        raise UserError(
+            f"--augment resnet:{least}/{most}: sides are for a network of 224 pixels, and scaled to another's size: "
+            "224 <= LEAST <= MOST, as windows of 224 must fit"
+        )
     low, high = (round(side / 224 * max(size)) for side in (least, most))
     return [RandomShortestSize(range(low, high + 1)), RandomCrop(size)]
 
