@@ -60,8 +60,8 @@ def prepare(
             dataset = dataset.split(held, args.seed)
         preprocess = args.preprocess or published or "standardize"
         if source.whole:
-            then = prepared.fit(preprocess, dataset.X_train) if isinstance(preprocess, str) else preprocess
-            preprocess = OneSize(shape[1:], then)
+            whole, X, size = preprocess, dataset.X_train, shape[1:]
+            preprocess = prepared.fit(whole, X, size) if isinstance(whole, str) else OneSize(size, whole)
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
         solver = training.Solver(

@@ -10,7 +10,7 @@ import numpy as np
 from fastnet.arguments import at_least_zero, integer
 from fastnet.arrays import as_array
 from fastnet.data.preprocess import Fitted, check_fit, finite_mean
-from fastnet.data.rows import chunks
+from fastnet.data.rows import chunks, differ
 from fastnet.types import Array, DType, DTypeLike
 
 __all__ = ["PCA"]
@@ -102,6 +102,11 @@ class PCA(Fitted):
             No data, values that are not finite, too many features or components.
         """
         X, scale = check_fit("PCA.fit", X, scale)
+        if differ(X):
+            raise ValueError(
+                "PCA.fit: images of different sizes have different numbers of features; give the windows that the "
+                "network sees: OneSize(size).windows(X)"
+            )
         D = X[0].size
         if D > _WIDEST:
             raise ValueError(

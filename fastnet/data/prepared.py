@@ -24,8 +24,13 @@ PREPROCESSING: dict[str, Callable[[Array], Fitted]] = {
 """Each name's function of the training data."""
 
 
-def fit(name: str, X: Array) -> Fitted:
-    """Fit the preprocessing of this name.
+_OF_CHANNELS = ("standardize", "center", "range")
+
+
+def fit(name: str, X: Array, size: tuple[int, int] | None = None) -> Fitted:
+    """Fit the preprocessing of this name; with a size, as part of a OneSize.
+
+    Statistics of channels are those of whole images, also then, and statistics of features those of the windows.
 
     Raises
     ------
@@ -34,7 +39,10 @@ def fit(name: str, X: Array) -> Fitted:
     """
     if name not in PREPROCESSING:
         raise ValueError(f"preprocess must be {', '.join(map(repr, PREPROCESSING))} or callable, got {name!r}")
-    return PREPROCESSING[name](X)
+    if size is None:
+        return PREPROCESSING[name](X)
+    one = OneSize(size)
+    return OneSize(size, PREPROCESSING[name](X if name in _OF_CHANNELS else one.windows(X)))
 
 
 def restore(state: Mapping[str, Any]) -> Fitted:

@@ -237,7 +237,10 @@ def _means(X: Array, each: str) -> Means:
     """
     _axes(X, each)
     if each == "feature" and differ(X):
-        raise ValueError('images of different sizes have no mean image; measure each="channel", as "standardize" does')
+        raise ValueError(
+            'images of different sizes have no mean image; measure each="channel", as "standardize" does, or give the '
+            "windows that the network sees: OneSize(size).windows(X)"
+        )
     if each == "channel" and X.dtype == np.uint8:
         counts = np.zeros((256, X.shape[1]), np.int64)
         for chunk in chunks(X):

@@ -11,7 +11,7 @@ import fastnet as fn
 from fastnet import augment
 from fastnet.cli import main
 from fastnet.data import Loader, OneSize, Rows, Standardize, image_csv, image_folder
-from fastnet.data.prepared import restore
+from fastnet.data.prepared import fit, restore
 from fastnet.storage import to_json
 from fastnet.visualize import fool, page, top_patches
 
@@ -169,6 +169,11 @@ def test_what_is_missing_is_said(photos, tmp_path):
         for X in (data.X_test, data.X_test[:]):
             with pytest.raises(ValueError, match="arrays of a list must have one shape.*data.OneSize"):
                 model.predict(X)
+    for name in ("mean_image", "whiten"):
+        with pytest.raises(ValueError, match=r"images of different sizes have .*OneSize\(size\).windows\(X\)"):
+            fit(name, data.X_train)
+        fitted, windows = fit(name, data.X_train, (6, 8)), OneSize((6, 8)).windows(data.X_train)
+        np.testing.assert_array_equal(fitted(data.X_train[:]), fit(name, windows[:])(windows[:]))
     with pytest.raises(ValueError, match="24 sizes.*; use size=.*, or size=.any. to keep them as they are"):
         image_folder(photos)
     with pytest.raises(ValueError, match="both >= 1, or 'any', got 'all'"):
@@ -215,6 +220,8 @@ def test_command(photos, tmp_path, capsys, monkeypatch):
     assert main(["evaluate", str(tmp_path / "run")]) == 0
     accuracy = [line.rpartition(" ")[2] for line in capsys.readouterr().out.splitlines() if "test accuracy" in line]
     assert said.splitlines()[-1].endswith(accuracy[0])
+    assert main([*run, "--quiet", "--preprocess", "whiten", "--out", str(tmp_path / "white")]) == 0
+    assert fn.load(tmp_path / "white").preprocessing.then.whiten == "zca"
     plain = ["train", *data[:4], "--epochs", "1", "--out", str(tmp_path / "plain"), "--no-plot", "--quiet"]
     assert main(plain) == 0
     assert main(["evaluate", str(tmp_path / "plain"), "--whole"]) == 0  # centres, though it was trained on other ones
