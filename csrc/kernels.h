@@ -37,6 +37,7 @@
 #include "norm/moments.h"
 #include "norm/apply.h"
 #include "norm/groups.h"
+#include "norm/group_values.h"
 #include "norm/group_norm.h"
 #include "norm/response.h"
 #include "conv/job.h"

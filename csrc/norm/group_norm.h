@@ -1,4 +1,4 @@
-/* Group norm: how an image is read, the tables of gamma and beta, the passes, and the kernels. Needs norm/groups.h. */
+/* Group norm: how an image is read, the tables of gamma and beta, passes, kernels. Needs norm/group_values.h. */
 
 /* Values of gamma or beta in the order in which rows read them. `made`: memory to free, or NULL. */
 static fn_status group_affine(const group_job *job, int64_t by_pixel, int64_t by_channel, const void *given, REAL fill,
@@ -36,6 +36,7 @@ static fn_status group_begin(group_call *call, int64_t by_pixel, int64_t by_chan
     job->one = job->groups == 1 && (each || !any);
     job->width = min64(job->size, job->one ? GROUP_WIDTH : fold_of(C) * C);
     job->step = each && any ? job->width : 0;
+    job->ahead = job->size <= fn_speed.affine_block ? job->size : 0;
     job->piece = ended ? job->width * max64(1, fn_speed.affine_block / job->width) : 0;
     call->threads = fn_threads();
     job->scratch = fn_alloc((size_t)(call->threads * group_scratch(job)) * sizeof(double), FN_SCRATCH);
