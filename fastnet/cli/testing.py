@@ -35,6 +35,12 @@ def choose(args: Namespace, card: dict[str, Any], larger: tuple[int, int] | None
     source = source.changed_by(given)
     if larger is not None and source.image_size is not None and given.image_size is None:
         source = source._replace(image_size=larger)
+    size = tuple(card["input_shape"][1:])
+    if source.whole and given.image_size not in (None, size):
+        raise UserError(
+            f"--image-size: whole images are brought to the size of the model, {size[0]}x{size[1]}; leave it out, or "
+            "give --views center:SIDE to look at another scale of them"
+        )
     dataset = data.load(source, everything=other)
     wanted, found = (f"{height}x{width}" for _, height, width in (card["input_shape"], dataset.image_shape))
     if larger is None and source.of_pictures and not source.whole and wanted != found:

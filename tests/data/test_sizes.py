@@ -222,6 +222,8 @@ def test_command(photos, tmp_path, capsys, monkeypatch):
     assert said.splitlines()[-1].endswith(accuracy[0])
     assert main([*run, "--quiet", "--preprocess", "whiten", "--out", str(tmp_path / "white")]) == 0
     assert fn.load(tmp_path / "white").preprocessing.then.whiten == "zca"
+    assert main(["evaluate", str(tmp_path / "run"), "--image-size", "9"]) == 2
+    assert "whole images are brought to the size of the model, 8x8" in capsys.readouterr().err
     plain = ["train", *data[:4], "--epochs", "1", "--out", str(tmp_path / "plain"), "--no-plot", "--quiet"]
     assert main(plain) == 0
     assert main(["evaluate", str(tmp_path / "plain"), "--whole"]) == 0  # centres, though it was trained on other ones
