@@ -192,7 +192,7 @@ def _plan(args: Namespace, space: dict[str, Dimension], dataset: Dataset, comman
         stop_above=3.0,
         median=args.median,
         seed=args.seed,
-        info={"command": shlex.join(command.words({}))},
+        info={"command": shlex.join(command.words({}, again=True))},
     )
 
 
@@ -204,9 +204,10 @@ class _Command:
         self._parser = Parser(prog="fastnet")
         train.add_parser(self._parser.add_subparsers(parser_class=Parser))
 
-    def words(self, setting: dict[str, Any]) -> list[str]:
-        """The command line, without the program's name."""
-        words = ["train", *self.source.options()]
+    def words(self, setting: dict[str, Any], again: bool = False) -> list[str]:
+        """The command line, without the program's name; `again`: without options that change no result."""
+        source = self.source._replace(lazy=None, cache=None) if again else self.source
+        words = ["train", *source.options()]
         for name, value in {**self.fixed, **setting}.items():
             if (name, value) == ("augment", "none"):
                 continue

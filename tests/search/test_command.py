@@ -157,3 +157,18 @@ def test_a_folder_with_another_search_is_refused(small, tmp_path, capsys):
 def test_if_no_trial_finishes_the_status_is_1(small, tmp_path, capsys):
     assert main(words(small, tmp_path / "out", "--optimizer", "sgd", "--lr", "1e20,1e25", "--trials", "2")) == 1
     assert "no trial has finished: 2 of 2 pruned" in capsys.readouterr().err
+
+
+def test_how_image_files_are_read_may_change(tmp_path, capsys):
+    Image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        (tmp_path / "data" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (9, 10, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "data" / "ab"[i % 2] / f"{i}.png")
+    given = words(str(tmp_path / "data"), tmp_path / "out", "--image-size", "8", "--trials", "1", "--lr", "1e-3:1e-1")
+    for more in ([], ["--lazy"], ["--cache", str(tmp_path / "cache")]):
+        assert main([*given, *more]) == 0
+        out = capsys.readouterr().out
+        assert not more or ("1 of them done already" in out and shlex.join(more) in out.splitlines()[-1])
+    assert main([*given, "--grey"]) == 2
