@@ -70,10 +70,24 @@ class OneSize(Fitted):
         rng = np.random.default_rng(0)  # transforms ask for one; these draw nothing
         if not isinstance(X, (list, tuple)):
             images = as_array(X, "OneSize: X")
-            return images if images.ndim != 4 or images.shape[2:] == self.size else self._view(images, rng)
+            self._check(images)
+            if images.shape[2:] == self.size:
+                return images
+            return (
+                self._view(images, rng) if len(images) else images[:, :, :0, :0].reshape(*images.shape[:2], *self.size)
+            )
+        if not X:
+            raise ValueError("OneSize: X is a list without images; give at least one")
         others = [i for i, image in enumerate(X) if image.shape[1:] != self.size]
         made = dict(zip(others, self._view([X[i] for i in others], rng) if others else (), strict=True))
         return np.stack([made.get(i, image) for i, image in enumerate(X)])
+
+    def _check(self, X: Array) -> None:
+        if X.ndim != 4:
+            hint = "; give X[None] of a single image" if X.ndim == 3 else ""
+            raise ValueError(
+                f"OneSize: X must be images (N, C, H, W) or a list of images (C, H, W), got shape {X.shape}{hint}"
+            )
 
     def windows(self, X: Array | Sequence[Array]) -> Array:
         """The windows that :meth:`__call__` prepares, as Rows (N, C, height, width): each is cut when it is read.
@@ -82,7 +96,9 @@ class OneSize(Fitted):
         ----------
         X : array (N, C, H, W), Rows, or list of uint8 arrays (C, H, W)
         """
-        rows: Any = Rows(_Windows(self._cut, as_rows(X, "OneSize.windows: X"), self.size))
+        images = as_rows(X, "OneSize.windows: X")
+        self._check(images)
+        rows: Any = Rows(_Windows(self._cut, images, self.size))
         found: Array = rows
         return found
 

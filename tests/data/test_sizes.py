@@ -198,6 +198,12 @@ def test_looking_inside_sees_what_predict_sees(photos, tmp_path, monkeypatch):
     for X in (images, data.X_test):
         for found, wanted in zip(top_patches(model, X, "0"), top_patches(model, cut[:], "0"), strict=True):
             np.testing.assert_array_equal(found, wanted)
+    assert one(cut[:0]).shape == one(np.zeros((0, 3, 9, 10), np.uint8)).shape == (0, 3, 8, 8)
+    for call in (one, one.windows, model.predict):
+        with pytest.raises(ValueError, match=r"OneSize: X must be images .*; give X\[None\] of a single image"):
+            call(images[0])
+    with pytest.raises(ValueError, match="OneSize: X is a list without images"):
+        model.predict([])
     with pytest.raises(ValueError, match=r"makes \(3, 8, 8\) of images .* give images of \(3, 8, 8\)"):
         fool(model, images[0][None], 0)
     seen = []
