@@ -6,10 +6,12 @@ import os
 import stat
 import tarfile
 import threading
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 __all__ = ["InArchive", "is_archive", "open_archive"]
 
@@ -91,6 +93,9 @@ class _Archive:
         self.folders: dict[PurePosixPath, set[str]] = {PurePosixPath(): set()}
         self.strange: list[str] = []
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _listed, (self.path,)  # a copy, as for another process, opens the file again
+
     def add(self, name: str, read: Callable[[], bytes]) -> None:
         """A file; names that would leave the archive, and copies of a name, are kept in `strange`."""
         inner = PurePosixPath(name.replace("\\", "/"))
@@ -111,6 +116,14 @@ def open_archive(path: Path) -> tuple[InArchive, list[str]]:
     ValueError
         Not a zip or tar file, or a damaged one.
     """
+    archive = _listed(path)
+    top = InArchive(archive, PurePosixPath())
+    while len(inside := [each for each in top.iterdir() if each.name[0] not in "._"]) == 1 and inside[0].is_dir():
+        top = inside[0]
+    return top, archive.strange
+
+
+def _listed(path: Path) -> _Archive:
     archive = _Archive(path)
     try:
         if path.suffix.lower() == ".zip":
@@ -120,10 +133,7 @@ def open_archive(path: Path) -> tuple[InArchive, list[str]]:
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
         kind = "zip" if path.suffix.lower() == ".zip" else "tar"
         raise ValueError(f"{path} is not a {kind} file, or damaged: {error}") from error
-    top = InArchive(archive, PurePosixPath())
-    while len(inside := [each for each in top.iterdir() if each.name[0] not in "._"]) == 1 and inside[0].is_dir():
-        top = inside[0]
-    return top, archive.strange
+    return archive
 
 
 def _list_zip(archive: _Archive) -> None:
@@ -140,6 +150,7 @@ def _list_zip(archive: _Archive) -> None:
 def _list_tar(archive: _Archive) -> None:
     """Compressed files are read here, in one pass: going back would decompress all that comes before again."""
     opened = tarfile.open(archive.path)  # noqa: SIM115  # read as long as the paths live
+    weakref.finalize(archive, opened.close)
     compressed = archive.path.suffix.lower() != ".tar"
     for member in opened:
         if member.isdir():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import pickle
 import tarfile
 import threading
 import warnings
@@ -70,6 +72,12 @@ def test_archives_on_many_threads(photos, tmp_path, name):
     for thread in threads:
         thread.join()
     assert not wrong
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(X))[:], expected)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        image_folder(tmp_path / name, test=0, lazy=True)
+        gc.collect()
+    assert not said  # files are closed
 
 
 def trained(dataset, folder=None, workers=1, epochs=2, resume=None):
