@@ -58,7 +58,7 @@ class Rows:
     def size(self) -> int:
         """The number of elements; a ValueError for images of different sizes."""
         if differ(self):
-            raise ValueError(f"{self!r} are images of different sizes, which are no array; augment.Resize makes one")
+            raise ValueError(f"{self!r} are images of different sizes, which are no array; OneSize(size).windows(X) is")
         return len(self) * int(np.prod(self.shape[1:]))
 
     @property

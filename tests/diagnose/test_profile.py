@@ -348,6 +348,8 @@ def test_mistakes():
     model = net()
     with pytest.raises(ValueError, match=r"x must have shape \(N, 16, 8, 8\), got \(4, 3, 8, 8\)"):
         model.profile(np.ones((4, 3, 8, 8), np.float32))
+    with pytest.raises(ValueError, match="profile: x: the arrays of a list must have one shape"):
+        model.profile([np.zeros((16, 8, 8)), np.zeros((16, 8, 9))])
     with pytest.raises(ValueError, match=r"got \(0, 16, 8, 8\)"):
         model.profile(images(0))
     with backends.use_backend("reference"), pytest.raises(RuntimeError, match="'reference' is in use"):
