@@ -10,6 +10,7 @@ import numpy as np
 from fastnet import losses
 from fastnet.arguments import integer, real, several
 from fastnet.backends import current
+from fastnet.bars import counted
 from fastnet.data import Loader
 from fastnet.diagnose.causes import CAUSES, EXPLODES, FLAT, course
 from fastnet.diagnose.sanity_report import SanityCheck, Step
@@ -180,7 +181,7 @@ def _overfit(
         small = float(np.mean(window)) < 0.02 * run.losses[0]
         return small if regression else small and min(run.accuracies[-len(few) :]) == 1
 
-    for rate in rates:
+    for rate in counted(rates, len(rates), title, "rate"):
         runs[rate] = run = short_run(model, few, loss, SGD(rate), epochs * len(few), until=learned)
         if learned(run):
             right = "" if regression else ", accuracy 100 %"
@@ -224,7 +225,8 @@ def _find_rate(
 ) -> tuple[Step, dict[float, Run], float | None]:
     title = f"all data, weight decay {weight_decay:g}: the loss of {iterations} iterations"
     penalty = L2(weight_decay) if weight_decay else None
-    runs = {rate: short_run(model, loader, loss, optimizer(rate), iterations, regularizer=penalty) for rate in rates}
+    tried = counted(rates, len(rates), title, "rate")
+    runs = {rate: short_run(model, loader, loss, optimizer(rate), iterations, regularizer=penalty) for rate in tried}
     verdicts = {rate: course(run.losses) for rate, run in runs.items()}
     words = {
         "explodes": "explodes",
