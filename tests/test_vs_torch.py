@@ -193,7 +193,7 @@ def test_what_is_not_there_is_said(tmp_path, capsys):
 @pytest.mark.parametrize(
     "options",
     [
-        ["--only", "step", "--match", " of ", "--dtype", "float64", *EAGER],
+        ["--only", "step", "--match", "resnet20 of", "--dtype", "float64", *EAGER],
         ["--only", "step", "--match", "resnet20,", *EAGER],
         ["--only", "other", "pool", "norm", *EAGER],
         ["--only", "narrow", "--dtype", "float64", "--algorithm", "direct", *EAGER],
