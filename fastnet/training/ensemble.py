@@ -128,11 +128,16 @@ class Ensemble:
 
     # ---------------------------------------------------------------- evaluation
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int = 128) -> Evaluation:
+    def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int = 128, views: Any = None) -> Evaluation:
         """Mean cross-entropy and accuracy of the mean probabilities on (X, y); y holds class numbers, (N,).
 
-        By Jensen's inequality the loss is never above the mean of the members' losses; the accuracy may be.
+        By Jensen's inequality the loss is never above the mean of the members' losses; the accuracy may be.  `views`:
+        those of each image whose answers are averaged, too, as for ``Model.evaluate``.
         """
+        if views is not None:
+            import fastnet
+
+            return fastnet.training.Views(self, views).evaluate(X, y, batch_size)
         return measured(self.predict(X, batch_size), y)
 
     def evaluate_each(self, X: ArrayLike, y: ArrayLike, batch_size: int = 128) -> list[Evaluation]:

@@ -68,6 +68,7 @@ def test_a_transform_and_an_ensemble(model):
     np.testing.assert_allclose(
         Views(ensemble, FiveCrop(16)).predict_proba(X), Views(model, FiveCrop(16)).predict_proba(X), rtol=1e-5
     )
+    assert ensemble.evaluate(X, Y, views="flips") == Views(ensemble, "flips").evaluate(X, Y)
     crop = CenterCrop(16)
     np.testing.assert_allclose(
         Views(model, crop).predict_proba(X), model.predict_proba(crop(X, np.random.default_rng(0))), rtol=1e-5
