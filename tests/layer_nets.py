@@ -1,4 +1,4 @@
-"""A small network with a layer of every kind, and images for layers."""
+"""A small network with a layer of every kind, images for layers, and passes in training."""
 
 import numpy as np
 
@@ -30,3 +30,12 @@ def net(dropout=0.5):
 
 def images(n=3, shape=(3, 6, 6), dtype=np.float32, seed=0):
     return np.random.default_rng(seed).normal(size=(n, *shape)).astype(dtype)
+
+
+def trained(layer, x):
+    """The output of one training pass."""
+    return layer.forward(x, training=True)[0]
+
+
+def ones(*shape):
+    return np.ones(shape, np.float32)
