@@ -3,6 +3,8 @@
 Anything with ``__array__``, ``__dlpack__`` or the buffer protocol works: PyTorch tensors (also those that require a
 gradient, lie on another device, or are bfloat16), JAX and CuPy arrays, PIL images, pandas frames, memory maps,
 ``array.array``, and lists of these.  What has no real numbers, or hides some, is refused by name.
+
+Arrays of the backend in use stay what they are where ops read them.
 """
 
 from __future__ import annotations
@@ -13,16 +15,31 @@ import numpy as np
 
 from fastnet.types import Array
 
-__all__ = ["as_array"]
+__all__ = ["as_array", "keep", "on_host"]
 
 _REAL = "fiub"  # kinds of NumPy's dtypes
 _ADDED = 2  # dtype.isbuiltin of types that another library registers: ml_dtypes' bfloat16, float8, int4, as in JAX
 _PLAIN = {bool, int, float, list, tuple, np.ndarray}  # what lists that NumPy converts as a whole hold
+_kept: tuple[type, ...] = ()  # array types of the backend in use, other than NumPy's
 _FAILURES = (TypeError, ValueError, RuntimeError, NotImplementedError, BufferError)  # of others' conversions
 
 
+def keep(types: tuple[type, ...]) -> None:
+    """Set the array types, beside NumPy's, that :func:`as_array` returns as they are."""
+    global _kept
+    _kept = types
+
+
+def on_host(given: Any, name: str = "the array") -> Array:
+    """As :func:`as_array`, but always a NumPy array."""
+    array = as_array(given, name)
+    return _convert(array, name) if isinstance(array, _kept) else array
+
+
 def as_array(given: Any, name: str = "the array") -> Array:
-    """`given` as a NumPy array of real numbers, without a copy where possible; a memory map stays one.
+    """`given` as an array of real numbers, NumPy's or the backend's, without a copy where possible.
+
+    A memory map stays one.
 
     Parameters
     ----------
@@ -41,7 +58,8 @@ def as_array(given: Any, name: str = "the array") -> Array:
     array: Array = given
     if type(given) in (np.ndarray, np.memmap) and array.dtype.kind in _REAL and array.dtype.isbuiltin != _ADDED:
         return array
-    array = _convert(given, name)
+    if not isinstance(given, _kept):
+        array = _convert(given, name)
     if array.dtype.isbuiltin == _ADDED:
         return array.astype(np.float32)
     if array.dtype.kind in _REAL:
@@ -72,6 +90,8 @@ def _convert(given: Any, name: str) -> np.ndarray:
     try:
         if hasattr(given, "detach") and hasattr(given, "cpu"):
             return _from_torch(given.detach().cpu())
+        if hasattr(given, "__cuda_array_interface__") and hasattr(given, "get"):  # CuPy's
+            return np.asarray(given.get())
         if hasattr(given, "__dlpack__") and not hasattr(given, "__array__"):
             return np.from_dlpack(given)
         return np.asarray(given)

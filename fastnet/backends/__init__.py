@@ -1,4 +1,4 @@
-"""The backend in use: native (compiled kernels) if built, else reference (NumPy)."""
+"""The backend in use: native (compiled kernels) if built, else reference (NumPy); cupy, a GPU, on request."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from fastnet import arrays
 from fastnet.backends.reference import Ops
 
 NativeOps: type[Ops] | None = None
+_current: Ops
 why_not_native = ""
 try:
     importlib.import_module("fastnet.backends._native")
@@ -28,12 +30,36 @@ except ImportError as error:  # built for another Python or machine
 else:
     from fastnet.backends.native import NativeOps
 
-__all__ = ["Ops", "NativeOps", "current", "use_backend", "available_backends"]
+__all__ = ["Ops", "NativeOps", "current", "use_backend", "available_backends", "why_not_cupy"]
+
+
+_GPU = 'needs an NVIDIA GPU and CuPy: pip install "fastnet-cnn[gpu]"'
+_DEFAULT = "native" if NativeOps else "reference"
+_CUPY: list[Ops] = []  # the one CupyOps, once it was asked for
+
+
+def why_not_cupy() -> str:
+    """Why the backend "cupy" cannot be used here, in a line, or "".  Imports CuPy."""
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
+        return "CuPy is not installed" if missing else f"CuPy cannot be imported: {_line(error)}"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # no driver, or one too old for this CuPy
+        return f"CuPy {cupy.__version__} finds no GPU: {_line(error)}"
+    return "" if count else f"CuPy {cupy.__version__} finds no GPU"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def available_backends() -> list[str]:
-    """Names that :func:`use_backend` accepts here."""
-    return ["native", "reference"] if NativeOps else ["reference"]
+    """Names that :func:`use_backend` accepts here; imports CuPy, if it is installed."""
+    names = ["native", "reference"] if NativeOps else ["reference"]
+    return names if why_not_cupy() else [*names, "cupy"]
 
 
 def _make(name: str) -> Ops:
@@ -46,10 +72,26 @@ def _make(name: str) -> Ops:
             f"backend 'native' is not built here ({why_not_native}); install a compiler and run pip install again, "
             "or use_backend('reference')"
         )
-    raise ValueError(f"backend must be one of {available_backends()}, got {name!r}")
+    if name == "cupy":
+        return _cupy()
+    raise ValueError(f"backend must be 'native', 'reference' or 'cupy', got {name!r}")
 
 
-_current = _make(os.environ.get("FASTNET_BACKEND") or available_backends()[0])
+def _cupy() -> Ops:
+    if not _CUPY:
+        if why := why_not_cupy():
+            raise RuntimeError(f"backend 'cupy' {_GPU}; here, {why}")
+        _CUPY.append(importlib.import_module("fastnet.backends.device").CupyOps())
+    return _CUPY[0]
+
+
+def _use(ops: Ops) -> None:
+    global _current
+    _current = ops
+    arrays.keep(tuple(kind for kind in ops.array_types if kind.__module__ != "numpy"))
+
+
+_use(_make(os.environ.get("FASTNET_BACKEND") or _DEFAULT))
 
 
 def current() -> Ops:
@@ -59,23 +101,25 @@ def current() -> Ops:
 
 @contextlib.contextmanager
 def _restore(previous: Ops) -> Iterator[Ops]:
-    global _current
     try:
         yield _current
     finally:
-        _current = previous
+        _use(previous)
 
 
 def use_backend(name: str) -> contextlib.AbstractContextManager[Ops]:
-    """Choose the backend, "native" or "reference", from now on, or inside a ``with`` block.
+    """Choose the backend, "native", "reference" or "cupy", from now on, or inside a ``with`` block.
+
+    On "cupy", an NVIDIA GPU computes: models, losses and optimisers keep their arrays there, as CuPy arrays, and NumPy
+    arrays that they are given are copied to it.  Parameters of a model that was built before are copied on first use.
 
     Raises
     ------
     ValueError
         If the name is unknown.
     RuntimeError
-        If it is "native" and the extension was not built.
+        If it is "native" and the extension was not built, or "cupy" without CuPy or a GPU.
     """
-    global _current
-    previous, _current = _current, _make(name)
+    previous = _current
+    _use(_make(name))
     return _restore(previous)

@@ -45,6 +45,7 @@ class Ops:
 
     name = "reference"
     xp = np
+    array_types: tuple[type, ...] = (np.ndarray,)  # of the backend's arrays
 
     @property
     def threads(self) -> int:
@@ -69,10 +70,14 @@ class Ops:
         """x in the memory order in which kernels read arrays of this role."""
         return x
 
+    def given(self, x: Any, name: str) -> Any:
+        """An array argument of an op, of any library, as this backend's."""
+        return as_array(x, name)
+
     def call(self, op: Op, arrays: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
         """Check the arguments of an op and run it."""
         if not op.in_place:
-            arrays = tuple(x if x is None or type(x) is np.ndarray else as_array(x, op.name) for x in arrays)
+            arrays = tuple(x if x is None or type(x) is self.array_types[0] else self.given(x, op.name) for x in arrays)
         shape, dtype = op.check(arrays, attributes)
         if op.in_place:
             return self.update(op, arrays, attributes)

@@ -75,14 +75,17 @@ def run_example(
         if array is not None and (given.name in op.in_place or given.name.startswith("running_"))
     ]
     if op.backward is None or op.plain:
-        return [*_arrays(result), *moved]
+        return _arrays(ops, [result, moved])
     y, saved = result
     more = {"add": place(numbers(arrays[0].shape, dtype, 98))} if op.accumulates else {}
     gradients = getattr(ops, f"{op.name}_backward")(place(numbers(y.shape, dtype, 99)), saved, **more)
-    return [*_arrays([y, gradients]), *moved]
+    return _arrays(ops, [y, gradients, moved])
 
 
-def _arrays(value: Any) -> list[Array]:
+def _arrays(ops: Any, value: Any) -> list[Array]:
+    """All arrays and numbers in lists and tuples, as NumPy arrays."""
     if isinstance(value, (tuple, list)):
-        return [array for item in value for array in _arrays(item)]
-    return [] if value is None else [np.asarray(value, None if hasattr(value, "dtype") else np.float64)]
+        return [array for item in value for array in _arrays(ops, item)]
+    if value is None:
+        return []
+    return [ops.to_numpy(value) if hasattr(value, "dtype") else np.asarray(value, np.float64)]

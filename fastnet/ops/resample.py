@@ -65,8 +65,8 @@ def _register(
         y = columns(xp, rows(xp, images(x), 2), 3)
         outside = given.get("value", 0.0)
         if outside:
-            y[:, :, rows.starts[1:] == rows.starts[:-1]] = outside
-            y[:, :, :, columns.starts[1:] == columns.starts[:-1]] = outside
+            y[:, :, xp.asarray(rows.starts[1:] == rows.starts[:-1])] = outside
+            y[:, :, :, xp.asarray(columns.starts[1:] == columns.starts[:-1])] = outside
         return y if x.ndim == 4 else y[:, :, 0], (rows, columns)
 
     def backward(xp: Any, dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Any:

@@ -61,10 +61,10 @@ class Taps:
         x = xp.moveaxis(x, axis, 0)
         y, counts = xp.zeros((self.outputs, *x.shape[1:]), x.dtype), np.diff(self.starts)
         for rank in range(int(counts.max(initial=0))):
-            some = counts > rank
+            some = np.flatnonzero(counts > rank)
             at = self.starts[:-1][some] + rank
             weights = xp.asarray(self.weights[at].astype(x.dtype)).reshape(-1, *(1,) * (x.ndim - 1))
-            terms = x[self.inputs[at]] * weights
+            terms, some = x[xp.asarray(self.inputs[at])] * weights, xp.asarray(some)
             y[some] = terms if rank == 0 else y[some] + terms
         return xp.moveaxis(y, 0, axis)
 

@@ -1,0 +1,77 @@
+"""CupyOps: ops on an NVIDIA GPU, on kernels of csrc/cuda, else on CuPy's own.
+
+4-d arrays, (N, C, H, W), and 3-d ones, (N, C, L), are channels-last in memory, as in the native backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cupy
+import numpy as np
+
+from fastnet.arrays import as_array
+from fastnet.backends.device import arrays
+from fastnet.backends.device.arrays import KERNELS
+from fastnet.backends.reference import Ops
+from fastnet.ops import ACTIVATION, REGISTRY, WEIGHT, Op
+from fastnet.types import Array, DTypeLike
+
+__all__ = ["FALLBACK", "CupyOps"]
+
+# Ops without a kernel of ours, which run as their records are written, on CuPy.
+FALLBACK = frozenset(name for name, op in REGISTRY.items() if not op.composed)
+
+_ENTER: dict[str, Callable[[Any], Any]] = {ACTIVATION: arrays.dense, WEIGHT: arrays.c_order}
+
+
+def _in_order(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A definition on CuPy whose result is in the kernels' memory order; composed ops call kernels themselves."""
+    if op.composed or op.name not in REGISTRY:
+        return function
+
+    def run(*given: Any, **more: Any) -> Any:
+        result = function(*given, **more)
+        return (_ordered(result[0]), *result[1:]) if isinstance(result, tuple) else _ordered(result)
+
+    return run
+
+
+def _ordered(x: Any) -> Any:
+    return arrays.dense(x) if isinstance(x, cupy.ndarray) else x
+
+
+class CupyOps(Ops):
+    """Ops on the current device and stream of CuPy."""
+
+    name = "cupy"
+    xp = cupy
+    array_types = (cupy.ndarray,)
+
+    def kernel(self, op: Op) -> Callable[..., Any]:
+        return KERNELS.get(op.name) or _in_order(op, super().kernel(op))
+
+    def gradient(self, op: Op) -> Callable[..., Any]:
+        return KERNELS.get(f"{op.name}_backward") or _in_order(op, super().gradient(op))
+
+    def enter(self, role: str, x: Any) -> Any:
+        return _ENTER[role](x) if role in _ENTER else x
+
+    def given(self, x: Any, name: str) -> Any:
+        return x if isinstance(x, cupy.ndarray) else cupy.asarray(as_array(x, name))
+
+    def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:
+        return arrays.dense(super().asarray(x, dtype))
+
+    def to_numpy(self, x: Any) -> Array:
+        array: Array = cupy.asnumpy(x)
+        return array
+
+    def empty(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
+        return arrays.empty(tuple(shape), np.dtype(dtype))
+
+    def zeros(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
+        y = self.empty(shape, dtype)
+        y.fill(0)
+        return y

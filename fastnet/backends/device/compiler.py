@@ -1,0 +1,88 @@
+"""Kernels of csrc/cuda: compiled by NVRTC on first use, kept on disk by CuPy, and launched.
+
+A file is compiled once for each dtype, with ``REAL`` defined as float or double.  Its includes are expanded here, so
+that CuPy's cache, whose key is the text of a source, sees changes of headers, too.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cupy
+import numpy as np
+
+from fastnet.types import DTypeLike
+
+__all__ = ["SOURCES", "launch", "source", "spread"]
+
+_INSTALLED, _CHECKOUT = Path(__file__).with_name("cuda"), Path(__file__).parents[3] / "csrc" / "cuda"
+SOURCES = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+OPTIONS = ("-std=c++17",)
+MOST_BLOCKS = 4096  # of a grid-stride loop: enough for any GPU
+_REAL = {"float32": "float", "float64": "double"}
+_NULL = np.intp(0)
+
+
+def source(path: Path) -> str:
+    """The text of a file of csrc/cuda with its includes in place, each once."""
+    included: set[str] = set()
+
+    def expand(name: str) -> str:
+        if name in included:
+            return ""
+        included.add(name)
+        return re.sub(r'^#include "([^"]+)"$', lambda found: expand(found[1]), _text(path.parent / name), flags=re.M)
+
+    return expand(path.name)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache
+def _function(file: str, name: str, dtype: np.dtype[Any], device: int) -> Any:
+    return _module(file, dtype, device).get_function(name)
+
+
+@cache
+def _module(file: str, dtype: np.dtype[Any], device: int) -> Any:
+    code = source(SOURCES / f"{file}.cu")
+    return cupy.RawModule(code=code, options=(*OPTIONS, f"-DREAL={_REAL[dtype.name]}"), backend="nvrtc")
+
+
+def launch(
+    file: str,
+    name: str,
+    dtype: DTypeLike,
+    blocks: int | tuple[int, ...],
+    threads: int | tuple[int, ...],
+    *arguments: Any,
+    shared: int = 0,
+) -> None:
+    """Launch kernel `name` of csrc/cuda/`file`.cu on the current stream.
+
+    Parameters
+    ----------
+    dtype : float32 or float64
+        What ``real`` is.
+    blocks, threads : int or tuple of up to three int
+        Sizes of the grid and of a block.
+    *arguments : array, int, float or None
+        A kernel's Int parameters take Python's int, double ones its float, and None is a null pointer.
+    shared : int
+        Bytes of dynamic shared memory.
+    """
+    function = _function(file, name, np.dtype(dtype), cupy.cuda.Device().id)
+    given = tuple(_NULL if each is None else each for each in arguments)
+    grid = (blocks,) if isinstance(blocks, int) else blocks
+    block = (threads,) if isinstance(threads, int) else threads
+    function(grid, block, given, shared_mem=shared)
+
+
+def spread(n: int, threads: int = 256) -> tuple[int, int]:
+    """(blocks, threads) for a grid-stride loop over n elements."""
+    return min(max(-(-n // threads), 1), MOST_BLOCKS), threads

@@ -1,0 +1,263 @@
+"""A stand-in for CuPy, for tests on machines without a GPU: arrays on NumPy, and kernels on the emulator.
+
+It is as strict as CuPy: arrays of NumPy and of the device do not mix, nothing converts to NumPy without ``get`` or
+``asnumpy``, and what NumPy returns as a number (an element, a sum) is an array without axes.  All of its names exist in
+CuPy 14.
+"""
+
+from __future__ import annotations
+
+import builtins
+import operator
+
+import numpy as np
+
+from . import cuda
+from .raw import RawModule
+
+__all__ = ["RawModule", "asnumpy", "cuda", "ndarray"]
+__version__ = "0 (stand-in)"
+
+
+def _names(text):
+    return text.split()
+
+
+_METHODS = _names(
+    """
+    all any argmax argmin argsort astype clip cumsum fill flatten item max mean min nonzero partition prod ravel repeat
+    reshape round searchsorted sort squeeze std sum swapaxes take tolist transpose var
+    """
+)
+_BINARY = _names("add sub mul truediv floordiv mod pow and or xor lshift rshift matmul")
+_COMPARISONS = _names("lt le eq ne gt ge")
+_HOST = np.ndarray
+
+
+class ndarray:
+    """An array of the device."""
+
+    __array_priority__ = 100
+    __hash__ = None
+
+    def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
+        if memptr is not None or strides is not None:
+            raise NotImplementedError("stand-in: arrays over given memory")
+        self._array = np.empty(shape, dtype, order)
+
+    @property
+    def data(self):
+        return self._array
+
+    def __array__(self, *_, **__):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one")
+
+    def __array_ufunc__(self, function, how, *given, **more):
+        if how != "__call__" or builtins.any(isinstance(each, _HOST) and each.ndim for each in given):
+            return NotImplemented
+        return wrap(function(*unwrap(given), **more))
+
+    def __array_function__(self, function, *_):
+        raise TypeError(f"numpy.{function.__name__} was given arrays of the device")
+
+    @property
+    def __cuda_array_interface__(self):
+        raise AttributeError("stand-in: there is no device memory")
+
+    def get(self):
+        return self._array.copy(order="K")
+
+    def set(self, given):
+        self._array[...] = given
+
+    def copy(self, order="C"):
+        return wrap(self._array.copy(order=order))
+
+    def view(self, dtype):
+        return wrap(self._array.view(dtype))
+
+    def __getitem__(self, index):
+        return wrap(self._array[_index(index)])
+
+    def __setitem__(self, index, value):
+        self._array[_index(index)] = unwrap(value)
+
+    def __len__(self):
+        return len(self._array)
+
+    def __iter__(self):
+        return (wrap(each) for each in self._array)
+
+    def __repr__(self):
+        return repr(self._array)
+
+    def __format__(self, form):
+        return format(self._array.item() if self._array.ndim == 0 else self._array, form)
+
+    def __copy__(self):
+        return self.copy()
+
+    def __deepcopy__(self, _):
+        return self.copy()
+
+    def __reduce__(self):
+        return _from_host, (self._array,)
+
+
+def _from_host(array):
+    return wrap(np.array(array))
+
+
+for _name in ("shape", "strides", "dtype", "ndim", "size", "itemsize", "nbytes", "flags"):
+    setattr(ndarray, _name, property(operator.attrgetter(f"_array.{_name}")))
+ndarray.T = property(lambda self: wrap(self._array.T))
+for _name in ("__float__", "__int__", "__bool__", "__index__", "__complex__"):
+    setattr(ndarray, _name, lambda self, _name=_name: getattr(self._array, _name)())
+
+
+def wrap(found):
+    """What NumPy returned, as CuPy would return it."""
+    if isinstance(found, (_HOST, np.generic)):
+        array = ndarray.__new__(ndarray)
+        array._array = np.asarray(found)
+        return array
+    if isinstance(found, (list, tuple)):
+        return type(found)(wrap(each) for each in found)
+    return found
+
+
+def unwrap(given):
+    """Arguments for NumPy; a NumPy array among them is an error, as in CuPy."""
+    if isinstance(given, ndarray):
+        return given._array
+    if isinstance(given, _HOST):
+        raise TypeError(f"Unsupported type {type(given)}")
+    if isinstance(given, (list, tuple)):
+        return type(given)(unwrap(each) for each in given)
+    return given
+
+
+def _index(given):
+    if isinstance(given, tuple):
+        return tuple(map(_index, given))
+    return unwrap(given)
+
+
+def _method(name):
+    def call(self, *given, **more):
+        result = getattr(self._array, name)(*unwrap(given), **{key: unwrap(value) for key, value in more.items()})
+        return result if name in ("item", "tolist") else wrap(result)
+
+    return call
+
+
+for _name in _METHODS:
+    setattr(ndarray, _name, _method(_name))
+
+
+def _operator(name, swapped):
+    function = getattr(operator, f"__{name}__")
+
+    def call(self, other):
+        if isinstance(other, _HOST) and other.ndim:
+            raise TypeError(f"Unsupported type {type(other)}")
+        pair = (unwrap_scalar(other), self._array) if swapped else (self._array, unwrap_scalar(other))
+        return wrap(function(*pair))
+
+    return call
+
+
+def _in_place(name):
+    function = getattr(operator, f"__i{name}__")
+
+    def call(self, other):
+        function(self._array, unwrap(other))
+        return self
+
+    return call
+
+
+def unwrap_scalar(given):
+    return given if isinstance(given, _HOST) else unwrap(given)
+
+
+for _name in _BINARY:
+    setattr(ndarray, f"__{_name}__", _operator(_name, False))
+    setattr(ndarray, f"__r{_name}__", _operator(_name, True))
+    setattr(ndarray, f"__i{_name}__", _in_place(_name))
+for _name in _COMPARISONS:
+    setattr(ndarray, f"__{_name}__", _operator(_name, False))
+
+
+def _unary(name):
+    function = getattr(operator, f"__{name}__")
+    return lambda self: wrap(function(self._array))
+
+
+for _name in ("neg", "pos", "abs", "invert"):
+    setattr(ndarray, f"__{_name}__", _unary(_name))
+
+# ---------------------------------------------------------------- functions
+
+_CONVERT = _names("array asarray ascontiguousarray asfortranarray")
+_FUNCTIONS = _names(
+    """
+    abs absolute add all any arange argmax argmin argsort array_equal bincount bitwise_and bitwise_xor broadcast_arrays
+    broadcast_to ceil clip concatenate copysign cos count_nonzero cumsum diff digitize divide dot einsum empty empty_like
+    equal exp expand_dims expm1 eye flatnonzero floor floor_divide full full_like hypot isfinite isinf isnan linspace log
+    log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul max maximum may_share_memory mean min
+    minimum moveaxis multiply negative nonzero ones ones_like outer pad partition power prod put_along_axis ravel
+    reciprocal remainder repeat reshape rint roll round searchsorted sign sin sort split sqrt square squeeze stack std
+    subtract sum swapaxes take take_along_axis tanh tensordot tile transpose tril triu true_divide trunc unique
+    unravel_index var vstack where zeros zeros_like
+    """
+)
+
+
+def _function(name):
+    function = getattr(np, name)
+
+    def call(*given, **more):
+        return wrap(function(*unwrap(given), **{key: unwrap(value) for key, value in more.items()}))
+
+    return call
+
+
+def _conversion(name):
+    function = getattr(np, name)
+
+    def convert(given, *more, **options):
+        if isinstance(given, ndarray):
+            return wrap(function(given._array, *more, **options))
+        if isinstance(given, (list, tuple)):
+            given = type(given)(each._array if isinstance(each, ndarray) else each for each in given)
+        result = function(given, *more, **options)
+        return wrap(np.array(result, order="K"))  # an upload
+
+    return convert
+
+
+for _name in _FUNCTIONS:
+    globals()[_name] = _function(_name)
+for _name in _CONVERT:
+    globals()[_name] = _conversion(_name)
+for _name in ("inf", "nan", "pi", "newaxis", "float32", "float64", "int32", "int64", "uint8", "uint32", "uint64"):
+    globals()[_name] = getattr(np, _name)
+bool_, generic = np.bool_, np.generic
+
+
+def asnumpy(array, *_, **__):
+    """A NumPy array."""
+    return array.get() if isinstance(array, ndarray) else np.asarray(array)
+
+
+def get_array_module(*arrays):
+    """This module if one of the arrays is the device's, else NumPy."""
+    import sys
+
+    return sys.modules[__name__] if builtins.any(isinstance(array, ndarray) for array in arrays) else np
+
+
+def is_available():
+    """Whether there is a device."""
+    return True

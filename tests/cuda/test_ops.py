@@ -1,0 +1,20 @@
+"""The backend "cupy": every op as its record says, with kernels of csrc/cuda or CuPy's own functions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastnet.backends import Ops
+from fastnet.diagnose.examples import run_example
+from fastnet.ops import REGISTRY
+
+
+@pytest.mark.parametrize("op", REGISTRY.values(), ids=REGISTRY)
+def test_every_op_computes_what_the_reference_does(op, device, dtype):
+    tolerance = 1e-4 if dtype == np.float32 else 1e-9
+    for example in op.examples:
+        found = run_example(device, op, example, dtype, place=device.xp.asarray)
+        expected = run_example(Ops(), op, example, dtype)
+        for got, want in zip(found, expected, strict=True):
+            np.testing.assert_allclose(got, want, tolerance, tolerance)
