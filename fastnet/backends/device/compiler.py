@@ -27,20 +27,17 @@ _NULL = np.intp(0)
 
 
 def source(path: Path) -> str:
-    """The text of a file of csrc/cuda with its includes in place, each once."""
+    """The text of a file of csrc/cuda with its includes, ``"cuda/name.h"``, in place, each once."""
     included: set[str] = set()
 
     def expand(name: str) -> str:
         if name in included:
             return ""
         included.add(name)
-        return re.sub(r'^#include "([^"]+)"$', lambda found: expand(found[1]), _text(path.parent / name), flags=re.M)
+        text = (path.parent / name).read_text(encoding="utf-8")
+        return re.sub(r'^#include "(?:cuda/)?([^"]+)"$', lambda found: expand(found[1]), text, flags=re.M)
 
     return expand(path.name)
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
 
 
 @cache

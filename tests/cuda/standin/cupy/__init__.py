@@ -25,8 +25,8 @@ def _names(text):
 
 _METHODS = _names(
     """
-    all any argmax argmin argsort astype clip cumsum fill flatten item max mean min nonzero partition prod ravel repeat
-    reshape round searchsorted sort squeeze std sum swapaxes take tolist transpose var
+    all any argmax argmin argsort astype clip cumsum fill flatten item max mean min nonzero partition prod ravel
+    repeat reshape round searchsorted sort squeeze std sum swapaxes take tolist transpose var
     """
 )
 _BINARY = _names("add sub mul truediv floordiv mod pow and or xor lshift rshift matmul")
@@ -202,14 +202,15 @@ for _name in ("neg", "pos", "abs", "invert"):
 _CONVERT = _names("array asarray ascontiguousarray asfortranarray")
 _FUNCTIONS = _names(
     """
-    abs absolute add all any arange argmax argmin argsort array_equal bincount bitwise_and bitwise_xor broadcast_arrays
-    broadcast_to ceil clip concatenate copysign cos count_nonzero cumsum diff digitize divide dot einsum empty empty_like
-    equal exp expand_dims expm1 eye flatnonzero floor floor_divide full full_like hypot isfinite isinf isnan linspace log
-    log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul max maximum may_share_memory mean min
-    minimum moveaxis multiply negative nonzero ones ones_like outer pad partition power prod put_along_axis ravel
-    reciprocal remainder repeat reshape rint roll round searchsorted sign sin sort split sqrt square squeeze stack std
-    subtract sum swapaxes take take_along_axis tanh tensordot tile transpose tril triu true_divide trunc unique
-    unravel_index var vstack where zeros zeros_like
+    abs absolute add all any arange argmax argmin argsort array_equal bincount bitwise_and bitwise_xor
+    broadcast_arrays broadcast_to ceil clip concatenate copysign cos count_nonzero cumsum diff digitize divide
+    dot einsum empty empty_like equal exp expand_dims expm1 eye flatnonzero floor floor_divide full full_like
+    hypot isfinite isinf isnan linspace log log1p log2 logaddexp logical_and logical_not logical_or logical_xor
+    matmul max maximum may_share_memory mean min minimum moveaxis multiply negative nonzero ones ones_like outer
+    pad partition power prod put_along_axis ravel reciprocal remainder repeat reshape rint roll round
+    searchsorted sign sin sort split sqrt square squeeze stack std subtract sum swapaxes take take_along_axis
+    tanh tensordot tile transpose tril triu true_divide trunc unique unravel_index var vstack where zeros
+    zeros_like
     """
 )
 
