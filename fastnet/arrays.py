@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnet.types import Array
 
-__all__ = ["as_array", "keep", "on_host"]
+__all__ = ["as_array", "elsewhere", "isfinite", "keep", "on_host"]
 
 _REAL = "fiub"  # kinds of NumPy's dtypes
 _ADDED = 2  # dtype.isbuiltin of types that another library registers: ml_dtypes' bfloat16, float8, int4, as in JAX
@@ -28,6 +28,16 @@ def keep(types: tuple[type, ...]) -> None:
     """Set the array types, beside NumPy's, that :func:`as_array` returns as they are."""
     global _kept
     _kept = types
+
+
+def isfinite(array: Array) -> Any:
+    """Which elements of a NumPy array are neither NaN nor infinite."""
+    return np.isfinite(array)
+
+
+def elsewhere(*given: Any) -> bool:
+    """Whether one of the arrays, or without arguments those of the backend, are not NumPy's."""
+    return any(isinstance(each, _kept) for each in given) if given else bool(_kept)
 
 
 def on_host(given: Any, name: str = "the array") -> Array:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnet.backends import current
-from fastnet.functional.arguments import arrays_of, enter_contiguous
+from fastnet.functional.arguments import arrays_of, enter_contiguous, follows
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 from fastnet.graph import Node
 from fastnet.ops import REGISTRY
@@ -31,6 +31,7 @@ def _gradient(name: str, dy: Any, arrays: tuple[Any, ...], needs: Any = None, **
     return ops.call_gradient(op, dy, ops.recall(op, arrays, given), needs)
 
 
+@follows
 def conv2d(
     dy: ArrayLike,
     x: ArrayLike,
@@ -73,6 +74,7 @@ def conv2d(
     return dx, dw, db
 
 
+@follows
 def max_pool2d(
     dy: ArrayLike,
     x: ArrayLike,
@@ -117,6 +119,7 @@ def max_pool2d(
     return current().contiguous(dx)
 
 
+@follows
 def avg_pool2d(
     dy: ArrayLike,
     x_shape: Sequence[int],

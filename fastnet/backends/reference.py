@@ -189,7 +189,7 @@ class Ops:
         It is optimised for `batch_size` images per call, but takes any number.
         """
         values = {
-            node: getattr(node.source, "value", node.source).copy()
+            node: self.given(getattr(node.source, "value", node.source), "plan").copy()
             for node in graph.nodes
             if node.op is None and node is not graph.source
         }

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import losses
+from fastnet.backends import current
 from fastnet.data import Dataset, Loader
 from fastnet.diagnose.causes import EXPLODED
 from fastnet.layers import Model
@@ -99,5 +100,9 @@ def short_run(
 
 def _largest(before: list[Array], after: list[Array]) -> float:
     """The largest ratio of the length of an update to that of the weights before it."""
-    ratios = [float(np.linalg.norm(new - old) / np.linalg.norm(old)) for old, new in zip(before, after, strict=True)]
+    down = current().to_numpy
+    lengths = [
+        (np.linalg.norm(down(new - old)), np.linalg.norm(down(old))) for old, new in zip(before, after, strict=True)
+    ]
+    ratios = [float(step / length) for step, length in lengths]
     return max((ratio for ratio in ratios if math.isfinite(ratio)), default=math.nan)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fastnet.arguments import real
 from fastnet.backends import current
 from fastnet.functional.activation import log_softmax, maxout, prelu, softmax
-from fastnet.functional.arguments import arrays_of, gradient_of
+from fastnet.functional.arguments import arrays_of, follows, gradient_of
 from fastnet.functional.conv import col2im, conv2d, im2col
 from fastnet.functional.conv_transpose import conv_transpose2d
 from fastnet.functional.dense import flatten, linear, matmul
@@ -130,5 +130,5 @@ def _elementwise(op: Op) -> Callable[..., _Result]:
 
 for _op in REGISTRY.values():
     if _op.elementwise:
-        globals()[_op.name] = _elementwise(_op)
+        globals()[_op.name] = follows(_elementwise(_op))
         __all__.append(_op.name)

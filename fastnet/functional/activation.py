@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from fastnet.arguments import integer
 from fastnet.backends import current
-from fastnet.functional.arguments import arrays_of, enter_contiguous, gradient_of
+from fastnet.functional.arguments import arrays_of, enter_contiguous, follows, gradient_of
 from fastnet.types import Array, ArrayLike, DType
 
 __all__ = ["log_softmax", "maxout", "prelu", "softmax"]
 
 
+@follows
 def softmax(x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Array]]:
     """exp(x) / sum of exp(x) along one axis, without overflow.
 
@@ -36,11 +37,13 @@ def softmax(x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Array]
     return _along("softmax", x, dim)
 
 
+@follows
 def log_softmax(x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike], Array]]:
     """The logarithm of :func:`softmax`, accurate where probabilities are tiny; arguments and results as there."""
     return _along("log_softmax", x, dim)
 
 
+@follows
 def prelu(x: ArrayLike, weight: ArrayLike) -> tuple[Array, Callable[[ArrayLike], tuple[Array, Array]]]:
     """x where x > 0, else weight * x (He et al. 2015, arXiv:1502.01852); max(weight * x, x) only where weight <= 1.
 
@@ -72,6 +75,7 @@ def prelu(x: ArrayLike, weight: ArrayLike) -> tuple[Array, Callable[[ArrayLike],
     return y, backward
 
 
+@follows
 def maxout(x: ArrayLike, pieces: int = 2) -> tuple[Array, Callable[[ArrayLike], Array]]:
     """The largest of each `pieces` adjacent channels (Goodfellow et al. 2013, arXiv:1302.4389).
 
@@ -113,7 +117,7 @@ def _along(op: str, x: ArrayLike, dim: int) -> tuple[Array, Callable[[ArrayLike]
             raise ValueError(f"{op}: x of shape {tuple(array.shape)} has no axis dim={dim}")
         if array.shape[axis] == 0:
             raise ValueError(f"{op}: axis {dim} of x is empty, got shape {tuple(array.shape)}")
-        return enter_contiguous(name, ops.xp.moveaxis(array, axis, -1), dtype)
+        return enter_contiguous(name, ops.xp.moveaxis(ops.xp.asarray(array), axis, -1), dtype)
 
     (inputs,) = arrays_of(op, rows, x=x)
     shape = inputs.shape

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
-from fastnet.arrays import as_array
+from fastnet.arrays import as_array, elsewhere, on_host
 from fastnet.backends import current
 from fastnet.types import Array, ArrayLike, DType
 
-__all__ = ["Batch", "arrays_of", "enter_contiguous", "gradient_of", "images"]
+__all__ = ["Batch", "arrays_of", "enter_contiguous", "follows", "gradient_of", "images"]
 
 Enter = Callable[[str, Any, DType], Array]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def follows(function: _Function) -> _Function:
+    """Decorator: on a GPU, results are NumPy arrays unless an argument is an array of the device."""
+
+    @wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        result = function(*given, **named)
+        return _download(result) if elsewhere() and not elsewhere(*given, *named.values()) else result
+
+    return call  # type: ignore[return-value]
+
+
+def _download(result: Any) -> Any:
+    """A result, which may hold the function ``backward``, with NumPy arrays."""
+    if isinstance(result, tuple):
+        return tuple(map(_download, result))
+    if callable(result):
+        return follows(result)
+    return on_host(result) if elsewhere(result) else result
 
 
 def arrays_of(op: str, enter: Enter | None = None, **given: ArrayLike | None) -> list[Any]:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 from fastnet.arguments import flag, integer, pair
 from fastnet.backends import current
-from fastnet.functional.arguments import Batch, arrays_of, gradient_of, images
+from fastnet.functional.arguments import Batch, arrays_of, follows, gradient_of, images
 from fastnet.geometry import Conv2dGeometry
 from fastnet.types import Array, ArrayLike, Padding, Pair
 
 __all__ = ["col2im", "conv2d", "im2col"]
 
 
+@follows
 def conv2d(
     x: ArrayLike,
     w: ArrayLike,
@@ -78,6 +79,7 @@ def _patches(
     return Conv2dGeometry.make(x_shape, w_shape, stride, padding, dilation)
 
 
+@follows
 def im2col(x: ArrayLike, kernel_size: Pair, *, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1) -> Array:
     """Patches as columns, like torch's ``unfold`` (which has another order of arguments, so these need their names).
 
@@ -106,6 +108,7 @@ def im2col(x: ArrayLike, kernel_size: Pair, *, stride: Pair = 1, padding: Paddin
     return columns
 
 
+@follows
 def col2im(
     columns: ArrayLike,
     x_shape: Sequence[int],

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastnet.backends import current
-from fastnet.functional.arguments import arrays_of, gradient_of
+from fastnet.functional.arguments import arrays_of, follows, gradient_of
 from fastnet.ops.conv_transpose import transposed_geometry
 from fastnet.types import Array, ArrayLike, Padding, Pair
 
 __all__ = ["conv_transpose2d"]
 
 
+@follows
 def conv_transpose2d(
     x: ArrayLike,
     w: ArrayLike,

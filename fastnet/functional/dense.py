@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 
 from fastnet.backends import current
-from fastnet.functional.arguments import arrays_of, gradient_of, images
+from fastnet.functional.arguments import arrays_of, follows, gradient_of, images
 from fastnet.types import Array, ArrayLike
 
 __all__ = ["flatten", "linear", "matmul"]
 
 
+@follows
 def matmul(a: ArrayLike, b: ArrayLike) -> tuple[Array, Callable[[ArrayLike], tuple[Array, Array]]]:
     """The matrix product ``y = a @ b``.
 
@@ -42,6 +43,7 @@ def matmul(a: ArrayLike, b: ArrayLike) -> tuple[Array, Callable[[ArrayLike], tup
     return y, backward
 
 
+@follows
 def linear(
     x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None
 ) -> tuple[Array, Callable[[ArrayLike], tuple[Array, Array, Array | None]]]:
@@ -80,6 +82,7 @@ def linear(
     return y, backward
 
 
+@follows
 def flatten(x: ArrayLike) -> tuple[Array, Callable[[ArrayLike], Array]]:
     """Images as rows, with elements in the order C, H, W.
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from fastnet.arguments import flag, integer, pair
 from fastnet.backends import current
-from fastnet.functional.arguments import Batch, arrays_of, gradient_of
+from fastnet.functional.arguments import Batch, arrays_of, follows, gradient_of
 from fastnet.ops import Stream
 from fastnet.types import Array, ArrayLike, Pair
 
 __all__ = ["fractional_max_pool2d"]
 
 
+@follows
 def fractional_max_pool2d(
     x: ArrayLike,
     kernel_size: Pair | None = None,

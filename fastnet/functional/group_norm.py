@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnet.arguments import integer
 from fastnet.backends import current
-from fastnet.functional.arguments import arrays_of, enter_contiguous, gradient_of
+from fastnet.functional.arguments import arrays_of, enter_contiguous, follows, gradient_of
 from fastnet.functional.norm import check_updated
 from fastnet.ops.checks import check_eps, check_norm, check_response, normalized
 from fastnet.types import Array, ArrayLike, DType
@@ -41,6 +41,7 @@ def _run(op: str, x: Array, shape: Sequence[int], parameters: Sequence[Any], *at
     return y, backward
 
 
+@follows
 def layer_norm(
     x: ArrayLike,
     normalized_shape: int | Sequence[int],
@@ -96,6 +97,7 @@ def layer_norm(
     return whole, backward
 
 
+@follows
 def group_norm(
     x: ArrayLike,
     num_groups: int,
@@ -125,6 +127,7 @@ def group_norm(
     return _run("group_norm", inputs, _signals(inputs), (scale, shift), groups, eps)
 
 
+@follows
 def instance_norm(
     x: ArrayLike,
     *,
@@ -160,6 +163,7 @@ def instance_norm(
     return _run("instance_norm", inputs, _signals(inputs), (scale, shift, *running), momentum, eps)
 
 
+@follows
 def local_response_norm(
     x: ArrayLike, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> tuple[Array, Callable[[ArrayLike], Array]]:

@@ -6,9 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from fastnet.arguments import flag, integer, real
+from fastnet.arrays import elsewhere, on_host
 from fastnet.backends import current
-from fastnet.functional.arguments import arrays_of, gradient_of
+from fastnet.functional.arguments import arrays_of, follows, gradient_of
 from fastnet.ops import Stream
 from fastnet.ops.checks import check_norm
 from fastnet.types import Array, ArrayLike
@@ -17,14 +20,26 @@ __all__ = ["batch_norm", "dropout"]
 
 
 def check_updated(op: str, given: Mapping[str, Any], entered: Sequence[Any]) -> None:
-    """Raise TypeError if an array that is updated in place is not itself what entered the backend, and writable."""
+    """Raise TypeError if an array that is updated in place is not itself what entered the backend, and writable.
+
+    On a GPU, NumPy arrays of its dtype are accepted, too: :func:`put_back` updates them.
+    """
     for (name, array), inside in zip(given.items(), entered, strict=True):
         if array is None:
             continue
-        if array is not inside or not getattr(getattr(array, "flags", None), "writeable", True):
+        copied = elsewhere() and isinstance(array, np.ndarray) and array.dtype == inside.dtype
+        if not (array is inside or copied) or not getattr(getattr(array, "flags", None), "writeable", True):
             raise TypeError(f"{op}: training updates {name} in place; give a writable, contiguous {inside.dtype} array")
 
 
+def put_back(given: Sequence[Any], entered: Sequence[Any]) -> None:
+    """Copy updated arrays of the device into the NumPy arrays that were given."""
+    for array, inside in zip(given, entered, strict=True):
+        if array is not None and array is not inside:
+            array[...] = on_host(inside)
+
+
+@follows
 def batch_norm(
     x: ArrayLike,
     *,
@@ -78,6 +93,8 @@ def batch_norm(
     if len(shape) not in (2, 4) and len(shape) > 2:
         inputs = inputs.reshape(*shape[:2], math.prod(shape[2:]), 1)
     result, saved = ops.batch_norm(inputs, scale, shift, mean, var, training, momentum, eps)
+    if training:
+        put_back((running_mean, running_var), (mean, var))
     y: Array = result.reshape(shape)
     needs = True, gamma is not None, beta is not None
 
@@ -89,6 +106,7 @@ def batch_norm(
     return y, backward
 
 
+@follows
 def dropout(
     x: ArrayLike,
     p: float = 0.5,

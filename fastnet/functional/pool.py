@@ -7,7 +7,7 @@ from typing import Literal
 
 from fastnet.arguments import flag
 from fastnet.backends import current
-from fastnet.functional.arguments import Batch, arrays_of, enter_contiguous, gradient_of
+from fastnet.functional.arguments import Batch, arrays_of, enter_contiguous, follows, gradient_of
 from fastnet.geometry import Pool2dGeometry
 from fastnet.ops.checks import check_ties
 from fastnet.types import Array, ArrayLike, Padding, Pair
@@ -15,6 +15,7 @@ from fastnet.types import Array, ArrayLike, Padding, Pair
 __all__ = ["avg_pool2d", "global_avg_pool2d", "max_pool2d"]
 
 
+@follows
 def max_pool2d(
     x: ArrayLike,
     kernel_size: Pair,
@@ -85,6 +86,7 @@ def max_pool2d(
     return y, backward_in_planes
 
 
+@follows
 def avg_pool2d(
     x: ArrayLike,
     kernel_size: Pair,
@@ -144,6 +146,7 @@ def avg_pool2d(
     return y, backward
 
 
+@follows
 def global_avg_pool2d(x: ArrayLike) -> tuple[Array, Callable[[ArrayLike], Array]]:
     """The mean over all pixels (Lin et al. 2014, arXiv:1312.4400).
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastnet.arguments import integer, optional_flag, pair, real, torch_sides
 from fastnet.backends import current
-from fastnet.functional.arguments import arrays_of, gradient_of, images
+from fastnet.functional.arguments import arrays_of, follows, gradient_of, images
 from fastnet.ops.resample import check_mode, resized
 from fastnet.types import Array, ArrayLike, Pair
 
@@ -34,6 +34,7 @@ def _call(op: str, x: Array, **attributes: Any) -> _Result:
     return y, backward
 
 
+@follows
 def pad(x: ArrayLike, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> _Result:
     """Images with a frame, like torch's ``F.pad``.
 
@@ -66,6 +67,7 @@ def pad(x: ArrayLike, pad: Sequence[int], mode: str = "constant", value: float |
     )
 
 
+@follows
 def interpolate(
     x: ArrayLike,
     size: Pair | None = None,
@@ -95,6 +97,7 @@ def interpolate(
     return _call("interpolate", given, size=outputs, mode=mode, align_corners=bool(align_corners), scales=scales)
 
 
+@follows
 def adaptive_avg_pool2d(x: ArrayLike, output_size: Pair) -> _Result:
     """The means of P x Q windows that cover the image.
 
@@ -119,6 +122,7 @@ def adaptive_avg_pool2d(x: ArrayLike, output_size: Pair) -> _Result:
     return _call("adaptive_avg_pool2d", given, size=pair(output_size, "adaptive_avg_pool2d: output_size"))
 
 
+@follows
 def adaptive_max_pool2d(x: ArrayLike, output_size: Pair) -> _Result:
     """The largest values of P x Q windows that cover the image; arguments, results, errors as adaptive_avg_pool2d's.
 
@@ -128,6 +132,7 @@ def adaptive_max_pool2d(x: ArrayLike, output_size: Pair) -> _Result:
     return _call("adaptive_max_pool2d", given, size=pair(output_size, "adaptive_max_pool2d: output_size"))
 
 
+@follows
 def pixel_shuffle(x: ArrayLike, upscale_factor: int) -> _Result:
     """(N, C * r * r, H, W) to (N, C, H * r, W * r), r being `upscale_factor` (Shi et al. 2016, arXiv:1609.05158).
 
@@ -137,6 +142,7 @@ def pixel_shuffle(x: ArrayLike, upscale_factor: int) -> _Result:
     return _call("pixel_shuffle", given, factor=integer(upscale_factor, "pixel_shuffle: upscale_factor"))
 
 
+@follows
 def pixel_unshuffle(x: ArrayLike, downscale_factor: int) -> _Result:
     """The inverse of :func:`pixel_shuffle`: (N, C, H * r, W * r) to (N, C * r * r, H, W)."""
     (given,) = arrays_of("pixel_unshuffle", x=x)

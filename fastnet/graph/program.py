@@ -173,6 +173,8 @@ class Program:
                 f"{parameter.name or 'parameter'}: the value is an array {tuple(value.shape)} of {value.dtype}; the "
                 f"layer was built with {node.shape} of {node.dtype}"
             )
+        if not isinstance(value, self.ops.array_types):  # another backend's: it moves to this one
+            value = parameter.value = self.ops.contiguous(value)
         read = self.ops.contiguous(value, node.dtype)
         if read is value:
             self._known[n] = value

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from fastnet.arguments import integer
-from fastnet.arrays import as_array
+from fastnet.arrays import as_array, on_host
 from fastnet.backends import Ops, current
 from fastnet.graph import Graph, Unrecordable, record
 from fastnet.graph.recorder import record_any_batch
@@ -119,7 +119,7 @@ class Batched(Layer):
             if prepare is None or not listed:
                 x = as_array(x, "X")
             if prepare is not None:
-                x = prepare(x if listed else ops.xp.array(x), self.dtype or "float32")  # a copy, which it may change
+                x = prepare(x if listed else on_host(x).copy(), self.dtype or "float32")  # a copy, which it may change
             if start == 0:
                 self.check_examples(x.shape if prepare is not None else (len(examples), *x.shape[1:]))
                 self._enter(x[:0], ops)

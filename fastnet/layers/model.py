@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastnet import storage
-from fastnet.arrays import as_array
+from fastnet.arrays import isfinite, on_host
 from fastnet.backends import current
 from fastnet.layers.batched import Batched
 from fastnet.layers.evaluation import Evaluation, evaluation
@@ -207,7 +207,7 @@ class Model(Batched):
                 raise ValueError("evaluate: with views the loss must be 'softmax', of their mean probabilities")
             return fastnet.training.Views(self, views).evaluate(X, y, batch_size)
         loss = losses.get(loss)
-        examples, classes = self.examples("evaluate: X", X, ops), as_array(y, "evaluate: y")
+        examples, classes = self.examples("evaluate: X", X, ops), on_host(y, "evaluate: y")
         count = len(examples)
         if count != len(classes) or not count:
             raise ValueError(f"evaluate: X and y must have the same length, at least 1, got {count} and {len(classes)}")
@@ -223,7 +223,7 @@ class Model(Batched):
         """What `predict` returns, of a model with classes; a warning if it is not finite."""
         scores = self.predict(X, batch_size)
         self.require_classes(method)
-        finite = current().xp.isfinite(scores)
+        finite = isfinite(scores)
         if not finite.all():
             bad = int((~finite).reshape(len(scores), -1).any(axis=1).sum())
             warnings.warn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnet.arrays import as_array
+from fastnet.functional.arguments import follows
 from fastnet.losses.call import Call, targets_of, weights_of
 from fastnet.ops import REGISTRY
 from fastnet.types import Array, ArrayLike
@@ -38,6 +39,7 @@ def softmax_call(
     return Call(REGISTRY["soft_cross_entropy"], (targets, weights), {"label_smoothing": label_smoothing})
 
 
+@follows
 def softmax_cross_entropy(
     scores: Array,
     labels: ArrayLike,
@@ -93,6 +95,7 @@ def hinge_call(
     return Call(REGISTRY[name], given, {"margin": margin, "ignore_index": ignore_index})
 
 
+@follows
 def svm(
     scores: Array,
     labels: ArrayLike,
@@ -111,6 +114,7 @@ def svm(
     return hinge_call("svm_loss", scores, labels, margin, weight, ignore_index)(scores)
 
 
+@follows
 def squared_hinge(
     scores: Array,
     labels: ArrayLike,

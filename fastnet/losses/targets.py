@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastnet.arrays import as_array
 from fastnet.backends import current
+from fastnet.functional.arguments import follows
 from fastnet.losses.call import Call, targets_of
 from fastnet.ops import REGISTRY
 from fastnet.types import Array, ArrayLike
@@ -11,6 +12,7 @@ from fastnet.types import Array, ArrayLike
 __all__ = ["bce_with_logits", "binary_hinge", "huber", "l1", "mse"]
 
 
+@follows
 def mse(scores: Array, targets: ArrayLike) -> tuple[float, Array]:
     """Mean squared error: the mean of ``(x - t)**2`` over all elements.
 
@@ -37,6 +39,7 @@ def mse(scores: Array, targets: ArrayLike) -> tuple[float, Array]:
     return loss, dscores
 
 
+@follows
 def l1(scores: Array, targets: ArrayLike) -> tuple[float, Array]:
     """Mean absolute error: the mean of ``|x - t|``, whose gradient is 0 at x = t; the rest as in :func:`mse`."""
     scores = as_array(scores, "l1: scores")
@@ -44,6 +47,7 @@ def l1(scores: Array, targets: ArrayLike) -> tuple[float, Array]:
     return loss, dscores
 
 
+@follows
 def huber(scores: Array, targets: ArrayLike, delta: float = 1.0) -> tuple[float, Array]:
     """Huber loss: the mean of ``d**2 / 2`` where |d| <= delta, else ``delta * (|d| - delta / 2)``, for d = x - t.
 
@@ -54,6 +58,7 @@ def huber(scores: Array, targets: ArrayLike, delta: float = 1.0) -> tuple[float,
     return loss, dscores
 
 
+@follows
 def bce_with_logits(scores: Array, targets: ArrayLike) -> tuple[float, Array]:
     """Binary cross-entropy of several labels: the mean of ``-t log p - (1 - t) log(1 - p)``, p = sigmoid(score).
 
@@ -71,6 +76,7 @@ def bce_with_logits(scores: Array, targets: ArrayLike) -> tuple[float, Array]:
     return loss, dscores
 
 
+@follows
 def binary_hinge(scores: Array, targets: ArrayLike, margin: float = 1.0) -> tuple[float, Array]:
     """Binary hinge loss of several labels (attributes): the mean of ``max(0, margin - y * score)``, y = 1 or -1.
 

@@ -215,7 +215,7 @@ class Subject:
 
 def one_hot(scores: Array, targets: Array) -> Array:
     """The gradient of the sum of the targets' scores by the scores: 1 at each image's target, else 0."""
-    dy = np.zeros_like(scores)
+    dy = np.zeros(scores.shape, scores.dtype)
     dy[np.arange(len(scores)), targets] = 1
     return dy
 

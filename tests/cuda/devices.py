@@ -23,7 +23,7 @@ def _ours(name):
 
 @contextlib.contextmanager
 def standin():
-    """Within, ``import cupy`` finds the stand-in and the backend "cupy" runs on it; nothing is left of it afterwards."""
+    """Within, ``import cupy`` finds the stand-in, on which the backend "cupy" runs; nothing is left."""
     if ON_GPU:
         yield
         return

@@ -62,7 +62,7 @@ class ndarray:
 
     @property
     def __cuda_array_interface__(self):
-        raise AttributeError("stand-in: there is no device memory")
+        return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
 
     def get(self):
         return self._array.copy(order="K")
