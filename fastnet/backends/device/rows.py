@@ -1,0 +1,30 @@
+"""Arrays as rows of adjacent elements, pixels of channels: the blocks of csrc/cuda/rows.h, and how rows are summed."""
+
+from __future__ import annotations
+
+__all__ = ["BLOCK", "blocks_of_rows", "parts_of_rows", "tile"]
+
+BLOCK = 256  # threads
+_BLOCKS = 1024  # enough for every multiprocessor
+_ROWS_PER_THREAD = 8  # at least, where rows are summed
+
+
+def tile(rows: int, columns: int) -> tuple[tuple[int, int], int]:
+    """A block's threads, (columns, rows), and how many blocks lie side by side."""
+    across = max(1, -(-columns // BLOCK))
+    X = max(1, -(-columns // across))
+    return (X, max(1, min(BLOCK // X, rows))), across
+
+
+def blocks_of_rows(rows: int, columns: int, per_thread: int = 1) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(blocks, threads) for kernels whose threads visit up to `per_thread` rows, gridDim.x * blockDim.y apart."""
+    threads, across = tile(rows, columns)
+    return (max(1, -(-rows // (threads[1] * per_thread))), across), threads
+
+
+def parts_of_rows(rows: int, columns: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(blocks, threads) for sums over rows: part p of `parts` is rows*p // parts to rows*(p + 1) // parts - 1, one for
+    each blockIdx.x.  The partition depends on the shape alone, and so do the bits of the sums."""
+    threads, across = tile(rows, columns)
+    parts = min(rows // (threads[1] * _ROWS_PER_THREAD), _BLOCKS // across)
+    return (max(1, parts), across), threads
