@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError, PlatformError
 
 NO_COMPILER = """
@@ -152,6 +153,18 @@ class BuildKernels(build_ext):
         return True
 
 
+class CopySources(build_py):
+    """build_py that adds the sources of the GPU's kernels, which are compiled when they are first used."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            target = os.path.join(self.build_lib, "fastnet", "backends", "device", "cuda")
+            self.mkpath(target)
+            for path in glob.glob("csrc/cuda/*"):
+                self.copy_file(path, target)
+
+
 extensions = []
 if os.environ.get("FASTNET_NO_EXT") != "1":
     subprocess.run([sys.executable, "csrc/bindings.py"], check=True)  # fastnet/backends/_kernels.pxi
@@ -164,4 +177,4 @@ if os.environ.get("FASTNET_NO_EXT") != "1":
         )
     ]
 
-setup(ext_modules=extensions, cmdclass={"build_ext": BuildKernels})
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildKernels, "build_py": CopySources})

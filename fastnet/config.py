@@ -16,6 +16,7 @@ EXTRAS = {
     "datasets": "sklearn",
     "search": "optuna",
     "scipy": "scipy",
+    "gpu": "cupy",
 }
 
 

@@ -30,7 +30,7 @@ except ImportError as error:  # built for another Python or machine
 else:
     from fastnet.backends.native import NativeOps
 
-__all__ = ["Ops", "NativeOps", "current", "use_backend", "available_backends", "why_not_cupy"]
+__all__ = ["Ops", "NativeOps", "current", "use_backend", "available_backends", "of_device", "why_not_cupy"]
 
 
 _GPU = 'needs an NVIDIA GPU and CuPy: pip install "fastnet-cnn[gpu]"'
@@ -92,6 +92,13 @@ def _use(ops: Ops) -> None:
 
 
 _use(_make(os.environ.get("FASTNET_BACKEND") or _DEFAULT))
+
+
+def of_device(device: str) -> str:
+    """The name of the backend for "cpu" or "gpu"; for "cpu" the one in use, unless that is a GPU's."""
+    if device == "gpu":
+        return "cupy"
+    return _DEFAULT if current().name == "cupy" else current().name
 
 
 def current() -> Ops:

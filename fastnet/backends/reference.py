@@ -48,6 +48,11 @@ class Ops:
     array_types: tuple[type, ...] = (np.ndarray,)  # of the backend's arrays
 
     @property
+    def device(self) -> str:
+        """What computes."""
+        return "the CPU"
+
+    @property
     def threads(self) -> int:
         """The number of threads that the backend's ops use."""
         return 1

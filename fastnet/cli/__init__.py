@@ -22,7 +22,7 @@ from fastnet.cli import (
     train,
     verify,
 )
-from fastnet.cli.arguments import Parser
+from fastnet.cli.arguments import Parser, choose_machine
 from fastnet.cli.errors import UserError, in_options, user_mistakes
 from fastnet.cli.output import guarded
 
@@ -102,10 +102,7 @@ def _run(argv: list[str] | None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             with user_mistakes():
-                import fastnet.backends  # reads FASTNET_ISA, FASTNET_BACKEND, FASTNET_NUM_THREADS
-
-                if getattr(args, "threads", None):
-                    fastnet.set_num_threads(args.threads)
+                choose_machine(args)
             with user_mistakes(catch=()):  # a file or folder that cannot be used is no bug, wherever it is met
                 status: int = args.run(args)
             return status

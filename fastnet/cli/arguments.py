@@ -23,7 +23,9 @@ __all__ = [
     "size",
     "names",
     "add_batch_size",
+    "add_device",
     "add_threads",
+    "choose_machine",
 ]
 
 
@@ -140,3 +142,23 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=count, metavar="N", help="number of threads (default: all that affinity and cgroup allow)"
     )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """``--device``, which `main` sets before the command runs."""
+    parser.add_argument(
+        "--device",
+        choices=["cpu", "gpu"],
+        help='where to compute (default: cpu); gpu is an NVIDIA GPU through CuPy: pip install "fastnet-cnn[gpu]"',
+    )
+
+
+def choose_machine(args: argparse.Namespace) -> None:
+    """Do what ``--threads`` and ``--device`` say, after FASTNET_ISA, FASTNET_BACKEND and FASTNET_NUM_THREADS."""
+    import fastnet
+    from fastnet import backends
+
+    if getattr(args, "threads", None):
+        fastnet.set_num_threads(args.threads)
+    if device := getattr(args, "device", None):
+        fastnet.use_backend(backends.of_device(device))

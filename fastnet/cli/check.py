@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from fastnet.cli import data
-from fastnet.cli.arguments import add_threads, count, folder, not_negative, whole
+from fastnet.cli.arguments import add_device, add_threads, count, folder, not_negative, whole
 from fastnet.cli.errors import user_mistakes
 from fastnet.cli.recipes import recipe_for
 
@@ -39,6 +39,7 @@ def add_parser(commands: Any) -> None:
     add("--batch-size", type=count, metavar="N", help="images per update")
     add("--seed", type=whole, default=0, metavar="N", help="of the weights and the order of images (default: 0)")
     add_threads(parser)
+    add_device(parser)
     add("--out", type=folder, metavar="DIR", help="write pictures of the losses there")
     parser.set_defaults(run=run)
 

@@ -18,6 +18,9 @@ examples:
 """
 
 
+_SELF_TEST = "a convolution and its gradients differ from NumPy's by {:.0e} of their size"
+
+
 class Finding(NamedTuple):
     """A line of the report; `fault` says what to do about it, or is ""."""
 
@@ -30,7 +33,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "doctor",
         help="what is installed, and what is wrong with it",
-        description="Show version, instruction set, threads (and the reason), OpenMP, compiler and optional extras;\n"
+        description="Show version, instruction set, threads (and the reason), OpenMP, compiler, extras and GPU;\n"
         "look for faults; compare the kernels with NumPy.",
         epilog=_EPILOG,
     )
@@ -38,7 +41,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: Namespace) -> int:
-    findings = [*installation(), *builder(), *distributions(), self_test()]
+    findings = [*installation(), *gpu(), *builder(), *distributions(), self_test()]
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
         print(f"{finding.name:<{width}}  {finding.text}")
@@ -59,6 +62,23 @@ def installation() -> list[Finding]:
         "install fastnet-cnn again"
     }
     return [Finding(name, text, faults.get(name, "")) for name, text in config().items()]
+
+
+def gpu() -> list[Finding]:
+    """What the backend "cupy" has here, and what a missing part means."""
+    from fastnet import backends
+
+    if why := backends.why_not_cupy():
+        return [Finding("gpu", f"none used: {why}")]
+    with backends.use_backend("cupy") as ops:
+        facts = [Finding("gpu", ops.device)]
+        try:
+            error = _worst_difference(("cupy", "reference"))
+        except Exception as problem:  # NVRTC or CUDA's headers are missing, or the driver is older than they are
+            text = " ".join(str(problem).split())[:300]
+            return [*facts, Finding("gpu self-test", "failed", f"kernels cannot be compiled or run: {text}")]
+    fault = "" if error < 1e-4 else "the GPU's kernels compute wrong numbers; please report it"
+    return [*facts, Finding("gpu self-test", _SELF_TEST.format(error), fault)]
 
 
 def builder() -> list[Finding]:
@@ -106,14 +126,15 @@ def self_test() -> Finding:
 
     if not backends.NativeOps:
         return Finding("self-test", "left out: there are no native kernels")
-    error = _worst_difference(backends)
-    text = f"a convolution and its gradients differ from NumPy's by {error:.0e} of their size"
-    return Finding("self-test", text, "" if error < 1e-4 else "the kernels compute wrong numbers; please report it")
+    error = _worst_difference(("native", "reference"))
+    fault = "" if error < 1e-4 else "the kernels compute wrong numbers; please report it"
+    return Finding("self-test", _SELF_TEST.format(error), fault)
 
 
-def _worst_difference(backends: Any) -> float:
+def _worst_difference(names: tuple[str, str]) -> float:
     import numpy as np
 
+    from fastnet import backends
     from fastnet.geometry import Conv2dGeometry
 
     rng = np.random.default_rng(0)
@@ -121,8 +142,9 @@ def _worst_difference(backends: Any) -> float:
     geometry = Conv2dGeometry.make(x.shape, w.shape, padding=1)
     dy = rng.standard_normal(geometry.y_shape, np.float32)
     results = []
-    for name in ("native", "reference"):
+    for name in names:
         with backends.use_backend(name) as ops:
             y, context = ops.conv2d(*(ops.asarray(array) for array in (x, w, b)), geometry)
-            results.append([y, *ops.conv2d_backward(ops.asarray(dy), context)])
+            found = [y, *ops.conv2d_backward(ops.asarray(dy), context)]
+            results.append([ops.to_numpy(array) for array in found])
     return float(np.max([abs(mine - other).max() / abs(other).max() for mine, other in zip(*results, strict=True)]))

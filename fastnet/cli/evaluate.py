@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data, published, views
-from fastnet.cli.arguments import add_batch_size, add_threads, count, folder
+from fastnet.cli.arguments import add_batch_size, add_device, add_threads, count, folder
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.testing import check_fit, choose, take_any_size
 from fastnet.columns import clip, pad, visible, width
@@ -68,6 +68,7 @@ def add_parser(commands: Any) -> None:
     views.add_options(parser)
     add_batch_size(parser)
     add_threads(parser)
+    add_device(parser)
     parser.set_defaults(run=run)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data, published
-from fastnet.cli.arguments import add_batch_size, add_threads, whole
+from fastnet.cli.arguments import add_batch_size, add_device, add_threads, whole
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.predict import Reader
 from fastnet.cli.testing import check_fit, choose, take_any_size
@@ -55,6 +55,7 @@ def add_parser(commands: Any) -> None:
     add("--seed", type=whole, default=0, metavar="N", help="of t-SNE, and of the images in it (default: 0)")
     add_batch_size(parser)
     add_threads(parser)
+    add_device(parser)
     parser.set_defaults(run=run)
 
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data
-from fastnet.cli.arguments import Parser, add_threads, folder, whole
+from fastnet.cli.arguments import Parser, add_device, add_threads, choose_machine, folder, whole
 from fastnet.cli.errors import UserError, user_mistakes
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: Namespace) -> int:
-    import fastnet
     from fastnet import lectures
 
     if args.name is None:
@@ -52,8 +51,8 @@ def run(args: Namespace) -> int:
         chosen = lectures.names() if args.name == "all" else [args.name]
         modules = {name: lectures.experiment(name) for name in chosen}
     parsed = _parse(args.name, modules, args.rest)
-    if parsed.threads:
-        fastnet.set_num_threads(parsed.threads)
+    with user_mistakes():
+        choose_machine(parsed)
     if args.name != "all":
         return _run(args.name, modules[args.name], parsed)
     return _run_all(modules, parsed)
@@ -88,6 +87,7 @@ def _parse(name: str, modules: dict[str, ModuleType], rest: Sequence[str]) -> Na
     add("--seed", type=whole, default=0, metavar="N", help="of all random numbers (default: 0)")
     add("--out", type=folder, default=Path("lectures"), metavar="DIR", help="write into DIR/NAME (default: lectures)")
     add_threads(parser)
+    add_device(parser)
     if with_data:
         data.add_data(parser, "digits", "default: digits")
     if not several and hasattr(modules[name], "options"):

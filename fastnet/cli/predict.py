@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data, published, views
-from fastnet.cli.arguments import add_batch_size, add_threads, count
+from fastnet.cli.arguments import add_batch_size, add_device, add_threads, count
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.columns import visible
 from fastnet.tables import aligned
@@ -49,6 +49,7 @@ def add_parser(commands: Any) -> None:
     views.add_options(parser)
     add_batch_size(parser)
     add_threads(parser)
+    add_device(parser)
     parser.set_defaults(run=run)
 
 

@@ -15,7 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data, train
-from fastnet.cli.arguments import Parser, add_threads, count, folder, fraction, not_negative, positive, several, whole
+from fastnet.cli.arguments import (
+    Parser,
+    add_device,
+    add_threads,
+    count,
+    folder,
+    fraction,
+    not_negative,
+    positive,
+    several,
+    whole,
+)
 from fastnet.cli.errors import UserError, in_options, user_mistakes
 from fastnet.cli.prepare import prepare
 from fastnet.cli.recipes import OPTIMIZERS, recipe_for
@@ -118,6 +129,7 @@ def add_parser(commands: Any) -> None:
         help="how many processes share the trials and threads (default: 1)",
     )
     add_threads(parser)
+    add_device(parser)
     add("--out", type=folder, metavar="DIR", help="output folder (default: runs/search-<data>-<model>)")
     add("--quiet", action="store_true", help="print the best setting's command only")
     add("--worker", type=count, help=argparse.SUPPRESS)  # of which process this is one of the --processes

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import augmentations, data, finetune
-from fastnet.cli.arguments import add_threads, count, folder, fraction, not_negative, positive, whole
+from fastnet.cli.arguments import add_device, add_threads, count, folder, fraction, not_negative, positive, whole
 from fastnet.cli.errors import UserError, user_mistakes
 from fastnet.cli.prepare import prepare
 from fastnet.cli.recipes import OPTIMIZERS, PREPROCESSING, recipe_for
@@ -141,6 +141,7 @@ def add_parser(commands: Any) -> None:
     )
     finetune.add_options(parser)
     add_threads(parser)
+    add_device(parser)
     add("--out", type=folder, metavar="DIR", help="output folder (default: runs/<data>-<model>)")
     add(
         "--resume",
@@ -261,6 +262,8 @@ def _introduce(say: Callable[..., None], solver: Solver, dataset: Dataset, card:
         from fastnet.backends import _native
 
         say(f"{card['dtype']} on {_native.isa()} kernels, threads: {threads.get_num_threads()}")
+    elif backends.current().name == "cupy":
+        say(f"{card['dtype']} on {backends.current().device}")
     else:
         say(f"{card['dtype']} on the slow NumPy reference backend (see fastnet doctor)")
     say()

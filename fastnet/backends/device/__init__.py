@@ -49,6 +49,11 @@ class CupyOps(Ops):
     xp = cupy
     array_types = (cupy.ndarray,)
 
+    @property
+    def device(self) -> str:
+        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+        return f"{properties['name'].decode()}, CuPy {cupy.__version__}"
+
     def kernel(self, op: Op) -> Callable[..., Any]:
         return KERNELS.get(op.name) or _in_order(op, super().kernel(op))
 

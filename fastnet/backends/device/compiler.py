@@ -20,7 +20,7 @@ __all__ = ["SOURCES", "launch", "source", "spread"]
 
 _INSTALLED, _CHECKOUT = Path(__file__).with_name("cuda"), Path(__file__).parents[3] / "csrc" / "cuda"
 SOURCES = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-OPTIONS = ("-std=c++17",)
+OPTIONS = ("-std=c++17", "--fmad=false")  # kernels say fma where they mean one rounding
 MOST_BLOCKS = 4096  # of a grid-stride loop: enough for any GPU
 _REAL = {"float32": "float", "float64": "double"}
 _NULL = np.intp(0)
