@@ -49,7 +49,7 @@ void emulated_check_aligned(const void *address, int bytes, const char *file, in
 #define gridDim emulated_blocks()
 #define warpSize 32
 
-#define KERNEL_BOUNDED(name, threads) static emulated_kernel<(threads)> emulated_##name
+#define KERNEL_BOUNDED(name, threads) __attribute__((noinline)) static emulated_kernel<(threads)> emulated_##name
 #define DEVICE static inline
 #define CONSTANT static const
 #define IN(T) const T *
@@ -204,7 +204,8 @@ template <class... P, void (*kernel)(P...)> struct emulated_caller<void(P...), k
 {
     static constexpr char signature[] = {emulated_parameter<P>::access..., emulated_parameter<P>::type..., 0};
 
-    template <size_t... i> static void apply(void *const *arguments, std::index_sequence<i...>)
+    template <size_t... i>
+    __attribute__((no_sanitize("thread"))) static void apply(void *const *arguments, std::index_sequence<i...>)
     {
         kernel(*static_cast<P *>(arguments[i])...);
     }

@@ -27,16 +27,22 @@ enum class Kind : unsigned char { unused, read_only, global, shared };
 
 struct Array
 {
-    uintptr_t base = 0;
-    size_t bytes = 0, committed = 0;
-    Kind kind = Kind::unused;
-    int shift = 0; /* log2 of an element's bytes */
-    Cell *cells = nullptr;
-    std::vector<Cell> storage;
+    uintptr_t base;
+    size_t bytes;
+    Cell *cells;
+    Kind kind;
+    int shift; /* log2 of an element's bytes */
+};
+
+struct Room /* the rest of a slot, which accesses don't need */
+{
+    size_t committed = 0;
+    std::vector<Cell> cells;
     std::string name;
 };
 
 inline Array arrays[slots];
+inline Room rooms[slots];
 inline uintptr_t arena = 0;
 inline int slot_shift = 36; /* 64 GiB a slot; less where the address space is limited */
 
@@ -55,44 +61,38 @@ inline void reserve_arena()
 /* Room for an array whose address is `offset` above a multiple of 512. False: it doesn't fit a slot. */
 inline bool place(int slot, Kind kind, size_t bytes, int element, size_t offset, const std::string &name)
 {
-    reserve_arena();
-    Array &array = arrays[slot];
+    Room &room = rooms[slot];
     size_t half = size_t(1) << (slot_shift - 1);
     uintptr_t middle = arena + 2 * half * slot + half;
     size_t needed = (offset + bytes + page - 1) / page * page;
     if (needed > half / 2)
         return false;
-    if (needed > array.committed) {
+    if (needed > room.committed) {
         if (mprotect(reinterpret_cast<void *>(middle), needed, PROT_READ | PROT_WRITE))
             return false;
-        array.committed = needed;
+        room.committed = needed;
     }
-    array.base = middle + offset;
-    array.bytes = bytes;
-    array.kind = kind;
-    array.shift = __builtin_ctz((unsigned)element);
-    array.name = name;
-    size_t count = bytes >> array.shift;
-    if (kind != Kind::read_only && array.storage.size() < count)
-        array.storage.resize(count);
-    array.cells = array.storage.data();
+    room.name = name;
+    int shift = __builtin_ctz((unsigned)element);
+    if (kind != Kind::read_only && room.cells.size() < bytes >> shift)
+        room.cells.resize(bytes >> shift);
+    arrays[slot] = {middle + offset, bytes, room.cells.data(), kind, shift};
     return true;
 }
 
-/* Gives pages that no array needs any more back to the system. */
+/* The array is no more; pages that a large one took go back to the system. */
 inline void release(int slot)
 {
-    Array &array = arrays[slot];
-    if (array.committed > 64 * page) {
+    Room &room = rooms[slot];
+    if (room.committed > 256 * page) {
         size_t half = size_t(1) << (slot_shift - 1);
         void *middle = reinterpret_cast<void *>(arena + 2 * half * slot + half);
-        madvise(middle, array.committed, MADV_DONTNEED);
-        mprotect(middle, array.committed, PROT_NONE);
-        array.committed = 0;
-        array.storage = {};
+        madvise(middle, room.committed, MADV_DONTNEED);
+        mprotect(middle, room.committed, PROT_NONE);
+        room.committed = 0;
+        room.cells = {};
     }
-    array.kind = Kind::unused;
-    array.bytes = 0;
+    arrays[slot] = {};
 }
 
 } // namespace emulator

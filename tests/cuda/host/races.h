@@ -7,11 +7,13 @@ namespace emulator {
 /* Cell::reader: a thread, or several threads of one warp, or of several; and whether another block has read it, too. */
 constexpr unsigned several = 1024, many = 0x7fff, foreign = 0x8000;
 
+inline const char *name_of(const Array &array) { return rooms[&array - arrays].name.c_str(); }
+
 inline Text where(const Array &array, size_t cell)
 {
     Text t;
     const char *kind = array.kind == Kind::shared ? "shared" : "argument";
-    snprintf(t.text, sizeof t.text, "%s %s[%zu]", kind, array.name.c_str(), cell);
+    snprintf(t.text, sizeof t.text, "%s %s[%zu]", kind, name_of(array), cell);
     return t;
 }
 
@@ -26,7 +28,7 @@ inline Text block_of(uint32_t time)
     return t;
 }
 
-[[noreturn]] inline void race(const void *code, const Array &array, size_t cell, const char *verb, unsigned other,
+[[noreturn]] __attribute__((cold, noinline)) inline void race(const void *code, const Array &array, size_t cell, const char *verb, unsigned other,
                               const char *other_verb)
 {
     Text place = where(array, cell);
@@ -93,22 +95,31 @@ inline void write_cell(const Array &array, size_t index, const void *code)
     cell.written_step = step;
 }
 
-[[noreturn]] inline void outside(uintptr_t address, const Array &array, size_t bytes, const char *verb, const void *code)
+[[noreturn]] __attribute__((cold, noinline)) inline void outside(uintptr_t address, const Array &array, size_t bytes, const char *verb, const void *code)
 {
     long long element = (long long)1 << array.shift;
     long long distance = (long long)(address - array.base);
     long long index = distance >= 0 ? distance / element : -((-distance + element - 1) / element);
     fail(code, nullptr, 0, "out of bounds: it %s %zu bytes at %s %s[%lld], whose elements are 0 to %lld", verb, bytes,
-         array.kind == Kind::shared ? "shared" : "argument", array.name.c_str(), index,
+         array.kind == Kind::shared ? "shared" : "argument", name_of(array), index,
          (long long)(array.bytes >> array.shift) - 1);
 }
 
-[[noreturn]] inline void null_pointer(uintptr_t address, const char *verb, const void *code)
+[[noreturn]] __attribute__((cold, noinline)) inline void null_pointer(uintptr_t address, const char *verb, const void *code)
 {
     fail(code, nullptr, 0, "it %s through a null pointer (address %lld)", verb, (long long)address);
 }
 
-inline void touch(uintptr_t address, size_t bytes, size_t alignment, bool writes, const void *code)
+[[noreturn]] __attribute__((cold, noinline)) inline void misaligned(const Array &array, uintptr_t address, size_t bytes, size_t alignment,
+                                    const char *verb, const void *code)
+{
+    fail(code, nullptr, 0, "misaligned: it %s %zu bytes at %s, not a multiple of %zu", verb, bytes,
+         where(array, (address - array.base) >> array.shift).text, alignment);
+}
+
+/* Inlined into each of GCC's calls, whose size is a constant. */
+__attribute__((always_inline)) inline void touch(uintptr_t address, size_t bytes, size_t alignment, bool writes,
+                                                 const void *code)
 {
     uintptr_t slot = (address - arena) >> slot_shift;
     const char *verb = writes ? "writes" : "reads";
@@ -122,16 +133,16 @@ inline void touch(uintptr_t address, size_t bytes, size_t alignment, bool writes
     if (offset >= array.bytes || bytes > array.bytes - offset)
         outside(address, array, bytes, verb, code);
     if (address & (alignment - 1))
-        fail(code, nullptr, 0, "misaligned: it %s %zu bytes at %s, not a multiple of %zu", verb, bytes,
-             where(array, offset >> array.shift).text, alignment);
+        misaligned(array, address, bytes, alignment, verb, code);
     if (array.kind == Kind::read_only)
         return;
     size_t first = offset >> array.shift, last = (offset + bytes - 1) >> array.shift;
-    for (size_t i = first; i <= last; i++)
+    do
         if (writes)
-            write_cell(array, i, code);
+            write_cell(array, first, code);
         else
-            read_cell(array, i, code);
+            read_cell(array, first, code);
+    while (first++ != last);
 }
 
 } // namespace emulator

@@ -149,9 +149,10 @@ const Fault *emulator_launch(void (*call)(void *const *), const Argument *argume
                              const unsigned *blocks, const unsigned *shape, long long dynamic_bytes, uint64_t seed)
 {
     fault = {};
+    reserve_arena();
     if (phase > 3u << 30) { /* start the clock again */
-        for (Array &array : arrays)
-            array.storage.assign(array.storage.size(), Cell{});
+        for (Room &room : rooms)
+            room.cells.clear();
         phase = 0;
     }
     void *values[max_arguments];
