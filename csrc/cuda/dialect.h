@@ -9,7 +9,9 @@
  * DEVICE real f(...)            a function for kernels
  * CONSTANT real table[3] = ...  constants of a file
  * IN(T)                         const T *, an array that nothing writes while the kernel runs
- * OUT(T)                        T *, an array that this kernel writes and may read; no other argument overlaps it
+ * OUT(T)                        T *, an array that this kernel writes and may read; no other argument overlaps it,
+ *                               except for an IN that is the same array: each element is read there by the thread that
+ *                               writes it, before it does
  *     T: real, float, double, Int, int, unsigned, unsigned long long, unsigned char. `IN(real) row = x + i * n` works.
  * SHARED(T, name, count);       a block's memory; count is a constant
  * DYNAMIC_SHARED(T, name);      the memory whose bytes the launch gives, aligned to 16; one per kernel, the rest by

@@ -3,9 +3,9 @@
     module = Module(source, ["-DREAL=float"])  # the text of a .cu, its own includes expanded
     module.launch("add", blocks=4, threads=256, arguments=[a, b, y, y.size])
 
-Arguments are NumPy arrays (views of any strides: the elements between the first and the last may be touched), ints for
-Int, floats for double, None for a null pointer. A `Fault` names the kernel, the block, the thread, the line and the
-array's element. Threads and blocks run in an order that depends on `seed` (FASTNET_EMULATOR_SEED, 0 unless set).
+Arguments are NumPy arrays (views of any strides: the elements between the first and the last may be touched), ints
+for Int, floats for double, None or 0 for a null pointer. A `Fault` names the kernel, the block, the thread, the line
+and the array's element. Threads and blocks run in an order that depends on `seed` (FASTNET_EMULATOR_SEED, or 0).
 """
 
 import ctypes
@@ -55,6 +55,7 @@ class _Argument(ctypes.Structure):
         ("kind", ctypes.c_int),
         ("element", ctypes.c_int),
         ("written", ctypes.c_int),
+        ("same", ctypes.c_int),
         ("name", ctypes.c_char_p),
     ]
 
@@ -205,7 +206,7 @@ class Module:
         packed = (_Argument * max(len(arguments), 1))()
         for into, argument, (code, parameter) in zip(packed, arguments, parameters, strict=False):
             _pack(into, argument, code, parameter, f"kernel {name}, argument {parameter}")
-        _refuse_overlaps(name, arguments, parameters)
+        _find_overlaps(name, arguments, packed)
         if seed is None:
             seed = int(os.environ.get("FASTNET_EMULATOR_SEED", "0"))
         with _ONE_AT_A_TIME:
@@ -261,18 +262,17 @@ def _sizes(name: str, what: str, sizes: int | tuple[int, ...], limits: tuple[int
 def _pack(into: _Argument, argument: Any, code: str, parameter: str, where: str) -> None:
     access, kind = code
     if access == "v":
-        accepted = (int, np.integer) if kind == "q" else (float, np.floating)
-        if not isinstance(argument, accepted) or isinstance(argument, bool):
-            expected = "an int" if kind == "q" else "a float"
+        accepted, expected = ((int, np.int64), "an int") if kind == "q" else ((float, np.float64), "a float")
+        if type(argument) not in accepted:
             raise Fault(f"{where}: expected {expected}, got {type(argument).__name__}")
         if kind == "q":
             into.kind, into.integer = 0, int(argument)
         else:
             into.kind, into.number = 1, float(argument)
         return
-    into.kind, into.written, into.name = 2, access == "w", parameter.encode()
+    into.kind, into.written, into.same, into.name = 2, access == "w", -1, parameter.encode()
     into.element = np.dtype(_TYPES[kind]).itemsize
-    if argument is None:
+    if argument is None or (type(argument) in (int, np.int64) and argument == 0):
         return
     if not isinstance(argument, np.ndarray):
         raise Fault(f"{where}: expected an array of {_TYPES[kind]} or None, got {type(argument).__name__}")
@@ -291,9 +291,19 @@ def _pack(into: _Argument, argument: Any, code: str, parameter: str, where: str)
     into.offset = (low - owner.__array_interface__["data"][0]) % 512
 
 
-def _refuse_overlaps(name: str, arguments: Sequence[Any], parameters: list[tuple[str, str]]) -> None:
-    """What one argument writes, no other may show: the compiler relies on it (__restrict__)."""
-    arrays = [(a, code, p) for a, (code, p) in zip(arguments, parameters, strict=True) if isinstance(a, np.ndarray)]
-    for (a, a_code, a_name), (b, b_code, b_name) in itertools.combinations(arrays, 2):
-        if (a_code[0] == "w" or b_code[0] == "w") and np.shares_memory(a, b):
-            raise Fault(f"kernel {name}: arguments {a_name} and {b_name} overlap, and one of them is written (OUT)")
+def _find_overlaps(name: str, arguments: Sequence[Any], packed: Any) -> None:
+    """What one argument writes, no other may show: the compiler relies on it (__restrict__).
+
+    Except for one that is read and is the same array: element by element, its threads read before they write.
+    """
+    arrays = [i for i, argument in enumerate(arguments) if isinstance(argument, np.ndarray)]
+    for i, j in itertools.permutations(arrays, 2):
+        read, written = packed[i], packed[j]
+        if not written.written or (read.written and i > j) or not np.shares_memory(arguments[i], arguments[j]):
+            continue
+        if read.written or (read.data, read.bytes, read.element) != (written.data, written.bytes, written.element):
+            raise Fault(
+                f"kernel {name}: arguments {read.name.decode()} and {written.name.decode()} overlap, and the kernel"
+                " writes; only an IN that is the same array may"
+            )
+        read.same = j

@@ -23,7 +23,9 @@ struct Cell
     uint16_t written_step, read_step; /* how many __syncwarps the warp had passed in the phase */
 };
 
-enum class Kind : unsigned char { unused, read_only, global, shared };
+/* in_place: read only, its cells are another argument's, which writes to the same memory. Each has its own copy, as a
+ * GPU's cache of read-only data may keep old values. */
+enum class Kind : unsigned char { unused, read_only, in_place, global, shared };
 
 struct Array
 {

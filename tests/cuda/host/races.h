@@ -57,6 +57,9 @@ inline void read_cell(const Array &array, size_t index, const void *code)
     }
     if (cell.written == phase && cell.writer != self && (cell.writer / 32u != warp || cell.written_step == step))
         race(code, array, index, "reads", cell.writer, "wrote");
+    if (array.kind == Kind::in_place && cell.written >= block_phase)
+        fail(code, nullptr, 0, "it reads %s (IN) after the same memory was written through another argument",
+             where(array, index).text);
     unsigned other_block = cell.read >= launch_phase && (cell.read < block_phase || cell.reader & foreign) ? foreign : 0;
     if (cell.read != phase)
         reader = self;

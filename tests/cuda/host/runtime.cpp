@@ -141,7 +141,7 @@ struct Argument
     void *data; /* an array's first byte, or null */
     long long bytes, offset;
     int kind; /* 0 an integer, 1 a number, 2 an array */
-    int element, written;
+    int element, written, same; /* same: the argument written to this memory, or -1 */
     const char *name;
 };
 
@@ -177,6 +177,11 @@ const Fault *emulator_launch(void (*call)(void *const *), const Argument *argume
         bases[i] = arrays[i].base;
         memcpy(reinterpret_cast<void *>(bases[i]), a.data, (size_t)a.bytes);
     }
+    for (int i = 0; i < count; i++)
+        if (arguments[i].kind == 2 && arguments[i].same >= 0) {
+            arrays[i].kind = Kind::in_place;
+            arrays[i].cells = arrays[arguments[i].same].cells;
+        }
     launched = {call, values, {blocks[0], blocks[1], blocks[2]}, {shape[0], shape[1], shape[2]}, dynamic_bytes, seed};
     thread_count = (int)(shape[0] * shape[1] * shape[2]);
     for (int t = 0; t < thread_count; t++) {
