@@ -27,17 +27,22 @@ _NULL = np.intp(0)
 
 
 def source(path: Path) -> str:
-    """The text of a file of csrc/cuda with its includes, ``"cuda/name.h"``, in place, each once."""
+    """The text of a file of csrc/cuda with its includes in place, each once; messages name its own lines."""
     included: set[str] = set()
 
-    def expand(name: str) -> str:
+    def expand(name: str) -> list[str]:
         if name in included:
-            return ""
+            return []
         included.add(name)
-        text = (path.parent / name).read_text(encoding="utf-8")
-        return re.sub(r'^#include "(?:cuda/)?([^"]+)"$', lambda found: expand(found[1]), text, flags=re.M)
+        lines = [f'#line 1 "{name}"']
+        for number, line in enumerate((path.parent / name).read_text(encoding="utf-8").splitlines(), 1):
+            if found := re.match(r'#include "(?:cuda/)?([^"]+)"', line):
+                lines += [*expand(found[1]), f'#line {number + 1} "{name}"']
+            else:
+                lines.append(line)
+        return lines
 
-    return expand(path.name)
+    return "\n".join(expand(path.name)) + "\n"
 
 
 @cache
