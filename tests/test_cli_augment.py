@@ -69,6 +69,8 @@ def test_a_resumed_run_has_the_same_bits(small, tmp_path):
         ("resizedcrop", "did you mean resized-crop"),
         ("flip:1.5", "between 0 and 1, got 1.5; --augment flip:1.5 is flip:P=0.5"),
         ("flip:0.5/3", "too many values; expected flip:P=0.5"),
+        ("resnet:abc", "LEAST must be a number, got 'abc'; expected resnet:LEAST=256/MOST=480"),
+        ("jitter:0.1/y", "CONTRAST must be a number, got 'y'"),
         ("jitter:0/0/0/0.7", "between -0.5 and 0.5"),
         ("resnet:40/60", "resnet:40/60: sides are for a network of 224 pixels"),
     ],

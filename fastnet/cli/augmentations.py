@@ -100,13 +100,21 @@ def transforms(text: str | None, X: Array, size: tuple[int, int]) -> list[Transf
     for part in text.split(","):
         name, _, rest = part.strip().partition(":")
         kind, arguments = AUGMENTATIONS[name]
-        try:
-            given = arguments(size, *map(_value, rest.split("/") if rest else ()))
-        except TypeError:
-            raise UserError(f"--augment {part}: too many values; expected {described(name)}") from None
+        values = [_value(text) for text in rest.split("/")] if rest else []
+        _check_values(part.strip(), name, values)
         with user_mistakes(f"--augment {part.strip()} is {described(name)}"):
-            found.append(getattr(augment, kind)(**given))
+            found.append(getattr(augment, kind)(**arguments(size, *values)))
     return found
+
+
+def _check_values(part: str, name: str, values: list[Any]) -> None:
+    known = list(inspect.signature(AUGMENTATIONS[name][1]).parameters.values())[1:]
+    if len(values) > len(known):
+        raise UserError(f"--augment {part}: too many values; expected {described(name)}")
+    for value, parameter in zip(values, known, strict=False):
+        if isinstance(value, str) and not isinstance(parameter.default, str):
+            wanted = f"{parameter.name.upper()} must be a number, got {value!r}"
+            raise UserError(f"--augment {part}: {wanted}; expected {described(name)}")
 
 
 def _value(text: str) -> Any:

@@ -112,7 +112,7 @@ def run(args: Namespace) -> int:
         _mistakes(card["classes"], y, answering.predict_proba(dataset.X_test, args.batch_size), args.mistakes)
     if isinstance(model, fastnet.Ensemble):
         if plain is not None:
-            _compare(model, [str(member) for member in args.models], plain, y, args.batch_size)
+            _compare(model, [str(member) for member in args.models], plain, y, args.batch_size, args.views)
         if args.out:
             with user_mistakes():
                 model.save(args.out)
@@ -138,7 +138,9 @@ def _read(args: Namespace) -> tuple[Model | Ensemble, dict[str, Any], str]:
     return ensemble, card, f"an ensemble of {len(ensemble)} models"
 
 
-def _compare(ensemble: Ensemble, names: Sequence[str], X: Array, y: Array, batch_size: int) -> None:
+def _compare(
+    ensemble: Ensemble, names: Sequence[str], X: Array, y: Array, batch_size: int, views: str | None = None
+) -> None:
     """Print the members' losses and accuracies, and what the ensemble gains."""
     import numpy as np
 
@@ -146,6 +148,8 @@ def _compare(ensemble: Ensemble, names: Sequence[str], X: Array, y: Array, batch
     names = names if len(names) == len(each) else [f"member {number}" for number in range(len(each))]
     cells = max(len("member"), *(width(name) for name in names))
     print()
+    if views is not None:
+        print(f"of the images as they are, without {views}:")
     print(f"{'member':<{cells}}    loss  accuracy")
     for name, found in zip(names, each, strict=True):
         print(f"{pad(visible(name, sys.stdout.encoding), cells)}  {found.loss:>6.4f}  {found.accuracy:>8.4f}")
