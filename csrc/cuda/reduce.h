@@ -26,8 +26,8 @@ DEVICE double block_sum(double value, SHARED_ARG(double) warps)
 }
 
 /* Sums in shared memory of runs of `count` elements that lie `step` apart.  `own`: this thread's element of `sums`,
- * number `place` of its run; the sum is left in number 0.  Every run of the block has the same `count`; a thread without
- * an element passes a place of `count` or more.  The caller synchronises before, not after. */
+ * number `place` of its run; the sum is left in number 0.  All runs of the block have the same `count`; a thread
+ * without an element passes a place of `count` or more.  The caller synchronises before, not after. */
 DEVICE void tree_sum(SHARED_ARG(double) sums, int own, int place, int count, int step)
 {
     int half = 1;

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["BLOCK", "blocks_of_rows", "parts_of_rows", "tile"]
+__all__ = ["BLOCK", "blocks_of_rows", "parts_of_images", "parts_of_rows", "tile"]
 
 BLOCK = 256  # threads
 _BLOCKS = 1024  # enough for every multiprocessor
 _ROWS_PER_THREAD = 8  # at least, where rows are summed
 
 
-def tile(rows: int, columns: int) -> tuple[tuple[int, int], int]:
-    """A block's threads, (columns, rows), and how many blocks lie side by side."""
-    across = max(1, -(-columns // BLOCK))
+def tile(rows: int, columns: int, widest: int = BLOCK) -> tuple[tuple[int, int], int]:
+    """A block's threads, (columns, rows), and how many blocks of up to `widest` columns lie side by side."""
+    across = max(1, -(-columns // widest))
     X = max(1, -(-columns // across))
     return (X, max(1, min(BLOCK // X, rows))), across
 
@@ -28,3 +28,9 @@ def parts_of_rows(rows: int, columns: int) -> tuple[tuple[int, int], tuple[int, 
     threads, across = tile(rows, columns)
     parts = min(rows // (threads[1] * _ROWS_PER_THREAD), _BLOCKS // across)
     return (max(1, parts), across), threads
+
+
+def parts_of_images(images: int, pixels: int, per_block: int) -> int:
+    """How many blocks share the pixels of each image, of which a block visits `per_block` at a time; from the shape
+    alone, too."""
+    return max(1, min(pixels // (per_block * _ROWS_PER_THREAD), _BLOCKS // max(1, images)))
