@@ -9,40 +9,26 @@ and the array's element. Threads and blocks run in an order that depends on `see
 """
 
 import ctypes
-import functools
-import hashlib
 import itertools
 import math
 import os
-import re
 import subprocess
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cuda import hostcc
+from cuda.hostcc import Fault
 
-HOST = Path(__file__).parent / "host"
-COMPILER = os.environ.get("CXX", "g++")
-# -O1: as the checks' calls bound what can be optimised, more compiles for longer and runs no faster.
-_COMMON = ["-std=c++17", "-g1", "-fPIC", f"-I{HOST}"]
-_RUNTIME = [*_COMMON, "-O2", "-shared", "-Wall", "-Wextra", "-Werror"]
-_KERNELS = [
-    *_COMMON,
-    *("-O1", "-ffp-contract=off", "-fno-strict-aliasing", "-fno-tree-loop-distribute-patterns"),
-    "-fsanitize=thread,bounds,signed-integer-overflow,shift,integer-divide-by-zero,float-cast-overflow",
-    *("-Wall", "-Werror", "-Wno-unknown-pragmas"),
-]
+__all__ = ["Fault", "Module"]
+
 _TYPES = {"f": "float32", "d": "float64", "q": "int64", "i": "int32", "I": "uint32", "Q": "uint64", "B": "uint8"}
 _MAX_GRID = (2**31 - 1, 65535, 65535)
 _MAX_BLOCK = (1024, 1024, 64)
 _MAX_SHARED = 48 << 10
-
-
-class Fault(Exception):
-    """A kernel did what CUDA does not allow, or was launched with what it does not take."""
+_MAX_ARGUMENTS = 64  # of host/memory.h
 
 
 class _Argument(ctypes.Structure):
@@ -50,6 +36,7 @@ class _Argument(ctypes.Structure):
         ("integer", ctypes.c_longlong),
         ("number", ctypes.c_double),
         ("data", ctypes.c_void_p),
+        ("own", ctypes.c_void_p),
         ("bytes", ctypes.c_longlong),
         ("offset", ctypes.c_longlong),
         ("kind", ctypes.c_int),
@@ -63,6 +50,7 @@ class _Argument(ctypes.Structure):
 class _Fault(ctypes.Structure):
     _fields_ = [
         ("failed", ctypes.c_bool),
+        ("everywhere", ctypes.c_bool),
         ("text", ctypes.c_char * 512),
         ("block", ctypes.c_uint * 3),
         ("thread", ctypes.c_uint * 3),
@@ -82,80 +70,6 @@ class _Entry(ctypes.Structure):
     ]
 
 
-def _folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"fastnet-emulator-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def _run(command: list[str], text: str = "") -> str:
-    done = subprocess.run(command, input=text, capture_output=True, text=True)
-    if done.returncode:
-        raise Fault(f"{' '.join(command)}:\n{done.stderr}")
-    return done.stdout
-
-
-def _built(key: str, suffix: str, build: Any) -> Path:
-    """The file of this key in the cache, made if it is missing; two processes may make it at the same time."""
-    path = _folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}{suffix}"
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=_folder()) as scratch:
-            made = Path(scratch) / path.name
-            build(made)
-            os.replace(made, path)
-    return path
-
-
-@functools.cache
-def _host_text() -> str:
-    return "".join(path.read_text() for path in sorted(HOST.iterdir())) + COMPILER
-
-
-@functools.cache
-def _runtime() -> tuple[Path, Any]:
-    path = _built(
-        _host_text() + repr(_RUNTIME),
-        ".so",
-        lambda made: _run([COMPILER, *_RUNTIME, str(HOST / "runtime.cpp"), "-o", str(made)]),
-    )
-    launch = ctypes.CDLL(str(path)).emulator_launch
-    launch.restype = ctypes.POINTER(_Fault)
-    return path, launch
-
-
-def _table(preprocessed: str) -> str:
-    """The code that lists the kernels of a preprocessed source, with the names of their parameters."""
-    entries = []
-    for found in re.finditer(r"static\s+emulated_kernel<(.*?)>\s*emulated_(\w+)\s*\(", preprocessed):
-        depth, end = 1, found.end()
-        while depth:
-            depth += {"(": 1, ")": -1}.get(preprocessed[end], 0)
-            end += 1
-        names = [
-            words[-1] for one in preprocessed[found.end() : end - 1].split(",") if (words := re.findall(r"\w+", one))
-        ]
-        bound, name = found.group(1), found.group(2)
-        function = f"emulated_{name}"
-        entries.append(f'emulated_entry<decltype({function}), {function}>("{name}", "{",".join(names)}", {bound}),')
-    if not entries:
-        raise Fault("the source has no KERNEL")
-    return (
-        f"\nstatic const emulated_table_entry emulated_entries[] = {{{' '.join(entries)}}};\n"
-        'extern "C" const emulated_table_entry *emulated_table(int *count)\n'
-        f"{{ *count = {len(entries)}; return emulated_entries; }}\n"
-    )
-
-
-def _compile(source: str, options: Sequence[str], name: str, made: Path) -> None:
-    work = made.parent
-    (work / name).write_text(source)
-    text = _run([COMPILER, *_KERNELS, *options, "-E", "-x", "c++", str(work / name)])
-    text = text.replace(f'"{work}/', '"')
-    (work / "kernels.ii").write_text(text + _table(text))
-    _run([COMPILER, *_KERNELS, "-c", str(work / "kernels.ii"), "-o", str(work / "kernels.o")])
-    _run([COMPILER, "-shared", str(work / "kernels.o"), str(_runtime()[0]), "-o", str(made)])
-
-
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -163,13 +77,13 @@ class Module:
     """The kernels of a source. `options` are -D, -U; others, which are NVRTC's, are left out."""
 
     def __init__(self, source: str, options: Sequence[str] = (), name: str = "kernels.cu"):
-        options = [option for option in options if option.startswith(("-D", "-U"))]
-        key = repr((source, options, name, _KERNELS)) + _host_text()
-        self._path = _built(key, ".so", lambda made: _compile(source, options, name, made))
+        self._path = hostcc.kernels(source, [option for option in options if option.startswith(("-D", "-U"))], name)
         table = ctypes.CDLL(str(self._path)).emulated_table
         table.restype = ctypes.POINTER(_Entry)
         count = ctypes.c_int()
         entries = table(ctypes.byref(count))
+        self._run = ctypes.CDLL(str(hostcc.runtime())).emulator_launch
+        self._run.restype = ctypes.POINTER(_Fault)
         self._kernels = {entries[i].name.decode(): entries[i] for i in range(count.value)}
 
     def kernels(self) -> dict[str, list[str]]:
@@ -190,7 +104,7 @@ class Module:
             raise Fault(f"there is no kernel {name!r}; there are {', '.join(self._kernels)}")
         entry = self._kernels[name]
         parameters = _parameters(entry)
-        if len(arguments) != len(parameters):
+        if len(arguments) != len(parameters) or len(arguments) > _MAX_ARGUMENTS:
             names = ", ".join(parameter for _, parameter in parameters)
             raise Fault(f"kernel {name} takes {len(parameters)} arguments ({names}), not {len(arguments)}")
         grid, block = _sizes(name, "blocks", blocks, _MAX_GRID), _sizes(name, "threads", threads, _MAX_BLOCK)
@@ -204,13 +118,16 @@ class Module:
         if not 0 <= shared <= _MAX_SHARED:
             raise Fault(f"kernel {name}: {shared} bytes of shared memory; a block has {_MAX_SHARED}")
         packed = (_Argument * max(len(arguments), 1))()
-        for into, argument, (code, parameter) in zip(packed, arguments, parameters, strict=False):
-            _pack(into, argument, code, parameter, f"kernel {name}, argument {parameter}")
+        masks = []
+        for i, (argument, (code, parameter)) in enumerate(zip(arguments, parameters, strict=True)):
+            _pack(packed[i], argument, code, parameter, f"kernel {name}, argument {parameter}")
+            masks.append(_own(argument))
+            packed[i].own = masks[i].ctypes.data if masks[i] is not None else None
         _find_overlaps(name, arguments, packed)
         if seed is None:
             seed = int(os.environ.get("FASTNET_EMULATOR_SEED", "0"))
         with _ONE_AT_A_TIME:
-            fault = _runtime()[1](
+            fault = self._run(
                 ctypes.c_void_p(entry.call),
                 packed,
                 len(arguments),
@@ -223,6 +140,8 @@ class Module:
                 raise Fault(self._message(name, fault))
 
     def _message(self, name: str, fault: _Fault) -> str:
+        if fault.everywhere:
+            return f"kernel {name}: {fault.text.decode()}"
         line = f"{fault.file.decode()}:{fault.line}" if fault.file else self._line(fault.code)
         place = f"kernel {name}, block {tuple(fault.block)}, thread {tuple(fault.thread)}"
         return f"{place}{', ' + line if line else ''}: {fault.text.decode()}"
@@ -248,7 +167,7 @@ def _parameters(entry: _Entry) -> list[tuple[str, str]]:
     names = entry.parameters.decode().split(",") if entry.parameters else []
     signature = entry.signature.decode()
     accesses, types = signature[: len(signature) // 2], signature[len(signature) // 2 :]
-    return [(access + kind, name) for access, kind, name in zip(accesses, types, names, strict=False)]
+    return [(access + kind, name) for access, kind, name in zip(accesses, types, names, strict=True)]
 
 
 def _sizes(name: str, what: str, sizes: int | tuple[int, ...], limits: tuple[int, ...]) -> tuple[int, ...]:
@@ -289,6 +208,19 @@ def _pack(into: _Argument, argument: Any, code: str, parameter: str, where: str)
     into.data, into.bytes = low, high - low if argument.size else 0
     # CuPy's allocations are aligned to 512 bytes, their views not: what is aligned there shall be here, and no more.
     into.offset = (low - owner.__array_interface__["data"][0]) % 512
+
+
+def _own(argument: Any) -> np.ndarray | None:
+    """Which of the elements between a view's first and last are its own; None if all are."""
+    if not isinstance(argument, np.ndarray) or argument.size == 0:
+        return None
+    low, high = np.lib.array_utils.byte_bounds(argument)
+    if high - low == argument.nbytes:
+        return None
+    mask = np.zeros((high - low) // argument.itemsize, np.uint8)
+    strides = tuple(stride // argument.itemsize for stride in argument.strides)
+    np.lib.stride_tricks.as_strided(mask, argument.shape, strides)[...] = 1
+    return mask
 
 
 def _find_overlaps(name: str, arguments: Sequence[Any], packed: Any) -> None:

@@ -37,7 +37,7 @@ struct Launch
 
 struct Fault
 {
-    bool failed;
+    bool failed, everywhere; /* everywhere: not in one thread */
     char text[512];
     emulated_point block, thread;
     const void *code; /* the access, or null where `file` and `line` are known */

@@ -65,7 +65,7 @@ void emulated_check_aligned(const void *address, int bytes, const char *file, in
 #define CHECK_ALIGNED(pointer, bytes) emulated_check_aligned(pointer, bytes, __FILE__, __LINE__)
 
 #define __syncthreads() emulated_barrier(__FILE__, __LINE__)
-#define __syncwarp(...) emulated_warp::sync(__FILE__, __LINE__, ##__VA_ARGS__)
+#define __syncwarp(...) (emulated_warp::sync{__FILE__, __LINE__}(__VA_ARGS__))
 #define __ballot_sync(mask, vote) emulated_warp::ballot(__FILE__, __LINE__, mask, vote)
 #define __any_sync(mask, vote) (emulated_warp::ballot(__FILE__, __LINE__, mask, vote) != 0)
 #define __all_sync(mask, vote) emulated_warp::all(__FILE__, __LINE__, mask, vote)
@@ -76,10 +76,12 @@ void emulated_check_aligned(const void *address, int bytes, const char *file, in
 
 namespace emulated_warp {
 
-inline void sync(const char *file, int line, unsigned mask = 0xffffffffu)
+struct sync
 {
-    emulated_collective(emulated_sync, mask, 0, 0, file, line);
-}
+    const char *file;
+    int line;
+    void operator()(unsigned mask = 0xffffffffu) const { emulated_collective(emulated_sync, mask, 0, 0, file, line); }
+};
 
 inline unsigned ballot(const char *file, int line, unsigned mask, bool vote)
 {

@@ -139,6 +139,7 @@ struct Argument
     long long integer;
     double number;
     void *data; /* an array's first byte, or null */
+    const unsigned char *own; /* which elements are a view's own, not another's between them; null: all */
     long long bytes, offset;
     int kind; /* 0 an integer, 1 a number, 2 an array */
     int element, written, same; /* same: the argument written to this memory, or -1 */
@@ -170,7 +171,7 @@ const Fault *emulator_launch(void (*call)(void *const *), const Argument *argume
             continue;
         Kind kind = a.written ? Kind::global : Kind::read_only;
         if (!place(i, kind, (size_t)a.bytes, a.element, (size_t)a.offset, a.name)) {
-            fault.failed = true;
+            fault.failed = fault.everywhere = true;
             snprintf(fault.text, sizeof fault.text, "argument %s is too large for the emulator", a.name);
             return &fault;
         }
@@ -221,12 +222,16 @@ const Fault *emulator_launch(void (*call)(void *const *), const Argument *argume
         const Argument &a = arguments[i];
         if (a.kind != 2 || !a.bytes)
             continue;
-        const Array &array = arrays[i];
-        if (a.written)
-            for (long long e = 0; e < a.bytes / a.element; e++)
-                if (array.cells[e].written >= launch_phase)
-                    memcpy(static_cast<char *>(a.data) + e * a.element,
-                           reinterpret_cast<char *>(array.base) + e * a.element, (size_t)a.element);
+        const char *from = reinterpret_cast<const char *>(arrays[i].base);
+        for (long long e = 0; a.written && e < a.bytes / a.element; e++) {
+            if (arrays[i].cells[e].written < launch_phase)
+                continue;
+            memcpy(static_cast<char *>(a.data) + e * a.element, from + e * a.element, (size_t)a.element);
+            if (a.own && !a.own[e] && !fault.failed) {
+                fault.failed = fault.everywhere = true;
+                snprintf(fault.text, sizeof fault.text, "%s[%lld], between the view's elements, was written", a.name, e);
+            }
+        }
         release(i);
     }
     for (int slot = dynamic_slot; slot < slots; slot++)
