@@ -7,6 +7,7 @@
  *     Parameters are IN(T), OUT(T), Int and double, nothing else: Python's ints and floats arrive so. A null pointer
  *     stands for an array that is absent: `if (bias)`.
  * DEVICE real f(...)            a function for kernels
+ * METHOD real f(...)            a member of a struct
  * CONSTANT real table[3] = ...  constants of a file
  * IN(T)                         const T *, an array that nothing writes while the kernel runs
  * OUT(T)                        T *, an array that this kernel writes and may read; no other argument overlaps it,
@@ -36,13 +37,14 @@ typedef long long Int;
 #ifdef __CUDACC__
 #define KERNEL_BOUNDED(name, threads) extern "C" __global__ void __launch_bounds__(threads) name
 #define DEVICE static __device__ inline
+#define METHOD __device__ __forceinline__
 #define CONSTANT __constant__ const
 #define IN(T) const T *__restrict__
 #define OUT(T) T *__restrict__
 #define SHARED(T, name, count) __shared__ T name[count]
 #define SHARED_ARG(T) T *
-#define DYNAMIC_SHARED(T, name)                                                                                        \
-    extern __shared__ __align__(16) unsigned char dynamic_shared[];                                                    \
+#define DYNAMIC_SHARED(T, name)\
+    extern __shared__ __align__(16) unsigned char dynamic_shared[];\
     T *const name = reinterpret_cast<T *>(dynamic_shared)
 #define ALIGNED(bytes) __align__(bytes)
 #define CHECK_ALIGNED(pointer, bytes)

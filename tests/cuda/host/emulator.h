@@ -51,6 +51,7 @@ void emulated_check_aligned(const void *address, int bytes, const char *file, in
 
 #define KERNEL_BOUNDED(name, threads) __attribute__((noinline)) static emulated_kernel<(threads)> emulated_##name
 #define DEVICE static inline
+#define METHOD inline
 #define CONSTANT static const
 #define IN(T) const T *
 #define OUT(T) T *
