@@ -4,8 +4,8 @@
  *
  * KERNEL(name)(IN(real) x, OUT(real) y, Int n, double a)   launched with at most KERNEL_THREADS threads a block
  * KERNEL_BOUNDED(name, threads)(...)                       with at most `threads`: the compiler bounds its registers
- *     Parameters are IN(T), OUT(T), Int and double, nothing else: Python's ints and floats arrive so. A null pointer
- *     stands for an array that is absent: `if (bias)`.
+ *     Parameters are IN(T), OUT(T), TABLE(T), Int and double, nothing else: Python's ints and floats arrive so. A null
+ *     pointer stands for an array that is absent: `if (bias)`.
  * DEVICE real f(...)            a function for kernels
  * METHOD real f(...)            a member of a struct
  * CONSTANT real table[3] = ...  constants of a file
@@ -14,6 +14,8 @@
  *                               except for an IN that is the same array: each element is read there by the thread that
  *                               writes it, before it does
  *     T: real, float, double, Int, int, unsigned, unsigned long long, unsigned char. `IN(real) row = x + i * n` works.
+ * TABLE(T)                      an array of addresses of arrays of T, which IN(T) and OUT(T) variables can take; for
+ *                               Python an array of int64, 0 where there is no array
  * SHARED(T, name, count);       a block's memory; count is a constant
  * DYNAMIC_SHARED(T, name);      the memory whose bytes the launch gives, aligned to 16; one per kernel, the rest by
  *                               pointer arithmetic (of several types, the smallest is declared, the largest comes first)
@@ -41,6 +43,7 @@ typedef long long Int;
 #define CONSTANT __constant__ const
 #define IN(T) const T *__restrict__
 #define OUT(T) T *__restrict__
+#define TABLE(T) T *const *__restrict__
 #define SHARED(T, name, count) __shared__ T name[count]
 #define SHARED_ARG(T) T *
 #define DYNAMIC_SHARED(T, name)\

@@ -4,8 +4,9 @@
     module.launch("add", blocks=4, threads=256, arguments=[a, b, y, y.size])
 
 Arguments are NumPy arrays (views of any strides: the elements between the first and the last may be touched), ints
-for Int, floats for double, None or 0 for a null pointer. A `Fault` names the kernel, the block, the thread, the line
-and the array's element. Threads and blocks run in an order that depends on `seed` (FASTNET_EMULATOR_SEED, or 0).
+for Int, floats for double, None or 0 for a null pointer; for TABLE, an array of int64 with addresses that `address_of`
+gave, or 0. A `Fault` names the kernel, the block, the thread, the line and the array's element. Threads and blocks run
+in an order that depends on `seed` (FASTNET_EMULATOR_SEED, or 0).
 """
 
 import ctypes
@@ -14,6 +15,7 @@ import math
 import os
 import subprocess
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,17 @@ _TYPES = {"f": "float32", "d": "float64", "q": "int64", "i": "int32", "I": "uint
 _MAX_GRID = (2**31 - 1, 65535, 65535)
 _MAX_BLOCK = (1024, 1024, 64)
 _MAX_SHARED = 48 << 10
-_MAX_ARGUMENTS = 64  # of host/memory.h
+_MAX_ARGUMENTS = 512  # of host/memory.h
+_addressed: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
+
+
+def address_of(array: np.ndarray) -> int:
+    """The address of an array's first element, for tables of addresses; it is the array's while the array lives."""
+    address = array.__array_interface__["data"][0]
+    known = _addressed.get(address)
+    if known is None or known.nbytes != array.nbytes:
+        _addressed[address] = array
+    return address
 
 
 class _Argument(ctypes.Structure):
@@ -87,7 +99,7 @@ class Module:
         self._kernels = {entries[i].name.decode(): entries[i] for i in range(count.value)}
 
     def kernels(self) -> dict[str, list[str]]:
-        """The kernels' names, and for each parameter its access (v, r, w), its type's letter and its name."""
+        """The kernels' names, and for each parameter its access (v, r, w, t), its type's letter and its name."""
         return {name: [f"{c} {p}" for c, p in _parameters(entry)] for name, entry in self._kernels.items()}
 
     def launch(
@@ -117,6 +129,8 @@ class Module:
             raise Fault(f"kernel {name}: {math.prod(block)} threads a block; CUDA allows 1024")
         if not 0 <= shared <= _MAX_SHARED:
             raise Fault(f"kernel {name}: {shared} bytes of shared memory; a block has {_MAX_SHARED}")
+        arguments, parameters = list(arguments), list(parameters)
+        places = _unfold_tables(name, arguments, parameters)  # the arrays of tables become arguments, too
         packed = (_Argument * max(len(arguments), 1))()
         masks = []
         for i, (argument, (code, parameter)) in enumerate(zip(arguments, parameters, strict=True)):
@@ -124,13 +138,15 @@ class Module:
             masks.append(_own(argument))
             packed[i].own = masks[i].ctypes.data if masks[i] is not None else None
         _find_overlaps(name, arguments, packed)
+        for i, table in places.items():
+            packed[i].kind, packed[i].data = 3, table.ctypes.data
         if seed is None:
             seed = int(os.environ.get("FASTNET_EMULATOR_SEED", "0"))
         with _ONE_AT_A_TIME:
             fault = self._run(
                 ctypes.c_void_p(entry.call),
                 packed,
-                len(arguments),
+                len(packed),
                 (ctypes.c_uint * 3)(*grid),
                 (ctypes.c_uint * 3)(*block),
                 ctypes.c_longlong(shared),
@@ -176,6 +192,31 @@ def _sizes(name: str, what: str, sizes: int | tuple[int, ...], limits: tuple[int
     if len(full) != 3 or any(not 1 <= size <= limit for size, limit in zip(full, limits, strict=True)):
         raise Fault(f"kernel {name}: {what} must be between 1 and {limits}, got {sizes}")
     return full
+
+
+def _unfold_tables(name: str, arguments: list[Any], parameters: list[tuple[str, str]]) -> dict[int, np.ndarray]:
+    """Appends the arrays of each table; by the table's place, the places of its arrays, -1 where it holds none."""
+    places = {}
+    for i, (code, parameter) in enumerate(parameters):
+        if code[0] != "t":
+            continue
+        where, table = f"kernel {name}, argument {parameter}", arguments[i]
+        if not isinstance(table, np.ndarray) or table.dtype != np.int64 or table.ndim != 1:
+            raise Fault(f"{where}: expected an array of addresses, int64")
+        places[i] = np.full(table.size, -1, np.int64)
+        for n, address in enumerate(table.tolist()):
+            if not address:
+                continue
+            array = _addressed.get(address)
+            if array is None:
+                raise Fault(f"{where}[{n}]: there is no array at this address, or no longer")
+            places[i][n] = len(arguments)
+            arguments.append(array)
+            parameters.append((f"w{code[1]}", f"{parameter}[{n}]"))
+        parameters[i] = "rq", parameter
+    if len(arguments) > _MAX_ARGUMENTS:
+        raise Fault(f"kernel {name}: {len(arguments)} arrays, with those of tables; the emulator has {_MAX_ARGUMENTS}")
+    return places
 
 
 def _pack(into: _Argument, argument: Any, code: str, parameter: str, where: str) -> None:
@@ -228,14 +269,17 @@ def _find_overlaps(name: str, arguments: Sequence[Any], packed: Any) -> None:
 
     Except for one that is read and is the same array: element by element, its threads read before they write.
     """
-    arrays = [i for i, argument in enumerate(arguments) if isinstance(argument, np.ndarray)]
-    for i, j in itertools.permutations(arrays, 2):
-        read, written = packed[i], packed[j]
-        if not written.written or (read.written and i > j) or not np.shares_memory(arguments[i], arguments[j]):
-            continue
-        if read.written or (read.data, read.bytes, read.element) != (written.data, written.bytes, written.element):
-            raise Fault(
-                f"kernel {name}: arguments {read.name.decode()} and {written.name.decode()} overlap, and the kernel"
-                " writes; only an IN that is the same array may"
-            )
-        read.same = j
+    bounds = [(packed[i].data, packed[i].data + packed[i].bytes, i) for i in range(len(arguments)) if packed[i].bytes]
+    bounds.sort()
+    for n, (_, end, first) in enumerate(bounds):
+        for _, _, second in itertools.takewhile(lambda bound, end=end: bound[0] < end, bounds[n + 1 :]):
+            i, j = (second, first) if packed[first].written else (first, second)
+            read, written = packed[i], packed[j]
+            if not written.written or not np.shares_memory(arguments[i], arguments[j]):
+                continue
+            if read.written or (read.data, read.bytes, read.element) != (written.data, written.bytes, written.element):
+                raise Fault(
+                    f"kernel {name}: arguments {read.name.decode()} and {written.name.decode()} overlap, and the kernel"
+                    " writes; only an IN that is the same array may"
+                )
+            read.same = j

@@ -55,6 +55,7 @@ void emulated_check_aligned(const void *address, int bytes, const char *file, in
 #define CONSTANT static const
 #define IN(T) const T *
 #define OUT(T) T *
+#define TABLE(T) T *const *
 #define SHARED_ARG(T) T *
 #define SHARED(T, name, count)                                                                                         \
     static const char emulated_key_##name = 0;                                                                         \
@@ -182,7 +183,7 @@ template <> constexpr char emulated_letter<unsigned> = 'I';
 template <> constexpr char emulated_letter<unsigned long long> = 'Q';
 template <> constexpr char emulated_letter<unsigned char> = 'B';
 
-/* Two letters a parameter: v(alue), r(ead) or w(ritten), and its type. */
+/* Two letters a parameter: v(alue), r(ead), w(ritten) or t(able of written arrays), and its type. */
 template <class T> struct emulated_parameter
 {
     static constexpr char access = 'v', type = emulated_letter<T>;
@@ -199,6 +200,12 @@ template <class T> struct emulated_parameter<const T *>
 {
     static constexpr char access = 'r', type = emulated_letter<T>;
     static_assert(type != 0, "arrays of real, float, double, Int, int, unsigned (long long), unsigned char");
+};
+
+template <class T> struct emulated_parameter<T *const *>
+{
+    static constexpr char access = 't', type = emulated_letter<T>;
+    static_assert(type != 0, "tables of arrays of real, float, double, Int, int, unsigned (long long), unsigned char");
 };
 
 template <class F, F *kernel> struct emulated_caller;

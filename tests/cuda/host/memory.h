@@ -11,7 +11,8 @@
 
 namespace emulator {
 
-constexpr int max_arguments = 64, max_shared = 32, slots = max_arguments + 1 + max_shared;
+constexpr int max_arguments = 512; /* with the arrays of tables */
+constexpr int max_shared = 32, slots = max_arguments + 1 + max_shared;
 constexpr int dynamic_slot = max_arguments, first_static_slot = max_arguments + 1;
 constexpr size_t page = size_t(64) << 10;
 

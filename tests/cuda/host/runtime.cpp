@@ -138,10 +138,10 @@ struct Argument
 {
     long long integer;
     double number;
-    void *data; /* an array's first byte, or null */
+    void *data; /* an array's first byte, or null; of a table the places of its arrays among the arguments, or -1 */
     const unsigned char *own; /* which elements are a view's own, not another's between them; null: all */
     long long bytes, offset;
-    int kind; /* 0 an integer, 1 a number, 2 an array */
+    int kind; /* 0 an integer, 1 a number, 2 an array, 3 a table */
     int element, written, same; /* same: the argument written to this memory, or -1 */
     const char *name;
 };
@@ -163,7 +163,7 @@ const Fault *emulator_launch(void (*call)(void *const *), const Argument *argume
         values[i] = const_cast<long long *>(&a.integer);
         if (a.kind == 1)
             values[i] = const_cast<double *>(&a.number);
-        if (a.kind != 2)
+        if (a.kind < 2)
             continue;
         values[i] = &bases[i];
         bases[i] = 0;
@@ -178,11 +178,18 @@ const Fault *emulator_launch(void (*call)(void *const *), const Argument *argume
         bases[i] = arrays[i].base;
         memcpy(reinterpret_cast<void *>(bases[i]), a.data, (size_t)a.bytes);
     }
-    for (int i = 0; i < count; i++)
-        if (arguments[i].kind == 2 && arguments[i].same >= 0) {
+    for (int i = 0; i < count; i++) {
+        const Argument &a = arguments[i];
+        if (a.kind == 2 && a.same >= 0) {
             arrays[i].kind = Kind::in_place;
-            arrays[i].cells = arrays[arguments[i].same].cells;
+            arrays[i].cells = arrays[a.same].cells;
         }
+        if (a.kind == 3)
+            for (long long e = 0; e < a.bytes / 8; e++) {
+                long long of = static_cast<const long long *>(a.data)[e];
+                reinterpret_cast<uintptr_t *>(bases[i])[e] = of < 0 ? 0 : bases[of];
+            }
+    }
     launched = {call, values, {blocks[0], blocks[1], blocks[2]}, {shape[0], shape[1], shape[2]}, dynamic_bytes, seed};
     thread_count = (int)(shape[0] * shape[1] * shape[2]);
     for (int t = 0; t < thread_count; t++) {
@@ -220,7 +227,7 @@ const Fault *emulator_launch(void (*call)(void *const *), const Argument *argume
     /* Back to the caller's arrays: what was written alone, as another argument may lie between an array's elements. */
     for (int i = 0; i < count; i++) {
         const Argument &a = arguments[i];
-        if (a.kind != 2 || !a.bytes)
+        if (a.kind < 2 || !a.bytes)
             continue;
         const char *from = reinterpret_cast<const char *>(arrays[i].base);
         for (long long e = 0; a.written && e < a.bytes / a.element; e++) {

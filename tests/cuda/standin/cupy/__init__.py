@@ -47,7 +47,7 @@ class ndarray:
 
     @property
     def data(self):
-        return self._array
+        return cuda.MemoryPointer(self._array)
 
     def __array__(self, *_, **__):
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one")

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import contextlib
 
+from cuda.emulator import address_of
+
+
+class MemoryPointer:
+    """Where an array's first element lies."""
+
+    def __init__(self, array):
+        self.ptr = address_of(array)
+
 
 class Device:
     """The only device."""
