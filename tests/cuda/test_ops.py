@@ -9,6 +9,8 @@ from fastnet.backends import Ops
 from fastnet.diagnose.examples import run_example
 from fastnet.ops import REGISTRY
 
+_CANCELLING = {"rmsprop_step": 10}  # divides by the root of a difference: products rounded before it is taken show
+
 
 @pytest.mark.parametrize("op", REGISTRY.values(), ids=REGISTRY)
 def test_every_op_computes_what_the_reference_does(op, device, dtype):
@@ -17,4 +19,4 @@ def test_every_op_computes_what_the_reference_does(op, device, dtype):
         found = run_example(device, op, example, dtype, place=device.xp.asarray)
         expected = run_example(Ops(), op, example, dtype)
         for got, want in zip(found, expected, strict=True):
-            np.testing.assert_allclose(got, want, tolerance, tolerance)
+            np.testing.assert_allclose(got, want, tolerance * _CANCELLING.get(op.name, 1), tolerance)

@@ -12,16 +12,20 @@ import cupy
 import numpy as np
 
 from fastnet.arrays import as_array
-from fastnet.backends.device import arrays
+from fastnet.backends.device import arrays, sums, updates
 from fastnet.backends.device.arrays import KERNELS
+from fastnet.backends.device.tables import Row, alike
 from fastnet.backends.reference import Ops
 from fastnet.ops import ACTIVATION, REGISTRY, WEIGHT, Op
 from fastnet.types import Array, DTypeLike
 
 __all__ = ["FALLBACK", "CupyOps"]
 
+# They fill KERNELS when imported.
+_FAMILIES = sums, updates
+
 # Ops without a kernel of ours, which run as their records are written, on CuPy.
-FALLBACK = frozenset(name for name, op in REGISTRY.items() if not op.composed)
+FALLBACK = frozenset(name for name, op in REGISTRY.items() if not op.composed and name not in KERNELS)
 
 _ENTER: dict[str, Callable[[Any], Any]] = {ACTIVATION: arrays.dense, WEIGHT: arrays.c_order}
 
@@ -65,6 +69,19 @@ class CupyOps(Ops):
 
     def given(self, x: Any, name: str) -> Any:
         return x if isinstance(x, cupy.ndarray) else cupy.asarray(as_array(x, name))
+
+    def update(self, op: Op, given: tuple[Any, ...], attributes: dict[str, Any]) -> None:
+        updates.in_place(self.kernel(op), [i.name in op.in_place for i in op.inputs], given, attributes)
+
+    def update_each(self, op: Op, rows: list[Row], attributes: dict[str, Any]) -> None:
+        update = updates.EACH.get(op.name)
+        if update and alike(rows):
+            update(rows, **attributes)
+        else:
+            super().update_each(op, rows, attributes)
+
+    def squares(self, given: Sequence[Array]) -> list[float]:
+        return sums.squares(given) if alike([(x,) for x in given]) else super().squares(given)
 
     def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:
         return arrays.dense(super().asarray(x, dtype))

@@ -1,0 +1,51 @@
+"""Sums over parameters and gradients, of all in one launch, and bounds of their rows' norms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cupy
+import numpy as np
+
+from fastnet.backends.device.arrays import kernel
+from fastnet.backends.device.compiler import launch
+from fastnet.backends.device.tables import Row, table
+from fastnet.types import Array
+
+__all__ = ["limit_norms", "power_sums", "squares", "sums_of"]
+
+_THREADS = 256
+_SUMMED = 4096  # elements of a partial sum
+_WHOLE = 2**62  # of a piece that is a whole array
+
+
+def sums_of(arrays: Sequence[Array]) -> list[tuple[float, float]]:
+    """(sum of |x|, sum of x*x) of arrays that are `alike`, in float64: two launches and one download for all."""
+    if not arrays:
+        return []
+    given = table([(x,) for x in arrays], _SUMMED)
+    totals = cupy.zeros((given.rows, 2), np.float64)
+    if given.blocks:
+        sums = cupy.empty((given.blocks, 2), np.float64)
+        launch("sums", "piece_sums", given.dtype, given.blocks, _THREADS, given.addresses, given.pieces, sums)
+        launch("sums", "row_sums", given.dtype, given.rows, _THREADS, sums, given.starts, totals)
+    return [(magnitudes, squares) for magnitudes, squares in cupy.asnumpy(totals).tolist()]
+
+
+def squares(arrays: Sequence[Array]) -> list[float]:
+    """The sums of squares of arrays that are `alike`; the bits are power_sums'."""
+    return [square for _, square in sums_of(arrays)]
+
+
+@kernel
+def power_sums(x: Array) -> tuple[float, float]:
+    return sums_of([x])[0]
+
+
+def limit_norms(each: Sequence[Row], /, rows: int, after: int, limit: float) -> None:
+    """The op of this name on several arrays (one a tuple of `each`) that are `alike`, in one launch."""
+    given = table(each, _WHOLE)
+    if given.blocks:
+        more = int(rows), int(after), float(limit)
+        arrays = given.addresses, given.pieces
+        launch("sums", "limit_norms", given.dtype, (int(rows), given.blocks), _THREADS, *arrays, *more)
