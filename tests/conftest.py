@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cuda import devices
 from isas import ISAS, kernels
 
 from fastnet import backends
@@ -15,11 +16,17 @@ from fastnet.cores import default_num_threads
 from fastnet.threads import get_num_threads, set_num_threads
 
 
-@pytest.fixture(params=["reference", *ISAS])
+@pytest.fixture(params=["reference", *ISAS, *(["cupy"] if devices.WHOLE_SUITE else [])])
 def ops(request):
-    """Ops (the reference), then NativeOps with each instruction set, in guard mode; convolutions are direct."""
+    """Ops (the reference), then NativeOps with each instruction set, in guard mode; convolutions are direct.
+
+    With FASTNET_TEST_DEVICE=1, CupyOps too, on the stand-in for CuPy.
+    """
     if request.param == "reference":
         yield backends.Ops()
+    elif request.param == "cupy":
+        with devices.device() as device:
+            yield devices.HostOps(device)
     else:
         with kernels(request.param) as native_ops:
             yield native_ops

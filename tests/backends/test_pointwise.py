@@ -196,7 +196,7 @@ def test_add_and_accumulate_of_hostile_arrays(ops, how):
     total = a.copy()
     ops.accumulate(total, odd_b)
     np.testing.assert_array_equal(total, a + b)
-    if how == "read-only":
+    if how == "read-only" and ops.name != "cupy":  # CuPy's arrays never are
         with pytest.raises(ValueError, match="read-only|readonly|writable"):
             ops.accumulate(odd_a, b)
         np.testing.assert_array_equal(odd_a, a)
@@ -206,6 +206,8 @@ def test_add_and_accumulate_of_hostile_arrays(ops, how):
 
 
 def test_accumulate_refuses_read_only_in_the_kernels_order(ops):
+    if ops.name == "cupy":
+        pytest.skip("CuPy's arrays are never read-only")
     total = np.ones(5, np.float32)
     total.flags.writeable = False
     with pytest.raises((ValueError, BufferError), match="read-only|readonly|writable"):
