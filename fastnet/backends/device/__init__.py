@@ -12,7 +12,7 @@ import cupy
 import numpy as np
 
 from fastnet.arrays import as_array
-from fastnet.backends.device import arrays, sums, updates
+from fastnet.backends.device import arrays, conv, dense, elementwise, pool, sums, updates
 from fastnet.backends.device.arrays import KERNELS
 from fastnet.backends.device.tables import Row, alike
 from fastnet.backends.reference import Ops
@@ -22,7 +22,7 @@ from fastnet.types import Array, DTypeLike
 __all__ = ["FALLBACK", "CupyOps"]
 
 # They fill KERNELS when imported.
-_FAMILIES = sums, updates
+_FAMILIES = conv, dense, elementwise, pool, sums, updates
 
 # Ops without a kernel of ours, which run as their records are written, on CuPy.
 FALLBACK = frozenset(name for name, op in REGISTRY.items() if not op.composed and name not in KERNELS)
