@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastnet.arrays import as_array
+from fastnet.arrays import as_array, on_host
 from fastnet.graph import Graph, Node, Program
 from fastnet.ops import Op
 from fastnet.ops.checks import FLOATS, check_gradient, check_shape
@@ -75,19 +75,15 @@ class Ops:
         """x in the memory order in which kernels read arrays of this role."""
         return x
 
-    def given(self, x: Any, name: str) -> Any:
-        """An array argument of an op, of any library, as this backend's."""
-        return as_array(x, name)
-
     def call(self, op: Op, arrays: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
         """Check the arguments of an op and run it."""
         if not op.in_place:
-            arrays = tuple(x if x is None or type(x) is self.array_types[0] else self.given(x, op.name) for x in arrays)
-        shape, dtype = op.check(arrays, attributes)
+            arrays = tuple(x if x is None or type(x) is self.array_types[0] else as_array(x, op.name) for x in arrays)
+        shape, dtype = op.check(arrays, attributes)  # of labels the values, too, where they are: they move afterwards
         if op.in_place:
             return self.update(op, arrays, attributes)
         roles: Sequence[Any] = op.inputs if not op.variadic else op.inputs * len(arrays)
-        entered = [None if x is None else self.enter(i.role, x) for i, x in zip(roles, arrays, strict=True)]
+        entered = [None if x is None else self.enter(i.role, self.own(x)) for i, x in zip(roles, arrays, strict=True)]
         result = self.kernel(op)(*entered, **attributes)
         if op.backward is None:
             return result
@@ -154,9 +150,20 @@ class Ops:
         x = self.xp.asarray(as_array(x))
         return self.xp.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=") if dtype is None else dtype)
 
+    def own(self, x: Any) -> Array:
+        """x itself if it is an array of this backend; one of another in C order, in its own dtype."""
+        array: Array = x
+        return array if isinstance(x, self.array_types) else self.contiguous(x)
+
+    def protected(self, x: Array) -> Array:
+        """A view of x through which it cannot be changed, if the backend has such views."""
+        view = x.view()
+        view.flags.writeable = False
+        return view
+
     def to_numpy(self, x: Any) -> Array:
         """An array of this backend as a NumPy array."""
-        return np.asarray(x)
+        return on_host(x)
 
     def empty(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
         """An uninitialised array; 4-d arrays are in the backend's memory order."""
@@ -194,7 +201,7 @@ class Ops:
         It is optimised for `batch_size` images per call, but takes any number.
         """
         values = {
-            node: self.given(getattr(node.source, "value", node.source), "plan").copy()
+            node: self.own(getattr(node.source, "value", node.source)).copy()
             for node in graph.nodes
             if node.op is None and node is not graph.source
         }

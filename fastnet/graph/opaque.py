@@ -17,8 +17,7 @@ def _run_layer(
 
     shape: the required shape of y, for which later nodes were recorded; None for the network's output.
     """
-    x = x.view()
-    x.flags.writeable = False  # it may be the caller's data, or saved for an earlier node's gradient
+    x = ops.protected(x)  # it may be the caller's data, or saved for an earlier node's gradient
     y, inner = layer.run(x, training, ops) if keep or training else (layer.infer(x, ops), None)
     what = f"{type(layer).__name__}{f' (layer {layer.path})' if layer.path else ''}"
     if not hasattr(y, "dtype"):

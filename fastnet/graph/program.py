@@ -159,7 +159,7 @@ class Program:
         """The arrays that a pass reads or changes besides x, always in this order; None if kernels cannot update one
         of them directly."""
         arrays = self._parameter_arrays()
-        if any(self._known[n] is not arrays[n] or not arrays[n].flags.writeable for n in self._buffers):
+        if any(self._known[n] is not arrays[n] or not _writeable(arrays[n]) for n in self._buffers):
             return None
         arrays += [value for _, value in self._constants]
         arrays += [stream.position for stream in self._streams]
@@ -173,8 +173,6 @@ class Program:
                 f"{parameter.name or 'parameter'}: the value is an array {tuple(value.shape)} of {value.dtype}; the "
                 f"layer was built with {node.shape} of {node.dtype}"
             )
-        if not isinstance(value, self.ops.array_types):  # another backend's: it moves to this one
-            value = parameter.value = self.ops.contiguous(value)
         read = self.ops.contiguous(value, node.dtype)
         if read is value:
             self._known[n] = value
@@ -367,6 +365,10 @@ def _once(alive: list[Any]) -> Any:
     if not alive:
         raise RuntimeError("backward: already called, which freed the activations; run forward again")
     return alive.pop()
+
+
+def _writeable(array: Any) -> bool:
+    return getattr(array.flags, "writeable", True)  # CuPy's always are
 
 
 def _one(place: int) -> Callable[[list[Any]], tuple[Any, ...]]:

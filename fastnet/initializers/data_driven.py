@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet.arguments import flag, integer, real
+from fastnet.arrays import on_host
 from fastnet.initializers.named import generator
 from fastnet.initializers.whole import redraw, weight_of, weighted
 from fastnet.types import Array, ArrayLike, Generator, Initializer, Seed
@@ -29,7 +30,7 @@ def _output(model: Model, path: str, x: ArrayLike) -> Array:
 
     def see(name: str, phase: str, array: Array) -> None:
         if name == path and phase == "forward":
-            found.append(np.asarray(array, np.float64))
+            found.append(on_host(array).astype(np.float64))
             raise _Seen
 
     try:
@@ -196,10 +197,10 @@ def _normalize(path: str, layer: Layer, y: Array, beta: float) -> None:
         raise ValueError(
             f"data_dependent: {bad} of {len(std)} channels of layer {path} do not vary: give more examples"
         )
-    weight.value[...] /= std.reshape(-1, *(1,) * (weight.value.ndim - 1)).astype(weight.dtype)
+    weight.set(on_host(weight.value) / std.reshape(-1, *(1,) * (weight.value.ndim - 1)).astype(weight.dtype))
     if "bias" in layer.own:
         bias = layer.own["bias"]
-        bias.value[...] = ((np.asarray(bias.value, np.float64) - mean) / std + beta).astype(weight.dtype)
+        bias.set((on_host(bias.value).astype(np.float64) - mean) / std + beta)
 
 
 def _rates(model: Model, layers: list[tuple[str, Layer]], x: ArrayLike, rng: Generator) -> dict[str, float]:
@@ -211,8 +212,8 @@ def _rates(model: Model, layers: list[tuple[str, Layer]], x: ArrayLike, rng: Gen
     rates = {}
     for path, layer in layers:
         weight: Any = weight_of(layer)
-        squares = float((np.asarray(weight.grad, np.float64) ** 2).mean()) / len(y)
-        rates[path] = (squares / float((np.asarray(weight.value, np.float64) ** 2).sum())) ** 0.5
+        grad, value = (on_host(array).astype(np.float64) for array in (weight.grad, weight.value))
+        rates[path] = (float((grad**2).mean()) / len(y) / float((value**2).sum())) ** 0.5
         if not 0 < rates[path] < np.inf:
             raise ValueError(f"data_dependent: no gradient reaches layer {path}, so its rate cannot be balanced")
     model.zero_grad()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastnet.arguments import real
 from fastnet.initializers.distributions import constant
 from fastnet.initializers.named import draw, generator
@@ -35,7 +33,7 @@ def weight_of(layer: Layer) -> Parameter:
 
 def redraw(parameter: Parameter, initializer: str | Initializer, rng: Generator) -> None:
     """New values in the parameter's array."""
-    parameter.value[...] = np.asarray(draw(initializer, rng, parameter.shape), parameter.dtype)
+    parameter.set(draw(initializer, rng, parameter.shape))
 
 
 def initialize(

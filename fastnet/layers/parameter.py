@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fastnet.arrays import as_array
 from fastnet.backends import current
-from fastnet.types import Array, DType
+from fastnet.types import Array, ArrayLike, DType
 
 __all__ = ["Parameter", "parameters_of"]
 
@@ -16,7 +17,8 @@ class Parameter:
     Attributes
     ----------
     value, grad : array
-        Of one shape; `grad` is None until a backward pass adds into it.
+        Of one shape; `grad` is None until a backward pass adds into it.  A value that belongs to another backend than
+        the one in use, of a model that was built on the CPU and now runs on a GPU, moves to it when it is read.
     name : str
         As in ``state_dict()`` of the model that was built last with this parameter in it.
     requires_grad : bool
@@ -27,14 +29,29 @@ class Parameter:
         Running statistics of a batch norm: in ``buffers()``, not in ``parameters()``, and never with a gradient.
     """
 
-    __slots__ = ("__weakref__", "buffer", "decay", "grad", "name", "requires_grad", "value")
+    __slots__ = ("__weakref__", "_value", "buffer", "decay", "grad", "name", "requires_grad")
 
     def __init__(
         self, value: Array, name: str = "", requires_grad: bool = True, decay: bool = True, buffer: bool = False
     ):
-        self.value, self.name = value, name
+        self._value, self.name = value, name
         self.grad: Array | None = None
         self.requires_grad, self.decay, self.buffer = requires_grad and not buffer, decay and not buffer, buffer
+
+    @property
+    def value(self) -> Array:
+        ops = current()
+        if not isinstance(self._value, ops.array_types):
+            self._value = ops.contiguous(self._value)
+        return self._value
+
+    @value.setter
+    def value(self, array: Array) -> None:
+        self._value = array
+
+    def set(self, values: ArrayLike) -> None:
+        """Write values, arrays of any library, into the array that the parameter has."""
+        self.value[...] = current().xp.asarray(as_array(values, self.name or "parameter"))
 
     def zero_grad(self) -> None:
         """Drop the gradient."""

@@ -32,7 +32,7 @@ def preserved(model: Layer, parameters: bool = True) -> Iterator[None]:
         yield
     finally:
         for parameter, value in zip(kept, values, strict=True):
-            parameter.value[...] = value
+            parameter.set(value)
         for parameter, gradient in gradients:
             parameter.grad = gradient
         model.set_rng_state(streams)

@@ -123,7 +123,6 @@ class State:
             raise KeyError(f"load_state_dict: no name matches; {mismatch(own, given, prefix)}")
         if strict and (keys.missing or keys.unexpected):
             raise KeyError(f"load_state_dict: {mismatch(own, given, prefix)}; strict=False loads what fits")
-        ops = current()
         values: dict[str, Array] = {}
         for name in (name for name in own if name in given):
             parameter, value = own[name], given[name]
@@ -140,7 +139,7 @@ class State:
                 )
             values[name] = value
         for name, value in values.items():
-            own[name].value[...] = ops.xp.asarray(value)
+            own[name].set(value)
         return keys
 
     # ---------------------------------------------------------------- freezing

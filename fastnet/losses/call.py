@@ -24,23 +24,28 @@ class Call(NamedTuple):
         loss, dscores = getattr(current(), self.op.name)(scores, *self.arrays, **self.attributes)
         return loss, dscores
 
+    def checked(self, scores: Array) -> tuple[float, Array]:
+        """The same without checks, if the arrays have passed them and are the backend's."""
+        ops, given = current(), {**self.op.attributes, **self.attributes}
+        loss, dscores = ops.kernel(self.op)(ops.enter(self.op.inputs[0].role, scores), *self.arrays, **given)
+        return loss, dscores
+
 
 def weights_of(op: str, weight: ArrayLike | None, scores: Any) -> Any:
-    """Weights of classes as an array of the scores' dtype."""
-    return None if weight is None else current().contiguous(as_array(weight, f"{op}: weight"), scores.dtype)
+    """Weights of classes in the scores' dtype, still where they are."""
+    return None if weight is None else as_array(weight, f"{op}: weight").astype(scores.dtype, copy=False)
 
 
 def targets_of(op: str, scores: Any, targets: ArrayLike) -> Any:
-    """Targets as an array of the scores' dtype and shape; targets (N,) become (N, 1) where scores are.
+    """Targets in the scores' dtype and shape, still where they are; targets (N,) become (N, 1) where scores are.
 
     Raises
     ------
     ValueError, TypeError
         Another shape, or not real numbers; the message begins with `op`.
     """
-    ops = current()
     array: Any = as_array(targets, f"{op}: targets")
     if tuple(array.shape) == scores.shape[:1] and scores.shape[1:] == (1,):
         array = array.reshape(-1, 1)
     check_shape(op, "targets", array, scores.shape)
-    return ops.asarray(array, scores.dtype)
+    return array.astype(scores.dtype, copy=False)

@@ -52,8 +52,8 @@ def metric(loss: Loss) -> Metric:
 def measure(loss: Loss, scores: Array, labels: ArrayLike) -> float:
     """The loss's metric, a mean over a batch."""
     found, ops = metric(loss), current()
-    wanted: Any = ops.xp.asarray(labels) if found.as_given else targets_of(op_name(loss) or found.name, scores, labels)
-    return found.measure(ops.to_numpy(scores), ops.to_numpy(wanted), **getattr(loss, "keywords", {}))
+    wanted: Any = labels if found.as_given else targets_of(op_name(loss) or found.name, scores, labels)
+    return found.measure(ops.own(scores), ops.own(wanted), **getattr(loss, "keywords", {}))
 
 
 def op_name(loss: Loss) -> str:

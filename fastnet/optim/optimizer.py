@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from fastnet.arguments import frozen
+from fastnet.arrays import on_host
 from fastnet.backends import Ops, current
 from fastnet.layers import Parameter
 from fastnet.layers.parameter import parameters_of
@@ -203,7 +204,7 @@ class Optimizer:
                 continue
             if slot not in state:
                 state[slot] = self._initial(ops, p, settings)
-            array = state[slot]
+            array = state[slot] = ops.own(state[slot])
             if array.shape != p.value.shape or array.dtype != p.value.dtype:
                 raise ValueError(
                     f"{type(self).__name__}: state {slot!r} of parameter {key!r} is {array.dtype} {array.shape}, the "
@@ -212,9 +213,9 @@ class Optimizer:
         return state
 
     def state_dict(self) -> dict[str, Any]:
-        """The state as one flat dict: ``"<key>/<slot>"`` to an array (a copy), ``"<key>/t"`` to an int."""
+        """The state as one flat dict: ``"<key>/<slot>"`` to a NumPy array (a copy), ``"<key>/t"`` to an int."""
         return {
-            f"{key}/{slot}": value if slot in self.scalars else value.copy()
+            f"{key}/{slot}": value if slot in self.scalars else on_host(value).copy()
             for key, state in self.state.items()
             for slot, value in state.items()
         }
@@ -227,11 +228,10 @@ class Optimizer:
         ValueError
             The state of another kind of optimiser.
         """
-        ops = current()
         loaded: dict[str, dict[str, Any]] = {}
         for name, value in state_dict.items():
             key, _, slot = name.rpartition("/")
-            kept = type(self.scalars[slot])(value) if slot in self.scalars else ops.xp.array(value)
+            kept = type(self.scalars[slot])(value) if slot in self.scalars else on_host(value).copy()
             loaded.setdefault(key, {})[slot] = kept
         always = {*self.scalars, *(slot for slot, flag in self.slots.items() if not flag)}
         for key, state in loaded.items():

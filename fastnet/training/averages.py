@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import integer, real
-from fastnet.arrays import as_array
+from fastnet.arrays import as_array, isfinite, on_host
 from fastnet.backends import current
 from fastnet.data import Loader
 from fastnet.layers import Model, Parameter
@@ -67,8 +67,9 @@ class WeightAverage:
         """Take the model's present weights into the average, all in one call of a kernel."""
         ops, state = current(), self._state()
         if not self.count:
-            self._averages = {name: ops.xp.array(parameter.value) for name, parameter in state.items()}
+            self._averages = {name: parameter.value.copy() for name, parameter in state.items()}
         else:
+            self._averages = {name: ops.own(average) for name, average in self._averages.items()}
             pairs = [(self._averages[name], parameter.value) for name, parameter in state.items()]
             decay = self.count / (self.count + 1) if self.decay is None else self.decay
             ops.update_each(REGISTRY["average_step"], pairs, {"decay": decay})
@@ -98,7 +99,7 @@ class WeightAverage:
         if own.keys() != state.keys() or any(own[name].shape != np.shape(array) for name, array in state.items()):
             raise ValueError("WeightAverage: these are the averages of another model")
         self.count = integer(count, "WeightAverage: count")
-        self._averages = {name: ops.xp.array(state[name], dtype=own[name].dtype) for name in own}
+        self._averages = {name: ops.contiguous(state[name], own[name].dtype).copy() for name in own}
 
     @contextlib.contextmanager
     def swapped(self) -> Iterator[Model]:
@@ -106,7 +107,7 @@ class WeightAverage:
         self._require_updates()
         with preserved(self.model):
             for name, parameter in self._state().items():
-                parameter.value[...] = self._averages[name]
+                parameter.set(self._averages[name])
             yield self.model
 
     def _require_updates(self) -> None:
@@ -148,10 +149,10 @@ def average_states(states: Iterable[Mapping[str, ArrayLike]]) -> dict[str, Array
         raise ValueError("average_states: there are no states to average")
     result = {}
     for name, first in states[0].items():
-        arrays = [as_array(state[name], f"average_states: {name}") for state in states if name in state]
+        arrays = [on_host(state[name], f"average_states: {name}") for state in states if name in state]
         if len(arrays) < len(states) or any(array.shape != arrays[0].shape for array in arrays):
             raise ValueError(f"average_states: not all states have {name} of shape {np.shape(first)}: other models?")
-        result[name] = np.mean([np.asarray(array, np.float64) for array in arrays], axis=0).astype(arrays[0].dtype)
+        result[name] = np.mean([array.astype(np.float64) for array in arrays], axis=0).astype(arrays[0].dtype)
     if extra := sorted(set().union(*states) - set(result)):
         raise ValueError(f"average_states: only some of the states have {', '.join(extra)}: other models?")
     return result
@@ -206,7 +207,7 @@ def update_bn(model: Model, data: ArrayLike | Loader | Iterable[ArrayLike], batc
         model.set_rng_state(streams)
     if not seen:
         raise ValueError("update_bn: data holds no examples")
-    if not all(np.isfinite(array).all() for pair in sums for array in pair):
+    if not all(isfinite(on_host(array)).all() for pair in sums for array in pair):
         raise FloatingPointError("update_bn: a running statistic would not be finite: data or weights are not")
     for norm, (mean, var) in zip(norms, sums, strict=True):
         norm.running_mean.value[...] = mean / seen
@@ -222,7 +223,7 @@ def _batches(model: Model, data: Any, batch_size: int) -> Iterator[Any]:
         end = len(X) - 1 if rest == 1 and len(X) > 1 else len(X)  # batch norm needs two examples
         for start in range(0, end, batch_size):
             x = X[start : min(start + batch_size, end)]
-            yield x if prepare is None else prepare(np.array(x), model.dtype)
+            yield x if prepare is None else prepare(on_host(x).copy(), model.dtype)
     elif isinstance(data, Sequence | Iterator | Iterable):
         yield from data
     else:

@@ -26,7 +26,8 @@ def place(solver: Solver, ahead: int = 1) -> str:
 
 def check_finite(what: str, array: Array, where: str) -> None:
     """Raise FloatingPointError if `array` has a NaN or an infinity; the message says what and where."""
-    xp = current().xp
+    ops = current()
+    array, xp = ops.own(array), ops.xp
     finite = xp.isfinite(array)
     if finite.all():
         return

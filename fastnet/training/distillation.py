@@ -8,8 +8,10 @@ import numpy as np
 
 from fastnet import functional
 from fastnet.arguments import positive, real
-from fastnet.arrays import as_array
+from fastnet.arrays import as_array, on_host
+from fastnet.backends import current
 from fastnet.data import Loader
+from fastnet.functional.arguments import follows
 from fastnet.layers import Model
 from fastnet.ops.metrics import ACCURACY, Metric
 from fastnet.training.ensemble import Ensemble
@@ -53,7 +55,8 @@ class Distillation:
     def __repr__(self) -> str:
         return f"Distillation(temperature={self.temperature:g}, alpha={self.alpha:g})"
 
-    def __call__(self, scores: Array, labels: ArrayLike) -> tuple[float, Array]:
+    @follows
+    def __call__(self, scores: ArrayLike, labels: ArrayLike) -> tuple[float, Array]:
         """Loss and gradient.
 
         Parameters
@@ -69,28 +72,28 @@ class Distillation:
         loss : float
         dscores : array of the shape and dtype of `scores`
         """
-        scores = np.asarray(scores)
+        scores, xp = current().own(scores), current().xp
         teacher, classes = _parts(scores, labels)
-        rows, T, alpha = np.arange(len(scores)), self.temperature, self.alpha if teacher is not None else 0.0
+        rows, T, alpha = xp.arange(len(scores)), self.temperature, self.alpha if teacher is not None else 0.0
         log_q = _log_softmax(scores, 1.0)
         loss = (alpha - 1) * log_q[rows, classes].mean()
-        gradient = (1 - alpha) * np.exp(log_q)
+        gradient = (1 - alpha) * xp.exp(log_q)
         gradient[rows, classes] -= 1 - alpha
         if teacher is not None:
             log_p, soft = _log_softmax(teacher, T), _log_softmax(scores, T)
-            p = np.exp(log_p)
+            p = xp.exp(log_p)
             loss += alpha * T * T * (p * (log_p - soft)).sum(axis=1).mean()
-            gradient += alpha * T * (np.exp(soft) - p)
+            gradient += alpha * T * (xp.exp(soft) - p)
         return float(loss), (gradient / len(scores)).astype(scores.dtype)
 
 
 def _log_softmax(scores: Array, temperature: float) -> Array:
-    return functional.log_softmax(np.asarray(scores, np.float64) / temperature, 1)[0]
+    return functional.log_softmax(scores.astype(np.float64) / temperature, 1)[0]
 
 
 def _parts(scores: Array, labels: ArrayLike) -> tuple[Array | None, Array]:
     """The teacher's scores, or None, and the class numbers."""
-    given = as_array(labels, "Distillation: labels")
+    given = current().own(as_array(labels, "Distillation: labels"))
     N, C = scores.shape
     if given.shape == (N,):
         teacher, numbers = None, given
@@ -102,7 +105,7 @@ def _parts(scores: Array, labels: ArrayLike) -> tuple[Array | None, Array]:
             f"numbers, got {given.shape}; DistillationLoader makes them"
         )
     classes = numbers.astype(np.int64)
-    if not (np.array_equal(classes, numbers) and (len(numbers) == 0 or 0 <= classes.min() <= classes.max() < C)):
+    if not ((classes == numbers).all() and (len(numbers) == 0 or 0 <= classes.min() <= classes.max() < C)):
         raise ValueError(f"Distillation: class numbers must be integers in 0..{C - 1}")
     return teacher, classes
 
@@ -130,7 +133,7 @@ class DistillationLoader(Loader):
         if any(getattr(each, "mixes_labels", False) for each in self.augment):
             raise ValueError("DistillationLoader: augment mixes labels, and a teacher's scores go with one class each")
         if not isinstance(teacher, (Model, Ensemble)):
-            teacher = as_array(teacher, "DistillationLoader: teacher")
+            teacher = on_host(teacher, "DistillationLoader: teacher")
             if teacher.ndim != 2 or len(teacher) != len(self.y) or teacher.dtype.kind != "f":
                 raise ValueError(
                     f"DistillationLoader: teacher must be a Model, an Ensemble, or scores ({len(self.y)}, C) as "
@@ -144,5 +147,5 @@ class DistillationLoader(Loader):
         if isinstance(self.teacher, (Model, Ensemble)):
             scores = self.teacher.outputs(x, len(x), None)
         else:
-            scores = np.asarray(self.teacher)[index]
+            scores = self.teacher[index]
         return np.concatenate([scores, y[:, None]], axis=1).astype(scores.dtype)

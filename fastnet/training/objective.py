@@ -94,7 +94,7 @@ class Objective:
     def vector(self, values: Array) -> None:
         start = 0
         for p in self.parameters:
-            p.value[...] = values[start : start + p.size].reshape(p.shape)
+            p.set(values[start : start + p.size].reshape(p.shape))
             start += p.size
 
     def __call__(self, vector: Array) -> tuple[float, Array]:

@@ -50,6 +50,8 @@ class TrainingPlan:
     ----------
     reason : str
         Why the last call ran op by op; "" if it did not.
+    labels : array
+        The labels of the last call, as an array of the backend.
 
     Examples
     --------
@@ -64,6 +66,7 @@ class TrainingPlan:
         self.model, self.loss = model, losses.get(loss)
         self._heads = WithAuxiliary(self.loss, model.auxiliary) if model.auxiliary else None
         self.reason = ""
+        self.labels: Any = None
         self._recorded: WeakKeyDictionary[Program, _Recorded] = WeakKeyDictionary()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -95,7 +98,7 @@ class TrainingPlan:
         self.reason = self._obstacle(program, ops, given)
         if given is None or self.reason:
             return self._op_by_op(x, labels)
-        call = self._call(program, ops, labels)
+        call = self._call(program.graph.output, ops, labels)
         labels, *more = call.arrays
         given += [array for array in more if array is not None]
         recorded = self._recorded.get(program)
@@ -124,9 +127,8 @@ class TrainingPlan:
             return "running statistics are read-only or not in C order"
         return ""
 
-    def _call(self, program: Program, ops: Ops, labels: Any) -> Call:
-        """The loss as a call of its op, with labels as kernels read them, checked."""
-        scores = program.graph.output
+    def _call(self, scores: Any, ops: Ops, labels: Any) -> Call:
+        """The loss of scores, an array or a node, as a call of its op, with labels as kernels read them, checked."""
         if self._heads:
             scores = Node(None, (), {}, self._heads.shape(scores.shape), scores.dtype)
         call = call_of(self.loss, scores, as_array(labels, "TrainingPlan: labels"))
@@ -134,20 +136,26 @@ class TrainingPlan:
         given, *more = call.arrays
         call.op.check((scores, given, *more), {**call.op.attributes, **call.attributes})
         whole, role = call.op.inputs[1].integer, call.op.inputs[1].role
-        entered = ops.contiguous(given, "int64") if whole else ops.enter(role, given)
-        return call._replace(arrays=(entered, *more))
+        self.labels = ops.contiguous(given, "int64") if whole else ops.enter(role, ops.own(given))
+        return call._replace(arrays=(self.labels, *(None if x is None else ops.contiguous(x) for x in more)))
 
     def _op_by_op(self, x: ArrayLike, labels: Any) -> tuple[float, Array]:
+        ops = current()
         scores, backward = self.model.forward(x, training=True)
-        kept = scores
-        if not is_op(self.loss):  # it may work in place
-            kept, labels = scores.copy(), current().xp.array(labels)
-        result = (self._heads or self.loss)(scores, labels)
+        kept, compute = scores, self._own_loss
+        if is_op(self.loss):
+            compute = self._call(scores, ops, labels).checked
+        else:  # it may work in place
+            kept, self.labels = scores.copy(), ops.own(labels)
+        result = compute(scores) if self._heads is None else self._heads.of_each(compute, scores)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"the loss must return (loss, its gradient by the scores), got {type(result).__name__}")
         loss, dscores = result
         backward(dscores, input_gradient=False)
         return float(loss), kept if self._heads is None else self._heads.main(kept)
+
+    def _own_loss(self, scores: Array) -> tuple[float, Array]:
+        return self.loss(scores, self.labels.copy())
 
     def _record(self, program: Program, ops: Ops, x: Array, call: Call, given: list[Array]) -> tuple[float, Array]:
         trains = [parameter.requires_grad for parameter in program.parameters]
@@ -157,7 +165,7 @@ class TrainingPlan:
         recording = ops.recording([x, labels, *given])
         with recording:
             scores, backward = self.model.forward(x, training=True)
-            loss, dscores = call(scores) if self._heads is None else self._heads.of_each(call.__call__, scores)
+            loss, dscores = call.checked(scores) if self._heads is None else self._heads.of_each(call.checked, scores)
             backward(dscores, input_gradient=False)
         parameters = [parameter for parameter in program.parameters if parameter.grad is not None]
         calls = recording.finish([scores, *(parameter.grad for parameter in parameters)])

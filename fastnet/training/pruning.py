@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnet.arguments import integer, real
+from fastnet.arrays import on_host
+from fastnet.backends import current
 from fastnet.layers import Model
 from fastnet.storage import read_arrays, write_arrays
 from fastnet.training.callbacks import Callback
@@ -33,6 +35,7 @@ class Masks(Callback):
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self.arrays: dict[str, Array] = {}
+        self._here: dict[str, tuple[Array, Array]] = {}  # each mask, and it as an array of the backend
         for name, mask in arrays.items():
             values = np.asarray(mask)
             if values.dtype != bool and not np.isin(values, (0, 1)).all():
@@ -69,7 +72,14 @@ class Masks(Callback):
                 what = "no such parameter" if shape is None else f"it in shape {shape}"
                 raise ValueError(f"Masks.apply: there is a mask for {name}, {mask.shape}; the model has {what}")
             value = parameters[name].value
-            value *= mask  # NaN stays NaN, so that a divergence is not hidden
+            value *= self._placed(name, mask)  # NaN stays NaN, so that a divergence is not hidden
+
+    def _placed(self, name: str, mask: Array) -> Array:
+        """A mask on the device, where it stays until there is another."""
+        kept, here = self._here.get(name, (None, mask))
+        here = current().own(here if kept is mask else mask)
+        self._here[name] = mask, here
+        return here
 
     def prune(self, model: Model, fraction: float, scope: str = "layer") -> Masks:
         """Masks without the smallest of the kept weights.
@@ -90,7 +100,7 @@ class Masks(Callback):
             raise ValueError(f"Masks.prune: scope must be 'layer' or 'global', got {scope!r}")
         self.apply(model)
         parameters = dict(model.named_parameters())
-        sizes = {name: np.abs(np.asarray(parameters[name].value, np.float64)) for name in self.arrays}
+        sizes = {name: np.abs(on_host(parameters[name].value).astype(np.float64)) for name in self.arrays}
         if any(not np.isfinite(size).all() for size in sizes.values()):
             raise ValueError("Masks.prune: the model has weights that are not finite; has training diverged?")
         if scope == "layer":

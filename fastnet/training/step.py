@@ -57,7 +57,7 @@ class Step:
         solver.optimizer.step(parameters, scale, momentum)
         if solver.regularizer is not None:
             solver.regularizer.project(parameters)
-        return float(loss), losses.measure(solver.loss, scores, y)
+        return float(loss), losses.measure(solver.loss, scores, self.plan.labels)
 
     def _checked_loss(self, scores: Array, labels: Array) -> tuple[float, Array]:
         loss, dscores = self.solver.loss(scores, labels)

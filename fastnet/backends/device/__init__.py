@@ -11,7 +11,6 @@ from typing import Any
 import cupy
 import numpy as np
 
-from fastnet.arrays import as_array
 from fastnet.backends.device import arrays, conv, dense, elementwise, pool, sums, updates
 from fastnet.backends.device.arrays import KERNELS
 from fastnet.backends.device.tables import Row, alike
@@ -67,8 +66,9 @@ class CupyOps(Ops):
     def enter(self, role: str, x: Any) -> Any:
         return _ENTER[role](x) if role in _ENTER else x
 
-    def given(self, x: Any, name: str) -> Any:
-        return x if isinstance(x, cupy.ndarray) else cupy.asarray(as_array(x, name))
+    def protected(self, x: Array) -> Array:
+        view: Array = x.view()
+        return view
 
     def update(self, op: Op, given: tuple[Any, ...], attributes: dict[str, Any]) -> None:
         updates.in_place(self.kernel(op), [i.name in op.in_place for i in op.inputs], given, attributes)

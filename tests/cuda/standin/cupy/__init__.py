@@ -34,6 +34,13 @@ _COMPARISONS = _names("lt le eq ne gt ge")
 _HOST = np.ndarray
 
 
+class Flags:
+    """What CuPy knows of an array's memory: never whether it may be written."""
+
+    def __init__(self, flags):
+        self.c_contiguous, self.f_contiguous, self.owndata = flags.c_contiguous, flags.f_contiguous, flags.owndata
+
+
 class ndarray:
     """An array of the device."""
 
@@ -73,8 +80,12 @@ class ndarray:
     def copy(self, order="C"):
         return wrap(self._array.copy(order=order))
 
-    def view(self, dtype):
-        return wrap(self._array.view(dtype))
+    def view(self, dtype=None):
+        return wrap(self._array.view() if dtype is None else self._array.view(dtype))
+
+    @property
+    def flags(self):
+        return Flags(self._array.flags)
 
     def __getitem__(self, index):
         return wrap(self._array[_index(index)])
@@ -108,7 +119,7 @@ def _from_host(array):
     return wrap(np.array(array))
 
 
-for _name in ("shape", "strides", "dtype", "ndim", "size", "itemsize", "nbytes", "flags"):
+for _name in ("shape", "strides", "dtype", "ndim", "size", "itemsize", "nbytes"):
     setattr(ndarray, _name, property(operator.attrgetter(f"_array.{_name}")))
 ndarray.T = property(lambda self: wrap(self._array.T))
 for _name in ("__float__", "__int__", "__bool__", "__index__", "__complex__"):
