@@ -11,7 +11,20 @@ from typing import Any
 import cupy
 import numpy as np
 
-from fastnet.backends.device import arrays, conv, dense, elementwise, pool, sums, updates
+from fastnet.backends.device import (
+    arrays,
+    conv,
+    dense,
+    elementwise,
+    group_norm,
+    norm,
+    pool,
+    resample,
+    response_norm,
+    spans,
+    sums,
+    updates,
+)
 from fastnet.backends.device.arrays import KERNELS
 from fastnet.backends.device.tables import Row, alike
 from fastnet.backends.reference import Ops
@@ -21,7 +34,19 @@ from fastnet.types import Array, DTypeLike
 __all__ = ["FALLBACK", "CupyOps"]
 
 # They fill KERNELS when imported.
-_FAMILIES = conv, dense, elementwise, pool, sums, updates
+_FAMILIES = (
+    conv,
+    dense,
+    elementwise,
+    group_norm,
+    norm,
+    pool,
+    resample,
+    response_norm,
+    spans,
+    sums,
+    updates,
+)
 
 # Ops without a kernel of ours, which run as their records are written, on CuPy.
 FALLBACK = frozenset(name for name, op in REGISTRY.items() if not op.composed and name not in KERNELS)
