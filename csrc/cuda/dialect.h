@@ -3,7 +3,8 @@
  * .cu is compiled once per dtype, with -DREAL=float or -DREAL=double.
  *
  * KERNEL(name)(IN(real) x, OUT(real) y, Int n, double a)   launched with at most KERNEL_THREADS threads a block
- * KERNEL_BOUNDED(name, threads)(...)                       with at most `threads`: the compiler bounds its registers
+ * KERNEL_BOUNDED(name, threads)(...)                       with at most `threads`: for more than KERNEL_THREADS, or where
+ *                                                          a bound on registers pays
  *     Parameters are IN(T), OUT(T), TABLE(T), Int and double, nothing else: Python's ints and floats arrive so. A null
  *     pointer stands for an array that is absent: `if (bias)`.
  * DEVICE real f(...)            a function for kernels
@@ -34,9 +35,12 @@
 typedef REAL real;
 typedef long long Int;
 
-#define KERNEL_THREADS 512 /* times 128 registers a thread, what tests/cuda/test_nvrtc.py allows, is a whole SM's file */
+/* Times the 128 registers that tests/cuda/test_nvrtc.py allows, what an SM has. Not a bound for the compiler: with one it
+ * aims at several blocks an SM, and spills. */
+#define KERNEL_THREADS 512
 
 #ifdef __CUDACC__
+#define KERNEL(name) extern "C" __global__ void name
 #define KERNEL_BOUNDED(name, threads) extern "C" __global__ void __launch_bounds__(threads) name
 #define DEVICE static __device__ inline
 #define METHOD __device__ __forceinline__
@@ -55,7 +59,6 @@ typedef long long Int;
 #include <emulator.h>
 #endif
 
-#define KERNEL(name) KERNEL_BOUNDED(name, KERNEL_THREADS)
 #define GLOBAL_THREAD ((Int)blockIdx.x * blockDim.x + threadIdx.x)
 #define GLOBAL_THREADS ((Int)gridDim.x * blockDim.x)
 
@@ -76,8 +79,8 @@ DEVICE void store4(real *p, real4 v)
     *reinterpret_cast<real4 *>(p) = v;
 }
 
-DEVICE real infinity() { return (real)__builtin_huge_val(); }
+DEVICE real infinity() { return (real)__longlong_as_double(0x7ff0000000000000LL); }
 
-DEVICE real not_a_number() { return (real)__builtin_nan(""); }
+DEVICE real not_a_number() { return (real)__longlong_as_double(0x7ff8000000000000LL); }
 
 #endif

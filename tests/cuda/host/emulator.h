@@ -49,6 +49,7 @@ void emulated_check_aligned(const void *address, int bytes, const char *file, in
 #define gridDim emulated_blocks()
 #define warpSize 32
 
+#define KERNEL(name) KERNEL_BOUNDED(name, KERNEL_THREADS)
 #define KERNEL_BOUNDED(name, threads) __attribute__((noinline)) static emulated_kernel<(threads)> emulated_##name
 #define DEVICE static inline
 #define METHOD inline
