@@ -1,5 +1,6 @@
 /* Batch norm of x, rows of C channels.  Sums over rows are sums of parts (device/rows.py), in double: a part is one
- * block, whose threads take every blockDim.y-th row of a column.  Bound by memory.
+ * block, whose threads take every blockDim.y-th row of a column.  Bound by memory: a thread loads what it needs of AHEAD
+ * rows before it uses any of it, so that enough loads are under way at a time.
  *
  * Per channel, with m the mean rounded to real: xhat = (x - m)*inverse + what the rounding left out, and
  *   y = activation((x - m)*scale + shift + add),    dx = g*slope + ((x - m)*by_x + by_one).
@@ -8,6 +9,14 @@
 #include "activations.h"
 #include "reduce.h"
 #include "rows.h"
+
+enum { AHEAD = 4 };
+
+/* out: element c of AHEAD rows of x, `every` rows apart, from row `row` on; 0 from row `end` on, and without x. */
+DEVICE void load_ahead(IN(real) x, Int row, Int every, Int end, Int C, Int c, real out[AHEAD])
+{
+    for (int i = 0; i < AHEAD; i++) out[i] = x && row + i * every < end ? x[(row + i * every) * C + c] : (real)0;
+}
 
 /* The first row of this block's part, or with `after`, of the next. */
 DEVICE Int part_start(Int rows, int after) { return rows * ((Int)blockIdx.x + after) / gridDim.x; }
@@ -26,7 +35,7 @@ DEVICE double total_of(IN(double) sums, Int parts, Int c, Int C, SHARED_ARG(doub
 KERNEL(norm_moments)(IN(real) x, IN(double) before, OUT(double) pivots, OUT(double) sums, Int rows, Int C)
 {
     SHARED(double, room, BLOCK_THREADS);
-    const Int c = COLUMN_OF_BLOCK, end = part_start(rows, 1);
+    const Int c = COLUMN_OF_BLOCK, end = part_start(rows, 1), every = blockDim.y;
     double pivot = c < C ? (double)x[c] : 0, sum = 0, squares = 0;
     if (before) {
         total_of(before, gridDim.x, c, C, room);
@@ -34,10 +43,14 @@ KERNEL(norm_moments)(IN(real) x, IN(double) before, OUT(double) pivots, OUT(doub
         pivot += room[threadIdx.x] / (double)rows;
     }
     if (blockIdx.x == 0 && threadIdx.y == 0 && c < C) pivots[c] = pivot;
-    for (Int row = part_start(rows, 0) + threadIdx.y; c < C && row < end; row += blockDim.y) {
-        const double d = (double)x[row * C + c] - pivot;
-        sum += d;
-        squares = fma(d, d, squares);
+    for (Int row = part_start(rows, 0) + threadIdx.y; c < C && row < end; row += AHEAD * every) {
+        real values[AHEAD];
+        load_ahead(x, row, every, end, C, c, values);
+        for (int i = 0; i < AHEAD && row + i * every < end; i++) {
+            const double d = (double)values[i] - pivot;
+            sum += d;
+            squares = fma(d, d, squares);
+        }
     }
     sum = column_sum(sum, room);
     squares = column_sum(squares, room);
@@ -92,15 +105,20 @@ KERNEL(norm_running)(IN(real) running_mean, IN(real) running_var, IN(real) gamma
 KERNEL(norm_apply)(IN(real) x, IN(real) forward, IN(real) add, OUT(real) y, OUT(real) before, Int rows, Int C,
                    Int which, double a, double b)
 {
-    const Int c = COLUMN_OF_BLOCK, step = (Int)gridDim.x * blockDim.y;
+    const Int c = COLUMN_OF_BLOCK, every = (Int)gridDim.x * blockDim.y;
     if (c >= C) return;
     const real mean = forward[c], scale = forward[C + c], shift = forward[2 * C + c];
-    for (Int row = ROW_OF_BLOCK; row < rows; row += step) {
-        const Int at = row * C + c;
-        real value = fma(x[at] - mean, scale, shift);
-        if (add) value += add[at];
-        if (before) before[at] = value;
-        y[at] = activation(which, value, (real)a, (real)b);
+    for (Int row = ROW_OF_BLOCK; row < rows; row += AHEAD * every) {
+        real values[AHEAD], more[AHEAD];
+        load_ahead(x, row, every, rows, C, c, values);
+        load_ahead(add, row, every, rows, C, c, more);
+        for (int i = 0; i < AHEAD && row + i * every < rows; i++) {
+            const Int at = (row + i * every) * C + c;
+            real value = fma(values[i] - mean, scale, shift);
+            if (add) value += more[i];
+            if (before) before[at] = value;
+            y[at] = activation(which, value, (real)a, (real)b);
+        }
     }
 }
 
@@ -117,20 +135,25 @@ KERNEL(norm_sums)(IN(real) dy, IN(real) x, IN(real) y, IN(real) forward, OUT(rea
                   Int rows, Int C)
 {
     SHARED(double, room, BLOCK_THREADS);
-    const Int c = COLUMN_OF_BLOCK, end = part_start(rows, 1);
+    const Int c = COLUMN_OF_BLOCK, end = part_start(rows, 1), every = blockDim.y;
     const real mean = c < C ? forward[c] : (real)0, scale = c < C ? forward[C + c] : (real)0;
     const real shift = c < C ? forward[2 * C + c] : (real)0;
     double sum = 0, products = 0;
-    for (Int row = part_start(rows, 0) + threadIdx.y; c < C && row < end; row += blockDim.y) {
-        const Int at = row * C + c;
-        const real d = x[at] - mean;
-        real g = gated(dy[at], (int)gate, d, scale, shift);
-        if (y) {
-            g = y[at] > 0 ? g : (real)0;
-            passed[at] = g;
+    for (Int row = part_start(rows, 0) + threadIdx.y; c < C && row < end; row += AHEAD * every) {
+        real values[AHEAD], slopes[AHEAD], results[AHEAD];
+        load_ahead(x, row, every, end, C, c, values);
+        load_ahead(dy, row, every, end, C, c, slopes);
+        load_ahead(y, row, every, end, C, c, results);
+        for (int i = 0; i < AHEAD && row + i * every < end; i++) {
+            const real d = values[i] - mean;
+            real g = gated(slopes[i], (int)gate, d, scale, shift);
+            if (y) {
+                g = results[i] > 0 ? g : (real)0;
+                passed[(row + i * every) * C + c] = g;
+            }
+            sum += (double)g;
+            products = fma((double)g, (double)d, products);
         }
-        sum += (double)g;
-        products = fma((double)g, (double)d, products);
     }
     sum = column_sum(sum, room);
     products = column_sum(products, room);
@@ -164,13 +187,17 @@ KERNEL(norm_gradients)(IN(double) sums, Int parts, IN(double) exact, IN(real) fo
 KERNEL(norm_backward)(IN(real) dy, IN(real) x, IN(real) forward, IN(real) backward, OUT(real) dx, Int gate, Int rows,
                       Int C)
 {
-    const Int c = COLUMN_OF_BLOCK, step = (Int)gridDim.x * blockDim.y;
+    const Int c = COLUMN_OF_BLOCK, every = (Int)gridDim.x * blockDim.y;
     if (c >= C) return;
     const real mean = forward[c], scale = forward[C + c], shift = forward[2 * C + c];
     const real slope = backward[c], by_x = backward[C + c], by_one = backward[2 * C + c];
-    for (Int row = ROW_OF_BLOCK; row < rows; row += step) {
-        const Int at = row * C + c;
-        const real d = x ? x[at] - mean : (real)0, g = gated(dy[at], (int)gate, d, scale, shift);
-        dx[at] = x ? fma(g, slope, fma(d, by_x, by_one)) : g * slope;
+    for (Int row = ROW_OF_BLOCK; row < rows; row += AHEAD * every) {
+        real values[AHEAD], slopes[AHEAD];
+        load_ahead(x, row, every, rows, C, c, values);
+        load_ahead(dy, row, every, rows, C, c, slopes);
+        for (int i = 0; i < AHEAD && row + i * every < rows; i++) {
+            const real d = values[i] - mean, g = gated(slopes[i], (int)gate, d, scale, shift);
+            dx[(row + i * every) * C + c] = x ? fma(g, slope, fma(d, by_x, by_one)) : g * slope;
+        }
     }
 }

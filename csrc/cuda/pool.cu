@@ -4,6 +4,18 @@
 #include "rows.h"
 #include "windows.h"
 
+/* The largest value so far and its tap, -1 before the first. */
+typedef struct {
+    real value;
+    int tap;
+} Best;
+
+DEVICE Best better_of(Best best, real value, int tap)
+{
+    const Best other = {value, tap};
+    return best.tap < 0 || (!(value <= best.value) && best.value == best.value) ? other : best;
+}
+
 /* y: the maximum of each window's pixels inside the image; the first NaN, else the first of equals.  Its tap, r*S + s,
  * goes to `bytes` or `words`, or to neither; with `relu`, which acts on the maxima, -1 where y is not positive. */
 KERNEL(max_pool)(IN(real) x, OUT(real) y, OUT(unsigned char) bytes, OUT(int) words, Int relu, Int outputs, Int C, Int H,
@@ -16,23 +28,26 @@ KERNEL(max_pool)(IN(real) x, OUT(real) y, OUT(unsigned char) bytes, OUT(int) wor
     const Range rows = taps_inside(h, (int)dilation_h, (int)H, (int)R);
     const Range columns = taps_inside(w, (int)dilation_w, (int)W, (int)S);
     const Int corner = (row / Q / P * H + h) * W + w; /* the pixel under tap (0, 0), perhaps outside */
-    int which = -1;
-    real best = 0;
-    for (int r = rows.first; r < rows.end; r++)
-        for (int s = columns.first; s < columns.end; s++) {
-            const real value = x[(corner + r * dilation_h * W + s * dilation_w) * C + c];
-            if (which < 0 || (!(value <= best) && best == best)) {
-                best = value;
-                which = r * (int)S + s;
+    Best best = {0, -1};
+    if (rows.end - rows.first == 2 && columns.end - columns.first == 2) { /* the usual case: four loads at once */
+        real four[4];
+        for (int i = 0; i < 4; i++)
+            four[i] = x[(corner + (rows.first + i / 2) * dilation_h * W + (columns.first + i % 2) * dilation_w) * C + c];
+        for (int i = 0; i < 4; i++)
+            best = better_of(best, four[i], (rows.first + i / 2) * (int)S + columns.first + i % 2);
+    } else
+        for (int r = rows.first; r < rows.end; r++)
+            for (int s = columns.first; s < columns.end; s++) {
+                const real value = x[(corner + r * dilation_h * W + s * dilation_w) * C + c];
+                best = better_of(best, value, r * (int)S + s);
             }
-        }
-    if (relu && !(best > 0)) {
-        which = -1;
-        if (best <= 0) best = 0;
+    if (relu && !(best.value > 0)) {
+        best.tap = -1;
+        if (best.value <= 0) best.value = 0;
     }
-    y[row * C + c] = best;
-    if (bytes) bytes[row * C + c] = (unsigned char)which;
-    if (words) words[row * C + c] = which;
+    y[row * C + c] = best.value;
+    if (bytes) bytes[row * C + c] = (unsigned char)best.tap;
+    if (words) words[row * C + c] = best.tap;
 }
 
 /* dx: the sum of dy over the windows whose maximum the pixel is, in order. */
