@@ -1,6 +1,6 @@
 /* Batch norm of x, rows of C channels.  Sums over rows are sums of parts (device/rows.py), in double: a part is one
- * block, whose threads take every blockDim.y-th row of a column.  Bound by memory: a thread loads what it needs of AHEAD
- * rows before it uses any of it, so that enough loads are under way at a time.
+ * block, whose threads take every blockDim.y-th row of a column.  Bound by memory: a thread loads what it needs of
+ * AHEAD rows before it uses any of it, so that enough loads are under way at a time.
  *
  * Per channel, with m the mean rounded to real: xhat = (x - m)*inverse + what the rounding left out, and
  *   y = activation((x - m)*scale + shift + add),    dx = g*slope + ((x - m)*by_x + by_one).

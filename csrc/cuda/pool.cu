@@ -31,8 +31,10 @@ KERNEL(max_pool)(IN(real) x, OUT(real) y, OUT(unsigned char) bytes, OUT(int) wor
     Best best = {0, -1};
     if (rows.end - rows.first == 2 && columns.end - columns.first == 2) { /* the usual case: four loads at once */
         real four[4];
-        for (int i = 0; i < 4; i++)
-            four[i] = x[(corner + (rows.first + i / 2) * dilation_h * W + (columns.first + i % 2) * dilation_w) * C + c];
+        for (int i = 0; i < 4; i++) {
+            const Int down = (rows.first + i / 2) * dilation_h, right = (columns.first + i % 2) * dilation_w;
+            four[i] = x[(corner + down * W + right) * C + c];
+        }
         for (int i = 0; i < 4; i++)
             best = better_of(best, four[i], (rows.first + i / 2) * (int)S + columns.first + i % 2);
     } else
