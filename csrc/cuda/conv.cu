@@ -13,36 +13,37 @@
 
 /* Rows of the tile, as output pixels of N images, fewer than 2^31: their inputs' place at tap 0, and their outputs'. */
 template <int HEIGHT>
-DEVICE void locate_rows(const Axis &down, const Axis &across, unsigned images, unsigned first_row, Int in_channels,
-                        Int out_image, Int out_row, Int out_channels, SHARED_ARG(Int) image, SHARED_ARG(int) in_h,
-                        SHARED_ARG(int) in_w, SHARED_ARG(Int) out) {
+DEVICE void locate_rows(const Axis &down, const Axis &across, unsigned images, unsigned first_row, unsigned first_image,
+                        Int in_image, Int out_image, Int out_row, Int out_pixel, SHARED_ARG(int) image,
+                        SHARED_ARG(int) in_h, SHARED_ARG(int) in_w, SHARED_ARG(Int) out) {
     for (int i = threadIdx.x; i < HEIGHT; i += THREADS) {
         const unsigned number = first_row + i, pixel = number / across.count;
         const unsigned n = pixel / down.count, u = pixel % down.count, v = number % across.count;
         const bool inside = n < images;
-        image[i] = (Int)n * down.in_count * across.in_count * in_channels;
+        image[i] = (int)((n - first_image) * in_image);
         in_h[i] = inside ? down.in_first + (int)u * down.in_apart : -(1 << 30); /* reads nothing */
         in_w[i] = across.in_first + (int)v * across.in_apart;
         out[i] = inside ? n * out_image + (Int)(down.first + (int)u * down.apart) * out_row +
-                              (Int)(across.first + (int)v * across.apart) * out_channels
+                              (Int)(across.first + (int)v * across.apart) * out_pixel
                         : -1;
     }
 }
 
-/* Input pixels under the taps: element (row, step) is the input of the tile's row at a tap and channel. */
+/* Input pixels under the taps: element (row, step) is the input of the tile's row at a tap and channel. Offsets count
+ * from the first image of the tile, whose images have fewer than 2^31 elements together. */
 template <int LOADS> struct Pixels {
     IN(real) x;
-    SHARED_ARG(Int) image;
+    SHARED_ARG(int) image;
     SHARED_ARG(int) in_h;
     SHARED_ARG(int) in_w;
     Place place;
     int height, width, tap_h, tap_w;
-    Int pixel; /* elements between neighbouring pixels */
+    int pixel; /* elements between neighbouring pixels */
     int row, step;
-    Int at[LOADS]; /* of the tap; -1: outside */
+    int at[LOADS]; /* of the tap; -1: outside */
 
-    METHOD Pixels(IN(real) x, const Axis &down, const Axis &across, int channels, Int pixel, Int first,
-                  SHARED_ARG(Int) image, SHARED_ARG(int) in_h, SHARED_ARG(int) in_w)
+    METHOD Pixels(IN(real) x, const Axis &down, const Axis &across, int channels, int pixel, Int first,
+                  SHARED_ARG(int) image, SHARED_ARG(int) in_h, SHARED_ARG(int) in_w)
         : x(x), image(image), in_h(in_h), in_w(in_w),
           place(down.taps, across.taps, channels, first + threadIdx.x % DEPTH), height(down.in_count),
           width(across.in_count), tap_h(down.in_tap), tap_w(across.in_tap), pixel(pixel), row(threadIdx.x / DEPTH),
@@ -55,7 +56,7 @@ template <int LOADS> struct Pixels {
         for (int i = 0; i < LOADS; i++) {
             const int h = in_h[row + LANES * i] + place.i * tap_h, w = in_w[row + LANES * i] + place.j * tap_w;
             const bool inside = place.i < place.rows && h >= 0 && h < height && w >= 0 && w < width;
-            at[i] = inside ? image[row + LANES * i] + ((Int)h * width + w) * pixel : -1;
+            at[i] = inside ? image[row + LANES * i] + (h * width + w) * pixel : -1;
         }
     }
 
@@ -121,7 +122,7 @@ struct Outputs {
 /* Blocks, fastest first: columns, groups, rows, phases, parts. x, y: the arrays that are read and written. */
 template <class T>
 DEVICE void conv_gather(const Geometry &g, IN(real) x, IN(real) w, OUT(real) scratch, Int parts, Int gradient,
-                        const Ending &ending, SHARED_ARG(real) shared, SHARED_ARG(Int) image, SHARED_ARG(Int) out,
+                        const Ending &ending, SHARED_ARG(real) shared, SHARED_ARG(int) image, SHARED_ARG(Int) out,
                         SHARED_ARG(int) in_h, SHARED_ARG(int) in_w) {
     const int in_all = gradient ? g.K : g.C, out_all = gradient ? g.C : g.K;
     const int channels = in_all / g.groups, outputs = out_all / g.groups;
@@ -145,32 +146,35 @@ DEVICE void conv_gather(const Geometry &g, IN(real) x, IN(real) w, OUT(real) scr
     const Axis across = gradient ? gradient_axis(g.W, g.Q, g.S, g.stride_w, g.left, g.dilation_w, phase % phases_w)
                                  : forward_axis(g.W, g.Q, g.S, g.stride_w, g.left, g.dilation_w);
     if (first_row >= g.N * down.count * across.count) return; /* the largest phase has more rows */
-    locate_rows<T::HEIGHT>(down, across, g.N, first_row, in_all, out_h * out_w * out_all, out_w * out_all, out_all,
+    const unsigned first_image = first_row / (down.count * across.count);
+    const Int in_image = (Int)down.in_count * across.in_count * in_all, out_image = out_h * out_w * out_all;
+    locate_rows<T::HEIGHT>(down, across, g.N, first_row, first_image, in_image, out_image, out_w * out_all, out_all,
                            image, in_h, in_w, out);
     __syncthreads();
     const Int steps = (Int)down.taps * across.taps * channels;
     const Int first = first_step(steps, part, parts), end = first_step(steps, part + 1, parts);
-    const Pixels<T::LEFT_LOADS> pixels(x + group * channels, down, across, channels, in_all, first, image, in_h, in_w);
+    const Pixels<T::LEFT_LOADS> pixels(x + first_image * in_image + group * channels, down, across, channels, in_all,
+                                       first, image, in_h, in_w);
     const Weights weights(w + group * g.R * g.S * channels * outputs, down, across, g.S, channels, outputs,
                           first_column, first);
-    const Outputs store = {ending, parts > 1 ? scratch + part * g.N * out_h * out_w * out_all : scratch, out,
+    const Outputs store = {ending, parts > 1 ? scratch + part * g.N * out_image : scratch, out,
                            group * outputs + first_column, outputs - first_column};
     multiply<T>(pixels, weights, slices_of(end - first), shared, store);
 }
 
-#define CONV_GATHER(size, across, rows, columns)\
-    KERNEL_BOUNDED(conv_gather_##size, THREADS)(GEOMETRY_ARGUMENTS, IN(real) x, IN(real) w, OUT(real) scratch, Int parts, Int gradient,\
-                               ENDING_ARGUMENTS)\
-    {\
-        typedef Tile<across, rows, columns> T;\
-        DYNAMIC_SHARED(real, shared);\
-        SHARED(Int, image, T::HEIGHT);\
-        SHARED(Int, out, T::HEIGHT);\
-        SHARED(int, in_h, T::HEIGHT);\
-        SHARED(int, in_w, T::HEIGHT);\
-        const Geometry geometry = GEOMETRY;\
-        const Ending ending = ENDING;\
-        conv_gather<T>(geometry, x, w, scratch, parts, gradient, ending, shared, image, out, in_h, in_w);\
+#define CONV_GATHER(size, across, rows, columns)                                                                       \
+    KERNEL_BOUNDED(conv_gather_##size, THREADS)                                                                        \
+    (GEOMETRY_ARGUMENTS, IN(real) x, IN(real) w, OUT(real) scratch, Int parts, Int gradient, ENDING_ARGUMENTS)         \
+    {                                                                                                                  \
+        typedef Tile<across, rows, columns> T;                                                                         \
+        DYNAMIC_SHARED(real, shared);                                                                                  \
+        SHARED(int, image, T::HEIGHT);                                                                                 \
+        SHARED(Int, out, T::HEIGHT);                                                                                   \
+        SHARED(int, in_h, T::HEIGHT);                                                                                  \
+        SHARED(int, in_w, T::HEIGHT);                                                                                  \
+        const Geometry geometry = GEOMETRY;                                                                            \
+        const Ending ending = ENDING;                                                                                  \
+        conv_gather<T>(geometry, x, w, scratch, parts, gradient, ending, shared, image, out, in_h, in_w);              \
     }
 TILES(CONV_GATHER)
 

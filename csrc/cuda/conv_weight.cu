@@ -92,16 +92,17 @@ DEVICE void conv_weight(const Geometry &g, IN(real) x, IN(real) dy, OUT(real) sc
     multiply<T>(patches, gradients, slices_of(end - first), shared, store);
 }
 
-#define CONV_WEIGHT(size, columns_across, rows, columns)\
-    KERNEL_BOUNDED(conv_weight_##size, THREADS)(GEOMETRY_ARGUMENTS, IN(real) x, IN(real) dy, OUT(real) scratch, Int parts)\
-    {\
-        typedef Tile<columns_across, rows, columns> T;\
-        DYNAMIC_SHARED(real, shared);\
-        SHARED(Int, offset, T::HEIGHT);\
-        SHARED(int, down, T::HEIGHT);\
-        SHARED(int, across, T::HEIGHT);\
-        const Geometry geometry = GEOMETRY;\
-        conv_weight<T>(geometry, x, dy, scratch, parts, shared, offset, down, across);\
+#define CONV_WEIGHT(size, columns_across, rows, columns)                                                               \
+    KERNEL_BOUNDED(conv_weight_##size, THREADS)                                                                        \
+    (GEOMETRY_ARGUMENTS, IN(real) x, IN(real) dy, OUT(real) scratch, Int parts)                                        \
+    {                                                                                                                  \
+        typedef Tile<columns_across, rows, columns> T;                                                                 \
+        DYNAMIC_SHARED(real, shared);                                                                                  \
+        SHARED(Int, offset, T::HEIGHT);                                                                                \
+        SHARED(int, down, T::HEIGHT);                                                                                  \
+        SHARED(int, across, T::HEIGHT);                                                                                \
+        const Geometry geometry = GEOMETRY;                                                                            \
+        conv_weight<T>(geometry, x, dy, scratch, parts, shared, offset, down, across);                                 \
     }
 TILES(CONV_WEIGHT)
 

@@ -6,8 +6,8 @@
 
 enum { STRIP = 4 };
 
-/* Weights as (taps, K). Rows are strips of STRIP neighbouring outputs, which a thread computes with each weight read once
- * for all; columns are filters. */
+/* Weights as (taps, K). Rows are strips of STRIP neighbouring outputs, which a thread computes with each weight read
+ * once for all; columns are filters. */
 KERNEL(depthwise_forward)(GEOMETRY_ARGUMENTS, IN(real) x, IN(real) w, ENDING_ARGUMENTS)
 {
     const Ending ending = ENDING;

@@ -50,8 +50,8 @@ typedef long long Int;
 #define TABLE(T) T *const *__restrict__
 #define SHARED(T, name, count) __shared__ T name[count]
 #define SHARED_ARG(T) T *
-#define DYNAMIC_SHARED(T, name)\
-    extern __shared__ __align__(16) unsigned char dynamic_shared[];\
+#define DYNAMIC_SHARED(T, name)                                                                                        \
+    extern __shared__ __align__(16) unsigned char dynamic_shared[];                                                    \
     T *const name = reinterpret_cast<T *>(dynamic_shared)
 #define ALIGNED(bytes) __align__(bytes)
 #define CHECK_ALIGNED(pointer, bytes)

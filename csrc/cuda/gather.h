@@ -1,17 +1,16 @@
 /* The geometry of convolutions: which input pixels the outputs read.
  *
- * The input gradient is a convolution of dy, too.  With a stride, dx[h] reads taps r where (h + top - r*dilation) is a
- * multiple of the stride: the rows h of one phase, h % stride, read the same taps, and those are `tap_apart` apart.  So a
- * strided gradient is one convolution per phase, at stride 1, without taps that meet nothing.
- */
+ * The input gradient is a convolution of dy, too.  With a stride, dx[h] reads taps r where (h + top - r*dilation)
+ * is a multiple of the stride: the rows h of one phase, h % stride, read the same taps, and those are `tap_apart`
+ * apart.  So a strided gradient is one convolution per phase, at stride 1, without taps that meet nothing. */
 #ifndef FASTNET_GATHER_H
 #define FASTNET_GATHER_H
 
 #include "cuda/dialect.h"
 
 /* N images of C channels, K filters in all; the order of Conv2dGeometry's fields, without bottom and right. */
-#define GEOMETRY_ARGUMENTS\
-    Int N, Int C, Int H, Int W, Int K, Int R, Int S, Int P, Int Q, Int stride_h, Int stride_w, Int top, Int left,\
+#define GEOMETRY_ARGUMENTS                                                                                             \
+    Int N, Int C, Int H, Int W, Int K, Int R, Int S, Int P, Int Q, Int stride_h, Int stride_w, Int top, Int left,      \
         Int dilation_h, Int dilation_w, Int groups
 #define GEOMETRY {N, C, H, W, K, R, S, P, Q, stride_h, stride_w, top, left, dilation_h, dilation_w, groups}
 

@@ -1,6 +1,6 @@
 /* Patches of images as columns, and columns as images: teaching and courses use them. Bound by memory.  Columns are
- * (N, C*R*S, P*Q), with adjacent output pixels, images channels-last; neighbouring threads run along the columns' pixels,
- * of which there are R*S times more than of the images'. */
+ * (N, C*R*S, P*Q), with adjacent output pixels, images channels-last; neighbouring threads run along the columns'
+ * pixels, of which there are R*S times more than of the images'. */
 #include "cuda/gather.h"
 
 KERNEL(im2col)(GEOMETRY_ARGUMENTS, IN(real) x, OUT(real) columns)

@@ -1,14 +1,14 @@
 /* Products of matrices: a block of 256 threads computes one tile of outputs, each thread ROWS x COLUMNS of them.
  *
- * Both operands pass through shared memory, DEPTH steps of the sum at a time, stored step by step, so that a thread reads
- * the operands of its outputs four at a time; while one half of the buffer is multiplied, the other is filled.  Each
- * output is one chain of FMAs in the order of the steps, whatever the tile's shape: the choice of a tile affects no bits.
- * With 8 x 8 outputs of a thread, arithmetic is the bound; with 4 x 4, shared memory is close to it.
+ * Both operands pass through shared memory, DEPTH steps of the sum at a time, stored step by step, so that a thread
+ * reads the operands of its outputs four at a time; while one half of the buffer is multiplied, the other is filled.
+ * Each output is one chain of FMAs in the order of the steps, whatever the tile's shape: the choice of a tile affects
+ * no bits. With 8 x 8 outputs of a thread, arithmetic is the bound; with 4 x 4, shared memory is close to it.
  *
  * Operands come from loaders.  A loader has `row` and `step`, this thread's place in the operand's slice of a tile;
  * load(i), the element at row + LANES*i and the current step, 0 outside the operand; and advance(), which moves on by
- * DEPTH steps.  The outputs go to a store, store(row, column, value), whose rows and columns count from the tile's first.
- */
+ * DEPTH steps.  The outputs go to a store, store(row, column, value), whose rows and columns count from the tile's
+ * first. */
 #ifndef FASTNET_TILE_H
 #define FASTNET_TILE_H
 
@@ -60,7 +60,8 @@ template <int SIZE, class Loader> DEVICE void put(SHARED_ARG(real) slice, const 
             slice[loader.step * (SIZE + FOUR) + loader.row + LANES * i] = next[i];
 }
 
-/* `shared`: T::SHARED_SIZE reals, dynamic shared memory, which is aligned to 16 bytes; `slices`: how many times DEPTH steps the sum has. */
+/* `shared`: T::SHARED_SIZE reals, dynamic shared memory, which is aligned to 16 bytes; `slices`: how many times DEPTH
+ * steps the sum has. */
 template <class T, class Left, class Right, class Store>
 DEVICE void multiply(Left left, Right right, Int slices, SHARED_ARG(real) shared, const Store &store) {
     const int thread = threadIdx.x, across = thread % T::ACROSS, down = thread / T::ACROSS;
@@ -106,8 +107,8 @@ DEVICE void multiply(Left left, Right right, Int slices, SHARED_ARG(real) shared
     }
 }
 
-/* A matrix's element (row, step) at data[row * row_apart + step * step_apart]; the threads of a warp run along whichever
- * is adjacent in memory.  `first_row`: the tile's; `first` and `end`: of the steps. */
+/* A matrix's element (row, step) at data[row * row_apart + step * step_apart]; the threads of a warp run along
+ * whichever is adjacent in memory.  `first_row`: the tile's; `first` and `end`: of the steps. */
 struct Matrix {
     IN(real) here; /* this thread's element of the slice */
     Int lanes_apart, depth_apart, steps;
@@ -138,8 +139,8 @@ DEVICE Int first_step(Int steps, Int part, Int parts) {
 
 DEVICE Int slices_of(Int steps) { return (steps + DEPTH - 1) / DEPTH; }
 
-/* The tiles that kernels are compiled for: name, threads across, rows and columns of a thread.  A thread's 64 outputs in
- * double would need more registers than there are.  device/tiles.py chooses among them. */
+/* The tiles that kernels are compiled for: name, threads across, rows and columns of a thread.  A thread's 64 outputs
+ * in double would need more registers than there are.  device/tiles.py chooses among them. */
 #define TILES_OF_BOTH(_) _(256x16, 4, 4, 4) _(128x32, 8, 4, 4) _(64x64, 16, 4, 4) _(128x64, 16, 8, 4)
 #define IS_float 1
 #define IS_double 0

@@ -15,7 +15,7 @@ from fastnet.backends.device.tiles import THREADS, cut
 from fastnet.geometry import Conv2dGeometry
 from fastnet.types import Activation, Array
 
-_LIMIT = 2**31  # of indices within weights, and of pixels
+_LIMIT = 2**31
 _TAPS, _FILTERS, _STRIP = 9, 32, 4  # of csrc/cuda/depthwise.cu
 _DEPTHWISE_PIXELS, _DEPTHWISE_PARTS = 512, 256
 
@@ -27,9 +27,23 @@ def _sizes(g: Conv2dGeometry) -> tuple[int, ...]:
 
 
 def _check(g: Conv2dGeometry) -> None:
-    for what, count in (("weights", g.K * g.C // g.groups * g.R * g.S), ("pixels", g.N * max(g.H * g.W, g.P * g.Q))):
+    """Raise ValueError where an index of a kernel would not fit 32 bits."""
+    inputs, outputs = g.H * g.W, g.P * g.Q
+    phase = max(1, (g.H // g.stride[0]) * (g.W // g.stride[1]))
+    read = max(_in_a_tile(g.N, outputs) * inputs * g.C, _in_a_tile(g.N, phase) * outputs * g.K)
+    sizes = {
+        "weights": g.K * g.C // g.groups * g.R * g.S,
+        "pixels": g.N * max(inputs, outputs),
+        f"elements in {_in_a_tile(g.N, min(outputs, phase))} images": read,
+    }
+    for what, count in sizes.items():
         if count >= _LIMIT:
             raise ValueError(f"conv2d: on the GPU up to 2**31 - 1 {what}, got {count}; use smaller batches or layers")
+
+
+def _in_a_tile(images: int, pixels: int) -> int:
+    """How many images a tile's rows may belong to."""
+    return min(images, 2 + 255 // max(1, pixels))
 
 
 def _depthwise(g: Conv2dGeometry) -> bool:
