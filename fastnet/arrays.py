@@ -4,7 +4,7 @@ Anything with ``__array__``, ``__dlpack__`` or the buffer protocol works: PyTorc
 gradient, lie on another device, or are bfloat16), JAX and CuPy arrays, PIL images, pandas frames, memory maps,
 ``array.array``, and lists of these.  What has no real numbers, or hides some, is refused by name.
 
-Arrays of the backend in use stay what they are where ops read them.
+Where ops read them (`as_array`), arrays of the backend in use stay what they are; elsewhere (`on_host`) all are NumPy.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnet.arguments import real
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.types import Array
 
 __all__ = ["Backward", "Step", "Value"]
@@ -107,7 +107,7 @@ class Value:
     __array_priority__ = 100  # array + Value is a Value
 
     def __init__(self, data: Number, name: str = "") -> None:
-        self.data: Array = np.array(as_array(data, "Value: data"), np.float64)
+        self.data: Array = np.array(on_host(data, "Value: data"), np.float64)
         self.name, self.grad = name, np.zeros_like(self.data)
         self.inputs: tuple[Value, ...] = ()
         self.gate = self.formula = self.rule = ""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import at_least_zero, integer, real, several
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.augment import adjust, kernels
 from fastnet.augment.streams import Streams
 from fastnet.augment.transform import Transform, probability
@@ -241,7 +241,7 @@ class PCAColor(Transform):
     @classmethod
     def fit(cls, images: Array, std: float = 0.1) -> PCAColor:
         """The components of the pixels of training images, uint8 (N, 3, H, W)."""
-        images = as_array(images, "PCAColor.fit: images")
+        images = on_host(images, "PCAColor.fit: images")
         if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8:
             given = f"{images.dtype} {images.shape}"
             raise ValueError(f"PCAColor.fit: images must be bytes, uint8 of shape (N, 3, H, W), got {given}")

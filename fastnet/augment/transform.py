@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import real
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.augment.streams import Streams
 from fastnet.types import Array, Generator
 
@@ -85,7 +85,7 @@ def _checked(name: str, given: Any, axes: int, shape: str) -> Array:
     """Images as an array of bytes with `axes` axes, in C order."""
     if hasattr(given, "getpalette"):  # Pillow's: its channels are last, which cannot be seen in every array of it
         raise TypeError(f"{name} is an image of Pillow; give fastnet.data.read_picture(file), a uint8 array (C, H, W)")
-    x = as_array(given, name)
+    x = on_host(given, name)
     if x.dtype != np.uint8:
         raise TypeError(
             f"{name} must be images of bytes, a uint8 array {shape}, got {x.dtype} {x.shape}; augment them before they "

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.types import Array, ArrayLike
 
 __all__ = ["Classifier", "compute_dtype", "in_chunks", "rows_of", "sum_of_rows"]
@@ -53,7 +53,7 @@ def rows_of(name: str, X: ArrayLike, columns: int | None = None) -> Array:
     TypeError, ValueError
         Not real numbers, no examples, a single example, another D, NaN or infinity.
     """
-    array = as_array(X, name)
+    array = on_host(X, name)
     if array.ndim < 2:
         raise ValueError(
             f"{name} must hold one example per row, (N, D), got shape {array.shape}; a single example needs a leading "

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastnet.arguments import flag, integer, pair, positive
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.classical.base import in_chunks
 from fastnet.types import Array, ArrayLike, Pair
 
@@ -17,7 +17,7 @@ __all__ = ["HOG", "ColorHistogram", "Features", "hue"]
 
 def images_of(name: str, X: ArrayLike) -> Array:
     """X as images (N, C, H, W); TypeError or ValueError if it is not."""
-    images = as_array(X, name)
+    images = on_host(X, name)
     if images.ndim != 4 or not images.size:
         raise ValueError(f"{name} must be images (N, C, H, W), got shape {images.shape}")
     if images.dtype.kind == "f" and not np.isfinite(images).all():

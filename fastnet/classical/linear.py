@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fastnet.arguments import at_least_zero, integer, real
+from fastnet.arrays import on_host
 from fastnet.backends import current
 from fastnet.classical.base import Classifier, compute_dtype, in_chunks, sum_of_rows
 from fastnet.drawing import new_figure, save
@@ -78,7 +79,7 @@ class LinearClassifier(Classifier):
         rows, numbers = self._begin(X, y)
         self._shape = tuple(np.shape(X)[1:])
         standard = Standardization(rows)
-        weight, bias = (np.asarray(found, np.float64) for found in self._learn(rows, numbers, standard))
+        weight, bias = (on_host(found).astype(np.float64) for found in self._learn(rows, numbers, standard))
         self.coef_ = weight / standard.scale
         self.intercept_ = bias - self.coef_ @ standard.mean
         return self
@@ -87,8 +88,7 @@ class LinearClassifier(Classifier):
         """The scores of all classes, (M, C), in float64."""
 
         def scores(rows: Array) -> Array:
-            found: Array = current().linear(rows.astype(np.float64), self.coef_, self.intercept_)[0]
-            return found
+            return on_host(current().linear(rows.astype(np.float64), self.coef_, self.intercept_)[0])
 
         return in_chunks(scores, self._rows("decision_function", X))
 

@@ -1,9 +1,10 @@
 """The k nearest of many rows, exactly and in bounded memory: blocks of distances, candidates, and a proof for each row.
 
 A block of distances is one matrix product, ``|t|**2 - 2 q.t`` (|q|**2 is the same for all), or one call of the kernel
-for city-block distances, in float32 where the data fits.  Each query keeps a few candidates more than k.  Their
-distances are computed again in float64, from the differences, and an error bound of the first pass shows whether any
-other row could be nearer than the k-th; queries for which it cannot tell are searched again in float64.
+for city-block distances, in float32 where the data fits; on a GPU it stays there.  Each query keeps a few candidates
+more than k.  Their distances are computed again in float64, from the differences, and an error bound of the
+first pass shows whether any other row could be nearer than the k-th; queries for which it cannot tell are searched
+again in float64.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.arrays import on_host
 from fastnet.backends import current
 from fastnet.classical.base import compute_dtype, in_chunks, sum_of_rows
 from fastnet.types import Array
@@ -184,13 +186,13 @@ class Neighbors:
 
     def _candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
         """Positions (Q, count) of the rows that the first pass finds nearest, and the last's value in that pass."""
-        best = np.empty((len(queries), 0), queries.dtype)
+        ops, best = current(), np.empty((len(queries), 0), queries.dtype)
         positions = np.empty((len(queries), 0), np.int64)
         for first, rows in self._blocks(queries.dtype):
             values = self.metric.block(queries, rows, first)
-            index = current().smallest(values, min(count, len(rows)))
-            best = np.concatenate([best, np.take_along_axis(values, index, axis=1)], axis=1)
-            positions = np.concatenate([positions, index + first], axis=1)
+            index = ops.smallest(values, min(count, len(rows)))
+            best = np.concatenate([best, on_host(ops.xp.take_along_axis(values, index, axis=1))], axis=1)
+            positions = np.concatenate([positions, on_host(index) + first], axis=1)
             order = np.argsort(best, axis=1, kind="stable")[:, :count]  # equals stay in the order of their positions
             best, positions = np.take_along_axis(best, order, axis=1), np.take_along_axis(positions, order, axis=1)
         return positions, best[:, -1]

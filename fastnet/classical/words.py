@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from fastnet.arguments import integer
+from fastnet.arrays import on_host
 from fastnet.backends import current
 from fastnet.classical.base import in_chunks, rows_of
 from fastnet.classical.features import Features, images_of
@@ -75,7 +76,7 @@ class KMeans:
 
         def nearest(some: Array) -> Array:
             values = current().linear(some.astype(np.float64) * -2, self.centers_, norms)[0]
-            return np.asarray(current().smallest(values, 1)[:, 0])
+            return on_host(current().smallest(values, 1)[:, 0])
 
         def distance(start: int) -> Array:
             difference = rows[start : start + step] - self.centers_[index[start : start + step]]
@@ -198,7 +199,8 @@ class BagOfVisualWords(Features):
         products /= np.where(scale > 0, scale, 1)
         values = norms - 2 * products
         N, words, down, across = values.shape
-        found = current().smallest(values.transpose(0, 2, 3, 1).reshape(-1, words), 1)[:, 0]
+        rows = current().own(values.transpose(0, 2, 3, 1).reshape(-1, words))
+        found = on_host(current().smallest(rows, 1)[:, 0])
         part = np.arange(down)[:, None] * self.grid // down * self.grid + np.arange(across) * self.grid // across
         place = np.arange(N)[:, None] * self.grid**2 + part.ravel()
         index = place.ravel() * words + found

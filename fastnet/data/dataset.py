@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastnet.arguments import integer
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.classes import match_names
 from fastnet.data.holdout import choose, warn_of_absent
@@ -23,7 +23,7 @@ __all__ = ["Dataset", "as_labels", "assemble", "check_labels", "class_numbers"]
 def as_labels(where: str, y: ArrayLike) -> np.ndarray:
     """`y` as an array; text too, for which the errors have advice."""
     text = isinstance(y, (list, tuple)) and any(isinstance(name, str) for name in y)
-    return np.asarray(y) if text or isinstance(y, np.ndarray) else as_array(y, f"{where}: y")
+    return np.asarray(y) if text or isinstance(y, np.ndarray) else on_host(y, f"{where}: y")
 
 
 def check_labels(where: str, X: Array, y: ArrayLike) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.data.rows import as_rows, select
 from fastnet.types import Array, ArrayLike
 from fastnet.wording import name_some
@@ -36,7 +36,7 @@ def hold_out(X: ArrayLike, y: ArrayLike, part: float | int, seed: int = 0) -> tu
     ValueError
         X and y that do not fit, another `part`, or a fraction of which nothing, or everything, would be held out.
     """
-    X, y = as_rows(X, "hold_out: X"), as_array(y, "hold_out: y")
+    X, y = as_rows(X, "hold_out: X"), on_host(y, "hold_out: y")
     if y.ndim != 1 or X.shape[:1] != y.shape:
         raise ValueError(f"hold_out: X must be (N, ...) and y (N,), got {X.shape} and {y.shape}")
     held = choose(y, part, seed)

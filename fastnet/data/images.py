@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.types import Array
 
 __all__ = ["Images"]
@@ -31,7 +31,7 @@ class Images:
     dtype, ndim = np.dtype(np.uint8), 4
 
     def __init__(self, images: Sequence[Any]) -> None:
-        self.images = [as_array(image, f"image {number}") for number, image in enumerate(images)]
+        self.images = [on_host(image, f"image {number}") for number, image in enumerate(images)]
         if not self.images:
             raise ValueError("there are no images in the list")
         channels = self.images[0].shape[:1]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import flag, integer
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.data.dataset import as_labels, check_labels
 from fastnet.data.prefetch import in_order
 from fastnet.data.rows import as_rows
@@ -256,7 +256,7 @@ def _whole(name: str, batch: Any, count: int) -> Array:
 
 def _check_targets(X: Array, y: Array, maps: bool) -> np.ndarray:
     """A copy of targets, real numbers (N, ...); or of classes of pixels, integers."""
-    array = np.array(as_array(y, "Loader: y"))
+    array = np.array(on_host(y, "Loader: y"))
     if maps and array.dtype.kind not in "iu":
         raise TypeError(f"Loader: classes of pixels must be integers, got dtype {array.dtype}")
     if array.ndim == 0 or len(array) != len(X):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import integer, pair
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.augment import CenterCrop, Compose, Resize
 from fastnet.data.preprocess import Fitted
 from fastnet.data.rows import Rows, as_rows
@@ -69,7 +69,7 @@ class OneSize(Fitted):
     def _cut(self, X: Any) -> Array:
         rng = np.random.default_rng(0)  # transforms ask for one; these draw nothing
         if not isinstance(X, (list, tuple)):
-            images = as_array(X, "OneSize: X")
+            images = on_host(X, "OneSize: X")
             self._check(images)
             if images.shape[2:] == self.size:
                 return images
@@ -104,7 +104,7 @@ class OneSize(Fitted):
 
     def inverse(self, Y: Array) -> np.ndarray:
         """The raw values of prepared images, in Y's dtype; their size stays."""
-        return as_array(Y, "OneSize.inverse: Y") if self.then is None else self.then.inverse(Y)
+        return on_host(Y, "OneSize.inverse: Y") if self.then is None else self.then.inverse(Y)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Arrays for :func:`fastnet.data.prepared.restore`: (height, width, side), and the state of `then`."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastnet.arguments import at_least_zero, integer
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.data.preprocess import Fitted, check_fit, finite_mean
 from fastnet.data.rows import chunks, differ
 from fastnet.types import Array, DType, DTypeLike
@@ -125,7 +125,7 @@ class PCA(Fitted):
 
     def __call__(self, X: Array, dtype: DTypeLike = "float32") -> np.ndarray:
         """X (N, ...) along the components, (N, k); in its own shape with whiten="zca".  Computed in `dtype`."""
-        X = as_array(X, "PCA: X")
+        X = on_host(X, "PCA: X")
         if X.shape[1:] != self.mean.shape:
             raise ValueError(f"PCA: fitted on examples of shape {self.mean.shape}, got an array of shape {X.shape}")
         mean, matrix = self._in(np.result_type(dtype, np.float32))
@@ -152,7 +152,7 @@ class PCA(Fitted):
         array (N, ...)
             Of the examples' shape, in Z's dtype.
         """
-        Z = as_array(Z, "PCA.inverse: Z")
+        Z = on_host(Z, "PCA.inverse: Z")
         zca = self.whiten == "zca"
         wanted = self.mean.shape if zca else self.values.shape
         if Z.shape[1:] != wanted:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastnet.arguments import real
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.data.rows import as_rows, chunks, differ, extremes, not_finite
 from fastnet.types import Array, ArrayLike, DTypeLike
 
@@ -57,8 +57,8 @@ class Standardize(Fitted):
     """
 
     def __init__(self, mean: ArrayLike, std: ArrayLike, scale: float = 1.0) -> None:
-        self.mean = np.array(as_array(mean, "Standardize: mean"), dtype=np.float64, ndmin=1)
-        self.std = np.array(as_array(std, "Standardize: std"), dtype=np.float64, ndmin=1)
+        self.mean = np.array(on_host(mean, "Standardize: mean"), dtype=np.float64, ndmin=1)
+        self.std = np.array(on_host(std, "Standardize: std"), dtype=np.float64, ndmin=1)
         self.scale = float(scale)
         if self.mean.shape != self.std.shape:
             raise ValueError(
@@ -149,7 +149,7 @@ class Standardize(Fitted):
         UserWarning
             X is scaled otherwise than the data of `fit`: 0 to 1 rather than 0 to 255, or the reverse.
         """
-        X = as_array(X, "Standardize: X")
+        X = on_host(X, "Standardize: X")
         channels = self.mean.ndim == 1
         wanted = self.mean.shape
         if X.ndim < 2 or (X.shape[1:2] if channels else X.shape[1:]) != wanted:
@@ -171,7 +171,7 @@ class Standardize(Fitted):
 
     def inverse(self, Y: Array) -> np.ndarray:
         """The raw values of standardised data, in Y's dtype: ``(y * std + mean) * scale``."""
-        Y = as_array(Y, "Standardize.inverse: Y")
+        Y = on_host(Y, "Standardize.inverse: Y")
         shape = (-1,) + (1,) * (Y.ndim - 2) if self.mean.ndim == 1 else self.mean.shape
         result: np.ndarray = (Y * self.std.reshape(shape) + self.mean.reshape(shape)) * self.scale
         return result.astype(Y.dtype)

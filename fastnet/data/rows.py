@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.bars import counted
 from fastnet.data.images import Images
 from fastnet.types import Array
@@ -94,12 +94,12 @@ def differ(X: Any) -> bool:
 
 
 def as_rows(given: Any, name: str) -> Array:
-    """`given` if it is Rows, Rows of a list of images of different sizes, else :func:`fastnet.arrays.as_array`."""
+    """`given` if it is Rows, Rows of a list of images of different sizes, else :func:`fastnet.arrays.on_host`."""
     if isinstance(given, (list, tuple)):
         shapes = {tuple(getattr(each, "shape", ())) for each in given}
         if len(shapes) > 1 and {len(shape) for shape in shapes} == {3}:
             given = Rows(given)
-    array: Array = given if isinstance(given, Rows) else as_array(given, name)  # type: ignore[assignment]
+    array: Array = given if isinstance(given, Rows) else on_host(given, name)  # type: ignore[assignment]
     return array
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnet import losses
 from fastnet.arguments import flag, integer, real
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.backends import current
 from fastnet.diagnose.gradient_report import Coordinate, Entry, GradientCheck
 from fastnet.diagnose.winners import Winners
@@ -168,14 +168,14 @@ def _compare(
 
 def _of_layer(target: Layer, x: ArrayLike, labels: ArrayLike | None, loss: Loss, training: bool, rng: Any) -> _Problem:
     ops, layer = current(), copy.deepcopy(target)
-    given = np.array(as_array(x, "gradcheck: x"), np.float64)
+    given = np.array(on_host(x, "gradcheck: x"), np.float64)
     layer.build(given.shape[1:] if not layer.built else layer.input_shape, dtype="float64")
     streams, winners = layer.rng_state(), Winners(ops)
     entered = ops.asarray(given, "float64")
     graph = layer.graph(tuple(entered.shape), training)
     program = Program(graph, ops, True, around=winners.around)
     weights = None if labels is not None else rng.standard_normal(graph.output.shape)
-    wanted: Any = None if labels is None else np.asarray(labels)
+    wanted: Any = None if labels is None else on_host(labels)
     full = training_loss(loss, layer) if training else loss
 
     def judged(y: Array) -> tuple[float, float, Array]:
@@ -183,7 +183,7 @@ def _of_layer(target: Layer, x: ArrayLike, labels: ArrayLike | None, loss: Loss,
         if weights is not None:
             terms = ops.to_numpy(y) * weights
             return float(terms.sum()), float(abs(terms).sum()), ops.asarray(weights, "float64")
-        value, dy = full(y, ops.xp.array(wanted))
+        value, dy = full(y, ops.own(wanted).copy())
         winners.loss(loss, dy)
         return float(value), abs(float(value)), dy
 
@@ -205,7 +205,7 @@ def _of_layer(target: Layer, x: ArrayLike, labels: ArrayLike | None, loss: Loss,
 
 
 def _of_function(target: Callable[..., Any], given: list[Any], gradient: ArrayLike | None, rng: Any) -> _Problem:
-    arrays = [as_array(array, f"gradcheck: argument {n}") for n, array in enumerate(given)]
+    arrays = [on_host(array, f"gradcheck: argument {n}") for n, array in enumerate(given)]
     arrays = [np.array(array, np.float64 if array.dtype.kind == "f" else array.dtype) for array in arrays]
     winners = Winners(current())
 
@@ -215,7 +215,7 @@ def _of_function(target: Callable[..., Any], given: list[Any], gradient: ArrayLi
     result = call()
     pair = isinstance(result, tuple) and len(result) == 2
     if pair and callable(result[1]):
-        y = np.asarray(result[0])
+        y = on_host(result[0])
         weights = rng.standard_normal(y.shape)
         found = result[1](weights.astype(y.dtype))
         gradients = list(found) if isinstance(found, tuple) else [found]
@@ -232,7 +232,7 @@ def _of_function(target: Callable[..., Any], given: list[Any], gradient: ArrayLi
     def evaluate() -> _Value:
         winners.seen, result = [], call()
         if weights is not None:
-            terms = np.asarray(result[0], np.float64) * weights
+            terms = on_host(result[0]).astype(np.float64) * weights
             return _Value(float(terms.sum()), float(abs(terms).sum()), [])
         if pair:
             winners.loss(target, result[1])
@@ -243,6 +243,6 @@ def _of_function(target: Callable[..., Any], given: list[Any], gradient: ArrayLi
     checked = [n for n, g in enumerate(gradients) if g is not None and arrays[n].dtype.kind == "f"]
     return _Problem(
         {names[n]: arrays[n] for n in checked},
-        {names[n]: np.array(gradients[n], np.float64) for n in checked},
+        {names[n]: on_host(gradients[n]).astype(np.float64) for n in checked},
         evaluate,
     )

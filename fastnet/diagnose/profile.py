@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnet import backends, losses, optim
 from fastnet.algorithms import get_conv_algorithm, set_conv_algorithm
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.backends import Ops
 from fastnet.diagnose.clock import Call, Clock, Frame, Use
 from fastnet.diagnose.report import Profile, Row
@@ -67,7 +67,7 @@ def profile(model: Layer, x: Array, training: bool = True, seconds: float = 5.0,
     ops = backends.current()
     if ops.name != "native":
         raise RuntimeError(f"profile: only the native backend can be profiled, {ops.name!r} is in use")
-    x = as_array(x, "profile: x")
+    x = on_host(x, "profile: x")
     if not model.built:
         model.build(x.shape[1:])
     if x.shape[1:] != model.input_shape or not len(x):

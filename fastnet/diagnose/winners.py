@@ -60,7 +60,7 @@ class Winners:
         from fastnet.losses.names import op_name
 
         if op_name(loss) in _SHARP_LOSSES:
-            self.add(self.ops.xp.sign(dscores))
+            self.add(self.ops.xp.sign(self.ops.own(dscores)))
 
     def add(self, winners: Any) -> None:
         self.seen.append(self.ops.to_numpy(self.ops.xp.asarray(winners, "int8")).tobytes())

@@ -17,7 +17,7 @@ class Parameter:
     Attributes
     ----------
     value, grad : array
-        Of one shape; `grad` is None until a backward pass adds into it.  A value that belongs to another backend than
+        Of one shape; `grad` is None until a backward pass adds into it.  An array that belongs to another backend than
         the one in use, of a model that was built on the CPU and now runs on a GPU, moves to it when it is read.
     name : str
         As in ``state_dict()`` of the model that was built last with this parameter in it.
@@ -29,13 +29,13 @@ class Parameter:
         Running statistics of a batch norm: in ``buffers()``, not in ``parameters()``, and never with a gradient.
     """
 
-    __slots__ = ("__weakref__", "_value", "buffer", "decay", "grad", "name", "requires_grad")
+    __slots__ = ("__weakref__", "_grad", "_value", "buffer", "decay", "name", "requires_grad")
 
     def __init__(
         self, value: Array, name: str = "", requires_grad: bool = True, decay: bool = True, buffer: bool = False
     ):
         self._value, self.name = value, name
-        self.grad: Array | None = None
+        self._grad: Array | None = None
         self.requires_grad, self.decay, self.buffer = requires_grad and not buffer, decay and not buffer, buffer
 
     @property
@@ -48,6 +48,16 @@ class Parameter:
     @value.setter
     def value(self, array: Array) -> None:
         self._value = array
+
+    @property
+    def grad(self) -> Array | None:
+        if self._grad is not None and not isinstance(self._grad, current().array_types):
+            self._grad = current().contiguous(self._grad)
+        return self._grad
+
+    @grad.setter
+    def grad(self, array: Array | None) -> None:
+        self._grad = array
 
     def set(self, values: ArrayLike) -> None:
         """Write values, arrays of any library, into the array that the parameter has."""
@@ -66,15 +76,15 @@ class Parameter:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self.value.shape)
+        return tuple(self._value.shape)
 
     @property
     def size(self) -> int:
-        return int(self.value.size)
+        return int(self._value.size)
 
     @property
     def dtype(self) -> DType:
-        return self.value.dtype
+        return self._value.dtype
 
     def __repr__(self) -> str:
         flags = "".join(f", {flag}" for flag, on in (("buffer", self.buffer), ("frozen", self._frozen)) if on)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import losses
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.layers import Evaluation, Model
 from fastnet.storage import write_json
 from fastnet.training import saved
@@ -225,7 +225,7 @@ def logarithm(probabilities: Array) -> Array:
 
 def measured(scores: Array, y: ArrayLike) -> Evaluation:
     """The cross-entropy and accuracy of scores (N, classes)."""
-    labels = as_array(y, "evaluate: y")
+    labels = on_host(y, "evaluate: y")
     if len(scores) != len(labels) or not len(labels):
         raise ValueError(
             f"evaluate: X and y must have the same length, at least 1, got {len(scores)} and {len(labels)}"

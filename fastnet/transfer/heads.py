@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.layers import Conv2d, Layer, Linear, Model, Sequential
 from fastnet.models import head_of
 from fastnet.models.head import class_names
@@ -99,7 +99,7 @@ def train_head(
             raise TypeError(f"train_head: {name} would change codes, which are no images; use {instead} instead")
     path, _ = head_of(model, "train_head")
     before, tail = _split(model, path)
-    codes = [features(model, X, before, batch_size), as_array(y, "train_head: y")]
+    codes = [features(model, X, before, batch_size), on_host(y, "train_head: y")]
     held = validation if validation is None else (features(model, validation[0], before, batch_size), validation[1])
     head = Sequential(*tail)
     try:

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 from fastnet.arguments import at_least_zero, integer
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.backends import current
 from fastnet.layers import Model, Probe
 from fastnet.layers.probe import INPUT
@@ -37,7 +37,7 @@ def to_maps(attributions: ArrayLike) -> Array:
     ValueError
         An array with other axes, or one that holds NaN or infinite values.
     """
-    array = as_array(attributions, "to_maps: attributions")
+    array = on_host(attributions, "to_maps: attributions")
     if array.ndim not in (3, 4):
         raise ValueError(f"to_maps: attributions must be (N, C, H, W) or maps (N, H, W), got shape {array.shape}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -170,7 +170,7 @@ def completeness_gap(
     """
     subject = Subject("completeness_gap", model)
     raw = subject.images(images)
-    given = as_array(attributions, "completeness_gap: attributions")
+    given = on_host(attributions, "completeness_gap: attributions")
     if given.shape != raw.shape:
         raise ValueError(f"completeness_gap: attributions must have the images' shape {raw.shape}, got {given.shape}")
     x, start = _both(subject, raw, baseline)
@@ -293,13 +293,13 @@ def _strongest(what: str, values: Array, target: Target, layer: str, first: int)
     """The largest activation of each image's channel, and zeros."""
     N, C = values.shape[:2]
     flat = values.reshape(N, C, -1)
-    channels = flat.max(axis=2).argmax(axis=1) if target is None else as_array(target, f"{what}: target")
+    channels = flat.max(axis=2).argmax(axis=1) if target is None else on_host(target, f"{what}: target")
     if channels.dtype.kind not in "iu" or channels.ndim > 1:
         raise TypeError(f"{what}: target must be a channel of {layer}, one for each image, or None, got {target!r}")
     if channels.ndim and target is not None:
         channels = channels[first : first + N]
         if len(channels) != N:
-            raise ValueError(f"{what}: target must be a channel, or one for each image, got {len(as_array(target))}")
+            raise ValueError(f"{what}: target must be a channel, or one for each image, got {len(on_host(target))}")
     channels = np.broadcast_to(channels, (N,))
     if channels.min() < 0 or channels.max() >= C:
         wrong = channels[(channels < 0) | (channels >= C)][0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet.arguments import integer, positive
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.drawing import new_figure, save
 from fastnet.types import Array, ArrayLike
 from fastnet.visualize.axes import show
@@ -33,7 +33,7 @@ _COMPONENTS = 50  # of codes before t-SNE
 
 def code_rows(name: str, codes: ArrayLike, least: int = 1) -> Array:
     """Codes as rows of finite floats, (N, D); `least` is the smallest N."""
-    given = as_array(codes, name)
+    given = on_host(codes, name)
     if given.ndim < 2 or len(given) < least or not given.size:
         raise ValueError(f"{name} must have shape (N, ...) with N >= {least}, got {given.shape}")
     rows = given.reshape(len(given), -1)
@@ -151,8 +151,8 @@ def image_sheet(images: ArrayLike, points: ArrayLike, gap: int = 1) -> Array:
     ImportError
         SciPy is not installed.
     """
-    given = as_array(images, "image_sheet: images")
-    if given.ndim != 4 or len(given) != len(as_array(points, "image_sheet: points")):
+    given = on_host(images, "image_sheet: images")
+    if given.ndim != 4 or len(given) != len(on_host(points, "image_sheet: points")):
         raise ValueError(f"image_sheet: images must be (N, C, H, W), one for each point, got shape {given.shape}")
     cells, (rows, columns) = grid_cells(points)
     white = 255 if given.dtype == np.uint8 else 1
@@ -193,9 +193,9 @@ def plot_embedding(
     ImportError
         matplotlib or SciPy is not installed.
     """
-    given, places = displayable(as_array(images, "plot_embedding: images")), code_rows("plot_embedding: points", points)
+    given, places = displayable(on_host(images, "plot_embedding: images")), code_rows("plot_embedding: points", points)
     sheet = image_sheet(given, places)
-    labels = None if y is None else as_array(y, "plot_embedding: y")
+    labels = None if y is None else on_host(y, "plot_embedding: y")
     names = []
     if labels is not None:
         if labels.shape != (len(given),) or labels.dtype.kind not in "iu":

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fastnet.arguments import flag, integer, real
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.types import Array, ArrayLike
 
 __all__ = ["displayable", "enlarged", "stretch", "tile"]
@@ -37,7 +37,7 @@ def stretch(images: ArrayLike, jointly: bool = False, symmetric: bool = False) -
     ValueError
         NaN or infinite values.
     """
-    given = np.asarray(as_array(images, "stretch: images"), np.float64)
+    given = np.asarray(on_host(images, "stretch: images"), np.float64)
     jointly, symmetric = flag(jointly, "stretch: jointly"), flag(symmetric, "stretch: symmetric")
     if given.ndim < 2:
         raise ValueError(f"stretch: images must have shape (N, ...), got {given.shape}")
@@ -77,7 +77,7 @@ def tile(images: ArrayLike, columns: int | None = None, gap: int = 1, fill: floa
     -------
     array, (C, rows * (H + gap) - gap, columns * (W + gap) - gap), with the dtype of the images
     """
-    given = as_array(images, "tile: images")
+    given = on_host(images, "tile: images")
     if given.ndim != 4 or not given.size:
         raise ValueError(f"tile: images must have shape (N, C, H, W) and not be empty, got {given.shape}")
     N, C, H, W = given.shape

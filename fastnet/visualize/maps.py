@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnet.arguments import integer
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.layers import Model
 from fastnet.types import Array, ArrayLike
 from fastnet.visualize.axes import plot_sheet
@@ -92,7 +92,7 @@ def plot_feature_maps(
     ImportError
         matplotlib is not installed.
     """
-    most, image = integer(most, "plot_feature_maps: most"), as_array(x, "plot_feature_maps: x")
+    most, image = integer(most, "plot_feature_maps: most"), on_host(x, "plot_feature_maps: x")
     if image.ndim != 3:
         raise ValueError(f"plot_feature_maps: x must be one image (C, H, W), got shape {image.shape}")
     maps = feature_maps(model, image[None], layer)

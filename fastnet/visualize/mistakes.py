@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastnet.arguments import flag, integer
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.columns import clip, visible
 from fastnet.drawing import new_figure, save
 from fastnet.types import Array, ArrayLike
@@ -81,7 +81,7 @@ def confusion_matrix(y: ArrayLike, taken: ArrayLike, classes: int | None = None)
 
 
 def _classes(name: str, given: ArrayLike, classes: int | None) -> Array:
-    numbers = as_array(given, name)
+    numbers = on_host(given, name)
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
         raise TypeError(f"{name} must be class numbers, integers (N,), got {numbers.dtype} of shape {numbers.shape}")
     most = np.inf if classes is None else integer(classes, "classes") - 1
@@ -115,7 +115,7 @@ def class_accuracies(matrix: ArrayLike) -> Array:
 
 
 def _square(name: str, matrix: ArrayLike) -> Array:
-    counts = as_array(matrix, f"{name}: matrix")
+    counts = on_host(matrix, f"{name}: matrix")
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
         raise ValueError(f"{name}: matrix must be a confusion matrix (classes, classes), got shape {counts.shape}")
     return counts
@@ -142,7 +142,7 @@ def worst_mistakes(probabilities: ArrayLike, y: ArrayLike, count: int = 24) -> M
     ValueError, TypeError
         Arrays that do not fit.
     """
-    p, count = as_array(probabilities, "worst_mistakes: probabilities"), integer(count, "worst_mistakes: count")
+    p, count = on_host(probabilities, "worst_mistakes: probabilities"), integer(count, "worst_mistakes: count")
     if p.ndim != 2 or not p.shape[1]:
         raise ValueError(f"worst_mistakes: probabilities must have shape (N, classes), got {p.shape}")
     right = _classes("worst_mistakes: y", y, p.shape[1])
@@ -255,7 +255,7 @@ def plot_mistakes(
     if not count:
         grid[0].text(0.5, 0.5, "no mistakes", ha="center", va="center")
         return save(figure, path)
-    images = as_array(X, "plot_mistakes: X")
+    images = on_host(X, "plot_mistakes: X")
     if images.ndim != 4 or len(images) <= mistakes.images.max():
         raise ValueError(
             f"plot_mistakes: X must be the images (N, C, H, W) of the mistakes, N > {mistakes.images.max()}, got shape "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastnet.arguments import integer
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.classical import KNearestNeighbors
 from fastnet.drawing import new_figure, save
 from fastnet.types import Array, ArrayLike
@@ -94,7 +94,7 @@ def plot_neighbors(
     """
     if not isinstance(nearest, NearestCodes):
         raise TypeError(f"plot_neighbors: nearest must be the result of nearest_codes, got {nearest!r}")
-    given, asked = (as_array(each, "plot_neighbors") for each in (images, queries))
+    given, asked = (on_host(each, "plot_neighbors") for each in (images, queries))
     M, count = nearest.images.shape
     if len(asked) != M or given.ndim != 4 or asked.shape[1:] != given.shape[1:]:
         raise ValueError(f"plot_neighbors: needs {M} queries like the images, got shapes {given.shape}, {asked.shape}")

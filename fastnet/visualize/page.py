@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import integer, several
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.layers import Model, Probe
 from fastnet.storage import atomic_write
 from fastnet.types import Array, ArrayLike
@@ -134,10 +134,10 @@ def _look(
     Probe(model, layers or ())  # refuses a model that is not built, and unknown layers
     if len(model.input_shape) != 3:
         raise ValueError(f"write_page: the model must take images (C, H, W), it was built for {model.input_shape}")
-    picture = None if image is None else _images("image", as_array(image, "write_page: image")[None], model)
+    picture = None if image is None else _images("image", on_host(image, "write_page: image")[None], model)
     X = y = None
     if data is not None:
-        X, y = _images("data", data[0], model), as_array(data[1], "write_page: y")
+        X, y = _images("data", data[0], model), on_host(data[1], "write_page: y")
         if len(X) != len(y) or not len(X):
             raise ValueError(f"write_page: data must be (X, y) of one length, at least 1, got {len(X)} and {len(y)}")
         confusion_matrix(y, y, model.output_shape[0])  # refuses what is no class of the model
@@ -146,7 +146,7 @@ def _look(
 
 def _images(name: str, given: ArrayLike, model: Model) -> Array:
     windows = getattr(model.preprocessing, "windows", None)
-    images = np.asarray(windows(given)) if windows else as_array(given, f"write_page: {name}")
+    images = np.asarray(windows(given)) if windows else on_host(given, f"write_page: {name}")
     if images.ndim != 4 or images.shape[1:] != tuple(model.input_shape):
         raise ValueError(f"write_page: {name} must have the model's shape {model.input_shape}, got {images.shape[1:]}")
     return images

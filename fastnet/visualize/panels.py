@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet.arguments import flag, integer
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.drawing import new_figure, save
 from fastnet.types import Array, ArrayLike
 from fastnet.visualize.attribution import to_maps
@@ -212,7 +212,7 @@ def plot_removal(
 
 
 def _images(what: str, images: ArrayLike) -> Array:
-    given = as_array(images, f"{what}: images")
+    given = on_host(images, f"{what}: images")
     if given.ndim != 4 or not given.size:
         raise ValueError(f"{what}: images must be (N, C, H, W) with N >= 1, got shape {given.shape}")
     return given

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from fastnet.arguments import at_least_zero, integer, positive
+from fastnet.arrays import on_host
 from fastnet.backends import current
 from fastnet.layers import Model, Probe
 from fastnet.layers.probe import INPUT
@@ -49,7 +50,7 @@ def gram_matrices(values: ArrayLike) -> Array:
     ValueError
         An array with other axes.
     """
-    array = np.asarray(values)
+    array = on_host(values)
     if array.ndim != 4:
         raise ValueError(f"gram_matrices: values must be (N, C, H, W), got shape {array.shape}")
     flat = array.reshape(*array.shape[:2], -1)

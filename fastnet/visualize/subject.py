@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import integer
-from fastnet.arrays import as_array
+from fastnet.arrays import on_host
 from fastnet.backends import current
 from fastnet.functional import softmax
 from fastnet.layers import Model, Probe
@@ -54,7 +54,7 @@ class Subject:
 
     def images(self, given: ArrayLike, name: str = "images", whole: bool = True) -> Array:
         """Raw images (N, C, H, W), N >= 1, checked; with `whole`, also that all layers take their size."""
-        images = as_array(given, f"{self.what}: {name}")
+        images = on_host(given, f"{self.what}: {name}")
         try:
             self.model.check_examples(images.shape)
         except ValueError as error:
@@ -100,7 +100,7 @@ class Subject:
 
     def filling(self, value: ArrayLike | None, images: Array, name: str) -> Array:
         """A number or array as images like these raw ones; None: the mean of each channel of each image."""
-        given = images.mean(axis=(2, 3), keepdims=True) if value is None else as_array(value, f"{self.what}: {name}")
+        given = images.mean(axis=(2, 3), keepdims=True) if value is None else on_host(value, f"{self.what}: {name}")
         if not np.isfinite(given).all():
             raise ValueError(f"{self.what}: {name} holds NaN or infinite values")
         if images.dtype.kind in "iu":
@@ -188,7 +188,7 @@ class Subject:
             return np.array(self._named(target))
         if isinstance(target, (list, tuple)) and any(isinstance(each, str) for each in target):
             return np.array([int(self.class_numbers(each)) for each in target])
-        numbers = as_array(target, f"{self.what}: target")
+        numbers = on_host(target, f"{self.what}: target")
         if numbers.dtype.kind not in "iu" or numbers.ndim > 1:
             raise TypeError(
                 f"{self.what}: target must be a class number or name, one for each image, or None for the class "
