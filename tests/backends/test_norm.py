@@ -190,6 +190,8 @@ def test_functional_moves_running_statistics(backend, dtype):
 
 
 def test_read_only_statistics_are_refused(ops):
+    if ops.name == "cupy":
+        pytest.skip("CuPy's arrays are never read-only")
     x, _, _, _, mean, var = problem((3, 6, 5, 4), np.dtype(np.float32))
     mean.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):

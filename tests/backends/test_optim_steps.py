@@ -201,7 +201,7 @@ def test_what_cannot_be_updated_is_refused(ops, step):
         with pytest.raises(TypeError, match="one dtype"):
             call(ops, step, w, g, [array.astype(np.float64) for array in state], 1)
     np.testing.assert_array_equal(w, kept)
-    for how in ("read-only", "every-other"):
+    for how in ("read-only", "every-other") if ops.name != "cupy" else ():  # CuPy's arrays are never read-only
         frozen = cases.HOSTILE[how](w)
         frozen.flags.writeable = False
         with pytest.raises((ValueError, BufferError), match="read-only|readonly|writable"):
