@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import cases
 import numpy as np
 import pytest
@@ -25,8 +23,6 @@ NAMES = [f"{op} {shape} {gamma}" for op, shape, _, gamma, *_ in CASES + WIDE]
 
 @pytest.fixture
 def ops(device):
-    for name in ("group_norm", "response_norm"):
-        importlib.import_module(f"fastnet.backends.device.{name}")
     return HostOps(device)
 
 

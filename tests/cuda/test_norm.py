@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import cases
 import numpy as np
 import oracle
@@ -20,7 +18,6 @@ PARTS = [(4096, 1), (700, 33), (3, 5, 300)]  # sums of several parts
 
 @pytest.fixture
 def ops(device):
-    importlib.import_module("fastnet.backends.device.norm")
     return HostOps(device)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import cases
 import numpy as np
 import oracle
@@ -21,8 +19,6 @@ NAN = [cases.Pool(2, 3, 5, 7, 2), cases.Pool(1, 5, 7, 6, 3, 2, 1, True)]
 
 @pytest.fixture
 def ops(device):
-    for name in ("pool", "spans"):
-        importlib.import_module(f"fastnet.backends.device.{name}")
     return HostOps(device)
 
 

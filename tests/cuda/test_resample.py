@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import cases
 import numpy as np
 import pytest
@@ -22,7 +20,6 @@ INTERPOLATED = [
 
 @pytest.fixture
 def ops(device):
-    importlib.import_module("fastnet.backends.device.resample")
     return HostOps(device)
 
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from fastnet.backends.device.arrays import KERNELS, c_empty, c_order, empty, kernel
 from fastnet.backends.device.compiler import launch
 from fastnet.backends.device.elementwise import activation_code, activation_gradient
-from fastnet.backends.device.norm import F64, RELU, kept_before, parts_tile
-from fastnet.backends.device.rows import BLOCK, parts_of_images, parts_of_rows
+from fastnet.backends.device.norm import F64, RELU, kept_before
+from fastnet.backends.device.rows import BLOCK, parts_of_images, parts_of_rows, tile_of_parts
 from fastnet.ops.group_norm import Grouping, grouping
 from fastnet.types import Activation, Array
 
@@ -111,7 +111,7 @@ def instance_norm(
         (N, C), count, running = x.shape[:2], math.prod(x.shape[2:]), (running_mean, running_var)
         in_order = [c_order(each) for each in running]
         numbers = N, C, float(momentum), count / (count - 1)
-        launch("group_norm", "group_track", x.dtype, *parts_tile(N, C), moments, *in_order, *numbers)
+        launch("group_norm", "group_track", x.dtype, *tile_of_parts(N, C), moments, *in_order, *numbers)
         for given, there in zip(running, in_order, strict=True):
             if given is not there:
                 given[...] = there
@@ -143,7 +143,7 @@ def _backward(dy: Array, saved: _Grouped, needs: Sequence[bool]) -> tuple[Array 
         parts = grid[0]
         sums, sizes = c_empty((2, parts, columns), F64), (rows, columns, per_image, g.channels, g.groups)
         launch("group_norm", "group_parameter_sums", dtype, grid, threads, *arrays, sums, *sizes, *strides, int(relu))
-        tiles, outputs = parts_tile(parts * inner, columns // inner), (sums, parts, dgamma, dbeta)
+        tiles, outputs = tile_of_parts(parts * inner, columns // inner), (sums, parts, dgamma, dbeta)
         launch("group_norm", "group_parameters", dtype, *tiles, *outputs, columns, inner, g.channels, *strides)
     return dx, dgamma, dbeta
 

@@ -10,16 +10,15 @@ import numpy as np
 from fastnet.backends.device.arrays import c_empty, c_order, empty, extents, kernel
 from fastnet.backends.device.compiler import launch, spread
 from fastnet.backends.device.elementwise import activation_code, activation_gradient
-from fastnet.backends.device.rows import blocks_of_rows, parts_of_rows, tile
+from fastnet.backends.device.rows import blocks_of_rows, parts_of_rows, tile_of_parts
 from fastnet.ops import REGISTRY
 from fastnet.types import Activation, Array
 
-__all__ = ["F64", "RELU", "kept_before", "parts_tile"]
+__all__ = ["F64", "RELU", "kept_before"]
 
 F64 = np.dtype(np.float64)
 RELU: Activation = ("relu", {})
 _PER_THREAD = 8  # rows that share a thread's coefficients
-_WIDEST = 32  # columns of a block that adds parts
 
 
 class Normalized(NamedTuple):
@@ -56,12 +55,6 @@ def kept_before(y: Array, activation: Activation | None) -> Array | None:
     return empty(y.shape, y.dtype)
 
 
-def parts_tile(parts: int, columns: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(blocks, threads) for kernels that add the parts of sums of rows."""
-    threads, across = tile(parts, columns, _WIDEST)
-    return (1, across), threads
-
-
 def _tables(
     x: Array,
     gamma: Array | None,
@@ -86,7 +79,7 @@ def _tables(
         before, sums = sums, c_empty(sums.shape, F64)
         launch("norm", "norm_moments", x.dtype, grid, threads, x, before, pivots, sums, rows, C)
     arrays, numbers = (sums, parts, pivots, gamma, beta, *in_order, forward, exact), (float(momentum), float(eps))
-    launch("norm", "norm_batch", x.dtype, *parts_tile(parts, C), *arrays, rows, C, *numbers)
+    launch("norm", "norm_batch", x.dtype, *tile_of_parts(parts, C), *arrays, rows, C, *numbers)
     for given, there in zip(running, in_order, strict=True):
         if given is not there:
             given[...] = there
@@ -145,7 +138,7 @@ def batch_norm_activation_backward(dy: Array, saved: Normalized, needs: Sequence
         sums = c_empty((2, parts, C), F64)
         launch("norm", "norm_sums", dtype, grid, threads, dy, x, y, forward, gated, sums, int(gate), rows, C)
     arrays = sums, parts, exact, forward, gamma, dgamma, dbeta, backward
-    launch("norm", "norm_gradients", dtype, *parts_tile(parts, C), *arrays, int(training), rows, C)
+    launch("norm", "norm_gradients", dtype, *tile_of_parts(parts, C), *arrays, int(training), rows, C)
     if gated is not None:
         dy = gated
     dx = None

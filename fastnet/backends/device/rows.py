@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["BLOCK", "blocks_of_rows", "parts_of_images", "parts_of_rows", "tile"]
+__all__ = ["BLOCK", "blocks_of_rows", "parts_of_images", "parts_of_rows", "tile", "tile_of_parts"]
 
 BLOCK = 256  # threads
-_BLOCKS = 1024  # enough for every multiprocessor
+_BLOCKS = 512  # of sums: enough for every multiprocessor, and few enough to be added by few
+_SERIAL = 32  # parts that one thread adds
+_NARROW = 4  # columns, at least, of a block that adds parts: a sector of memory
 _ROWS_PER_THREAD = 8  # at least, where rows are summed
 
 
@@ -33,4 +35,10 @@ def parts_of_rows(rows: int, columns: int) -> tuple[tuple[int, int], tuple[int, 
 def parts_of_images(images: int, pixels: int, per_block: int) -> int:
     """How many blocks share the pixels of each image, of which a block visits `per_block` at a time; from the shape
     alone, too."""
-    return max(1, min(pixels // (per_block * _ROWS_PER_THREAD), _BLOCKS // max(1, images)))
+    return max(1, min(pixels // (per_block * _ROWS_PER_THREAD), _BLOCKS // max(1, images), _SERIAL))
+
+
+def tile_of_parts(parts: int, columns: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(blocks, threads) for kernels that add the parts of each column: as many threads to a column as help."""
+    threads, across = tile(parts, columns, max(_NARROW, BLOCK // max(1, parts)))
+    return (1, across), threads
