@@ -12,7 +12,7 @@ import operator
 
 import numpy as np
 
-from . import cuda
+from . import cuda, graphs, memory
 from .raw import RawModule
 
 __all__ = ["RawModule", "asnumpy", "cuda", "ndarray"]
@@ -50,11 +50,12 @@ class ndarray:
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
         if memptr is not None or strides is not None:
             raise NotImplementedError("stand-in: arrays over given memory")
-        self._array = np.empty(shape, dtype, order)
+        self._array = _work(np.empty, (shape, dtype, order), {})._array
+        self._memory = memory.place(self._array)
 
     @property
     def data(self):
-        return cuda.MemoryPointer(self._array)
+        return memory.Place(self._array, self._memory)
 
     def __array__(self, *_, **__):
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one")
@@ -62,7 +63,7 @@ class ndarray:
     def __array_ufunc__(self, function, how, *given, **more):
         if how != "__call__" or builtins.any(isinstance(each, _HOST) and each.ndim for each in given):
             return NotImplemented
-        return wrap(function(*unwrap(given), **more))
+        return _work(function, unwrap(given), {name: unwrap(each) for name, each in more.items()})
 
     def __array_function__(self, function, *_):
         raise TypeError(f"numpy.{function.__name__} was given arrays of the device")
@@ -71,14 +72,16 @@ class ndarray:
     def __cuda_array_interface__(self):
         return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
 
-    def get(self):
+    def get(self, stream=None, order="C", out=None, blocking=True):
+        graphs.refuse("cudaMemcpy, device to host")
         return self._array.copy(order="K")
 
-    def set(self, given):
+    def set(self, given, stream=None):
+        graphs.refuse("cudaMemcpy, host to device")
         self._array[...] = given
 
     def copy(self, order="C"):
-        return wrap(self._array.copy(order=order))
+        return _work(_copy, (self._array, order), {})
 
     def view(self, dtype=None):
         return wrap(self._array.view() if dtype is None else self._array.view(dtype))
@@ -88,22 +91,26 @@ class ndarray:
         return Flags(self._array.flags)
 
     def __getitem__(self, index):
-        return wrap(self._array[_index(index)])
+        inner = _index(index)
+        if builtins.any(each.dtype.kind == "b" for each in graphs.arrays_of(inner)):
+            graphs.refuse("the number of elements of a mask")
+        return _work(operator.getitem, (self._array, inner), {})
 
     def __setitem__(self, index, value):
-        self._array[_index(index)] = unwrap(value)
+        _change(operator.setitem, (self._array, _index(index), unwrap(value)), {})
 
     def __len__(self):
         return len(self._array)
 
     def __iter__(self):
-        return (wrap(each) for each in self._array)
+        return (self[i] for i in range(len(self._array)))
 
     def __repr__(self):
         return repr(self._array)
 
     def __format__(self, form):
-        return format(self._array.item() if self._array.ndim == 0 else self._array, form)
+        host = self.get()
+        return format(host.item() if host.ndim == 0 else host, form)
 
     def __copy__(self):
         return self.copy()
@@ -112,7 +119,7 @@ class ndarray:
         return self.copy()
 
     def __reduce__(self):
-        return _from_host, (self._array,)
+        return _from_host, (self.get(),)
 
 
 def _from_host(array):
@@ -123,7 +130,7 @@ for _name in ("shape", "strides", "dtype", "ndim", "size", "itemsize", "nbytes")
     setattr(ndarray, _name, property(operator.attrgetter(f"_array.{_name}")))
 ndarray.T = property(lambda self: wrap(self._array.T))
 for _name in ("__float__", "__int__", "__bool__", "__index__", "__complex__"):
-    setattr(ndarray, _name, lambda self, _name=_name: getattr(self._array, _name)())
+    setattr(ndarray, _name, lambda self, _name=_name: getattr(self.get(), _name)())
 
 
 def wrap(found):
@@ -131,10 +138,30 @@ def wrap(found):
     if isinstance(found, (_HOST, np.generic)):
         array = ndarray.__new__(ndarray)
         array._array = np.asarray(found)
+        array._memory = memory.place(array._array)
         return array
     if isinstance(found, (list, tuple)):
         return type(found)(wrap(each) for each in found)
     return found
+
+
+def _work(function, given, more):
+    """What a function of NumPy returns, as work of the device; `given` and `more` are NumPy's."""
+    graph = graphs.capturing()
+    return wrap(function(*given, **more) if graph is None else graph.compute(function, given, more))
+
+
+def _change(function, given, more):
+    """The same for a function that changes arrays."""
+    graph = graphs.capturing()
+    if graph is None:
+        function(*given, **more)
+    else:
+        graph.change(function, given, more)
+
+
+def _copy(array, order):
+    return array.copy(order=order)
 
 
 def unwrap(given):
@@ -156,8 +183,11 @@ def _index(given):
 
 def _method(name):
     def call(self, *given, **more):
-        result = getattr(self._array, name)(*unwrap(given), **{key: unwrap(value) for key, value in more.items()})
-        return result if name in ("item", "tolist") else wrap(result)
+        if name in ("item", "tolist"):
+            return getattr(self.get(), name)(*given)
+        function, more = getattr(np.ndarray, name), {key: unwrap(value) for key, value in more.items()}
+        found = (_change if name in ("fill", "sort") else _work)(function, (self._array, *unwrap(given)), more)
+        return self if getattr(found, "_array", None) is self._array else found
 
     return call
 
@@ -173,7 +203,7 @@ def _operator(name, swapped):
         if isinstance(other, _HOST) and other.ndim:
             raise TypeError(f"Unsupported type {type(other)}")
         pair = (unwrap_scalar(other), self._array) if swapped else (self._array, unwrap_scalar(other))
-        return wrap(function(*pair))
+        return _work(function, pair, {})
 
     return call
 
@@ -182,7 +212,7 @@ def _in_place(name):
     function = getattr(operator, f"__i{name}__")
 
     def call(self, other):
-        function(self._array, unwrap(other))
+        _change(function, (self._array, unwrap(other)), {})
         return self
 
     return call
@@ -202,7 +232,7 @@ for _name in _COMPARISONS:
 
 def _unary(name):
     function = getattr(operator, f"__{name}__")
-    return lambda self: wrap(function(self._array))
+    return lambda self: _work(function, (self._array,), {})
 
 
 for _name in ("neg", "pos", "abs", "invert"):
@@ -230,7 +260,7 @@ def _function(name):
     function = getattr(np, name)
 
     def call(*given, **more):
-        return wrap(function(*unwrap(given), **{key: unwrap(value) for key, value in more.items()}))
+        return _work(function, unwrap(given), {key: unwrap(value) for key, value in more.items()})
 
     return call
 
@@ -240,7 +270,9 @@ def _conversion(name):
 
     def convert(given, *more, **options):
         if isinstance(given, ndarray):
-            return wrap(function(given._array, *more, **options))
+            found = _work(function, (given._array, *more), options)
+            return given if found._array is given._array else found
+        graphs.refuse("cudaMemcpy, host to device")
         if isinstance(given, (list, tuple)):
             given = type(given)(each._array if isinstance(each, ndarray) else each for each in given)
         result = function(given, *more, **options)
@@ -256,6 +288,9 @@ for _name in _CONVERT:
 for _name in ("inf", "nan", "pi", "newaxis", "float32", "float64", "int32", "int64", "uint8", "uint32", "uint64"):
     globals()[_name] = getattr(np, _name)
 bool_, generic = np.bool_, np.generic
+
+
+get_default_memory_pool = memory.get_default_memory_pool
 
 
 def asnumpy(array, *_, **__):

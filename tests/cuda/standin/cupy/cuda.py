@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+from . import graphs
+from .graphs import Graph, Stream, get_current_stream
+from .memory import Memory, MemoryPointer, MemoryPool, using_allocator
 
-from cuda.emulator import address_of
-
-
-class MemoryPointer:
-    """Where an array's first element lies."""
-
-    def __init__(self, array):
-        self.ptr = address_of(array)
+__all__ = ["Device", "Graph", "Memory", "MemoryPointer", "MemoryPool", "Stream"]
+__all__ += ["get_current_stream", "runtime", "using_allocator"]
 
 
 class Device:
@@ -26,37 +22,13 @@ class Device:
             raise runtime.CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
 
     def synchronize(self):
-        pass
-
-
-class Stream(contextlib.nullcontext):
-    """A stream; calls on it are done at once."""
-
-    null: Stream
-
-    def __init__(self, null=False, non_blocking=False, ptds=False):
-        super().__init__(self)
-
-    def synchronize(self):
-        pass
-
-    def is_capturing(self):
-        return False
-
-
-Stream.null = Stream()
-
-
-def get_current_stream():
-    """The stream of calls."""
-    return Stream.null
+        graphs.refuse("cudaDeviceSynchronize")
 
 
 class runtime:
     """The few calls of the CUDA runtime that fastnet makes."""
 
-    class CUDARuntimeError(RuntimeError):
-        """As CuPy's."""
+    CUDARuntimeError = graphs.CUDARuntimeError
 
     @staticmethod
     def getDeviceCount():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from cuda.emulator import Module
 
+from . import graphs
+
 
 class RawModule:
     """The kernels of a source, compiled when the first is asked for, as in CuPy."""
@@ -15,6 +17,7 @@ class RawModule:
 
     def get_function(self, name):
         if self._module is None:
+            graphs.refuse("cuModuleLoadData")
             self._module = Module(self._code, self._options)
         if name not in self._module.kernels():
             raise RuntimeError(f"CUDA_ERROR_NOT_FOUND: named symbol not found ({name})")
@@ -32,7 +35,11 @@ class RawKernel:
             raise TypeError(f"grid and block are tuples, got {grid} and {block}")
         # CuPy launches one block where a size is 0.
         grid, block = (tuple(max(1, size) for size in sizes) for sizes in (grid, block))
-        self._module.launch(self.name, grid, block, [_host(each) for each in args], shared_mem)
+        given, graph = (self.name, grid, block, [_host(each) for each in args], shared_mem), graphs.capturing()
+        if graph is None:
+            self._module.launch(*given)
+        else:
+            graph.change(self._module.launch, given)
 
 
 def _host(given):
