@@ -180,11 +180,7 @@ def compare(
     try:
         for case in cases:
             fit = prepared(workers, case, case.get("tolerance", tolerance))
-            bests = {worker.name: [] for worker in fit}
-            for _ in range(rounds):
-                for worker in fit:
-                    bests[worker.name].append(min(worker.ask(do="time", seconds=seconds, cpu_time=cpu_time)["ms"]))
-            timings = {name: Timing(min(ms), statistics.median(ms)) for name, ms in bests.items()}
+            timings = in_turn(fit, rounds, seconds, cpu_time)
             results.append(timings)
             if show:
                 show(case, timings)
@@ -211,6 +207,15 @@ def prepared(workers: Sequence[Worker], case: dict, tolerance: float) -> list[Wo
     if len(workers) > 1 and len(fit) == 1:
         raise PeerError(f"{title}: nobody is left to compare {fit[0].name} with")
     return fit
+
+
+def in_turn(workers: Sequence[Worker], rounds: int, seconds: float, cpu_time: bool = False) -> dict[str, Timing]:
+    """The times of workers that have prepared a case, each for `seconds` in every round."""
+    bests = {worker.name: [] for worker in workers}
+    for _ in range(rounds):
+        for worker in workers:
+            bests[worker.name].append(min(worker.ask(do="time", seconds=seconds, cpu_time=cpu_time)["ms"]))
+    return {name: Timing(min(ms), statistics.median(ms)) for name, ms in bests.items()}
 
 
 def ratio(timings: dict[str, Timing], mine: str, median: bool = False) -> float:

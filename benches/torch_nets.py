@@ -149,7 +149,9 @@ class Basic(nn.Module):
 class ResNet18(nn.Module):
     def __init__(self, channels=3, size=32):
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(channels, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64)
+        small = size <= 64
+        self.conv1 = nn.Conv2d(channels, 64, *((3, 1, 1) if small else (7, 2, 3)), bias=False)
+        self.bn1, self.maxpool = nn.BatchNorm2d(64), nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
         self.layer1 = nn.Sequential(Basic(64, 64, 1), Basic(64, 64, 1))
         self.layer2 = nn.Sequential(Basic(64, 128, 2), Basic(128, 128, 1))
         self.layer3 = nn.Sequential(Basic(128, 256, 2), Basic(256, 256, 1))
@@ -157,7 +159,7 @@ class ResNet18(nn.Module):
         self.fc = nn.Linear(512, 10)
 
     def forward(self, x):
-        x = self.layer2(self.layer1(relu(self.bn1(self.conv1(x)))))
+        x = self.layer2(self.layer1(self.maxpool(relu(self.bn1(self.conv1(x))))))
         return self.fc(self.layer4(self.layer3(x)).mean((2, 3)))
 
 

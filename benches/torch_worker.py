@@ -1,9 +1,10 @@
-"""PyTorch's side of vs_torch.py and memory.py: a worker process that prepares a case and times it on request.
+"""PyTorch's side of vs_torch.py, memory.py and gpu_check.py: a worker process that prepares a case and times it.
 
-    python benches/torch_worker.py [--layout NHWC] [--compile]
+    python benches/torch_worker.py [--layout NHWC] [--compile] [--device cuda [--graph]]
 
 The layout sets the tensors' memory format: contiguous (NCHW) or channels_last (NHWC).  --compile applies torch.compile
-to the layer, or to the network with its loss.  The optimiser is always PyTorch's fused SGD.
+to the layer, or to the network with its loss; --graph captures a whole step in a CUDA graph.  The optimiser is always
+PyTorch's fused SGD.
 """
 
 from __future__ import annotations
@@ -32,15 +33,42 @@ def norm(case: dict, x, gamma=None, beta=None):
     return getattr(F, op)(x, *arguments, weight=gamma, bias=beta)
 
 
-class Torch:
-    """Runs cases in PyTorch, in one memory layout, compiled or not."""
+def captured(call, net, sgd):
+    """The step `call` as a CUDA graph; weights, running statistics and momentum are left as they were."""
+    state = [*net.parameters(), *net.buffers()]
+    before = [tensor.detach().clone() for tensor in state]
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):  # cuDNN chooses its algorithms, SGD makes its buffers
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    sgd.zero_grad()  # so that gradients are made in the graph's memory
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = call().detach()
+    with torch.no_grad():
+        for tensor, old in zip(state, before, strict=True):
+            tensor.copy_(old)
+        for buffers in sgd.state.values():
+            buffers["momentum_buffer"].zero_()  # 0.9 * 0 + g is what the first step has
 
-    def __init__(self, layout: str, compiled: bool):
+    def replay():
+        graph.replay()
+        return loss
+
+    return replay
+
+
+class Torch:
+    """Runs cases in PyTorch, on a device, in one memory layout, compiled or not, a step as a CUDA graph or not."""
+
+    def __init__(self, layout: str, compiled: bool, device: str = "cpu", graphed: bool = False):
         self.memory = torch.channels_last if layout == "NHWC" else torch.contiguous_format
-        self.compiled = compiled
+        self.compiled, self.device, self.graphed = compiled, device, graphed
 
     def tensor(self, array, gradient=False):
-        tensor = torch.from_numpy(array)
+        tensor = torch.from_numpy(array).to(self.device)
         tensor = tensor.to(memory_format=self.memory) if tensor.ndim == 4 else tensor
         return tensor.requires_grad_(gradient)
 
@@ -61,12 +89,12 @@ class Torch:
             The parameters that `call` trains, in fastnet's order.
         """
         x, labels = workloads.data(case)
-        x, labels = self.tensor(x), torch.from_numpy(labels)
+        x, labels = self.tensor(x), self.tensor(labels)
         with np.load(case["weights"]) as arrays:
             net = torch_nets.load(case["net"], arrays, channels=x.shape[1], size=x.shape[2], **case["options"])
             trained = dict(net.named_parameters())
             names = [name for name in arrays if name in trained]
-        net = net.to(memory_format=self.memory).train()
+        net = net.to(self.device, memory_format=self.memory).train()
         sgd = torch.optim.SGD(net.parameters(), workloads.RATE, momentum=0.9, fused=True)
         loss_of = self.maybe_compiled(lambda: F.cross_entropy(net(x), labels))
 
@@ -77,15 +105,29 @@ class Torch:
             sgd.step()
             return loss
 
+        if self.graphed:
+            call = captured(call, net, sgd)
         return call, [net.get_parameter(name) for name in names]
 
     def prepare_step(self, case: dict):
         """The step, and for comparison the losses of the first two steps and the change of the parameters over them."""
         call, parameters = self.step(case)
-        before = [parameter.detach().numpy().copy() for parameter in parameters]
+        before = [parameter.detach().clone() for parameter in parameters]
         losses = [call().item(), call().item()]
-        moved = [(parameter.detach().numpy() - old).ravel() for parameter, old in zip(parameters, before, strict=True)]
-        return call, [*losses, np.concatenate(moved)]
+        moved = [parameter.detach() - old for parameter, old in zip(parameters, before, strict=True)]
+        results = [*losses, np.concatenate([each.cpu().numpy().ravel() for each in moved])]
+        return (self.block(call, case["steps"]) if "steps" in case else call), results
+
+    def block(self, call, steps: int):
+        """That many steps, begun without waiting for each other, until the device is done with them."""
+
+        def run():
+            for _ in range(steps):
+                call()
+            if self.device == "cuda":
+                torch.cuda.synchronize()
+
+        return run
 
     def prepare_activation(self, case: dict):
         """An activation, alone or behind a convolution: the result, and the gradients of x and all parameters."""
@@ -110,6 +152,9 @@ class Torch:
 
     def prepare(self, case: dict):
         """The function to time and the results to compare, as `peers.serve` expects."""
+        if self.device == "cuda":
+            torch.backends.cudnn.benchmark = True
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = case["tf32"]
         if case["kind"] == "step":
             return self.prepare_step(case)
         if case["kind"] in ("activation", "conv_activation"):
@@ -134,8 +179,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layout", choices=("NCHW", "NHWC"), default="NCHW")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--graph", action="store_true")
     args = parser.parse_args()
-    peers.serve(Torch(args.layout, args.compile).prepare)
+    peers.serve(Torch(args.layout, args.compile, args.device, args.graph).prepare)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,12 @@ def conv(N, C, H, K, R=3, stride=1, pad=1, groups=1) -> dict:
     return {"name": name, "shape": [N, C, H, K, R, stride, pad, groups], "macs": macs}
 
 
+def step(title: str, net: str, options: dict, shape: list, weights: Path) -> dict:
+    """A training step, whose weights fastnet's side writes to a file."""
+    name = f"{title}, {'x'.join(map(str, shape))}"
+    return {"name": name, "net": net, "options": options, "shape": shape, "weights": str(weights)}
+
+
 def cases(kinds, dtype: str, quick: bool, folder: Path) -> list[dict]:
     """JSON for the workers: the cases of some lists; `quick` takes an eighth of the images.
 
@@ -144,13 +150,7 @@ def cases(kinds, dtype: str, quick: bool, folder: Path) -> list[dict]:
         for title, op, (N, *rest), gamma, arguments in NORMS
     ]
     found["step"] = [
-        {
-            "name": f"{title}, {images(N)}x{C}x{H}x{H}",
-            "net": net,
-            "options": options,
-            "shape": [images(N), C, H, H],
-            "weights": str(folder / f"{number}.npz"),
-        }
+        step(title, net, options, [images(N), C, H, H], folder / f"{number}.npz")
         for number, (title, net, options, N, C, H) in enumerate(STEPS)
     ]
     special = {"step": STEP_TOLERANCE, "conv_activation": KINKED_TOLERANCE}
