@@ -1,0 +1,353 @@
+"""benches/gpu_check.py on the stand-in: what its sections find, and say of faults, hangs and crashes. No times."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cuda import devices
+from isas import needs_kernels
+
+import fastnet as fn
+from fastnet.ops import REGISTRY
+
+ROOT = Path(fn.__file__).parents[1]
+FOLDER = Path(__file__).parents[2] / "benches"
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="gpu_check.py is for Linux"),
+    pytest.mark.skipif(devices.ON_GPU, reason="gpu_check.py itself runs these tests on a GPU"),
+]
+
+
+@pytest.fixture(autouse=True)
+def benches(monkeypatch):
+    """Tests import the benches' modules inside."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import gpu_rows
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    monkeypatch.setenv("FASTNET_TEST_STANDIN", "1")
+    monkeypatch.setattr(gpu_rows, "ON_STANDIN", True)
+
+
+@pytest.fixture
+def section(monkeypatch, tmp_path):
+    """A function that runs a section, given as lines of its `rows`."""
+    import gpu_rows
+
+    def run(body):
+        lines = ["def rows(settings):", "import os", "from gpu_rows import Row", *body]
+        (tmp_path / "gpu_made.py").write_text("\n    ".join(lines))
+        return gpu_rows.section("made", gpu_rows.Settings(60.0))
+
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+    return run
+
+
+def check(*words, **environment):
+    command = [sys.executable, str(FOLDER / "gpu_check.py"), "--quick", *words]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+def settings(**more):
+    import gpu_rows
+
+    return gpu_rows.Settings(60.0, quick=True, **more)
+
+
+def rows(name, **more):
+    return list(__import__(f"gpu_{name}").rows(settings(**more)))
+
+
+# ---------------------------------------------------------------- the program
+
+
+def test_without_a_gpu_it_says_so_in_a_line(tmp_path):
+    (tmp_path / "cupy.py").write_text('raise ImportError("libcudart.so.13: cannot open shared object file")')
+    done = check(PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}", FASTNET_TEST_STANDIN="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "gpu_check: no GPU to check: CuPy cannot be imported: libcudart.so.13: cannot open shared object file; "
+        "--only threads needs none\n"
+    )
+
+
+@needs_kernels
+def test_one_table_and_its_numbers_as_json(tmp_path):
+    file = tmp_path / "found.json"
+    done = check("--only", "threads", "exact", "--json", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "emulator, CuPy 0 (stand-in)" in done.stdout and "all checks passed in " in done.stdout
+    _, table = done.stdout.split("\n\nexact: integers give exactly the CPU's numbers\n")
+    assert "ok      5 examples of 3 of 4 ops" in table and "\n\nthreads: " in table
+    found = json.loads(file.read_text())
+    assert found["passed"] and {row["section"] for row in found["rows"]} == {"exact", "threads"}
+    assert all(row["passed"] and row["figures"] for row in found["rows"])
+
+
+def test_deadlines_share_what_is_left(monkeypatch):
+    import gpu_check
+
+    names = list(gpu_check.SECTIONS)
+    assert sum(section.seconds for section in gpu_check.SECTIONS.values()) + gpu_check.LEFT == 9 * 60
+    assert gpu_check.deadline(names[0], names, 530) == gpu_check.SECTIONS[names[0]].seconds
+    assert gpu_check.deadline(names[-1], names, 100) == 100 and gpu_check.deadline("times", ["times"], 500) == 500
+    used = 265.0
+    for name in names:
+        used -= gpu_check.deadline(name, names, used)
+    assert used == pytest.approx(0)
+
+
+# ---------------------------------------------------------------- processes
+
+
+def test_what_hangs_is_stopped_with_all_that_it_started():
+    import gpu_rows
+
+    ended = gpu_rows.run(["sh", "-c", "sleep 60 & echo $!; echo said >&2; wait"], 1.0)
+    assert (ended.said, ended.failure) == ("said", "no end after 1 s; it was stopped")
+    state = Path("/proc", ended.output.strip(), "stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_a_crash_an_error_and_silence_are_rows(section):
+    first, second = section(['yield Row("first", True, "found", {"ms": 1.5})', "os.abort()"])
+    assert first.passed and first.figures == {"ms": 1.5}
+    assert second.passed is False and second.found.startswith("ended by SIGABRT")
+    (row,) = section(["print('noise of a library')", "raise MemoryError('no GPU memory')", "yield"])
+    assert row.passed is False and row.found == "ended with status 1: MemoryError: no GPU memory"
+    (row,) = section(["yield from ()"])
+    assert row.passed is False
+
+
+# ---------------------------------------------------------------- exact
+
+
+def test_what_only_moves_and_adds_is_compared():
+    import gpu_exact
+
+    def exact(name):
+        return any(gpu_exact.exact(REGISTRY[name], example) for example in REGISTRY[name].examples)
+
+    assert all(map(exact, ("conv2d", "im2col", "col2im", "linear", "matmul", "max_pool2d", "add", "relu")))
+    assert not any(map(exact, ("tanh", "softmax", "batch_norm", "adam_step", "bce_with_logits")))
+    assert set(gpu_exact.whole(np.float32([0.3, -0.9]))) == {1, -4} and set(gpu_exact.whole(-np.ones(2))) == {-1}
+
+
+def test_a_number_that_differs_is_found(device, monkeypatch):
+    import gpu_exact
+
+    assert gpu_exact.differing(device, ["relu6", "tanh"]) == ({"relu6": 1}, [])
+    backward = device.relu6_backward
+    monkeypatch.setattr(type(device), "relu6_backward", lambda self, dy, saved: backward(dy, saved) * (1 + 1e-6))
+    _, wrong = gpu_exact.differing(device, ["relu6"])
+    assert len(wrong) == 2 and "relu6 of float32" in wrong[0]
+    assert gpu_exact.listed("5 examples", 2 * wrong).endswith("and 1 more")
+
+
+def test_larger_layers_are_sums_that_float32_holds():
+    import gpu_exact
+
+    for dtype in gpu_exact.DTYPES:
+        case = {**gpu_exact.workloads.conv(2, 5, 7, 3, 3, 2, 1, 1), "kind": "exact"}
+        found = gpu_exact.layers(case, dtype, fn.backends.Ops())
+        assert len(found) == 6 and all((array == np.rint(array)).all() for array in found)
+        assert found[0].shape == (2, 3, 4, 4) and found[4].shape == (2, 3, 2, 2)
+    for N, _, H, K, R, _, _, _ in gpu_exact.LARGER:
+        assert max(N * H * H, K * R * R) * 18**2 < 2**24, "normal numbers times four are below 18"
+
+
+# ---------------------------------------------------------------- suite and sanitizer
+
+
+def test_the_suite_is_counted(tmp_path):
+    import gpu_suite
+
+    file = tmp_path / "test_made.py"
+    file.write_text("import os\ndef test_right(): pass\ndef test_gone(): os.abort()\n")
+    row = gpu_suite.suite([str(file)], 60)
+    assert row.passed is False and row.figures["PASSED"] == 1
+    assert row.found.startswith("1 passed, ended by SIGABRT, in or after ") and row.found.endswith("::test_gone")
+
+
+VERBOSE = """
+tests/cuda/test_a.py::test_one[a b-float32] PASSED                [ 25%]
+tests/cuda/test_a.py::test_one[c-float32] FAILED                  [ 50%]
+tests/cuda/test_b.py::test_two SKIPPED (needs a file)             [ 75%]
+tests/cuda/test_b.py::test_three """
+
+
+def test_tests_are_counted_from_lines():
+    import gpu_suite
+
+    counts, failed, last = gpu_suite.report(VERBOSE)
+    assert counts == {"PASSED": 1, "FAILED": 1, "SKIPPED": 1} and last == "tests/cuda/test_b.py::test_three"
+    assert failed == ["tests/cuda/test_a.py::test_one[c-float32]"]
+
+
+@pytest.fixture
+def tool(monkeypatch, tmp_path):
+    """A function that puts a script of this text in the place of compute-sanitizer."""
+
+    def install(text):
+        path = tmp_path / "compute-sanitizer"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    return install
+
+
+WATCHED = 'tool=$2; shift 4; "$@"\n'
+
+
+def test_the_sanitizer_is_read(tool):
+    import gpu_sanitizer
+
+    tool(WATCHED + 'case $tool in memcheck) echo "== ERROR SUMMARY: 2 errors"; exit 9;; esac')
+    tool_says = "== RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)"
+    path = gpu_sanitizer.shutil.which("compute-sanitizer")
+    row = gpu_sanitizer.row("memcheck", path, ["relu6"], 60)
+    assert row.passed is False and row.found.startswith("2 errors, 1 of 1 examples of 1 of 1 ops; ended with status 9")
+    tool(WATCHED + f'echo "{tool_says}"')
+    assert gpu_sanitizer.row("racecheck", path, ["relu6"], 60).passed
+    tool('echo "========= Error: Device not supported"; exit 1')
+    row = gpu_sanitizer.row("memcheck", path, ["relu6"], 60)
+    assert row.passed is None and row.found == "cannot run here: Error: Device not supported"
+
+
+def test_without_a_sanitizer_it_says_where_it_looked(monkeypatch, tmp_path):
+    import gpu_sanitizer
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_HOME", "/opt/mine")
+    monkeypatch.setattr(gpu_sanitizer, "NAME", "no-sanitizer")
+    (row,) = rows("sanitizer")
+    assert row.passed is None and row.found.startswith(f"not found; looked in {tmp_path}, /opt/mine/bin, ")
+
+
+# ---------------------------------------------------------------- replay, training, threads
+
+
+def test_steps_are_the_same_however_they_run():
+    import gpu_replay
+
+    with gpu_replay.gpu_rows.device():
+        (first, reason), (second, _) = (gpu_replay.train("lenet5", True) for _ in range(2))
+    assert first == second and len(first) == 64
+    run = {"net": (first, reason)}
+    (row,) = gpu_replay.compared({"net": (first, "off")}, {"net": (first, "")}, {"net": (first, "")})
+    assert row.passed
+    (row,) = gpu_replay.compared({"net": ("other", "off")}, run, {"net": ("third", "")})
+    assert row.passed is False and "other bits than steps op by op; two runs differ" in row.found
+    (row,) = gpu_replay.compared(run, {"net": (first, "no recorder")}, run)
+    assert (row.passed, row.found) == (False, "not captured: no recorder")
+
+
+def test_both_devices_learn_the_same(monkeypatch):
+    import gpu_training
+
+    (row,) = rows("training")
+    assert row.passed and row.figures["gpu"]["accuracy"] == row.figures["cpu"]["accuracy"]
+    assert len(row.figures["gpu"]["losses"]) == 2
+    found = [{"losses": [2.3, 1.0], "accuracy": accuracy, "seconds": 1.0} for accuracy in (0.50, 0.44)]
+    monkeypatch.setattr(gpu_training, "train", lambda *_: found.pop())
+    (row,) = rows("training")
+    assert row.passed is False and row.found.startswith("GPU 44.0% in 1.0 s, CPU 50.0%")
+
+
+def test_images_without_files_and_libraries(monkeypatch):
+    import gpu_training
+
+    monkeypatch.setattr(fn.data, "digits", lambda test: (_ for _ in ()).throw(ImportError("no scikit-learn")))
+    name, arrays = gpu_training.images("/nowhere", quick=False)
+    assert name == "drawn images" and arrays["X_train"].shape == (2000, 3, 16, 16)
+    assert arrays["X_train"].dtype == np.uint8 and len(arrays["y_test"]) == 400
+
+
+@needs_kernels
+def test_threads_are_timed_and_their_bits_compared():
+    before = fn.get_num_threads()
+    try:
+        found = rows("threads")
+    finally:
+        fn.set_num_threads(before)
+    assert all(row.passed for row in found) and found[0].figures["efficiency"] == 1
+
+
+# ---------------------------------------------------------------- times
+
+
+def test_ratios_are_of_medians_for_a_step():
+    import gpu_times
+    import peers
+
+    case = gpu_times.cases(False, Path("weights"))[0]
+    assert case["steps"] == 20 and case["shape"] == [50, 3, 32, 32] and not case["tf32"]
+    ms = {"fastnet": 40.0, "eager": 70.0, "graph": 36.0}
+    row = gpu_times.row(case, {name: peers.Timing(1.0, each) for name, each in ms.items()})
+    assert row.figures["of_best"] == pytest.approx(0.9) and row.figures["of_eager"] == pytest.approx(1.75)
+    assert row.found == (
+        "fastnet 2.000 ms; eager 3.500, graph 1.800; of the best, graph: 0.90x (to reach: 1x; not reached); "
+        "of eager: 1.75x (to reach: 1.5x; reached)"
+    )
+    alone = gpu_times.row(case, {"fastnet": peers.Timing(1.0, 40.0)})
+    assert alone.found == "fastnet 2.000 ms"
+
+
+def test_cases_are_the_six_networks_in_both_precisions():
+    import gpu_times
+
+    found = gpu_times.cases(False, Path("weights"))
+    nets = ["three_layer_convnet", "lenet5", "resnet20", "vgg11_bn", "resnet9", "resnet18"]
+    assert [case["net"] for case in found] == 2 * nets and [case["tf32"] for case in found] == 6 * [False] + 6 * [True]
+    assert found[5]["shape"] == [64, 3, 224, 224] and json.dumps(found)
+
+
+def test_what_has_no_time_or_no_peer_is_said():
+    import gpu_times
+
+    given = settings(torch_python="/nowhere/python")._replace(seconds=20.0)
+    found = list(gpu_times.rows(given))
+    assert found[0].found.startswith("none to compare with: /nowhere/python: ")
+    assert [row.found for row in found[1:]] == 2 * ["no time was left"]
+
+
+@pytest.mark.peers
+def test_both_sides_agree_before_they_are_timed():
+    pytest.importorskip("torch")
+    about, *found = rows("times", torch_device="cpu")
+    assert about.found.endswith(f" of {sys.executable}")
+    assert [row.check for row in found] == ["lenet5, 2x1x28x28, float32", "lenet5, 2x1x28x28, TF32"]
+    for row in found:
+        assert row.passed and list(row.figures["ms"]) == ["fastnet", "eager", "channels_last"], row
+
+
+@pytest.mark.peers
+def test_a_captured_step_begins_where_the_others_do(monkeypatch, tmp_path):
+    torch = pytest.importorskip("torch")
+    import gpu_times
+    import nets
+    import torch_worker
+
+    class Nothing:
+        """What is captured runs."""
+
+        def __init__(self, *_): ...
+        def __enter__(self): ...
+        def __exit__(self, *_): ...
+        def wait_stream(self, other): ...
+
+    for name in ("Stream", "stream", "current_stream", "graph", "CUDAGraph"):
+        monkeypatch.setattr(torch.cuda, name, Nothing)
+    capture = torch_worker.captured
+    monkeypatch.setattr(torch_worker, "captured", lambda call, *more: capture(call, *more) and call)
+    case = gpu_times.cases(True, tmp_path)[0]
+    nets.create("lenet5", {}, (1, 28, 28), "float32").save(case["weights"])
+    found = [torch_worker.Torch("NCHW", False, graphed=graphed).prepare_step(case)[1] for graphed in (False, True)]
+    assert all(map(np.array_equal, *found)) and found[0][0] > found[0][1]
