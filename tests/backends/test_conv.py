@@ -94,7 +94,8 @@ def test_integers_are_exact(ops, dtype, case):
 def test_error_stays_within_the_bound_of_a_sum(ops, dtype, case):
     arrays, answers, sizes = problem(case, "normal", dtype)
     # measured over some 10^5 sums: at most 4.5 u sum |a||b|, 4.3 with FMA; in float64 the oracle rounds as well
-    factor = 6 if dtype == np.float32 else 8
+    # (the GPU's kernels add in one chain: 6.2)
+    factor = 6 if dtype == np.float32 and ops.name != "cupy" else 8
     for name, got, expected, size in zip(["y", "dx", "dw", "db"], run(ops, case, arrays), answers, sizes, strict=True):
         assert (abs(got - expected) <= factor * UNIT[dtype] * size).all(), name
 
