@@ -1,5 +1,5 @@
-/* Elementwise functions and sums of whole arrays, in memory order; bound by memory. Outputs may be inputs. */
-#include "activations.h"
+/* Elementwise functions and sums of whole arrays, in memory order; bound by memory. */
+#include "cuda/activations.h"
 
 KERNEL(map_forward)(IN(real) x, OUT(real) y, Int n, Int which, double a, double b)
 {
