@@ -1,0 +1,133 @@
+"""Random numbers, and the positions of their streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cupy
+import numpy as np
+
+from fastnet.backends.device.arrays import c_empty, empty, kernel
+from fastnet.backends.device.compiler import launch, spread
+from fastnet.ops import Stream
+from fastnet.ops.random import kept_scale, unit_extents
+from fastnet.types import Array, DTypeLike
+
+__all__ = ["Positions"]
+
+_THREADS, _TILE, _MOST_ROWS = 256, 1024, 65535  # THREADS and TILE of csrc/cuda/random.cu; of a grid
+_UNITS = tuple[int, int, int]
+
+
+class Positions:
+    """Positions of streams in device memory.
+
+    Within ``with positions:``, kernels are launched so that they read them there, which makes a captured step that can
+    be replayed; each replay begins with :meth:`advance`.
+    """
+
+    def __init__(self, streams: Iterable[Stream]) -> None:
+        self._streams = list(streams)
+        self._starts = [stream.offset for stream in self._streams]
+        self._taken = [0] * len(self._streams)
+        self._there = cupy.empty((len(self._streams), 2), np.int64)
+
+    def __enter__(self) -> Positions:
+        self._starts = [stream.offset for stream in self._streams]
+        _read.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The streams are where they were: a captured step has drawn no number yet."""
+        _read.remove(self)
+        self._taken = [stream.offset - start for stream, start in zip(self._streams, self._starts, strict=True)]
+        for stream, start in zip(self._streams, self._starts, strict=True):
+            stream.set(stream.seed, start)
+
+    def advance(self) -> None:
+        """Let the next replay draw from where the streams are, and move these past it."""
+        if not self._streams:
+            return
+        positions = np.stack([stream.position for stream in self._streams]).view(np.int64)
+        self._there.set(positions, cupy.cuda.get_current_stream())
+        for stream, count in zip(self._streams, self._taken, strict=True):
+            stream.take(count)
+
+    def place(self, stream: Stream, start: int) -> tuple[Any, int] | None:
+        """The stream's position in device memory, and how far from it number `start` is."""
+        for each, there, first in zip(self._streams, self._there, self._starts, strict=True):
+            if each is stream:
+                return there, start - first
+        return None
+
+
+_read: list[Positions] = []  # the innermost `with`, last
+
+
+def _signed(seed: int) -> int:
+    """The seed as kernels' 64 bits."""
+    return seed - (seed >> 63 << 64)
+
+
+def _draw(n: int, seed: int, offset: int, dtype: Any, position: Array | None = None, **given: Any) -> None:
+    """Launch draw_numbers for n numbers."""
+    arrays = [given.get(name) for name in ("y", "keep", "x", "out")]
+    blocks, _ = spread(-(-(n + 3) // _TILE) * _THREADS, _THREADS)
+    numbers = given.get("p", 0.0), given.get("scale", 1.0)
+    launch("random", "draw_numbers", dtype, blocks, _THREADS, position, _signed(seed), offset, n, *arrays, *numbers)
+
+
+@kernel
+def random_uniform(shape: Sequence[int], dtype: DTypeLike, seed: int, offset: int = 0) -> Array:
+    y = empty(tuple(shape), np.dtype(dtype))
+    _draw(y.size, seed, offset, y.dtype, y=y)
+    return y
+
+
+@kernel
+def dropout(x: Array, p: float, stream: Stream, unit: str = "element", inverted: bool = True) -> tuple[Array, Any]:
+    return _dropped(x, empty(x.shape, x.dtype), p, stream, unit_extents(x.shape, unit), kept_scale(p, inverted))
+
+
+def _dropped(x: Array, y: Array, p: float, stream: Stream, extents: _UNITS, scale: float) -> tuple[Array, Any]:
+    blocks, repeats, width = extents
+    keep, position = c_empty((blocks * width,), np.uint8), None
+    seed, offset = stream.take(keep.size)
+    if _read and (place := _read[-1].place(stream, offset)):
+        position, offset = place
+    apart = repeats != 1  # several elements share a number
+    given = {} if apart else {"x": x, "out": y}
+    _draw(keep.size, seed, offset, x.dtype, position, keep=keep, p=float(p), scale=scale, **given)
+    if apart:
+        _keep_units(keep, x, y, extents, scale)
+    return y, (keep, extents, scale)
+
+
+def _keep_units(keep: Array, x: Array, y: Array, extents: _UNITS, scale: float) -> None:
+    blocks, repeats, width = extents
+    columns, threads = spread(repeats * width)
+    grid = columns, max(1, min(blocks, _MOST_ROWS))
+    launch("random", "keep_units", x.dtype, grid, threads, keep, x, y, blocks, repeats, width, scale)
+
+
+@kernel
+def dropout_backward(dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
+    keep, extents, scale = saved
+    dx = empty(dy.shape, dy.dtype)
+    _keep_units(keep, dy, dx, extents, scale)
+    return dx
+
+
+@kernel
+def drop_weights(w: Array, p: float, stream: Stream) -> tuple[Array, Any]:
+    extents = unit_extents(w.shape, "element")
+    return _dropped(w, c_empty(w.shape, w.dtype), p, stream, extents, kept_scale(p, True))
+
+
+@kernel
+def drop_weights_backward(dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
+    keep, extents, scale = saved
+    dw = c_empty(dy.shape, dy.dtype)
+    _keep_units(keep, dy, dw, extents, scale)
+    return dw
