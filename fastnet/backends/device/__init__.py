@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnet.backends.device import (
     arrays,
+    channels,
     conv,
     dense,
     elementwise,
@@ -38,6 +39,7 @@ __all__ = ["FALLBACK", "CupyOps"]
 
 # They fill KERNELS when imported.
 _FAMILIES = (
+    channels,
     conv,
     dense,
     elementwise,
