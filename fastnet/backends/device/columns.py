@@ -9,12 +9,10 @@ import numpy as np
 
 from fastnet.backends.device.arrays import c_empty
 from fastnet.backends.device.compiler import launch
-from fastnet.backends.device.rows import parts_of_rows
+from fastnet.backends.device.rows import parts_of_rows, tile_of_parts
 from fastnet.types import Array
 
 __all__ = ["channel_sums"]
-
-_TOTALS = (32, 8)  # threads: columns, parts
 
 
 def channel_sums(x: Array) -> Array:
@@ -24,6 +22,5 @@ def channel_sums(x: Array) -> Array:
     blocks, threads = parts_of_rows(rows, columns)
     sums: Any = c_empty((blocks[0], columns), np.float64)
     launch("columns", "column_parts", x.dtype, blocks, threads, x, sums, rows, columns)
-    blocks_of_totals = 1, -(-columns // _TOTALS[0])
-    launch("columns", "column_totals", x.dtype, blocks_of_totals, _TOTALS, sums, y, blocks[0], columns)
+    launch("columns", "column_totals", x.dtype, *tile_of_parts(blocks[0], columns), sums, y, blocks[0], columns)
     return y

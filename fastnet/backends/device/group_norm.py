@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from fastnet.backends.device.arrays import KERNELS, c_empty, c_order, empty, kernel
 from fastnet.backends.device.compiler import launch
 from fastnet.backends.device.elementwise import activation_code, activation_gradient
-from fastnet.backends.device.norm import F64, RELU, kept_before
+from fastnet.backends.device.ending import kept_before
+from fastnet.backends.device.norm import F64, RELU
 from fastnet.backends.device.rows import BLOCK, parts_of_images, parts_of_rows, tile_of_parts
 from fastnet.ops.group_norm import Grouping, grouping
 from fastnet.types import Activation, Array

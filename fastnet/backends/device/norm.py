@@ -10,11 +10,11 @@ import numpy as np
 from fastnet.backends.device.arrays import c_empty, c_order, empty, extents, kernel
 from fastnet.backends.device.compiler import launch, spread
 from fastnet.backends.device.elementwise import activation_code, activation_gradient
+from fastnet.backends.device.ending import kept_before
 from fastnet.backends.device.rows import blocks_of_rows, parts_of_rows, tile_of_parts
-from fastnet.ops import REGISTRY
 from fastnet.types import Activation, Array
 
-__all__ = ["F64", "RELU", "kept_before"]
+__all__ = ["F64", "RELU"]
 
 F64 = np.dtype(np.float64)
 RELU: Activation = ("relu", {})
@@ -46,13 +46,6 @@ class Normalized(NamedTuple):
     y: Array | None
     activation: Activation | None
     kept: Array | None
-
-
-def kept_before(y: Array, activation: Activation | None) -> Array | None:
-    """An uninitialised array for the argument of a fused activation, if its gradient needs that and not y."""
-    if activation is None or REGISTRY[activation[0]].saves_output(*activation[1].values()):
-        return None
-    return empty(y.shape, y.dtype)
 
 
 def _tables(
