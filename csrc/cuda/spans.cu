@@ -1,7 +1,36 @@
-/* Max pooling with windows of several sizes, adaptive or fractional.  `rows` and `columns` hold [first, end) of each
- * window along an axis, ascending in both; those of image n begin at n*row_step and n*column_step, so a step of 0 means
- * the same windows for all images.  Threads as in pool.cu. */
+/* Max pooling with windows of several sizes, adaptive or fractional (Graham 2014).  `rows` and `columns` hold the spans
+ * [first, end) of windows along an axis, ascending in both; those of image n begin at n*row_step and n*column_step, so
+ * a step of 0 means the same windows for all images.  Threads as in pool.cu. */
 #include "rows.h"
+
+enum { ONE = 1 << 24 }; /* the number 1, in units of 2^-24, of which a stream's numbers are multiples */
+
+/* The windows along an axis of fractional pooling, one image a thread.  Boundaries b_0 = 0 to b_steps = extent are
+ * pseudo-random, floor((i + u)*alpha) - floor(u*alpha) with alpha = extent / steps and one number u for each image, or
+ * `random`, sums of floor(alpha) and ceil(alpha) in random order with a number for each step, or without numbers
+ * i*alpha, rounded.  Span p is [b_p, b_p + window), and the last begins at extent; or, without a window, [b_p, b_p+1),
+ * one longer if they overlap. */
+KERNEL(fractional_spans)(IN(real) numbers, OUT(Int) spans, Int images, Int size, Int outputs, Int window,
+                         Int overlapping, Int random)
+{
+    const Int n = GLOBAL_THREAD, steps = window ? outputs - 1 : outputs, extent = size - window;
+    if (n >= images) return;
+    const Int u = numbers && !random ? (Int)(numbers[n] * ONE) : 0, before = steps ? u * extent / (steps * ONE) : 0;
+    Int bound = 0, larger = steps ? extent % steps : 0;
+    for (Int p = 0; p < outputs; p++) {
+        Int next = extent;
+        if (p < steps && !numbers) next = (2 * (p + 1) * extent + steps) / (2 * steps);
+        else if (p < steps && random) {
+            const Int up = (Int)(numbers[n * steps + p] * ONE) * (steps - p) < larger * ONE;
+            next = bound + extent / steps + up;
+            larger -= up;
+        } else if (p < steps) next = ((p + 1) * ONE + u) * extent / (steps * ONE) - before;
+        const Int first = p == steps ? extent : bound, end = next + overlapping;
+        spans[2 * (n * outputs + p)] = first;
+        spans[2 * (n * outputs + p) + 1] = window ? first + window : end < size ? end : size;
+        bound = next;
+    }
+}
 
 /* y: the first NaN of a window, else the first of its largest; its place r*S + s goes to `bytes` or `words`. */
 KERNEL(span_max)(IN(real) x, IN(Int) rows, IN(Int) columns, Int row_step, Int column_step, OUT(real) y,

@@ -6,6 +6,7 @@ import cases
 import numpy as np
 import oracle
 import pytest
+from backends.test_fractional import SETTINGS
 from backends.test_pool import ties
 from cuda.devices import HostOps
 
@@ -13,6 +14,7 @@ from fastnet.backends import Ops
 from fastnet.geometry import Pool2dGeometry
 from fastnet.ops import Stream
 from fastnet.ops.checks import TIES
+from fastnet.ops.fractional import spans
 
 NAN = [cases.Pool(2, 3, 5, 7, 2), cases.Pool(1, 5, 7, 6, 3, 2, 1, True)]
 
@@ -117,6 +119,39 @@ def test_fractional_maxima(ops, dtype, given):
         results.append((*both(each, "fractional_max_pool2d", x, **drawn), getattr(drawn.get("stream"), "offset", None)))
     for got, expected in zip(*results, strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("how", ["evenly", "pseudo-randomly", "randomly"])
+def test_spans(device, dtype, how):
+    from fastnet.backends.device import spans as on_device
+
+    for size, outputs, window, overlapping in [*SETTINGS, (2**19, 3, 0, True)]:
+        streams = [None if how == "evenly" else Stream(7, 5) for _ in range(2)]
+        given = 6, size, outputs, window, overlapping, how == "randomly"
+        found = device.to_numpy(on_device._spans(dtype, *given, streams[0]))
+        np.testing.assert_array_equal(found, spans(*given, streams[1]))
+        assert streams[0] == streams[1]
+
+
+def test_replays_draw_other_windows(device, dtype, monkeypatch):
+    """Launches that were made with positions in device memory, as those of a captured step, are made again."""
+    from fastnet.backends.device import random
+    from fastnet.backends.device import spans as on_device
+
+    launched, x = [], cases.normal((2, 3, 9, 8), dtype)
+    for module in (random, on_device):
+        launch = module.launch
+        monkeypatch.setattr(module, "launch", lambda *a, run=launch: (launched.append((run, a)), run(*a)))
+    stream, again, there = Stream(3, 8), Stream(3, 8), device.asarray(x)
+    positions = random.Positions([stream])
+    with positions:
+        y, _ = device.fractional_max_pool2d(there, (6, 5), stream=stream)
+    for _ in range(2):
+        positions.advance()
+        for run, given in list(launched):
+            run(*given)
+        expected, _ = Ops().fractional_max_pool2d(x, (6, 5), stream=again)
+        np.testing.assert_array_equal(device.to_numpy(y), expected)
 
 
 def test_signals(ops, dtype):

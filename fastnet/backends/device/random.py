@@ -14,7 +14,7 @@ from fastnet.ops import Stream
 from fastnet.ops.random import kept_scale, unit_extents
 from fastnet.types import Array, DTypeLike
 
-__all__ = ["Positions"]
+__all__ = ["Positions", "stream_numbers"]
 
 _THREADS, _TILE, _MOST_ROWS = 256, 1024, 65535  # THREADS and TILE of csrc/cuda/random.cu; of a grid
 _UNITS = tuple[int, int, int]
@@ -90,12 +90,26 @@ def dropout(x: Array, p: float, stream: Stream, unit: str = "element", inverted:
     return _dropped(x, empty(x.shape, x.dtype), p, stream, unit_extents(x.shape, unit), kept_scale(p, inverted))
 
 
+def stream_numbers(stream: Stream, count: int, dtype: DTypeLike) -> Array:
+    """The stream's next numbers, in [0, 1)."""
+    y, (seed, offset, position) = c_empty((count,), dtype), _taken(stream, count)
+    _draw(count, seed, offset, dtype, position, y=y)
+    return y
+
+
+def _taken(stream: Stream, count: int) -> tuple[int, int, Array | None]:
+    """Seed and offset of the stream's next numbers, and the position from which the offset counts; the stream moves."""
+    seed, offset = stream.take(count)
+    place = _read[-1].place(stream, offset) if _read else None
+    if place is None:
+        return seed, offset, None
+    return seed, place[1], place[0]
+
+
 def _dropped(x: Array, y: Array, p: float, stream: Stream, extents: _UNITS, scale: float) -> tuple[Array, Any]:
     blocks, repeats, width = extents
-    keep, position = c_empty((blocks * width,), np.uint8), None
-    seed, offset = stream.take(keep.size)
-    if _read and (place := _read[-1].place(stream, offset)):
-        position, offset = place
+    keep = c_empty((blocks * width,), np.uint8)
+    seed, offset, position = _taken(stream, keep.size)
     apart = repeats != 1  # several elements share a number
     given = {} if apart else {"x": x, "out": y}
     _draw(keep.size, seed, offset, x.dtype, position, keep=keep, p=float(p), scale=scale, **given)

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from fastnet.backends.device.arrays import KERNELS, empty, kernel
-from fastnet.backends.device.compiler import launch
+from fastnet.backends.device.arrays import KERNELS, c_empty, empty, kernel
+from fastnet.backends.device.compiler import launch, spread
 from fastnet.backends.device.pool import index_arrays
+from fastnet.backends.device.random import stream_numbers
 from fastnet.backends.device.rows import blocks_of_rows
 from fastnet.ops import Stream
-from fastnet.ops.fractional import reach, spans
+from fastnet.ops.fractional import reach
 from fastnet.ops.taps import intervals
-from fastnet.types import Array, Shape
+from fastnet.types import Array, DType, Shape
 
 
 class _Windows(NamedTuple):
@@ -59,6 +60,18 @@ def adaptive_max_pool2d(x: Array, size: tuple[int, int]) -> tuple[Array, Any]:
     return _pool(x, size, (largest[0], largest[1]), windows)
 
 
+def _spans(
+    dtype: DType, images: int, size: int, outputs: int, window: int, overlapping: bool, random: bool, stream: Any
+) -> Array:
+    """fastnet.ops.fractional.spans on the device."""
+    steps = outputs - 1 if window else outputs
+    numbers = None if stream is None else stream_numbers(stream, images * steps if random else images, dtype)
+    found = c_empty((images, outputs, 2), np.int64)
+    given = numbers, found, images, size, outputs, window, int(overlapping), int(random)
+    launch("spans", "fractional_spans", dtype, *spread(images), *given)
+    return found
+
+
 @kernel
 def fractional_max_pool2d(
     x: Array,
@@ -69,8 +82,8 @@ def fractional_max_pool2d(
     stream: Stream | None = None,
 ) -> tuple[Array, Any]:
     (N, _, H, W), (P, Q), (R, S) = x.shape, size, window or (0, 0)
-    rows = cupy.asarray(spans(N, H, P, R, overlapping, random, stream))
-    columns = cupy.asarray(spans(N, W, Q, S, overlapping, random, stream))
+    rows = _spans(x.dtype, N, H, P, R, overlapping, random, stream)
+    columns = _spans(x.dtype, N, W, Q, S, overlapping, random, stream)
     reached = reach(H, P, R, overlapping), reach(W, Q, S, overlapping)
     return _pool(x, size, reached, _Windows(rows, columns, 2 * P, 2 * Q))
 
