@@ -12,6 +12,7 @@ from fastnet.backends.device.elementwise import activation_gradient
 from fastnet.backends.device.ending import NOTHING, Ending, finish, kept_before
 from fastnet.backends.device.rows import blocks_of_rows
 from fastnet.backends.device.tiles import THREADS, cut
+from fastnet.backends.device.winograd import fits, winograd
 from fastnet.geometry import Conv2dGeometry
 from fastnet.types import Activation, Array
 
@@ -83,6 +84,8 @@ def forward(g: Conv2dGeometry, x: Array, w: Array, end: Ending, y: Array) -> Non
         blocks, threads = blocks_of_rows(g.N * g.P * -(-g.Q // _STRIP), g.K)
         laid = _depthwise_weights(g, w)
         launch("depthwise", "depthwise_forward", x.dtype, blocks, threads, *_sizes(g), x, laid, *end.arguments(y))
+    elif fits(g):
+        winograd(g, x, w, False, end, y)
     else:
         _gather(g, x, w, False, end, y)
 
@@ -96,6 +99,8 @@ def input_gradient(g: Conv2dGeometry, dy: Array, w: Array, end: Ending, dx: Arra
         blocks, threads = blocks_of_rows(g.N * g.H * g.W, g.C)
         laid = _depthwise_weights(g, w)
         launch("depthwise", "depthwise_input", dy.dtype, blocks, threads, *_sizes(g), dy, laid, *end.arguments(dx))
+    elif fits(g):
+        winograd(g, dy, w, True, end, dx)
     else:
         _gather(g, dy, w, True, end, dx)
 
