@@ -106,9 +106,9 @@ class _Penalty(Regularizer):
         return [(p, l1, l2) for p, l1, l2 in zip(concerned, *strengths, strict=True) if l1 or l2]
 
     def loss(self, parameters: Iterable[Parameter]) -> float:
-        ops, total = current(), 0.0
-        for p, l1, l2 in self._terms(parameters):
-            absolute, squares = ops.power_sums(ops.contiguous(p.value))
+        ops, total, terms = current(), 0.0, self._terms(parameters)
+        sums = ops.power_sums_each([ops.contiguous(p.value) for p, _, _ in terms])
+        for (_, l1, l2), (absolute, squares) in zip(terms, sums, strict=True):
             total += (l1 * absolute if l1 else 0.0) + (l2 / 2 * squares if l2 else 0.0)
         return total
 

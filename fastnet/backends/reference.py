@@ -132,9 +132,9 @@ class Ops:
         for arrays in updates:
             self.call(op, arrays, attributes)
 
-    def squares(self, arrays: Sequence[Array]) -> list[float]:
-        """The sum of squares of each array, in float64."""
-        return [self.power_sums(x)[1] for x in arrays]
+    def power_sums_each(self, arrays: Sequence[Array]) -> list[tuple[float, float]]:
+        """What ``power_sums`` gives for each array: the sums of magnitudes and of squares, in float64."""
+        return [self.power_sums(x) for x in arrays]
 
     # ---------------------------------------------------------------- arrays
 

@@ -41,7 +41,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     """
     max_norm = positive(max_norm, "clip_grad_norm: max_norm")
     ops, ready = current(), _with_gradients(parameters, "clip_grad_norm")
-    squares = ops.squares([p.grad for p in ready if p.grad is not None])
+    squares = [square for _, square in ops.power_sums_each([p.grad for p in ready if p.grad is not None])]
     norm = math.sqrt(reduce(add, squares, 0.0))
     if not math.isfinite(norm):
         first = next(i for i, square in enumerate([*squares, math.nan]) if not math.isfinite(square))

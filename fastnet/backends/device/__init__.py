@@ -119,8 +119,8 @@ class CupyOps(Ops):
         else:
             super().update_each(op, rows, attributes)
 
-    def squares(self, given: Sequence[Array]) -> list[float]:
-        return sums.squares(given) if alike([(x,) for x in given]) else super().squares(given)
+    def power_sums_each(self, given: Sequence[Array]) -> list[tuple[float, float]]:
+        return sums.power_sums_each(given) if alike([(x,) for x in given]) else super().power_sums_each(given)
 
     def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:
         return arrays.dense(super().asarray(x, dtype))

@@ -12,14 +12,14 @@ from fastnet.backends.device.compiler import launch
 from fastnet.backends.device.tables import Row, table
 from fastnet.types import Array
 
-__all__ = ["limit_norms", "power_sums", "squares", "sums_of"]
+__all__ = ["limit_norms", "power_sums", "power_sums_each"]
 
 _THREADS = 256
 _SUMMED = 4096  # elements of a partial sum
 _WHOLE = 2**62  # of a piece that is a whole array
 
 
-def sums_of(arrays: Sequence[Array]) -> list[tuple[float, float]]:
+def power_sums_each(arrays: Sequence[Array]) -> list[tuple[float, float]]:
     """(sum of |x|, sum of x*x) of arrays that are `alike`, in float64: two launches and one download for all."""
     if not arrays:
         return []
@@ -32,14 +32,9 @@ def sums_of(arrays: Sequence[Array]) -> list[tuple[float, float]]:
     return [(magnitudes, squares) for magnitudes, squares in cupy.asnumpy(totals).tolist()]
 
 
-def squares(arrays: Sequence[Array]) -> list[float]:
-    """The sums of squares of arrays that are `alike`; the bits are power_sums'."""
-    return [square for _, square in sums_of(arrays)]
-
-
 @kernel
 def power_sums(x: Array) -> tuple[float, float]:
-    return sums_of([x])[0]
+    return power_sums_each([x])[0]
 
 
 def limit_norms(each: Sequence[Row], /, rows: int, after: int, limit: float) -> None:

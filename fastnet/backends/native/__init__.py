@@ -114,8 +114,10 @@ class NativeOps(Ops):
         else:
             super().update_each(op, updates, attributes)
 
-    def squares(self, given: Sequence[Array]) -> list[float]:
-        return updates.squares(given) if _native.alike([(x,) for x in given]) else super().squares(given)
+    def power_sums_each(self, given: Sequence[Array]) -> list[tuple[float, float]]:
+        if _native.alike([(x,) for x in given]):
+            return updates.power_sums_each(given)
+        return super().power_sums_each(given)
 
     asarray = staticmethod(arrays.asarray)
     contiguous = staticmethod(arrays.contiguous)

@@ -44,14 +44,15 @@ def power_sums(x: Array) -> tuple[float, float]:
     return _native.power_sums(x.size, x)
 
 
-def squares(given: Sequence[Array]) -> list[float]:
-    """The sums of squares of float arrays in C order, in one batch; the bits are power_sums'."""
+def power_sums_each(given: Sequence[Array]) -> list[tuple[float, float]]:
+    """power_sums of each of several float arrays in C order, in one batch, with the same bits."""
     ends = list(running(-(-x.size // _native.SUMS_BLOCK) for x in given))
     sums = np.empty((ends[-1] if ends else 0, 2))
     parts = [sums[first:last] for first, last in pairwise([0, *ends])]
     _native.block_sums(list(zip(given, parts, strict=True)))
     with np.errstate(over="ignore"):
-        return [float(np.add.accumulate(part[:, 1])[-1]) if len(part) else 0.0 for part in parts]
+        totals = [np.add.accumulate(part)[-1].tolist() if len(part) else (0.0, 0.0) for part in parts]
+    return [(magnitudes, squares) for magnitudes, squares in totals]
 
 
 @kernel

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastnet.arguments import flag, frozen, integer, real
-from fastnet.backends import current
+from fastnet.arrays import on_host
 from fastnet.types import Array
 
 if TYPE_CHECKING:
@@ -180,8 +180,7 @@ class Schedule:
         given = [real(self(i, total, iterations_per_epoch), f"{self!r}: a factor") for i in range(total)]
         if min(given) < 0:
             raise ValueError(f"{self!r}: a factor must be >= 0, got {min(given)!r}")
-        factors: Array = current().xp.array(given)
-        return factors
+        return on_host(given)
 
     def plot(
         self,
