@@ -122,6 +122,8 @@ _HOME = {
     "use_backend": "fastnet.backends",
     "get_conv_algorithm": "fastnet.algorithms",
     "set_conv_algorithm": "fastnet.algorithms",
+    "get_float32_precision": "fastnet.algorithms",
+    "set_float32_precision": "fastnet.algorithms",
     "get_num_threads": "fastnet.threads",
     "set_num_threads": "fastnet.threads",
     "show_config": "fastnet.config",
@@ -157,7 +159,9 @@ if TYPE_CHECKING:
     from fastnet import types as types
     from fastnet import visualize as visualize
     from fastnet.algorithms import get_conv_algorithm as get_conv_algorithm
+    from fastnet.algorithms import get_float32_precision as get_float32_precision
     from fastnet.algorithms import set_conv_algorithm as set_conv_algorithm
+    from fastnet.algorithms import set_float32_precision as set_float32_precision
     from fastnet.backends import available_backends as available_backends
     from fastnet.backends import use_backend as use_backend
     from fastnet.config import show_config as show_config

@@ -8,6 +8,7 @@ from typing import Any
 
 import cupy
 
+from fastnet.backends.device import precision
 from fastnet.backends.device.arrays import c_empty, kernel
 from fastnet.backends.device.columns import channel_sums
 from fastnet.backends.device.compiler import launch
@@ -47,9 +48,12 @@ def _product(a: Array, transpose_a: bool, b: Array, transpose_b: bool, end: Endi
         return y
     left, right = a.T if transpose_a else a, b.T if transpose_b else b
     if end is NOTHING:
-        cupy.matmul(left, right, out=y)
+        with precision.chosen():
+            cupy.matmul(left, right, out=y)
     elif y.size:
-        finish(cupy.matmul(left, right), 1, end, y)
+        with precision.chosen():
+            product = cupy.matmul(left, right)
+        finish(product, 1, end, y)
     return y
 
 

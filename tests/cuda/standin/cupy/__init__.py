@@ -12,7 +12,7 @@ import operator
 
 import numpy as np
 
-from . import cuda, graphs, memory
+from . import _core, cuda, graphs, memory
 from .raw import RawModule
 
 __all__ = ["RawModule", "asnumpy", "cuda", "ndarray"]
@@ -197,7 +197,7 @@ for _name in _METHODS:
 
 
 def _operator(name, swapped):
-    function = getattr(operator, f"__{name}__")
+    function = _core.PRODUCTS.get(name) or getattr(operator, f"__{name}__")
 
     def call(self, other):
         if isinstance(other, _HOST) and other.ndim:
@@ -257,7 +257,7 @@ _FUNCTIONS = _names(
 
 
 def _function(name):
-    function = getattr(np, name)
+    function = _core.PRODUCTS.get(name) or getattr(np, name)
 
     def call(*given, **more):
         return _work(function, unwrap(given), {key: unwrap(value) for key, value in more.items()})
