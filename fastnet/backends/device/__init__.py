@@ -122,6 +122,8 @@ class CupyOps(Ops):
     def power_sums_each(self, given: Sequence[Array]) -> list[tuple[float, float]]:
         return sums.power_sums_each(given) if alike([(x,) for x in given]) else super().power_sums_each(given)
 
+    smallest = staticmethod(distance.smallest)
+
     def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:
         return arrays.dense(super().asarray(x, dtype))
 
