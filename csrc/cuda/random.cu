@@ -61,6 +61,7 @@ KERNEL(keep_units)(IN(unsigned char) keep, IN(real) x, OUT(real) y, Int blocks, 
     for (Int b = blockIdx.y; b < blocks; b += gridDim.y)
         for (Int i = GLOBAL_THREAD; i < size; i += GLOBAL_THREADS) {
             Int unit = repeats == 1 ? i : width == 1 ? 0 : (unsigned)i % (unsigned)width;
-            y[b * size + i] = keep[b * width + unit] ? x[b * size + i] * (real)scale : (real)0;
+            const real value = x[b * size + i]; /* loaded beside `keep`, not after it */
+            y[b * size + i] = keep[b * width + unit] ? value * (real)scale : (real)0;
         }
 }

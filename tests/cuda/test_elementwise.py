@@ -87,6 +87,22 @@ def test_fewer_threads_than_elements(device, dtype, few_blocks):
     np.testing.assert_array_equal(device.to_numpy(device.add(device.asarray(x), device.asarray(x))), x + x)
 
 
+@pytest.mark.parametrize("offsets", [(0, 0), (1, 0), (0, 3), (4, 4)], ids=str)
+def test_views_that_start_anywhere(offsets, device, dtype):
+    """Four elements are read at once where all arrays allow it."""
+    whole = np.random.default_rng(0).normal(size=(2, 60)).astype(dtype)
+    for n in (1, 3, 4, 5, 41):
+        a, b = (row[at : at + n] for row, at in zip(whole, offsets, strict=True))
+        x, dy = (device.contiguous(device.xp.asarray(row))[at : at + n] for row, at in zip(whole, offsets, strict=True))
+        y, saved = device.leaky_relu(x, -0.5)
+        np.testing.assert_array_equal(device.to_numpy(y), np.where(a > 0, a, a * dtype.type(-0.5)))
+        dx = device.leaky_relu_backward(dy, saved)
+        np.testing.assert_array_equal(device.to_numpy(dx), np.where(a > 0, b, b * dtype.type(-0.5)))
+        np.testing.assert_array_equal(device.to_numpy(device.add(x, dy)), a + b)
+        device.accumulate(x, dy)
+        np.testing.assert_array_equal(device.to_numpy(x), a + b)
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_sums(shape, device, dtype):
     rng = np.random.default_rng(0)

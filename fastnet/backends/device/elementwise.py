@@ -21,6 +21,11 @@ ACTIVATIONS = (
 NO_ACTIVATION = -1
 
 
+def _spread(n: int) -> tuple[int, int]:
+    """(blocks, threads) for n elements, four a thread."""
+    return spread(-(-n // 4))
+
+
 def _two(numbers: Sequence[float]) -> tuple[float, float]:
     """A kernel's two parameters."""
     a, b = (*map(float, numbers), 0.0, 0.0)[:2]
@@ -38,14 +43,14 @@ def activation_code(activation: Activation | None) -> tuple[int, float, float]:
 def _map(number: int, op: Op, x: Array, **given: float) -> tuple[Array, Any]:
     y, numbers = empty(x.shape, x.dtype), tuple(given[name] for name in op.attributes)
     a, b = _two(numbers)
-    launch("elementwise", "map_forward", x.dtype, *spread(x.size), x, y, x.size, number, a, b)
+    launch("elementwise", "map_forward", x.dtype, *_spread(x.size), x, y, x.size, number, a, b)
     return y, (y if op.saves_output(*numbers) else x, a, b)
 
 
 def _map_backward(number: int, dy: Array, saved: Any, needs: Sequence[bool] = (True,)) -> Array:
     array, a, b = saved
     dx = empty(array.shape, array.dtype)
-    launch("elementwise", "map_backward", dy.dtype, *spread(dy.size), dy, array, dx, dy.size, number, a, b)
+    launch("elementwise", "map_backward", dy.dtype, *_spread(dy.size), dy, array, dx, dy.size, number, a, b)
     return dx
 
 
@@ -68,7 +73,7 @@ def activation_gradient(dy: Array, kept: Array | None, activation: Activation | 
 @kernel
 def add(a: Array, b: Array) -> tuple[Array, None]:
     y = empty(a.shape, a.dtype)
-    launch("elementwise", "add", a.dtype, *spread(a.size), a, b, y, a.size)
+    launch("elementwise", "add", a.dtype, *_spread(a.size), a, b, y, a.size)
     return y, None
 
 
@@ -79,4 +84,4 @@ def add_backward(dy: Array, saved: Any, needs: Sequence[bool]) -> tuple[Array | 
 
 @kernel
 def accumulate(total: Array, x: Array) -> None:
-    launch("elementwise", "add", total.dtype, *spread(total.size), total, x, total, total.size)
+    launch("elementwise", "add", total.dtype, *_spread(total.size), total, x, total, total.size)
