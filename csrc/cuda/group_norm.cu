@@ -6,9 +6,9 @@
  * A block has a tile of `many` groups (or one group of more than BLOCK_THREADS channels, in steps) in image blockIdx.x,
  * and part blockIdx.z of its pixels.  Sums are in double, of the parts in order.  Bound by memory; what the second
  * kernel of a pass reads again, the first has brought into the L2 cache unless the batch is large. */
-#include "activations.h"
-#include "reduce.h"
-#include "rows.h"
+#include "cuda/activations.h"
+#include "cuda/reduce.h"
+#include "cuda/rows.h"
 
 /* The part of a group's channels that has a thread each. */
 DEVICE int threads_of_run(Int run) { return run < (Int)blockDim.x ? (int)run : (int)blockDim.x; }

@@ -6,9 +6,9 @@
  *   y = activation((x - m)*scale + shift + add),    dx = g*slope + ((x - m)*by_x + by_one).
  * `forward` holds m, scale and shift, `backward` slope, by_x and by_one, C reals each; `exact`, in double, the mean and
  * 1 / sqrt(variance + eps). */
-#include "activations.h"
-#include "reduce.h"
-#include "rows.h"
+#include "cuda/activations.h"
+#include "cuda/reduce.h"
+#include "cuda/rows.h"
 
 enum { AHEAD = 4 };
 

@@ -1,8 +1,8 @@
 /* Pooling of channels-last images.  Each output, or pixel of a gradient, has one thread: neighbours along C, then along
  * rows of pixels, so windows that overlap read from the cache; bound by memory. */
-#include "reduce.h"
-#include "rows.h"
-#include "windows.h"
+#include "cuda/reduce.h"
+#include "cuda/rows.h"
+#include "cuda/windows.h"
 
 /* The largest value so far and its tap, -1 before the first. */
 typedef struct {

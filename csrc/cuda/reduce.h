@@ -3,7 +3,7 @@
 #ifndef FASTNET_REDUCE_H
 #define FASTNET_REDUCE_H
 
-#include "dialect.h"
+#include "cuda/dialect.h"
 
 enum { REDUCE_LANES = 32, REDUCE_WARPS = 32 };
 

@@ -1,7 +1,7 @@
 /* Separable linear maps of images, and their gradients, whose maps are transposed: y[p][q] = sum of weight_i * weight_j
  * * x[row_i][column_j] over the taps i of row p and j of column q, or `outside` if there are none.  Output p has the
  * taps starts[p] to starts[p + 1] - 1.  Threads as in pool.cu; bound by memory. */
-#include "rows.h"
+#include "cuda/rows.h"
 
 KERNEL(resample)(IN(real) x, OUT(real) y, IN(Int) row_starts, IN(Int) row_inputs, IN(double) row_weights,
                  IN(Int) column_starts, IN(Int) column_inputs, IN(double) column_weights, Int outputs, Int C, Int H,

@@ -1,6 +1,6 @@
 /* Local response norm (Krizhevsky et al. 2012) of rows of C channels: y = x * d^-beta with d = k + scale * (sum of x*x
  * over the `size` channels from c - size/2 on); scale is alpha / size.  A window's channels come from the L1 cache. */
-#include "rows.h"
+#include "cuda/rows.h"
 
 DEVICE real divisor_of(IN(real) x, Int c, Int C, Int size, real scale, real k)
 {

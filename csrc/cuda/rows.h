@@ -3,7 +3,7 @@
 #ifndef FASTNET_ROWS_H
 #define FASTNET_ROWS_H
 
-#include "dialect.h"
+#include "cuda/dialect.h"
 
 enum { BLOCK_THREADS = 256 }; /* at most */
 

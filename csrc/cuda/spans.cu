@@ -1,7 +1,7 @@
 /* Max pooling with windows of several sizes, adaptive or fractional (Graham 2014).  `rows` and `columns` hold the spans
  * [first, end) of windows along an axis, ascending in both; those of image n begin at n*row_step and n*column_step, so
  * a step of 0 means the same windows for all images.  Threads as in pool.cu. */
-#include "rows.h"
+#include "cuda/rows.h"
 
 enum { ONE = 1 << 24 }; /* the number 1, in units of 2^-24, of which a stream's numbers are multiples */
 

@@ -2,7 +2,7 @@
 #ifndef FASTNET_WINDOWS_H
 #define FASTNET_WINDOWS_H
 
-#include "dialect.h"
+#include "cuda/dialect.h"
 
 /* [first, end) */
 typedef struct {
