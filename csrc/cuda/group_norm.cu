@@ -14,8 +14,7 @@
 DEVICE int threads_of_run(Int run) { return run < (Int)blockDim.x ? (int)run : (int)blockDim.x; }
 
 /* The sum over a group's threads, in its first: threadIdx.y == 0, threadIdx.x a multiple of `count`. */
-DEVICE double group_sum(double value, int count, SHARED_ARG(double) room)
-{
+DEVICE double group_sum(double value, int count, SHARED_ARG(double) room) {
     const int own = threadIdx.y * blockDim.x + threadIdx.x;
     column_sum(value, room);
     tree_sum(room, own, threadIdx.y ? count : (int)threadIdx.x % count, count, 1);
@@ -28,8 +27,7 @@ typedef struct {
     Int image, group, channel, last, pixel, end;
 } Place;
 
-DEVICE Place place_of(Int pixels, Int C, Int run, Int many)
-{
+DEVICE Place place_of(Int pixels, Int C, Int run, Int many) {
     const Int first = blockIdx.y * many * run, part = blockIdx.z, end = first + many * run;
     Place place = {blockIdx.x,
                    blockIdx.y * many + (many > 1 ? threadIdx.x / run : 0),
@@ -41,21 +39,18 @@ DEVICE Place place_of(Int pixels, Int C, Int run, Int many)
 }
 
 /* Sum number k of a group in this block's part; sums are (2, parts, images, groups). */
-DEVICE Int sum_of(int k, Int part, Place place, Int groups)
-{
+DEVICE Int sum_of(int k, Int part, Place place, Int groups) {
     return ((k * (Int)gridDim.z + part) * gridDim.x + place.image) * groups + place.group;
 }
 
 /* Whether this is the first thread of a group. */
-DEVICE int is_first(Place place, Int run, Int groups)
-{
+DEVICE int is_first(Place place, Int run, Int groups) {
     return threadIdx.y == 0 && threadIdx.x % threads_of_run(run) == 0 && place.group < groups;
 }
 
 /* Store two sums of the block's groups. */
 DEVICE void store_sums(double first, double second, Place place, Int groups, Int run, OUT(double) sums,
-                       SHARED_ARG(double) room)
-{
+                       SHARED_ARG(double) room) {
     const int count = threads_of_run(run);
     first = group_sum(first, count, room);
     second = group_sum(second, count, room);
@@ -65,8 +60,7 @@ DEVICE void store_sums(double first, double second, Place place, Int groups, Int
 }
 
 /* A group's total of sum number k over the parts. */
-DEVICE double total_of(IN(double) sums, int k, Place place, Int groups)
-{
+DEVICE double total_of(IN(double) sums, int k, Place place, Int groups) {
     double total = 0;
     for (Int part = 0; part < gridDim.z; part++) total += sums[sum_of(k, part, place, groups)];
     return total;
@@ -74,8 +68,7 @@ DEVICE double total_of(IN(double) sums, int k, Place place, Int groups)
 
 /* Sums of x - pivot and its square; the pivot is one of the group's values, with `before` their mean: see norm.cu. */
 KERNEL(group_moments)(IN(real) x, IN(double) before, OUT(double) pivots, OUT(double) sums, Int pixels, Int C,
-                      Int groups, Int many)
-{
+                      Int groups, Int many) {
     SHARED(double, room, BLOCK_THREADS);
     const Int run = C / groups;
     const Place place = place_of(pixels, C, run, many);
@@ -107,22 +100,19 @@ typedef struct {
 DEVICE real normalized(real x, Coefficients k) { return fma(x - k.mean, k.inverse, k.rest); }
 
 /* Those of group number `at` of all images, from (images, groups, 3). */
-DEVICE Coefficients coefficients_of(IN(real) table, Int at)
-{
+DEVICE Coefficients coefficients_of(IN(real) table, Int at) {
     Coefficients k = {table[3 * at], table[3 * at + 1], table[3 * at + 2]};
     return k;
 }
 
-DEVICE real element_of(IN(real) parameter, Int p, Int c, Int by_pixel, Int by_channel, real otherwise)
-{
+DEVICE real element_of(IN(real) parameter, Int p, Int c, Int by_pixel, Int by_channel, real otherwise) {
     return parameter ? parameter[p * by_pixel + c * by_channel] : otherwise;
 }
 
 /* y; `table` receives the coefficients, and `moments` mean and biased variance, (2, images, groups). */
 KERNEL(group_apply)(IN(real) x, IN(double) pivots, IN(double) sums, IN(real) gamma, IN(real) beta, OUT(real) y,
                     OUT(real) before, OUT(real) table, OUT(double) moments, Int pixels, Int C, Int groups, Int many,
-                    Int by_pixel, Int by_channel, double eps, Int which, double a, double b)
-{
+                    Int by_pixel, Int by_channel, double eps, Int which, double a, double b) {
     SHARED(real, shared, 3 * BLOCK_THREADS);
     const Int run = C / groups;
     const Place place = place_of(pixels, C, run, many);
@@ -158,15 +148,13 @@ KERNEL(group_apply)(IN(real) x, IN(double) pivots, IN(double) sums, IN(real) gam
 
 /* ---- gradients; g is dy, or with `gate`, a ReLU's, 0 where xhat*gamma + beta is not positive ---- */
 
-DEVICE real gated(real dy, Int gate, real xhat, real weight, real shift)
-{
+DEVICE real gated(real dy, Int gate, real xhat, real weight, real shift) {
     return gate && !(fma(xhat, weight, shift) > 0) ? (real)0 : dy;
 }
 
 /* Sums of g*gamma and g*gamma*xhat. */
 KERNEL(group_sums)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) beta, IN(real) table, OUT(double) sums, Int pixels,
-                   Int C, Int groups, Int many, Int by_pixel, Int by_channel, Int gate)
-{
+                   Int C, Int groups, Int many, Int by_pixel, Int by_channel, Int gate) {
     SHARED(double, room, BLOCK_THREADS);
     const Int run = C / groups;
     const Place place = place_of(pixels, C, run, many);
@@ -188,8 +176,7 @@ KERNEL(group_sums)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) beta, IN(re
 }
 
 KERNEL(group_backward)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) beta, IN(real) table, IN(double) sums,
-                       OUT(real) dx, Int pixels, Int C, Int groups, Int many, Int by_pixel, Int by_channel, Int gate)
-{
+                       OUT(real) dx, Int pixels, Int C, Int groups, Int many, Int by_pixel, Int by_channel, Int gate) {
     SHARED(real, shared, 2 * BLOCK_THREADS);
     const Int run = C / groups;
     const Place place = place_of(pixels, C, run, many);
@@ -216,8 +203,7 @@ KERNEL(group_backward)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) beta, I
  * their own, and there are `rows_per_image`. */
 KERNEL(group_parameter_sums)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) beta, IN(real) table, OUT(double) sums,
                              Int rows, Int columns, Int rows_per_image, Int C, Int groups, Int by_pixel, Int by_channel,
-                             Int gate)
-{
+                             Int gate) {
     SHARED(double, room, BLOCK_THREADS);
     const Int column = COLUMN_OF_BLOCK, c = column % C, p = column / C, part = blockIdx.x;
     const Int end = rows * (part + 1) / gridDim.x, group = c / (C / groups);
@@ -242,8 +228,7 @@ KERNEL(group_parameter_sums)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) b
 
 /* dbeta and dgamma, each optional, from these sums; `inner` adjacent columns share a parameter. */
 KERNEL(group_parameters)(IN(double) sums, Int parts, OUT(real) dgamma, OUT(real) dbeta, Int columns, Int inner, Int C,
-                         Int by_pixel, Int by_channel)
-{
+                         Int by_pixel, Int by_channel) {
     SHARED(double, room, BLOCK_THREADS);
     const Int first = COLUMN_OF_BLOCK * inner, to = first / C * by_pixel + first % C * by_channel;
     double totals[2] = {0, 0};
@@ -259,8 +244,7 @@ KERNEL(group_parameters)(IN(double) sums, Int parts, OUT(real) dgamma, OUT(real)
 
 /* Running statistics of instance norm move towards the means over the images of `moments`, (2, images, C). */
 KERNEL(group_track)(IN(double) moments, OUT(real) running_mean, OUT(real) running_var, Int images, Int C,
-                    double momentum, double unbiased)
-{
+                    double momentum, double unbiased) {
     SHARED(double, room, BLOCK_THREADS);
     const Int c = COLUMN_OF_BLOCK;
     double totals[2] = {0, 0};

@@ -13,8 +13,7 @@
 enum { AHEAD = 4 };
 
 /* out: element c of AHEAD rows of x, `every` rows apart, from row `row` on; 0 from row `end` on, and without x. */
-DEVICE void load_ahead(IN(real) x, Int row, Int every, Int end, Int C, Int c, real out[AHEAD])
-{
+DEVICE void load_ahead(IN(real) x, Int row, Int every, Int end, Int C, Int c, real out[AHEAD]) {
     for (int i = 0; i < AHEAD; i++) out[i] = x && row + i * every < end ? x[(row + i * every) * C + c] : (real)0;
 }
 
@@ -22,8 +21,7 @@ DEVICE void load_ahead(IN(real) x, Int row, Int every, Int end, Int C, Int c, re
 DEVICE Int part_start(Int rows, int after) { return rows * ((Int)blockIdx.x + after) / gridDim.x; }
 
 /* The total of a column's parts, in the threads with threadIdx.y == 0, and in room[threadIdx.x]; all must call. */
-DEVICE double total_of(IN(double) sums, Int parts, Int c, Int C, SHARED_ARG(double) room)
-{
+DEVICE double total_of(IN(double) sums, Int parts, Int c, Int C, SHARED_ARG(double) room) {
     double total = 0;
     for (Int part = threadIdx.y; c < C && part < parts; part += blockDim.y) total += sums[part * C + c];
     return column_sum(total, room);
@@ -32,8 +30,7 @@ DEVICE double total_of(IN(double) sums, Int parts, Int c, Int C, SHARED_ARG(doub
 /* sums: of x - pivot and its square, (2, parts, C).  The pivot is a value of the channel: wherever the mean lies, the
  * variance of n rows then loses a factor n of double's precision at most, which is enough for floats.  Doubles are read
  * again, with the sums of the first time as `before`, and the pivot is their mean. */
-KERNEL(norm_moments)(IN(real) x, IN(double) before, OUT(double) pivots, OUT(double) sums, Int rows, Int C)
-{
+KERNEL(norm_moments)(IN(real) x, IN(double) before, OUT(double) pivots, OUT(double) sums, Int rows, Int C) {
     SHARED(double, room, BLOCK_THREADS);
     const Int c = COLUMN_OF_BLOCK, end = part_start(rows, 1), every = blockDim.y;
     double pivot = c < C ? (double)x[c] : 0, sum = 0, squares = 0;
@@ -60,8 +57,7 @@ KERNEL(norm_moments)(IN(real) x, IN(double) before, OUT(double) pivots, OUT(doub
 }
 
 DEVICE void store_forward(double mean, double inverse, IN(real) gamma, IN(real) beta, Int c, Int C, OUT(real) forward,
-                          OUT(double) exact)
-{
+                          OUT(double) exact) {
     const real m = (real)mean, scale = (real)(gamma ? inverse * (double)gamma[c] : inverse);
     forward[c] = m;
     forward[C + c] = scale;
@@ -71,16 +67,14 @@ DEVICE void store_forward(double mean, double inverse, IN(real) gamma, IN(real) 
 }
 
 /* running + momentum * (statistic - running), each step rounded */
-DEVICE real tracked(real running, double momentum, double statistic)
-{
+DEVICE real tracked(real running, double momentum, double statistic) {
     return running + (real)momentum * ((real)statistic - running);
 }
 
 /* The batch's moments; running statistics move towards them. */
 KERNEL(norm_batch)(IN(double) sums, Int parts, IN(double) pivots, IN(real) gamma, IN(real) beta, OUT(real) running_mean,
                    OUT(real) running_var, OUT(real) forward, OUT(double) exact, Int rows, Int C, double momentum,
-                   double eps)
-{
+                   double eps) {
     SHARED(double, room, BLOCK_THREADS);
     const Int c = COLUMN_OF_BLOCK;
     double rest = total_of(sums, parts, c, C, room) / (double)rows;
@@ -94,8 +88,7 @@ KERNEL(norm_batch)(IN(double) sums, Int parts, IN(double) pivots, IN(real) gamma
 }
 
 KERNEL(norm_running)(IN(real) running_mean, IN(real) running_var, IN(real) gamma, IN(real) beta, OUT(real) forward,
-                     OUT(double) exact, Int C, double eps)
-{
+                     OUT(double) exact, Int C, double eps) {
     const Int c = GLOBAL_THREAD;
     if (c < C)
         store_forward((double)running_mean[c], 1 / sqrt((double)running_var[c] + eps), gamma, beta, c, C, forward,
@@ -103,8 +96,7 @@ KERNEL(norm_running)(IN(real) running_mean, IN(real) running_var, IN(real) gamma
 }
 
 KERNEL(norm_apply)(IN(real) x, IN(real) forward, IN(real) add, OUT(real) y, OUT(real) before, Int rows, Int C,
-                   Int which, double a, double b)
-{
+                   Int which, double a, double b) {
     const Int c = COLUMN_OF_BLOCK, every = (Int)gridDim.x * blockDim.y;
     if (c >= C) return;
     const real mean = forward[c], scale = forward[C + c], shift = forward[2 * C + c];
@@ -125,15 +117,13 @@ KERNEL(norm_apply)(IN(real) x, IN(real) forward, IN(real) add, OUT(real) y, OUT(
 /* ---- gradients; g is dy, or 0 where a ReLU was not positive: where `y` is not, or else, with `gate`, (x - m)*scale +
  * shift ---- */
 
-DEVICE real gated(real dy, int gate, real d, real scale, real shift)
-{
+DEVICE real gated(real dy, int gate, real d, real scale, real shift) {
     return gate && !(fma(d, scale, shift) > 0) ? (real)0 : dy;
 }
 
 /* sums: of g and g*(x - m), (2, parts, C); with y, `passed` receives g. */
 KERNEL(norm_sums)(IN(real) dy, IN(real) x, IN(real) y, IN(real) forward, OUT(real) passed, OUT(double) sums, Int gate,
-                  Int rows, Int C)
-{
+                  Int rows, Int C) {
     SHARED(double, room, BLOCK_THREADS);
     const Int c = COLUMN_OF_BLOCK, end = part_start(rows, 1), every = blockDim.y;
     const real mean = c < C ? forward[c] : (real)0, scale = c < C ? forward[C + c] : (real)0;
@@ -164,8 +154,7 @@ KERNEL(norm_sums)(IN(real) dy, IN(real) x, IN(real) y, IN(real) forward, OUT(rea
 
 /* dgamma and dbeta, if they are given, and dx's coefficients: without `training` the statistics were constants. */
 KERNEL(norm_gradients)(IN(double) sums, Int parts, IN(double) exact, IN(real) forward, IN(real) gamma, OUT(real) dgamma,
-                       OUT(real) dbeta, OUT(real) backward, Int training, Int rows, Int C)
-{
+                       OUT(real) dbeta, OUT(real) backward, Int training, Int rows, Int C) {
     SHARED(double, room, BLOCK_THREADS);
     const Int c = COLUMN_OF_BLOCK;
     const double beta_sum = total_of(sums, parts, c, C, room);
@@ -185,8 +174,7 @@ KERNEL(norm_gradients)(IN(double) sums, Int parts, IN(double) exact, IN(real) fo
 
 /* Without x, the statistics were constants, and nothing is gated. */
 KERNEL(norm_backward)(IN(real) dy, IN(real) x, IN(real) forward, IN(real) backward, OUT(real) dx, Int gate, Int rows,
-                      Int C)
-{
+                      Int C) {
     const Int c = COLUMN_OF_BLOCK, every = (Int)gridDim.x * blockDim.y;
     if (c >= C) return;
     const real mean = forward[c], scale = forward[C + c], shift = forward[2 * C + c];

@@ -10,8 +10,7 @@ typedef struct {
     int tap;
 } Best;
 
-DEVICE Best better_of(Best best, real value, int tap)
-{
+DEVICE Best better_of(Best best, real value, int tap) {
     const Best other = {value, tap};
     return best.tap < 0 || (!(value <= best.value) && best.value == best.value) ? other : best;
 }
@@ -20,8 +19,7 @@ DEVICE Best better_of(Best best, real value, int tap)
  * goes to `bytes` or `words`, or to neither; with `relu`, which acts on the maxima, -1 where y is not positive. */
 KERNEL(max_pool)(IN(real) x, OUT(real) y, OUT(unsigned char) bytes, OUT(int) words, Int relu, Int outputs, Int C, Int H,
                  Int W, Int R, Int S, Int P, Int Q, Int stride_h, Int stride_w, Int top, Int left, Int dilation_h,
-                 Int dilation_w)
-{
+                 Int dilation_w) {
     const Int row = ROW_OF_BLOCK, c = COLUMN_OF_BLOCK;
     if (row >= outputs || c >= C) return;
     const int h = (int)(row / Q % P * stride_h - top), w = (int)(row % Q * stride_w - left);
@@ -55,8 +53,7 @@ KERNEL(max_pool)(IN(real) x, OUT(real) y, OUT(unsigned char) bytes, OUT(int) wor
 /* dx: the sum of dy over the windows whose maximum the pixel is, in order. */
 KERNEL(max_pool_backward)(IN(real) dy, IN(unsigned char) bytes, IN(int) words, OUT(real) dx, Int pixels, Int C, Int H,
                           Int W, Int R, Int S, Int P, Int Q, Int stride_h, Int stride_w, Int top, Int left,
-                          Int dilation_h, Int dilation_w)
-{
+                          Int dilation_h, Int dilation_w) {
     const Int row = ROW_OF_BLOCK, c = COLUMN_OF_BLOCK;
     if (row >= pixels || c >= C) return;
     const int h = (int)(row / W % H + top), w = (int)(row % W + left);
@@ -83,8 +80,8 @@ DEVICE int matches(real value, real largest) { return value == largest || value 
 
 /* dy of each window divided by how many of its pixels are its largest. */
 KERNEL(split_shares)(IN(real) dy, IN(real) x, IN(real) largest, OUT(real) shares, Int outputs, Int H, Int W, Int R,
-                     Int S, Int P, Int Q, Int stride_h, Int stride_w, Int top, Int left, Int dilation_h, Int dilation_w)
-{
+                     Int S, Int P, Int Q, Int stride_h, Int stride_w, Int top, Int left, Int dilation_h,
+                     Int dilation_w) {
     const Int row = ROW_OF_BLOCK;
     if (row >= outputs) return;
     const int h = (int)(row / Q % P * stride_h - top), w = (int)(row % Q * stride_w - left);
@@ -101,8 +98,7 @@ KERNEL(split_shares)(IN(real) dy, IN(real) x, IN(real) largest, OUT(real) shares
 /* dx: the sum of the shares of the windows whose largest value the pixel has. */
 KERNEL(shared_backward)(IN(real) shares, IN(real) x, IN(real) largest, OUT(real) dx, Int pixels, Int H, Int W, Int R,
                         Int S, Int P, Int Q, Int stride_h, Int stride_w, Int top, Int left, Int dilation_h,
-                        Int dilation_w)
-{
+                        Int dilation_w) {
     const Int row = ROW_OF_BLOCK;
     if (row >= pixels) return;
     const int h = (int)(row / W % H + top), w = (int)(row % W + left);
@@ -124,24 +120,21 @@ enum { AVERAGE_RUN = 32 }; /* pixels of a window's row that are summed alone, to
 
 /* How many taps count along an axis: those inside the image, and padding if included, but never what ceil mode's last
  * windows cover beyond it. */
-DEVICE int taps_counted(int start, int taps, int size, int before, int after, int with_padding)
-{
+DEVICE int taps_counted(int start, int taps, int size, int before, int after, int with_padding) {
     const int low = with_padding ? -before : 0, high = with_padding ? size + after : size;
     return (start + taps < high ? start + taps : high) - (start > low ? start : low);
 }
 
 /* What the sum of window (p, q) is divided by; `given`, unless 0. */
 DEVICE real divisor_of(int p, int q, int H, int W, int R, int S, int stride_h, int stride_w, int top, int bottom,
-                       int left, int right, int with_padding, int given)
-{
+                       int left, int right, int with_padding, int given) {
     if (given) return (real)given;
     return (real)((Int)taps_counted(p * stride_h - top, R, H, top, bottom, with_padding) *
                   taps_counted(q * stride_w - left, S, W, left, right, with_padding));
 }
 
 KERNEL(avg_pool)(IN(real) x, OUT(real) y, Int outputs, Int C, Int H, Int W, Int R, Int S, Int P, Int Q, Int stride_h,
-                 Int stride_w, Int top, Int bottom, Int left, Int right, Int with_padding, Int divisor)
-{
+                 Int stride_w, Int top, Int bottom, Int left, Int right, Int with_padding, Int divisor) {
     const Int row = ROW_OF_BLOCK, c = COLUMN_OF_BLOCK;
     if (row >= outputs || c >= C) return;
     const int p = (int)(row / Q % P), q = (int)(row % Q), h = p * (int)stride_h - (int)top;
@@ -163,8 +156,7 @@ KERNEL(avg_pool)(IN(real) x, OUT(real) y, Int outputs, Int C, Int H, Int W, Int 
 /* dx: the sum of dy / divisor over the windows that hold the pixel, in order. */
 KERNEL(avg_pool_backward)(IN(real) dy, OUT(real) dx, Int pixels, Int C, Int H, Int W, Int R, Int S, Int P, Int Q,
                           Int stride_h, Int stride_w, Int top, Int bottom, Int left, Int right, Int with_padding,
-                          Int divisor)
-{
+                          Int divisor) {
     const Int row = ROW_OF_BLOCK, c = COLUMN_OF_BLOCK;
     if (row >= pixels || c >= C) return;
     const Range down = windows_over((int)(row / W % H + top), (int)R - 1, (int)stride_h, (int)P);
@@ -172,17 +164,16 @@ KERNEL(avg_pool_backward)(IN(real) dy, OUT(real) dx, Int pixels, Int C, Int H, I
     real sum = 0;
     for (int p = down.first; p < down.end; p++)
         for (int q = across.first; q < across.end; q++) {
-            const real share = 1 / divisor_of(p, q, (int)H, (int)W, (int)R, (int)S, (int)stride_h, (int)stride_w,
-                                              (int)top, (int)bottom, (int)left, (int)right, (int)with_padding,
-                                              (int)divisor);
+            const real share =
+                1 / divisor_of(p, q, (int)H, (int)W, (int)R, (int)S, (int)stride_h, (int)stride_w, (int)top,
+                               (int)bottom, (int)left, (int)right, (int)with_padding, (int)divisor);
             sum += dy[((row / W / H * P + p) * Q + q) * C + c] * share;
         }
     dx[row * C + c] = sum;
 }
 
 /* The mean of all pixels of image blockIdx.x: there are few outputs, so a block's rows share the pixels. */
-KERNEL(global_avg_pool)(IN(real) x, OUT(real) y, Int pixels, Int C)
-{
+KERNEL(global_avg_pool)(IN(real) x, OUT(real) y, Int pixels, Int C) {
     SHARED(double, sums, BLOCK_THREADS);
     const Int c = COLUMN_OF_BLOCK, image = blockIdx.x;
     double sum = 0;

@@ -8,15 +8,13 @@
 enum { REDUCE_LANES = 32, REDUCE_WARPS = 32 };
 
 /* The sum over a warp's lanes, in each of them. */
-DEVICE double warp_sum(double value)
-{
+DEVICE double warp_sum(double value) {
     for (int apart = REDUCE_LANES / 2; apart; apart /= 2) value += __shfl_xor_sync(0xffffffffu, value, apart);
     return value;
 }
 
 /* The sum over all threads, in each of them.  The block has one axis of whole warps; `warps`: REDUCE_WARPS doubles. */
-DEVICE double block_sum(double value, SHARED_ARG(double) warps)
-{
+DEVICE double block_sum(double value, SHARED_ARG(double) warps) {
     const int lane = threadIdx.x % REDUCE_LANES, warp = threadIdx.x / REDUCE_LANES;
     value = warp_sum(value);
     __syncthreads(); /* an earlier sum has been read */
@@ -28,8 +26,7 @@ DEVICE double block_sum(double value, SHARED_ARG(double) warps)
 /* Sums in shared memory of runs of `count` elements that lie `step` apart.  `own`: this thread's element of `sums`,
  * number `place` of its run; the sum is left in number 0.  All runs of the block have the same `count`; a thread
  * without an element passes a place of `count` or more.  The caller synchronises before, not after. */
-DEVICE void tree_sum(SHARED_ARG(double) sums, int own, int place, int count, int step)
-{
+DEVICE void tree_sum(SHARED_ARG(double) sums, int own, int place, int count, int step) {
     int half = 1;
     while (2 * half < count) half *= 2;
     for (; half && count > 1; half /= 2) {
@@ -39,8 +36,7 @@ DEVICE void tree_sum(SHARED_ARG(double) sums, int own, int place, int count, int
 }
 
 /* For each threadIdx.x the sum over threadIdx.y, in the threads with threadIdx.y == 0.  `sums`: a double per thread. */
-DEVICE double column_sum(double value, SHARED_ARG(double) sums)
-{
+DEVICE double column_sum(double value, SHARED_ARG(double) sums) {
     const int own = threadIdx.y * blockDim.x + threadIdx.x;
     __syncthreads(); /* an earlier sum has been read */
     sums[own] = value;

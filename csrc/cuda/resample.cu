@@ -5,8 +5,7 @@
 
 KERNEL(resample)(IN(real) x, OUT(real) y, IN(Int) row_starts, IN(Int) row_inputs, IN(double) row_weights,
                  IN(Int) column_starts, IN(Int) column_inputs, IN(double) column_weights, Int outputs, Int C, Int H,
-                 Int W, Int P, Int Q, double outside)
-{
+                 Int W, Int P, Int Q, double outside) {
     const Int output = ROW_OF_BLOCK, c = COLUMN_OF_BLOCK;
     if (output >= outputs || c >= C) return;
     const Int p = output / Q % P, q = output % Q;

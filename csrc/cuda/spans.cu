@@ -11,8 +11,7 @@ enum { ONE = 1 << 24 }; /* the number 1, in units of 2^-24, of which a stream's 
  * i*alpha, rounded.  Span p is [b_p, b_p + window), and the last begins at extent; or, without a window, [b_p, b_p+1),
  * one longer if they overlap. */
 KERNEL(fractional_spans)(IN(real) numbers, OUT(Int) spans, Int images, Int size, Int outputs, Int window,
-                         Int overlapping, Int random)
-{
+                         Int overlapping, Int random) {
     const Int n = GLOBAL_THREAD, steps = window ? outputs - 1 : outputs, extent = size - window;
     if (n >= images) return;
     const Int u = numbers && !random ? (Int)(numbers[n] * ONE) : 0, before = steps ? u * extent / (steps * ONE) : 0;
@@ -34,8 +33,7 @@ KERNEL(fractional_spans)(IN(real) numbers, OUT(Int) spans, Int images, Int size,
 
 /* y: the first NaN of a window, else the first of its largest; its place r*S + s goes to `bytes` or `words`. */
 KERNEL(span_max)(IN(real) x, IN(Int) rows, IN(Int) columns, Int row_step, Int column_step, OUT(real) y,
-                 OUT(unsigned char) bytes, OUT(int) words, Int outputs, Int C, Int H, Int W, Int P, Int Q, Int S)
-{
+                 OUT(unsigned char) bytes, OUT(int) words, Int outputs, Int C, Int H, Int W, Int P, Int Q, Int S) {
     const Int output = ROW_OF_BLOCK, c = COLUMN_OF_BLOCK;
     if (output >= outputs || c >= C) return;
     const Int n = output / Q / P;
@@ -58,8 +56,7 @@ KERNEL(span_max)(IN(real) x, IN(Int) rows, IN(Int) columns, Int row_step, Int co
 }
 
 /* The first of `count` windows whose first (which = 0) or end (1) lies behind `at`, or `count`. */
-DEVICE Int window_behind(IN(Int) spans, Int count, int which, Int at)
-{
+DEVICE Int window_behind(IN(Int) spans, Int count, int which, Int at) {
     Int low = 0, high = count;
     while (low < high) {
         const Int middle = (low + high) / 2;
@@ -72,8 +69,7 @@ DEVICE Int window_behind(IN(Int) spans, Int count, int which, Int at)
 /* dx: the sum of dy over the windows whose maximum the pixel is, in order. */
 KERNEL(span_max_backward)(IN(real) dy, IN(Int) rows, IN(Int) columns, Int row_step, Int column_step,
                           IN(unsigned char) bytes, IN(int) words, OUT(real) dx, Int pixels, Int C, Int H, Int W, Int P,
-                          Int Q, Int S)
-{
+                          Int Q, Int S) {
     const Int pixel = ROW_OF_BLOCK, c = COLUMN_OF_BLOCK;
     if (pixel >= pixels || c >= C) return;
     const Int n = pixel / W / H, h = pixel / W % H, w = pixel % W;
