@@ -12,7 +12,7 @@ from fastnet.geometry import Conv2dGeometry
 from fastnet.ops.conv_transpose import transposed_geometry
 
 REFERENCE = Ops()
-TILES = {"256x16": (256, 16), "128x32": (128, 32), "64x64": (64, 64), "128x64": (128, 64), "128x128": (128, 128)}
+TILES = [(256, 16), (128, 32), (64, 64), (128, 64), (128, 128)]
 SMALL = [case for case in CONV if Conv2dGeometry.make(case.x_shape, case.w_shape, **case.arguments).macs < 30_000]
 # more than a tile in both directions, sums that end within a slice, a stride with phases of different sizes
 ODD = Conv(2, 19, 9, 8, 140, 3, 2, stride=2, padding=(1, 0, 2, 1))
@@ -30,6 +30,16 @@ def conv(device):
     from fastnet.backends.device import conv
 
     return conv
+
+
+@pytest.fixture
+def tiles(device):
+    """The module that chooses tiles and parts; what it has chosen is forgotten before and after."""
+    from fastnet.backends.device import tiles
+
+    tiles.cut.cache_clear()
+    yield tiles
+    tiles.cut.cache_clear()
 
 
 def geometry(case):
@@ -78,24 +88,31 @@ def test_sums_are_those_of_the_oracle(case, device, conv, dtype):
     assert_near(computed(device, g, given), expected, 1e-6 if dtype == np.float32 else 1e-14)
 
 
-@pytest.mark.parametrize("tile", TILES)
-def test_every_tile_has_the_same_bits(tile, device, conv, dtype, monkeypatch):
-    if tile == "128x128" and dtype == np.float64:
-        pytest.skip("float32 alone has it")
-    from fastnet.backends.device import tiles
-
+@pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile[0]}x{tile[1]}")
+def test_every_tile_has_the_same_bits(tile, device, conv, tiles, dtype, monkeypatch):
     g = geometry(ODD)
     given = arrays(g, dtype, normal)
-    monkeypatch.setattr(tiles, "_BLOCKS", 1)  # no parts: their number follows from the tile's size
+    monkeypatch.setattr(tiles, "_MOST_PARTS", 1)  # no parts: their number follows from the tile's size
     expected = computed(device, g, given)
-    monkeypatch.setattr(tiles, "_shape", lambda *_: TILES[tile])
+    if dtype == np.float64 and tile == (128, 128):
+        tile = 64, 64  # float32 alone has the widest
+    monkeypatch.setattr(tiles, "_tiles", lambda *_: ((*tile, 1.0),))
+    tiles.cut.cache_clear()
     assert_equal(computed(device, g, given), expected)
 
 
-def test_long_sums_are_cut_into_parts(device, conv, dtype, monkeypatch):
-    from fastnet.backends.device import tiles
+def test_the_choice_of_tiles(tiles, dtype):
+    tile = "128x128" if dtype == np.float32 else "128x64"
+    assert tiles.cut(4096, 4096, 1, 1000, dtype)[::3] == (tile, 1)
+    assert tiles.cut(128, 10, 1, 4096, dtype) == ("256x16", 16, 2 * 64 * (256 + 16 + 8), 16)
+    assert tiles.cut(2**20, 20, 1, 100, dtype)[::3] == ("128x32", 1)
+    for steps in (0, 1, 5000, 10**7):  # sums of more than 4096 products are never left to one chain of FMAs
+        assert tiles.cut(10**6, 64, 1, steps, dtype).parts >= max(1, steps / 4096)
 
+
+def test_long_sums_are_cut_into_parts(device, conv, tiles, dtype, monkeypatch):
     monkeypatch.setattr(tiles, "_LEAST_STEPS", 16)
+    monkeypatch.setattr(tiles, "_LAUNCH", 0)
     for case in (ODD, Conv(4, 12, 7, 6, 9, 3, 3, stride=2, padding=1, groups=3)):
         g = geometry(case)
         assert tiles.cut(g.N * g.P * g.Q, g.K // g.groups, g.groups, g.C // g.groups * g.R * g.S, dtype).parts > 1
@@ -121,6 +138,14 @@ def test_an_activation_keeps_what_its_gradient_needs(case, device, conv, dtype):
     for activation in (("gelu", {}), ("tanh", {}), ("leaky_relu", {"negative_slope": -0.5})):
         expected = computed(REFERENCE, g, given, activation)
         assert_near(computed(device, g, given, activation), expected, 2e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("case", [Conv(3, 64, 5, 4, 33, 1, 1), Conv(2, 3, 1, 1, 5, 1, 1)], ids=str)
+def test_pointwise_convolutions_are_plain_products(case, device, conv, dtype, monkeypatch):
+    g, relu, launched = geometry(case), ("relu", {}), []
+    monkeypatch.setattr(conv, "gemm", lambda *given, gemm=conv.gemm: (launched.append(given), gemm(*given)))
+    assert_equal(computed(device, g, arrays(g, dtype), relu), computed(REFERENCE, g, arrays(g, dtype), relu))
+    assert len(launched) == 3
 
 
 def test_only_what_is_needed_is_computed(device, conv, dtype):

@@ -8,6 +8,7 @@ from typing import Any
 from fastnet.backends.device.arrays import KERNELS, c_empty, empty, kernel
 from fastnet.backends.device.columns import channel_sums
 from fastnet.backends.device.compiler import launch, spread
+from fastnet.backends.device.dense import gemm
 from fastnet.backends.device.elementwise import activation_gradient
 from fastnet.backends.device.ending import NOTHING, Ending, finish, kept_before
 from fastnet.backends.device.rows import blocks_of_rows
@@ -57,6 +58,17 @@ def _depthwise_weights(g: Conv2dGeometry, w: Array) -> Array:
     return laid
 
 
+def _pointwise(g: Conv2dGeometry) -> bool:
+    """Whether it is a product of matrices as they are in memory: pixels by channels, and the weights."""
+    return g.groups == g.R == g.S == 1 and g.stride == (1, 1) and not any(g.padding)
+
+
+def _pixels(x: Array) -> Array:
+    """An array in the kernels' order as a matrix, pixels by channels; the same memory."""
+    matrix: Array = x.transpose(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
+    return matrix
+
+
 def _gather(g: Conv2dGeometry, x: Array, w: Array, gradient: bool, end: Ending, y: Array) -> None:
     """The implicit product of the forward pass, or of the input gradient."""
     laid = c_empty((w.size,), w.dtype)
@@ -84,6 +96,8 @@ def forward(g: Conv2dGeometry, x: Array, w: Array, end: Ending, y: Array) -> Non
         blocks, threads = blocks_of_rows(g.N * g.P * -(-g.Q // _STRIP), g.K)
         laid = _depthwise_weights(g, w)
         launch("depthwise", "depthwise_forward", x.dtype, blocks, threads, *_sizes(g), x, laid, *end.arguments(y))
+    elif _pointwise(g):
+        gemm(_pixels(x), False, w.reshape(g.K, g.C), True, end, _pixels(y))
     elif fits(g):
         winograd(g, x, w, False, end, y)
     else:
@@ -99,6 +113,8 @@ def input_gradient(g: Conv2dGeometry, dy: Array, w: Array, end: Ending, dx: Arra
         blocks, threads = blocks_of_rows(g.N * g.H * g.W, g.C)
         laid = _depthwise_weights(g, w)
         launch("depthwise", "depthwise_input", dy.dtype, blocks, threads, *_sizes(g), dy, laid, *end.arguments(dx))
+    elif _pointwise(g):
+        gemm(_pixels(dy), False, w.reshape(g.K, g.C), False, end, _pixels(dx))
     elif fits(g):
         winograd(g, dy, w, True, end, dx)
     else:
@@ -109,6 +125,9 @@ def weight_gradient(g: Conv2dGeometry, x: Array, dy: Array) -> Array:
     """dw (K, C / groups, R, S), in C order."""
     _check(g)
     dw = c_empty(g.w_shape, x.dtype)
+    if _pointwise(g) and not _depthwise(g):
+        gemm(_pixels(dy), True, _pixels(x), False, NOTHING, dw.reshape(g.K, g.C))
+        return dw
     taps, channels, filters, pixels = g.R * g.S, g.C // g.groups, g.K // g.groups, g.N * g.P * g.Q
     if _depthwise(g):
         parts = max(1, min(pixels // _DEPTHWISE_PIXELS, _DEPTHWISE_PARTS))
