@@ -1,6 +1,7 @@
 """The order of an array's elements in memory: channels-last inside fastnet, C order for other libraries.
 
-Both functions copy only if the order or dtype changes, with a kernel that runs on all threads.
+Both functions copy only if the order or dtype changes, with a kernel that runs on all threads.  While a GPU is in use,
+NumPy arrays stay NumPy's, and channels_last leaves their order as it is.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.backends import current
+from fastnet.arrays import elsewhere
+from fastnet.backends import Ops, current
 from fastnet.ops.checks import FLOATS
 from fastnet.types import Array, ArrayLike, DType, DTypeLike
 
@@ -36,7 +38,7 @@ def channels_last(x: ArrayLike, dtype: DTypeLike | None = None) -> Array:
     images, dtype = _checked("channels_last", x, dtype)
     if images.ndim != 4:
         raise ValueError(f"channels_last: x must have shape (N, C, H, W), got {tuple(images.shape)}")
-    y: Array = current().asarray(images, dtype)
+    y: Array = _home(images).asarray(images, dtype)
     return y
 
 
@@ -54,8 +56,14 @@ def contiguous(x: ArrayLike, dtype: DTypeLike | None = None) -> Array:
     TypeError, ValueError
         If x does not hold real numbers of at most 64 bits, or for another dtype.
     """
-    y: Array = current().contiguous(*_checked("contiguous", x, dtype))
+    x, dtype = _checked("contiguous", x, dtype)
+    y: Array = _home(x).contiguous(x, dtype)
     return y
+
+
+def _home(x: Array) -> Ops:
+    """The backend in whose memory x lies."""
+    return current() if elsewhere(x) or not elsewhere() else Ops()
 
 
 def _checked(op: str, x: Any, dtype: DTypeLike | None) -> tuple[Array, DType]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,8 @@ from fastnet.ops.methods import op_methods
 from fastnet.types import Array, DTypeLike
 
 __all__ = ["Ops", "Saved"]
+
+Batches = Generator[tuple[Array, Array], None, None]
 
 
 class Saved(NamedTuple):
@@ -160,6 +162,10 @@ class Ops:
         view = x.view()
         view.flags.writeable = False
         return view
+
+    def ahead(self, batches: Batches) -> Batches:
+        """The batches (x, y), with each x where this backend computes, copied there while the caller has another."""
+        return batches
 
     def to_numpy(self, x: Any) -> Array:
         """An array of this backend as a NumPy array."""

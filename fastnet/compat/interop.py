@@ -108,13 +108,22 @@ def as_course_model(model: Layer, loss: str | Callable = "softmax", reg: float =
     TypeError
         If `model` is not a layer.
     RuntimeError
-        If `model` is not built.
+        If `model` is not built, or its arrays lie on a GPU.
     """
     if not isinstance(model, Layer):
         raise TypeError(
             f"as_course_model: model must be a fastnet layer such as Sequential, got {type(model).__name__}"
         )
+    _require_numpy("as_course_model", model.parameters())
     return _CourseModel(model, loss, reg)
+
+
+def _require_numpy(caller, parameters):
+    if not all(isinstance(parameter.value, np.ndarray) for parameter in parameters):
+        raise RuntimeError(
+            f"{caller}: the course's code computes in NumPy on the same arrays, which backend 'cupy' keeps on the GPU; "
+            "call fastnet.use_backend('native') first"
+        )
 
 
 # ---------------------------------------------------------------- a course model for fastnet's Solver
@@ -217,10 +226,14 @@ def from_course_model(course_model: Any, loss: str | Callable = "softmax") -> Mo
     ------
     TypeError
         If the model has no `params` or no `loss`.
+    RuntimeError
+        If backend "cupy" is in use.
     """
     if not getattr(course_model, "params", None) or not callable(getattr(course_model, "loss", None)):
         raise TypeError(
             "from_course_model: a course model has params, a non-empty dict, and loss(X, y=None); "
             f"{type(course_model).__name__} does not"
         )
-    return _CourseLayer(course_model, loss)
+    layer = _CourseLayer(course_model, loss)
+    _require_numpy("from_course_model", layer.own.values())
+    return layer

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnet.training.arguments import check_factor
 from fastnet.training.debug import check_state, check_validation, place
+from fastnet.training.inputs import batches_of
 from fastnet.training.step import Step
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Epoch:
         solver, loader, running = self.solver, self.solver.loader, self.solver.running
         total = solver.epochs * len(loader)
         start = asked = time.perf_counter()
-        with contextlib.closing(loader.batches(solver.epoch, solver.batch, loader.workers)) as batches:
+        with contextlib.closing(batches_of(loader, solver.epoch, solver.batch)) as batches:
             for x, y in batches:
                 running.waiting += time.perf_counter() - asked
                 position = solver.iteration, total, len(loader)

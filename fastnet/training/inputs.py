@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from math import prod
 from types import NoneType
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import losses
+from fastnet.backends import current
 from fastnet.data import Dataset, Loader, OneSize, prepared
 from fastnet.data.axes import warn_of_channels_last
 from fastnet.data.classes import match_names
@@ -22,7 +23,13 @@ from fastnet.layers import Model
 from fastnet.ops.metrics import ACCURACY
 from fastnet.types import Array, ArrayLike, Loss, Preprocess
 
-__all__ = ["prepare", "ordered", "renumbered"]
+__all__ = ["batches_of", "ordered", "prepare", "renumbered"]
+
+
+def batches_of(loader: Loader, epoch: int = 0, start: int = 0) -> Generator[tuple[Array, Array], None, None]:
+    """A loader's batches; with workers, images are on the GPU in use before they are asked for."""
+    batches = loader.batches(epoch, start, loader.workers)
+    return current().ahead(batches) if loader.workers else batches
 
 
 def prepare(

@@ -25,7 +25,7 @@ from fastnet.training.callbacks import Callback, EarlyStopping
 from fastnet.training.epoch import Epoch, Totals
 from fastnet.training.following import Following, check_schedule
 from fastnet.training.history import History
-from fastnet.training.inputs import ordered, prepare, renumbered
+from fastnet.training.inputs import batches_of, ordered, prepare, renumbered
 from fastnet.training.interrupt import Interrupt
 from fastnet.training.progress import Progress
 from fastnet.training.resume import go_on, save
@@ -266,7 +266,7 @@ class Solver:
     def evaluate_loader(self, loader: Loader) -> Evaluation:
         """The same on a Loader's batches, in their order."""
         total = metric = 0.0
-        for x, y in loader.batches(0, workers=loader.workers):
+        for x, y in batches_of(loader):
             scores = self.model(x)
             metric += losses.measure(self.loss, scores, y) * len(y)  # before a loss that works in place
             total += self.loss(scores, y)[0] * len(y)

@@ -31,6 +31,7 @@ from fastnet.backends.device import (
     spans,
     sums,
     updates,
+    upload,
 )
 from fastnet.backends.device.arrays import KERNELS
 from fastnet.backends.device.tables import Row, alike
@@ -126,6 +127,8 @@ class CupyOps(Ops):
 
     def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:
         return arrays.dense(super().asarray(x, dtype))
+
+    ahead = staticmethod(upload.ahead)
 
     def to_numpy(self, x: Any) -> Array:
         array: Array = cupy.asnumpy(x)

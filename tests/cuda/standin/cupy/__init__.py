@@ -12,7 +12,7 @@ import operator
 
 import numpy as np
 
-from . import _core, cuda, graphs, memory
+from . import _core, _transfers, cuda, graphs, memory
 from .raw import RawModule
 
 __all__ = ["RawModule", "asnumpy", "cuda", "ndarray"]
@@ -74,10 +74,16 @@ class ndarray:
 
     def get(self, stream=None, order="C", out=None, blocking=True):
         graphs.refuse("cudaMemcpy, device to host")
-        return self._array.copy(order="K")
+        _transfers.downloaded(self._array)
+        return self._array.copy(order=order)
 
     def set(self, given, stream=None):
         graphs.refuse("cudaMemcpy, host to device")
+        if not isinstance(given, _HOST) or (given.shape, given.dtype) != (self.shape, self.dtype):
+            raise TypeError(f"set takes a NumPy array {self.shape} of {self.dtype}")
+        if not self.flags.c_contiguous:
+            raise RuntimeError("Cannot set to non-contiguous array")
+        _transfers.uploaded(given)
         self._array[...] = given
 
     def copy(self, order="C"):
@@ -275,8 +281,9 @@ def _conversion(name):
         graphs.refuse("cudaMemcpy, host to device")
         if isinstance(given, (list, tuple)):
             given = type(given)(each._array if isinstance(each, ndarray) else each for each in given)
-        result = function(given, *more, **options)
-        return wrap(np.array(result, order="K"))  # an upload
+        array = np.array(function(given, *more, **options), order="K")
+        _transfers.uploaded(array)
+        return wrap(array)
 
     return convert
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from . import graphs
-from .graphs import Graph, Stream, get_current_stream
+from .graphs import Event, Graph, Stream, get_current_stream
 from .memory import Memory, MemoryPointer, MemoryPool, using_allocator
 
-__all__ = ["Device", "Graph", "Memory", "MemoryPointer", "MemoryPool", "Stream"]
-__all__ += ["get_current_stream", "runtime", "using_allocator"]
+__all__ = ["Device", "Event", "Graph", "Memory", "MemoryPointer", "MemoryPool", "Stream"]
+__all__ += ["alloc_pinned_memory", "get_current_stream", "runtime", "using_allocator"]
 
 
-class Device:
+class Device(contextlib.nullcontext):
     """The only device."""
 
     id = 0
@@ -18,11 +20,17 @@ class Device:
     mem_info = (1 << 34, 1 << 34)
 
     def __init__(self, number=0):
+        super().__init__(self)
         if number:
             raise runtime.CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
 
     def synchronize(self):
         graphs.refuse("cudaDeviceSynchronize")
+
+
+def alloc_pinned_memory(size):
+    """Page-locked memory; CuPy's is at least as large as asked for."""
+    return bytearray(max(size, 512))
 
 
 class runtime:

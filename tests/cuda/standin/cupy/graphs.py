@@ -51,6 +51,15 @@ class Stream:
         if self._graph is not None:
             self._graph.fail(CUDARuntimeError(_UNSUPPORTED))
 
+    def record(self, event=None):
+        if self._graph is not None:
+            self._graph.fail(NotImplementedError("stand-in: events in a captured stream"))
+        return event or Event()
+
+    def wait_event(self, event):
+        if not isinstance(event, Event):
+            raise TypeError(f"wait_event takes an Event, got {type(event)}")
+
     def begin_capture(self, mode=None):
         if self.ptr == 0:
             raise RuntimeError("cannot capture on the default (legacy) stream")
@@ -68,6 +77,19 @@ class Stream:
 
     def is_capturing(self):
         return self._graph is not None
+
+
+class Event:
+    """A point in a stream, which it has reached by then."""
+
+    def __init__(self, block=False, disable_timing=False, interprocess=False):
+        pass
+
+    def record(self, stream=None):
+        (stream or get_current_stream()).record(self)
+
+    def synchronize(self):
+        pass
 
 
 Stream.null = Stream(null=True)
