@@ -34,12 +34,13 @@ class Section(NamedTuple):
 
 
 SECTIONS = {
-    "exact": Section("integers give exactly the CPU's numbers", 40),
+    "kernels": Section("NVRTC takes them", 30),
+    "exact": Section("integers give exactly the CPU's numbers", 35),
     "replay": Section("captured steps give the bits of steps op by op", 35),
-    "suite": Section("tests/cuda, against the reference and the oracle", 70),
-    "training": Section("ResNet-20 learns as on the CPU", 50),
-    "sanitizer": Section("compute-sanitizer", 70),
-    "threads": Section("the CPU engine's threads", 25, gpu=False),
+    "suite": Section("tests/cuda, against the reference and the oracle", 65),
+    "training": Section("ResNet-20 learns as on the CPU", 40),
+    "sanitizer": Section("compute-sanitizer", 65),
+    "threads": Section("the CPU engine's threads", 20, gpu=False),
     "times": Section("training steps, beside PyTorch", 240),
 }
 LEFT = 10  # seconds of nine minutes for what comes before and after

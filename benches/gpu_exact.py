@@ -6,7 +6,9 @@ sum was rounded, so neither order nor fusion can matter.  Convolutions are direc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import gpu_rows
@@ -58,10 +60,22 @@ def differing(device: Ops, names: Iterable[str]) -> tuple[dict[str, int], list[s
                 continue
             counts[name] = counts.get(name, 0) + 1
             for dtype in DTYPES:
-                found = run_example(device, op, example, dtype, lambda array: device.asarray(whole(array)))
-                if not same(found, run_example(gpu_rows.host(), op, example, dtype, whole)):
-                    wrong.append(f"{name} of {dtype} {example.shapes}")
+                expected = run_example(gpu_rows.host(), op, example, dtype, whole)
+                if said := difference(expected, run_example, device, op, example, dtype, partial(placed, device)):
+                    wrong.append(f"{name} of {dtype} {example.shapes}{said}")
     return counts, wrong
+
+
+def placed(device: Ops, array: np.ndarray) -> Any:
+    return device.asarray(whole(array))
+
+
+def difference(expected: list[np.ndarray], function: Callable[..., list[np.ndarray]], *given: Any) -> str:
+    """Why a function does not give what is expected, or ""."""
+    try:
+        return "" if same(function(*given), expected) else " differs"
+    except Exception as error:  # after one of CUDA's, all further calls fail: the first names its cause
+        return f": {type(error).__name__}: {gpu_rows.first_line(str(error))}"
 
 
 def layers(case: dict[str, Any], dtype: np.dtype[Any], ops: Ops) -> list[np.ndarray]:
@@ -82,18 +96,15 @@ def rows(settings: Settings) -> Iterator[Row]:
         found = f"{sum(counts.values())} examples of {len(counts)} of {len(names)} ops, float32 and float64"
         yield Row("ops", bool(counts) and not wrong, listed(found, wrong), {"examples": counts, "differ": wrong})
         shapes = [(2, 5, 7, 3, 3, 2, 1, 1)] if settings.quick else LARGER
-        cases = [{**workloads.conv(*shape), "kind": "exact"} for shape in shapes]
-        wrong = [
-            f"{case['name']}, {dtype}"
-            for case in cases
-            for dtype in DTYPES
-            if not same(layers(case, dtype, device), layers(case, dtype, gpu_rows.host()))
-        ]
+        cases, wrong = [{**workloads.conv(*shape), "kind": "exact"} for shape in shapes], []
+        for case, dtype in itertools.product(cases, DTYPES):
+            if said := difference(layers(case, dtype, gpu_rows.host()), layers, case, dtype, device):
+                wrong.append(f"{case['name']}, {dtype}{said}")
         found = f"{len(cases)} convolutions with gradients and max pooling, float32 and float64"
         yield Row("larger layers", not wrong, listed(found, wrong), {"differ": wrong})
 
 
 def listed(found: str, wrong: list[str]) -> str:
-    """What was compared, and what differs."""
+    """What was compared, and what is wrong."""
     more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-    return f"{found}; differ: {', '.join(wrong[:3])}{more}" if wrong else f"{found}: the CPU's numbers"
+    return f"{found}; {'; '.join(wrong[:3])}{more}" if wrong else f"{found}: the CPU's numbers"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,9 @@ def train(net: str, quick: bool) -> tuple[str, str]:
 def rows(settings: Settings) -> Iterator[Row]:
     command = [sys.executable, str(Path(__file__).resolve()), *(["--quick"] if settings.quick else [])]
     found: dict[str, dict[str, tuple[str, str]]] = {}
+    end = time.monotonic() + settings.seconds - 3
     for name, graphs in RUNS.items():
-        ended = gpu_rows.run(command, (settings.seconds - 3) / len(RUNS), {"FASTNET_GPU_GRAPHS": graphs})
+        ended = gpu_rows.run(command, end - time.monotonic(), {"FASTNET_GPU_GRAPHS": graphs})
         if ended.failure:
             print(ended.said, flush=True)
             yield Row(name, False, f"{ended.failure}: {gpu_rows.last_line(ended.said)}")

@@ -19,7 +19,7 @@ from fastnet import backends
 HERE = Path(__file__).resolve().parent
 TESTS = HERE.parent / "tests"
 ON_STANDIN = os.environ.get("FASTNET_TEST_STANDIN") == "1"  # for tests of the program itself
-LAST_LINES = 25  # of what a process wrote before it failed
+LAST_LINES = 60  # of what a process wrote before it failed
 
 
 class Row(NamedTuple):
@@ -133,9 +133,14 @@ def _status(code: int) -> str:
         return f"ended by signal {-code}"
 
 
+def first_line(text: str) -> str:
+    """The first line that is not blank, or ""."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
 def last_line(text: str) -> str:
     """The last line that is not blank, or ""."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    return first_line("\n".join(reversed(text.splitlines())))
 
 
 def section(name: str, settings: Settings) -> list[Row]:
@@ -146,7 +151,8 @@ def section(name: str, settings: Settings) -> list[Row]:
     if ended.failure:
         said = last_line(ended.said)
         rows.append(Row("the whole section", False, f"{ended.failure}{': ' if said else ''}{said}"))
-        print(textwrap.indent(ended.said, "    "), flush=True)
     elif not rows:
         rows.append(Row("the whole section", False, "found nothing"))
+    if any(row.passed is False for row in rows):
+        print(textwrap.indent(ended.said, "    "), flush=True)
     return rows

@@ -36,7 +36,7 @@ def images(data: str | None, quick: bool) -> tuple[str, dict[str, np.ndarray]]:
             arrays, name = {part: getattr(digits, part) for part in PARTS}, "digits"
         except ImportError:
             arrays, name = noisy(rng), "drawn images"
-    most = (48, 16) if quick else (IMAGES, TESTED)
+    most = (24, 8) if quick else (IMAGES, TESTED)
     for part, count in zip(("train", "test"), most, strict=True):
         chosen = rng.permutation(len(arrays[f"y_{part}"]))[:count]
         arrays |= {f"{axis}_{part}": arrays[f"{axis}_{part}"][chosen] for axis in "Xy"}
@@ -75,7 +75,7 @@ def train(arrays: dict[str, np.ndarray], epochs: int, width: int) -> dict[str, A
 
 def rows(settings: Settings) -> Iterator[Row]:
     name, arrays = images(settings.data, settings.quick)
-    epochs, width = (1, 4) if settings.quick else (5, 16)
+    epochs, width = (1, 2) if settings.quick else (5, 16)
     with gpu_rows.device():
         gpu = train(arrays, epochs, width)
     with fn.use_backend(gpu_rows.host().name):

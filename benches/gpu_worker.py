@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import fastnet as fn
 
 def prepare(case: dict[str, Any]) -> tuple[Callable[[], None], Sequence[Any]]:
     """Blocks of steps to time; the losses of the first two steps and the change of the parameters over them."""
+    gc.collect()  # the last case's arrays
     fn.set_float32_precision("tf32" if case["tf32"] else "highest")
     ops = fn.backends.current()
     x, labels = workloads.data(case)

@@ -10,6 +10,7 @@ PyTorch's fused SGD.
 from __future__ import annotations
 
 import argparse
+import gc
 
 import numpy as np
 import peers
@@ -153,6 +154,8 @@ class Torch:
     def prepare(self, case: dict):
         """The function to time and the results to compare, as `peers.serve` expects."""
         if self.device == "cuda":
+            gc.collect()  # the last case's tensors
+            torch.cuda.empty_cache()
             torch.backends.cudnn.benchmark = True
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = case["tf32"]
         if case["kind"] == "step":

@@ -125,7 +125,17 @@ def test_a_crash_an_error_and_silence_are_rows(section):
     assert row.passed is False
 
 
-# ---------------------------------------------------------------- exact
+# ---------------------------------------------------------------- kernels and exact
+
+
+def test_kernels_are_compiled_and_errors_named(monkeypatch):
+    import gpu_kernels
+
+    monkeypatch.setattr(gpu_kernels, "QUICK", ["sums", "nothing"])
+    (row,) = rows("kernels")
+    assert row.passed is False and "; 2 failed: nothing, float" in row.found and "No such file" in row.found
+    assert sorted(row.figures["seconds"]) == ["sums, float32", "sums, float64"]
+    assert {"sums", "pool"} < set(gpu_kernels.names())
 
 
 def test_what_only_moves_and_adds_is_compared():

@@ -15,10 +15,13 @@ class RawModule:
             raise TypeError("RawModule(code=str, options=tuple, backend='nvrtc' or 'nvcc')")
         self._code, self._options, self._module = code, options, None
 
-    def get_function(self, name):
+    def compile(self, log_stream=None):
         if self._module is None:
             graphs.refuse("cuModuleLoadData")
             self._module = Module(self._code, self._options)
+
+    def get_function(self, name):
+        self.compile()
         if name not in self._module.kernels():
             raise RuntimeError(f"CUDA_ERROR_NOT_FOUND: named symbol not found ({name})")
         return RawKernel(self._module, name)
