@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 
 from fastnet.backends.device.arrays import c_empty, empty, kernel
+from fastnet.backends.device.columns import column_totals
 from fastnet.backends.device.compiler import launch, spread
-from fastnet.backends.device.rows import BLOCK, blocks_of_rows, parts_of_rows
+from fastnet.backends.device.rows import blocks_of_rows, parts_of_rows
 from fastnet.types import Array
+
+_AHEAD = 4  # of csrc/cuda/channels.cu
 
 
 @kernel
 def prelu(x: Array, w: Array) -> tuple[Array, Any]:
     y, rows, C = empty(x.shape, x.dtype), x.size // w.size, w.size  # one slope: a column of all elements
-    launch("channels", "prelu_forward", x.dtype, *blocks_of_rows(rows, C), x, w, y, rows, C)
+    launch("channels", "prelu_forward", x.dtype, *blocks_of_rows(rows, C, _AHEAD), x, w, y, rows, C)
     return y, (x, w)
 
 
@@ -27,11 +30,7 @@ def prelu_backward(dy: Array, saved: Any, needs: Sequence[bool]) -> tuple[Array 
     grid, threads = parts_of_rows(rows, C)
     sums = c_empty((grid[0], C), np.float64) if needs[1] else None
     launch("channels", "prelu_backward", x.dtype, grid, threads, dy, x, w, dx, sums, rows, C)
-    if sums is None:
-        return dx, None
-    dw = c_empty(w.shape, w.dtype)
-    launch("channels", "sum_parts", x.dtype, C, BLOCK, sums, dw, len(sums), C)
-    return dx, dw
+    return dx, None if sums is None else column_totals(sums, x.dtype)
 
 
 @kernel
