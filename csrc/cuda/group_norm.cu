@@ -4,8 +4,9 @@
  * gamma and beta have element p*by_pixel + c*by_channel for channel c of pixel p; either may be absent.
  *
  * A block has a tile of `many` groups (or one group of more than BLOCK_THREADS channels, in steps) in image blockIdx.x,
- * and part blockIdx.z of its pixels.  Sums are in double, of the parts in order.  Bound by memory; what the second
- * kernel of a pass reads again, the first has brought into the L2 cache unless the batch is large. */
+ * and part blockIdx.z of its pixels.  Sums are in double, of the parts in order.  Bound by memory: a thread loads what
+ * it needs of AHEAD elements before it uses any of it, and what the second kernel of a pass reads again, the first has
+ * brought into the L2 cache unless the batch is large. */
 #include "cuda/activations.h"
 #include "cuda/reduce.h"
 #include "cuda/rows.h"
@@ -36,6 +37,24 @@ DEVICE Place place_of(Int pixels, Int C, Int run, Int many) {
                    pixels * part / gridDim.z + threadIdx.y,
                    pixels * (part + 1) / gridDim.z};
     return place;
+}
+
+enum { AHEAD = 4 };
+
+/* On to the thread's next channel, or to the first in its next pixel. */
+DEVICE void advance(Place place, Int *pixel, Int *channel) {
+    *channel += blockDim.x;
+    if (*channel < place.last) return;
+    *channel = place.channel;
+    *pixel += blockDim.y;
+}
+
+/* out: array[p*by_pixel + c*by_channel] for the thread's next AHEAD elements, from (p, c) on; `otherwise` behind the
+ * last, and without an array. */
+DEVICE void load_ahead(IN(real) array, Int by_pixel, Int by_channel, real otherwise, Place place, Int p, Int c,
+                       real out[AHEAD]) {
+    for (int i = 0; i < AHEAD; i++, advance(place, &p, &c))
+        out[i] = array && p < place.end ? array[p * by_pixel + c * by_channel] : otherwise;
 }
 
 /* Sum number k of a group in this block's part; sums are (2, parts, images, groups). */
@@ -83,12 +102,15 @@ KERNEL(group_moments)(IN(real) x, IN(double) before, OUT(double) pivots, OUT(dou
     __syncthreads();
     const double pivot = place.group < groups ? room[slot] : 0;
     double sum = 0, squares = 0;
-    for (Int p = place.pixel; p < place.end; p += blockDim.y)
-        for (Int c = place.channel; c < place.last; c += blockDim.x) {
-            const double d = (double)image[p * C + c] - pivot;
+    for (Int p = place.pixel, c = place.channel; c < place.last && p < place.end;) {
+        real values[AHEAD];
+        load_ahead(image, C, 1, 0, place, p, c, values);
+        for (int i = 0; i < AHEAD && p < place.end; i++, advance(place, &p, &c)) {
+            const double d = (double)values[i] - pivot;
             sum += d;
             squares = fma(d, d, squares);
         }
+    }
     store_sums(sum, squares, place, groups, run, sums, room);
 }
 
@@ -103,10 +125,6 @@ DEVICE real normalized(real x, Coefficients k) { return fma(x - k.mean, k.invers
 DEVICE Coefficients coefficients_of(IN(real) table, Int at) {
     Coefficients k = {table[3 * at], table[3 * at + 1], table[3 * at + 2]};
     return k;
-}
-
-DEVICE real element_of(IN(real) parameter, Int p, Int c, Int by_pixel, Int by_channel, real otherwise) {
-    return parameter ? parameter[p * by_pixel + c * by_channel] : otherwise;
 }
 
 /* y; `table` receives the coefficients, and `moments` mean and biased variance, (2, images, groups). */
@@ -136,14 +154,17 @@ KERNEL(group_apply)(IN(real) x, IN(double) pivots, IN(double) sums, IN(real) gam
     __syncthreads();
     if (place.channel >= place.last) return;
     const Coefficients k = {shared[3 * slot], shared[3 * slot + 1], shared[3 * slot + 2]};
-    for (Int p = place.pixel; p < place.end; p += blockDim.y)
-        for (Int c = place.channel; c < place.last; c += blockDim.x) {
-            const Int i = start + p * C + c;
-            const real weight = element_of(gamma, p, c, by_pixel, by_channel, 1);
-            const real value = fma(normalized(x[i], k), weight, element_of(beta, p, c, by_pixel, by_channel, 0));
-            if (before) before[i] = value;
-            y[i] = activation(which, value, (real)a, (real)b);
+    for (Int p = place.pixel, c = place.channel; p < place.end;) {
+        real values[AHEAD], weights[AHEAD], shifts[AHEAD];
+        load_ahead(x + start, C, 1, 0, place, p, c, values);
+        load_ahead(gamma, by_pixel, by_channel, 1, place, p, c, weights);
+        load_ahead(beta, by_pixel, by_channel, 0, place, p, c, shifts);
+        for (int i = 0; i < AHEAD && p < place.end; i++, advance(place, &p, &c)) {
+            const real value = fma(normalized(values[i], k), weights[i], shifts[i]);
+            if (before) before[start + p * C + c] = value;
+            y[start + p * C + c] = activation(which, value, (real)a, (real)b);
         }
+    }
 }
 
 /* ---- gradients; g is dy, or with `gate`, a ReLU's, 0 where xhat*gamma + beta is not positive ---- */
@@ -162,15 +183,19 @@ KERNEL(group_sums)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) beta, IN(re
     double sum = 0, products = 0;
     if (place.channel < place.last) {
         const Coefficients k = coefficients_of(table, place.image * groups + place.group);
-        for (Int p = place.pixel; p < place.end; p += blockDim.y)
-            for (Int c = place.channel; c < place.last; c += blockDim.x) {
-                const Int i = start + p * C + c;
-                const real xhat = normalized(x[i], k), weight = element_of(gamma, p, c, by_pixel, by_channel, 1);
-                const real g = gated(dy[i], gate, xhat, weight, element_of(beta, p, c, by_pixel, by_channel, 0));
-                const double weighted = (double)g * (double)weight;
+        for (Int p = place.pixel, c = place.channel; p < place.end;) {
+            real values[AHEAD], slopes[AHEAD], weights[AHEAD], shifts[AHEAD];
+            load_ahead(x + start, C, 1, 0, place, p, c, values);
+            load_ahead(dy + start, C, 1, 0, place, p, c, slopes);
+            load_ahead(gamma, by_pixel, by_channel, 1, place, p, c, weights);
+            load_ahead(beta, by_pixel, by_channel, 0, place, p, c, shifts);
+            for (int i = 0; i < AHEAD && p < place.end; i++, advance(place, &p, &c)) {
+                const real xhat = normalized(values[i], k), g = gated(slopes[i], gate, xhat, weights[i], shifts[i]);
+                const double weighted = (double)g * (double)weights[i];
                 sum += weighted;
                 products = fma(weighted, (double)xhat, products);
             }
+        }
     }
     store_sums(sum, products, place, groups, run, sums, room);
 }
@@ -190,13 +215,17 @@ KERNEL(group_backward)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) beta, I
     if (place.channel >= place.last) return;
     const Coefficients k = coefficients_of(table, at);
     const real shift = shared[2 * slot], slope = shared[2 * slot + 1];
-    for (Int p = place.pixel; p < place.end; p += blockDim.y)
-        for (Int c = place.channel; c < place.last; c += blockDim.x) {
-            const Int i = start + p * C + c;
-            const real xhat = normalized(x[i], k), weight = element_of(gamma, p, c, by_pixel, by_channel, 1);
-            const real g = gated(dy[i], gate, xhat, weight, element_of(beta, p, c, by_pixel, by_channel, 0));
-            dx[i] = fma(xhat, slope, fma(g * weight, k.inverse, shift));
+    for (Int p = place.pixel, c = place.channel; p < place.end;) {
+        real values[AHEAD], slopes[AHEAD], weights[AHEAD], shifts[AHEAD];
+        load_ahead(x + start, C, 1, 0, place, p, c, values);
+        load_ahead(dy + start, C, 1, 0, place, p, c, slopes);
+        load_ahead(gamma, by_pixel, by_channel, 1, place, p, c, weights);
+        load_ahead(beta, by_pixel, by_channel, 0, place, p, c, shifts);
+        for (int i = 0; i < AHEAD && p < place.end; i++, advance(place, &p, &c)) {
+            const real xhat = normalized(values[i], k), g = gated(slopes[i], gate, xhat, weights[i], shifts[i]);
+            dx[start + p * C + c] = fma(xhat, slope, fma(g * weights[i], k.inverse, shift));
         }
+    }
 }
 
 /* sums: of g and g*xhat over rows, (2, parts, columns); a row is a pixel, or an image where pixels have parameters of
@@ -206,17 +235,25 @@ KERNEL(group_parameter_sums)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) b
                              Int gate) {
     SHARED(double, room, BLOCK_THREADS);
     const Int column = COLUMN_OF_BLOCK, c = column % C, p = column / C, part = blockIdx.x;
-    const Int end = rows * (part + 1) / gridDim.x, group = c / (C / groups);
+    const Int end = rows * (part + 1) / gridDim.x, group = c / (C / groups), every = blockDim.y;
     double sum = 0, products = 0;
     if (column < columns) {
-        const real weight = element_of(gamma, p, c, by_pixel, by_channel, 1);
-        const real shift = element_of(beta, p, c, by_pixel, by_channel, 0);
-        for (Int row = rows * part / gridDim.x + threadIdx.y; row < end; row += blockDim.y) {
-            const Int i = row * columns + column;
-            const real xhat = normalized(x[i], coefficients_of(table, row / rows_per_image * groups + group));
-            const real g = gated(dy[i], gate, xhat, weight, shift);
-            sum += (double)g;
-            products = fma((double)g, (double)xhat, products);
+        const real weight = gamma ? gamma[p * by_pixel + c * by_channel] : (real)1;
+        const real shift = beta ? beta[p * by_pixel + c * by_channel] : (real)0;
+        for (Int row = rows * part / gridDim.x + threadIdx.y; row < end; row += AHEAD * every) {
+            real values[AHEAD], slopes[AHEAD];
+            for (int i = 0; i < AHEAD; i++) {
+                const Int at = (row + i * every) * columns + column;
+                values[i] = row + i * every < end ? x[at] : (real)0;
+                slopes[i] = row + i * every < end ? dy[at] : (real)0;
+            }
+            for (int i = 0; i < AHEAD && row + i * every < end; i++) {
+                const Int image = (row + i * every) / rows_per_image;
+                const real xhat = normalized(values[i], coefficients_of(table, image * groups + group));
+                const real g = gated(slopes[i], gate, xhat, weight, shift);
+                sum += (double)g;
+                products = fma((double)g, (double)xhat, products);
+            }
         }
     }
     sum = column_sum(sum, room);

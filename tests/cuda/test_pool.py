@@ -37,7 +37,10 @@ def assert_same(ops, op, x, *given, **attributes):
         np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("case", cases.POOL + cases.DILATED, ids=str)
+WIDE = [cases.Pool(1, 300, 3, 3, 2, 1)]  # more channels than a block has threads
+
+
+@pytest.mark.parametrize("case", cases.POOL + cases.DILATED + WIDE, ids=str)
 def test_maxima_and_their_gradients_are_exact(ops, dtype, case):
     geometry = Pool2dGeometry.make(case.x_shape, **case.arguments)
     assert_same(ops, "max_pool2d", ties(case.x_shape, dtype), geometry)
@@ -69,7 +72,7 @@ def test_planes(ops, dtype, case, rule):
 
 
 @pytest.mark.parametrize("include", [True, False])
-@pytest.mark.parametrize("case", cases.POOL, ids=str)
+@pytest.mark.parametrize("case", cases.POOL + WIDE, ids=str)
 def test_averages(ops, dtype, case, include):
     geometry = Pool2dGeometry.make(case.x_shape, **case.arguments, count_include_pad=include)
     x, eps = cases.integers(case.x_shape, dtype), np.finfo(dtype).eps
