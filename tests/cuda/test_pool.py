@@ -146,11 +146,11 @@ def test_replays_draw_other_windows(device, dtype, monkeypatch):
         launch = module.launch
         monkeypatch.setattr(module, "launch", lambda *a, run=launch: (launched.append((run, a)), run(*a)))
     stream, again, there = Stream(3, 8), Stream(3, 8), device.asarray(x)
-    positions = random.Positions([stream])
+    positions = random.Positions([stream.position])
     with positions:
         y, _ = device.fractional_max_pool2d(there, (6, 5), stream=stream)
     for _ in range(2):
-        positions.advance()
+        positions.advance([stream.position])
         for run, given in list(launched):
             run(*given)
         expected, _ = Ops().fractional_max_pool2d(x, (6, 5), stream=again)

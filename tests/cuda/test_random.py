@@ -86,7 +86,7 @@ def test_replays_read_positions_in_device_memory(device, dtype, monkeypatch):
     monkeypatch.setattr(random, "launch", lambda *given: (launched.append(given), launch(*given)))
     x = device.asarray(np.ones((6, 20), dtype))
     first, other, eager = Stream(2**63 + 1, 6), Stream(9), Stream(2**63 + 1, 6)
-    positions = random.Positions([other, first])
+    positions = random.Positions([other.position, first.position])
     with positions:
         captured = [device.dropout(x, 0.5, first)[0] for _ in range(2)]  # a layer that is used twice
         other_too = device.dropout(x, 0.5, other)[0]
@@ -95,7 +95,7 @@ def test_replays_read_positions_in_device_memory(device, dtype, monkeypatch):
     np.testing.assert_array_equal(device.to_numpy(alone), Ops().dropout(np.ones((6, 20), dtype), 0.5, Stream(77))[0])
     step = list(launched)
     for _ in range(3):
-        positions.advance()
+        positions.advance([other.position, first.position])
         for given in step:
             launch(*given)
         for y in captured:
@@ -106,7 +106,7 @@ def test_replays_read_positions_in_device_memory(device, dtype, monkeypatch):
         expected = Ops().dropout(np.ones((6, 20), dtype), 0.5, start)[0]
         np.testing.assert_array_equal(device.to_numpy(other_too), expected)
     first.set(3, 40)  # as a checkpoint does
-    positions.advance()
+    positions.advance([other.position, first.position])
     for given in step:
         launch(*given)
     expected = Ops().dropout(np.ones((6, 20), dtype), 0.5, Stream(3, 40))[0]
@@ -119,5 +119,14 @@ def test_positions_of_no_stream(device):
     positions = Positions([])
     with positions:
         y = device.random_uniform((5,), np.float32, 1, 2)
-    positions.advance()
+    positions.advance([])
     np.testing.assert_array_equal(device.to_numpy(y), philox.uniform(1, 2, 5, np.float32))
+
+
+def test_numbers_that_the_host_draws_are_refused(device):
+    from fastnet.backends.device.random import Positions
+
+    stream = Stream(5, 8)
+    with pytest.raises(RuntimeError, match="draws random numbers on the host"), Positions([stream.position]):
+        stream.take(7)
+    assert stream == Stream(5, 8)

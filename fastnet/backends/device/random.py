@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cupy
@@ -21,44 +21,51 @@ _UNITS = tuple[int, int, int]
 
 
 class Positions:
-    """Positions of streams in device memory.
+    """Positions of random streams in device memory, for a captured piece of work.
 
-    Within ``with positions:``, kernels are launched so that they read them there, which makes a captured step that can
-    be replayed; each replay begins with :meth:`advance`.
+    Within ``with positions:``, kernels are launched so that they read them there; each launch of the graph begins with
+    :meth:`advance`.
+
+    Parameters
+    ----------
+    positions : sequence of NumPy arrays
+        ``Stream.position`` of each.
     """
 
-    def __init__(self, streams: Iterable[Stream]) -> None:
-        self._streams = list(streams)
-        self._starts = [stream.offset for stream in self._streams]
-        self._taken = [0] * len(self._streams)
-        self._there = cupy.empty((len(self._streams), 2), np.int64)
+    def __init__(self, positions: Sequence[Any]) -> None:
+        self._positions = list(positions)
+        self._starts = [int(position[1]) for position in positions]
+        self._placed = [0] * len(self._positions)  # numbers that kernels read the position of
+        self._there = cupy.empty((len(self._positions), 2), np.int64)
 
     def __enter__(self) -> Positions:
-        self._starts = [stream.offset for stream in self._streams]
         _read.append(self)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """The streams are where they were: a captured step has drawn no number yet."""
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        """The streams are where they were: nothing was drawn yet."""
         _read.remove(self)
-        self._taken = [stream.offset - start for stream, start in zip(self._streams, self._starts, strict=True)]
-        for stream, start in zip(self._streams, self._starts, strict=True):
-            stream.set(stream.seed, start)
+        pairs = list(zip(self._positions, self._starts, strict=True))
+        taken = [int(position[1]) - start for position, start in pairs]
+        for position, start in pairs:
+            position[1] = start
+        if kind is None and taken != self._placed:
+            raise RuntimeError("an op draws random numbers on the host")
 
-    def advance(self) -> None:
-        """Let the next replay draw from where the streams are, and move these past it."""
-        if not self._streams:
+    def advance(self, positions: Sequence[Any]) -> None:
+        """Let the next launch draw from `positions`, of the same streams, and move these past it."""
+        if not self._positions:
             return
-        positions = np.stack([stream.position for stream in self._streams]).view(np.int64)
-        self._there.set(positions, cupy.cuda.get_current_stream())
-        for stream, count in zip(self._streams, self._taken, strict=True):
-            stream.take(count)
+        self._there.set(np.stack(positions).view(np.int64), cupy.cuda.get_current_stream())
+        for position, count in zip(positions, self._placed, strict=True):
+            position[1] += np.uint64(count)
 
-    def place(self, stream: Stream, start: int) -> tuple[Any, int] | None:
-        """The stream's position in device memory, and how far from it number `start` is."""
-        for each, there, first in zip(self._streams, self._there, self._starts, strict=True):
-            if each is stream:
-                return there, start - first
+    def place(self, stream: Stream, start: int, count: int) -> tuple[Any, int] | None:
+        """The stream's position in device memory, and how far from it number `start`, the first of `count`, is."""
+        for number, position in enumerate(self._positions):
+            if position is stream.position:
+                self._placed[number] += -(-count // 4) * 4
+                return self._there[number], start - self._starts[number]
         return None
 
 
@@ -100,7 +107,7 @@ def stream_numbers(stream: Stream, count: int, dtype: DTypeLike) -> Array:
 def _taken(stream: Stream, count: int) -> tuple[int, int, Array | None]:
     """Seed and offset of the stream's next numbers, and the position from which the offset counts; the stream moves."""
     seed, offset = stream.take(count)
-    place = _read[-1].place(stream, offset) if _read else None
+    place = _read[-1].place(stream, offset, count) if _read else None
     if place is None:
         return seed, offset, None
     return seed, place[1], place[0]
