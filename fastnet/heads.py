@@ -61,13 +61,18 @@ class WithAuxiliary:
         """The sum of the losses of the body and of each head, by their weights."""
         return float(sum(weight * loss for weight, loss in zip((1.0, *self.weights), losses, strict=True)))
 
-    def of_each(self, loss: Callable[[Array], tuple[float, Array]], scores: Array) -> tuple[float, Array]:
-        """(loss, its gradient by all scores) for a loss of the scores of one output."""
+    def each(self, loss: Callable[[Array], tuple[Any, Array]], scores: Array) -> tuple[list[Any], Array]:
+        """(the loss of each output, the gradient of their `total` by all scores) for a loss of one output's scores."""
         ops, C = current(), self.shape(tuple(scores.shape))[1]
         weights = 1.0, *self.weights
         found = [loss(part) for part in ops.split(scores, (C,) * len(weights))]
         gradients = [ops.scale(gradient, weight)[0] for (_, gradient), weight in zip(found, weights, strict=True)]
-        return self.total([float(value) for value, _ in found]), ops.concat(gradients)
+        return [value for value, _ in found], ops.concat(gradients)
+
+    def of_each(self, loss: Callable[[Array], tuple[float, Array]], scores: Array) -> tuple[float, Array]:
+        """(loss, its gradient by all scores) for a loss of the scores of one output."""
+        found, dscores = self.each(loss, scores)
+        return self.total([float(value) for value in found]), dscores
 
     def __call__(self, scores: Array, labels: Array) -> tuple[float, Array]:
         """(loss, its gradient by all scores)."""

@@ -48,6 +48,7 @@ class Ops:
     name = "reference"
     xp = np
     array_types: tuple[type, ...] = (np.ndarray,)  # of the backend's arrays
+    fixed_addresses = False  # whether what `recording` returns reads and changes `kept` arrays where they were
 
     @property
     def device(self) -> str:
@@ -197,8 +198,11 @@ class Ops:
         """Whether the op and its gradient do nothing but call kernels, which :meth:`recording` can keep."""
         return False
 
-    def recording(self, given: Sequence[Any]) -> Any:
-        """A context manager that keeps kernel calls: ``fastnet.backends.native.recording.Recording``."""
+    def recording(self, given: Sequence[Any], kept: Sequence[Any] = ()) -> Any:
+        """A context manager that keeps the work inside: ``fastnet.backends.native.recording.Recording``.
+
+        `given` is what each run brings anew, `kept` what it finds where the last one left it, as parameters.
+        """
         raise NotImplementedError(f"the backend {self.name!r} does not record kernel calls")
 
     def plan(self, graph: Graph, batch_size: int = 1) -> Callable[[Any], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -35,6 +36,10 @@ class TrainingPlan:
     The first call for a shape runs op by op, and records the kernels that it calls. Later ones run them all in one call
     without the GIL, with the same bits. This pays for small networks and batches, where Python takes longer than the
     kernels. Any change of the model (its layers, what is frozen, replaced arrays, batch size) is noticed.
+
+    On a GPU the second call for a shape is captured as a CUDA graph, which it and later ones launch. Gradients are then
+    the graph's own arrays, which the next call overwrites. After arrays of the model were replaced, a call runs op by op.
+    FASTNET_GPU_GRAPHS=0 turns graphs off.
 
     Every call runs op by op, as :attr:`reason` says, if a layer computes in NumPy (defines ``run``), the loss or
     ``model.forward`` is your own, it pays to skip the branches that stochastic depth drops for the whole batch, the
@@ -99,18 +104,21 @@ class TrainingPlan:
         if given is None or self.reason:
             return self._op_by_op(x, labels)
         call = self._call(program.graph.output, ops, labels)
-        labels, *more = call.arrays
-        given += [array for array in more if array is not None]
+        kept, given = given, _brought(x, call)
         recorded = self._recorded.get(program)
         trains = [parameter.requires_grad for parameter in program.parameters]
         if recorded is None or (recorded.loss, recorded.trains) != ((self.loss, call.op.name), trains):
-            return self._record(program, ops, x, call, given)
+            return self._record(program, ops, x, call, kept)
         if recorded.calls is None:
             self.reason = recorded.reason
             return self._op_by_op(x, labels)
-        found, (scores, *gradients) = recorded.calls.run([x, labels, *given])
+        found, (scores, *gradients) = recorded.calls.run(given, kept)
+        self.reason = recorded.calls.reason
         for parameter, gradient in zip(recorded.parameters, gradients, strict=True):
             parameter.grad = gradient
+        return self._result(found, scores)
+
+    def _result(self, found: list[float], scores: Array) -> tuple[float, Array]:
         return (found[0], scores) if self._heads is None else (self._heads.total(found), self._heads.main(scores))
 
     def _obstacle(self, program: Program, ops: Ops, given: list[Array] | None) -> str:
@@ -123,6 +131,9 @@ class TrainingPlan:
             return "a layer or op does not run on the backend's kernels alone"
         if any(p.grad is not None for p in program.parameters):
             return "there are gradients to add to"
+        pairs = zip(program.parameters, given or (), strict=False)
+        if ops.fixed_addresses and any(parameter.value is not array for parameter, array in pairs):
+            return "parameters are not in C order"
         if given is None:
             return "running statistics are read-only or not in C order"
         return ""
@@ -157,18 +168,48 @@ class TrainingPlan:
     def _own_loss(self, scores: Array) -> tuple[float, Array]:
         return self.loss(scores, self.labels.copy())
 
-    def _record(self, program: Program, ops: Ops, x: Array, call: Call, given: list[Array]) -> tuple[float, Array]:
+    def _record(self, program: Program, ops: Ops, x: Array, call: Call, kept: list[Array]) -> tuple[float, Array]:
         trains = [parameter.requires_grad for parameter in program.parameters]
         labels, *more = call.arrays
         labels = labels.copy(order="K")  # they may be x itself, and a recording tells arrays apart by their addresses
         call = call._replace(arrays=(labels, *more))
-        recording = ops.recording([x, labels, *given])
+        recording = ops.recording(_brought(x, call), kept)
         with recording:
-            scores, backward = self.model.forward(x, training=True)
-            loss, dscores = call.checked(scores) if self._heads is None else self._heads.of_each(call.checked, scores)
-            backward(dscores, input_gradient=False)
+            found, scores = self._step(call, x)
         parameters = [parameter for parameter in program.parameters if parameter.grad is not None]
-        calls = recording.finish([scores, *(parameter.grad for parameter in parameters)])
+        takes = call._replace(arrays=tuple(array is not None for array in call.arrays))
+        again = partial(self._again, takes, parameters)
+        calls = recording.finish([scores, *(parameter.grad for parameter in parameters)], again)
         self._recorded[program] = _Recorded((self.loss, call.op.name), trains, parameters, calls, recording.reason)
         self.reason = recording.reason
-        return loss, scores if self._heads is None else self._heads.main(scores)
+        return self._result([float(loss) for loss in found], scores)
+
+    def _step(self, call: Call, x: Array) -> tuple[list[Any], Array]:
+        """(the losses of each output, scores); sets gradients."""
+        scores, backward = self.model.forward(x, training=True)
+        if self._heads is None:
+            loss, dscores = call.checked(scores)
+            found = [loss]
+        else:
+            found, dscores = self._heads.each(call.checked, scores)
+        backward(dscores, input_gradient=False)
+        return found, scores
+
+    def _again(self, takes: Call, parameters: list[Parameter], given: list[Array]) -> tuple[list[Any], list[Array]]:
+        """The step with other arrays: (the losses of each output, [scores, *gradients]).
+
+        `takes` has, in place of each of the loss's arrays, whether there is one.
+        """
+        for parameter in parameters:
+            parameter.zero_grad()
+        x, *others = given
+        arrays = tuple(others.pop(0) if taken else None for taken in takes.arrays)
+        found, scores = self._step(takes._replace(arrays=arrays), x)
+        gradients: list[Any] = [parameter.grad for parameter in parameters]
+        return found, [scores, *gradients]
+
+
+def _brought(x: Array, call: Call) -> list[Array]:
+    """What a step brings anew: x, and the arrays of the loss."""
+    arrays: list[Any] = [x, *call.arrays]
+    return [array for array in arrays if array is not None]

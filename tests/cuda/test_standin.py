@@ -78,6 +78,8 @@ def test_what_waits_for_the_device_ends_the_capture(device, wait):
         stream.begin_capture()
         with pytest.raises(cp.cuda.runtime.CUDARuntimeError, match="cudaErrorStreamCaptureUnsupported"):
             WAITS[wait](cp, x)
+        with pytest.raises(RuntimeError, match="invalidated"):
+            stream.is_capturing()
         with pytest.raises(cp.cuda.runtime.CUDARuntimeError, match="cudaErrorStreamCaptureInvalidated"):
             stream.end_capture()
 

@@ -34,6 +34,7 @@ from fastnet.backends.device import (
     upload,
 )
 from fastnet.backends.device.arrays import KERNELS
+from fastnet.backends.device.graph import Recording
 from fastnet.backends.device.tables import Row, alike
 from fastnet.backends.reference import Ops
 from fastnet.ops import ACTIVATION, REGISTRY, WEIGHT, Op
@@ -91,6 +92,7 @@ class CupyOps(Ops):
     name = "cupy"
     xp = cupy
     array_types = (cupy.ndarray,)
+    fixed_addresses = True
 
     @property
     def device(self) -> str:
@@ -141,3 +143,9 @@ class CupyOps(Ops):
         y = self.empty(shape, dtype)
         y.fill(0)
         return y
+
+    def records(self, op: Op) -> bool:
+        return op.name in REGISTRY
+
+    def recording(self, given: Sequence[Any], kept: Sequence[Any] = ()) -> Recording:
+        return Recording(given, kept)

@@ -6,7 +6,9 @@ that CuPy's cache, whose key is the text of a source, sees changes of headers, t
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 
 from fastnet.types import DTypeLike
 
-__all__ = ["SOURCES", "launch", "source", "spread"]
+__all__ = ["SOURCES", "launch", "source", "spread", "watching"]
 
 _INSTALLED, _CHECKOUT = Path(__file__).with_name("cuda"), Path(__file__).parents[3] / "csrc" / "cuda"
 SOURCES = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
@@ -24,6 +26,7 @@ OPTIONS = ("-std=c++17", "--fmad=false")  # kernels say fma where they mean one 
 MOST_BLOCKS = 4096  # of a grid-stride loop: enough for any GPU
 _REAL = {"float32": "float", "float64": "double"}
 _NULL = np.intp(0)
+_watchers: list[Callable[[tuple[Any, ...]], None]] = []
 
 
 def source(path: Path) -> str:
@@ -83,6 +86,18 @@ def launch(
     grid = (blocks,) if isinstance(blocks, int) else blocks
     block = (threads,) if isinstance(threads, int) else threads
     function(grid, block, given, shared_mem=shared)
+    for watcher in _watchers:
+        watcher(given)
+
+
+@contextlib.contextmanager
+def watching(watcher: Callable[[tuple[Any, ...]], None]) -> Iterator[None]:
+    """Call a function with the arguments of each launch, within."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
 
 
 def spread(n: int, threads: int = 256) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from fastnet.backends.device.columns import channel_sums
 from fastnet.backends.device.compiler import launch
 from fastnet.backends.device.elementwise import activation_gradient
 from fastnet.backends.device.ending import NOTHING, Ending, finish, kept_before
+from fastnet.backends.device.graph import repeatable
 from fastnet.backends.device.tiles import THREADS, cut
 from fastnet.types import Activation, Array
 
@@ -22,8 +23,7 @@ __all__ = ["gemm"]
 
 def _ours() -> bool:
     """Whether our kernels multiply: CuPy's cuBLAS cannot be captured."""
-    wanted = os.environ.get("FASTNET_GPU_GEMM") == "own"
-    return wanted or bool(cupy.cuda.get_current_stream().is_capturing())
+    return repeatable() or os.environ.get("FASTNET_GPU_GEMM") == "own"
 
 
 def gemm(a: Array, transpose_a: bool, b: Array, transpose_b: bool, end: Ending, y: Array) -> None:

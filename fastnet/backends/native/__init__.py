@@ -135,8 +135,8 @@ class NativeOps(Ops):
     def records(self, op: Op) -> bool:
         return op.name in KERNELS and (op.backward is None or f"{op.name}_backward" in KERNELS)
 
-    def recording(self, given: Sequence[Any]) -> Recording:
-        return Recording(given)
+    def recording(self, given: Sequence[Any], kept: Sequence[Any] = ()) -> Recording:
+        return Recording([*given, *kept])
 
     def plan(self, graph: Graph, batch_size: int = 1) -> NativePlan:
         return NativePlan(self, graph, batch_size)

@@ -111,11 +111,13 @@ class Recording:
 
     # ---------------------------------------------------------------- the result
 
-    def finish(self, outputs: Sequence[Array]) -> Recorded | None:
+    def finish(self, outputs: Sequence[Array], again: object = None) -> Recorded | None:
         """What runs the calls again; None if that is impossible, for the `reason`.
 
         outputs : sequence of arrays
             Those that were computed inside and are wanted.
+        again : function, optional
+            What does the work again: for backends that run it to record it.
         """
         made = []
         for array in outputs:
@@ -161,13 +163,15 @@ class Recorded:
         The number of kernel calls.
     """
 
+    reason = ""  # why the last run was op by op
+
     def __init__(self, native: _native.Recorded, outputs: list[_Output], calls: int) -> None:
         self.calls = calls
         self._native, self._outputs, self._wanted = native, outputs, [output.number for output in outputs]
 
-    def run(self, given: list[Array]) -> tuple[list[float], list[Array]]:
+    def run(self, given: Sequence[Array], kept: Sequence[Array] = ()) -> tuple[list[float], list[Array]]:
         """Run on other arrays of the same shapes, dtypes and memory order: (results, outputs)."""
-        results, memory = self._native.run(given, self._wanted)
+        results, memory = self._native.run([*given, *kept], self._wanted)
         blocks: list[Any] = memory
         made = zip(self._outputs, blocks, strict=True)
         return results, [np.ndarray(shape, dtype, block, 0, strides) for (_, shape, dtype, strides), block in made]

@@ -76,6 +76,8 @@ class Stream:
         return graph
 
     def is_capturing(self):
+        if self._graph is not None and self._graph.failed:
+            raise RuntimeError("the stream was capturing, but an error has invalidated the capture sequence")
         return self._graph is not None
 
 
