@@ -38,8 +38,8 @@ class TrainingPlan:
     kernels. Any change of the model (its layers, what is frozen, replaced arrays, batch size) is noticed.
 
     On a GPU the second call for a shape is captured as a CUDA graph, which it and later ones launch. Gradients are then
-    the graph's own arrays, which the next call overwrites. After arrays of the model were replaced, a call runs op by op.
-    FASTNET_GPU_GRAPHS=0 turns graphs off.
+    the graph's own arrays, which the next call overwrites. After arrays of the model were replaced, a call runs op by
+    op. FASTNET_GPU_GRAPHS=0 turns graphs off.
 
     Every call runs op by op, as :attr:`reason` says, if a layer computes in NumPy (defines ``run``), the loss or
     ``model.forward`` is your own, it pays to skip the branches that stochastic depth drops for the whole batch, the
