@@ -3,8 +3,7 @@
  * .cu is compiled once per dtype, with -DREAL=float or -DREAL=double.
  *
  * KERNEL(name)(IN(real) x, OUT(real) y, Int n, double a)   launched with at most KERNEL_THREADS threads a block
- * KERNEL_BOUNDED(name, threads)(...)                       with at most `threads`: for more than KERNEL_THREADS, or where
- *                                                          a bound on registers pays
+ * KERNEL_BOUNDED(name, threads)(...)                       with at most `threads`, fewer than that
  *     Parameters are IN(T), OUT(T), TABLE(T), Int and double, nothing else: Python's ints and floats arrive so. A null
  *     pointer stands for an array that is absent: `if (bias)`.
  * DEVICE real f(...)            a function for kernels
@@ -35,13 +34,13 @@
 typedef REAL real;
 typedef long long Int;
 
-/* Times the 128 registers that tests/cuda/test_nvrtc.py allows, what an SM has. Not a bound for the compiler: with one it
- * aims at several blocks an SM, and spills. */
-#define KERNEL_THREADS 512
+/* A block of 256 threads has room for all registers that a thread can have. Hence no __launch_bounds__, with which the
+ * compiler aims at more blocks at a time, and spills. */
+#define KERNEL_THREADS 256
 
 #ifdef __CUDACC__
 #define KERNEL(name) extern "C" __global__ void name
-#define KERNEL_BOUNDED(name, threads) extern "C" __global__ void __launch_bounds__(threads) name
+#define KERNEL_BOUNDED(name, threads) KERNEL(name)
 #define DEVICE static __device__ inline
 #define METHOD __device__ __forceinline__
 #define CONSTANT __constant__ const

@@ -9,6 +9,8 @@ gave, or 0. A `Fault` names the kernel, the block, the thread, the line and the 
 in an order that depends on `seed` (FASTNET_EMULATOR_SEED, or 0).
 """
 
+from __future__ import annotations
+
 import ctypes
 import itertools
 import math
@@ -24,14 +26,26 @@ import numpy as np
 from cuda import hostcc
 from cuda.hostcc import Fault
 
-__all__ = ["Fault", "Module"]
+__all__ = ["Fault", "Module", "address_of", "compiled", "with_dialect"]
 
 _TYPES = {"f": "float32", "d": "float64", "q": "int64", "i": "int32", "I": "uint32", "Q": "uint64", "B": "uint8"}
 _MAX_GRID = (2**31 - 1, 65535, 65535)
 _MAX_BLOCK = (1024, 1024, 64)
 _MAX_SHARED = 48 << 10
 _MAX_ARGUMENTS = 512  # of host/memory.h
+_DIALECT = Path(__file__).parents[2] / "csrc" / "cuda" / "dialect.h"
 _addressed: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
+
+
+def with_dialect(text: str, name: str = "kernels.cu") -> str:
+    """A source of kernels, called `name`, that begins with csrc/cuda/dialect.h."""
+    return f'#line 1 "dialect.h"\n{_DIALECT.read_text()}#line 1 "{name}"\n{text}'
+
+
+def compiled(text: str, dtype: Any, name: str = "kernels.cu") -> Module:
+    """The kernels of a text without includes, where real is of `dtype`."""
+    real = {"float32": "float", "float64": "double"}[np.dtype(dtype).name]
+    return Module(with_dialect(text, name), [f"-DREAL={real}"], name)
 
 
 def address_of(array: np.ndarray) -> int:
@@ -121,12 +135,7 @@ class Module:
             raise Fault(f"kernel {name} takes {len(parameters)} arguments ({names}), not {len(arguments)}")
         grid, block = _sizes(name, "blocks", blocks, _MAX_GRID), _sizes(name, "threads", threads, _MAX_BLOCK)
         if math.prod(block) > entry.threads:
-            raise Fault(
-                f"kernel {name}: {math.prod(block)} threads a block; at most {entry.threads} are declared"
-                " (KERNEL_BOUNDED declares another number)"
-            )
-        if math.prod(block) > 1024:
-            raise Fault(f"kernel {name}: {math.prod(block)} threads a block; CUDA allows 1024")
+            raise Fault(f"kernel {name}: {math.prod(block)} threads a block; at most {entry.threads} are declared")
         if not 0 <= shared <= _MAX_SHARED:
             raise Fault(f"kernel {name}: {shared} bytes of shared memory; a block has {_MAX_SHARED}")
         arguments, parameters = list(arguments), list(parameters)

@@ -216,9 +216,8 @@ FAULTS = {
 
 def source() -> str:
     """All of them in one text, faults.cu."""
-    kernels = "".join(
+    return "".join(
         f"KERNEL({name})(IN(real) x, OUT(real) y, OUT(real) plus, IN(real) same, IN(real) none, Int n)\n"
         f"{{\n(void)x; (void)y; (void)plus; (void)same; (void)none; (void)n;\n{planted.code}\n}}\n"
         for name, planted in FAULTS.items()
     )
-    return '#include "dialect.h"\n' + kernels

@@ -91,7 +91,7 @@ def _host_text() -> str:
 def _table(preprocessed: str) -> str:
     """The code that lists the kernels of a preprocessed source, with the names of their parameters."""
     entries = []
-    for found in re.finditer(r"static\s+emulated_kernel<(.*?)>\s*emulated_(\w+)\s*\(", preprocessed):
+    for found in re.finditer(r"static\s+emulated_kernel<\((.*?)\), *\d+>\s*emulated_(\w+)\s*\(", preprocessed):
         depth, end = 1, found.end()
         while depth:
             depth += {"(": 1, ")": -1}.get(preprocessed[end], 0)

@@ -21,16 +21,11 @@ from cuda import devices
 
 ARCHITECTURES = 75, 80, 86, 89, 90, 100, 120  # compute capabilities 7.5 to 12.0
 REALS = "float", "double"
-KERNEL_THREADS = 512  # of csrc/cuda/dialect.h
 
 
 class Resources(NamedTuple):
-    """What a kernel takes: registers a thread; bytes of shared memory a block; bytes of local memory a thread.
+    """What a kernel takes: registers a thread; bytes of shared memory a block; bytes of local memory a thread."""
 
-    `threads`: how many a block has at most.
-    """
-
-    threads: int
     registers: int
     shared: int
     stack: int
@@ -73,10 +68,9 @@ def compile(text: str, name: str, real: str, architecture: int) -> tuple[dict[st
     _check(nvrtc.nvrtcCreateProgram(ctypes.byref(program), text.encode(), name.encode(), 0, None, None))
     failed = nvrtc.nvrtcCompileProgram(program, len(given), (ctypes.c_char_p * len(given))(*map(str.encode, given)))
     log = _text(program, "ProgramLog")
-    kernels = {} if failed else _resources(log, _text(program, "PTX"))
     _check(nvrtc.nvrtcDestroyProgram(ctypes.byref(program)))
     messages = "\n".join(line for line in log.splitlines() if not _INFORMATION.match(line))
-    return kernels, messages or ("it does not compile" if failed else "")
+    return _resources(log), messages or ("it does not compile" if failed else "")
 
 
 _INFORMATION = re.compile(r"ptxas info|ptxas  .* bytes stack frame|\s*$")
@@ -95,9 +89,7 @@ def _text(program: ctypes.c_void_p, what: str) -> str:
     return text.value.decode()
 
 
-def _resources(log: str, ptx: str) -> dict[str, Resources]:
-    # .entry NAME(parameters) .maxntid THREADS, the latter of KERNEL_BOUNDED
-    threads = {name: int(most or KERNEL_THREADS) for name, most in re.findall(_ENTRY, ptx)}
+def _resources(log: str) -> dict[str, Resources]:
     found: dict[str, Resources] = {}
     name, stack, spilled = "", 0, 0
     for line in log.splitlines():
@@ -107,21 +99,15 @@ def _resources(log: str, ptx: str) -> dict[str, Resources]:
             stack, spilled = int(frame[1]), int(frame[2]) + int(frame[3])
         elif used := re.search(r"Used (\d+) registers", line):
             shared = re.search(r"(\d+) bytes smem", line)
-            found[name] = Resources(threads[name], int(used[1]), int(shared[1]) if shared else 0, stack, spilled)
+            found[name] = Resources(int(used[1]), int(shared[1]) if shared else 0, stack, spilled)
     return found
-
-
-_ENTRY = re.compile(r"\.entry (\w+)\([^)]*\)\s*(?:\.maxntid (\d+))?")
 
 
 def main(names: list[str]) -> None:
     if library() is None:
         raise SystemExit("pip install nvidia-cuda-nvrtc")
-    print(
-        f"{'file':<14}{'kernel':<28}{'real':<8}{'threads    registers: ' + ' '.join(f'sm_{a}' for a in ARCHITECTURES):<52}",
-        end="",
-    )
-    print("shared  stack  spilled (largest)")
+    print(f"{'file':<14}{'kernel':<28}{'real':<8}registers on", *(f"sm_{a:<3}" for a in ARCHITECTURES), end="   ")
+    print("bytes of shared memory, stack, spills")
     began = time.perf_counter()
     with ThreadPoolExecutor() as pool:
         for name in names or sources():
@@ -135,8 +121,7 @@ def main(names: list[str]) -> None:
                     registers = " ".join(f"{one.registers:5}" for one in each)
                     largest = [max(getattr(one, field) for one in each) for field in ("shared", "stack", "spilled")]
                     print(
-                        f"{name:<14}{kernel:<28}{real:<8}{each[0].threads:<11}{registers:<41}"
-                        + "{:6} {:6} {:8}".format(*largest)
+                        f"{name:<14}{kernel:<28}{real:<8}            {registers}" + "{:10} {:6} {:6}".format(*largest)
                     )
     print(f"{time.perf_counter() - began:.1f} s")
 

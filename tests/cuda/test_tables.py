@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from cuda.emulator import Fault, Module, address_of
+from cuda.emulator import Fault, address_of, compiled
 
 SOURCE = """
-#include <emulator.h>
-typedef long long Int;
 KERNEL_BOUNDED(double_first, 64)(TABLE(float) arrays, IN(Int) lengths, Int count)
 {
     for (Int k = 0; k < count; k++) {
@@ -19,7 +17,7 @@ KERNEL_BOUNDED(double_first, 64)(TABLE(float) arrays, IN(Int) lengths, Int count
 
 @pytest.fixture(scope="module")
 def module():
-    return Module(SOURCE)
+    return compiled(SOURCE, np.float32)
 
 
 def launch(module, arrays, lengths, count=None):

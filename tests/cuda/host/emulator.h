@@ -50,7 +50,8 @@ void emulated_check_aligned(const void *address, int bytes, const char *file, in
 #define warpSize 32
 
 #define KERNEL(name) KERNEL_BOUNDED(name, KERNEL_THREADS)
-#define KERNEL_BOUNDED(name, threads) __attribute__((noinline)) static emulated_kernel<(threads)> emulated_##name
+#define KERNEL_BOUNDED(name, threads)                                                                                  \
+    __attribute__((noinline)) static emulated_kernel<(threads), KERNEL_THREADS> emulated_##name
 #define DEVICE static inline
 #define METHOD inline
 #define CONSTANT static const
@@ -166,7 +167,7 @@ inline long long __double_as_longlong(double a) { return emulated_bits<long long
 inline double __longlong_as_double(long long a) { return emulated_bits<double>(a); }
 
 /* The table of kernels, which tests/cuda/emulator.py appends: emulated_entry(emulated_name, "name", "x,y,n", bound). */
-template <int> using emulated_kernel = void;
+template <int threads, int most> using emulated_kernel = std::enable_if_t<threads <= most>;
 
 struct emulated_table_entry
 {
