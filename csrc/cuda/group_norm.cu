@@ -4,9 +4,8 @@
  * gamma and beta have element p*by_pixel + c*by_channel for channel c of pixel p; either may be absent.
  *
  * A block has a tile of `many` groups (or one group of more than BLOCK_THREADS channels, in steps) in image blockIdx.x,
- * and part blockIdx.z of its pixels.  Sums are in double, of the parts in order.  Bound by memory: a thread loads what
- * it needs of AHEAD elements before it uses any of it, and what the second kernel of a pass reads again, the first has
- * brought into the L2 cache unless the batch is large. */
+ * and part blockIdx.z of its pixels.  Sums are in double, of the parts in order.  Bound by memory; what the second
+ * kernel of a pass reads again, the first has brought into the L2 cache unless the batch is large. */
 #include "cuda/activations.h"
 #include "cuda/reduce.h"
 #include "cuda/rows.h"
@@ -38,8 +37,6 @@ DEVICE Place place_of(Int pixels, Int C, Int run, Int many) {
                    pixels * (part + 1) / gridDim.z};
     return place;
 }
-
-enum { AHEAD = 4 };
 
 /* On to the thread's next channel, or to the first in its next pixel. */
 DEVICE void advance(Place place, Int *pixel, Int *channel) {

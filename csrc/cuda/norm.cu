@@ -1,6 +1,5 @@
 /* Batch norm of x, rows of C channels.  Sums over rows are sums of parts (device/rows.py), in double: a part is one
- * block, whose threads take every blockDim.y-th row of a column.  Bound by memory: a thread loads what it needs of
- * AHEAD rows before it uses any of it, so that enough loads are under way at a time.
+ * block, whose threads take every blockDim.y-th row of a column.  Bound by memory.
  *
  * Per channel, with m the mean rounded to real: xhat = (x - m)*inverse + what the rounding left out, and
  *   y = activation((x - m)*scale + shift + add),    dx = g*slope + ((x - m)*by_x + by_one).
@@ -9,8 +8,6 @@
 #include "cuda/activations.h"
 #include "cuda/reduce.h"
 #include "cuda/rows.h"
-
-enum { AHEAD = 4 };
 
 /* out: element c of AHEAD rows of x, `every` rows apart, from row `row` on; 0 from row `end` on, and without x. */
 DEVICE void load_ahead(IN(real) x, Int row, Int every, Int end, Int C, Int c, real out[AHEAD]) {

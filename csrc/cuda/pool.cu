@@ -15,6 +15,13 @@ DEVICE Best better_of(Best best, real value, int tap) {
     return best.tap < 0 || (!(value <= best.value) && best.value == best.value) ? other : best;
 }
 
+/* On to the next column, or to the first in the next row. */
+DEVICE void advance(Range columns, int *r, int *s) {
+    if (++*s < columns.end) return;
+    *s = columns.first;
+    ++*r;
+}
+
 /* y: the maximum of each window's pixels inside the image; the first NaN, else the first of equals.  Its tap, r*S + s,
  * goes to `bytes` or `words`, or to neither; with `relu`, which acts on the maxima, -1 where y is not positive. */
 KERNEL(max_pool)(IN(real) x, OUT(real) y, OUT(unsigned char) bytes, OUT(int) words, Int relu, Int outputs, Int C, Int H,
@@ -27,20 +34,14 @@ KERNEL(max_pool)(IN(real) x, OUT(real) y, OUT(unsigned char) bytes, OUT(int) wor
     const Range columns = taps_inside(w, (int)dilation_w, (int)W, (int)S);
     const Int corner = (row / Q / P * H + h) * W + w; /* the pixel under tap (0, 0), perhaps outside */
     Best best = {0, -1};
-    if (rows.end - rows.first == 2 && columns.end - columns.first == 2) { /* the usual case: four loads at once */
-        real four[4];
-        for (int i = 0; i < 4; i++) {
-            const Int down = (rows.first + i / 2) * dilation_h, right = (columns.first + i % 2) * dilation_w;
-            four[i] = x[(corner + down * W + right) * C + c];
-        }
-        for (int i = 0; i < 4; i++)
-            best = better_of(best, four[i], (rows.first + i / 2) * (int)S + columns.first + i % 2);
-    } else
-        for (int r = rows.first; r < rows.end; r++)
-            for (int s = columns.first; s < columns.end; s++) {
-                const real value = x[(corner + r * dilation_h * W + s * dilation_w) * C + c];
-                best = better_of(best, value, r * (int)S + s);
-            }
+    for (int r = rows.first, s = columns.first; r < rows.end;) {
+        real values[AHEAD];
+        int down = r, right = s;
+        for (int i = 0; i < AHEAD; i++, advance(columns, &down, &right))
+            values[i] = down < rows.end ? x[(corner + down * dilation_h * W + right * dilation_w) * C + c] : (real)0;
+        for (int i = 0; i < AHEAD && r < rows.end; i++, advance(columns, &r, &s))
+            best = better_of(best, values[i], r * (int)S + s);
+    }
     if (relu && !(best.value > 0)) {
         best.tap = -1;
         if (best.value <= 0) best.value = 0;
