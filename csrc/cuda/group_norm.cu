@@ -46,11 +46,11 @@ DEVICE void advance(Place place, Int *pixel, Int *channel) {
     *pixel += blockDim.y;
 }
 
-/* out: array[p*by_pixel + c*by_channel] for the thread's next AHEAD elements, from (p, c) on; `otherwise` behind the
- * last, and without an array. */
+/* out: array[p*by_pixel + c*by_channel] for the thread's next LOADS_AHEAD elements, from (p, c) on; `otherwise` behind
+ * the last, and without an array. */
 DEVICE void load_ahead(IN(real) array, Int by_pixel, Int by_channel, real otherwise, Place place, Int p, Int c,
-                       real out[AHEAD]) {
-    for (int i = 0; i < AHEAD; i++, advance(place, &p, &c))
+                       real out[LOADS_AHEAD]) {
+    for (int i = 0; i < LOADS_AHEAD; i++, advance(place, &p, &c))
         out[i] = array && p < place.end ? array[p * by_pixel + c * by_channel] : otherwise;
 }
 
@@ -100,9 +100,9 @@ KERNEL(group_moments)(IN(real) x, IN(double) before, OUT(double) pivots, OUT(dou
     const double pivot = place.group < groups ? room[slot] : 0;
     double sum = 0, squares = 0;
     for (Int p = place.pixel, c = place.channel; c < place.last && p < place.end;) {
-        real values[AHEAD];
+        real values[LOADS_AHEAD];
         load_ahead(image, C, 1, 0, place, p, c, values);
-        for (int i = 0; i < AHEAD && p < place.end; i++, advance(place, &p, &c)) {
+        for (int i = 0; i < LOADS_AHEAD && p < place.end; i++, advance(place, &p, &c)) {
             const double d = (double)values[i] - pivot;
             sum += d;
             squares = fma(d, d, squares);
@@ -152,11 +152,11 @@ KERNEL(group_apply)(IN(real) x, IN(double) pivots, IN(double) sums, IN(real) gam
     if (place.channel >= place.last) return;
     const Coefficients k = {shared[3 * slot], shared[3 * slot + 1], shared[3 * slot + 2]};
     for (Int p = place.pixel, c = place.channel; p < place.end;) {
-        real values[AHEAD], weights[AHEAD], shifts[AHEAD];
+        real values[LOADS_AHEAD], weights[LOADS_AHEAD], shifts[LOADS_AHEAD];
         load_ahead(x + start, C, 1, 0, place, p, c, values);
         load_ahead(gamma, by_pixel, by_channel, 1, place, p, c, weights);
         load_ahead(beta, by_pixel, by_channel, 0, place, p, c, shifts);
-        for (int i = 0; i < AHEAD && p < place.end; i++, advance(place, &p, &c)) {
+        for (int i = 0; i < LOADS_AHEAD && p < place.end; i++, advance(place, &p, &c)) {
             const real value = fma(normalized(values[i], k), weights[i], shifts[i]);
             if (before) before[start + p * C + c] = value;
             y[start + p * C + c] = activation(which, value, (real)a, (real)b);
@@ -181,12 +181,12 @@ KERNEL(group_sums)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) beta, IN(re
     if (place.channel < place.last) {
         const Coefficients k = coefficients_of(table, place.image * groups + place.group);
         for (Int p = place.pixel, c = place.channel; p < place.end;) {
-            real values[AHEAD], slopes[AHEAD], weights[AHEAD], shifts[AHEAD];
+            real values[LOADS_AHEAD], slopes[LOADS_AHEAD], weights[LOADS_AHEAD], shifts[LOADS_AHEAD];
             load_ahead(x + start, C, 1, 0, place, p, c, values);
             load_ahead(dy + start, C, 1, 0, place, p, c, slopes);
             load_ahead(gamma, by_pixel, by_channel, 1, place, p, c, weights);
             load_ahead(beta, by_pixel, by_channel, 0, place, p, c, shifts);
-            for (int i = 0; i < AHEAD && p < place.end; i++, advance(place, &p, &c)) {
+            for (int i = 0; i < LOADS_AHEAD && p < place.end; i++, advance(place, &p, &c)) {
                 const real xhat = normalized(values[i], k), g = gated(slopes[i], gate, xhat, weights[i], shifts[i]);
                 const double weighted = (double)g * (double)weights[i];
                 sum += weighted;
@@ -213,12 +213,12 @@ KERNEL(group_backward)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) beta, I
     const Coefficients k = coefficients_of(table, at);
     const real shift = shared[2 * slot], slope = shared[2 * slot + 1];
     for (Int p = place.pixel, c = place.channel; p < place.end;) {
-        real values[AHEAD], slopes[AHEAD], weights[AHEAD], shifts[AHEAD];
+        real values[LOADS_AHEAD], slopes[LOADS_AHEAD], weights[LOADS_AHEAD], shifts[LOADS_AHEAD];
         load_ahead(x + start, C, 1, 0, place, p, c, values);
         load_ahead(dy + start, C, 1, 0, place, p, c, slopes);
         load_ahead(gamma, by_pixel, by_channel, 1, place, p, c, weights);
         load_ahead(beta, by_pixel, by_channel, 0, place, p, c, shifts);
-        for (int i = 0; i < AHEAD && p < place.end; i++, advance(place, &p, &c)) {
+        for (int i = 0; i < LOADS_AHEAD && p < place.end; i++, advance(place, &p, &c)) {
             const real xhat = normalized(values[i], k), g = gated(slopes[i], gate, xhat, weights[i], shifts[i]);
             dx[start + p * C + c] = fma(xhat, slope, fma(g * weights[i], k.inverse, shift));
         }
@@ -237,14 +237,14 @@ KERNEL(group_parameter_sums)(IN(real) dy, IN(real) x, IN(real) gamma, IN(real) b
     if (column < columns) {
         const real weight = gamma ? gamma[p * by_pixel + c * by_channel] : (real)1;
         const real shift = beta ? beta[p * by_pixel + c * by_channel] : (real)0;
-        for (Int row = rows * part / gridDim.x + threadIdx.y; row < end; row += AHEAD * every) {
-            real values[AHEAD], slopes[AHEAD];
-            for (int i = 0; i < AHEAD; i++) {
+        for (Int row = rows * part / gridDim.x + threadIdx.y; row < end; row += LOADS_AHEAD * every) {
+            real values[LOADS_AHEAD], slopes[LOADS_AHEAD];
+            for (int i = 0; i < LOADS_AHEAD; i++) {
                 const Int at = (row + i * every) * columns + column;
                 values[i] = row + i * every < end ? x[at] : (real)0;
                 slopes[i] = row + i * every < end ? dy[at] : (real)0;
             }
-            for (int i = 0; i < AHEAD && row + i * every < end; i++) {
+            for (int i = 0; i < LOADS_AHEAD && row + i * every < end; i++) {
                 const Int image = (row + i * every) / rows_per_image;
                 const real xhat = normalized(values[i], coefficients_of(table, image * groups + group));
                 const real g = gated(slopes[i], gate, xhat, weight, shift);

@@ -9,9 +9,9 @@
 #include "cuda/reduce.h"
 #include "cuda/rows.h"
 
-/* out: element c of AHEAD rows of x, `every` rows apart, from row `row` on; 0 from row `end` on, and without x. */
-DEVICE void load_ahead(IN(real) x, Int row, Int every, Int end, Int C, Int c, real out[AHEAD]) {
-    for (int i = 0; i < AHEAD; i++) out[i] = x && row + i * every < end ? x[(row + i * every) * C + c] : (real)0;
+/* out: element c of LOADS_AHEAD rows of x, `every` rows apart, from `row` on; 0 from row `end` on, and without x. */
+DEVICE void load_ahead(IN(real) x, Int row, Int every, Int end, Int C, Int c, real out[LOADS_AHEAD]) {
+    for (int i = 0; i < LOADS_AHEAD; i++) out[i] = x && row + i * every < end ? x[(row + i * every) * C + c] : (real)0;
 }
 
 /* The first row of this block's part, or with `after`, of the next. */
@@ -37,10 +37,10 @@ KERNEL(norm_moments)(IN(real) x, IN(double) before, OUT(double) pivots, OUT(doub
         pivot += room[threadIdx.x] / (double)rows;
     }
     if (blockIdx.x == 0 && threadIdx.y == 0 && c < C) pivots[c] = pivot;
-    for (Int row = part_start(rows, 0) + threadIdx.y; c < C && row < end; row += AHEAD * every) {
-        real values[AHEAD];
+    for (Int row = part_start(rows, 0) + threadIdx.y; c < C && row < end; row += LOADS_AHEAD * every) {
+        real values[LOADS_AHEAD];
         load_ahead(x, row, every, end, C, c, values);
-        for (int i = 0; i < AHEAD && row + i * every < end; i++) {
+        for (int i = 0; i < LOADS_AHEAD && row + i * every < end; i++) {
             const double d = (double)values[i] - pivot;
             sum += d;
             squares = fma(d, d, squares);
@@ -97,11 +97,11 @@ KERNEL(norm_apply)(IN(real) x, IN(real) forward, IN(real) add, OUT(real) y, OUT(
     const Int c = COLUMN_OF_BLOCK, every = (Int)gridDim.x * blockDim.y;
     if (c >= C) return;
     const real mean = forward[c], scale = forward[C + c], shift = forward[2 * C + c];
-    for (Int row = ROW_OF_BLOCK; row < rows; row += AHEAD * every) {
-        real values[AHEAD], more[AHEAD];
+    for (Int row = ROW_OF_BLOCK; row < rows; row += LOADS_AHEAD * every) {
+        real values[LOADS_AHEAD], more[LOADS_AHEAD];
         load_ahead(x, row, every, rows, C, c, values);
         load_ahead(add, row, every, rows, C, c, more);
-        for (int i = 0; i < AHEAD && row + i * every < rows; i++) {
+        for (int i = 0; i < LOADS_AHEAD && row + i * every < rows; i++) {
             const Int at = (row + i * every) * C + c;
             real value = fma(values[i] - mean, scale, shift);
             if (add) value += more[i];
@@ -126,12 +126,12 @@ KERNEL(norm_sums)(IN(real) dy, IN(real) x, IN(real) y, IN(real) forward, OUT(rea
     const real mean = c < C ? forward[c] : (real)0, scale = c < C ? forward[C + c] : (real)0;
     const real shift = c < C ? forward[2 * C + c] : (real)0;
     double sum = 0, products = 0;
-    for (Int row = part_start(rows, 0) + threadIdx.y; c < C && row < end; row += AHEAD * every) {
-        real values[AHEAD], slopes[AHEAD], results[AHEAD];
+    for (Int row = part_start(rows, 0) + threadIdx.y; c < C && row < end; row += LOADS_AHEAD * every) {
+        real values[LOADS_AHEAD], slopes[LOADS_AHEAD], results[LOADS_AHEAD];
         load_ahead(x, row, every, end, C, c, values);
         load_ahead(dy, row, every, end, C, c, slopes);
         load_ahead(y, row, every, end, C, c, results);
-        for (int i = 0; i < AHEAD && row + i * every < end; i++) {
+        for (int i = 0; i < LOADS_AHEAD && row + i * every < end; i++) {
             const real d = values[i] - mean;
             real g = gated(slopes[i], (int)gate, d, scale, shift);
             if (y) {
@@ -176,11 +176,11 @@ KERNEL(norm_backward)(IN(real) dy, IN(real) x, IN(real) forward, IN(real) backwa
     if (c >= C) return;
     const real mean = forward[c], scale = forward[C + c], shift = forward[2 * C + c];
     const real slope = backward[c], by_x = backward[C + c], by_one = backward[2 * C + c];
-    for (Int row = ROW_OF_BLOCK; row < rows; row += AHEAD * every) {
-        real values[AHEAD], slopes[AHEAD];
+    for (Int row = ROW_OF_BLOCK; row < rows; row += LOADS_AHEAD * every) {
+        real values[LOADS_AHEAD], slopes[LOADS_AHEAD];
         load_ahead(x, row, every, rows, C, c, values);
         load_ahead(dy, row, every, rows, C, c, slopes);
-        for (int i = 0; i < AHEAD && row + i * every < rows; i++) {
+        for (int i = 0; i < LOADS_AHEAD && row + i * every < rows; i++) {
             const real d = values[i] - mean, g = gated(slopes[i], (int)gate, d, scale, shift);
             dx[(row + i * every) * C + c] = x ? fma(g, slope, fma(d, by_x, by_one)) : g * slope;
         }

@@ -35,11 +35,11 @@ KERNEL(max_pool)(IN(real) x, OUT(real) y, OUT(unsigned char) bytes, OUT(int) wor
     const Int corner = (row / Q / P * H + h) * W + w; /* the pixel under tap (0, 0), perhaps outside */
     Best best = {0, -1};
     for (int r = rows.first, s = columns.first; r < rows.end;) {
-        real values[AHEAD];
+        real values[LOADS_AHEAD];
         int down = r, right = s;
-        for (int i = 0; i < AHEAD; i++, advance(columns, &down, &right))
+        for (int i = 0; i < LOADS_AHEAD; i++, advance(columns, &down, &right))
             values[i] = down < rows.end ? x[(corner + down * dilation_h * W + right * dilation_w) * C + c] : (real)0;
-        for (int i = 0; i < AHEAD && r < rows.end; i++, advance(columns, &r, &s))
+        for (int i = 0; i < LOADS_AHEAD && r < rows.end; i++, advance(columns, &r, &s))
             best = better_of(best, values[i], r * (int)S + s);
     }
     if (relu && !(best.value > 0)) {

@@ -5,8 +5,8 @@
 
 #include "cuda/dialect.h"
 
-enum { BLOCK_THREADS = 256 }; /* at most */
-enum { AHEAD = 4 }; /* elements that a thread loads before it uses any of them, so that enough loads are under way */
+/* Threads, at most; elements that a thread loads before it uses any of them, so that enough loads are under way. */
+enum { BLOCK_THREADS = 256, LOADS_AHEAD = 4 };
 
 #define ROW_OF_BLOCK ((Int)blockIdx.x * blockDim.y + threadIdx.y)
 #define COLUMN_OF_BLOCK ((Int)blockIdx.y * blockDim.x + threadIdx.x)
