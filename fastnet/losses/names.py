@@ -13,7 +13,7 @@ from fastnet.ops import REGISTRY
 from fastnet.ops.metrics import ACCURACY, Metric
 from fastnet.types import Array, ArrayLike, Loss
 
-__all__ = ["call_of", "get", "is_op", "measure", "metric", "op_name", "takes_soft_labels"]
+__all__ = ["call_of", "get", "is_op", "labels_for", "measure", "metric", "op_name", "takes_soft_labels"]
 
 _NAMES: dict[str, Loss] = {
     "softmax": softmax_cross_entropy,
@@ -54,6 +54,11 @@ def measure(loss: Loss, scores: Array, labels: ArrayLike) -> float:
     found, ops = metric(loss), current()
     wanted: Any = labels if found.as_given else targets_of(op_name(loss) or found.name, scores, labels)
     return found.measure(ops.own(scores), ops.own(wanted), **getattr(loss, "keywords", {}))
+
+
+def labels_for(loss: Loss, labels: ArrayLike) -> Any:
+    """Labels as they are given to a loss: to one of your own on the backend, as scores are; an op checks them first."""
+    return labels if is_op(loss) else current().own(labels)
 
 
 def op_name(loss: Loss) -> str:

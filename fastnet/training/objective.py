@@ -10,6 +10,7 @@ from fastnet.arrays import as_array
 from fastnet.backends import current
 from fastnet.heads import training_loss
 from fastnet.layers import Model
+from fastnet.losses.names import labels_for
 from fastnet.regularizers import Regularizer
 from fastnet.types import Array, ArrayLike, Loss
 from fastnet.wording import name_some
@@ -107,7 +108,7 @@ class Objective:
             part = slice(start, start + self.batch_size)
             labels = self.y[part]
             scores, backward = self.model.forward(self.x[part], training=self.training)
-            loss, dscores = self.loss(scores, labels)
+            loss, dscores = self.loss(scores, labels_for(self.loss, labels))
             share = len(labels) / N
             backward(dscores if share == 1 else dscores * dscores.dtype.type(share), input_gradient=False)
             total += float(loss) * share

@@ -16,6 +16,7 @@ from fastnet.data import Dataset, Loader
 from fastnet.data.loader import Augment
 from fastnet.layers import Evaluation, Model
 from fastnet.layers.evaluation import evaluation
+from fastnet.losses.names import labels_for
 from fastnet.optim import ConstantLR, Optimizer
 from fastnet.optim import get as optimizer_of
 from fastnet.optim.schedules import as_schedule
@@ -269,7 +270,7 @@ class Solver:
         for x, y in batches_of(loader):
             scores = self.model(x)
             metric += losses.measure(self.loss, scores, y) * len(y)  # before a loss that works in place
-            total += self.loss(scores, y)[0] * len(y)
+            total += self.loss(scores, labels_for(self.loss, y))[0] * len(y)
             self.interrupt.check()
         return evaluation(self.metric.name, total / len(loader.y), metric / len(loader.y))
 
