@@ -92,19 +92,23 @@ def test_updates_are_the_records(device, case):
 
 
 def test_all_parameters_are_one_launch_and_tables_are_kept(device, monkeypatch):
-    from fastnet.backends.device import updates
+    from fastnet.backends.device import tables, updates
 
-    launched = []
+    launched, checked, alike = [], [], tables._alike
     monkeypatch.setattr(updates, "launch", lambda *given: launched.append(given))
+    monkeypatch.setattr(tables, "_alike", lambda rows: checked.append(rows) or alike(rows))
     op, rows, attributes = arrays_of("adam", "float32")
     given = on_device(device, rows)
     for t in (1, 2):
         device.update_each(op, given, {**attributes, "t": t})
     (*_, first, _, numbers), (*_, second, _, same) = launched
     assert first is second and numbers is same  # the addresses; what a captured launch reads
+    assert len(checked) == 1
+    device.update_each(op, [tuple(None if x is None else x.view() for x in row) for row in given], attributes)
+    assert launched[2][5] is first and len(checked) == 2  # other objects at the same addresses
     other = on_device(device, rows)
     device.update_each(op, other, attributes)
-    assert len(launched) == 3 and launched[2][5] is not first
+    assert len(launched) == 4 and launched[3][5] is not first
 
 
 def test_a_prepared_update_runs_again_with_other_settings(device):

@@ -35,7 +35,7 @@ from fastnet.backends.device import (
 )
 from fastnet.backends.device.arrays import KERNELS
 from fastnet.backends.device.graph import Recording
-from fastnet.backends.device.tables import Row, alike
+from fastnet.backends.device.tables import Row
 from fastnet.backends.reference import Ops
 from fastnet.ops import ACTIVATION, REGISTRY, WEIGHT, Op
 from fastnet.types import Array, DTypeLike
@@ -117,13 +117,11 @@ class CupyOps(Ops):
 
     def update_each(self, op: Op, rows: list[Row], attributes: dict[str, Any]) -> None:
         update = updates.EACH.get(op.name)
-        if update and alike(rows):
-            update(rows, **attributes)
-        else:
+        if not (rows and update and update(rows, **attributes)):
             super().update_each(op, rows, attributes)
 
     def power_sums_each(self, given: Sequence[Array]) -> list[tuple[float, float]]:
-        return sums.power_sums_each(given) if alike([(x,) for x in given]) else super().power_sums_each(given)
+        return sums.power_sums_each(given) or super().power_sums_each(given)
 
     smallest = staticmethod(distance.smallest)
 

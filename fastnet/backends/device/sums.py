@@ -19,11 +19,14 @@ _SUMMED = 4096  # elements of a partial sum
 _WHOLE = 2**62  # of a piece that is a whole array
 
 
-def power_sums_each(arrays: Sequence[Array]) -> list[tuple[float, float]]:
-    """(sum of |x|, sum of x*x) of arrays that are `alike`, in float64: two launches and one download for all."""
-    if not arrays:
-        return []
-    given = table([(x,) for x in arrays], _SUMMED)
+def power_sums_each(arrays: Sequence[Array]) -> list[tuple[float, float]] | None:
+    """(sum of |x|, sum of x*x) of each array, in float64: two launches and one download for all.
+
+    None if they have no `table`.
+    """
+    given = table([(x,) for x in arrays], _SUMMED) if arrays else None
+    if given is None:
+        return None
     totals = cupy.zeros((given.rows, 2), np.float64)
     if given.blocks:
         sums = cupy.empty((given.blocks, 2), np.float64)
@@ -34,13 +37,19 @@ def power_sums_each(arrays: Sequence[Array]) -> list[tuple[float, float]]:
 
 @kernel
 def power_sums(x: Array) -> tuple[float, float]:
-    return power_sums_each([x])[0]
+    found = power_sums_each([x])
+    if found is None:
+        raise TypeError("power_sums takes an array in C order, float32 or float64")
+    return found[0]
 
 
-def limit_norms(each: Sequence[Row], /, rows: int, after: int, limit: float) -> None:
-    """The op of this name on several arrays (one a tuple of `each`) that are `alike`, in one launch."""
+def limit_norms(each: Sequence[Row], /, rows: int, after: int, limit: float) -> bool:
+    """The op of this name on several arrays (one a tuple of `each`), in one launch; False if they have no `table`."""
     given = table(each, _WHOLE)
+    if given is None:
+        return False
     if given.blocks:
         more = int(rows), int(after), float(limit)
         arrays = given.addresses, given.pieces
         launch("sums", "limit_norms", given.dtype, (int(rows), given.blocks), _THREADS, *arrays, *more)
+    return True

@@ -7,7 +7,8 @@ arrays lie where those of an earlier one did uploads none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cupy
@@ -16,13 +17,14 @@ import numpy as np
 from fastnet.ops.checks import FLOATS
 from fastnet.types import DType
 
-__all__ = ["KEPT", "MOST", "PIECE", "Table", "alike", "table"]
+__all__ = ["KEPT", "MOST", "PIECE", "Row", "Table", "table"]
 
 PIECE = 1024  # elements of a block: four for each thread, so that small networks fill a GPU, too
 MOST = 64  # tables kept
 
 Row = tuple[Any, ...]  # arrays, or None
 KEPT: dict[Any, Table] = {}
+_seen: dict[tuple[int, ...], tuple[list[Callable[[], Any]], Table]] = {}
 
 
 class Table:
@@ -55,21 +57,48 @@ class Table:
         self.kept: dict[str, Any] = {}
 
 
-def table(rows: Sequence[Row], piece: int = PIECE) -> Table:
-    """The table of rows that are `alike`: one that was kept, or a new one."""
+def table(rows: Sequence[Row], piece: int = PIECE, columns: int = 0) -> Table | None:
+    """The table of rows of at least so many columns: one that was kept, or a new one.
+
+    None unless kernels can take the arrays as they are: floats of one dtype, in C order, those of a row of one shape.
+    """
+    arrays = [x for row in rows for x in row]
+    names = piece, columns, len(rows), *map(id, arrays)
+    seen = _seen.get(
+        names
+    )  # the quick way, for arrays that were checked: the very objects, not new ones in their place
+    if seen is not None and all(reference() is x for reference, x in zip(seen[0], arrays, strict=True)):
+        return seen[1]
+    if not _alike(rows):
+        return None
+    found = _by_address([(*row, *[None] * (columns - len(row))) for row in rows], piece)
+    _seen.pop(names, None)
+    _keep(_seen, names, ([_nothing if x is None else weakref.ref(x) for x in arrays], found))
+    return found
+
+
+def _by_address(rows: Sequence[Row], piece: int) -> Table:
     dtype = rows[0][0].dtype
     addresses = [0 if x is None else x.data.ptr for row in rows for x in row]
     sizes = [row[0].size for row in rows]
     key = piece, dtype.char, (*addresses,), (*sizes,)
     found = KEPT.pop(key, None) or Table(dtype, addresses, sizes, piece)
-    KEPT[key] = found  # as the last to go
-    if len(KEPT) > MOST:
-        del KEPT[next(iter(KEPT))]
+    _keep(KEPT, key, found)
     return found
 
 
-def alike(rows: Sequence[Row]) -> bool:
-    """Whether kernels can take the arrays as they are: floats of one dtype, in C order, those of a row of one shape."""
+def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
+    """Add a value as the last to go."""
+    kept[key] = value
+    if len(kept) > MOST:
+        del kept[next(iter(kept))]
+
+
+def _nothing() -> None:
+    return None
+
+
+def _alike(rows: Sequence[Row]) -> bool:
     dtype = next((x.dtype for row in rows for x in row if x is not None), None)
     if dtype not in FLOATS:
         return False

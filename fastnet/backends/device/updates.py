@@ -122,31 +122,39 @@ class Update:
             launch("updates", self.kernel, self.arrays.dtype, blocks, _THREADS, *given)
 
 
-def update_of(name: str, rows: Sequence[Row]) -> Update:
-    """The update of these arrays, which must be `alike`: one that was kept with their table, or a new one."""
-    columns = _COLUMNS.get(UPDATES[name][0], len(rows[0]))
-    arrays = table([(*row, *[None] * (columns - len(row))) for row in rows])
+def update_of(name: str, rows: Sequence[Row]) -> Update | None:
+    """The update of these arrays: one that was kept with their table, or a new one; None if they have no `table`."""
+    arrays = table(rows, columns=_COLUMNS.get(UPDATES[name][0], 0))
+    if arrays is None:
+        return None
     if name not in arrays.kept:
         arrays.kept[name] = Update(name, arrays)
     found: Update = arrays.kept[name]
     return found
 
 
-def _update_all(name: str) -> Callable[..., None]:
-    def run(rows: Sequence[Row], **attributes: Any) -> None:
+def _update_all(name: str) -> Callable[..., bool]:
+    def run(rows: Sequence[Row], **attributes: Any) -> bool:
         update = update_of(name, rows)
+        if update is None:
+            return False
         update.set(attributes)
         update.launch()
+        return True
 
     return run
 
 
-# Each updates several parameters in one launch: function(rows of arrays that are alike, **attributes).
-EACH: dict[str, Callable[..., None]] = {name: _update_all(name) for name in UPDATES} | {"limit_norms": limit_norms}
+# Each updates several parameters in one launch: function(rows of arrays, **attributes); False if they have no `table`.
+EACH: dict[str, Callable[..., bool]] = {name: _update_all(name) for name in UPDATES} | {"limit_norms": limit_norms}
 
 
-def _single(update: Callable[..., None]) -> Callable[..., None]:
-    return lambda *arrays, **attributes: update([arrays], **attributes)
+def _single(update: Callable[..., bool]) -> Callable[..., None]:
+    def run(*arrays: Any, **attributes: Any) -> None:
+        if not update([arrays], **attributes):
+            raise TypeError("an update takes arrays of one shape in C order, float32 or float64")
+
+    return run
 
 
 KERNELS.update({name: _single(update) for name, update in EACH.items()})
