@@ -65,6 +65,8 @@ def profile(model: Layer, x: Array, training: bool = True, seconds: float = 5.0,
         If x does not have the shape that the model takes, or is an empty batch.
     """
     ops = backends.current()
+    if ops.name == "cupy":
+        raise RuntimeError("profile: not on a GPU yet; `nsys profile python script.py` shows the time of each kernel")
     if ops.name != "native":
         raise RuntimeError(f"profile: only the native backend can be profiled, {ops.name!r} is in use")
     x = on_host(x, "profile: x")

@@ -43,6 +43,12 @@ class Recorder:
         self._layers: list[Any] = []
         self.outputs: dict[int, list[Node]] = {}  # by the layer's id, one for each use
 
+    @property
+    def xp(self) -> Any:
+        raise Unrecordable(
+            "compile: a layer computes with ops.xp; only layers that call nothing but ops can be compiled"
+        )
+
     def source(self, shape: Any, dtype: Any, what: Any) -> Node:
         """A node without an op: an array that is not computed."""
         node = Node(None, (), {}, shape, dtype, what)
