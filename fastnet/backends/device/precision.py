@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import cupy
 import numpy as np
-from cupy._core import _routines_linalg
 
 from fastnet.backends import precision
 
@@ -18,7 +17,8 @@ __all__ = ["chosen"]
 def chosen() -> Iterator[None]:
     """Within, cuBLAS rounds operands to TF32 if `fastnet.set_float32_precision` allows it, whatever CUPY_TF32 says."""
     tf32 = precision.get() == "tf32"
-    kind = _routines_linalg.COMPUTE_TYPE_TF32 if tf32 else _routines_linalg.COMPUTE_TYPE_DEFAULT
+    types = cupy._core._routines_linalg
+    kind = types.COMPUTE_TYPE_TF32 if tf32 else types.COMPUTE_TYPE_DEFAULT
     before = cupy._core.get_compute_type(np.float32)
     cupy._core.set_compute_type(np.float32, kind)
     try:
