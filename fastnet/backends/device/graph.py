@@ -208,7 +208,7 @@ def _positions(kept: Sequence[Array]) -> list[Array]:
 
 def _key(kept: Sequence[Array]) -> tuple[Any, ...]:
     """What a graph depends on besides the arrays that are given to each run."""
-    places = [(_pointer(x).ptr, x.strides) for x in kept if isinstance(x, cupy.ndarray)]
+    places = (_pointer(x).ptr for x in kept if isinstance(x, cupy.ndarray))
     return (cupy.cuda.Device().id, algorithm.chosen, precision.get(), *places)
 
 
