@@ -14,7 +14,7 @@ from fastnet import backends
 STANDIN = str(Path(__file__).with_name("standin"))
 ON_GPU = os.environ.get("FASTNET_TEST_GPU") == "1"
 WHOLE_SUITE = ON_GPU or os.environ.get("FASTNET_TEST_DEVICE") == "1"  # the tests of all backends run on this one, too
-_OURS = "cupy", "fastnet.backends.device"
+_OURS = "cupy", "cudnn", "fastnet.backends.device"
 _modules = {}  # of the stand-in and of the backend on it, between its uses
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from fastnet.backends.device.arrays import KERNELS, c_empty, empty, kernel
 from fastnet.backends.device.columns import channel_sums
 from fastnet.backends.device.compiler import launch, spread
+from fastnet.backends.device.cudnn import FORWARD, INPUT, WEIGHT, fastest
 from fastnet.backends.device.dense import gemm
 from fastnet.backends.device.elementwise import activation_gradient
 from fastnet.backends.device.ending import NOTHING, Ending, finish, kept_before
@@ -90,8 +91,11 @@ def _gather(g: Conv2dGeometry, x: Array, w: Array, gradient: bool, end: Ending, 
 def forward(g: Conv2dGeometry, x: Array, w: Array, end: Ending, y: Array) -> None:
     """y (N, K, P, Q) of x (N, C, H, W)."""
     _check(g)
-    if not y.size:
-        return
+    if y.size:
+        fastest(FORWARD, _forward, g, x, w, end, y)
+
+
+def _forward(g: Conv2dGeometry, x: Array, w: Array, end: Ending, y: Array) -> None:
     if _depthwise(g):
         blocks, threads = blocks_of_rows(g.N * g.P * -(-g.Q // _STRIP), g.K)
         laid = _depthwise_weights(g, w)
@@ -107,8 +111,11 @@ def forward(g: Conv2dGeometry, x: Array, w: Array, end: Ending, y: Array) -> Non
 def input_gradient(g: Conv2dGeometry, dy: Array, w: Array, end: Ending, dx: Array) -> None:
     """dx (N, C, H, W) of dy (N, K, P, Q)."""
     _check(g)
-    if not dx.size:
-        return
+    if dx.size:
+        fastest(INPUT, _input_gradient, g, dy, w, end, dx)
+
+
+def _input_gradient(g: Conv2dGeometry, dy: Array, w: Array, end: Ending, dx: Array) -> None:
     if _depthwise(g):
         blocks, threads = blocks_of_rows(g.N * g.H * g.W, g.C)
         laid = _depthwise_weights(g, w)
@@ -125,9 +132,14 @@ def weight_gradient(g: Conv2dGeometry, x: Array, dy: Array) -> Array:
     """dw (K, C / groups, R, S), in C order."""
     _check(g)
     dw = c_empty(g.w_shape, x.dtype)
+    fastest(WEIGHT, _weight_gradient, g, x, dy, NOTHING, dw)
+    return dw
+
+
+def _weight_gradient(g: Conv2dGeometry, x: Array, dy: Array, end: Ending, dw: Array) -> None:
     if _pointwise(g) and not _depthwise(g):
-        gemm(_pixels(dy), True, _pixels(x), False, NOTHING, dw.reshape(g.K, g.C))
-        return dw
+        gemm(_pixels(dy), True, _pixels(x), False, end, dw.reshape(g.K, g.C))
+        return
     taps, channels, filters, pixels = g.R * g.S, g.C // g.groups, g.K // g.groups, g.N * g.P * g.Q
     if _depthwise(g):
         parts = max(1, min(pixels // _DEPTHWISE_PIXELS, _DEPTHWISE_PARTS))
@@ -143,7 +155,6 @@ def weight_gradient(g: Conv2dGeometry, x: Array, dy: Array) -> Array:
         launch("conv_weight", f"conv_weight_{way.tile}", x.dtype, way.blocks, THREADS, *given, shared=way.shared)
     sizes = parts, groups, taps, channels, filters
     launch("conv_weight", "conv_weight_sum", x.dtype, *spread(dw.size), scratch, dw, *sizes)
-    return dw
 
 
 @kernel
