@@ -34,7 +34,7 @@ class Section(NamedTuple):
 
 
 SECTIONS = {
-    "kernels": Section("NVRTC takes them", 30),
+    "kernels": Section("NVRTC compiles them for this GPU", 30),
     "exact": Section("integers give exactly the CPU's numbers", 35),
     "replay": Section("captured steps give the bits of steps op by op", 35),
     "suite": Section("tests/cuda, against the reference and the oracle", 65),

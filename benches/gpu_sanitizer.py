@@ -18,7 +18,10 @@ from fastnet.diagnose.examples import run_example
 from fastnet.ops import REGISTRY
 
 NAME = "compute-sanitizer"
-TOOLS = {"memcheck": r"ERROR SUMMARY: (\d+) error", "racecheck": r"RACECHECK SUMMARY: (\d+) hazard"}
+TOOLS = {  # options (CuPy asks for things that drivers may not have), and the line that counts
+    "memcheck": (["--report-api-errors", "no"], r"ERROR SUMMARY: (\d+) error"),
+    "racecheck": ([], r"RACECHECK SUMMARY: (\d+) hazard"),
+}
 CANNOT = r"(?mi)^.*(?:not supported|unable to|failed to initialize|insufficient driver).*$"
 LEAVING = 8  # seconds that the watched program has to end in, and the tool to sum up
 QUICK = ["relu6", "concat"]
@@ -55,11 +58,12 @@ def run_examples(names: Sequence[str], seconds: float) -> None:
 def row(tool: str, program: str, names: Sequence[str], seconds: float) -> Row:
     """What a tool of compute-sanitizer says about the examples."""
     watched = [sys.executable, str(Path(__file__).resolve()), str(seconds - LEAVING), *names]
-    ended = gpu_rows.run([program, "--tool", tool, "--error-exitcode", "9", *watched], seconds)
+    options, counting = TOOLS[tool]
+    ended = gpu_rows.run([program, "--tool", tool, "--error-exitcode", "9", *options, *watched], seconds)
     output = f"{ended.output}\n{ended.said}"
     ran = [word for word in ended.output.split() if word.partition("/")[0] in names]
     ops, whole = len({word.partition("/")[0] for word in ran}), sum(len(REGISTRY[name].examples) for name in names)
-    summary, cannot = re.search(TOOLS[tool], output), re.search(CANNOT, output)
+    summary, cannot = re.search(counting, output), re.search(CANNOT, output)
     if cannot and not ran:
         return Row(tool, None, f"cannot run here: {cannot[0].strip('= ')}")
     found = f"{summary[1] if summary else 'no'} errors, {len(ran)} of {whole} examples of {ops} of {len(names)} ops"

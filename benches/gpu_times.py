@@ -1,8 +1,10 @@
 """gpu_check.py: the time of a training step on the GPU, beside PyTorch's in each of its modes.
 
 A step is forward, loss, backward and SGD with momentum, on arrays that are on the GPU.  The losses of the first two
-steps and the change of the weights over them are compared before anything is timed; then the sides take turns.  Times
-are medians over the rounds.  fastnet reads the loss of every step; PyTorch does not have to.
+steps and the change of the weights over them are compared before anything is timed; then the sides take turns.  A time
+is the median of the rounds, of which each gives its best block of steps.  fastnet reads the loss of every step; PyTorch
+does not have to.  TF32 is allowed on both sides or on neither: fastnet has it in cuBLAS's products alone, PyTorch in
+convolutions, too.
 """
 
 from __future__ import annotations

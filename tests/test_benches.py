@@ -265,14 +265,14 @@ def test_time_to_accuracy(papers):
     assert papers.recipes.factor(0, 10) == 1 and papers.recipes.factor(5, 10) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("net", ["lenet5", "two_conv", "resnet18"])
-def test_both_sides_train_one_network(papers, net):
+@pytest.mark.parametrize("net, size", [("lenet5", 28), ("two_conv", 28), ("resnet18", 28), ("resnet18", 96)])
+def test_both_sides_train_one_network(papers, net, size):
     torch = pytest.importorskip("torch")
     import torch_nets
 
-    model = papers.nets.create(net, {}, (1, 28, 28), "float32", seed=3)
-    x = np.random.default_rng(0).standard_normal((2, 1, 28, 28), dtype=np.float32)
-    twin = torch_nets.load(net, model.state_dict(), channels=1, size=28).eval()
+    model = papers.nets.create(net, {}, (1, size, size), "float32", seed=3)
+    x = np.random.default_rng(0).standard_normal((2, 1, size, size), dtype=np.float32)
+    twin = torch_nets.load(net, model.state_dict(), channels=1, size=size).eval()
     with torch.inference_mode():
         expected = twin(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(model(x), expected, rtol=1e-3, atol=1e-4)

@@ -213,7 +213,7 @@ def tool(monkeypatch, tmp_path):
     return install
 
 
-WATCHED = 'tool=$2; shift 4; "$@"\n'
+WATCHED = 'tool=$2; shift 4; [ $tool = memcheck ] && shift 2; "$@"\n'
 
 
 def test_the_sanitizer_is_read(tool):
