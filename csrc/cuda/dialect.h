@@ -18,7 +18,7 @@
  *                               Python an array of int64, 0 where there is no array
  * SHARED(T, name, count);       a block's memory; count is a constant
  * DYNAMIC_SHARED(T, name);      the memory whose bytes the launch gives, aligned to 16; one per kernel, the rest by
- *                               pointer arithmetic (of several types, the smallest is declared, the largest comes first)
+ *                               pointer arithmetic (of several types the smallest is declared, the largest is first)
  * SHARED_ARG(T) name            a parameter of a DEVICE function that is shared memory
  * GLOBAL_THREAD, GLOBAL_THREADS index along x of this thread in the grid, and their number: grid-stride loops
  * real4, load4(p), store4(p, v) four reals at once; p is a multiple of 16 bytes (of four floats, of two doubles)

@@ -74,7 +74,10 @@ def test_captured_streams_use_our_kernels(device, dtype, monkeypatch):
     from fastnet.backends.device import dense
 
     assert not dense._ours()
-    monkeypatch.setattr(device.xp.cuda.Stream, "is_capturing", lambda stream: True, raising=False)
+    with device.recording([]):
+        assert dense._ours()
+    assert not dense._ours()
+    monkeypatch.setenv("FASTNET_GPU_GEMM", "own")
     assert dense._ours()
 
 
