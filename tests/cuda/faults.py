@@ -97,6 +97,11 @@ FAULTS = {
         TILE + "\ntile[t] = x[t];\n__syncthreads();\ny[t] = tile[5];\nif (t == 5) tile[5] = 0;",
         r"race: it (writes shared tile\[5\], which other threads read|reads shared tile\[5\], which thread)",
     ),
+    "the_last_of_two_readers_writes": Planted(
+        TILE + "\nif (t == 0) tile[5] = 0;\n__syncthreads();\ny[t] = tile[5];\nif (t == 1) tile[5] = 1;",
+        r"race: it (writes|reads) shared tile\[5\], which (other threads|thread \(\d+, 0, 0\)) (read|wrote)",
+        threads=2,
+    ),
     "shuffles_do_not_order_memory": Planted(
         TILE + "\ntile[t] = x[t];\nreal s = __shfl_xor_sync(0xffffffffu, x[t], 1);\ny[t] = s + tile[t ^ 1]; //!",
         r"race: it reads shared tile\[\d+\], which thread \(\d+, 0, 0\) wrote",
@@ -124,10 +129,10 @@ FAULTS = {
         r"race of blocks: it (reads|writes) argument y\[\d\], which (another block|block \(\d, 0, 0\)) (writes|reads)",
         blocks=4,
     ),
-    "two_blocks_read_what_one_writes": Planted(
+    "the_last_of_two_blocks_writes": Planted(
         "real s = y[7];\nif (s == 0 && blockIdx.x == 1)\n    y[7] = s + 1;",
         r"race of blocks: it (reads|writes) argument y\[7\], which (another block|block \(\d, 0, 0\)) (reads|writes)",
-        blocks=9,
+        blocks=2,
         threads=1,
     ),
     # Barriers.
