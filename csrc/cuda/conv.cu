@@ -73,9 +73,7 @@ struct Weights {
     IN(real) w;
     Place place;
     int columns, kernel_width, first_h, first_w, apart_h, apart_w; /* the taps of the kernel that the phase reads */
-    int outputs;
-    int row, step;
-    Int at;
+    int outputs, row, step, at;
 
     METHOD Weights(IN(real) w, const Axis &down, const Axis &across, int kernel_width, int channels, int outputs,
                    int first_column, Int first)
@@ -87,7 +85,7 @@ struct Weights {
     }
 
     METHOD void locate() {
-        const Int tap = (Int)(first_h + place.i * apart_h) * kernel_width + first_w + place.j * apart_w;
+        const int tap = (first_h + place.i * apart_h) * kernel_width + first_w + place.j * apart_w;
         at = place.i < place.rows ? (tap * place.channels + place.c) * outputs : -1;
     }
 
