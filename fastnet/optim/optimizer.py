@@ -135,18 +135,21 @@ class Optimizer:
         name = f"{type(self).__name__}.step"
         parameters, scale = parameters_of(parameters, name), at_least_zero(scale, f"{name}: scale")
         ops, op = current(), REGISTRY[self.op]
-        ready = [(p, self._state_of(ops, key, p, own), n, own) for p, key, n, own in self._ready(parameters, momentum)]
+        names = [i.name for i in op.inputs[2:]]
+        ready = [
+            (p, *self._state_of(ops, key, p, own, names), n, own)
+            for p, key, n, own in self._ready(parameters, momentum)
+        ]
         if not ready and not (parameters and all(not p.requires_grad for p in parameters)):
             what = "no parameter has a gradient: run backward first" if parameters else "no parameters were given"
             warnings.warn(f"{type(self).__name__}.step changes nothing: {what}", stacklevel=2)
         calls: dict[tuple[Any, ...], tuple[dict[str, Any], list[tuple[Array | None, ...]]]] = {}
-        for p, state, number, settings in ready:
+        for p, state, slots, number, settings in ready:
             self._advance(state, settings)
-            slots = [state[i.name] if self._uses(i.name, state, settings) else None for i in op.inputs[2:]]
-            scalars = {name: state[name] for name in self.scalars}
             decays = p.decay or (number is not None and "weight_decay" in self.groups.settings[number])
-            alike = number, decays, *scalars.values(), *(slot is None for slot in slots)
+            alike = number, decays, *[state[name] for name in self.scalars], *[slot is None for slot in slots]
             if alike not in calls:
+                scalars = {name: state[name] for name in self.scalars}
                 decay = settings["weight_decay"] if decays else 0.0
                 settings = {**settings, "lr": settings["lr"] * scale, "weight_decay": decay}
                 own = self.attributes(settings, scalars)
@@ -193,24 +196,34 @@ class Optimizer:
     def _claim(self, key: str, p: Parameter) -> None:
         """Let `p` have the state of this key; a state that belongs to another parameter, as of another model, ends."""
         owner = self._owners.get(key)
-        if owner is not None and owner() is not p:
+        if owner is not None:
+            if owner() is p:
+                return
             self.state.pop(key, None)
         self._owners[key] = weakref.ref(p)
 
-    def _state_of(self, ops: Ops, key: str, p: Parameter, settings: Mapping[str, Any]) -> dict[str, Any]:
-        state = self.state.setdefault(key, dict(self.scalars))
-        for slot in self.slots:
+    def _state_of(
+        self, ops: Ops, key: str, p: Parameter, settings: Mapping[str, Any], names: Sequence[str]
+    ) -> tuple[dict[str, Any], list[Array | None]]:
+        """A parameter's state, and the arrays of these names in it, None for those that its update does not use."""
+        if key not in self.state:
+            self.state[key] = dict(self.scalars)
+        state, value = self.state[key], p.value
+        slots: list[Array | None] = []
+        for slot in names:
             if not self._uses(slot, state, settings):
+                slots.append(None)
                 continue
             if slot not in state:
                 state[slot] = self._initial(ops, p, settings)
             array = state[slot] = ops.own(state[slot])
-            if array.shape != p.value.shape or array.dtype != p.value.dtype:
+            if array.shape != value.shape or array.dtype != value.dtype:
                 raise ValueError(
                     f"{type(self).__name__}: state {slot!r} of parameter {key!r} is {array.dtype} {array.shape}, the "
-                    f"parameter is {p.value.dtype} {p.value.shape}; use a new optimiser for another model"
+                    f"parameter is {value.dtype} {value.shape}; use a new optimiser for another model"
                 )
-        return state
+            slots.append(array)
+        return state, slots
 
     def state_dict(self) -> dict[str, Any]:
         """The state as one flat dict: ``"<key>/<slot>"`` to a NumPy array (a copy), ``"<key>/t"`` to an int."""
