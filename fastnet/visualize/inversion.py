@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnet.arguments import at_least_zero, integer, positive
+from fastnet.arrays import on_host
 from fastnet.backends import current
 from fastnet.layers import Model, Parameter, Probe
 from fastnet.layers.probe import INPUT
@@ -92,21 +93,22 @@ def invert(
     size = np.maximum((wanted.astype(np.float64) ** 2).sum(axis=sums), 1e-30)
     B = max(float(np.sqrt((original**2).sum(axis=1)).max()), 1e-30)
     span, pixels = canvas.span(raw.shape[1:]), original.shape[2] * original.shape[3]
-    image = Parameter(canvas.within((0.1 * span * rng.standard_normal(original.shape)).astype(original.dtype)))
+    x = canvas.within((0.1 * span * rng.standard_normal(original.shape)).astype(original.dtype))
+    image = Parameter(x)
     adam, errors = Adam(rate * span), np.empty((steps + 1, len(raw)))
     for step in range(steps):
-        values, backward = probe(image.value)
+        values, backward = probe(x)
         difference = current().to_numpy(values[layer]) - wanted
         errors[step] = (difference.astype(np.float64) ** 2).sum(axis=sums) / size
         dy = 2 * difference / size.reshape(-1, *(1,) * (wanted.ndim - 1)).astype(wanted.dtype)
-        length = (image.value**2).sum(axis=1, keepdims=True) / B**2
-        gradient = current().to_numpy(backward({layer: dy})[INPUT]) + total_variation(image.value)[1] * (
+        length = (x**2).sum(axis=1, keepdims=True) / B**2
+        gradient = current().to_numpy(backward({layer: dy})[INPUT]) + total_variation(x)[1] * (
             tv / pixels / (B / 6.5) ** 2
         )
-        image.grad = (gradient + (6 * norm / pixels / B**2) * length**2 * image.value).astype(image.dtype)
+        image.grad = (gradient + (6 * norm / pixels / B**2) * length**2 * x).astype(x.dtype)
         adam.step([image])
-        image.value = canvas.within(image.value)
-    result = canvas.raw(image.value)
+        x = image.value = canvas.within(on_host(image.value))
+    result = canvas.raw(x)
     last = current().to_numpy(probe(subject.prepare(result))[0][layer]) - wanted
     errors[steps] = (last.astype(np.float64) ** 2).sum(axis=sums) / size
     return Inversion(result, errors)

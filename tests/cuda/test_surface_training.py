@@ -67,8 +67,8 @@ def test_a_step_uploads_the_batch_and_downloads_two_numbers(device, loss, worker
     assert len(uploads) == 2
     assert sum(up.count(((10, 1, 6, 6), "float32")) for up in uploads) == 2  # the thread may be a step ahead
     assert [up.count(((10,), "int64")) for up in uploads] == [1] * 2
-    # the rest is what the optimiser's kernels read: settings that change, tables of addresses
-    assert all(len(shape) == 1 for up in uploads for shape, _ in up if shape != (10, 1, 6, 6))
+    # the rest is what kernels read: the optimiser's settings, tables of addresses, positions of random streams
+    assert all(np.prod(shape) < 60 for up in uploads for shape, _ in up if shape != (10, 1, 6, 6))
     assert [len(down) for _, down in moved.steps] == [2] * 2  # the loss and the accuracy
     assert all(np.prod(shape) == 1 for _, down in moved.steps for shape, _ in down)
 
