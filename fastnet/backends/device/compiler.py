@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,13 @@ OPTIONS = ("-std=c++17", "--fmad=false")  # kernels say fma where they mean one 
 MOST_BLOCKS = 4096  # of a grid-stride loop: enough for any GPU
 _REAL = {"float32": "float", "float64": "double"}
 _NULL = np.intp(0)
-_watchers: list[Callable[[tuple[Any, ...]], None]] = []
+
+
+class _Watched(threading.local):
+    watcher: Callable[[tuple[Any, ...]], None] | None = None
+
+
+_watched = _Watched()
 
 
 def source(path: Path) -> str:
@@ -86,18 +93,18 @@ def launch(
     grid = (blocks,) if isinstance(blocks, int) else blocks
     block = (threads,) if isinstance(threads, int) else threads
     function(grid, block, given, shared_mem=shared)
-    for watcher in _watchers:
-        watcher(given)
+    if _watched.watcher is not None:
+        _watched.watcher(given)
 
 
 @contextlib.contextmanager
 def watching(watcher: Callable[[tuple[Any, ...]], None]) -> Iterator[None]:
-    """Call a function with the arguments of each launch, within."""
-    _watchers.append(watcher)
+    """Call a function with the arguments of each of this thread's launches, within."""
+    _watched.watcher = watcher
     try:
         yield
     finally:
-        _watchers.remove(watcher)
+        _watched.watcher = None
 
 
 def spread(n: int, threads: int = 256) -> tuple[int, int]:

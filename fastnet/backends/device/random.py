@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,12 +40,12 @@ class Positions:
         self._there = cupy.empty((len(self._positions), 2), np.int64)
 
     def __enter__(self) -> Positions:
-        _read.append(self)
+        _reading.positions = self
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         """The streams are where they were: nothing was drawn yet."""
-        _read.remove(self)
+        _reading.positions = None
         pairs = list(zip(self._positions, self._starts, strict=True))
         taken = [int(position[1]) - start for position, start in pairs]
         for position, start in pairs:
@@ -69,7 +70,11 @@ class Positions:
         return None
 
 
-_read: list[Positions] = []  # the innermost `with`, last
+class _Reading(threading.local):
+    positions: Positions | None = None  # of the `with` that this thread is in
+
+
+_reading = _Reading()
 
 
 def _signed(seed: int) -> int:
@@ -107,7 +112,7 @@ def stream_numbers(stream: Stream, count: int, dtype: DTypeLike) -> Array:
 def _taken(stream: Stream, count: int) -> tuple[int, int, Array | None]:
     """Seed and offset of the stream's next numbers, and the position from which the offset counts; the stream moves."""
     seed, offset = stream.take(count)
-    place = _read[-1].place(stream, offset, count) if _read else None
+    place = _reading.positions.place(stream, offset, count) if _reading.positions else None
     if place is None:
         return seed, offset, None
     return seed, place[1], place[0]
