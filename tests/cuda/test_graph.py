@@ -262,6 +262,19 @@ def test_solver_trains_with_graphs(device):
     assert len(calls) == 2 and all(each._captured for each in calls) and solver._step.plan.reason == ""
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_arrays_outlive_the_plan(device, steps):
+    pair = Pair()
+    for step in range(steps):
+        scores = pair.step(step)
+    held = [scores, *(p.grad for p in pair.planned.parameters())]
+    before = host(held)
+    assert len(before) == 13 and all(np.isfinite(array).all() for array in before)
+    del pair
+    gc.collect()
+    assert same(host(held), before)
+
+
 def test_memory_goes_with_the_plan(device):
     pair = Pair()
     for step in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 
 import numpy as np
 import pytest
@@ -115,3 +116,19 @@ def test_memory_that_is_used_again_is_overwritten(device):
     del z
     assert (pool.used_bytes(), pool.free_bytes()) == (0, 512)
     assert cp.get_default_memory_pool().used_bytes() == before
+
+
+def test_a_pool_takes_its_memory_with_it(device):
+    cp = device.xp
+    for kept in (True, False):
+        pool = cp.cuda.MemoryPool()
+        with cp.cuda.using_allocator(pool.malloc if not kept else lambda size, pool=pool: owned(cp, pool, size)):
+            x = cp.ones(4, np.float32)
+        del pool
+        gc.collect()
+        assert np.array_equal(x.get(), np.ones(4)) == kept
+
+
+def owned(cp, pool, size):
+    place = pool.malloc(size)
+    return cp.cuda.MemoryPointer(cp.cuda.UnownedMemory(place.ptr, size, (place, pool), 0), 0)

@@ -52,8 +52,9 @@ def _repeatable() -> Iterator[None]:
 class Arena:
     """Memory of one piece of work; arrays that are made within ``with arena.used():`` lie there.
 
-    It is handed out as if on the default stream, so that a captured stream finds what earlier runs have left, and a
-    block returns to the device only when the arena and all arrays on it are gone: a graph knows its address.
+    It is handed out as if on the default stream, so that a captured stream finds what earlier runs have left, and
+    blocks return to the device only when the arena and all arrays on it are gone: a graph knows their addresses, and
+    CuPy's pools do not live for their arrays' sake.
     """
 
     def __init__(self) -> None:
@@ -67,7 +68,9 @@ class Arena:
 
     def _allocate(self, size: int) -> Any:
         with cupy.cuda.Stream.null:
-            return self._pool.malloc(size)
+            place = self._pool.malloc(size)
+        memory = cupy.cuda.UnownedMemory(place.ptr, size, (place, self), cupy.cuda.Device().id)
+        return cupy.cuda.MemoryPointer(memory, 0)
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:

@@ -6,10 +6,10 @@ import contextlib
 
 from . import graphs
 from .graphs import Event, Graph, Stream, get_current_stream
-from .memory import Memory, MemoryPointer, MemoryPool, using_allocator
+from .memory import Memory, MemoryPointer, MemoryPool, UnownedMemory, using_allocator
 
 __all__ = ["Device", "Event", "Graph", "Memory", "MemoryPointer", "MemoryPool", "Stream"]
-__all__ += ["alloc_pinned_memory", "get_current_stream", "runtime", "using_allocator"]
+__all__ += ["UnownedMemory", "alloc_pinned_memory", "get_current_stream", "runtime", "using_allocator"]
 
 
 class Device(contextlib.nullcontext):

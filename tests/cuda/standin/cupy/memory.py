@@ -14,6 +14,7 @@ from . import graphs
 
 _ROUNDED = 512
 _addresses = itertools.count(1 << 40, 1 << 34)
+_at = {}  # address: weak reference to the NumPy array that has it
 _owners = {}  # id of the NumPy array that owns memory: weak reference to the MemoryPointer of the device's arrays on it
 
 
@@ -22,6 +23,13 @@ class Memory:
 
     def __init__(self, size):
         self.size, self.ptr = size, next(_addresses)
+
+
+class UnownedMemory:
+    """A block that lives as long as its owner, which it keeps."""
+
+    def __init__(self, ptr, size, owner, device_id=-1):
+        self.ptr, self.size, self._owner = ptr, size, owner
 
 
 class MemoryPointer:
@@ -41,6 +49,7 @@ class MemoryPool:
     def __init__(self, allocator=None):
         self._allocator = allocator or _malloc
         self._free, self._used, self._total = defaultdict(list), 0, 0
+        self._given = weakref.WeakSet()
 
     def malloc(self, size):
         size = max(_ROUNDED, -(-size // _ROUNDED) * _ROUNDED)
@@ -51,7 +60,15 @@ class MemoryPool:
             self._total += size
         self._used += size
         pool = weakref.ref(self)
-        return MemoryPointer(mem, 0, lambda: pool() is not None and pool()._take_back(mem, size))
+        pointer = MemoryPointer(mem, 0, lambda: pool() is not None and pool()._take_back(mem, size))
+        self._given.add(pointer)
+        return pointer
+
+    def __del__(self):
+        """CuPy's pool returns its blocks to the device, even those that arrays lie on."""
+        for pointer in self._given:
+            if pointer.ptr in _at and (array := _at[pointer.ptr]()) is not None:
+                graphs.poison(array)
 
     def _take_back(self, mem, size):
         self._free[size].append(mem)
@@ -105,7 +122,7 @@ def place(array):
         found = getattr(_local, "allocator", _default.malloc)(array.nbytes)
         if (graph := graphs.capturing()) is not None:
             graph.placed(array, found.ptr)
-        _owners[id(array)] = weakref.ref(found)
+        _owners[id(array)], _at[found.ptr] = weakref.ref(found), weakref.ref(array)
     return found
 
 
