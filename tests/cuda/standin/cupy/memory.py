@@ -49,7 +49,7 @@ class MemoryPool:
     def __init__(self, allocator=None):
         self._allocator = allocator or _malloc
         self._free, self._used, self._total = defaultdict(list), 0, 0
-        self._given = weakref.WeakSet()
+        self._given = set()  # addresses
 
     def malloc(self, size):
         size = max(_ROUNDED, -(-size // _ROUNDED) * _ROUNDED)
@@ -60,18 +60,18 @@ class MemoryPool:
             self._total += size
         self._used += size
         pool = weakref.ref(self)
-        pointer = MemoryPointer(mem, 0, lambda: pool() is not None and pool()._take_back(mem, size))
-        self._given.add(pointer)
-        return pointer
+        self._given.add(mem.ptr)
+        return MemoryPointer(mem, 0, lambda: pool() is not None and pool()._take_back(mem, size))
 
     def __del__(self):
         """CuPy's pool returns its blocks to the device, even those that arrays lie on."""
-        for pointer in self._given:
-            if pointer.ptr in _at and (array := _at[pointer.ptr]()) is not None:
+        for address in self._given:
+            if address in _at and (array := _at[address]()) is not None:
                 graphs.poison(array)
 
     def _take_back(self, mem, size):
         self._free[size].append(mem)
+        self._given.discard(mem.ptr)
         self._used -= size
 
     def used_bytes(self):
