@@ -34,6 +34,7 @@ MODES = {
 ON_CPU = "eager", "channels_last"
 STEPS = [(*step, 20) for step in workloads.STEPS[:5]]  # and how many are timed in one go
 STEPS.append(("resnet18", "resnet18", {}, 64, 3, 224, 5))
+QUICK = [("lenet5 of 2 and 3 filters", "lenet5", {"filters": (2, 3)}, 2, 1, 32, 1)]
 TOLERANCE = {False: workloads.STEP_TOLERANCE["float32"], True: 4e-2}
 BEST, EAGER = 1.0, 1.5  # to reach: speed relative to PyTorch's best mode, and to eager
 LEAST = 20.0  # seconds that must be left for a case to begin; or more, if one took longer
@@ -41,15 +42,13 @@ LEAST = 20.0  # seconds that must be left for a case to begin; or more, if one t
 
 def cases(quick: bool, folder: Path) -> list[dict[str, Any]]:
     """float32, then TF32."""
-    steps = STEPS[1:2] if quick else STEPS
     return [
         {
-            **workloads.step(title, net, options, [2 if quick else N, C, H, H], folder / f"{net}.npz"),
-            **{"kind": "step", "dtype": "float32", "tf32": tf32, "steps": 1 if quick else count},
-            "tolerance": TOLERANCE[tf32],
+            **workloads.step(title, net, options, [N, C, H, H], folder / f"{net}.npz"),
+            **{"kind": "step", "dtype": "float32", "tf32": tf32, "steps": count, "tolerance": TOLERANCE[tf32]},
         }
         for tf32 in (False, True)
-        for title, net, options, N, C, H, count in steps
+        for title, net, options, N, C, H, count in (QUICK if quick else STEPS)
     ]
 
 
@@ -84,9 +83,9 @@ def title(case: dict[str, Any]) -> str:
 class Sides:
     """The workers; those that a case did not fit are started anew for the next, as a GPU's errors stay in a process."""
 
-    def __init__(self, sides: list[peers.Side]) -> None:
-        self.sides = sides
-        self.workers = [peers.Worker(side, peers.cores()) for side in sides]
+    def __init__(self, sides: list[peers.Side], threads: int) -> None:
+        self.sides, self.threads = sides, threads
+        self.workers = [peers.Worker(side, threads) for side in sides]
 
     def measure(self, case: dict[str, Any], rounds: int, seconds: float) -> Row:
         fit: list[peers.Worker] = []
@@ -100,7 +99,7 @@ class Sides:
             for i, worker in enumerate(self.workers):
                 if worker not in fit:
                     self._end(worker)
-                    self.workers[i] = peers.Worker(self.sides[i], peers.cores())
+                    self.workers[i] = peers.Worker(self.sides[i], self.threads)
 
     def close(self) -> None:
         for worker in self.workers:
@@ -120,7 +119,7 @@ def rows(settings: Settings) -> Iterator[Row]:
     except peers.PeerError as error:
         yield Row("PyTorch", None, f"none to compare with: {settings.torch_python}: {error}")
         given = given[:1]
-    running = Sides(given)
+    running = Sides(given, 1 if settings.quick else peers.cores())
     try:
         with tempfile.TemporaryDirectory() as folder:
             for case in cases(settings.quick, Path(folder)):
