@@ -9,6 +9,7 @@ convolutions, too.
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ import vs_torch
 import workloads
 from gpu_rows import HERE, Row, Settings
 
-MINE = "fastnet"
+MINE, WITH_CUDNN = "fastnet", "fastnet with cuDNN"
 MODES = {
     "eager": [],
     "channels_last": ["--layout", "NHWC"],
@@ -53,27 +54,34 @@ def cases(quick: bool, folder: Path) -> list[dict[str, Any]]:
 
 
 def sides(settings: Settings) -> list[peers.Side]:
-    """fastnet, and PyTorch's modes if there is PyTorch."""
+    """fastnet, also with cuDNN's convolutions if they are installed, and PyTorch's modes."""
     names = ON_CPU if settings.torch_device == "cpu" else MODES
     worker = [settings.torch_python, str(HERE / "torch_worker.py"), "--device", settings.torch_device]
     torch = [peers.Side(name, [*worker, *MODES[name]], may_fail=True) for name in names]
-    return [peers.Side(MINE, [sys.executable, str(HERE / "gpu_worker.py")]), *torch]
+    mine = [sys.executable, str(HERE / "gpu_worker.py")]
+    cudnn = [peers.Side(WITH_CUDNN, ["env", "FASTNET_GPU_CUDNN=1", *mine], may_fail=True)]
+    return [peers.Side(MINE, mine), *(cudnn if importlib.util.find_spec("cudnn") else []), *torch]
 
 
-def row(case: dict[str, Any], timings: dict[str, peers.Timing]) -> Row:
-    """ms of a step on each side, and fastnet's speed relative to PyTorch's best and to eager."""
+def compared(case: dict[str, Any], timings: dict[str, peers.Timing]) -> list[Row]:
+    """A row for fastnet, and one for fastnet with cuDNN."""
+    return [row(case, timings, mine) for mine in (MINE, WITH_CUDNN) if mine in timings]
+
+
+def row(case: dict[str, Any], timings: dict[str, peers.Timing], mine: str) -> Row:
+    """ms of a step on each side, and the speed of one of fastnet's relative to PyTorch's best and to eager."""
     ms = {name: timing.median / case["steps"] for name, timing in timings.items()}
-    others = {name: each for name, each in ms.items() if name != MINE}
-    words, figures = [f"{MINE} {ms[MINE]:.3f} ms"], {"ms": ms}
+    others = {name: each for name, each in ms.items() if name not in (MINE, WITH_CUDNN)}
+    words, figures = [f"{mine} {ms[mine]:.3f} ms"], {"ms": ms}
     if others:
         best = min(others, key=others.__getitem__)
         words.append(", ".join(f"{name} {each:.3f}" for name, each in others.items()))
-        figures |= {"of_best": others[best] / ms[MINE], "best": best}
+        figures |= {"of_best": others[best] / ms[mine], "best": best}
         words.append(f"of the best, {best}: {report.verdict(figures['of_best'], BEST)}")
     if "eager" in others:
-        figures["of_eager"] = others["eager"] / ms[MINE]
+        figures["of_eager"] = others["eager"] / ms[mine]
         words.append(f"of eager: {report.verdict(figures['of_eager'], EAGER)}")
-    return Row(title(case), True, "; ".join(words), figures)
+    return Row(f"{title(case)}{', cuDNN' if mine == WITH_CUDNN else ''}", True, "; ".join(words), figures)
 
 
 def title(case: dict[str, Any]) -> str:
@@ -87,14 +95,14 @@ class Sides:
         self.sides, self.threads = sides, threads
         self.workers = [peers.Worker(side, threads) for side in sides]
 
-    def measure(self, case: dict[str, Any], rounds: int, seconds: float) -> Row:
+    def measure(self, case: dict[str, Any], rounds: int, seconds: float) -> list[Row]:
         fit: list[peers.Worker] = []
         try:
             fit = peers.prepared(self.workers, case, case["tolerance"])
-            return row(case, peers.in_turn(fit, rounds, seconds))
+            return compared(case, peers.in_turn(fit, rounds, seconds))
         except peers.PeerError as error:
             fit = []
-            return Row(title(case), False, str(error))
+            return [Row(title(case), False, str(error))]
         finally:
             for i, worker in enumerate(self.workers):
                 if worker not in fit:
@@ -118,7 +126,7 @@ def rows(settings: Settings) -> Iterator[Row]:
         yield Row("PyTorch", None, f"{version} of {settings.torch_python}")
     except peers.PeerError as error:
         yield Row("PyTorch", None, f"none to compare with: {settings.torch_python}: {error}")
-        given = given[:1]
+        given = [side for side in given if side.name in (MINE, WITH_CUDNN)]
     running = Sides(given, 1 if settings.quick else peers.cores())
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +135,7 @@ def rows(settings: Settings) -> Iterator[Row]:
                 if start + max(longest, LEAST) > end:
                     yield Row(title(case), None, "no time was left")
                     continue
-                yield running.measure(case, rounds, seconds)
+                yield from running.measure(case, rounds, seconds)
                 longest = max(longest, time.monotonic() - start)
     finally:
         running.close()
