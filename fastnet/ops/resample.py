@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from fastnet.arguments import frozen, optional_flag, pair, real
@@ -13,13 +14,27 @@ from fastnet.ops.taps import PADDINGS, Taps
 from fastnet.ops.windows import images
 from fastnet.types import Array, Shape, Shaped
 
-__all__ = ["MODES", "TAPS", "check_mode", "padded_size", "resized"]
+__all__ = ["MODES", "TAPS", "check_mode", "kernels", "padded_size", "resized"]
 
 MODES = ("nearest", "bilinear")
 _X = (9, 33, 17, 16)
 
 # The maps along rows and columns, from an op's attributes and the shape of x; filled by _register.
 TAPS: dict[str, Callable[..., tuple[Taps, Taps]]] = {}
+
+
+def kernels(resample: Callable[[Array, Taps, Taps, float], Array]) -> dict[str, Callable[..., Any]]:
+    """The kernels of these ops and of their gradients, from a backend's ``resample(x, rows, columns, outside)``."""
+
+    def forward(name: str, x: Array, /, **attributes: Any) -> tuple[Array, Any]:
+        rows, columns = TAPS[name](x.shape, **attributes)
+        return resample(x, rows, columns, attributes.get("value", 0.0)), (rows, columns)
+
+    def backward(dy: Array, saved: tuple[Taps, Taps], needs: Sequence[bool] = (True,)) -> Array:
+        rows, columns = saved
+        return resample(dy, rows.transposed, columns.transposed, 0.0)
+
+    return {name: partial(forward, name) for name in TAPS} | {f"{name}_backward": backward for name in TAPS}
 
 
 def _of_images(shape: Shape) -> Shape:

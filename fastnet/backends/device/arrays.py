@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import cupy
@@ -45,6 +45,13 @@ def c_order(x: Array) -> Array:
     """x in C order, the kernels' memory order for weights; copied only if it differs."""
     array: Array = cupy.ascontiguousarray(x) if x.ndim else x
     return array
+
+
+def put_back(given: Iterable[Array | None], dense: Iterable[Array | None]) -> None:
+    """Copy arrays that a kernel has updated in C order into those that were given, where these are others."""
+    for array, updated in zip(given, dense, strict=True):
+        if array is not None and array is not updated:
+            array[...] = updated
 
 
 def extents(shape: Sequence[int]) -> tuple[int, int, int]:

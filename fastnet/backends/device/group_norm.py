@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from fastnet.backends.device.arrays import KERNELS, c_empty, c_order, empty, kernel
+from fastnet.backends.device.arrays import KERNELS, c_empty, c_order, empty, kernel, put_back
 from fastnet.backends.device.compiler import launch
 from fastnet.backends.device.elementwise import activation_code, activation_gradient
 from fastnet.backends.device.ending import kept_before
@@ -113,9 +113,7 @@ def instance_norm(
         in_order = [c_order(each) for each in running]
         numbers = N, C, float(momentum), count / (count - 1)
         launch("group_norm", "group_track", x.dtype, *tile_of_parts(N, C), moments, *in_order, *numbers)
-        for given, there in zip(running, in_order, strict=True):
-            if given is not there:
-                given[...] = there
+        put_back(running, in_order)
     return y, saved
 
 

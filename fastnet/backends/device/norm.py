@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnet.backends.device.arrays import c_empty, c_order, empty, extents, kernel
+from fastnet.backends.device.arrays import c_empty, c_order, empty, extents, kernel, put_back
 from fastnet.backends.device.compiler import launch, spread
 from fastnet.backends.device.elementwise import activation_code, activation_gradient
 from fastnet.backends.device.ending import kept_before
@@ -73,9 +73,7 @@ def _tables(
         launch("norm", "norm_moments", x.dtype, grid, threads, x, before, pivots, sums, rows, C)
     arrays, numbers = (sums, parts, pivots, gamma, beta, *in_order, forward, exact), (float(momentum), float(eps))
     launch("norm", "norm_batch", x.dtype, *tile_of_parts(parts, C), *arrays, rows, C, *numbers)
-    for given, there in zip(running, in_order, strict=True):
-        if given is not there:
-            given[...] = there
+    put_back(running, in_order)
     return forward, exact
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import cupy
@@ -11,7 +9,7 @@ import cupy
 from fastnet.backends.device.arrays import KERNELS, empty
 from fastnet.backends.device.compiler import launch
 from fastnet.backends.device.rows import blocks_of_rows
-from fastnet.ops.resample import TAPS
+from fastnet.ops.resample import kernels
 from fastnet.ops.taps import Taps
 from fastnet.types import Array
 
@@ -26,7 +24,7 @@ def _tables(taps: Taps) -> tuple[Array, ...]:
     return found[device]
 
 
-def _resample(x: Array, rows: Taps, columns: Taps, outside: float = 0.0) -> Array:
+def _resample(x: Array, rows: Taps, columns: Taps, outside: float) -> Array:
     (N, C), P, Q = x.shape[:2], rows.outputs, columns.outputs
     y = empty((N, C, *(P, Q)[4 - x.ndim :]), x.dtype)  # signals have no rows
     sizes = N * P * Q, C, rows.size, columns.size, P, Q, float(outside)
@@ -35,18 +33,4 @@ def _resample(x: Array, rows: Taps, columns: Taps, outside: float = 0.0) -> Arra
     return y
 
 
-def _forward(both: Callable[..., tuple[Taps, Taps]]) -> Callable[..., tuple[Array, Any]]:
-    def forward(x: Array, **attributes: Any) -> tuple[Array, Any]:
-        rows, columns = both(x.shape, **attributes)
-        return _resample(x, rows, columns, attributes.get("value", 0.0)), (rows, columns)
-
-    return forward
-
-
-def _backward(dy: Array, saved: tuple[Taps, Taps], needs: Sequence[bool] = (True,)) -> Array:
-    rows, columns = saved
-    return _resample(dy, rows.transposed, columns.transposed)
-
-
-for _name, _both in TAPS.items():
-    KERNELS[_name], KERNELS[f"{_name}_backward"] = _forward(_both), _backward
+KERNELS.update(kernels(_resample))

@@ -66,7 +66,7 @@ def table(rows: Sequence[Row], piece: int = PIECE, columns: int = 0) -> Table | 
     names = piece, columns, len(rows), *map(id, arrays)
     seen = _seen.get(
         names
-    )  # the quick way, for arrays that were checked: the very objects, not new ones in their place
+    )  # the quick way, for arrays that were checked: these very objects, not new ones in their place
     if seen is not None and all(reference() is x for reference, x in zip(seen[0], arrays, strict=True)):
         return seen[1]
     if not _alike(rows):

@@ -8,12 +8,13 @@ captured.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import cupy
 import numpy as np
 
-from fastnet.backends.device.arrays import KERNELS, c_order
+from fastnet.backends.device.arrays import KERNELS, c_order, put_back
 from fastnet.backends.device.compiler import launch
 from fastnet.backends.device.sums import limit_norms
 from fastnet.backends.device.tables import Row, Table, table
@@ -164,6 +165,4 @@ def in_place(function: Callable[..., Any], changes: Sequence[bool], arrays: Row,
     """Run an update; arrays that are not in C order are copied, and those that it changes copied back."""
     dense = [None if x is None else c_order(x) for x in arrays]
     function(*dense, **attributes)
-    for array, copy, changed in zip(arrays, dense, changes, strict=True):
-        if changed and array is not None and copy is not None and copy is not array:
-            array[...] = copy
+    put_back(compress(arrays, changes), compress(dense, changes))
