@@ -18,12 +18,6 @@ def run(ops, name, x, dy, *weights, **attributes):
     return [ops.to_numpy(y), *map(ops.to_numpy, gradients)]
 
 
-def test_these_ops_have_kernels(device):
-    from fastnet.backends.device.arrays import KERNELS
-
-    assert {"prelu", "prelu_backward", "maxout", "maxout_backward"} <= set(KERNELS)
-
-
 @pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_prelu_of_integers_is_exact(shape, each, device, dtype):

@@ -9,17 +9,31 @@ from fastnet.backends import Ops
 from fastnet.diagnose.examples import run_example
 from fastnet.ops import REGISTRY
 
+WITHOUT_A_KERNEL: set[str] = set()  # they run as their records are written, on CuPy's functions
 _CANCELLING = {"rmsprop_step": 10}  # divides by the root of a difference: products rounded before it is taken show
 
 
 def test_which_ops_have_no_kernel(device):
-    """A literal list; the gradients of an op with a kernel are kernels, too."""
-    from fastnet.backends.device import FALLBACK
+    """A literal list; the gradients of an op with a kernel are kernels, too, and composed ops call others' kernels."""
     from fastnet.backends.device.arrays import KERNELS
 
-    assert {name for name, op in REGISTRY.items() if name not in KERNELS and not op.composed} == FALLBACK
+    assert {name for name, op in REGISTRY.items() if name not in KERNELS and not op.composed} == WITHOUT_A_KERNEL
     gradients = {f"{name}_backward" for name, op in REGISTRY.items() if name in KERNELS and op.backward}
     assert gradients | (set(REGISTRY) & set(KERNELS)) == set(KERNELS)
+
+
+def test_an_op_without_a_kernel_runs_as_its_record_is_written(device, monkeypatch):
+    from fastnet.backends.device.arrays import KERNELS
+
+    x, dy = np.random.default_rng(0).normal(size=(2, 2, 3, 4, 5)).astype(np.float32)
+    monkeypatch.delitem(KERNELS, "sigmoid")
+    monkeypatch.delitem(KERNELS, "sigmoid_backward")
+    y, saved = device.sigmoid(device.xp.asarray(x))
+    dx = device.sigmoid_backward(device.xp.asarray(dy), saved)
+    expected, kept = Ops().sigmoid(x)
+    np.testing.assert_allclose(device.to_numpy(y), expected, rtol=1e-6)
+    np.testing.assert_allclose(device.to_numpy(dx), Ops().sigmoid_backward(dy, kept), rtol=1e-5)
+    assert all(each.transpose(0, 2, 3, 1).flags.c_contiguous for each in (y, dx))
 
 
 @pytest.mark.parametrize("op", REGISTRY.values(), ids=REGISTRY)

@@ -14,12 +14,6 @@ OFFSETS = [0, 1, 3, 4, 1022, 2**34 - 5, 2**62 - 5000]
 SHAPES = [(1, 1, 1, 1), (3, 5, 2, 7), (0, 3, 2, 2), (4, 3, 6), (300, 7), (2, 37, 9, 4)]
 
 
-def test_these_ops_have_kernels(device):
-    from fastnet.backends.device.arrays import KERNELS
-
-    assert {"random_uniform", "dropout", "dropout_backward", "drop_weights", "drop_weights_backward"} <= set(KERNELS)
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_numbers_are_the_streams(seed, offset, device, dtype):

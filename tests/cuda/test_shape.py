@@ -30,13 +30,6 @@ def same(found, expected):
         np.testing.assert_array_equal(got, want)
 
 
-def test_these_ops_have_kernels(device):
-    from fastnet.backends.device.arrays import KERNELS
-
-    names = ["concat", "flatten", "unflatten", "subsample", "pixel_shuffle", "pixel_unshuffle"]
-    assert {"split", *names, *(f"{name}_backward" for name in names)} <= set(KERNELS)
-
-
 @pytest.mark.parametrize("shape", [*IMAGES, (2, 5, 9), (3, 4), (2, 3, 2, 2, 2)], ids=str)
 def test_flatten_and_back(shape, device, dtype):
     x = numbered(shape, dtype)

@@ -40,7 +40,7 @@ from fastnet.backends.reference import Ops
 from fastnet.ops import ACTIVATION, REGISTRY, WEIGHT, Op
 from fastnet.types import Array, DTypeLike
 
-__all__ = ["FALLBACK", "CupyOps"]
+__all__ = ["CupyOps"]
 
 # They fill KERNELS when imported.
 _FAMILIES = (
@@ -63,9 +63,6 @@ _FAMILIES = (
     sums,
     updates,
 )
-
-# Ops that run as their records are written, on CuPy's functions: none at present.  Composed ops call others' kernels.
-FALLBACK: frozenset[str] = frozenset()
 
 _ENTER: dict[str, Callable[[Any], Any]] = {ACTIVATION: arrays.dense, WEIGHT: arrays.c_order}
 
