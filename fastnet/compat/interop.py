@@ -235,5 +235,7 @@ def from_course_model(course_model: Any, loss: str | Callable = "softmax") -> Mo
             f"{type(course_model).__name__} does not"
         )
     layer = _CourseLayer(course_model, loss)
+    for parameter in layer.own.values():
+        parameter.move()
     _require_numpy("from_course_model", layer.own.values())
     return layer

@@ -167,6 +167,7 @@ class Program:
 
     def _admitted(self, n: int, parameter: Any, node: Node) -> Any:
         """A parameter's array, checked, in the memory order that kernels read."""
+        parameter.move()
         value = parameter.value
         if tuple(value.shape) != node.shape or value.dtype != node.dtype:
             raise ValueError(

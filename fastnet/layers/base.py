@@ -145,7 +145,7 @@ class Layer(Tree, State, Programs):
                 f"{type(self).__name__}: built with {name} of shape {existing.shape}, this input needs {tuple(shape)}"
             )
         elif existing.dtype != dtype:
-            existing.value, existing.grad = ops.xp.asarray(existing.value, dtype, order="C"), None
+            existing.value, existing.grad = ops.contiguous(existing.value, dtype), None
         return self.own[name]
 
     def shape_of(self, input_shape: Shape) -> Shape:

@@ -17,8 +17,8 @@ class Parameter:
     Attributes
     ----------
     value, grad : array
-        Of one shape; `grad` is None until a backward pass adds into it.  An array that belongs to another backend than
-        the one in use, of a model that was built on the CPU and now runs on a GPU, moves to it when it is read.
+        Of one shape; `grad` is None until a backward pass adds into it.  Where they belong to another backend than the
+        one in use, as of a model that was built on the CPU and now runs on a GPU, they move when they are used.
     name : str
         As in ``state_dict()`` of the model that was built last with this parameter in it.
     requires_grad : bool
@@ -29,38 +29,24 @@ class Parameter:
         Running statistics of a batch norm: in ``buffers()``, not in ``parameters()``, and never with a gradient.
     """
 
-    __slots__ = ("__weakref__", "_grad", "_value", "buffer", "decay", "name", "requires_grad")
+    __slots__ = ("__weakref__", "buffer", "decay", "grad", "name", "requires_grad", "value")
 
     def __init__(
         self, value: Array, name: str = "", requires_grad: bool = True, decay: bool = True, buffer: bool = False
     ):
-        self._value, self.name = value, name
-        self._grad: Array | None = None
+        self.value, self.name = value, name
+        self.grad: Array | None = None
         self.requires_grad, self.decay, self.buffer = requires_grad and not buffer, decay and not buffer, buffer
 
-    @property
-    def value(self) -> Array:
+    def move(self) -> None:
+        """Move the arrays to the backend in use, if they belong to another."""
         ops = current()
-        if not isinstance(self._value, ops.array_types):
-            self._value = ops.contiguous(self._value)
-        return self._value
-
-    @value.setter
-    def value(self, array: Array) -> None:
-        self._value = array
-
-    @property
-    def grad(self) -> Array | None:
-        if self._grad is not None and not isinstance(self._grad, current().array_types):
-            self._grad = current().contiguous(self._grad)
-        return self._grad
-
-    @grad.setter
-    def grad(self, array: Array | None) -> None:
-        self._grad = array
+        self.value = ops.own(self.value)
+        self.grad = None if self.grad is None else ops.own(self.grad)
 
     def set(self, values: ArrayLike) -> None:
         """Write values, arrays of any library, into the array that the parameter has."""
+        self.move()
         self.value[...] = current().xp.asarray(as_array(values, self.name or "parameter"))
 
     def zero_grad(self) -> None:
@@ -76,15 +62,15 @@ class Parameter:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self._value.shape)
+        return tuple(self.value.shape)
 
     @property
     def size(self) -> int:
-        return int(self._value.size)
+        return int(self.value.size)
 
     @property
     def dtype(self) -> DType:
-        return self._value.dtype
+        return self.value.dtype
 
     def __repr__(self) -> str:
         flags = "".join(f", {flag}" for flag, on in (("buffer", self.buffer), ("frozen", self._frozen)) if on)

@@ -208,6 +208,8 @@ class Optimizer:
         """A parameter's state, and the arrays of these names in it, None for those that its update does not use."""
         if key not in self.state:
             self.state[key] = dict(self.scalars)
+        if not (isinstance(p.value, ops.array_types) and isinstance(p.grad, ops.array_types)):
+            p.value, p.grad = ops.own(p.value), ops.own(p.grad)
         state, value = self.state[key], p.value
         slots: list[Array | None] = []
         for slot in names:

@@ -130,6 +130,8 @@ class SGD(Optimizer):
         for p, key, _, settings in self._ready(parameters, momentum, idle=True):
             velocity = self.state.get(key, {}).get("velocity")
             if velocity is not None:
+                p.value, velocity = ops.own(p.value), ops.own(velocity)
+                self.state[key]["velocity"] = velocity
                 rate = -1.0 if settings["velocity"] == "steps" else settings["lr"] * scale
                 kept.append((p, p.value.copy()))
                 ops.update(

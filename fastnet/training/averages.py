@@ -66,6 +66,8 @@ class WeightAverage:
     def update(self) -> None:
         """Take the model's present weights into the average, all in one call of a kernel."""
         ops, state = current(), self._state()
+        for parameter in state.values():
+            parameter.move()
         if not self.count:
             self._averages = {name: parameter.value.copy() for name, parameter in state.items()}
         else:

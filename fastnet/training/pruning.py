@@ -71,6 +71,7 @@ class Masks(Callback):
             if shape != mask.shape:
                 what = "no such parameter" if shape is None else f"it in shape {shape}"
                 raise ValueError(f"Masks.apply: there is a mask for {name}, {mask.shape}; the model has {what}")
+            parameters[name].move()
             value = parameters[name].value
             value *= self._placed(name, mask)  # NaN stays NaN, so that a divergence is not hidden
 

@@ -72,9 +72,11 @@ def test_a_model_moves_to_the_backend_that_runs_it():
         expected, gradients = model.predict(IMAGES), [p.grad for p in model.parameters()]
     with devices.device() as device:
         np.testing.assert_allclose(model.predict(IMAGES), expected, 1e-5, 1e-5)
+        np.testing.assert_allclose(device.to_numpy(model(IMAGES)), expected, 1e-5, 1e-5)
         assert {type(p.value) for p in [*model.parameters(), *model.buffers()]} == {device.xp.ndarray}
         for p, gradient in zip(model.parameters(), gradients, strict=True):
-            np.testing.assert_array_equal(device.to_numpy(p.grad), gradient)
+            assert type(p.grad) is device.xp.ndarray
+            np.testing.assert_array_equal(p.grad.get(), gradient)
         twin = copy.deepcopy(model)
         moved = model.state_dict()
     with backends.use_backend("reference"):

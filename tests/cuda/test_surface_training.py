@@ -149,17 +149,19 @@ def test_a_run_goes_on_on_the_other_device(order, optimizer, tmp_path):
             np.testing.assert_allclose(value, whole[1][name], 1e-3, 1e-4)
 
 
-def test_optimisers_move_with_their_parameters():
-    """A model and its optimiser go from the CPU to the device and back between steps."""
+@pytest.mark.parametrize("make", [lambda: fn.optim.Adam(1e-2, eps=1e-3), lambda: fn.optim.SGD(0.1, 0.9, ahead=True)])
+def test_optimisers_move_with_their_parameters(make):
+    """A model and its optimiser go from the CPU to the device and back between steps; one gradient, too."""
 
     def trained(order):
         with devices.standin():
-            model, optimizer = network(0), fn.optim.Adam(1e-2, eps=1e-3)
+            model, optimizer = network(0), make()
             for backend in order:
-                with backends.use_backend(backend):
-                    model.zero_grad()
+                model.zero_grad()
+                with backends.use_backend(backend), optimizer.lookahead(model.parameters()):
                     scores, backward = model.forward(DATA[0] / np.float32(255), training=True)
                     backward(fn.losses.softmax_cross_entropy(scores, DATA[1])[1])
+                with backends.use_backend(order[-1]):
                     optimizer.step(model.parameters())
             with backends.use_backend("reference"):
                 return model.state_dict(), optimizer.state_dict()
