@@ -151,7 +151,9 @@ class Ops:
     def contiguous(self, x: Any, dtype: DTypeLike | None = None) -> Array:
         """Any array in C order and `dtype` (default: its own); copied only if its order or dtype differs."""
         x = self.xp.asarray(as_array(x))
-        return self.xp.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=") if dtype is None else dtype)
+        if dtype is None:  # NumPy copies nothing, but makes another array, for an equal dtype that is another object
+            dtype = x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
+        return self.xp.ascontiguousarray(x, dtype=dtype)
 
     def own(self, x: Any) -> Array:
         """x itself if it is an array of this backend; one of another in C order, in its own dtype."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import gc
+import pickle
 import threading
 import weakref
 
 import numpy as np
 import pytest
+from cuda import devices
 from cuda.devices import ON_GPU
 from plan_steps import batch, by_hand, linear, zero
 
 import fastnet as fn
-from fastnet import losses
+from fastnet import backends, losses
 from fastnet.optim import SGD, Adam, RMSprop
 from fastnet.training import TrainingPlan
 
@@ -92,6 +94,16 @@ def test_the_bits_of_steps_that_run_op_by_op(device, dtype, optimizer):
     assert captured is not None
     if not ON_GPU:
         assert captured.graph.launches == 3
+
+
+@pytest.mark.parametrize("make", [small, lambda: pickle.loads(pickle.dumps(small()))], ids=["built", "pickled"])
+def test_a_model_of_the_cpu(make):
+    with backends.use_backend("reference"):
+        pair = Pair(make)
+    with devices.device():
+        for step in range(3):
+            pair.step(step)
+        assert pair.plan.reason == "" and pair.recorded._captured is not None
 
 
 def test_batches_of_other_sizes_have_graphs_of_their_own(device):

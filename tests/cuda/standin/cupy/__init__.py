@@ -271,13 +271,19 @@ def _function(name):
     return call
 
 
+def _same(found, given):
+    """Whether a conversion changed nothing: NumPy makes a view if the dtype is an equal one, but another object."""
+    described = [(x.__array_interface__["data"], x.dtype, x.shape, x.strides) for x in (found, given)]
+    return described[0] == described[1]
+
+
 def _conversion(name):
     function = getattr(np, name)
 
     def convert(given, *more, **options):
         if isinstance(given, ndarray):
             found = _work(function, (given._array, *more), options)
-            return given if found._array is given._array else found
+            return given if _same(found._array, given._array) else found
         graphs.refuse("cudaMemcpy, host to device")
         if isinstance(given, (list, tuple)):
             given = type(given)(each._array if isinstance(each, ndarray) else each for each in given)
