@@ -96,7 +96,7 @@ def _convert(given: Any, name: str) -> np.ndarray:
     if isinstance(given, (str, dict, set, frozenset)):
         raise TypeError(f"{name} must be an array of real numbers, got {_described(given)}")
     if isinstance(given, (list, tuple)) and any(type(each) not in _PLAIN for each in given):
-        return _stacked([as_array(each, f"{name}[{n}]") for n, each in enumerate(given)], name)
+        return _stacked([on_host(each, f"{name}[{n}]") for n, each in enumerate(given)], name)
     try:
         if hasattr(given, "detach") and hasattr(given, "cpu"):
             return _from_torch(given.detach().cpu())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from fastnet.arrays import as_array
+from fastnet.arrays import as_array, on_host
 from fastnet.backends import current
 from fastnet.types import Array, ArrayLike, DType
 
@@ -75,6 +76,12 @@ class Parameter:
     def __repr__(self) -> str:
         flags = "".join(f", {flag}" for flag, on in (("buffer", self.buffer), ("frozen", self._frozen)) if on)
         return f"Parameter({self.name!r}, shape={self.shape}, {self.dtype}{flags})"
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """Of pickles and copies: a GPU's arrays are NumPy's in them, so that they can be read on any machine."""
+        state = {slot: getattr(self, slot) for slot in self.__slots__ if slot != "__weakref__"}
+        gradient = None if self._grad is None else on_host(self._grad)
+        return None, {**state, "_value": on_host(self._value), "_grad": gradient}
 
     @property
     def _frozen(self) -> bool:

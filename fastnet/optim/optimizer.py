@@ -258,4 +258,10 @@ class Optimizer:
         self.state, self._owners = loaded, {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_owners": {}}  # a copy goes on with the parameters that it is given first
+        state = {key: self._hosted(slots) for key, slots in self.state.items()}
+        # A copy goes on with the parameters that it is given first.
+        return {**self.__dict__, "state": state, "_owners": {}}
+
+    def _hosted(self, slots: Mapping[str, Any]) -> dict[str, Any]:
+        """A parameter's state with NumPy arrays."""
+        return {slot: value if slot in self.scalars else on_host(value) for slot, value in slots.items()}

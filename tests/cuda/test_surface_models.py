@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
 from cuda import devices
-from cuda.surface import IMAGES, X, Y, network, same
+from cuda.surface import IMAGES, X, Y, alike, network, same
 
 import fastnet as fn
 from fastnet import backends
@@ -49,6 +50,7 @@ def test_predictions_of_arrays_of_the_device(device):
     model = network()
     given = device.xp.asarray(IMAGES)
     np.testing.assert_array_equal(model.predict(given), model.predict(IMAGES))
+    np.testing.assert_array_equal(model.predict([*given]), model.predict(IMAGES))
     assert model.evaluate(given, device.xp.asarray(Y[:5])) == model.evaluate(IMAGES, Y[:5])
     model.preprocessing = lambda x, dtype: np.asarray(x * 2, dtype)  # a function of NumPy arrays
     assert type(model.predict(given)) is np.ndarray
@@ -83,6 +85,23 @@ def test_a_model_moves_to_the_backend_that_runs_it():
         for name, value in twin.state_dict().items():
             np.testing.assert_array_equal(value, moved[name])
         np.testing.assert_allclose(twin.predict(IMAGES), expected, 1e-5, 1e-5)
+
+
+def test_pickles_of_a_gpu_are_read_where_there_is_none():
+    with devices.device():
+        model, optimizer, plain = network(), fn.optim.Adam(0.01), network()
+        plain_optimizer = fn.optim.Adam(0.01)
+        for each, update in ((model, optimizer), (plain, plain_optimizer)):
+            fn.TrainingPlan(each)(IMAGES, Y[:5])
+            update.step(each.parameters())
+        text = pickle.dumps((model, optimizer))
+    assert b"cupy" not in text
+    with backends.use_backend("reference"):
+        read, found = pickle.loads(text)
+        for each, update in ((read, found), (plain, plain_optimizer)):
+            update.step(each.parameters())
+        alike(read.state_dict(), plain.state_dict())
+        alike(found.state_dict(), plain_optimizer.state_dict())
 
 
 @pytest.mark.parametrize("first", ["reference", "cupy"])
