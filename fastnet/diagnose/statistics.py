@@ -261,7 +261,7 @@ def gradient_statistics(
     with preserved(model):
         x, program = _program(model, x, flag(training, "gradient_statistics: training"), around)
         y, backward = program.forward(x)
-        backward(chosen(ops.xp.array(y), ops.xp.asarray(labels))[1], input_gradient=True)
+        backward(chosen(ops.xp.array(y), ops.own(labels))[1], input_gradient=True)
         rows.reverse()
         for parameter in model.parameters():
             if parameter.grad is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cuda.surface import IMAGES, X, Y, network, same
+from cuda import devices
+from cuda.surface import IMAGES, X, Y, alike, network, same
 
 import fastnet as fn
 from fastnet import classical, diagnose, transfer, visualize
@@ -40,6 +41,13 @@ def test_pictures(name):
     if name == "style":
         pytest.importorskip("scipy")
     same(lambda: PICTURES[name](network()), 1e-3)
+
+
+def test_diagnoses_take_labels_of_a_gpu_on_the_cpu():
+    with devices.device() as device:
+        labels = device.xp.asarray(Y)
+    found = [diagnose.gradient_statistics(network(0), IMAGES, each).rows for each in (labels[:5], Y[:5])]
+    alike(*found)
 
 
 def test_diagnoses():
