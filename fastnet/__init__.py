@@ -122,8 +122,8 @@ _HOME = {
     "use_backend": "fastnet.backends",
     "get_conv_algorithm": "fastnet.algorithms",
     "set_conv_algorithm": "fastnet.algorithms",
-    "get_float32_precision": "fastnet.algorithms",
-    "set_float32_precision": "fastnet.algorithms",
+    "get_float32_precision": "fastnet.precision",
+    "set_float32_precision": "fastnet.precision",
     "get_num_threads": "fastnet.threads",
     "set_num_threads": "fastnet.threads",
     "show_config": "fastnet.config",
@@ -159,9 +159,7 @@ if TYPE_CHECKING:
     from fastnet import types as types
     from fastnet import visualize as visualize
     from fastnet.algorithms import get_conv_algorithm as get_conv_algorithm
-    from fastnet.algorithms import get_float32_precision as get_float32_precision
     from fastnet.algorithms import set_conv_algorithm as set_conv_algorithm
-    from fastnet.algorithms import set_float32_precision as set_float32_precision
     from fastnet.backends import available_backends as available_backends
     from fastnet.backends import use_backend as use_backend
     from fastnet.config import show_config as show_config
@@ -228,6 +226,8 @@ if TYPE_CHECKING:
     from fastnet.layers import Upsample as Upsample
     from fastnet.layers import ZeroPad2d as ZeroPad2d
     from fastnet.layers import monte_carlo as monte_carlo
+    from fastnet.precision import get_float32_precision as get_float32_precision
+    from fastnet.precision import set_float32_precision as set_float32_precision
     from fastnet.threads import get_num_threads as get_num_threads
     from fastnet.threads import set_num_threads as set_num_threads
     from fastnet.training import Ensemble as Ensemble

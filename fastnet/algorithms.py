@@ -1,11 +1,11 @@
-"""The algorithm that convolutions use, and the precision of products on GPUs."""
+"""The algorithm that convolutions use."""
 
 from __future__ import annotations
 
 from fastnet import backends
-from fastnet.backends import algorithm, precision
+from fastnet.backends import algorithm
 
-__all__ = ["get_conv_algorithm", "get_float32_precision", "set_conv_algorithm", "set_float32_precision"]
+__all__ = ["get_conv_algorithm", "set_conv_algorithm"]
 
 if backends.NativeOps:
     from fastnet.backends import _native
@@ -48,28 +48,3 @@ def set_conv_algorithm(name: str) -> None:
 def get_conv_algorithm() -> str:
     """The name last given to :func:`set_conv_algorithm` ("direct" without compiled kernels)."""
     return algorithm.chosen if _has_kernels() else "direct"
-
-
-def set_float32_precision(name: str) -> None:
-    """Choose the precision of matrix products of float32 on GPUs, for the whole process; FASTNET_FLOAT32 at first.
-
-    Backends on CPUs compute all products in float32, and do not change; nor do float64, fastnet's own kernels on GPUs
-    (convolutions, steps of a `TrainingPlan`), and sums, which are never in a lower precision.
-
-    Parameters
-    ----------
-    name : {"highest", "tf32"}
-        "highest", the default, computes in float32.  "tf32" lets NVIDIA's libraries round factors to 10 bits of
-        mantissa, on GPUs of compute capability 8.0 and higher: relative errors of a product are about 1e-3.
-
-    Raises
-    ------
-    ValueError
-        An unknown name.
-    """
-    precision.set_to(name, "set_float32_precision: name")
-
-
-def get_float32_precision() -> str:
-    """The name last given to :func:`set_float32_precision`."""
-    return precision.get()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arguments import integer, real
-from fastnet.arrays import as_array, isfinite, on_host
+from fastnet.arrays import as_array, on_host
 from fastnet.backends import current
 from fastnet.data import Loader
 from fastnet.layers import Model, Parameter
@@ -209,7 +209,7 @@ def update_bn(model: Model, data: ArrayLike | Loader | Iterable[ArrayLike], batc
         model.set_rng_state(streams)
     if not seen:
         raise ValueError("update_bn: data holds no examples")
-    if not all(isfinite(on_host(array)).all() for pair in sums for array in pair):
+    if not all(np.isfinite(on_host(array)).all() for pair in sums for array in pair):
         raise FloatingPointError("update_bn: a running statistic would not be finite: data or weights are not")
     for norm, (mean, var) in zip(norms, sums, strict=True):
         norm.running_mean.value[...] = mean / seen

@@ -11,7 +11,7 @@ import pytest
 from cuda.devices import ON_GPU
 
 import fastnet as fn
-from fastnet.algorithms import get_float32_precision, set_float32_precision
+from fastnet.precision import get_float32_precision, set_float32_precision
 
 
 @pytest.fixture(autouse=True)
