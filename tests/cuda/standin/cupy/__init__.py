@@ -309,15 +309,3 @@ get_default_memory_pool = memory.get_default_memory_pool
 def asnumpy(array, *_, **__):
     """A NumPy array."""
     return array.get() if isinstance(array, ndarray) else np.asarray(array)
-
-
-def get_array_module(*arrays):
-    """This module if one of the arrays is the device's, else NumPy."""
-    import sys
-
-    return sys.modules[__name__] if builtins.any(isinstance(array, ndarray) for array in arrays) else np
-
-
-def is_available():
-    """Whether there is a device."""
-    return True

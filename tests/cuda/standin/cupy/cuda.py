@@ -45,11 +45,3 @@ class runtime:
     @staticmethod
     def getDeviceProperties(number):
         return {"name": b"emulator", "major": 0, "minor": 0, "totalGlobalMem": 1 << 34, "multiProcessorCount": 1}
-
-    @staticmethod
-    def runtimeGetVersion():
-        return 0
-
-    @staticmethod
-    def driverGetVersion():
-        return 0

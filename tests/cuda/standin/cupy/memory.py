@@ -83,10 +83,6 @@ class MemoryPool:
     def free_bytes(self):
         return self._total - self._used
 
-    def free_all_blocks(self, stream=None):
-        self._total = self._used
-        self._free.clear()
-
 
 def _malloc(size):
     return MemoryPointer(Memory(size), 0)
