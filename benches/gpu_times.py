@@ -3,8 +3,8 @@
 A step is forward, loss, backward and SGD with momentum, on arrays that are on the GPU.  The losses of the first two
 steps and the change of the weights over them are compared before anything is timed; then the sides take turns.  A time
 is the median of the rounds, of which each gives its best block of steps.  fastnet reads the loss of every step; PyTorch
-does not have to.  TF32 is allowed on both sides or on neither: fastnet has it in cuBLAS's products alone, PyTorch in
-convolutions, too.
+does not have to.  TF32 is allowed on both sides or on neither: fastnet has it in products by cuBLAS and convolutions
+by cuDNN alone, PyTorch in all of both.
 """
 
 from __future__ import annotations
