@@ -44,7 +44,7 @@ def test_flatten_and_back(shape, device, dtype):
 def test_more_images_than_a_grid_has_layers(device, monkeypatch):
     from fastnet.backends.device import shape
 
-    monkeypatch.setattr(shape, "_MOST_IMAGES", 2)
+    monkeypatch.setattr(shape, "MOST_ACROSS", 2)
     x = numbered((7, 3, 2, 5), np.float32)
     same(run(device, "flatten", x), run(Ops(), "flatten", x))
 

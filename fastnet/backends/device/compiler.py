@@ -19,12 +19,13 @@ import numpy as np
 
 from fastnet.types import DTypeLike
 
-__all__ = ["SOURCES", "launch", "source", "spread", "watching"]
+__all__ = ["MOST_ACROSS", "SOURCES", "launch", "source", "spread", "watching"]
 
 _INSTALLED, _CHECKOUT = Path(__file__).with_name("cuda"), Path(__file__).parents[3] / "csrc" / "cuda"
 SOURCES = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 OPTIONS = ("-std=c++17", "--fmad=false")  # kernels say fma where they mean one rounding
 MOST_BLOCKS = 4096  # of a grid-stride loop: enough for any GPU
+MOST_ACROSS = 65535  # blocks along the second and the third axis of a grid, by CUDA's rules
 _REAL = {"float32": "float", "float64": "double"}
 _NULL = np.intp(0)
 

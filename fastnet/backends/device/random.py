@@ -10,14 +10,14 @@ import cupy
 import numpy as np
 
 from fastnet.backends.device.arrays import c_empty, empty, kernel
-from fastnet.backends.device.compiler import launch, spread
+from fastnet.backends.device.compiler import MOST_ACROSS, launch, spread
 from fastnet.ops import Stream
 from fastnet.ops.random import kept_scale, unit_extents
 from fastnet.types import Array, DTypeLike
 
 __all__ = ["Positions", "stream_numbers"]
 
-_THREADS, _TILE, _MOST_ROWS = 256, 1024, 65535  # THREADS and TILE of csrc/cuda/random.cu; of a grid
+_THREADS, _TILE = 256, 1024  # THREADS and TILE of csrc/cuda/random.cu
 _UNITS = tuple[int, int, int]
 
 
@@ -133,7 +133,7 @@ def _dropped(x: Array, y: Array, p: float, stream: Stream, extents: _UNITS, scal
 def _keep_units(keep: Array, x: Array, y: Array, extents: _UNITS, scale: float) -> None:
     blocks, repeats, width = extents
     columns, threads = spread(repeats * width)
-    grid = columns, max(1, min(blocks, _MOST_ROWS))
+    grid = columns, max(1, min(blocks, MOST_ACROSS))
     launch("random", "keep_units", x.dtype, grid, threads, keep, x, y, blocks, repeats, width, scale)
 
 

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnet.backends.device.arrays import c_empty, c_order, empty, extents, kernel
-from fastnet.backends.device.compiler import launch, spread
+from fastnet.backends.device.compiler import MOST_ACROSS, launch, spread
 from fastnet.types import Array, Shape
 
-_TILE, _TILE_ROWS, _MOST_IMAGES = 32, 8, 65535  # of csrc/cuda/shape.cu; of a grid
+_TILE, _TILE_ROWS = 32, 8  # of csrc/cuda/shape.cu
 
 
 def _transpose(x: Array, y: Array, n: int, rows: int, columns: int) -> Array:
     """y: x's n matrices, transposed."""
     if x.size:
-        grid = -(-columns // _TILE), -(-rows // _TILE), min(n, _MOST_IMAGES)
+        grid = -(-columns // _TILE), -(-rows // _TILE), min(n, MOST_ACROSS)
         launch("shape", "transpose", x.dtype, grid, (_TILE, _TILE_ROWS), x, y, n, rows, columns)
     return y
 
