@@ -34,6 +34,8 @@ CASES = {
     "CuPy 14.2.0 finds no GPU": NO_DEVICE,
 }
 
+ONE = pytest.mark.parametrize("without", list(CASES)[:1], indirect=True)  # tests of a process that need no more
+
 
 def run(folder, *words, **more):
     environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "MPLBACKEND": "Agg", **more}
@@ -56,6 +58,7 @@ def test_the_command_says_in_one_line_why_there_is_no_gpu(without):
     assert why in done.stderr
 
 
+@ONE
 def test_the_environment_variable_is_refused_in_the_same_words(without):
     folder, why = without
     done = run(folder, "-m", "fastnet", "predict", "model", "cat.jpg", FASTNET_BACKEND="cupy")
@@ -63,6 +66,7 @@ def test_the_environment_variable_is_refused_in_the_same_words(without):
     assert why in done.stderr
 
 
+@ONE
 def test_doctor_says_why_no_gpu_is_used_and_finds_no_fault_in_it(without):
     folder, why = without
     done = run(folder, "-m", "fastnet", "doctor")
