@@ -80,8 +80,8 @@ class Parameter:
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         """Of pickles and copies: a GPU's arrays are NumPy's in them, so that they can be read on any machine."""
         state = {slot: getattr(self, slot) for slot in self.__slots__ if slot != "__weakref__"}
-        gradient = None if self._grad is None else on_host(self._grad)
-        return None, {**state, "_value": on_host(self._value), "_grad": gradient}
+        gradient = None if self.grad is None else on_host(self.grad)
+        return None, {**state, "value": on_host(self.value), "grad": gradient}
 
     @property
     def _frozen(self) -> bool:

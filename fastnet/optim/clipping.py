@@ -71,4 +71,8 @@ def clip_grad_value(parameters: Iterable[Parameter], max_value: float) -> None:
 
 
 def _with_gradients(parameters: Iterable[Parameter], caller: str) -> list[Parameter]:
-    return [p for p in parameters_of(parameters, caller) if p.requires_grad and p.grad is not None]
+    """Those whose gradient is clipped, on the backend in use."""
+    ready = [p for p in parameters_of(parameters, caller) if p.requires_grad and p.grad is not None]
+    for parameter in ready:
+        parameter.move()
+    return ready
