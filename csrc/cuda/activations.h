@@ -36,8 +36,7 @@ DEVICE real rectify(real x) { return x <= 0 ? (real)0 : x; }
 DEVICE real relu6_of(real x) { return at_most(rectify(x), 6); }
 
 /* 1 / (1 + e^-x) = e^min(x, 0) / (1 + e^-|x|) */
-DEVICE real sigmoid_of(real x)
-{
+DEVICE real sigmoid_of(real x) {
     real e = exp(-fabs(x));
     return (x < 0 ? e : (real)1) / (1 + e);
 }
@@ -46,41 +45,35 @@ DEVICE real sigmoid_of(real x)
 DEVICE real normal_cdf(real x) { return (real)0.5 * erfc(x * (real)-0.70710678118654752440); }
 
 /* log(1 + e^ax) / a, and x itself where ax > b */
-DEVICE real softplus_of(real x, real a, real b)
-{
+DEVICE real softplus_of(real x, real a, real b) {
     real z = a * x;
     return z > b ? x : (rectify(z) + log1p(exp(-fabs(z)))) / a;
 }
 
 /* GELU's approximation is x s(z) for the sigmoid s, z = 2 sqrt(2/pi) (x + 0.044715 x^3). From |x| = 30 on, s is 0 or 1:
  * x is clamped there, so that its cube does not overflow. */
-DEVICE real gelu_tanh_twice(real near)
-{
+DEVICE real gelu_tanh_twice(real near) {
     return near * fma(near * near, (real)0.07135481627260025, (real)1.5957691216057308);
 }
 
-DEVICE real gelu_tanh_slope(real x)
-{
+DEVICE real gelu_tanh_slope(real x) {
     real near = at_least(at_most(x, 30), -30), z = gelu_tanh_twice(near), s = sigmoid_of(z);
     real rise = fma(near * near, (real)0.2140644488178007, (real)1.5957691216057308); /* z' */
     return fma(near * rise, s * sigmoid_of(-z), s);
 }
 
-DEVICE real hardswish_slope(real x)
-{
+DEVICE real hardswish_slope(real x) {
     if (x <= -3) return 0;
     return x >= 3 ? (real)1 : (x + x + 3) / 6;
 }
 
-DEVICE real silu_slope(real x)
-{
+DEVICE real silu_slope(real x) {
     real s = sigmoid_of(x);
     return s * fma(x, 1 - s, (real)1);
 }
 
 /* y */
-DEVICE real activation(Int which, real x, real a, real b)
-{
+DEVICE real activation(Int which, real x, real a, real b) {
     switch ((int)which) {
     case ACTIVATION_relu: return rectify(x);
     case ACTIVATION_leaky_relu: return x > 0 ? x : x * a;
@@ -101,8 +94,7 @@ DEVICE real activation(Int which, real x, real a, real b)
 }
 
 /* dx; saved: x or y, whichever the function's record saves (not read if it needs neither) */
-DEVICE real activation_gradient(Int which, real dy, real saved, real a, real b)
-{
+DEVICE real activation_gradient(Int which, real dy, real saved, real a, real b) {
     switch ((int)which) {
     case ACTIVATION_relu: return saved > 0 ? dy : (real)0;
     case ACTIVATION_leaky_relu: return saved > 0 ? dy : dy * a;

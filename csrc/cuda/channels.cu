@@ -6,8 +6,7 @@
 enum { MOST = 256 /* threads */, AHEAD = 4 /* rows whose elements a thread loads before it uses them */ };
 
 /* y = x where x > 0, else s*x, for rows of C elements with a slope s for each column. */
-KERNEL(prelu_forward)(IN(real) x, IN(real) slopes, OUT(real) y, Int rows, Int C)
-{
+KERNEL(prelu_forward)(IN(real) x, IN(real) slopes, OUT(real) y, Int rows, Int C) {
     const Int c = COLUMN_OF_BLOCK, every = (Int)gridDim.x * blockDim.y;
     if (c >= C) return;
     const real slope = slopes[c];
@@ -21,8 +20,7 @@ KERNEL(prelu_forward)(IN(real) x, IN(real) slopes, OUT(real) y, Int rows, Int C)
 
 /* dx = dy where x > 0, else s*dy;  ds = the sum of x*dy where x is not positive, in double: sums (parts, C) are those
  * of each block's rows.  dx or sums may be absent. */
-KERNEL(prelu_backward)(IN(real) dy, IN(real) x, IN(real) slopes, OUT(real) dx, OUT(double) sums, Int rows, Int C)
-{
+KERNEL(prelu_backward)(IN(real) dy, IN(real) x, IN(real) slopes, OUT(real) dx, OUT(double) sums, Int rows, Int C) {
     SHARED(double, room, MOST);
     const Int c = COLUMN_OF_BLOCK, every = blockDim.y, end = rows * ((Int)blockIdx.x + 1) / gridDim.x;
     const real slope = c < C ? slopes[c] : (real)0;
@@ -46,8 +44,7 @@ KERNEL(prelu_backward)(IN(real) dy, IN(real) x, IN(real) slopes, OUT(real) dx, O
 }
 
 /* The largest of each `pieces` adjacent channels, and which it is; NaN is the largest, and the first of equals wins. */
-KERNEL(maxout_forward)(IN(real) x, OUT(real) y, OUT(unsigned char) index, Int n, Int pieces)
-{
+KERNEL(maxout_forward)(IN(real) x, OUT(real) y, OUT(unsigned char) index, Int n, Int pieces) {
     for (Int i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS) {
         real best = x[i * pieces];
         int which = 0;
@@ -62,8 +59,7 @@ KERNEL(maxout_forward)(IN(real) x, OUT(real) y, OUT(unsigned char) index, Int n,
     }
 }
 
-KERNEL(maxout_backward)(IN(real) dy, IN(unsigned char) index, OUT(real) dx, Int n, Int pieces)
-{
+KERNEL(maxout_backward)(IN(real) dy, IN(unsigned char) index, OUT(real) dx, Int n, Int pieces) {
     Walk at = walk_from(pieces);
     for (Int i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS, at = walk_on(at))
         dx[i] = index[at.row] == at.column ? dy[at.row] : (real)0;

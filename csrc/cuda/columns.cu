@@ -3,8 +3,7 @@
 #include "cuda/rows.h"
 
 /* sums (parts, columns) */
-KERNEL(column_parts)(IN(real) x, OUT(double) sums, Int rows, Int columns)
-{
+KERNEL(column_parts)(IN(real) x, OUT(double) sums, Int rows, Int columns) {
     SHARED(double, room, 256);
     const Int column = COLUMN_OF_BLOCK, part = blockIdx.x;
     const Int first = rows * part / gridDim.x, end = rows * (part + 1) / gridDim.x;
@@ -16,8 +15,7 @@ KERNEL(column_parts)(IN(real) x, OUT(double) sums, Int rows, Int columns)
 }
 
 /* y (columns) */
-KERNEL(column_totals)(IN(double) sums, OUT(real) y, Int parts, Int columns)
-{
+KERNEL(column_totals)(IN(double) sums, OUT(real) y, Int parts, Int columns) {
     SHARED(double, room, 256);
     const Int column = COLUMN_OF_BLOCK;
     double sum = 0;

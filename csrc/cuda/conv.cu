@@ -160,26 +160,24 @@ DEVICE void conv_gather(const Geometry &g, IN(real) x, IN(real) w, OUT(real) scr
     multiply<T>(pixels, weights, slices_of(end - first), shared, store);
 }
 
-#define CONV_GATHER(size, across, rows, columns)                                                                       \
-    KERNEL_BOUNDED(conv_gather_##size, THREADS)                                                                        \
-    (GEOMETRY_ARGUMENTS, IN(real) x, IN(real) w, OUT(real) scratch, Int parts, Int gradient, ENDING_ARGUMENTS)         \
-    {                                                                                                                  \
-        typedef Tile<across, rows, columns> T;                                                                         \
-        DYNAMIC_SHARED(real, shared);                                                                                  \
-        SHARED(int, image, T::HEIGHT);                                                                                 \
-        SHARED(Int, out, T::HEIGHT);                                                                                   \
-        SHARED(int, in_h, T::HEIGHT);                                                                                  \
-        SHARED(int, in_w, T::HEIGHT);                                                                                  \
-        const Geometry geometry = GEOMETRY;                                                                            \
-        const Ending ending = ENDING;                                                                                  \
-        conv_gather<T>(geometry, x, w, scratch, parts, gradient, ending, shared, image, out, in_h, in_w);              \
+#define CONV_GATHER(size, across, rows, columns)                                                                 \
+    KERNEL_BOUNDED(conv_gather_##size, THREADS)                                                                  \
+    (GEOMETRY_ARGUMENTS, IN(real) x, IN(real) w, OUT(real) scratch, Int parts, Int gradient, ENDING_ARGUMENTS) { \
+        typedef Tile<across, rows, columns> T;                                                                   \
+        DYNAMIC_SHARED(real, shared);                                                                            \
+        SHARED(int, image, T::HEIGHT);                                                                           \
+        SHARED(Int, out, T::HEIGHT);                                                                             \
+        SHARED(int, in_h, T::HEIGHT);                                                                            \
+        SHARED(int, in_w, T::HEIGHT);                                                                            \
+        const Geometry geometry = GEOMETRY;                                                                      \
+        const Ending ending = ENDING;                                                                            \
+        conv_gather<T>(geometry, x, w, scratch, parts, gradient, ending, shared, image, out, in_h, in_w);        \
     }
 TILES(CONV_GATHER)
 
 /* Weights (K, C/groups, R, S) as (groups, R, S, inputs, outputs) of each group, as conv_gather reads them; fewer than
  * 2^31. */
-KERNEL(conv_weights)(IN(real) w, OUT(real) laid, Int K, Int channels, Int taps, Int groups, Int gradient)
-{
+KERNEL(conv_weights)(IN(real) w, OUT(real) laid, Int K, Int channels, Int taps, Int groups, Int gradient) {
     const unsigned filters = K / groups, inputs = gradient ? filters : channels, n = K * channels * taps;
     const unsigned outputs = gradient ? channels : filters;
     for (unsigned i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS) {

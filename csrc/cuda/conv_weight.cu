@@ -65,8 +65,7 @@ struct Gradients {
 /* scratch (parts, groups, taps * channels, filters).  Blocks, fastest first: columns, rows, groups, parts. */
 template <class T>
 DEVICE void conv_weight(const Geometry &g, IN(real) x, IN(real) dy, OUT(real) scratch, Int parts,
-                        SHARED_ARG(real) shared, SHARED_ARG(Int) offset, SHARED_ARG(int) down,
-                        SHARED_ARG(int) across) {
+                        SHARED_ARG(real) shared, SHARED_ARG(Int) offset, SHARED_ARG(int) down, SHARED_ARG(int) across) {
     const Int channels = g.C / g.groups, filters = g.K / g.groups, rows = g.R * g.S * channels;
     const unsigned column_tiles = (filters + T::WIDTH - 1) / T::WIDTH, row_tiles = (rows + T::HEIGHT - 1) / T::HEIGHT;
     unsigned block = blockIdx.x;
@@ -92,23 +91,21 @@ DEVICE void conv_weight(const Geometry &g, IN(real) x, IN(real) dy, OUT(real) sc
     multiply<T>(patches, gradients, slices_of(end - first), shared, store);
 }
 
-#define CONV_WEIGHT(size, columns_across, rows, columns)                                                               \
-    KERNEL_BOUNDED(conv_weight_##size, THREADS)                                                                        \
-    (GEOMETRY_ARGUMENTS, IN(real) x, IN(real) dy, OUT(real) scratch, Int parts)                                        \
-    {                                                                                                                  \
-        typedef Tile<columns_across, rows, columns> T;                                                                 \
-        DYNAMIC_SHARED(real, shared);                                                                                  \
-        SHARED(Int, offset, T::HEIGHT);                                                                                \
-        SHARED(int, down, T::HEIGHT);                                                                                  \
-        SHARED(int, across, T::HEIGHT);                                                                                \
-        const Geometry geometry = GEOMETRY;                                                                            \
-        conv_weight<T>(geometry, x, dy, scratch, parts, shared, offset, down, across);                                 \
+#define CONV_WEIGHT(size, columns_across, rows, columns)                               \
+    KERNEL_BOUNDED(conv_weight_##size, THREADS)                                        \
+    (GEOMETRY_ARGUMENTS, IN(real) x, IN(real) dy, OUT(real) scratch, Int parts) {      \
+        typedef Tile<columns_across, rows, columns> T;                                 \
+        DYNAMIC_SHARED(real, shared);                                                  \
+        SHARED(Int, offset, T::HEIGHT);                                                \
+        SHARED(int, down, T::HEIGHT);                                                  \
+        SHARED(int, across, T::HEIGHT);                                                \
+        const Geometry geometry = GEOMETRY;                                            \
+        conv_weight<T>(geometry, x, dy, scratch, parts, shared, offset, down, across); \
     }
 TILES(CONV_WEIGHT)
 
 /* dw (K, channels, taps), the sum of its parts; channels and filters of a group; fewer than 2^31 elements */
-KERNEL(conv_weight_sum)(IN(real) scratch, OUT(real) dw, Int parts, Int groups, Int taps, Int channels, Int filters)
-{
+KERNEL(conv_weight_sum)(IN(real) scratch, OUT(real) dw, Int parts, Int groups, Int taps, Int channels, Int filters) {
     const unsigned n = groups * taps * channels * filters, group_size = taps * channels * filters;
     for (unsigned i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS) {
         double sum = 0;

@@ -8,8 +8,7 @@ enum { STRIP = 4 };
 
 /* Weights as (taps, K). Rows are strips of STRIP neighbouring outputs, which a thread computes with each weight read
  * once for all; columns are filters. */
-KERNEL(depthwise_forward)(GEOMETRY_ARGUMENTS, IN(real) x, IN(real) w, ENDING_ARGUMENTS)
-{
+KERNEL(depthwise_forward)(GEOMETRY_ARGUMENTS, IN(real) x, IN(real) w, ENDING_ARGUMENTS) {
     const Ending ending = ENDING;
     const unsigned strips = (Q + STRIP - 1) / STRIP, strip = ROW_OF_BLOCK, k = COLUMN_OF_BLOCK;
     const unsigned row = strip / strips, n = row / (unsigned)P; /* row: n * P + p */
@@ -35,8 +34,7 @@ KERNEL(depthwise_forward)(GEOMETRY_ARGUMENTS, IN(real) x, IN(real) w, ENDING_ARG
 }
 
 /* dx, or y of a transposed convolution: each pixel, a row, gathers from the outputs whose windows cover it. */
-KERNEL(depthwise_input)(GEOMETRY_ARGUMENTS, IN(real) dy, IN(real) w, ENDING_ARGUMENTS)
-{
+KERNEL(depthwise_input)(GEOMETRY_ARGUMENTS, IN(real) dy, IN(real) w, ENDING_ARGUMENTS) {
     const Ending ending = ENDING;
     const unsigned pixel = ROW_OF_BLOCK, c = COLUMN_OF_BLOCK, row = pixel / (unsigned)W, n = row / (unsigned)H;
     if (n >= N || c >= C) return;
@@ -57,8 +55,7 @@ KERNEL(depthwise_input)(GEOMETRY_ARGUMENTS, IN(real) dy, IN(real) w, ENDING_ARGU
 }
 
 /* Weights (K, 1, R, S) as (taps, K) */
-KERNEL(depthwise_weights)(IN(real) w, OUT(real) laid, Int K, Int taps)
-{
+KERNEL(depthwise_weights)(IN(real) w, OUT(real) laid, Int K, Int taps) {
     for (Int i = GLOBAL_THREAD; i < K * taps; i += GLOBAL_THREADS) laid[i] = w[i % K * taps + i / K];
 }
 
@@ -67,8 +64,7 @@ KERNEL(depthwise_weights)(IN(real) w, OUT(real) laid, Int K, Int taps)
  * scratch (parts, taps, K). */
 enum { TAPS = 9, FILTERS = 32, ROWS = 8 };
 
-KERNEL_BOUNDED(depthwise_weight, FILTERS * ROWS)(GEOMETRY_ARGUMENTS, IN(real) x, IN(real) dy, OUT(real) scratch)
-{
+KERNEL_BOUNDED(depthwise_weight, FILTERS *ROWS)(GEOMETRY_ARGUMENTS, IN(real) x, IN(real) dy, OUT(real) scratch) {
     SHARED(real, sums, ROWS * TAPS * FILTERS);
     const int multiplier = K / C, first_tap = blockIdx.y * TAPS, taps = R * S;
     const int lane = threadIdx.x % FILTERS, own = threadIdx.x / FILTERS;

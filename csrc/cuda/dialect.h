@@ -49,8 +49,8 @@ typedef long long Int;
 #define TABLE(T) T *const *__restrict__
 #define SHARED(T, name, count) __shared__ T name[count]
 #define SHARED_ARG(T) T *
-#define DYNAMIC_SHARED(T, name)                                                                                        \
-    extern __shared__ __align__(16) unsigned char dynamic_shared[];                                                    \
+#define DYNAMIC_SHARED(T, name)                                     \
+    extern __shared__ __align__(16) unsigned char dynamic_shared[]; \
     T *const name = reinterpret_cast<T *>(dynamic_shared)
 #define ALIGNED(bytes) __align__(bytes)
 #define CHECK_ALIGNED(pointer, bytes)
@@ -61,19 +61,16 @@ typedef long long Int;
 #define GLOBAL_THREAD ((Int)blockIdx.x * blockDim.x + threadIdx.x)
 #define GLOBAL_THREADS ((Int)gridDim.x * blockDim.x)
 
-struct ALIGNED(16) real4
-{
+struct ALIGNED(16) real4 {
     real x, y, z, w;
 };
 
-DEVICE real4 load4(const real *p)
-{
+DEVICE real4 load4(const real *p) {
     CHECK_ALIGNED(p, 16);
     return *reinterpret_cast<const real4 *>(p);
 }
 
-DEVICE void store4(real *p, real4 v)
-{
+DEVICE void store4(real *p, real4 v) {
     CHECK_ALIGNED(p, 16);
     *reinterpret_cast<real4 *>(p) = v;
 }

@@ -4,8 +4,7 @@
 enum { SIDE = 16, EACH = 4, TILE = SIDE * EACH, STEPS = 16, PITCH = TILE + 1, WARPS = 8 };
 
 /* STEPS elements of TILE rows from element (first, start) on, transposed; 0 outside. Rows have D elements. */
-DEVICE void load_tile(IN(real) rows, Int count, Int D, Int first, Int start, SHARED_ARG(real) tile)
-{
+DEVICE void load_tile(IN(real) rows, Int count, Int D, Int first, Int start, SHARED_ARG(real) tile) {
     const int step = threadIdx.x % STEPS;
     for (int i = threadIdx.x / STEPS; i < TILE; i += SIDE) {
         const int inside = first + i < count && start + step < D;
@@ -15,8 +14,7 @@ DEVICE void load_tile(IN(real) rows, Int count, Int D, Int first, Int start, SHA
 
 /* distance[i][j] = sum over t of |a[i][t] - b[j][t]|, one chain of sums in the order of t. A block of SIDE * SIDE threads
  * computes TILE x TILE distances, a thread EACH x EACH of them; bound by arithmetic. */
-KERNEL(l1_distances)(IN(real) a, IN(real) b, OUT(real) distance, Int M, Int N, Int D)
-{
+KERNEL(l1_distances)(IN(real) a, IN(real) b, OUT(real) distance, Int M, Int N, Int D) {
     SHARED(real, a_tile, STEPS * PITCH);
     SHARED(real, b_tile, STEPS * PITCH);
     const int x = threadIdx.x % SIDE, y = threadIdx.x / SIDE;
@@ -40,19 +38,16 @@ KERNEL(l1_distances)(IN(real) a, IN(real) b, OUT(real) distance, Int M, Int N, I
 }
 
 /* An element and its place; (infinity, as many as there are) for none. */
-struct Found
-{
+struct Found {
     real value;
     Int place;
 };
 
-DEVICE Found smaller(Found a, Found b)
-{
+DEVICE Found smaller(Found a, Found b) {
     return b.value < a.value || (b.value == a.value && b.place < a.place) ? b : a;
 }
 
-DEVICE Found smallest_of_warp(Found found)
-{
+DEVICE Found smallest_of_warp(Found found) {
     for (int apart = 16; apart; apart /= 2) {
         Found other;
         other.value = __shfl_xor_sync(0xffffffffu, found.value, apart);
@@ -64,8 +59,7 @@ DEVICE Found smallest_of_warp(Found found)
 
 /* index (rows, k): places of the k smallest of each row's `columns` elements, ascending; of equals, the first. A block
  * for each row reads it once for each of the k. */
-KERNEL(smallest)(IN(real) x, OUT(Int) index, Int columns, Int k)
-{
+KERNEL(smallest)(IN(real) x, OUT(Int) index, Int columns, Int k) {
     SHARED(real, values, WARPS);
     SHARED(Int, places, WARPS);
     IN(real) row = x + blockIdx.x * columns;

@@ -6,14 +6,12 @@
 DEVICE int is_aligned(const real *p) { return (unsigned long long)p % 16 == 0; }
 
 /* Up to four elements; `left` of them are in the array. */
-DEVICE real4 load_some(const real *p, Int left, int aligned)
-{
+DEVICE real4 load_some(const real *p, Int left, int aligned) {
     if (aligned && left >= 4) return load4(p);
     return {p[0], left > 1 ? p[1] : (real)0, left > 2 ? p[2] : (real)0, left > 3 ? p[3] : (real)0};
 }
 
-DEVICE void store_some(real *p, Int left, int aligned, real4 v)
-{
+DEVICE void store_some(real *p, Int left, int aligned, real4 v) {
     if (aligned && left >= 4) {
         store4(p, v);
         return;
@@ -27,8 +25,7 @@ DEVICE void store_some(real *p, Int left, int aligned, real4 v)
 /* Elements 1 to 3, and `last`: a loop turns all four without four copies of what it does to each. */
 DEVICE real4 turned(real4 v, real last) { return {v.y, v.z, v.w, last}; }
 
-KERNEL(map_forward)(IN(real) x, OUT(real) y, Int n, Int which, double a, double b)
-{
+KERNEL(map_forward)(IN(real) x, OUT(real) y, Int n, Int which, double a, double b) {
     const int aligned = is_aligned(x) && is_aligned(y);
     for (Int i = 4 * GLOBAL_THREAD; i < n; i += 4 * GLOBAL_THREADS) {
         real4 v = load_some(x + i, n - i, aligned);
@@ -38,8 +35,7 @@ KERNEL(map_forward)(IN(real) x, OUT(real) y, Int n, Int which, double a, double 
     }
 }
 
-KERNEL(map_backward)(IN(real) dy, IN(real) saved, OUT(real) dx, Int n, Int which, double a, double b)
-{
+KERNEL(map_backward)(IN(real) dy, IN(real) saved, OUT(real) dx, Int n, Int which, double a, double b) {
     const int aligned = is_aligned(dy) && is_aligned(saved) && is_aligned(dx);
     for (Int i = 4 * GLOBAL_THREAD; i < n; i += 4 * GLOBAL_THREADS) {
         real4 v = load_some(dy + i, n - i, aligned), s = load_some(saved + i, n - i, aligned);
@@ -50,8 +46,7 @@ KERNEL(map_backward)(IN(real) dy, IN(real) saved, OUT(real) dx, Int n, Int which
     }
 }
 
-KERNEL(add)(IN(real) a, IN(real) b, OUT(real) y, Int n)
-{
+KERNEL(add)(IN(real) a, IN(real) b, OUT(real) y, Int n) {
     const int aligned = is_aligned(a) && is_aligned(b) && is_aligned(y);
     for (Int i = 4 * GLOBAL_THREAD; i < n; i += 4 * GLOBAL_THREADS) {
         const real4 u = load_some(a + i, n - i, aligned), v = load_some(b + i, n - i, aligned);

@@ -2,8 +2,7 @@
 #include "cuda/ending.h"
 
 /* y, n elements of `channels` channels, of the parts */
-KERNEL(finish)(IN(real) scratch, Int parts, Int n, Int channels, ENDING_ARGUMENTS)
-{
+KERNEL(finish)(IN(real) scratch, Int parts, Int n, Int channels, ENDING_ARGUMENTS) {
     const Ending ending = ENDING;
     for (Int i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS) {
         double sum = 0;

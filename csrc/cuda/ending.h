@@ -7,7 +7,7 @@
 
 /* The arguments of a kernel that ends so; scale and shift have an element for each channel, add and before are like
  * y. */
-#define ENDING_ARGUMENTS                                                                                               \
+#define ENDING_ARGUMENTS \
     IN(real) scale, IN(real) shift, IN(real) add, OUT(real) before, OUT(real) y, Int which, double a, double b
 #define ENDING {scale, shift, add, before, y, which, (real)a, (real)b}
 

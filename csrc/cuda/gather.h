@@ -9,8 +9,8 @@
 #include "cuda/dialect.h"
 
 /* N images of C channels, K filters in all; the order of Conv2dGeometry's fields, without bottom and right. */
-#define GEOMETRY_ARGUMENTS                                                                                             \
-    Int N, Int C, Int H, Int W, Int K, Int R, Int S, Int P, Int Q, Int stride_h, Int stride_w, Int top, Int left,      \
+#define GEOMETRY_ARGUMENTS                                                                                        \
+    Int N, Int C, Int H, Int W, Int K, Int R, Int S, Int P, Int Q, Int stride_h, Int stride_w, Int top, Int left, \
         Int dilation_h, Int dilation_w, Int groups
 #define GEOMETRY {N, C, H, W, K, R, S, P, Q, stride_h, stride_w, top, left, dilation_h, dilation_w, groups}
 

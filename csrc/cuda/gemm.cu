@@ -41,15 +41,14 @@ DEVICE void gemm(Int M, Int N, Int D, Int batch, IN(real) left, Int left_row, In
     multiply<T>(rows, columns, slices_of(end - first), shared, product);
 }
 
-#define GEMM(size, across, rows, columns)                                                                              \
-    KERNEL_BOUNDED(gemm_##size, THREADS)                                                                               \
-    (Int M, Int N, Int D, Int batch, IN(real) left, Int left_row, Int left_column, Int left_apart, IN(real) right,     \
-     Int right_row, Int right_column, Int right_apart, OUT(real) scratch, Int parts, ENDING_ARGUMENTS)                 \
-    {                                                                                                                  \
-        typedef Tile<across, rows, columns> T;                                                                         \
-        DYNAMIC_SHARED(real, shared);                                                                                  \
-        const Ending ending = ENDING;                                                                                  \
-        gemm<T>(M, N, D, batch, left, left_row, left_column, left_apart, right, right_row, right_column, right_apart,  \
-                scratch, parts, ending, shared);                                                                       \
+#define GEMM(size, across, rows, columns)                                                                             \
+    KERNEL_BOUNDED(gemm_##size, THREADS)                                                                              \
+    (Int M, Int N, Int D, Int batch, IN(real) left, Int left_row, Int left_column, Int left_apart, IN(real) right,    \
+     Int right_row, Int right_column, Int right_apart, OUT(real) scratch, Int parts, ENDING_ARGUMENTS) {              \
+        typedef Tile<across, rows, columns> T;                                                                        \
+        DYNAMIC_SHARED(real, shared);                                                                                 \
+        const Ending ending = ENDING;                                                                                 \
+        gemm<T>(M, N, D, batch, left, left_row, left_column, left_apart, right, right_row, right_column, right_apart, \
+                scratch, parts, ending, shared);                                                                      \
     }
 TILES(GEMM)

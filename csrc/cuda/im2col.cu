@@ -3,8 +3,7 @@
  * pixels, of which there are R*S times more than of the images'. */
 #include "cuda/gather.h"
 
-KERNEL(im2col)(GEOMETRY_ARGUMENTS, IN(real) x, OUT(real) columns)
-{
+KERNEL(im2col)(GEOMETRY_ARGUMENTS, IN(real) x, OUT(real) columns) {
     const Int n = N * C * R * S * P * Q;
     for (Int i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS) {
         const Int q = i % Q, p = i / Q % P, row = i / (P * Q), s = row % S, r = row / S % R, c = row / (R * S) % C;
@@ -15,8 +14,7 @@ KERNEL(im2col)(GEOMETRY_ARGUMENTS, IN(real) x, OUT(real) columns)
 }
 
 /* Each pixel gathers what im2col copied of it, tap by tap. */
-KERNEL(col2im)(GEOMETRY_ARGUMENTS, IN(real) columns, OUT(real) x)
-{
+KERNEL(col2im)(GEOMETRY_ARGUMENTS, IN(real) columns, OUT(real) x) {
     for (Int i = GLOBAL_THREAD; i < N * C * H * W; i += GLOBAL_THREADS) {
         const Int column = i % W, h = i / W % H, plane = i / (W * H);
         real sum = 0;

@@ -8,23 +8,20 @@
 /* By their numbers in fastnet/ops/target_loss.py. */
 enum { SQUARE, ABSOLUTE, HUBER, LOGISTIC, HINGE };
 
-DEVICE void store_part(double sum, double counted, OUT(double) parts, SHARED_ARG(double) warps)
-{
+DEVICE void store_part(double sum, double counted, OUT(double) parts, SHARED_ARG(double) warps) {
     sum = block_sum(sum, warps);
     if (threadIdx.x == 0) parts[blockIdx.x] = gridDim.x == 1 ? sum / counted : sum;
 }
 
 /* The sum of up to blockDim.x parts, or `known` without them; at least 0, and 1 for 0. */
-DEVICE double total_of(IN(double) parts, Int count, double known, SHARED_ARG(double) warps)
-{
+DEVICE double total_of(IN(double) parts, Int count, double known, SHARED_ARG(double) warps) {
     double total = known;
     if (parts) total = block_sum((Int)threadIdx.x < count ? parts[threadIdx.x] : 0.0, warps);
     return total > 0 ? total : 1.0;
 }
 
 /* counts: of each block, how many labels are not `ignored`, or the sum of their weights. */
-KERNEL(count_labels)(IN(Int) labels, IN(real) weight, Int n, Int ignored, OUT(double) counts)
-{
+KERNEL(count_labels)(IN(Int) labels, IN(real) weight, Int n, Int ignored, OUT(double) counts) {
     SHARED(double, warps, REDUCE_WARPS);
     double sum = 0;
     for (Int i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS)
@@ -34,18 +31,16 @@ KERNEL(count_labels)(IN(Int) labels, IN(real) weight, Int n, Int ignored, OUT(do
 }
 
 /* q of class j in the row whose first score is number `at`: w_j (kept t_j + spread) */
-DEVICE double probability(IN(real) targets, IN(real) weight, Int at, Int j, Int label, double kept, double spread)
-{
+DEVICE double probability(IN(real) targets, IN(real) weight, Int at, Int j, Int label, double kept, double spread) {
     const double t = targets ? (double)targets[at + j] : j == label;
     return (weight ? (double)weight[j] : 1.0) * fma(kept, t, spread);
 }
 
 /* loss = sum_j q_j (log(sum e) - (s_j - m)) with e_j = e^(s_j - m), m = max s, q_j = w_j ((1 - smoothing) t_j +
  * smoothing / C) for probabilities t, or those of a label;  dscores_j = (sum q * e_j / sum e - q_j) / counted. */
-KERNEL(cross_entropy)(IN(real) scores, IN(Int) labels, IN(real) targets, IN(real) weight,
-                                   IN(double) counts, Int count, double known, Int ignored, double smoothing, Int rows,
-                                   Int C, Int bits, OUT(real) dscores, OUT(double) parts)
-{
+KERNEL(cross_entropy)(IN(real) scores, IN(Int) labels, IN(real) targets, IN(real) weight, IN(double) counts, Int count,
+                      double known, Int ignored, double smoothing, Int rows, Int C, Int bits, OUT(real) dscores,
+                      OUT(double) parts) {
     SHARED(double, warps, REDUCE_WARPS);
     const int lanes = 1 << (int)bits, lane = (int)threadIdx.x & (lanes - 1);
     const double counted = total_of(counts, count, known, warps), share = 1 / counted;
@@ -78,17 +73,15 @@ KERNEL(cross_entropy)(IN(real) scores, IN(Int) labels, IN(real) targets, IN(real
 }
 
 /* a / b, correctly rounded, from `inverse`, the rounded 1 / b (Markstein 1990); a division takes a call. */
-DEVICE double divided(double a, double b, double inverse)
-{
+DEVICE double divided(double a, double b, double inverse) {
     const double quotient = a * inverse, rest = fma(-quotient, b, a);
     return rest == rest ? fma(rest, inverse, quotient) : quotient; /* infinity stays */
 }
 
 /* loss = w_label * sum over j != label of v_j, or of v_j^2, v_j = max(0, s_j - s_label + margin) */
-KERNEL(multiclass_hinge)(IN(real) scores, IN(Int) labels, IN(real) weight, IN(double) counts, Int count,
-                                      double known, Int ignored, double margin, Int squared, Int rows, Int C,
-                                      Int bits, OUT(real) dscores, OUT(double) parts)
-{
+KERNEL(multiclass_hinge)(IN(real) scores, IN(Int) labels, IN(real) weight, IN(double) counts, Int count, double known,
+                         Int ignored, double margin, Int squared, Int rows, Int C, Int bits, OUT(real) dscores,
+                         OUT(double) parts) {
     SHARED(double, warps, REDUCE_WARPS);
     const int lanes = 1 << (int)bits, lane = (int)threadIdx.x & (lanes - 1);
     const double counted = total_of(counts, count, known, warps), share = 1 / counted;
@@ -124,16 +117,13 @@ typedef struct {
 /* SQUARE: d^2, d = x - t.  ABSOLUTE: |d|.  HUBER: d^2/2 where |d| <= a, else a(|d| - a/2).
  * HINGE: max(0, a - yx), y = 1 where t > 0, else -1.
  * LOGISTIC: -t log p - (1 - t) log(1 - p), p = 1/(1 + e^-x), which is max(x, 0) - xt + log(1 + e^-|x|). */
-DEVICE Point target_loss_of(Int kind, real a, real x, real t)
-{
+DEVICE Point target_loss_of(Int kind, real a, real x, real t) {
     real d = x - t, size = fabs(d), y = t > 0 ? (real)1 : (real)-1, value = fma(-y, x, a);
     Point at;
     switch ((int)kind) {
     case SQUARE: at = {d * d, d + d}; break;
     case ABSOLUTE: at = {size, d > 0 ? (real)1 : d < 0 ? (real)-1 : d}; break;
-    case HUBER:
-        at = {size > a ? a * (size - (real)0.5 * a) : (real)0.5 * d * d, d > a ? a : d < -a ? -a : d};
-        break;
+    case HUBER: at = {size > a ? a * (size - (real)0.5 * a) : (real)0.5 * d * d, d > a ? a : d < -a ? -a : d}; break;
     case HINGE: at = {rectify(value), value > 0 ? -y : rectify(value)}; break;
     default: at = {fma(-x, t, rectify(x)) + log1p(exp(-fabs(x))), sigmoid_of(x) - t};
     }
@@ -141,8 +131,7 @@ DEVICE Point target_loss_of(Int kind, real a, real x, real t)
 }
 
 /* Means over n elements */
-KERNEL(target_loss)(IN(real) x, IN(real) t, OUT(real) dx, OUT(double) parts, Int n, Int kind, double a)
-{
+KERNEL(target_loss)(IN(real) x, IN(real) t, OUT(real) dx, OUT(double) parts, Int n, Int kind, double a) {
     SHARED(double, warps, REDUCE_WARPS);
     real share = (real)(1 / (double)n);
     double sum = 0;
@@ -155,8 +144,7 @@ KERNEL(target_loss)(IN(real) x, IN(real) t, OUT(real) dx, OUT(double) parts, Int
 }
 
 /* loss = the sum of the parts / counted; one block */
-KERNEL(finish_loss)(IN(double) parts, Int blocks, IN(double) counts, Int count, double known, OUT(double) loss)
-{
+KERNEL(finish_loss)(IN(double) parts, Int blocks, IN(double) counts, Int count, double known, OUT(double) loss) {
     SHARED(double, warps, REDUCE_WARPS);
     double counted = total_of(counts, count, known, warps), sum = 0;
     for (Int i = threadIdx.x; i < blocks; i += blockDim.x) sum += parts[i];

@@ -1,15 +1,13 @@
 /* y = w*x + b with two numbers, w (absent: 1) and b (absent: 0), for a whole array; bound by memory. */
 #include "cuda/reduce.h"
 
-KERNEL(scalar_forward)(IN(real) x, IN(real) w, IN(real) b, OUT(real) y, Int n)
-{
+KERNEL(scalar_forward)(IN(real) x, IN(real) w, IN(real) b, OUT(real) y, Int n) {
     const real factor = w ? w[0] : (real)1, shift = b ? b[0] : (real)-0.0; /* -0 changes no sum */
     for (Int i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS) y[i] = fma(factor, x[i], shift);
 }
 
 /* dx = w*dy, if it is given; sums: of dy*x and dy, two a block */
-KERNEL(scalar_backward)(IN(real) dy, IN(real) x, IN(real) w, OUT(real) dx, OUT(double) sums, Int n)
-{
+KERNEL(scalar_backward)(IN(real) dy, IN(real) x, IN(real) w, OUT(real) dx, OUT(double) sums, Int n) {
     SHARED(double, warps, REDUCE_WARPS);
     const real factor = w ? w[0] : (real)1;
     double products = 0, sum = 0;
@@ -29,8 +27,7 @@ KERNEL(scalar_backward)(IN(real) dy, IN(real) x, IN(real) w, OUT(real) dx, OUT(d
 }
 
 /* dw and db, those that are given; one block */
-KERNEL(scalar_sums)(IN(double) sums, Int blocks, OUT(real) dw, OUT(real) db)
-{
+KERNEL(scalar_sums)(IN(double) sums, Int blocks, OUT(real) dw, OUT(real) db) {
     SHARED(double, warps, REDUCE_WARPS);
     double products = 0, sum = 0;
     for (Int i = threadIdx.x; i < blocks; i += blockDim.x) {

@@ -4,8 +4,7 @@
 enum { TILE = 32, TILE_ROWS = 8 };
 
 /* y[n][j][i] = x[n][i][j] for n matrices of rows x columns, by tiles, so that both are accessed in runs. */
-KERNEL(transpose)(IN(real) x, OUT(real) y, Int n, Int rows, Int columns)
-{
+KERNEL(transpose)(IN(real) x, OUT(real) y, Int n, Int rows, Int columns) {
     SHARED(real, tile, TILE * (TILE + 1));
     const Int i0 = (Int)blockIdx.y * TILE, j0 = (Int)blockIdx.x * TILE;
     const int across = threadIdx.x, down = threadIdx.y;
@@ -24,28 +23,25 @@ KERNEL(transpose)(IN(real) x, OUT(real) y, Int n, Int rows, Int columns)
 }
 
 /* `width` columns of n / width rows: those from x_start on of rows of x_width to those from y_start on of y_width. */
-KERNEL(copy_columns)(IN(real) x, OUT(real) y, Int n, Int width, Int x_start, Int x_width, Int y_start, Int y_width)
-{
+KERNEL(copy_columns)(IN(real) x, OUT(real) y, Int n, Int width, Int x_start, Int x_width, Int y_start, Int y_width) {
     Walk at = walk_from(width);
     for (Int i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS, at = walk_on(at))
         y[at.row * y_width + y_start + at.column] = x[at.row * x_width + x_start + at.column];
 }
 
 /* Images' pixels have 32 bits: divisions of those are fast. */
-struct Pixel
-{
+struct Pixel {
     unsigned image, h, w;
 };
 
-DEVICE Pixel pixel_of(Int number, Int H, Int W)
-{
+DEVICE Pixel pixel_of(Int number, Int H, Int W) {
     const unsigned row = (unsigned)number / (unsigned)W;
     return {row / (unsigned)H, row % (unsigned)H, (unsigned)number - row * (unsigned)W};
 }
 
 /* y (N, P, Q, K) = x[n, p*stride, q*stride, k - first] where x (N, H, W, C) has that channel, else 0 */
-KERNEL(subsample_forward)(IN(real) x, OUT(real) y, Int n, Int stride, Int first, Int H, Int W, Int C, Int P, Int Q, Int K)
-{
+KERNEL(subsample_forward)(IN(real) x, OUT(real) y, Int n, Int stride, Int first, Int H, Int W, Int C, Int P, Int Q,
+                          Int K) {
     Walk at = walk_from(K);
     for (Int i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS, at = walk_on(at)) {
         const Pixel to = pixel_of(at.row, P, Q);
@@ -56,8 +52,7 @@ KERNEL(subsample_forward)(IN(real) x, OUT(real) y, Int n, Int stride, Int first,
 
 /* Its gradient, dx (N, H, W, C) */
 KERNEL(subsample_backward)(IN(real) dy, OUT(real) dx, Int n, Int stride, Int first, Int H, Int W, Int C, Int P, Int Q,
-                           Int K)
-{
+                           Int K) {
     const unsigned apart = (unsigned)stride;
     Walk at = walk_from(C);
     for (Int i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS, at = walk_on(at)) {
@@ -69,8 +64,7 @@ KERNEL(subsample_backward)(IN(real) dy, OUT(real) dx, Int n, Int stride, Int fir
 
 /* Element (n, h*r + i, w*r + j, c) of large (N, H*r, W*r, C) is (n, h, w, (c*r + i)*r + j) of small (N, H, W, C*r*r);
  * `to_large` says which of the two is y. */
-KERNEL(shuffle_pixels)(IN(real) x, OUT(real) y, Int n, Int factor, Int H, Int W, Int C, Int to_large)
-{
+KERNEL(shuffle_pixels)(IN(real) x, OUT(real) y, Int n, Int factor, Int H, Int W, Int C, Int to_large) {
     const unsigned r = (unsigned)factor;
     Walk at = walk_from(C); /* over large */
     for (Int i = GLOBAL_THREAD; i < n; i += GLOBAL_THREADS, at = walk_on(at)) {

@@ -2,8 +2,7 @@
 #include "cuda/softmax.h"
 
 /* y = e_j / sum e with e_j = e^(x_j - largest), or its logarithm, x_j - largest - log(sum e) */
-KERNEL(softmax_forward)(IN(real) x, OUT(real) y, Int rows, Int C, Int bits, Int logarithm)
-{
+KERNEL(softmax_forward)(IN(real) x, OUT(real) y, Int rows, Int C, Int bits, Int logarithm) {
     const int lanes = 1 << (int)bits, lane = (int)threadIdx.x & (lanes - 1);
     for (Int first = 0; first < rows; first += GLOBAL_THREADS >> bits) {
         Int row = first + (GLOBAL_THREAD >> bits);
@@ -19,14 +18,12 @@ KERNEL(softmax_forward)(IN(real) x, OUT(real) y, Int rows, Int C, Int bits, Int 
 }
 
 /* dx = y (dy - sum of y dy); for the logarithm dx = dy - e^y sum of dy */
-KERNEL(softmax_backward)(IN(real) dy, IN(real) y, OUT(real) dx, Int rows, Int C, Int bits, Int logarithm)
-{
+KERNEL(softmax_backward)(IN(real) dy, IN(real) y, OUT(real) dx, Int rows, Int C, Int bits, Int logarithm) {
     const int lanes = 1 << (int)bits, lane = (int)threadIdx.x & (lanes - 1);
     for (Int first = 0; first < rows; first += GLOBAL_THREADS >> bits) {
         Int row = first + (GLOBAL_THREAD >> bits), at = (row < rows ? row : rows - 1) * C;
         double sum = 0;
-        for (Int j = lane; j < C; j += lanes)
-            sum = fma(logarithm ? 1.0 : (double)y[at + j], (double)dy[at + j], sum);
+        for (Int j = lane; j < C; j += lanes) sum = fma(logarithm ? 1.0 : (double)y[at + j], (double)dy[at + j], sum);
         sum = sum_lanes(sum, lanes);
         if (row >= rows) continue;
         for (Int j = lane; j < C; j += lanes)

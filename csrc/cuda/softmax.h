@@ -6,15 +6,13 @@
 #include "cuda/dialect.h"
 
 /* The sum of `lanes` adjacent threads' values, in each of them. */
-DEVICE double sum_lanes(double value, int lanes)
-{
+DEVICE double sum_lanes(double value, int lanes) {
     for (int gap = lanes / 2; gap > 0; gap /= 2) value += __shfl_xor_sync(0xffffffffu, value, gap);
     return value;
 }
 
 /* The largest element; NaN is larger than none. */
-DEVICE real largest_of(IN(real) x, Int C, int lane, int lanes)
-{
+DEVICE real largest_of(IN(real) x, Int C, int lane, int lanes) {
     real largest = x[0];
     for (Int j = lane; j < C; j += lanes) largest = x[j] > largest ? x[j] : largest;
     for (int gap = lanes / 2; gap > 0; gap /= 2) {
@@ -25,8 +23,7 @@ DEVICE real largest_of(IN(real) x, Int C, int lane, int lanes)
 }
 
 /* The sum of e^(x_j - largest) */
-DEVICE double exp_sum(IN(real) x, Int C, real largest, int lane, int lanes)
-{
+DEVICE double exp_sum(IN(real) x, Int C, real largest, int lane, int lanes) {
     double total = 0;
     for (Int j = lane; j < C; j += lanes) total += (double)exp(x[j] - largest);
     return sum_lanes(total, lanes);

@@ -4,8 +4,7 @@
 #include "cuda/reduce.h"
 
 /* sums[piece] = sum of |x|, sum of x*x; a block for each piece */
-KERNEL(piece_sums)(TABLE(real) arrays, IN(Int) pieces, OUT(double) sums)
-{
+KERNEL(piece_sums)(TABLE(real) arrays, IN(Int) pieces, OUT(double) sums) {
     SHARED(double, warps, REDUCE_WARPS);
     const Int piece = blockIdx.x, end = pieces[3 * piece + 2];
     IN(real) x = arrays[pieces[3 * piece]];
@@ -24,8 +23,7 @@ KERNEL(piece_sums)(TABLE(real) arrays, IN(Int) pieces, OUT(double) sums)
 }
 
 /* totals[row] = the sums of both over the row's pieces, starts[row] to starts[row + 1] - 1; a block for each row */
-KERNEL(row_sums)(IN(double) sums, IN(Int) starts, OUT(double) totals)
-{
+KERNEL(row_sums)(IN(double) sums, IN(Int) starts, OUT(double) totals) {
     SHARED(double, warps, REDUCE_WARPS);
     const Int row = blockIdx.x, end = starts[row + 1];
     double magnitudes = 0, squares = 0;
@@ -42,15 +40,13 @@ KERNEL(row_sums)(IN(double) sums, IN(Int) starts, OUT(double) totals)
 }
 
 /* The place in w[b][row][i], i < after, of element j of the `count` elements of a row, counted over all b. */
-DEVICE Int place_of(Int j, Int row, Int rows, Int after, Int count)
-{
+DEVICE Int place_of(Int j, Int row, Int rows, Int after, Int count) {
     if (after == count) return row * after + j; /* the usual case, without divisions */
     return (j / after * rows + row) * after + j % after;
 }
 
 /* The norm of a row of `count` elements, which are multiplied by `scale` before they are squared. */
-DEVICE double row_norm(IN(real) w, Int count, Int row, Int rows, Int after, double scale, SHARED_ARG(double) warps)
-{
+DEVICE double row_norm(IN(real) w, Int count, Int row, Int rows, Int after, double scale, SHARED_ARG(double) warps) {
     double squares = 0;
     for (Int j = threadIdx.x; j < count; j += blockDim.x) {
         const double value = (double)w[place_of(j, row, rows, after, count)] * scale;
@@ -61,8 +57,7 @@ DEVICE double row_norm(IN(real) w, Int count, Int row, Int rows, Int after, doub
 
 /* Each row times limit / its norm where that is larger; a block for each row of each array, which is one piece. The
  * scale is 2^-600 where squares of doubles overflow. */
-KERNEL(limit_norms)(TABLE(real) arrays, IN(Int) pieces, Int rows, Int after, double limit)
-{
+KERNEL(limit_norms)(TABLE(real) arrays, IN(Int) pieces, Int rows, Int after, double limit) {
     SHARED(double, warps, REDUCE_WARPS);
     const Int piece = blockIdx.y, row = blockIdx.x, count = pieces[3 * piece + 2] / rows;
     OUT(real) w = arrays[pieces[3 * piece]];

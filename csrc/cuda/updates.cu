@@ -12,8 +12,8 @@
 enum { UPDATE_THREADS = 256 };
 
 /* The block's piece of a table of so many columns: its row, and its elements. */
-#define PIECE(columns)                                                                                                 \
-    const Int row = (columns) * pieces[3 * (Int)blockIdx.x], first = pieces[3 * (Int)blockIdx.x + 1];                  \
+#define PIECE(columns)                                                                                \
+    const Int row = (columns) * pieces[3 * (Int)blockIdx.x], first = pieces[3 * (Int)blockIdx.x + 1]; \
     const int count = (int)(pieces[3 * (Int)blockIdx.x + 2] - first);
 
 /* The piece of an array of the row, or null. */
@@ -25,8 +25,7 @@ enum { UPDATE_THREADS = 256 };
 DEVICE real root(real v, real correction, real inside, real eps) { return sqrt(fma(correction, v, inside)) + eps; }
 
 /* m = beta1*m + rate1*g; w += scale * (m, or with Nesterov's momentum beta1*m + now*g); without m: w += plain*g */
-KERNEL_BOUNDED(sgd_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers, Int nesterov)
-{
+KERNEL_BOUNDED(sgd_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers, Int nesterov) {
     PIECE(3)
     OUT(real) w = ARRAY(0);
     IN(real) g = ARRAY(1);
@@ -47,8 +46,7 @@ KERNEL_BOUNDED(sgd_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(
 
 /* AdaGrad and RMSprop: v = beta2*v + rate2*g^2; w += scale*g / (sqrt(v) + eps).  With u, the mean of the gradients,
  * v - u^2 stands for v; with a velocity m = beta1*m + g / (sqrt(v) + eps), w += scale*m. */
-KERNEL_BOUNDED(squares_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers)
-{
+KERNEL_BOUNDED(squares_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers) {
     PIECE(5)
     OUT(real) w = ARRAY(0);
     IN(real) g = ARRAY(1);
@@ -77,8 +75,7 @@ KERNEL_BOUNDED(squares_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces,
 }
 
 /* v = beta2*v + rate2*g^2; d = sqrt((u + eps) / (v + eps)) * g; u = beta2*u + rate2*d^2; w += scale*d */
-KERNEL_BOUNDED(adadelta_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers)
-{
+KERNEL_BOUNDED(adadelta_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers) {
     PIECE(4)
     OUT(real) w = ARRAY(0);
     IN(real) g = ARRAY(1);
@@ -97,8 +94,7 @@ KERNEL_BOUNDED(adadelta_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces
 
 /* Adam and NAdam: m = beta1*m + rate1*g; v = beta2*v + rate2*g^2; with u, v = u = max(u, v);
  * w = shrink*w - (lr*m + now*g) / (sqrt(correction*v) + eps) */
-KERNEL_BOUNDED(adam_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers)
-{
+KERNEL_BOUNDED(adam_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers) {
     PIECE(5)
     OUT(real) w = ARRAY(0);
     IN(real) g = ARRAY(1);
@@ -125,8 +121,7 @@ KERNEL_BOUNDED(adam_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN
 }
 
 /* average = decay*average + rate*w */
-KERNEL_BOUNDED(average_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers)
-{
+KERNEL_BOUNDED(average_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers) {
     PIECE(2)
     OUT(real) average = ARRAY(0);
     IN(real) w = ARRAY(1);
@@ -135,8 +130,7 @@ KERNEL_BOUNDED(average_step, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces,
 }
 
 /* g += l2*w + l1*sign(w) */
-KERNEL_BOUNDED(add_penalty, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers)
-{
+KERNEL_BOUNDED(add_penalty, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers) {
     PIECE(2)
     IN(real) w = ARRAY(0);
     OUT(real) g = ARRAY(1);
@@ -147,8 +141,7 @@ KERNEL_BOUNDED(add_penalty, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, 
     }
 }
 
-KERNEL_BOUNDED(rescale, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers)
-{
+KERNEL_BOUNDED(rescale, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers) {
     PIECE(1)
     OUT(real) x = ARRAY(0);
     const real factor = numbers[0];
@@ -156,8 +149,7 @@ KERNEL_BOUNDED(rescale, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(r
 }
 
 /* x = min(max(x, -size), size); NaN stays */
-KERNEL_BOUNDED(clip, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers)
-{
+KERNEL_BOUNDED(clip, UPDATE_THREADS)(TABLE(real) arrays, IN(Int) pieces, IN(real) numbers) {
     PIECE(1)
     OUT(real) x = ARRAY(0);
     const real size = numbers[0];

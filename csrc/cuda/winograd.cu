@@ -51,8 +51,7 @@ DEVICE void transform_output(const real *m, real *y) {
 
 /* U (points, inputs, outputs) of weights (K, C, 3, 3), with one row of threads for each input channel.  The input
  * gradient takes them flipped, from filters to channels. */
-KERNEL(winograd_filters)(IN(real) w, OUT(real) filters, Int inputs, Int outputs, Int gradient)
-{
+KERNEL(winograd_filters)(IN(real) w, OUT(real) filters, Int inputs, Int outputs, Int gradient) {
     const Int input = ROW_OF_BLOCK, output = COLUMN_OF_BLOCK;
     if (input >= inputs || output >= outputs) return;
     IN(real) from = w + (gradient ? input * outputs + output : output * inputs + input) * 9;
@@ -77,15 +76,14 @@ KERNEL(winograd_filters)(IN(real) w, OUT(real) filters, Int inputs, Int outputs,
 /* Tiles are counted by image, row, column; `down` and `across` of them cover an image's outputs. A launch has `count`
  * of them, from `first` on, a row of threads for each. */
 #define TILE_ARGUMENTS Int first, Int count, Int down, Int across
-#define LOCATE_TILE                                                                                                    \
-    const unsigned number = ROW_OF_BLOCK, tile = (unsigned)first + number;                                             \
-    const int row = (int)(tile / (unsigned)across % (unsigned)down) * SIDE;                                            \
-    const int column = (int)(tile % (unsigned)across) * SIDE;                                                          \
+#define LOCATE_TILE                                                         \
+    const unsigned number = ROW_OF_BLOCK, tile = (unsigned)first + number;  \
+    const int row = (int)(tile / (unsigned)across % (unsigned)down) * SIDE; \
+    const int column = (int)(tile % (unsigned)across) * SIDE;               \
     const Int n = tile / (unsigned)(across * down), channel = COLUMN_OF_BLOCK;
 
 /* V (points, count, C) of images (N, H, W, C); outputs (0, 0) read from pixel (-top, -left) on. */
-KERNEL(winograd_inputs)(IN(real) x, OUT(real) inputs, Int C, Int H, Int W, Int top, Int left, TILE_ARGUMENTS)
-{
+KERNEL(winograd_inputs)(IN(real) x, OUT(real) inputs, Int C, Int H, Int W, Int top, Int left, TILE_ARGUMENTS) {
     LOCATE_TILE
     if (number >= count || channel >= C) return;
     real half[TILE][TILE], d[TILE], v[TILE];
@@ -111,8 +109,7 @@ KERNEL(winograd_inputs)(IN(real) x, OUT(real) inputs, Int C, Int H, Int W, Int t
 
 /* y (N, P, Q, K) of M (points, count, K). A thread's outputs pass through shared memory: there one loop stores them. */
 KERNEL_BOUNDED(winograd_outputs, BLOCK_THREADS)
-(IN(real) products, Int K, Int P, Int Q, TILE_ARGUMENTS, ENDING_ARGUMENTS)
-{
+(IN(real) products, Int K, Int P, Int Q, TILE_ARGUMENTS, ENDING_ARGUMENTS) {
     SHARED(real, outputs, SIDE * SIDE * BLOCK_THREADS);
     LOCATE_TILE
     const Ending ending = ENDING;

@@ -22,8 +22,7 @@
 
 #include <utility>
 
-struct emulated_point
-{
+struct emulated_point {
     unsigned x, y, z;
 };
 
@@ -50,7 +49,7 @@ void emulated_check_aligned(const void *address, int bytes, const char *file, in
 #define warpSize 32
 
 #define KERNEL(name) KERNEL_BOUNDED(name, KERNEL_THREADS)
-#define KERNEL_BOUNDED(name, threads)                                                                                  \
+#define KERNEL_BOUNDED(name, threads) \
     __attribute__((noinline)) static emulated_kernel<(threads), KERNEL_THREADS> emulated_##name
 #define DEVICE static inline
 #define METHOD inline
@@ -59,10 +58,10 @@ void emulated_check_aligned(const void *address, int bytes, const char *file, in
 #define OUT(T) T *
 #define TABLE(T) T *const *
 #define SHARED_ARG(T) T *
-#define SHARED(T, name, count)                                                                                         \
-    static const char emulated_key_##name = 0;                                                                         \
-    constexpr long long emulated_count_##name = (count);                                                               \
-    T *const name =                                                                                                    \
+#define SHARED(T, name, count)                           \
+    static const char emulated_key_##name = 0;           \
+    constexpr long long emulated_count_##name = (count); \
+    T *const name =                                      \
         static_cast<T *>(emulated_static_shared(&emulated_key_##name, #name, emulated_count_##name, sizeof(T)))
 #define DYNAMIC_SHARED(T, name) T *const name = static_cast<T *>(emulated_dynamic_shared(#name, sizeof(T)))
 #define ALIGNED(bytes) __attribute__((aligned(bytes), may_alias))
@@ -80,28 +79,24 @@ void emulated_check_aligned(const void *address, int bytes, const char *file, in
 
 namespace emulated_warp {
 
-struct sync
-{
+struct sync {
     const char *file;
     int line;
     void operator()(unsigned mask = 0xffffffffu) const { emulated_collective(emulated_sync, mask, 0, 0, file, line); }
 };
 
-inline unsigned ballot(const char *file, int line, unsigned mask, bool vote)
-{
+inline unsigned ballot(const char *file, int line, unsigned mask, bool vote) {
     return (unsigned)emulated_collective(emulated_vote, mask, vote, 0, file, line);
 }
 
 inline bool all(const char *file, int line, unsigned mask, bool vote) { return ballot(file, line, mask, vote) == mask; }
 
-inline int lane()
-{
+inline int lane() {
     emulated_point i = emulated_thread(), n = emulated_threads();
     return (int)((i.x + n.x * (i.y + n.y * i.z)) % 32);
 }
 
-template <class T> T exchange(const char *file, int line, unsigned mask, T value, int source)
-{
+template <class T> T exchange(const char *file, int line, unsigned mask, T value, int source) {
     static_assert(sizeof(T) == 4 || sizeof(T) == 8, "shuffles take values of 4 or 8 bytes");
     uint64_t bits = 0;
     __builtin_memcpy(&bits, &value, sizeof value);
@@ -110,26 +105,22 @@ template <class T> T exchange(const char *file, int line, unsigned mask, T value
     return value;
 }
 
-template <class T> T shuffle(const char *file, int line, unsigned mask, T value, int source, int width = 32)
-{
+template <class T> T shuffle(const char *file, int line, unsigned mask, T value, int source, int width = 32) {
     return exchange(file, line, mask, value, (lane() & -width) | (source & (width - 1)));
 }
 
 /* A source outside the segment of `width` lanes is the lane itself. */
-template <class T> T shuffle_up(const char *file, int line, unsigned mask, T value, unsigned delta, int width = 32)
-{
+template <class T> T shuffle_up(const char *file, int line, unsigned mask, T value, unsigned delta, int width = 32) {
     int here = lane(), there = here - (int)delta;
     return exchange(file, line, mask, value, there < (here & -width) ? here : there);
 }
 
-template <class T> T shuffle_down(const char *file, int line, unsigned mask, T value, unsigned delta, int width = 32)
-{
+template <class T> T shuffle_down(const char *file, int line, unsigned mask, T value, unsigned delta, int width = 32) {
     int here = lane(), there = here + (int)delta;
     return exchange(file, line, mask, value, there >= (here & -width) + width ? here : there);
 }
 
-template <class T> T shuffle_xor(const char *file, int line, unsigned mask, T value, int bits, int width = 32)
-{
+template <class T> T shuffle_xor(const char *file, int line, unsigned mask, T value, int bits, int width = 32) {
     int here = lane(), there = here ^ bits;
     return exchange(file, line, mask, value, there >= (here & -width) + width ? here : there);
 }
@@ -151,8 +142,7 @@ inline int __ffs(int a) { return __builtin_ffs(a); }
 inline int __clz(int a) { return a ? __builtin_clz((unsigned)a) : 32; }
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a * b >> 32); }
 
-template <class To, class From> To emulated_bits(From from)
-{
+template <class To, class From> To emulated_bits(From from) {
     static_assert(sizeof(To) == sizeof(From), "the same number of bits");
     To to;
     __builtin_memcpy(&to, &from, sizeof to);
@@ -169,8 +159,7 @@ inline double __longlong_as_double(long long a) { return emulated_bits<double>(a
 /* The table of kernels, which tests/cuda/emulator.py appends: emulated_entry(emulated_name, "name", "x,y,n", bound). */
 template <int threads, int most> using emulated_kernel = std::enable_if_t<threads <= most>;
 
-struct emulated_table_entry
-{
+struct emulated_table_entry {
     const char *name, *parameters, *signature;
     int threads;
     void (*call)(void *const *arguments);
@@ -186,50 +175,42 @@ template <> constexpr char emulated_letter<unsigned long long> = 'Q';
 template <> constexpr char emulated_letter<unsigned char> = 'B';
 
 /* Two letters a parameter: v(alue), r(ead), w(ritten) or t(able of written arrays), and its type. */
-template <class T> struct emulated_parameter
-{
+template <class T> struct emulated_parameter {
     static constexpr char access = 'v', type = emulated_letter<T>;
     static_assert(type == 'q' || type == 'd', "a kernel's parameters are IN, OUT, Int and double");
 };
 
-template <class T> struct emulated_parameter<T *>
-{
+template <class T> struct emulated_parameter<T *> {
     static constexpr char access = 'w', type = emulated_letter<T>;
     static_assert(type != 0, "arrays of real, float, double, Int, int, unsigned (long long), unsigned char");
 };
 
-template <class T> struct emulated_parameter<const T *>
-{
+template <class T> struct emulated_parameter<const T *> {
     static constexpr char access = 'r', type = emulated_letter<T>;
     static_assert(type != 0, "arrays of real, float, double, Int, int, unsigned (long long), unsigned char");
 };
 
-template <class T> struct emulated_parameter<T *const *>
-{
+template <class T> struct emulated_parameter<T *const *> {
     static constexpr char access = 't', type = emulated_letter<T>;
     static_assert(type != 0, "tables of arrays of real, float, double, Int, int, unsigned (long long), unsigned char");
 };
 
 template <class F, F *kernel> struct emulated_caller;
 
-template <class... P, void (*kernel)(P...)> struct emulated_caller<void(P...), kernel>
-{
+template <class... P, void (*kernel)(P...)> struct emulated_caller<void(P...), kernel> {
     static constexpr char signature[] = {emulated_parameter<P>::access..., emulated_parameter<P>::type..., 0};
 
     template <size_t... i>
-    __attribute__((no_sanitize("thread"))) static void apply(void *const *arguments, std::index_sequence<i...>)
-    {
+    __attribute__((no_sanitize("thread"))) static void apply(void *const *arguments, std::index_sequence<i...>) {
         kernel(*static_cast<P *>(arguments[i])...);
     }
-    __attribute__((no_sanitize("thread"))) static void call(void *const *arguments)
-    {
+    __attribute__((no_sanitize("thread"))) static void call(void *const *arguments) {
         apply(arguments, std::index_sequence_for<P...>());
     }
 };
 
 template <class F, F *kernel>
-constexpr emulated_table_entry emulated_entry(const char *name, const char *parameters, int threads)
-{
+constexpr emulated_table_entry emulated_entry(const char *name, const char *parameters, int threads) {
     using caller = emulated_caller<F, kernel>;
     return {name, parameters, caller::signature, threads, caller::call};
 }

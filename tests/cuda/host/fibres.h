@@ -32,13 +32,11 @@ asm(".text\n"
 
 inline void switch_to(Context &from, Context &to) { emulator_switch(&from, to); }
 
-inline void prepare(Context &context, char *stack, void (*entry)())
-{
+inline void prepare(Context &context, char *stack, void (*entry)()) {
     /* As the switch leaves a stack: six registers, and where to return. A function begins 8 bytes off a multiple of 16. */
     void **top = reinterpret_cast<void **>(stack + stack_bytes - 64);
     *top = reinterpret_cast<void *>(entry);
-    for (int i = 1; i <= 6; i++)
-        top[-i] = nullptr;
+    for (int i = 1; i <= 6; i++) top[-i] = nullptr;
     context = top - 6;
 }
 
@@ -48,8 +46,7 @@ using Context = ucontext_t;
 
 inline void switch_to(Context &from, Context &to) { swapcontext(&from, &to); }
 
-inline void prepare(Context &context, char *stack, void (*entry)())
-{
+inline void prepare(Context &context, char *stack, void (*entry)()) {
     getcontext(&context);
     context.uc_stack.ss_sp = stack;
     context.uc_stack.ss_size = stack_bytes;
@@ -59,19 +56,16 @@ inline void prepare(Context &context, char *stack, void (*entry)())
 
 #endif
 
-struct Fibre
-{
+struct Fibre {
     Context context;
     char *stack;
 };
 
 /* A stack with an inaccessible page below it: too many local variables are a crash, not a neighbour's damage. */
-inline char *new_stack()
-{
+inline char *new_stack() {
     constexpr size_t guard = size_t(64) << 10; /* the largest page in use */
     void *memory = mmap(nullptr, stack_bytes + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-        abort();
+    if (memory == MAP_FAILED) abort();
     mprotect(memory, guard, PROT_NONE);
     return static_cast<char *>(memory) + guard;
 }

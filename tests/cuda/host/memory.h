@@ -17,8 +17,7 @@ constexpr int dynamic_slot = max_arguments, first_static_slot = max_arguments + 
 constexpr size_t page = size_t(64) << 10;
 
 /* What is known of an element: the phases (block.h counts them) of its last write and read, and who did it. */
-struct Cell
-{
+struct Cell {
     uint32_t written, read;
     uint16_t writer, reader;
     uint16_t written_step, read_step; /* how many __syncwarps the warp had passed in the phase */
@@ -28,8 +27,7 @@ struct Cell
  * GPU's cache of read-only data may keep old values. */
 enum class Kind : unsigned char { unused, read_only, in_place, global, shared };
 
-struct Array
-{
+struct Array {
     uintptr_t base;
     size_t bytes;
     Cell *cells;
@@ -49,43 +47,35 @@ inline Room rooms[slots];
 inline uintptr_t arena = 0;
 inline int slot_shift = 36; /* 64 GiB a slot; less where the address space is limited */
 
-inline void reserve_arena()
-{
+inline void reserve_arena() {
     while (!arena) {
         size_t slot = size_t(1) << slot_shift;
         void *memory = mmap(nullptr, (slots + 1) * slot, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory != MAP_FAILED)
-            arena = (reinterpret_cast<uintptr_t>(memory) + slot - 1) & ~(slot - 1);
-        else if (--slot_shift < 26)
-            abort();
+        if (memory != MAP_FAILED) arena = (reinterpret_cast<uintptr_t>(memory) + slot - 1) & ~(slot - 1);
+        else if (--slot_shift < 26) abort();
     }
 }
 
 /* Room for an array whose address is `offset` above a multiple of 512. False: it doesn't fit a slot. */
-inline bool place(int slot, Kind kind, size_t bytes, int element, size_t offset, const std::string &name)
-{
+inline bool place(int slot, Kind kind, size_t bytes, int element, size_t offset, const std::string &name) {
     Room &room = rooms[slot];
     size_t half = size_t(1) << (slot_shift - 1);
     uintptr_t middle = arena + 2 * half * slot + half;
     size_t needed = (offset + bytes + page - 1) / page * page;
-    if (needed > half / 2)
-        return false;
+    if (needed > half / 2) return false;
     if (needed > room.committed) {
-        if (mprotect(reinterpret_cast<void *>(middle), needed, PROT_READ | PROT_WRITE))
-            return false;
+        if (mprotect(reinterpret_cast<void *>(middle), needed, PROT_READ | PROT_WRITE)) return false;
         room.committed = needed;
     }
     room.name = name;
     int shift = __builtin_ctz((unsigned)element);
-    if (kind != Kind::read_only && room.cells.size() < bytes >> shift)
-        room.cells.resize(bytes >> shift);
+    if (kind != Kind::read_only && room.cells.size() < bytes >> shift) room.cells.resize(bytes >> shift);
     arrays[slot] = {middle + offset, bytes, room.cells.data(), kind, shift};
     return true;
 }
 
 /* The array is no more; pages that a large one took go back to the system. */
-inline void release(int slot)
-{
+inline void release(int slot) {
     Room &room = rooms[slot];
     if (room.committed > 256 * page) {
         size_t half = size_t(1) << (slot_shift - 1);

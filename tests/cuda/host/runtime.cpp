@@ -11,14 +11,13 @@ emulated_point emulated_block() { return block_index; }
 emulated_point emulated_threads() { return launched.threads; }
 emulated_point emulated_blocks() { return launched.blocks; }
 
-void emulated_barrier(const char *file, int line)
-{
+void emulated_barrier(const char *file, int line) {
     waiting_count++;
     wait_in(State::at_barrier, file, line);
 }
 
-uint64_t emulated_collective(emulated_kind kind, unsigned mask, uint64_t value, int source, const char *file, int line)
-{
+uint64_t emulated_collective(emulated_kind kind, unsigned mask, uint64_t value, int source, const char *file,
+                             int line) {
     int self = current, warp = self / 32;
     Thread &thread = threads[self];
     thread.kind = kind;
@@ -30,8 +29,7 @@ uint64_t emulated_collective(emulated_kind kind, unsigned mask, uint64_t value, 
     bool complete = true;
     for (int lane = 0; lane < 32; lane++) {
         int t = warp * 32 + lane;
-        if (!(mask >> lane & 1) || t == self)
-            continue;
+        if (!(mask >> lane & 1) || t == self) continue;
         if (t >= thread_count)
             fail(nullptr, file, line, "mask 0x%08x names lane %d, which the block of %d threads lacks", mask, lane,
                  thread_count);
@@ -39,8 +37,7 @@ uint64_t emulated_collective(emulated_kind kind, unsigned mask, uint64_t value, 
         if (other.state == State::returned)
             fail(nullptr, file, line, "warp divergence: mask 0x%08x names lane %d, but %s", mask, lane,
                  place_of(other).text);
-        if (other.state != State::in_collective)
-            complete = false;
+        if (other.state != State::in_collective) complete = false;
         else if (other.mask != mask || other.kind != kind)
             fail(nullptr, file, line, "warp divergence: it calls a warp's function with mask 0x%08x, but %s", mask,
                  place_of(other).text);
@@ -54,8 +51,7 @@ uint64_t emulated_collective(emulated_kind kind, unsigned mask, uint64_t value, 
     return thread.value;
 }
 
-void *emulated_dynamic_shared(const char *name, int element)
-{
+void *emulated_dynamic_shared(const char *name, int element) {
     Array &array = arrays[dynamic_slot];
     if (array.kind == Kind::unused) {
         if (!launched.dynamic_bytes)
@@ -71,11 +67,9 @@ static const void *shared_keys[max_shared];
 static int shared_count;
 static long long shared_bytes;
 
-void *emulated_static_shared(const void *key, const char *name, long long count, int element)
-{
+void *emulated_static_shared(const void *key, const char *name, long long count, int element) {
     for (int i = 0; i < shared_count; i++)
-        if (shared_keys[i] == key)
-            return reinterpret_cast<void *>(arrays[first_static_slot + i].base);
+        if (shared_keys[i] == key) return reinterpret_cast<void *>(arrays[first_static_slot + i].base);
     shared_bytes += count * element;
     if (shared_count == max_shared || shared_bytes + launched.dynamic_bytes > shared_limit)
         fail(nullptr, nullptr, 0, "SHARED %s: %lld bytes of shared memory are needed; a block has %d", name,
@@ -85,8 +79,7 @@ void *emulated_static_shared(const void *key, const char *name, long long count,
     return reinterpret_cast<void *>(arrays[first_static_slot + shared_count++].base);
 }
 
-void emulated_check_aligned(const void *address, int bytes, const char *file, int line)
-{
+void emulated_check_aligned(const void *address, int bytes, const char *file, int line) {
     uintptr_t a = reinterpret_cast<uintptr_t>(address), slot = (a - arena) >> slot_shift;
     if (a % (uintptr_t)bytes && slot < (uintptr_t)slots)
         fail(nullptr, file, line, "misaligned: %s is not a multiple of %d bytes",
@@ -95,11 +88,11 @@ void emulated_check_aligned(const void *address, int bytes, const char *file, in
 
 /* GCC's calls. An address outside the arena is a local variable's or a constant's. */
 #define HERE __builtin_return_address(0)
-#define ACCESS(size)                                                                                                   \
-    void __tsan_read##size(uintptr_t a) { touch(a, size, size, false, HERE); }                                         \
+#define ACCESS(size)                                                           \
+    void __tsan_read##size(uintptr_t a) { touch(a, size, size, false, HERE); } \
     void __tsan_write##size(uintptr_t a) { touch(a, size, size, true, HERE); }
-#define UNALIGNED(size)                                                                                                \
-    void __tsan_unaligned_read##size(uintptr_t a) { touch(a, size, 1, false, HERE); }                                  \
+#define UNALIGNED(size)                                                               \
+    void __tsan_unaligned_read##size(uintptr_t a) { touch(a, size, 1, false, HERE); } \
     void __tsan_unaligned_write##size(uintptr_t a) { touch(a, size, 1, true, HERE); }
 ACCESS(1)
 ACCESS(2)
@@ -117,12 +110,11 @@ void __tsan_func_entry(void *) {}
 void __tsan_func_exit() {}
 
 /* UBSan's calls: each begins with a place in the source. */
-struct Source
-{
+struct Source {
     const char *file;
     unsigned line, column;
 };
-#define UNDEFINED(name, text, ...)                                                                                     \
+#define UNDEFINED(name, text, ...) \
     void __ubsan_handle_##name(const Source *at, ##__VA_ARGS__) { fail(nullptr, at->file, (int)at->line, text); }
 UNDEFINED(add_overflow, "signed overflow of a sum", void *, void *)
 UNDEFINED(sub_overflow, "signed overflow of a difference", void *, void *)
@@ -134,8 +126,7 @@ UNDEFINED(out_of_bounds, "an index outside a local array", void *)
 UNDEFINED(float_cast_overflow, "a number that the integer type cannot hold", void *)
 
 /* What tests/cuda/emulator.py calls. */
-struct Argument
-{
+struct Argument {
     long long integer;
     double number;
     void *data; /* an array's first byte, or null; of a table the places of its arrays among the arguments, or -1 */
@@ -146,14 +137,12 @@ struct Argument
     const char *name;
 };
 
-const Fault *emulator_launch(void (*call)(void *const *), const Argument *arguments, int count,
-                             const unsigned *blocks, const unsigned *shape, long long dynamic_bytes, uint64_t seed)
-{
+const Fault *emulator_launch(void (*call)(void *const *), const Argument *arguments, int count, const unsigned *blocks,
+                             const unsigned *shape, long long dynamic_bytes, uint64_t seed) {
     fault = {};
     reserve_arena();
     if (phase > 3u << 30) { /* start the clock again */
-        for (Room &room : rooms)
-            room.cells.clear();
+        for (Room &room : rooms) room.cells.clear();
         phase = 0;
     }
     void *values[max_arguments];
@@ -161,14 +150,11 @@ const Fault *emulator_launch(void (*call)(void *const *), const Argument *argume
     for (int i = 0; i < count; i++) {
         const Argument &a = arguments[i];
         values[i] = const_cast<long long *>(&a.integer);
-        if (a.kind == 1)
-            values[i] = const_cast<double *>(&a.number);
-        if (a.kind < 2)
-            continue;
+        if (a.kind == 1) values[i] = const_cast<double *>(&a.number);
+        if (a.kind < 2) continue;
         values[i] = &bases[i];
         bases[i] = 0;
-        if (!a.bytes)
-            continue;
+        if (!a.bytes) continue;
         Kind kind = a.written ? Kind::global : Kind::read_only;
         if (!place(i, kind, (size_t)a.bytes, a.element, (size_t)a.offset, a.name)) {
             fault.failed = fault.everywhere = true;
@@ -214,35 +200,31 @@ const Fault *emulator_launch(void (*call)(void *const *), const Argument *argume
         }
         return a;
     };
-    while (common(step, total) != 1)
-        step++;
+    while (common(step, total) != 1) step++;
     for (uint64_t i = 0; i < total; i++) {
         uint64_t b = (step * i + start) % total;
         block_index = {(unsigned)(b % blocks[0]), (unsigned)(b / blocks[0] % blocks[1]),
                        (unsigned)(b / blocks[0] / blocks[1])};
-        if (!run_block())
-            break;
+        if (!run_block()) break;
     }
 
     /* Back to the caller's arrays: what was written alone, as another argument may lie between an array's elements. */
     for (int i = 0; i < count; i++) {
         const Argument &a = arguments[i];
-        if (a.kind < 2 || !a.bytes)
-            continue;
+        if (a.kind < 2 || !a.bytes) continue;
         const char *from = reinterpret_cast<const char *>(arrays[i].base);
         for (long long e = 0; a.written && e < a.bytes / a.element; e++) {
-            if (arrays[i].cells[e].written < launch_phase)
-                continue;
+            if (arrays[i].cells[e].written < launch_phase) continue;
             memcpy(static_cast<char *>(a.data) + e * a.element, from + e * a.element, (size_t)a.element);
             if (a.own && !a.own[e] && !fault.failed) {
                 fault.failed = fault.everywhere = true;
-                snprintf(fault.text, sizeof fault.text, "%s[%lld], between the view's elements, was written", a.name, e);
+                snprintf(fault.text, sizeof fault.text, "%s[%lld], between the view's elements, was written", a.name,
+                         e);
             }
         }
         release(i);
     }
-    for (int slot = dynamic_slot; slot < slots; slot++)
-        release(slot);
+    for (int slot = dynamic_slot; slot < slots; slot++) release(slot);
     return &fault;
 }
 }
