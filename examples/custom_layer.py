@@ -1,8 +1,8 @@
-"""Two custom layers: one made of ops, whose gradient is derived, and one in NumPy with its own gradient.
+"""Two custom layers: one made of ops, whose gradient is derived, and one on arrays with its own gradient.
 
 A layer implements two methods. `setup` infers shapes and makes parameters. `call` computes y from x by ops: such a
-layer is fused and compiled like any other. If no op does what you need, define `run` instead: it computes in NumPy, and
-returns y and the backward function.
+layer is fused and compiled like any other. If no op does what you need, define `run` instead: it computes on arrays,
+NumPy's or on a GPU CuPy's, by methods that both have or by `ops.xp`, and returns y and the backward function.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ class Block(fn.Layer):
 
 
 class Swish(fn.Layer):
-    """x * sigmoid(beta * x) with a trained beta (Ramachandran et al. 2017, arXiv:1710.05941), in NumPy."""
+    """x * sigmoid(beta * x) with a trained beta (Ramachandran et al. 2017, arXiv:1710.05941), on arrays."""
 
     def setup(self, shape, rng, dtype):
         self.parameter("beta", (1,), "ones", rng, dtype, decay=False)
@@ -40,7 +40,7 @@ class Swish(fn.Layer):
         def backward(dy, input_gradient=True):
             slope = x * s * (1 - s)  # the derivative of sigmoid(beta * x) with respect to beta
             if self.beta.requires_grad:
-                self.beta.accumulate(np.sum(dy * x * slope, dtype=dy.dtype).reshape(1))
+                self.beta.accumulate((dy * x * slope).sum(dtype=dy.dtype).reshape(1))
             return dy * (s + beta * slope) if input_gradient else None
 
         return x * s, backward

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,6 +164,19 @@ def test_a_layer_that_computes_by_itself_gets_arrays_of_the_device():
         model.build((1, 6, 6), seed=0)
         y, backward = model.forward(IMAGES)
         return [model.predict(IMAGES), backends.current().to_numpy(backward(np.ones(y.shape, np.float32)))]
+
+    same(results)
+
+
+def test_the_examples_layer_runs_there():
+    path = Path(__file__).parents[2] / "examples" / "custom_layer.py"
+    swish = runpy.run_path(str(path))["Swish"]
+
+    def results():
+        layer = swish()
+        layer.build((1, 6, 6))
+        dx = layer.forward(IMAGES, training=True)[1](IMAGES)
+        return [backends.current().to_numpy(each) for each in (dx, layer.beta.grad)]
 
     same(results)
 
