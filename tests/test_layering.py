@@ -34,7 +34,7 @@ def level(path: str) -> int:
     return FLOORS[max(homes, key=len)]
 
 
-CODE = (".py", ".pyi", ".pyx", ".pxd", ".c")
+CODE = (".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".cpp")
 HEAVY = ["matplotlib", "tqdm", "sklearn", "PIL", "safetensors", "torch", "scipy", "optuna", "pandas", "hypothesis"]
 HEAVY += ["pytest"]
 OPTIONAL = {"matplotlib", "tqdm", "sklearn", "PIL", "safetensors", "torch", "scipy", "optuna", "onnx", "onnxruntime"}
@@ -228,9 +228,9 @@ def test_includes_go_down_only_and_in_no_circles():
 @needs_csrc
 def test_no_line_of_code_is_longer_than_120_columns():
     """The linter and clang-format leave comments and Cython alone."""
-    files = [path for path in CSRC.rglob("*") if path.suffix in (".c", ".h", ".def", ".py")]
+    files = [path for path in CSRC.rglob("*") if path.suffix in (".c", ".h", ".cu", ".def", ".py")]
     for folder in ("fastnet", "tests", "benches", "examples"):
-        files += (path for path in (REPOSITORY / folder).rglob("*.[pc]*") if path.suffix in CODE)
+        files += (path for path in (REPOSITORY / folder).rglob("*.[pch]*") if path.suffix in CODE)
     made = {path for path in files if path.suffix == ".c" and path.with_suffix(".pyx").exists()}
     long = [
         f"{path.relative_to(REPOSITORY)}:{number}"

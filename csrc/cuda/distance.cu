@@ -12,8 +12,8 @@ DEVICE void load_tile(IN(real) rows, Int count, Int D, Int first, Int start, SHA
     }
 }
 
-/* distance[i][j] = sum over t of |a[i][t] - b[j][t]|, one chain of sums in the order of t. A block of SIDE * SIDE threads
- * computes TILE x TILE distances, a thread EACH x EACH of them; bound by arithmetic. */
+/* distance[i][j] = sum over t of |a[i][t] - b[j][t]|, one chain of sums in the order of t. A block of SIDE * SIDE
+ * threads computes TILE x TILE distances, a thread EACH x EACH of them; bound by arithmetic. */
 KERNEL(l1_distances)(IN(real) a, IN(real) b, OUT(real) distance, Int M, Int N, Int D) {
     SHARED(real, a_tile, STEPS * PITCH);
     SHARED(real, b_tile, STEPS * PITCH);

@@ -1,6 +1,6 @@
-/* Elementwise functions and sums of whole arrays, in memory order; bound by memory.  A thread loads four elements before
- * it computes, so that enough loads are under way: at once where all arrays start at a multiple of 16 bytes, which views
- * may not do. */
+/* Elementwise functions and sums of whole arrays, in memory order; bound by memory.  A thread loads four elements
+ * before it computes, so that enough loads are under way: at once where all arrays start at a multiple of 16 bytes,
+ * which views may not do. */
 #include "cuda/activations.h"
 
 DEVICE int is_aligned(const real *p) { return (unsigned long long)p % 16 == 0; }

@@ -35,7 +35,8 @@ __attribute__((const)) emulated_point emulated_block(void);
 __attribute__((const)) emulated_point emulated_threads(void);
 __attribute__((const)) emulated_point emulated_blocks(void);
 void emulated_barrier(const char *file, int line);
-/* Waits for the lanes of `mask`; a shuffle returns the value of lane `source`, a vote the lanes whose value is not 0. */
+/* Waits for the lanes of `mask`; a shuffle returns the value of lane `source`, a vote the lanes whose value is not
+ * 0. */
 uint64_t emulated_collective(emulated_kind kind, unsigned mask, uint64_t value, int source, const char *file, int line);
 void *emulated_static_shared(const void *key, const char *name, long long count, int element);
 void *emulated_dynamic_shared(const char *name, int element);

@@ -33,7 +33,8 @@ asm(".text\n"
 inline void switch_to(Context &from, Context &to) { emulator_switch(&from, to); }
 
 inline void prepare(Context &context, char *stack, void (*entry)()) {
-    /* As the switch leaves a stack: six registers, and where to return. A function begins 8 bytes off a multiple of 16. */
+    /* As the switch leaves a stack: six registers, and where to return. A function begins 8 bytes off a multiple
+     * of 16. */
     void **top = reinterpret_cast<void **>(stack + stack_bytes - 64);
     *top = reinterpret_cast<void *>(entry);
     for (int i = 1; i <= 6; i++) top[-i] = nullptr;
