@@ -60,6 +60,20 @@ INLINE vec load(const REAL *p) {
 INLINE void store(REAL *p, vec v) { memcpy(p, &v, sizeof v); }
 INLINE vec broadcast(REAL value) { return value - (vec){0}; }
 INLINE mask broadcast_whole(int64_t value) { return (whole)value + (mask){0}; }
+INLINE mask lane_numbers(void) { /* 0, 1, 2, ... */
+    mask numbers;
+    for (int i = 0; i < LANES; i++) numbers[i] = i;
+    return numbers;
+}
+/* to[i] = from[i] for i < lanes < LANES. A memcpy of variable size would be a call. */
+INLINE void copy_lanes(REAL *to, const REAL *from, int64_t lanes) {
+    UNROLL_FOR (int64_t piece = LANES / 2; piece > 0; piece /= 2)
+        if (lanes & piece) {
+            memcpy(to, from, (size_t)piece * sizeof(REAL));
+            to += piece;
+            from += piece;
+        }
+}
 /* Load the first `lanes` lanes (from none to more than LANES); the others are zero. */
 INLINE vec load_part(const REAL *p, int64_t lanes) {
     if (lanes >= LANES) return load(p);
@@ -67,9 +81,13 @@ INLINE vec load_part(const REAL *p, int64_t lanes) {
     unsigned bits = lanes > 0 ? (1u << lanes) - 1 : 0;
     if (sizeof(REAL) == 4) return (vec)_mm512_maskz_loadu_ps((__mmask16)bits, p);
     return (vec)_mm512_maskz_loadu_pd((__mmask8)bits, p);
+#elif VECTOR_BYTES == 32
+    const __m256i live = (__m256i)(lane_numbers() < broadcast_whole(lanes));
+    if (sizeof(REAL) == 4) return (vec)_mm256_maskload_ps((const float *)p, live);
+    return (vec)_mm256_maskload_pd((const double *)p, live);
 #else
     vec v = {0};
-    if (lanes > 0) memcpy(&v, p, (size_t)lanes * sizeof(REAL));
+    if (lanes > 0) copy_lanes((REAL *)&v, p, lanes);
     return v;
 #endif
 }
@@ -81,7 +99,7 @@ INLINE void store_part(REAL *p, vec v, int64_t lanes) {
         if (sizeof(REAL) == 4) _mm512_mask_storeu_ps(p, (__mmask16)bits, (__m512)v);
         else _mm512_mask_storeu_pd(p, (__mmask8)bits, (__m512d)v);
 #else
-        memcpy(p, &v, (size_t)lanes * sizeof(REAL));
+        copy_lanes(p, (const REAL *)&v, lanes);
 #endif
     }
 }
@@ -131,12 +149,6 @@ INLINE vec at_most(vec x, REAL high) {
 #else
     return blend(x > most, most, x);
 #endif
-}
-
-INLINE mask lane_numbers(void) { /* 0, 1, 2, ... */
-    mask numbers;
-    for (int i = 0; i < LANES; i++) numbers[i] = i;
-    return numbers;
 }
 
 /* a*b + c rounded once, where the target has FMA: for expressions in which compilers could fuse either product, or none
