@@ -29,19 +29,26 @@ typedef struct {
     int64_t start, size, pixel, channels;
 } row_view;
 
-INLINE int all_inside(row_view in, int64_t wide) { return in.start >= 0 && in.start + wide <= in.size; }
+INLINE row_view moved(row_view in, int64_t elements) { /* to another row */
+    in.row += elements;
+    return in;
+}
 
 INLINE vec load_column(const int full, const int inside, row_view in, int64_t i) {
     int64_t at = in.start + i;
     return inside || (at >= 0 && at < in.size) ? load_channels(full, in.row + at * in.pixel, in.channels) : (vec){0};
 }
 
-INLINE void load_columns(const int full, const int wide, row_view in, vec *x) {
-    if (all_inside(in, wide)) {
-        UNROLL_FOR (int i = 0; i < wide; i++) x[i] = load_column(full, 1, in, i);
-    } else {
-        UNROLL_FOR (int i = 0; i < wide; i++) x[i] = load_column(full, 0, in, i);
-    }
+/* The input columns of a strip: between the first and the last tap. */
+INLINE int64_t strip_width(const int S, const int step, const conv_problem *conv) {
+    return S ? (COLUMNS - 1) * step + S : (COLUMNS - 1) * conv->stride_w + (conv->S - 1) * conv->tap_w + 1;
+}
+
+/* Prefetch the input columns of a strip that the next output row reads first: some CPUs do not detect such short runs
+ * of cache lines as a stream. */
+INLINE void prefetch_columns(const conv_problem *conv, const REAL *soon, int64_t pixel) {
+    for (int64_t i = 0; i < conv->stride_h; i++, soon += conv->W * pixel)
+        for (int64_t j = 0; j < COLUMNS * conv->stride_w; j++) __builtin_prefetch(soon + j * pixel);
 }
 
 /* ---- forward, and the input gradient ---- */
@@ -58,78 +65,118 @@ INLINE void any_filter_row(const int full, const int inside, const int group, co
 }
 
 /* sum += the products of one filter row of S adjacent taps, outputs `step` columns apart; S = 0: any taps. */
-INLINE void filter_row(const int full, const int group, const int S, const int step, const conv_problem *conv,
-                       row_view in, const REAL *w, vec *sum) {
-    if (S) {
-        vec x[WIDE_MOST];
-        const int wide = (COLUMNS - 1) * step + S;
-        load_columns(full, wide, in, x);
-        UNROLL_FOR (int c = 0; c < group; c++) {
-            vec own[WIDE_MOST];
-            UNROLL_FOR (int i = 0; i < wide; i++) own[i] = of_group(group, c, x[i]);
-            UNROLL_FOR (int s = 0; s < S; s++) {
-                vec weight = load(w + (c * S + s) * LANES);
-                UNROLL_FOR (int j = 0; j < COLUMNS; j++) sum[j] += own[j * step + s] * weight;
-            }
+INLINE void filter_row(const int full, const int inside, const int group, const int S, const int step,
+                       const conv_problem *conv, row_view in, const REAL *w, vec *sum) {
+    if (!S) {
+        any_filter_row(full, inside, group, conv, in, w, sum);
+        return;
+    }
+    vec x[WIDE_MOST];
+    const int wide = (COLUMNS - 1) * step + S;
+    UNROLL_FOR (int i = 0; i < wide; i++) x[i] = load_column(full, inside, in, i);
+    UNROLL_FOR (int c = 0; c < group; c++) {
+        vec own[WIDE_MOST];
+        UNROLL_FOR (int i = 0; i < wide; i++) own[i] = of_group(group, c, x[i]);
+        UNROLL_FOR (int s = 0; s < S; s++) {
+            vec weight = load(w + (c * S + s) * LANES);
+            UNROLL_FOR (int j = 0; j < COLUMNS; j++) sum[j] += own[j * step + s] * weight;
         }
-    } else if (all_inside(in, (COLUMNS - 1) * conv->stride_w + (conv->S - 1) * conv->tap_w + 1)) {
-        any_filter_row(full, 1, group, conv, in, w, sum);
-    } else {
-        any_filter_row(full, 0, group, conv, in, w, sum);
     }
 }
 
-/* Prefetch the input columns that the next output row reads first: some CPUs do not detect such short runs of cache
- * lines as a stream. */
-INLINE void prefetch_columns(const conv_problem *conv, const REAL *in, int64_t in_pixel, int64_t image, int64_t row,
-                             int64_t q, int64_t channel) {
-    int64_t start = max64(0, q * conv->stride_w + conv->first_w),
-            end = min64(conv->W, start + COLUMNS * conv->stride_w);
-    for (int64_t h = max64(0, row); h < min64(conv->H, row + conv->stride_h); h++) {
-        const REAL *from = in + (image * conv->H + h) * conv->W * in_pixel + channel;
-        for (int64_t w = start; w < end; w++) __builtin_prefetch(from + w * in_pixel);
-    }
-}
-
-/* Whether to use non-temporal stores: each must fill a cache line, since the line's neighbours are stored later. */
+/* Whether to use non-temporal stores: a cache line is stored in one go, since its neighbours are stored later. */
 INLINE int stores_past_caches(const conv_job *job) {
     const int64_t size = sizeof(REAL);
-    return VECTOR_BYTES == 64 && is_large(job->at.out, job->conv.K * size, job->conv.N * job->at.out_image * size);
+    return is_large(job->at.out, job->conv.K * size, job->conv.N * job->at.out_image * size);
+}
+
+enum { LINE = VECTOR_BYTES < 64 ? 64 / VECTOR_BYTES : 1 }; /* vectors in a cache line */
+
+/* A strip of all channels: output pixels, and the filter rows inside the image. */
+typedef struct {
+    row_view in; /* of the first filter row */
+    int64_t r0, rows, live; /* that row and their number; output columns that are left */
+    REAL *out;
+    const REAL *soon; /* its first input column in the next output row */
+} strip;
+
+/* y of one vector of channels; R: of->rows, or 0 for any. */
+INLINE void strip_outputs(const int full, const int inside, const int group, const int S, const int step, const int R,
+                          const conv_job *job, const strip *of, int64_t v, vec *y) {
+    const conv_problem *conv = &job->conv;
+    int64_t first = vector_start(conv->K, v), taps_row = group * conv->S * LANES;
+    int64_t in_row = conv->tap_h * of->in.size * of->in.pixel;
+    const REAL *w = job->run.prepared + (v * conv->R + of->r0) * taps_row;
+    row_view in = moved(of->in, first);
+    UNROLL_FOR (int j = 0; j < COLUMNS; j++) y[j] = (vec){0};
+    if (R)
+        UNROLL_FOR (int r = 0; r < R; r++)
+            filter_row(full, inside, group, S, step, conv, moved(in, r * in_row), w + r * taps_row, y);
+    else
+        for (int64_t r = 0; r < of->rows; r++)
+            filter_row(full, inside, group, S, step, conv, moved(in, r * in_row), w + r * taps_row, y);
+    finish_row(COLUMNS, inside ? COLUMNS : of->live, &job->end, y, load_per_channel(job->end.scale, first, conv->K),
+               load_per_channel(job->end.shift, first, conv->K), load_per_channel(job->end.slopes, first, conv->K),
+               of->out + first, job->at.out_pixel, conv->K);
+}
+
+INLINE void strip_rows(const int full, const int inside, const int group, const int S, const int step, const int R,
+                       const conv_job *job, const strip *of) {
+    const conv_problem *conv = &job->conv;
+    int64_t vectors = ceil_div(conv->K, LANES), pixel = job->at.out_pixel;
+    for (int64_t v = 0; v < vectors; v++) {
+        int64_t first = vector_start(conv->K, v), again = v * LANES - first; /* lanes already stored */
+        REAL *out = of->out + first;
+        vec y[COLUMNS];
+        if (v % LINE == 0) prefetch_columns(conv, of->soon + first, of->in.pixel);
+        strip_outputs(full, inside, group, S, step, R, job, of, v, y);
+        UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
+            if (!inside && j >= of->live) break;
+            if (full && again > 0) y[j] = blend(lane_numbers() < (whole)again, load(out + j * pixel), y[j]);
+            store_channels(full, out + j * pixel, y[j], conv->K);
+        }
+    }
+}
+
+/* The same in whole cache lines, past the caches. */
+INLINE void strip_lines(const int group, const int S, const int step, const conv_job *job, const strip *of) {
+    int64_t vectors = job->conv.K / LANES, pixel = job->at.out_pixel;
+    for (int64_t v = 0; v < vectors; v += LINE) {
+        REAL *out = of->out + v * LANES;
+        vec y[LINE][COLUMNS];
+        prefetch_columns(&job->conv, of->soon + v * LANES, of->in.pixel);
+        UNROLL_FOR (int u = 0; u < LINE; u++) strip_outputs(1, 1, group, S, step, S, job, of, v + u, y[u]);
+        UNROLL_FOR (int j = 0; j < COLUMNS; j++)
+            UNROLL_FOR (int u = 0; u < LINE; u++) store_around(out + j * pixel + u * LANES, y[u][j]);
+    }
 }
 
 INLINE void depthwise_row(const int full, const int group, const int S, const int step, const conv_job *job,
                           int64_t row) {
     const conv_problem *conv = &job->conv;
     int64_t image = row / conv->P, p = row % conv->P, h = p * conv->stride_h + conv->first_h, r0, r1;
-    int64_t vectors = ceil_div(conv->K, LANES), taps_row = group * conv->S * LANES, taps = conv->R * taps_row;
-    const int large = full && stores_past_caches(job);
+    int64_t pixel = job->at.in_pixel, in_row = conv->W * pixel;
+    const REAL *in = job->at.in + (image * conv->H + h) * in_row;
+    const int around = full && stores_past_caches(job);
     taps_inside(h, conv->tap_h, conv->H, conv->R, &r0, &r1);
-    for (int64_t q = 0; q < conv->Q; q += COLUMNS)
-        for (int64_t v = 0; v < vectors; v++) {
-            int64_t first = vector_start(conv->K, v), again = v * LANES - first; /* lanes already stored */
-            vec sum[COLUMNS];
-            UNROLL_FOR (int j = 0; j < COLUMNS; j++) sum[j] = (vec){0};
-            prefetch_columns(conv, job->at.in, job->at.in_pixel, image, h + (conv->R - 1) * conv->tap_h + 1, q, first);
-            for (int64_t r = r0; r < r1; r++) {
-                const REAL *in =
-                    job->at.in + (image * conv->H + h + r * conv->tap_h) * conv->W * job->at.in_pixel + first;
-                row_view view = {in, q * conv->stride_w + conv->first_w, conv->W, job->at.in_pixel, conv->K};
-                filter_row(full, group, S, step, conv, view, job->run.prepared + v * taps + r * taps_row, sum);
-            }
-            vec scale = load_per_channel(job->end.scale, first, conv->K),
-                shift = load_per_channel(job->end.shift, first, conv->K),
-                slope = load_per_channel(job->end.slopes, first, conv->K);
-            REAL *out = job->at.out + image * job->at.out_image + p * job->at.out_row + q * job->at.out_pixel + first;
-            UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
-                if (j >= conv->Q - q) break;
-                REAL *to = out + j * job->at.out_pixel;
-                vec y = finish(&job->end, sum[j], scale, shift, slope, to, conv->K);
-                if (large) store_around(to, y);
-                else
-                    store_channels(full, to, again > 0 ? blend(lane_numbers() < (whole)again, load(to), y) : y,
-                                   conv->K);
-            }
-        }
+    REAL *out = job->at.out + image * job->at.out_image + p * job->at.out_row;
+    for (int64_t q = 0; q < conv->Q; q += COLUMNS, out += COLUMNS * job->at.out_pixel) {
+        int64_t start = q * conv->stride_w + conv->first_w, live = conv->Q - q;
+        const strip of = {
+            .in = {in + r0 * conv->tap_h * in_row, start, conv->W, pixel, conv->K},
+            .r0 = r0,
+            .rows = r1 - r0,
+            .live = live,
+            .out = out,
+            .soon = in + ((conv->R - 1) * conv->tap_h + 1) * in_row + start * pixel,
+        };
+        int inside = start >= 0 && start + strip_width(S, step, conv) <= conv->W && live >= COLUMNS;
+        int whole_filter = inside && S && of.rows == S; /* mostly: filters are square */
+        if (whole_filter && around) strip_lines(group, S, step, job, &of);
+        else if (whole_filter) strip_rows(full, 1, group, S, step, S, job, &of);
+        else if (inside) strip_rows(full, 1, group, S, step, 0, job, &of);
+        else strip_rows(full, 0, group, S, step, 0, job, &of);
+    }
 }
 
 /* The specialisations, as (group, S, step), S = 0 for any: each is a separate function, so that its sums stay in

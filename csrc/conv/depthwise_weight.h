@@ -11,6 +11,16 @@ typedef struct {
     REAL *partial, *sums; /* for each part; for each thread */
 } depthwise_weight_job;
 
+INLINE int all_inside(row_view in, int64_t wide) { return in.start >= 0 && in.start + wide <= in.size; }
+
+INLINE void load_columns(const int full, const int wide, row_view in, vec *x) {
+    if (all_inside(in, wide)) {
+        UNROLL_FOR (int i = 0; i < wide; i++) x[i] = load_column(full, 1, in, i);
+    } else {
+        UNROLL_FOR (int i = 0; i < wide; i++) x[i] = load_column(full, 0, in, i);
+    }
+}
+
 /* The sums of one filter row, carried from a row's first strip to its last, then added to the total. */
 INLINE void filter_row_gradient(const int full, const int group, const int S, const int step, const conv_problem *conv,
                                 row_view in, const vec *dy, int64_t live, int first, int last, REAL *sum, REAL *total) {
@@ -47,6 +57,10 @@ INLINE void depthwise_weight_row(const int full, const int group, const int S, c
     const conv_problem *conv = &of->conv;
     int64_t image = row / conv->P, h = row % conv->P * conv->stride_h + conv->first_h, r0, r1;
     int64_t one_row = group * conv->S * LANES;
+    int64_t ahead = h + (conv->R - 1) * conv->tap_h + 1; /* the first input row that only the next output row reads */
+    const REAL *soon = ahead + conv->stride_h > conv->H
+                           ? NULL
+                           : of->x + ((image * conv->H + ahead) * conv->W + conv->first_w) * of->x_pixel;
     taps_inside(h, conv->tap_h, conv->H, conv->R, &r0, &r1);
     for (int64_t q = 0; q < conv->Q; q += COLUMNS)
         for (int64_t v = 0; v < weight->vectors; v++) {
@@ -56,7 +70,8 @@ INLINE void depthwise_weight_row(const int full, const int group, const int S, c
             UNROLL_FOR (int j = 0; j < COLUMNS; j++)
                 dy[j] = j < live ? load_channels(full, from + j * conv->K, conv->K) : (vec){0};
             UNROLL_FOR (int j = 0; j < COLUMNS; j++) __builtin_prefetch(from + (conv->Q + j) * conv->K);
-            prefetch_columns(conv, of->x, of->x_pixel, image, h + (conv->R - 1) * conv->tap_h + 1, q, first);
+            if (soon && v % LINE == 0)
+                prefetch_columns(conv, soon + q * conv->stride_w * of->x_pixel + first, of->x_pixel);
             for (int64_t r = r0; r < r1; r++) {
                 const REAL *in = of->x + (image * conv->H + h + r * conv->tap_h) * conv->W * of->x_pixel + first;
                 row_view view = {in, q * conv->stride_w + conv->first_w, conv->W, of->x_pixel, conv->K};

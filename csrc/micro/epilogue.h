@@ -59,6 +59,27 @@ INLINE vec finish(const epilogue *end, vec value, vec scale, vec shift, vec slop
     return activate(end, value, slope);
 }
 
+/* finish() for the first `live` of `count` values of the same channels, stored `pixel` elements apart. */
+INLINE void finish_row(const int count, const int64_t live, const epilogue *end, vec *y, vec scale, vec shift,
+                       vec slope, const REAL *at, int64_t pixel, int64_t lanes) {
+    if (end->scale)
+        UNROLL_FOR (int j = 0; j < count; j++) y[j] = multiply_add(y[j], scale, shift);
+    else if (end->shift)
+        UNROLL_FOR (int j = 0; j < count; j++) y[j] += shift;
+    if (end->add)
+        UNROLL_FOR (int j = 0; j < count; j++) {
+            if (j >= live) break;
+            y[j] += load_part(end->add + (at - end->out) + j * pixel, lanes);
+        }
+    if (end->before)
+        UNROLL_FOR (int j = 0; j < count; j++) {
+            if (j >= live) break;
+            store_part(end->before + (at - end->out) + j * pixel, y[j], lanes);
+        }
+    if (end->activation != FN_NO_ACTIVATION)
+        UNROLL_FOR (int j = 0; j < count; j++) y[j] = activate(end, y[j], slope);
+}
+
 INLINE epilogue epilogue_of(const fn_epilogue *given, int64_t channel, const REAL *out) {
     epilogue end = {.out = out};
     if (!given) return end;
