@@ -15,6 +15,8 @@ typedef struct {
     char *scratch;
 } gemm_weight_job;
 
+enum { PACKED_TILES = 4 }; /* register tiles that must read a packed panel for packing to pay */
+
 /* Filter rows that share a tile: two if both fit. */
 INLINE int64_t rows_per_tile(const conv_problem *conv) {
     return conv->tap_w == 1 && conv->R > 1 && 2 * conv->S * conv->C <= TILE_ROWS ? 2 : 1;
@@ -73,11 +75,14 @@ static void gemm_weight_task(void *context, int64_t task, int thread) {
         segments along = {count, conv->Q, offsets};
         panel_operand from = {.soon = (const char *)(dy + count * conv->Q * of->dy_pixel),
                               .soon_stride = job->soon_stride};
+        /* Rows of dy are often a multiple of the cache's way apart: read in place, they would evict each other. */
+        int in_l1 = rows >= PACKED_TILES * TILE_ROWS &&
+                    count * conv->Q * PANEL * (int64_t)sizeof(REAL) <= fn_speed.packed_bytes;
         for (int64_t k = panel; k < end_panel; k++) {
             int64_t columns = min64(PANEL, conv->K - k * PANEL);
             from.b = dy + k * PANEL;
             from.stride = of->dy_pixel;
-            if (columns % LANES) {
+            if (columns % LANES || in_l1) {
                 pack_panel(count * conv->Q, columns, from.b, of->dy_pixel, 1, b);
                 from.b = b;
                 from.stride = PANEL;
