@@ -9,6 +9,9 @@
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define FN_X86 1
+#ifndef FN_NO_AVX512 /* defined by .ci/sanitize where no such kernel could run */
+#define FN_AVX512 1
+#endif
 #endif
 #if defined(__aarch64__) || defined(_M_ARM64)
 #define FN_ARM 1
@@ -28,7 +31,10 @@ const char *const fn_activation_names[FN_ACTIVATIONS] = {
 
 extern const fn_kernels fn_portable_f32, fn_portable_f64;
 #ifdef FN_X86
-extern const fn_kernels fn_avx2_f32, fn_avx2_f64, fn_avx512_f32, fn_avx512_f64;
+extern const fn_kernels fn_avx2_f32, fn_avx2_f64;
+#endif
+#ifdef FN_AVX512
+extern const fn_kernels fn_avx512_f32, fn_avx512_f64;
 #endif
 #ifdef FN_ARM
 extern const fn_kernels fn_neon_f32, fn_neon_f64;
@@ -37,6 +43,8 @@ extern const fn_kernels fn_neon_f32, fn_neon_f64;
 static int always(void) { return 1; }
 #ifdef FN_X86
 static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#endif
+#ifdef FN_AVX512
 static int has_avx512(void) {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
@@ -49,8 +57,10 @@ static const struct {
     const fn_kernels *tables[2];
 } isas[] = {
 /* best first */
-#ifdef FN_X86
+#ifdef FN_AVX512
     {"avx512", has_avx512, {&fn_avx512_f32, &fn_avx512_f64}},
+#endif
+#ifdef FN_X86
     {"avx2", has_avx2, {&fn_avx2_f32, &fn_avx2_f64}},
 #endif
 #ifdef FN_ARM

@@ -1,5 +1,5 @@
 /* AVX-512 F, VL, DQ, BW: 32 registers of 64 bytes. */
-#if defined(__x86_64__) || defined(_M_X64)
+#if (defined(__x86_64__) || defined(_M_X64)) && !defined(FN_NO_AVX512)
 #define ISA_NAME "avx512"
 #define TABLE fn_avx512_f64
 #define REAL double
