@@ -49,6 +49,7 @@ RUNS = [
 
 
 # Beside the examples' relu: one with its gradient from y, one from x. test_activations and test_fusion have all.
+# Convolutions end in them with "auto", which is "direct" in most examples, and with "winograd".
 ENDS = ("selu", "gelu")
 
 
@@ -64,7 +65,7 @@ def test_the_same_bits_in_every_variant(op, algorithm, dtype):
         dataclasses.replace(example, attributes={**example.attributes, "activation": activation})
         for example in op.examples
         for activation in others
-        if not with_slopes(op, example)
+        if algorithm != "direct" and not with_slopes(op, example)
     ]
     for example in (*op.examples, *MORE.get(op.name, ()), *ends):
 

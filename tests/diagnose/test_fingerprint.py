@@ -16,13 +16,17 @@ from fastnet.backends import _native
 from fastnet.diagnose.fingerprint import TRAINING
 
 
+def state():
+    return _native.isa(), _native.threads(), fn.get_conv_algorithm(), backends.current().name
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_training_and_ops_have_the_same_bits_in_every_variant(dtype):
     """20 training steps of ResNet-20, and every op, at 1, 2, 3 and 7 threads under AVX2 and AVX-512.
 
     In float64 only the first and the last of these: the kernels are the same source.
     """
-    runs = variants()
+    runs, before = variants(), state()
     assert {threads for _, threads in runs} == {1, 2, 3, 7}
     if dtype == "float64":
         runs = [runs[0], runs[-1]]
@@ -31,12 +35,10 @@ def test_training_and_ops_have_the_same_bits_in_every_variant(dtype):
     for other in others:
         assert (other.hashes, other.whole) == (first.hashes, first.whole), f"{other.isa}, {other.threads} threads"
     assert [(first.isa, first.threads), *((other.isa, other.threads) for other in others)] == runs
+    assert state() == before
 
 
-def test_settings_come_back():
-    before = _native.isa(), _native.threads(), fn.get_conv_algorithm(), backends.current().name
-    fingerprint(variants()[-1][0], 3)
-    assert (_native.isa(), _native.threads(), fn.get_conv_algorithm(), backends.current().name) == before
+def test_an_instruction_set_that_is_not_there():
     with pytest.raises(ValueError, match="instruction set 'abacus' is not available here"):
         fingerprint("abacus")
 
