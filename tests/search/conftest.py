@@ -13,7 +13,7 @@ def libraries():
     pytest.importorskip("optuna")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data():
     """120 images of 4x4, light on the left or on the right; the test part would spoil everything if it were used."""
     rng, y = np.random.default_rng(0), np.arange(120) % 2

@@ -26,7 +26,7 @@ def build(part, lr, momentum, kind):
 SPACE = {"lr": log_uniform(1e-3, 1e6), "momentum": log_uniform(1e-2, 0.9), "kind": choice("good", "fine", "bad")}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def results(data):
     with pytest.warns(UserWarning, match="failed"):
         found = search(build, SPACE, data=data, trials=12, fine=4, folds=2, seed=1, verbose=False)
