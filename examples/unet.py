@@ -78,7 +78,7 @@ def main(folder: Path) -> None:
     digits = fn.data.digits()
     X, y = scenes(digits.X_train, digits.y_train, 1500, seed=0)
     X_test, y_test = scenes(digits.X_test, digits.y_test, 100, seed=1)
-    model = fn.Sequential(*level(16, 32, 64), fn.Conv2d(11, 1))
+    model = fn.Sequential(*level(8, 16, 32), fn.Conv2d(11, 1))
     model.build(X.shape[1:], seed=0)
     print(f"U-Net of {model.summary().parameters:,} parameters, {len(X)} pictures of {SIDE}x{SIDE}")
     solver = fn.Solver(
