@@ -1,6 +1,6 @@
 """Optimisers' steps, clipping and averages of weights at 10 million parameters against PyTorch's, on this machine.
 
-    python benches/optimizers.py [--quick] [--only Adam SGD] [--torch-python PATH] [--preload libtcmalloc_minimal.so.4]
+    python benches/optimizers.py [--quick] [--only Adam SGD] [--torch-python PATH] [--allocator tcmalloc]
 
 Two lists of parameters: ResNet-18's 62 tensors, and one tensor.  PyTorch runs in its fused, foreach and plain variants;
 ratios are to the best of them.  The parameters after three steps are compared before anything is timed.
@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import allocators
 import numpy as np
 import peers
 
@@ -146,7 +147,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--torch-python", default=sys.executable, metavar="PATH", help="an interpreter that has torch")
-    add("--preload", default="", metavar="LIBRARY", help="an allocator for PyTorch's processes, as LD_PRELOAD")
+    add("--allocator", choices=allocators.ALLOCATORS, default=allocators.UNTUNED, help="of PyTorch's sides")
     add("--only", nargs="+", default=list(CASES), choices=CASES, metavar="NAME", help=", ".join(CASES))
     add("--dtype", choices=("float32", "float64"), default="float32")
     add("--threads", type=int, default=peers.cores(), help="of every side (default: all processors)")
@@ -171,10 +172,8 @@ def main() -> int:
     if args.cpu_time:
         args.threads = 1
     here = str(Path(__file__).resolve())
-    environment = ["env", f"LD_PRELOAD={args.preload}", "THP_MEM_ALLOC_ENABLE=1"] if args.preload else []
     sides = [peers.Side("fastnet", [sys.executable, here, "--side", "fastnet"])]
-    sides += [peers.Side(kind, [*environment, args.torch_python, here, "--side", kind], True) for kind in KINDS]
-    table, found = peers.Table([side.name for side in sides], "fastnet", width=32), []
+    table, found = peers.Table(["fastnet", *KINDS], "fastnet", width=32), []
     cases = [
         {"name": f"{name}; {where}", "kind": name.partition(",")[0], "settings": CASES[name], "shapes": list_of}
         for name in args.only
@@ -188,6 +187,8 @@ def main() -> int:
     cases = [{**case, "dtype": args.dtype} for case in cases]
     rounds, seconds = (2, 0.05) if args.quick else (args.rounds, 0.3)
     try:
+        environment = allocators.environment(args.allocator)
+        sides += [peers.Side(kind, [args.torch_python, here, "--side", kind], True, environment) for kind in KINDS]
         peers.compare(sides, cases, args.threads, rounds, seconds, 1e-4, show, args.cpu_time)
     except peers.PeerError as error:
         print(f"optimizers: {error}", file=sys.stderr)

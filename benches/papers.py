@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import allocators
 import nets
 import numpy as np
 import peers
@@ -85,14 +86,12 @@ def train_fastnet(recipe: recipes.Recipe, model: fn.Model, arrays: dict[str, np.
 
 
 def train_torch(
-    python: str, preload: str, recipe: recipes.Recipe, folder: Path, seed: int, threads: int
+    python: str, allocator: str, recipe: recipes.Recipe, folder: Path, seed: int, threads: int
 ) -> Iterator[Epoch]:
     """The epochs of a process of PyTorch's, which reads data.npz and weights.npz of a folder, as they end."""
     given = {"recipe": recipe._asdict(), "seed": seed, "threads": threads}
     (folder / "recipe.json").write_text(json.dumps(given))
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    if preload:
-        environment["LD_PRELOAD"] = preload
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **allocators.environment(allocator)}
     command = [python, str(HERE / "papers_torch.py"), str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
@@ -150,7 +149,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=int, default=1, metavar="N", help="repetitions (default: 1)")
     add("--threads", type=int, default=peers.cores(), help="of both sides (default: all processors)")
     add("--torch-python", metavar="PATH", help="an interpreter that has torch; without it fastnet trains alone")
-    add("--preload", default="", metavar="FILE", help="LD_PRELOAD of PyTorch's side, such as libtcmalloc's")
+    add("--allocator", choices=allocators.ALLOCATORS, default=allocators.UNTUNED, help="of PyTorch's side")
     add("--json", type=Path, metavar="FILE", help="write the results there")
     return parser
 
@@ -179,7 +178,7 @@ def main() -> int:
                 found["fastnet"].append(train_fastnet(recipe, model, arrays, seed))
                 if args.torch_python:
                     run: list[Epoch] = []
-                    for epoch in train_torch(args.torch_python, args.preload, recipe, folder, seed, args.threads):
+                    for epoch in train_torch(args.torch_python, args.allocator, recipe, folder, seed, args.threads):
                         run.append(epoch)
                         show("PyTorch", run)
                     found["PyTorch"].append(run)

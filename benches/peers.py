@@ -14,12 +14,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 
 class Side(NamedTuple):
-    """A program to compare: its name in the table, and the command that calls `serve`.
+    """A program to compare: its name in the table, the command that calls `serve`, and environment variables for it.
 
     If one with `may_fail` raises or computes something else, it is left out of that case, and the reason is shown.
     """
@@ -27,6 +27,7 @@ class Side(NamedTuple):
     name: str
     command: Sequence[str]
     may_fail: bool = False
+    environment: Mapping[str, str] = {}
 
 
 class Timing(NamedTuple):
@@ -106,7 +107,8 @@ class Worker:
 
     def __init__(self, side: Side, threads: int):
         self.name, self.may_fail = side.name, side.may_fail
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "FASTNET_NUM_THREADS": str(threads)}
+        count = str(threads)
+        environment = {**os.environ, "OMP_NUM_THREADS": count, "FASTNET_NUM_THREADS": count, **side.environment}
         self.process = subprocess.Popen(
             list(side.command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -218,10 +220,10 @@ def in_turn(workers: Sequence[Worker], rounds: int, seconds: float, cpu_time: bo
     return {name: Timing(min(ms), statistics.median(ms)) for name, ms in bests.items()}
 
 
-def ratio(timings: dict[str, Timing], mine: str, median: bool = False) -> float:
-    """How many times as fast `mine` is as the best of the others."""
+def ratio(timings: dict[str, Timing], mine: str, median: bool = False, apart: Collection[str] = ()) -> float:
+    """How many times as fast `mine` is as the best of the others, without those `apart`; NaN if none is left."""
     times = {name: timing.median if median else timing.best for name, timing in timings.items()}
-    return min(ms for name, ms in times.items() if name != mine) / times[mine]
+    return min((ms for name, ms in times.items() if name not in (mine, *apart)), default=math.nan) / times[mine]
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -236,7 +238,8 @@ def cores() -> int:
 class Table:
     """Prints a row after each case: the sides' best ms, the ratio of bests and that of medians.
 
-    `more` has further columns, a function of (case, timings) for each title.
+    `more` has further columns, a function of (case, timings) for each title.  Sides `apart` are shown, but are no
+    rivals.
     """
 
     def __init__(
@@ -245,16 +248,18 @@ class Table:
         mine: str,
         width: int = 34,
         more: Mapping[str, Callable[[dict, dict[str, Timing]], str]] | None = None,
+        apart: Collection[str] = (),
     ):
-        self.names, self.mine, self.width, self.more = names, mine, width, more or {}
+        self.names, self.mine, self.width, self.more, self.apart = names, mine, width, more or {}, apart
         self._print("ms (best of all rounds)", names, ["ratio", "median", *self.more])
 
     def row(self, case: dict, timings: dict[str, Timing]) -> None:
-        ratios = (f"{ratio(timings, self.mine, median):.2f}" for median in (False, True))
+        ratios = (f"{ratio(timings, self.mine, median, self.apart):.2f}" for median in (False, True))
         more = (cell(case, timings) for cell in self.more.values())
         times = [f"{timings[name].best:.3f}" if name in timings else "-" for name in self.names]
         self._print(case["name"], times, [*ratios, *more])
 
     def _print(self, title, times, ratios) -> None:
-        cells = [*(f"{cell:>14}" for cell in times), *(f"{cell:>7}" for cell in ratios)]
+        cells = [*(f"{cell:>{max(14, len(name))}}" for cell, name in zip(times, self.names, strict=True))]
+        cells += [f"{cell:>7}" for cell in ratios]
         print(f"{title:<{self.width}}", *cells, sep="  ", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import allocators
 import peers
 import workloads
 
@@ -21,6 +22,12 @@ class Result(NamedTuple):
     def ratio(self) -> float:
         """fastnet's speed relative to the best of PyTorch's sides."""
         return peers.ratio(self.timings, MINE)
+
+    @property
+    def untuned(self) -> float:
+        """Likewise, of those sides alone that have glibc's allocator; NaN if there are none."""
+        tuned = [name for name in self.timings if name.split()[-1] in allocators.ALLOCATORS]
+        return peers.ratio(self.timings, MINE, apart=tuned)
 
     @property
     def gflops(self) -> float | None:
@@ -107,9 +114,9 @@ def details(run: Run) -> str:
     rows = []
     for result in run.results:
         times = [f"{result.timings[name].best:.2f}" if name in result.timings else "left out" for name in names]
-        rows.append((result.case["name"], *times, f"{result.ratio:.2f}x", result.rate))
-    titles = [f"{name}, ms" for name in names]
-    return table((f"forward and backward, {run.dtype}", *titles, "ratio to the best", "effective GFLOP/s"), rows)
+        rows.append((result.case["name"], *times, f"{result.ratio:.2f}x", f"{result.untuned:.2f}x", result.rate))
+    titles = [*(f"{name}, ms" for name in names), "ratio to the best", "to the best with glibc", "effective GFLOP/s"]
+    return table((f"forward and backward, {run.dtype}", *titles), rows)
 
 
 def markdown(run: Run) -> str:

@@ -1,11 +1,13 @@
 """fastnet against PyTorch on this machine: convolutions, pooling, batch norm, whole training steps.
 
-    python benches/vs_torch.py [--quick] [--only step] [--dtype float64] [--torch-python PATH]
+    python benches/vs_torch.py [--quick] [--only step] [--peers all] [--dtype float64] [--torch-python PATH]
 
 Forward and all gradients; a step is forward, loss, backward and SGD with momentum.  PyTorch runs in its own
 processes: in NCHW, in channels_last (NHWC), and in both compiled by torch.compile, if that works (it needs a C++
-compiler) and computes the same; ratios are to the best of them.  Results are compared before anything is timed.  The
-lists and the targets are in workloads.py; the end of the output shows which were reached.
+compiler) and computes the same; with glibc's allocator, tcmalloc and jemalloc (allocators.py), of which the default
+leaves out some combinations.  Ratios are to the best of all; the column "untuned" is the ratio to the best with glibc.
+Results are compared before anything is timed.  The lists and the targets are in workloads.py; the end of the output
+shows which were reached.
 """
 
 from __future__ import annotations
@@ -18,23 +20,30 @@ import sys
 import tempfile
 from pathlib import Path
 
+import allocators
 import peers
 import report
 import workloads
 
 HERE = Path(__file__).resolve().parent
-PEERS = {
+MODES = {
     "torch NCHW": ["--layout", "NCHW"],
     "torch NHWC": ["--layout", "NHWC"],
     "compiled NCHW": ["--layout", "NCHW", "--compile"],
     "compiled NHWC": ["--layout", "NHWC", "--compile"],
 }
+PEERS = {  # name: mode and allocator
+    mode if allocator == allocators.UNTUNED else f"{mode} {allocator}": (mode, allocator)
+    for allocator in allocators.ALLOCATORS
+    for mode in MODES
+}
+DEFAULT = [*MODES, "torch NCHW tcmalloc", "torch NHWC tcmalloc"]
 VERSION = "import torch; print(torch.__version__)"
 TRIAL = "import torch; torch.compile(lambda x: x.sin() + 1)(torch.ones(9))"
 
 
 def torch_sides(python: str, names) -> tuple[str, list[peers.Side]]:
-    """PyTorch's version, and its sides that work here; prints which are left out, and why.
+    """PyTorch's version, and its sides that work here; prints which are left out, and why, and the allocators.
 
     Raises
     ------
@@ -45,16 +54,23 @@ def torch_sides(python: str, names) -> tuple[str, list[peers.Side]]:
         version = peers.said(python, VERSION)
     except peers.PeerError as error:
         raise peers.PeerError(f"{python} has no PyTorch ({error}); --torch-python names an interpreter") from None
-    if any("--compile" in PEERS[name] for name in names):
+    environments = allocators.available()
+    names = [name for name in names if PEERS[name][1] in environments]
+    if any("--compile" in MODES[PEERS[name][0]] for name in names):
         try:
             peers.said(python, TRIAL)
         except peers.PeerError as error:
             print(f"torch.compile is left out, it does not work here: {error}")
-            names = [name for name in names if "--compile" not in PEERS[name]]
+            names = [name for name in names if "--compile" not in MODES[PEERS[name][0]]]
     if not names:
         raise peers.PeerError("nothing is left to compare with")
     worker = [python, str(HERE / "torch_worker.py")]
-    return version, [peers.Side(name, [*worker, *PEERS[name]], "--compile" in PEERS[name]) for name in names]
+    sides = []
+    for name in names:
+        mode, allocator = PEERS[name]
+        command = [*worker, *MODES[mode]]
+        sides.append(peers.Side(name, command, "--compile" in command, environments[allocator]))
+    return version, sides
 
 
 def processor() -> str:
@@ -95,7 +111,8 @@ def parser() -> argparse.ArgumentParser:
     add("--torch-python", default=sys.executable, metavar="PATH", help="an interpreter that has torch")
     add("--only", nargs="+", choices=workloads.LISTS, default=list(workloads.LISTS))
     add("--match", default="", metavar="TEXT", help="only cases with this in their names")
-    add("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    peer = f"all, or any of {', '.join(PEERS)} (default: {', '.join(DEFAULT)})"
+    add("--peers", nargs="+", choices=[*PEERS, "all"], default=DEFAULT, metavar="NAME", help=peer)
     add("--dtype", choices=("float32", "float64"), default="float32")
     add("--algorithm", choices=("auto", "direct", "winograd"), default="auto", help="of fastnet's convolutions")
     add("--threads", type=int, default=peers.cores(), help="of every side (default: all processors)")
@@ -124,13 +141,17 @@ def main() -> int:
         args.threads = 1
     rounds, seconds = (1, 0.01) if args.quick else (args.rounds, 0.3)
     try:
-        version, others = torch_sides(args.torch_python, args.peers)
+        version, others = torch_sides(args.torch_python, list(PEERS) if "all" in args.peers else args.peers)
         worker = [str(HERE / "fastnet_worker.py"), "--algorithm", args.algorithm]
         sides = [peers.Side(report.MINE, [sys.executable, *worker]), *others]
         peak, about = Peak(args.dtype, args.threads), machine(version, args.threads)
         print(f"{about}; {args.dtype}, convolutions {args.algorithm}")
         names = [side.name for side in sides]
-        table = peers.Table(names, report.MINE, width=48, more={"GFLOP/s": lambda *found: report.Result(*found).rate})
+        more = {
+            "untuned": lambda *found: f"{report.Result(*found).untuned:.2f}",
+            "GFLOP/s": lambda *found: report.Result(*found).rate,
+        }
+        table = peers.Table(names, report.MINE, width=48, more=more)
         results = []
 
         def show(case, timings):

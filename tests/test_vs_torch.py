@@ -146,7 +146,8 @@ def test_markdown_has_a_row_for_each_list_and_case(run):
     assert text.startswith("a machine, ") and "`python benches/vs_torch.py`" in text
     title = "3x3 convolutions at stride 1, 48 to 320 channels"
     assert f"| {title} | 2 | 4.00x (to reach: 2.2x; reached) | 2.00x (to reach: 1.6x; reached) |" in text
-    assert "| fast | 1.00 | 16.00 | 8.00 | 8.00x | 200 |" in text and "| net | 2.00 | 6.00 | 3.00 | 1.50x |  |" in text
+    assert "| fast | 1.00 | 16.00 | 8.00 | 8.00x | 8.00x | 200 |" in text
+    assert "| net | 2.00 | 6.00 | 3.00 | 1.50x | 1.50x |  |" in text
     for block in text.split("\n\n"):
         assert len({line.count("|") for line in block.splitlines() if line.startswith("|")}) <= 1
 
@@ -181,11 +182,66 @@ def test_what_is_not_there_is_said(tmp_path, capsys):
     with pytest.raises(peers.PeerError, match="has no PyTorch"):
         vs_torch.torch_sides(str(tmp_path / "nowhere"), list(vs_torch.PEERS))
     eager = interpreter(tmp_path, 'case "$2" in *compile*) echo "no C++ compiler" >&2; exit 1;; esac; echo 2.13')
-    version, sides = vs_torch.torch_sides(eager, list(vs_torch.PEERS))
+    version, sides = vs_torch.torch_sides(eager, list(vs_torch.MODES))
     assert version == "2.13" and [side.name for side in sides] == EAGER[1:]
     assert "torch.compile is left out, it does not work here: no C++ compiler" in capsys.readouterr().out
     with pytest.raises(peers.PeerError, match="nothing is left"):
         vs_torch.torch_sides(eager, ["compiled NCHW"])
+
+
+def test_allocators_are_found_or_told(monkeypatch, capsys):
+    import allocators
+    import vs_torch
+
+    paths = {"libtcmalloc.so.4": "/a/libtcmalloc.so.4", "libm.so.6": "/a/libm.so.6"}
+    monkeypatch.setattr(allocators, "installed", lambda: paths)
+    monkeypatch.setattr(vs_torch.peers, "said", lambda python, code: "2.13")
+    _, sides = vs_torch.torch_sides("python", list(vs_torch.PEERS))
+    assert [side.name for side in sides] == list(vs_torch.PEERS)[:8]  # all but jemalloc's
+    for side in sides:
+        tuned = {"LD_PRELOAD": "/a/libtcmalloc.so.4", "THP_MEM_ALLOC_ENABLE": "1"}
+        assert side.environment == (tuned if side.name.endswith("tcmalloc") else {})
+        assert side.may_fail == side.name.startswith("compiled") == ("--compile" in side.command)
+    assert capsys.readouterr().out.splitlines() == [
+        "allocator glibc: the default",
+        "allocator tcmalloc: /a/libtcmalloc.so.4",
+        "allocator jemalloc is left out: ldconfig lists no libjemalloc.so.2 (on Debian: apt install libjemalloc2)",
+    ]
+    paths["libtcmalloc_minimal.so.4"], paths["libjemalloc.so.2"] = "/b/minimal", "/b/jemalloc"
+    assert allocators.environment("tcmalloc")["LD_PRELOAD"] == "/b/minimal"
+    jemalloc = allocators.environment("jemalloc")
+    assert jemalloc["LD_PRELOAD"] == "/b/jemalloc" and "dirty_decay_ms:-1" in jemalloc["MALLOC_CONF"]
+
+
+def test_ratios_with_and_without_tuned_allocators():
+    import peers
+    import report
+
+    timings = {"fastnet": 1.0, "torch NCHW": 4.0, "compiled NHWC": 3.0, "torch NHWC tcmalloc": 2.0}
+    result = report.Result({"name": "a case"}, {side: peers.Timing(ms, ms) for side, ms in timings.items()})
+    assert result.ratio == 2 and result.untuned == 3
+    only_tuned = report.Result({}, {side: result.timings[side] for side in ("fastnet", "torch NHWC tcmalloc")})
+    assert only_tuned.ratio == 2 and math.isnan(only_tuned.untuned)
+
+
+def test_a_worker_runs_with_the_allocator():
+    import allocators
+    import peers
+
+    name = "libtcmalloc_minimal.so.4"
+    if name not in allocators.installed():
+        pytest.skip(f"{name} is not installed")
+    code = """
+import os, peers
+loaded = os.path.exists("/proc/self/maps") and open("/proc/self/maps").read().count("tcmalloc") > 0
+peers.serve(lambda case: (lambda: None, [float(loaded), float(os.environ.get("THP_MEM_ALLOC_ENABLE", 0))]))
+"""
+    for allocator, expected in {"tcmalloc": 1.0, "glibc": 0.0}.items():
+        environment = {"PYTHONPATH": str(FOLDER), **allocators.environment(allocator)}
+        worker = peers.Worker(peers.Side("a", [sys.executable, "-c", code], environment=environment), 1)
+        found = worker.ask(do="prepare", case={})["fingerprint"]
+        worker.close()
+        assert [norm for norm, _, _ in found] == [expected, expected]
 
 
 @pytest.mark.peers
