@@ -67,12 +67,18 @@ def prepare_step(case: dict):
     return call, [*losses, np.concatenate(moved)]
 
 
-def prepare_activation(case: dict):
-    """An activation, alone or behind a convolution: the result, and the gradients of x and all parameters."""
+def prepare_layers(case: dict):
+    """Layers, perhaps behind a convolution: the result, and the gradients of x and all parameters."""
     x, *weight, dy = (fn.backends.current().asarray(array) for array in workloads.data(case))
-    name, given = workloads.ACTIVATIONS[case["activation"]]
-    layers = [fn.Conv2d(case["shape"][1], 3, padding=1, bias=False)] if weight else []
-    net = fn.Sequential(*layers, getattr(fn, name)(*given))
+    if case["kind"] == "pointwise_block":
+        layers = [fn.BatchNorm2d(), fn.ReLU()]
+    else:
+        name, given = workloads.ACTIVATIONS[case["activation"]]
+        layers = [getattr(fn, name)(*given)]
+    if weight:
+        filters, _, size, _ = weight[0].shape
+        layers.insert(0, fn.Conv2d(filters, size, padding=size // 2, bias=False))
+    net = fn.Sequential(*layers)
     net.build(tuple(x.shape[1:]), dtype=case["dtype"])
     if weight:
         net[0].weight.value = np.ascontiguousarray(weight[0]) / 24
@@ -89,10 +95,10 @@ def prepare_activation(case: dict):
 
 def prepare(case: dict):
     """The function to time and the results to compare, as `peers.serve` expects."""
-    if case["kind"] == "step":
+    if "net" in case:
         return prepare_step(case)
-    if case["kind"] in ("activation", "conv_activation"):
-        return prepare_activation(case)
+    if case["kind"] in workloads.OF_LAYERS:
+        return prepare_layers(case)
     ops = fn.backends.current()
     *arrays, dy = (ops.asarray(array) for array in workloads.data(case))
     forward = {

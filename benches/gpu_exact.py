@@ -23,7 +23,7 @@ from fastnet.ops import REGISTRY, Example, Op
 
 DTYPES = np.dtype("float32"), np.dtype("float64")
 LARGER = [  # N, C, H = W, K, R = S, stride, padding, groups: more than a block in every axis
-    *[(N // 4, *rest) for N, *rest in workloads.OTHERS if N >= 32 and rest[1] <= 56],
+    *[(N // 4, *rest) for shapes in workloads.OTHERS.values() for N, *rest in shapes if N >= 32 and rest[1] <= 56],
     *[(N // 8, C, H, K, 3, 1, 1, 1) for N, C, H, K in workloads.MID_SIZE if N >= 32],
 ]
 

@@ -80,13 +80,13 @@ BUILT_HERE = {**OTHER_WIDTHS, "two_conv": two_conv}
 
 
 def create(net: str, options: dict, input_shape, dtype: str, seed: int = 0) -> fn.Layer:
-    """A network of ten classes; `options` are those of its twin in torch_nets.py, and VGG is without dropout."""
+    """A network of ten classes, without dropout; `options` are those of its twin in torch_nets.py."""
     made = (
         two_conv() if net == "two_conv" else OTHER_WIDTHS[net](**options) if options and net in OTHER_WIDTHS else None
     )
     if made is not None:
         made.build(input_shape, seed=seed, dtype=dtype)
         return made
-    if net == "vgg11_bn":
+    if net in ("vgg11_bn", "mobilenet_v2"):
         options = {"dropout": 0.0}
     return fn.models.create(net, 10, input_shape, seed=seed, dtype=dtype, **options)

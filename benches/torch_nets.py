@@ -163,7 +163,48 @@ class ResNet18(nn.Module):
         return self.fc(self.layer4(self.layer3(x)).mean((2, 3)))
 
 
+def depthwise_separable(channels, wide, filters, stride):
+    """MobileNetV2's body of a block: 1x1 (unless it widens nothing), depthwise 3x3, linear 1x1."""
+    widen = [clipped(channels, wide, 1)] if wide > channels else []
+    last = [nn.Conv2d(wide, filters, 1, bias=False), nn.BatchNorm2d(filters)]
+    return nn.Sequential(*widen, clipped(wide, wide, 3, stride, wide), *last)
+
+
+def clipped(channels, filters, size, stride=1, groups=1):
+    conv = nn.Conv2d(channels, filters, size, stride, size // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(filters), nn.ReLU6(inplace=True))
+
+
+class Inverted(nn.Module):
+    def __init__(self, channels, filters, stride, expansion):
+        super().__init__()
+        self.conv = depthwise_separable(channels, channels * expansion, filters, stride)
+        self.residual = stride == 1 and channels == filters
+
+    def forward(self, x):
+        return x + self.conv(x) if self.residual else self.conv(x)
+
+
+class MobileNetV2(nn.Module):
+    # expansion, channels, blocks, stride of the first block
+    STAGES = (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)
+
+    def __init__(self, channels=3, size=224):
+        super().__init__()
+        layers, width = [clipped(channels, 32, 3, 2)], 32
+        for expansion, filters, blocks, stride in self.STAGES:
+            for i in range(blocks):
+                layers.append(Inverted(width, filters, stride if i == 0 else 1, expansion))
+                width = filters
+        self.features = nn.Sequential(*layers, clipped(width, 1280, 1))
+        self.classifier = nn.Sequential(nn.Identity(), nn.Linear(1280, 10))
+
+    def forward(self, x):
+        return self.classifier(self.features(x).mean((2, 3)))
+
+
 NETS = {
+    "mobilenet_v2": MobileNetV2,
     "lenet5": LeNet5,
     "two_conv": TwoConv,
     "resnet18": ResNet18,

@@ -130,15 +130,19 @@ class Torch:
 
         return run
 
-    def prepare_activation(self, case: dict):
-        """An activation, alone or behind a convolution: the result, and the gradients of x and all parameters."""
+    def prepare_layers(self, case: dict):
+        """Layers, perhaps behind a convolution: the result, and the gradients of x and all parameters."""
         x, *weight, dy = (self.tensor(array) for array in workloads.data(case))
-        name, given = workloads.ACTIVATIONS[case["activation"]]
-        maxout = name == "Maxout"
-        net = torch.nn.Sequential(torch.nn.Identity() if maxout else getattr(torch.nn, name)(*given))
+        if case["kind"] == "pointwise_block":
+            maxout, net = False, [torch.nn.BatchNorm2d(len(weight[0])), torch.nn.ReLU(inplace=True)]
+        else:
+            name, given = workloads.ACTIVATIONS[case["activation"]]
+            maxout = name == "Maxout"
+            net = [torch.nn.Identity() if maxout else getattr(torch.nn, name)(*given)]
+        net = torch.nn.Sequential(*net)
         if weight:
-            channels = case["shape"][1]
-            conv = torch.nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+            filters, channels, size, _ = weight[0].shape
+            conv = torch.nn.Conv2d(channels, filters, size, padding=size // 2, bias=False)
             conv.weight.data[...] = weight[0] / 24
             net = torch.nn.Sequential(conv, *net)
         net = net.to(x.dtype).to(memory_format=self.memory)
@@ -158,10 +162,10 @@ class Torch:
             torch.cuda.empty_cache()
             torch.backends.cudnn.benchmark = True
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = case["tf32"]
-        if case["kind"] == "step":
+        if "net" in case:
             return self.prepare_step(case)
-        if case["kind"] in ("activation", "conv_activation"):
-            return self.prepare_activation(case)
+        if case["kind"] in workloads.OF_LAYERS:
+            return self.prepare_layers(case)
         *leaves, dy = workloads.data(case)
         leaves, dy = [self.tensor(array, gradient=True) for array in leaves], self.tensor(dy)
         forward = {

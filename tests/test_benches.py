@@ -265,7 +265,9 @@ def test_time_to_accuracy(papers):
     assert papers.recipes.factor(0, 10) == 1 and papers.recipes.factor(5, 10) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("net, size", [("lenet5", 28), ("two_conv", 28), ("resnet18", 28), ("resnet18", 96)])
+@pytest.mark.parametrize(
+    "net, size", [("lenet5", 28), ("two_conv", 28), ("resnet18", 28), ("resnet18", 96), ("mobilenet_v2", 64)]
+)
 def test_both_sides_train_one_network(papers, net, size):
     torch = pytest.importorskip("torch")
     import torch_nets
