@@ -26,9 +26,10 @@ def read(stem: Path) -> tuple[Path, Path]:
         return outputs if count > 1 else outputs[0]
 
     def weighted(kind, x, weight, bias, relu, **values):
-        shape = {"_5": 1, "_6": weight.size} if kind == "Convolution" else {"_1": 1, "_2": weight.size}
+        shape = {"_1": 1, "_2": weight.size} if kind == "InnerProduct" else {"_5": 1, "_6": weight.size}
         arrays.extend([np.zeros(1, np.float32), weight.astype(np.float32), bias.astype(np.float32)])
-        return layer(kind, [x], _0=len(weight), **shape, **values, **({"_9": 1} if relu else {}))
+        ends = {"": {}, "ReLU": {"_9": 1}, "ReLU6": {"_9": 3, "_-23310": "2,0.0,6.0"}}
+        return layer(kind, [x], _0=len(weight), **shape, **values, **ends[relu])
 
     def add_all(steps, x):
         steps = list(steps)
@@ -62,16 +63,21 @@ def read(stem: Path) -> tuple[Path, Path]:
                 )
                 scale = gamma / np.sqrt(var + norm["eps"])
                 weight, bias = weight * scale[:, None, None, None], (bias - mean) * scale + beta
-            relu = next_kind(steps) == "ReLU" and bool(steps.pop(0))
+            relu = steps.pop(0)["kind"] if next_kind(steps) in ("ReLU", "ReLU6") else ""
             if kind == "Linear":
                 return weighted("InnerProduct", x, weight, bias, relu)
             (top, left, bottom, right), (down, across) = step["pads"], step["strides"]
             sides = {"_4": left, "_15": right, "_14": top, "_16": bottom}
             kernel = {"_1": weight.shape[3], "_11": weight.shape[2], "_3": across, "_13": down}
+            if step["groups"] > 1:
+                groups = {"_7": step["groups"]}
+                return weighted("ConvolutionDepthWise", x, weight, bias, relu, **kernel, **sides, **groups)
             return weighted("Convolution", x, weight, bias, relu, **kernel, **sides)
         if kind == "MaxPool2d":
             (R, S), (down, across) = step["kernel_shape"], step["strides"]
-            return layer("Pooling", [x], _0=0, _1=S, _11=R, _2=across, _12=down, _5=1)
+            top, left, bottom, right = step["pads"]
+            sides = {"_3": left, "_14": right, "_13": top, "_15": bottom}
+            return layer("Pooling", [x], _0=0, _1=S, _11=R, _2=across, _12=down, **sides, _5=1)
         if kind == "GlobalAvgPool2d":
             return layer("Pooling", [x], _0=1, _4=1)
         if kind == "Subsample":  # a 1x1 pooling takes every stride-th pixel

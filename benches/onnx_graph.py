@@ -23,14 +23,22 @@ def _plan(layer):
     if kind == "Conv2d":
         C, H, W = layer.input_shape
         top, bottom, left, right = layer._geometry((1, C, H, W), layer.weight.shape).padding
-        return {**entry, "strides": layer.stride, "pads": [top, left, bottom, right], "bias": layer.use_bias}
+        return {
+            **entry,
+            "strides": layer.stride,
+            "pads": [top, left, bottom, right],
+            "bias": layer.use_bias,
+            "groups": layer.groups,
+        }
     if kind == "MaxPool2d":
-        return {**entry, "kernel_shape": layer.kernel_size, "strides": layer.stride}
+        top, bottom, left, right = layer._geometry((1, *layer.input_shape)).padding
+        pads = [top, left, bottom, right]
+        return {**entry, "kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": pads}
     if kind == "BatchNorm2d":
         return {**entry, "eps": layer.eps}
     if kind == "Subsample":
         return {**entry, "stride": layer.stride, "before": (layer.channels - layer.input_shape[0]) // 2}
-    if kind in ("ReLU", "Flatten", "Linear", "GlobalAvgPool2d"):
+    if kind in ("ReLU", "ReLU6", "Flatten", "Linear", "GlobalAvgPool2d"):
         return entry
     raise TypeError(f"no plan for {kind}")
 
@@ -71,14 +79,17 @@ def read(stem: Path) -> bytes:
             return node("Add", [*ends, x][:2])
         if kind == "Conv2d":
             names = [x, f"{path}.weight"] + ([f"{path}.bias"] if step["bias"] else [])
-            return node("Conv", names, strides=step["strides"], pads=step["pads"])
+            return node("Conv", names, strides=step["strides"], pads=step["pads"], group=step["groups"])
         if kind == "BatchNorm2d":
             names = [f"{path}.{name}" for name in ("weight", "bias", "running_mean", "running_var")]
             return node("BatchNormalization", [x, *names], epsilon=step["eps"])
         if kind == "Linear":
             return node("Gemm", [x, f"{path}.weight", f"{path}.bias"], transB=1)
         if kind == "MaxPool2d":
-            return node("MaxPool", [x], kernel_shape=step["kernel_shape"], strides=step["strides"])
+            return node("MaxPool", [x], **{name: step[name] for name in ("kernel_shape", "strides", "pads")})
+        if kind == "ReLU6":
+            bounds = [constant(np.float32(value), f"clip{len(nodes)}.{value}") for value in (0, 6)]
+            return node("Clip", [x, *bounds])
         if kind == "Subsample":
             stride, before, tag = step["stride"], step["before"], len(nodes)
             bounds = [constant(v, f"slice{tag}.{i}") for i, v in enumerate(([0, 0], [2**31] * 2, [2, 3], [stride] * 2))]
@@ -86,9 +97,10 @@ def read(stem: Path) -> bytes:
             return node("Pad", [node("Slice", [x, *bounds]), sides])
         return node({"ReLU": "Relu", "Flatten": "Flatten", "GlobalAvgPool2d": "GlobalAveragePool"}[kind], [x])
 
-    last = add(described["plan"], "x")
+    add(described["plan"], "x")
+    nodes[-1].output[0] = "y"
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *described["input_shape"]])
-    y = helper.make_tensor_value_info(last, TensorProto.FLOAT, ["N", None])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", None])
     graph = helper.make_graph(nodes, stem.name, [x], [y], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     checker.check_model(model)

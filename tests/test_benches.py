@@ -194,16 +194,23 @@ def test_fingerprints(peers):
 @needs_kernels
 @pytest.mark.parametrize(
     "peer, module, batch",
-    [("onnxruntime", "onnxruntime", 2), ("openvino", "openvino", 2), ("ncnn", "ncnn", 1), ("torch NHWC", "torch", 2)],
+    [
+        ("onnxruntime", "onnxruntime", 2),
+        ("openvino", "openvino", 2),
+        ("ncnn", "ncnn", 1),
+        ("MNN", "MNN", 2),
+        ("torch NHWC", "torch", 2),
+    ],
 )
 def test_inference(peer, module, batch):
     pytest.importorskip(module)
-    if peer in ("onnxruntime", "openvino"):
+    if peer in ("onnxruntime", "openvino", "MNN"):
         pytest.importorskip("onnx")
     options = ["--quick", "--batches", str(batch), "--threads", "1", "--peers", peer]
     done = python(str(FOLDER / "inference.py"), *options)
     assert done.returncode == 0, done.stderr
-    assert f"batch {batch}: geometric mean" in done.stdout and "resnet9" in done.stdout
+    assert f"batch {batch}: geometric mean" in done.stdout and "mobilenet_v2-224" in done.stdout
+    assert "predict" in done.stdout.split(f"\nbatch {batch},")[1].splitlines()[1].split()
 
 
 def test_inference_leaves_out_what_is_not_installed(tmp_path):
@@ -213,6 +220,8 @@ def test_inference_leaves_out_what_is_not_installed(tmp_path):
     done = python(str(FOLDER / "inference.py"), "--peer-python", str(nothing), "--torch-python", str(nothing))
     assert done.returncode == 1 and "no peer is installed" in done.stderr
     assert f"ncnn is left out: {nothing} cannot import ncnn" in done.stdout
+    assert f"MNN is left out: {nothing} cannot import MNN, onnx" in done.stdout
+    assert "pip install MNN onnx" in done.stdout
 
 
 @needs_kernels
