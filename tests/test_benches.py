@@ -232,6 +232,31 @@ def test_overhead():
 
 
 @needs_kernels
+def test_growth(tmp_path):
+    pytest.importorskip("matplotlib")
+    files = ["--out", str(tmp_path / "a.png"), "--json", str(tmp_path / "a.json")]
+    done = python(str(FOLDER / "growth.py"), "--quick", "--threads", "2", *files)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "a.json").read_text())["rows"]
+    assert [row["series"] for row in rows] == ["batch"] * 3 + ["channels"] * 3 + ["size"] * 3 + ["threads"] * 2
+    assert all(row["ms_per_image"] == row["ms"] / row["batch"] for row in rows)
+    one, two = rows[-2:]
+    assert one["efficiency"] == 1 and two["efficiency"] == pytest.approx(one["ms"] / two["ms"] / 2)
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_growth_does_not_time_wrong_gradients(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import growth
+
+    right = growth.gradients
+    answers = iter([1.1, 1.0])
+    monkeypatch.setattr(growth, "gradients", lambda **case: [next(answers) * part for part in right(**case)])
+    with pytest.raises(RuntimeError, match="differ from the reference's by .*; nothing was timed"):
+        growth.verify({"batch": 2, "channels": 8, "size": 8})
+
+
+@needs_kernels
 @pytest.mark.parametrize("arguments", [(), ("--train", "--iterations", "1")], ids=["layers", "training"])
 def test_course(arguments):
     done = python(str(FOLDER / "course.py"), "--quick", *arguments)
