@@ -3,8 +3,8 @@
     python benches/growth.py [--out docs/performance/growth.png] [--json FILE] [--quick]
 
 The network is three blocks of a 3x3 convolution, batch norm and ReLU; a step is forward, loss, backward and SGD with
-momentum.  One thing varies at a time.  Before each series is timed, the loss and all gradients of its first case must
-be those of the reference backend.  Times are the best of several; takes about three minutes on two cores.
+momentum.  One thing varies at a time.  Before each series is timed, the loss and all gradients of a small case
+must be those of the reference backend.  Times are the best of several; takes about a minute on two cores.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def draw(rows: list[dict], about: str, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(2, 2, figsize=(10, 8), constrained_layout=True)
     for panel, series in zip(axes.flat, LABELS, strict=True):
@@ -122,19 +122,26 @@ def draw(rows: list[dict], about: str, path: Path) -> None:
         panel.minorticks_off()
         panel.grid(alpha=0.3)
         if series == "threads":
-            panel.plot(x, [row["efficiency"] for row in chosen], "o-")
+            panel.plot(x, [row["efficiency"] for row in chosen], "o-", label="measured")
             panel.axhline(1, color="gray", ls="--", label="ideal")
             panel.set_ylim(0, 1.15)
             panel.set_ylabel("efficiency: speed-up / threads")
         else:
             y = [row["ms_per_image"] for row in chosen]
             panel.plot(x, y, "o-", label="measured")
-            power, name = {"batch": (0, "constant"), "channels": (2, "channels²"), "size": (2, "pixels")}[series]
+            power, name = {
+                "batch": (0, "constant time per image"),
+                "channels": (2, "in proportion to channels²"),
+                "size": (2, "in proportion to pixels"),
+            }[series]
             panel.plot(x, [y[-1] * (value / x[-1]) ** power for value in x], "--", color="gray", label=name)
             panel.set_yscale("log")
+            panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter("{x:g}")
+            panel.yaxis.set_minor_formatter(ticker.NullFormatter())
             panel.set_ylabel("ms per image")
         fixed = ", ".join(f"{name} {value}" for name, value in chosen[0].items() if name in BASE and name != series)
-        panel.set_title(f"{series} varies ({fixed})", fontsize=10)
+        panel.set_title(f"{LABELS[series]} ({fixed})", fontsize=10)
         panel.legend()
     figure.suptitle(f"Training step of three conv-BN-ReLU blocks, float32\n{about}", fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +160,7 @@ def main() -> int:
     about = f"{cpu_name()}, {args.threads} threads, fastnet {fn.__version__}"
     print(about)
     try:
-        rows = measure(0.05 if args.quick else 0.5, args.threads, args.quick)
+        rows = measure(0.05 if args.quick else 1.5, args.threads, args.quick)
     except RuntimeError as error:
         print(f"growth: {error}", file=sys.stderr)
         return 1

@@ -251,7 +251,12 @@ def test_growth_does_not_time_wrong_gradients(monkeypatch):
 
     right = growth.gradients
     answers = iter([1.1, 1.0])
-    monkeypatch.setattr(growth, "gradients", lambda **case: [next(answers) * part for part in right(**case)])
+
+    def wrong(**case):
+        factor = next(answers)
+        return [factor * part for part in right(**case)]
+
+    monkeypatch.setattr(growth, "gradients", wrong)
     with pytest.raises(RuntimeError, match="differ from the reference's by .*; nothing was timed"):
         growth.verify({"batch": 2, "channels": 8, "size": 8})
 
