@@ -29,7 +29,7 @@ typedef struct {
     int64_t start, size, pixel, channels;
 } row_view;
 
-INLINE row_view moved(row_view in, int64_t elements) { /* to another row */
+INLINE row_view moved(row_view in, int64_t elements) { /* to another row, or other channels */
     in.row += elements;
     return in;
 }
@@ -90,17 +90,18 @@ INLINE int stores_past_caches(const conv_job *job) {
     return is_large(job->at.out, job->conv.K * size, job->conv.N * job->at.out_image * size);
 }
 
-enum { LINE = VECTOR_BYTES < 64 ? 64 / VECTOR_BYTES : 1 }; /* vectors in a cache line */
+enum { LINE = 64 / VECTOR_BYTES }; /* vectors in a cache line */
 
-/* A strip of all channels: output pixels, and the filter rows inside the image. */
+/* A strip of all channels. */
 typedef struct {
-    row_view in; /* of the first filter row */
-    int64_t r0, rows, live; /* that row and their number; output columns that are left */
+    row_view in; /* of the first filter row inside the image */
+    int64_t r0, rows; /* the number of this row, and of all inside */
+    int64_t live; /* output columns from the strip's first on */
     REAL *out;
-    const REAL *soon; /* its first input column in the next output row */
+    const REAL *soon; /* where the strip below begins to read rows that this one does not */
 } strip;
 
-/* y of one vector of channels; R: of->rows, or 0 for any. */
+/* y of one vector of channels. R: the filter rows inside the image, if known at compile time, or 0. */
 INLINE void strip_outputs(const int full, const int inside, const int group, const int S, const int step, const int R,
                           const conv_job *job, const strip *of, int64_t v, vec *y) {
     const conv_problem *conv = &job->conv;
@@ -171,10 +172,10 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
             .soon = in + ((conv->R - 1) * conv->tap_h + 1) * in_row + start * pixel,
         };
         int inside = start >= 0 && start + strip_width(S, step, conv) <= conv->W && live >= COLUMNS;
-        int whole_filter = inside && S && of.rows == S; /* mostly: filters are square */
-        if (whole_filter && around) strip_lines(group, S, step, job, &of);
-        else if (whole_filter) strip_rows(full, 1, group, S, step, S, job, &of);
-        else if (inside) strip_rows(full, 1, group, S, step, 0, job, &of);
+        int whole_filter = inside && of.rows == S; /* mostly: filters are square */
+        if (S && whole_filter && around) strip_lines(group, S, step, job, &of);
+        else if (S && whole_filter) strip_rows(full, 1, group, S, step, S, job, &of);
+        else if (!S && inside) strip_rows(full, 1, group, S, step, 0, job, &of);
         else strip_rows(full, 0, group, S, step, 0, job, &of);
     }
 }

@@ -2,7 +2,7 @@
  *
  * As a matrix product, its rows are (r, s, c), its columns k, and the reduction runs over output pixels. The output
  * rows of the batch are split into a fixed number of parts, each processed in chunks: a part copies a chunk's input
- * rows into a slab, packs dy into panels unless it has whole vectors, and adds the chunk's products to its own partial
+ * rows into a slab, packs dy into panels where that pays, and adds the chunk's products to its own partial
  * gradient (R*S*C, K rounded up to panels). The parts are added in a fixed tree. The split depends on neither threads
  * nor ISA.
  */
@@ -75,14 +75,15 @@ static void gemm_weight_task(void *context, int64_t task, int thread) {
         segments along = {count, conv->Q, offsets};
         panel_operand from = {.soon = (const char *)(dy + count * conv->Q * of->dy_pixel),
                               .soon_stride = job->soon_stride};
-        /* Rows of dy are often a multiple of the cache's way apart: read in place, they would evict each other. */
-        int in_l1 = rows >= PACKED_TILES * TILE_ROWS &&
-                    count * conv->Q * PANEL * (int64_t)sizeof(REAL) <= fn_speed.packed_bytes;
+        /* Where rows of dy are a multiple of many cache lines long, the parts of them that make a panel evict each
+         * other from L1, unless they are packed. */
+        int pack = of->dy_pixel > PANEL && rows >= PACKED_TILES * TILE_ROWS &&
+                   count * conv->Q * PANEL * (int64_t)sizeof(REAL) <= fn_speed.packed_bytes;
         for (int64_t k = panel; k < end_panel; k++) {
             int64_t columns = min64(PANEL, conv->K - k * PANEL);
             from.b = dy + k * PANEL;
             from.stride = of->dy_pixel;
-            if (columns % LANES || in_l1) {
+            if (columns % LANES || pack) {
                 pack_panel(count * conv->Q, columns, from.b, of->dy_pixel, 1, b);
                 from.b = b;
                 from.stride = PANEL;

@@ -50,16 +50,8 @@ INLINE vec activate(const epilogue *end, vec value, vec slope) {
     return end->apart ? activate_apart(end, value, slope) : activate_shortly(end, value);
 }
 
-/* `at`: where the value will be stored. */
-INLINE vec finish(const epilogue *end, vec value, vec scale, vec shift, vec slope, const REAL *at, int64_t lanes) {
-    if (end->scale) value = multiply_add(value, scale, shift);
-    else if (end->shift) value += shift;
-    if (end->add) value += load_part(end->add + (at - end->out), lanes);
-    if (end->before) store_part(end->before + (at - end->out), value, lanes);
-    return activate(end, value, slope);
-}
-
-/* finish() for the first `live` of `count` values of the same channels, stored `pixel` elements apart. */
+/* Finish `count` values of the same channels, to be stored at `at` and `pixel` elements apart; only `live` of them are
+ * stored. */
 INLINE void finish_row(const int count, const int64_t live, const epilogue *end, vec *y, vec scale, vec shift,
                        vec slope, const REAL *at, int64_t pixel, int64_t lanes) {
     if (end->scale)
@@ -78,6 +70,11 @@ INLINE void finish_row(const int count, const int64_t live, const epilogue *end,
         }
     if (end->activation != FN_NO_ACTIVATION)
         UNROLL_FOR (int j = 0; j < count; j++) y[j] = activate(end, y[j], slope);
+}
+
+INLINE vec finish(const epilogue *end, vec value, vec scale, vec shift, vec slope, const REAL *at, int64_t lanes) {
+    finish_row(1, 1, end, &value, scale, shift, slope, at, 0, lanes);
+    return value;
 }
 
 INLINE epilogue epilogue_of(const fn_epilogue *given, int64_t channel, const REAL *out) {

@@ -104,9 +104,10 @@ INLINE void store_part(REAL *p, vec v, int64_t lanes) {
     }
 }
 /* True if an output of `bytes` at p, written in runs of `run` bytes (whole cache lines), is too large to stay cached
- * until its next use. Then use store_around, since a normal store first reads the line. */
+ * until its next use. Then use store_around, since a normal store first reads the line. Never true for narrow vectors,
+ * which have no such store. */
 INLINE int is_large(const void *p, int64_t run, int64_t bytes) {
-    return bytes >= fn_speed.stream_bytes && run % 64 == 0 && (uintptr_t)p % 64 == 0;
+    return VECTOR_BYTES >= 32 && bytes >= fn_speed.stream_bytes && run % 64 == 0 && (uintptr_t)p % 64 == 0;
 }
 /* A non-temporal store, where p is a multiple of sizeof(vec); other threads see it after store_fence. */
 INLINE void store_around(REAL *p, vec v) {
