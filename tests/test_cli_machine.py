@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -135,12 +133,6 @@ def test_verify(capsys, monkeypatch, tmp_path):
         return
     from fastnet import diagnose
 
-    computed = functools.cache(functools.partial(diagnose.fingerprint, None, None))  # once for each dtype
-    monkeypatch.setattr(
-        diagnose,
-        "fingerprint",
-        lambda isa, threads, dtype: dataclasses.replace(computed(dtype), isa=isa, threads=threads),
-    )
     monkeypatch.setattr(diagnose, "variants", lambda: [(backends.native._native.isa(), count) for count in (1, 3)])
     assert main(["verify", "--json", str(tmp_path / "a.json")]) == 0
     out = capsys.readouterr().out
