@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,10 +25,15 @@ class Result(NamedTuple):
         return peers.ratio(self.timings, MINE)
 
     @property
-    def untuned(self) -> float:
-        """Likewise, of those sides alone that have glibc's allocator; NaN if there are none."""
+    def untuned(self) -> float | None:
+        """Likewise, of those sides alone that have glibc's allocator; None if there are none."""
         tuned = [name for name in self.timings if name.split()[-1] in allocators.ALLOCATORS]
-        return peers.ratio(self.timings, MINE, apart=tuned)
+        found = peers.ratio(self.timings, MINE, apart=tuned)
+        return None if math.isnan(found) else found
+
+    def untuned_text(self, unit: str = "") -> str:
+        """`untuned` as a table cell."""
+        return "" if self.untuned is None else f"{self.untuned:.2f}{unit}"
 
     @property
     def gflops(self) -> float | None:
@@ -114,7 +120,7 @@ def details(run: Run) -> str:
     rows = []
     for result in run.results:
         times = [f"{result.timings[name].best:.2f}" if name in result.timings else "left out" for name in names]
-        rows.append((result.case["name"], *times, f"{result.ratio:.2f}x", f"{result.untuned:.2f}x", result.rate))
+        rows.append((result.case["name"], *times, f"{result.ratio:.2f}x", result.untuned_text("x"), result.rate))
     titles = [*(f"{name}, ms" for name in names), "ratio to the best", "to the best with glibc", "effective GFLOP/s"]
     return table((f"forward and backward, {run.dtype}", *titles), rows)
 

@@ -148,7 +148,7 @@ def main() -> int:
         print(f"{about}; {args.dtype}, convolutions {args.algorithm}")
         names = [side.name for side in sides]
         more = {
-            "untuned": lambda *found: f"{report.Result(*found).untuned:.2f}",
+            "untuned": lambda *found: report.Result(*found).untuned_text(),
             "GFLOP/s": lambda *found: report.Result(*found).rate,
         }
         table = peers.Table(names, report.MINE, width=48, more=more)
