@@ -10,12 +10,13 @@ Where ops read them (`as_array`), arrays of the backend in use stay what they ar
 from __future__ import annotations
 
 from typing import Any
+from weakref import getweakrefcount
 
 import numpy as np
 
 from fastnet.types import Array
 
-__all__ = ["as_array", "elsewhere", "isfinite", "keep", "on_host"]
+__all__ = ["as_array", "elsewhere", "isfinite", "keep", "on_host", "owns_memory", "same_bits"]
 
 _REAL = "fiub"  # kinds of NumPy's dtypes
 _ADDED = 2  # dtype.isbuiltin of types that another library registers: ml_dtypes' bfloat16, float8, int4, as in JAX
@@ -38,6 +39,21 @@ def isfinite(array: Array) -> Any:
 def elsewhere(*given: Any) -> bool:
     """Whether one of the arrays, or without arguments those of the backend, are not NumPy's."""
     return any(isinstance(each, _kept) for each in given) if given else bool(_kept)
+
+
+def owns_memory(array: Array) -> bool:
+    """Whether who refers to a NumPy array's memory refers to the array, and does not so weakly."""
+    return type(array) is np.ndarray and array.flags.owndata and not getweakrefcount(array)
+
+
+def same_bits(one: Array, other: Array) -> bool:
+    """Whether two NumPy arrays have one shape, dtype and content, bit by bit: NaN is itself, and 0.0 not -0.0."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if one.dtype.itemsize not in (1, 2, 4, 8):  # extended precision
+        return one.tobytes() == other.tobytes()
+    bits = np.dtype(f"u{one.dtype.itemsize}")
+    return np.array_equal(one.view(bits), other.view(bits))
 
 
 def on_host(given: Any, name: str = "the array") -> Array:

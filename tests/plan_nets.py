@@ -77,3 +77,18 @@ def everything(dtype="float64", seed=3):
     )
     model.build((3, 29, 23), seed, dtype)
     return trained(model)
+
+
+def small():
+    """A network with a batch norm, dropout and both kinds of weights."""
+    model = fn.Sequential(
+        *(fn.Conv2d(8, 3, padding=1), fn.BatchNorm2d(), fn.LeakyReLU(0.1), fn.Conv2d(8, 3, padding=1), fn.ReLU()),
+        *(fn.MaxPool2d(2), fn.Dropout(0.5), fn.Flatten(), fn.Linear(5)),
+    )
+    model.build((2, 6, 6), seed=0)
+    return trained(model)
+
+
+def fresh(model, x):
+    """What a plan gives that is made now, as those are that models keep."""
+    return model.compile(128, x.shape[1:])(x)

@@ -56,6 +56,11 @@ class Ops:
         return "the CPU"
 
     @property
+    def choices(self) -> tuple[Any, ...]:
+        """What besides a graph decides how a plan computes: settings of the process."""
+        return ()
+
+    @property
     def threads(self) -> int:
         """The number of threads that the backend's ops use."""
         return 1
@@ -213,8 +218,6 @@ class Ops:
         It is optimised for `batch_size` images per call, but takes any number.
         """
         values = {
-            node: self.own(getattr(node.source, "value", node.source)).copy()
-            for node in graph.nodes
-            if node.op is None and node is not graph.source
+            node: self.own(node.given).copy() for node in graph.nodes if node.op is None and node is not graph.source
         }
         return lambda x: Program(graph.copy(len(x), values), self, gradients=False).infer(x)

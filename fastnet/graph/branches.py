@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from fastnet.graph.ir import Graph, Node
-from fastnet.ops import STATE, Stream
+from fastnet.ops import Stream
 
 __all__ = ["Branch", "droppable"]
 
@@ -73,10 +73,7 @@ def _branch(graph: Graph, drop: Node) -> Branch | None:
 
 def _acts(node: Node) -> bool:
     """Whether a forward pass changes something besides its result."""
-    assert node.op is not None
-    given = zip(node.op.inputs, node.inputs, strict=False)
-    tracks = any(i.role == STATE and other is not None for i, other in given)
-    return bool(_streams(node)) or (tracks and node.attributes.get("training", True))
+    return bool(_streams(node)) or bool(node.updated)
 
 
 def _products(nodes: frozenset[Node]) -> float:

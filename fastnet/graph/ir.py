@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fastnet.ops import Op
+from fastnet.ops import STATE, Op
 
 __all__ = ["Graph", "Node", "Unrecordable"]
 
@@ -53,6 +53,24 @@ class Node:
     def name(self) -> str:
         """The op's name; "" for a source."""
         return self.op.name if self.op else ""
+
+    @property
+    def is_parameter(self) -> bool:
+        """Whether it is a source whose array is a Parameter's."""
+        return hasattr(type(self.source), "value")  # the type's: asking a parameter for its value counts as a change
+
+    @property
+    def given(self) -> Any:
+        """A source's array, to be read: a parameter's or the constant."""
+        return self.source._array if self.is_parameter else self.source
+
+    @property
+    def updated(self) -> list[Node]:
+        """The inputs that the op changes in place: running statistics, in training."""
+        if self.op is None or not self.attributes.get("training", self.op.backward is not None):
+            return []  # conv2d_post, which has no gradient, only infers
+        given = zip(self.op.inputs, self.inputs, strict=False)
+        return [other for i, other in given if i.role == STATE and other is not None]
 
     @property
     def ndim(self) -> int:

@@ -14,7 +14,7 @@ __all__ = ["differs", "entered", "entered_gradient"]
 def differs(node: Node, role: str) -> bool:
     """Whether a node's value may lie in another memory order than that of a role."""
     order = ACTIVATION if node.op is None else node.op.gradient_role
-    if hasattr(node.source, "value"):
+    if node.is_parameter:
         order = STATE if node.source.buffer else WEIGHT
     elif node.op is None and node.source is not None and not isinstance(node.source, str):
         order = ""  # a constant may lie anyhow

@@ -91,10 +91,12 @@ class Program:
         self._nodes = list(self._slots)
         self._count = len(self._slots) + 1  # the last value is None, for omitted arrays
         self._output = self._slots[graph.output]
-        self._constants = [(self._slots[node], node.source) for node in sources if not hasattr(node.source, "value")]
-        self._parameters = [(self._slots[node], node.source, node) for node in sources if hasattr(node.source, "value")]
+        self._constants = [(self._slots[node], node.source) for node in sources if not node.is_parameter]
+        self._parameters = [(self._slots[node], node.source, node) for node in sources if node.is_parameter]
         self._buffers = [n for n, (_, parameter, _) in enumerate(self._parameters) if parameter.buffer]
-        self._known: list[Any] = [None] * len(self._parameters)  # parameter arrays already checked
+        updated = dict.fromkeys(other for node in computed for other in node.updated)
+        self._updated = [node.source for node in updated if node.is_parameter]  # in place, by each pass
+        self._known: list[Any] = [None] * len(self._parameters)  # the stamps of arrays that were checked
         self._gradients = gradients
         for node in computed if gradients else ():
             if node.op is not None and node.op.backward is None:
@@ -146,8 +148,10 @@ class Program:
     def _parameter_arrays(self) -> list[Any]:
         known, arrays = self._known, []
         for n, (_, parameter, node) in enumerate(self._parameters):
-            value = parameter.value
-            arrays.append(value if value is known[n] else self._admitted(n, parameter, node))
+            value = parameter._array
+            arrays.append(value if parameter._stamp is known[n] else self._admitted(n, parameter, node))
+        for parameter in self._updated:
+            parameter.touch()
         return arrays
 
     @property
@@ -159,7 +163,7 @@ class Program:
         """The arrays that a pass reads or changes besides x, always in this order; None if kernels cannot update one
         of them directly."""
         arrays = self._parameter_arrays()
-        if any(self._known[n] is not arrays[n] or not _writeable(arrays[n]) for n in self._buffers):
+        if any(self._known[n] is None or not _writeable(arrays[n]) for n in self._buffers):
             return None
         arrays += [value for _, value in self._constants]
         arrays += [stream.position for stream in self._streams]
@@ -168,15 +172,14 @@ class Program:
     def _admitted(self, n: int, parameter: Any, node: Node) -> Any:
         """A parameter's array, checked, in the memory order that kernels read."""
         parameter.move()
-        value = parameter.value
+        stamp, value = parameter._stamp, parameter._array
         if tuple(value.shape) != node.shape or value.dtype != node.dtype:
             raise ValueError(
                 f"{parameter.name or 'parameter'}: the value is an array {tuple(value.shape)} of {value.dtype}; the "
                 f"layer was built with {node.shape} of {node.dtype}"
             )
         read = self.ops.contiguous(value, node.dtype)
-        if read is value:
-            self._known[n] = value
+        self._known[n] = stamp if read is value else None
         return value if parameter.buffer else read  # buffers are updated in place
 
     def infer(self, x: Any) -> Any:
@@ -309,7 +312,7 @@ class Program:
         """The gradients of a step that would all be zero, where something reads them."""
         for _, target, parameter, again in targets:
             if parameter is not None:
-                parameter.accumulate(self.ops.xp.zeros(parameter.value.shape, parameter.value.dtype))
+                parameter.accumulate(self.ops.xp.zeros(parameter.shape, parameter.dtype))
             elif not again and target != add and target not in still:
                 gradients[target] = self.ops.zeros(self._nodes[target].shape, self._nodes[target].dtype)
 

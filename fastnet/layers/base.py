@@ -136,7 +136,7 @@ class Layer(Tree, State, Programs):
         """Create ``self.<name>``, or keep it if it exists with this shape (a layer may be built again)."""
         ops, existing = current(), self.own.get(name)
         if existing is None:
-            value = ops.xp.asarray(initializers.draw(initializer, rng, shape), dtype, order="C")
+            value = ops.xp.array(initializers.draw(initializer, rng, shape), dtype, order="C")
             self.own[name] = Parameter(value, name, decay=decay, buffer=buffer)
             setattr(self, name, self.own[name])
             changed()
@@ -145,7 +145,7 @@ class Layer(Tree, State, Programs):
                 f"{type(self).__name__}: built with {name} of shape {existing.shape}, this input needs {tuple(shape)}"
             )
         elif existing.dtype != dtype:
-            existing.value, existing.grad = ops.contiguous(existing.value, dtype), None
+            existing.value, existing.grad = ops.xp.array(as_array(existing.value), dtype, order="C"), None
         return self.own[name]
 
     def shape_of(self, input_shape: Shape) -> Shape:

@@ -7,19 +7,25 @@ from functools import partial
 from typing import Any
 
 from fastnet.arguments import integer
-from fastnet.arrays import as_array, on_host
+from fastnet.arrays import as_array, elsewhere, on_host
 from fastnet.backends import Ops, current
 from fastnet.graph import Graph, Unrecordable, record
 from fastnet.graph.recorder import record_any_batch
 from fastnet.layers.base import Layer
-from fastnet.layers.compiled import FEW, Plan
+from fastnet.layers.compiled import Plan
+from fastnet.layers.evidence import Evidence
+from fastnet.layers.plans import Kept, Plans
 from fastnet.layers.probe import Probe
 from fastnet.layers.shape import Flatten
 from fastnet.layers.sizes import check_examples
 from fastnet.layers.tracing import tracer
+from fastnet.layers.version import version
 from fastnet.types import Array, ArrayLike, Preprocess
 
 __all__ = ["Batched"]
+
+# Images, at most.  Results would depend on a number below 4: convolutions have a form for so few (csrc/conv/fixed.h).
+_AT_A_TIME = 128
 
 
 class Batched(Layer):
@@ -38,6 +44,8 @@ class Batched(Layer):
 
         Batch norms are folded into convolutions, weights are packed once, and the whole network runs in one call.
         Results differ from ``self(x)`` by rounding; they depend neither on threads nor on the rest of a batch.
+        :meth:`predict` and :meth:`evaluate` do this by themselves; a plan of one's own stays as it is when the model
+        changes, and can be made for single images.
 
         Parameters
         ----------
@@ -62,7 +70,11 @@ class Batched(Layer):
         """
         self._require_built()
         batch_size = integer(batch_size, "batch_size")
-        ops, shape = current(), self.input_shape if input_shape is None else tuple(input_shape)
+        shape = self.input_shape if input_shape is None else tuple(input_shape)
+        return Plan(self._recorded(shape, until), current(), batch_size)
+
+    def _recorded(self, shape: Sequence[int], until: str | None = None) -> Graph:
+        """The graph that a plan computes."""
         probe = None if until is None else Probe(self, [until])
 
         def recorded(batch: int) -> Graph:
@@ -71,10 +83,12 @@ class Batched(Layer):
             graph = probe.graph((batch, *shape), self.dtype, symbolic=True)
             return Graph(graph.source, graph.output, graph.nodes)
 
-        return Plan(record_any_batch(recorded), ops, batch_size)
+        return record_any_batch(recorded)
 
     def outputs(self, X: ArrayLike, batch_size: int, prepare: Preprocess | None) -> Array:
         """What `predict` returns, with `prepare` in place of `preprocessing`."""
+        if prepare is None and (plan := self._ready(X, batch_size)) is not None:
+            return plan(X)
         ops, done, result = current(), 0, None
         examples = self.examples("predict: X", X, ops, prepare)
         for y in self._batches(examples, batch_size, prepare):
@@ -107,7 +121,7 @@ class Batched(Layer):
         """The outputs for one batch after the other; for one empty batch if there are no examples."""
         run = None
         for x in self.prepared(examples, batch_size, prepare):
-            run = run or self.runner(x, batch_size, until)
+            run = run or self.runner(x, until)
             yield run(x)
 
     def prepared(self, examples: Any, batch_size: int, prepare: Preprocess | None) -> Iterator[Array]:
@@ -146,16 +160,16 @@ class Batched(Layer):
             return X
         return ops.asarray(as_array(X, name), self.dtype or "float32")
 
-    def runner(self, X: Any, batch_size: int, until: str | None = None) -> Callable[[Any], Array]:
-        """A function of batches like X: the compiled model, up to a layer with `until`.
+    def runner(self, X: Any, until: str | None = None) -> Callable[[Any], Array]:
+        """A function of batches like X, for use before the model changes: its plan, or one up to the layer `until`.
 
-        The model itself under ``trace``, or if it cannot be compiled.
+        The model itself under ``trace``, on a GPU, or if it cannot be compiled.
         """
         whole = self if until is None else partial(_value, Probe(self, [until]), until)
-        if tracer():
+        if tracer() or (until is None and elsewhere()):
             return whole
         try:
-            return self.compile(max(batch_size, FEW), X.shape[1:], until)
+            return self._plan(X.shape[1:]) or whole if until is None else self.compile(_AT_A_TIME, X.shape[1:], until)
         except Unrecordable:
             return whole
         except ValueError as error:
@@ -170,6 +184,38 @@ class Batched(Layer):
                 f"X must hold examples of shape {self.input_shape} along its first axis, got shape {tuple(X.shape)} "
                 "(a single example needs a leading axis: X[None])"
             ) from error
+
+    def _ready(self, X: Any, batch_size: int) -> Plan | None:
+        """The plan, if one is kept for X and takes X as it is, as one batch."""
+        ops, plans = current(), self.__dict__.get("_plans")
+        if plans is None or type(X) not in ops.array_types or type(batch_size) is not int or tracer():
+            return None
+        kept = plans.find((X.shape[1:], ops.name, ops.choices))
+        plan = kept.plan if kept else None
+        return plan if plan is not None and X.dtype == plan.dtype and 0 < len(X) <= batch_size else None
+
+    def _plan(self, shape: tuple[int, ...]) -> Plan | None:
+        """The plan for images of this shape, which the model keeps; None if it cannot be compiled."""
+        self._require_built()
+        ops, since, plan = current(), version(), None
+        plans: Plans = self.__dict__.setdefault("_plans", Plans())
+        key = shape, ops.name, ops.choices
+        if kept := plans.find(key):
+            return kept.plan
+        layers = {layer: None for _, layer in self.named_layers()}
+        try:
+            graph = self._recorded(shape)
+            layers |= {layer: None for node in graph.nodes for layer in node.layers}
+            sources = [node for node in graph.nodes if node.op is None and node is not graph.source]
+            parameters = {*self._named_state().values(), *(node.source for node in sources if node.is_parameter)}
+            constants = [node.source for node in sources if not node.is_parameter]
+            evidence = Evidence(since, layers, parameters, constants)  # before the plan reads the arrays
+            plan = Plan(graph, ops, _AT_A_TIME)
+        except Unrecordable:
+            evidence = Evidence(since, layers)
+        if plan is None or not any(layer.opaque for layer in layers):  # these layers' attributes change unnoticed
+            plans.keep(key, Kept(plan, evidence))
+        return plan
 
 
 def _value(probe: Probe, layer: str, x: ArrayLike) -> Array:

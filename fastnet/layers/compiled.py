@@ -7,9 +7,7 @@ from fastnet.backends import Ops
 from fastnet.graph import Graph
 from fastnet.types import Array, ArrayLike
 
-__all__ = ["FEW", "Plan"]
-
-FEW = 4  # images: compiled for fewer, a plan may run other convolution algorithms than the layer (csrc/conv/fixed.h)
+__all__ = ["Plan"]
 
 
 class Plan:

@@ -146,7 +146,7 @@ class Conv2d(Layer):
 
     def geometry(self, x_shape: Sequence[int]) -> Conv2dGeometry:
         """The geometry of this built layer on inputs of shape (N, C, H, W)."""
-        return self._geometry(x_shape, self.weight.value.shape)
+        return self._geometry(x_shape, self.weight.shape)
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
         geometry = self.geometry(x.shape)

@@ -59,7 +59,7 @@ class _ConvTranspose(Layer):
         raise NotImplementedError(f"{type(self).__name__} must define _geometry(x_shape, w_shape)")
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
-        geometry = self._geometry(x.shape, self.weight.value.shape)
+        geometry = self._geometry(x.shape, self.weight.shape)
         *rows, columns = x.shape[2:]
         below, right = geometry.P - math.prod(rows), geometry.Q - columns
         if below or right:

@@ -95,12 +95,17 @@ class Model(Batched):
     def predict(self, X: ArrayLike, batch_size: int = 128) -> Array:
         """Outputs (scores) for all of X, (N, *output_shape), as a NumPy array; ``.argmax(1)`` gives classes.
 
+        The first call for a shape of images compiles the model (see :meth:`compile`); the model keeps this plan, and
+        those of up to three other shapes, until it changes.  Every change counts: of layers, parameters, also through
+        views, and settings; but not one inside an object that is a layer's attribute, nor one through a bare address.
+        Copies and files of the model have no plans; training drops them.
+
         Parameters
         ----------
         X : array, (N, *input_shape)
             Cast batch by batch, so that a memory map is never loaded whole; `preprocessing` is applied first.
         batch_size : int
-            Bounds the memory; the result does not depend on it.
+            Bounds the memory; the result for an image depends neither on it nor on the other images.
         """
         return self.outputs(X, batch_size, self.preprocessing)
 
@@ -181,6 +186,8 @@ class Model(Batched):
         views: Any = None,
     ) -> Evaluation:
         """Mean loss and accuracy (for regression, mean absolute error) over a data set, in inference mode.
+
+        It runs on the plan that :meth:`predict` keeps.
 
         Parameters
         ----------

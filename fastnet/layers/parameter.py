@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
-from fastnet.arrays import as_array, on_host
+from fastnet.arrays import as_array, on_host, owns_memory
 from fastnet.backends import current
 from fastnet.types import Array, ArrayLike, DType
 
@@ -28,9 +29,20 @@ class Parameter:
         Whether weight decay applies (not to biases and batch-norm parameters).
     buffer : bool
         Running statistics of a batch norm: in ``buffers()``, not in ``parameters()``, and never with a gradient.
+
+    Notes
+    -----
+    NumPy does not tell when an array is written.  But who writes it needs a reference, and gets it from `value`; so
+    while nobody asks for `value`, and nobody has a reference from before, the array stays as it is.  `watch` relies on
+    this.  Code of fastnet that only reads takes `_array`, keeps no reference, and gives none away; code that
+    writes where `watch` cannot see it calls `touch`.
     """
 
-    __slots__ = ("__weakref__", "buffer", "decay", "grad", "name", "requires_grad", "value")
+    __slots__ = ("__weakref__", "_array", "_mark", "_stamp", "buffer", "decay", "grad", "name", "requires_grad")
+
+    _array: Array
+    _stamp: object  # another one for each array that `value` is set to
+    _mark: object  # until the array may have been changed
 
     def __init__(
         self, value: Array, name: str = "", requires_grad: bool = True, decay: bool = True, buffer: bool = False
@@ -39,10 +51,39 @@ class Parameter:
         self.grad: Array | None = None
         self.requires_grad, self.decay, self.buffer = requires_grad and not buffer, decay and not buffer, buffer
 
+    @property
+    def value(self) -> Array:
+        array = self._array  # first, so that `watch` in another thread sees the reference or the mark removed
+        self._mark = None
+        return array
+
+    @value.setter
+    def value(self, array: Array) -> None:
+        self._stamp = object()
+        self._array = array
+        self._mark = None
+
+    def touch(self) -> None:
+        """Note that the array changes, for code that writes to `_array`."""
+        self._mark = None
+
+    def watch(self) -> object:
+        """A mark that is `_mark` until the array may have been changed; None if that cannot be known.
+
+        It cannot if anybody else has a reference to the array, also a weak one, or to its memory; nor on a Python that
+        does not count references, or counts them while other threads run.
+        """
+        mark = self._mark
+        if mark is None:
+            mark = self._mark = object()
+        alone = _ALONE and sys.getrefcount(self._array) == _ALONE and owns_memory(self._array)
+        return mark if alone else None
+
     def move(self) -> None:
         """Move the arrays to the backend in use, if they belong to another."""
-        ops = current()
-        self.value = ops.own(self.value)
+        ops, array = current(), self._array
+        if (own := ops.own(array)) is not array:
+            self.value = own
         self.grad = None if self.grad is None else ops.own(self.grad)
 
     def set(self, values: ArrayLike) -> None:
@@ -63,15 +104,15 @@ class Parameter:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self.value.shape)
+        return tuple(self._array.shape)
 
     @property
     def size(self) -> int:
-        return int(self.value.size)
+        return int(self._array.size)
 
     @property
     def dtype(self) -> DType:
-        return self.value.dtype
+        return self._array.dtype
 
     def __repr__(self) -> str:
         flags = "".join(f", {flag}" for flag, on in (("buffer", self.buffer), ("frozen", self._frozen)) if on)
@@ -79,13 +120,25 @@ class Parameter:
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         """Of pickles and copies: a GPU's arrays are NumPy's in them, so that they can be read on any machine."""
-        state = {slot: getattr(self, slot) for slot in self.__slots__ if slot != "__weakref__"}
+        state = {slot: getattr(self, slot) for slot in self.__slots__ if not slot.startswith("_")}
         gradient = None if self.grad is None else on_host(self.grad)
         return None, {**state, "value": on_host(self.value), "grad": gradient}
 
     @property
     def _frozen(self) -> bool:
         return not self.requires_grad and not self.buffer
+
+
+def _references_of_one() -> int:
+    """What sys.getrefcount returns in `watch` for an array that only its parameter refers to; 0 if it cannot tell."""
+    if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return 0
+    anything: Any = object
+    parameter = Parameter(anything())
+    return sys.getrefcount(parameter._array)
+
+
+_ALONE = _references_of_one()
 
 
 def parameters_of(given: Iterable[Parameter], caller: str) -> list[Parameter]:

@@ -36,8 +36,12 @@ class Programs:
         if not self.opaque and not known:
             changed()
 
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        changed()
+
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_programs", "_state")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_plans", "_programs", "_state")}
 
     def graph(self, shape: tuple[int, ...], training: bool = False) -> Graph:
         """The layer's unfused graph for x of this shape, batch axis included."""
@@ -62,6 +66,8 @@ class Programs:
     ) -> Program:
         """The program for x: of the whole layer, or of ``call`` alone, for an opaque layer that uses it."""
         tell, call = tracer(), self.call
+        if training:
+            self.__dict__.pop("_plans", None)  # out of date soon; until then it would only take memory
         function = self._whole(training) if whole else lambda x, ops: call(x, training, ops)
         if tell is not None:  # unfused, so that every layer's output exists
             return Program(record(function, x.shape, x.dtype, tell, noisy=noisy), ops, gradients, tell)

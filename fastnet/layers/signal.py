@@ -144,7 +144,7 @@ class Conv1d(Layer):
         return Conv2dGeometry.make((N, C, 1, L), (K, per_group, 1, S), *sizes).of_signals()
 
     def call(self, x: Node, training: bool, ops: Recorder) -> Node:
-        geometry = self._geometry(x.shape, self.weight.value.shape)
+        geometry = self._geometry(x.shape, self.weight.shape)
         if self.padding_mode != "zeros":
             x = ops.pad(x, geometry.padding, self.padding_mode)
             geometry = self._geometry(x.shape, geometry.w_shape, padded=True)

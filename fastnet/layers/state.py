@@ -86,7 +86,7 @@ class State:
     def state_dict(self) -> dict[str, Array]:
         """Copies of parameters and buffers as NumPy arrays, under PyTorch's names ("0.weight", "1.running_mean")."""
         ops = current()
-        return {name: ops.to_numpy(p.value).copy(order="C") for name, p in self._named_state().items()}
+        return {name: ops.to_numpy(p._array).copy(order="C") for name, p in self._named_state().items()}
 
     def load_state_dict(self, state: Mapping[str, Array], strict: bool = True, *, prefix: str = "") -> Keys:
         """Copy values from `state` into the parameters and buffers, cast to the model's dtype.

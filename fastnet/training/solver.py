@@ -267,8 +267,10 @@ class Solver:
     def evaluate_loader(self, loader: Loader) -> Evaluation:
         """The same on a Loader's batches, in their order."""
         total = metric = 0.0
+        run: Any = None
         for x, y in batches_of(loader):
-            scores = self.model(x)
+            run = run or self.model.runner(x)
+            scores = run(x)
             metric += losses.measure(self.loss, scores, y) * len(y)  # before a loss that works in place
             total += self.loss(scores, labels_for(self.loss, y))[0] * len(y)
             self.interrupt.check()

@@ -136,7 +136,7 @@ class Subject:
         """(N, classes) for inputs x: outputs, before a softmax at the end; of maps of scores, their sums."""
         if self._run is None:
             inner = self._end in ("softmax", "log_softmax")
-            self._run = (lambda x: self.probe(x)[0][SCORES]) if inner else self.model.runner(x, self.batch_size)
+            self._run = (lambda x: self.probe(x)[0][SCORES]) if inner else self.model.runner(x)
         found = [_summed(self._run(part)) for part in self.parts(x)]
         return np.concatenate(found)
 

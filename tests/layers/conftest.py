@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from gradients import check_gradients
 
+from fastnet.layers import batched
+
 
 def spread(shape, seed=0, step=0.05):
     """Distinct values, none within step / 2 of 0 or of each other: pooling and ReLU stay away from their kinks."""
@@ -40,3 +42,17 @@ def spread_fixture():
 @pytest.fixture(name="check_layer")
 def check_layer_fixture():
     return check_layer
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The plans that were made, a list that grows."""
+    plans = []
+
+    class Counted(batched.Plan):
+        def __init__(self, *args):
+            super().__init__(*args)
+            plans.append(self)
+
+    monkeypatch.setattr(batched, "Plan", Counted)
+    return plans

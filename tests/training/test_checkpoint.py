@@ -38,16 +38,21 @@ def test_interrupted_validation_is_repeated_whole(tmp_path, monkeypatch):
     whole = make(callbacks=[At()])
     whole.train()
     broken = make(tmp_path, callbacks=[At()])
-    infer, calls = fn.Sequential.__call__, []
+    runner, calls = fn.Sequential.runner, []
 
     def interrupted(model, x):
-        calls.append(1)
-        if len(calls) == 3:
-            ctrl_c()
-        return infer(model, x)
+        run = runner(model, x)
+
+        def counted(x):
+            calls.append(1)
+            if len(calls) == 3:
+                ctrl_c()
+            return run(x)
+
+        return counted
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(fn.Sequential, "__call__", interrupted)
+        patched.setattr(fn.Sequential, "runner", interrupted)
         broken.train()
     assert (broken.epoch, broken.batch, len(broken.history)) == (1, 5, 1)
     resumed = make(tmp_path, callbacks=[At()])

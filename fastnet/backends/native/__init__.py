@@ -86,6 +86,10 @@ class NativeOps(Ops):
     name = "native"
 
     @property
+    def choices(self) -> tuple[Any, ...]:
+        return _native.isa(), _native.conv_algorithm()
+
+    @property
     def threads(self) -> int:
         return _native.threads()
 

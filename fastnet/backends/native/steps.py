@@ -83,9 +83,7 @@ def lower(graph: Graph) -> tuple[list[Step], Step]:
 def _given(node: Node) -> list[Any]:
     """A node's array arguments: a source's array; None for an omitted or computed argument."""
     return [
-        None
-        if other is None or other.op is not None or isinstance(other.source, str)
-        else getattr(other.source, "value", other.source)
+        None if other is None or other.op is not None or isinstance(other.source, str) else other.given
         for other in node.inputs
     ]
 
