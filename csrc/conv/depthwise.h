@@ -44,11 +44,14 @@ INLINE int64_t strip_width(const int S, const int step, const conv_problem *conv
     return S ? (COLUMNS - 1) * step + S : (COLUMNS - 1) * conv->stride_w + (conv->S - 1) * conv->tap_w + 1;
 }
 
+enum { LINE = 64 / VECTOR_BYTES }; /* vectors in a cache line */
+
 /* Prefetch the input columns of a strip that the next output row reads first: some CPUs do not detect such short runs
- * of cache lines as a stream. */
-INLINE void prefetch_columns(const conv_problem *conv, const REAL *soon, int64_t pixel) {
-    for (int64_t i = 0; i < conv->stride_h; i++, soon += conv->W * pixel)
-        for (int64_t j = 0; j < COLUMNS * conv->stride_w; j++) __builtin_prefetch(soon + j * pixel);
+ * of cache lines as a stream. The vectors of a cache line share the rows, so that no vector prefetches many at once. */
+INLINE void prefetch_columns(const conv_problem *conv, const REAL *soon, int64_t pixel, int64_t v) {
+    soon += v / LINE * (LINE * LANES);
+    for (int64_t i = v % LINE; i < conv->stride_h; i += LINE)
+        for (int64_t j = 0; j < COLUMNS * conv->stride_w; j++) __builtin_prefetch(soon + (i * conv->W + j) * pixel);
 }
 
 /* ---- forward, and the input gradient ---- */
@@ -90,8 +93,6 @@ INLINE int stores_past_caches(const conv_job *job) {
     return is_large(job->at.out, job->conv.K * size, job->conv.N * job->at.out_image * size);
 }
 
-enum { LINE = 64 / VECTOR_BYTES }; /* vectors in a cache line */
-
 /* A strip of all channels. */
 typedef struct {
     row_view in; /* of the first filter row inside the image */
@@ -129,7 +130,7 @@ INLINE void strip_rows(const int full, const int inside, const int group, const 
         int64_t first = vector_start(conv->K, v), again = v * LANES - first; /* lanes already stored */
         REAL *out = of->out + first;
         vec y[COLUMNS];
-        if (v % LINE == 0) prefetch_columns(conv, of->soon + first, of->in.pixel);
+        prefetch_columns(conv, of->soon, of->in.pixel, v);
         strip_outputs(full, inside, group, S, step, R, job, of, v, y);
         UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
             if (!inside && j >= of->live) break;
@@ -145,8 +146,10 @@ INLINE void strip_lines(const int group, const int S, const int step, const conv
     for (int64_t v = 0; v < vectors; v += LINE) {
         REAL *out = of->out + v * LANES;
         vec y[LINE][COLUMNS];
-        prefetch_columns(&job->conv, of->soon + v * LANES, of->in.pixel);
-        UNROLL_FOR (int u = 0; u < LINE; u++) strip_outputs(1, 1, group, S, step, S, job, of, v + u, y[u]);
+        UNROLL_FOR (int u = 0; u < LINE; u++) {
+            prefetch_columns(&job->conv, of->soon, of->in.pixel, v + u);
+            strip_outputs(1, 1, group, S, step, S, job, of, v + u, y[u]);
+        }
         UNROLL_FOR (int j = 0; j < COLUMNS; j++)
             UNROLL_FOR (int u = 0; u < LINE; u++) store_around(out + j * pixel + u * LANES, y[u][j]);
     }

@@ -70,8 +70,7 @@ INLINE void depthwise_weight_row(const int full, const int group, const int S, c
             UNROLL_FOR (int j = 0; j < COLUMNS; j++)
                 dy[j] = j < live ? load_channels(full, from + j * conv->K, conv->K) : (vec){0};
             UNROLL_FOR (int j = 0; j < COLUMNS; j++) __builtin_prefetch(from + (conv->Q + j) * conv->K);
-            if (soon && v % LINE == 0)
-                prefetch_columns(conv, soon + q * conv->stride_w * of->x_pixel + first, of->x_pixel);
+            if (soon) prefetch_columns(conv, soon + q * conv->stride_w * of->x_pixel, of->x_pixel, v);
             for (int64_t r = r0; r < r1; r++) {
                 const REAL *in = of->x + (image * conv->H + h + r * conv->tap_h) * conv->W * of->x_pixel + first;
                 row_view view = {in, q * conv->stride_w + conv->first_w, conv->W, of->x_pixel, conv->K};
