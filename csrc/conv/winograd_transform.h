@@ -101,26 +101,31 @@ typedef struct {
     int64_t H, W, pixel, side, first_h, first_w;
 } winograd_image;
 
-/* The addresses of a tile's pixels, as integers, ADDRESSES per row; 6 are used. */
-enum { ADDRESSES = 8 };
+/* The addresses of a tile's pixels, as integers; 6 per row are used. AVX2 compares and selects four at a time. */
+enum { ADDRESSES = 4 };
 typedef int64_t addresses __attribute__((vector_size(8 * ADDRESSES)));
 typedef struct {
-    addresses rows[WINOGRAD_TILE];
+    addresses rows[WINOGRAD_TILE][2];
 } winograd_pixels;
 
-INLINE const REAL *pixel_of(const winograd_pixels *p, int i, int j) { return (const REAL *)p->rows[i][j]; }
+INLINE const REAL *pixel_of(const winograd_pixels *p, int i, int j) {
+    return (const REAL *)p->rows[i][j / ADDRESSES][j % ADDRESSES];
+}
 
 /* The pixels of a tile from its upper left corner, `size` rows; those outside the image point to `zeros`. */
 INLINE void locate_winograd_tile(const int size, const winograd_image *image, winograd_position at,
                                  winograd_pixels *tile) {
+    const addresses numbers = {0, 1, 2, 3}, zeros = (int64_t)image->zeros - (addresses){0};
     int64_t row = image->side * at.row + image->first_h, column = image->side * at.column + image->first_w;
-    addresses number = {0, 1, 2, 3, 4, 5, 6, 7}, columns = number + column;
-    addresses zeros = (int64_t)image->zeros - (addresses){0}, inside = (columns >= 0) & (columns < image->W);
-    addresses offsets = columns * (image->pixel * (int64_t)sizeof(REAL)), outside = zeros & ~inside;
-    const char *data =
-        (const char *)image->data + (at.image * image->H + row) * image->W * image->pixel * (int64_t)sizeof(REAL);
-    UNROLL_FOR (int i = 0; i < size; i++, data += image->W * image->pixel * (int64_t)sizeof(REAL))
-        tile->rows[i] = row + i >= 0 && row + i < image->H ? (((int64_t)data + offsets) & inside) | outside : zeros;
+    int64_t pixel = image->pixel * (int64_t)sizeof(REAL), line = image->W * pixel;
+    int64_t first = (int64_t)image->data + (at.image * image->H + row) * line + column * pixel;
+    UNROLL_FOR (int half = 0; half < 2; half++) {
+        int64_t left = column + half * ADDRESSES, from = first + half * ADDRESSES * pixel;
+        addresses inside = (numbers >= -left) & (numbers < image->W - left), outside = zeros & ~inside;
+        addresses here = (addresses){0, pixel, 2 * pixel, 3 * pixel} + from;
+        UNROLL_FOR (int i = 0; i < size; i++, here += line)
+            tile->rows[i][half] = row + i >= 0 && row + i < image->H ? (here & inside) | outside : zeros;
+    }
 }
 
 /* Prefetch a tile's pixels from channel c on; tiles go from left to right, so only the last columns are new. */
