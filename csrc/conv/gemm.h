@@ -38,6 +38,12 @@ static void locate_pixels(const conv_job *job, int64_t first, int64_t last, REAL
     }
 }
 
+INLINE int pixels_touch(const conv_job *job) {
+    const conv_problem *conv = &job->conv;
+    const conv_layout *at = &job->at;
+    return at->out_pixel == conv->K && at->out_row == conv->Q * at->out_pixel && at->out_image == conv->P * at->out_row;
+}
+
 static void conv_gemm_task(void *context, int64_t task, int thread) {
     const conv_job *job = context;
     const conv_problem *conv = &job->conv;
@@ -51,11 +57,14 @@ static void conv_gemm_task(void *context, int64_t task, int thread) {
     REAL **outs = (REAL **)(rows + job->run.rows_per_task * conv->Q);
     REAL *full = (REAL *)(outs + job->run.rows_per_task * conv->Q);
     locate_pixels(job, first, last, (REAL *)scratch, full, rows, outs);
+    /* Pixels whose channels fill one panel in part, one after the other: the next one overwrites the excess. */
+    int touching = conv->K <= PANEL && !job->end.add && (job->pooled || pixels_touch(job));
     /* Loop over the output channels, a panel at a time, and over the pixels, a register tile at a time. */
     for (int64_t jr = jr_start; jr < jr_end; jr += PANEL) {
         const REAL *b = job->run.prepared + jr * steps;
-        tile_store end = {&job->end, jr, min64(PANEL, conv->K - jr)};
+        tile_store end = {&job->end, jr, min64(PANEL, conv->K - jr), 0};
         for (int64_t ir = 0; ir < pixels; ir += TILE_ROWS) {
+            end.whole = touching && (pixels - ir - TILE_ROWS) * conv->K >= PANEL;
             for (int64_t i = ir + TILE_ROWS; i < min64(ir + 2 * TILE_ROWS, pixels); i++) { /* the next tile's outputs */
                 __builtin_prefetch(outs[i] + jr, 1);
                 __builtin_prefetch(outs[i] + jr + LANES, 1);

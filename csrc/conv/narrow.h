@@ -1,5 +1,5 @@
 /* Convolution jobs with so few output channels (the input gradient of an RGB layer, say) that a vector of output
- * channels would be half empty or more: vectors run along output columns instead.
+ * channels would be half empty or more, or with one input channel: vectors run along output columns instead.
  *
  * The slab holds each input row transposed, as (C, columns), so that one load gives a tap's inputs for LANES
  * neighbouring outputs. A register tile is K channels x NARROW vectors of outputs; weights are broadcast. Each output
@@ -9,8 +9,8 @@ enum { NARROW = TILE_ROWS / 2, NARROW_HALF = (NARROW + 1) / 2 };
 
 static int narrow_fits(const conv_job *job) {
     const conv_problem *conv = &job->conv;
-    return conv->K <= min64(NARROW_CHANNELS, LANES / 2) && (conv->C >= 8 || conv->C == 1) && conv->stride_w == 1 &&
-           conv->R * conv->S > 0;
+    int64_t most = min64(NARROW_CHANNELS, conv->C == 1 ? LANES : LANES / 2);
+    return conv->K <= most && (conv->C >= 8 || conv->C == 1) && conv->stride_w == 1 && conv->R * conv->S > 0;
 }
 
 /* Copy input rows [row, row + count) of an image, transposed, with zeros outside the image. */
@@ -33,23 +33,20 @@ static void fill_transposed(const conv_job *job, int64_t image, int64_t row, int
     }
 }
 
-/* Transpose `height` <= LANES / 2 rows, a channel of LANES pixels each, into pixels with adjacent channels. */
+/* Transpose `height` <= LANES rows, a channel of LANES pixels each, into pixels with adjacent channels. */
 INLINE void store_pixels(const int height, vec *rows, int64_t pixels, REAL *out, int64_t out_pixel) {
-    enum { HALF = LANES / 2 };
-    REAL turned[HALF][LANES]; /* [j]: the channels of pixel j, those of pixel j + HALF */
-    UNROLL_FOR (int i = 0; i < HALF; i++)
-        if (HALF > 1 && !(i & 1)) exchange(1, rows + i, rows + (i + 1) % HALF);
-    UNROLL_FOR (int i = 0; i < HALF; i++)
-        if (HALF > 2 && !(i & 2)) exchange(2, rows + i, rows + (i + 2) % HALF);
-    UNROLL_FOR (int i = 0; i < HALF; i++)
-        if (HALF > 4 && !(i & 4)) exchange(4, rows + i, rows + (i + 4) % HALF);
-    UNROLL_FOR (int i = 0; i < HALF; i++) store(turned[i], rows[i]);
-    /* If pixels are contiguous, store half vectors: the next pixel overwrites the excess. */
-    int64_t lane = 0, touching = out_pixel == height ? pixels + 1 - (HALF + height - 1) / height : 0;
+    const int part = height > LANES / 2 ? LANES : LANES / 2; /* lanes that hold a pixel's channels */
+    REAL turned[LANES][LANES]; /* [j]: the channels of pixels j, j + part, ... */
+    UNROLL_FOR (int step = 1; step < part; step *= 2)
+        UNROLL_FOR (int i = 0; i < part; i++)
+            if (!(i & step)) exchange(step, rows + i, rows + (i + step) % LANES);
+    UNROLL_FOR (int i = 0; i < part; i++) store(turned[i], rows[i]);
+    /* If pixels are contiguous, store all lanes of a part: the next pixel overwrites the excess. */
+    int64_t lane = 0, touching = out_pixel == height ? pixels + 1 - (part + height - 1) / height : 0;
     for (; lane < touching; lane++)
-        memcpy(out + lane * height, turned[lane % HALF] + lane / HALF * HALF, HALF * sizeof(REAL));
+        memcpy(out + lane * height, turned[lane % part] + lane / part * part, (size_t)part * sizeof(REAL));
     for (; lane < pixels; lane++)
-        memcpy(out + lane * out_pixel, turned[lane % HALF] + lane / HALF * HALF, (size_t)height * sizeof(REAL));
+        memcpy(out + lane * out_pixel, turned[lane % part] + lane / part * part, (size_t)height * sizeof(REAL));
 }
 
 INLINE void narrow_tile(const int height, const int width, const conv_job *job, const REAL *const *vectors,
@@ -91,7 +88,7 @@ INLINE void narrow_tile(const int height, const int width, const conv_job *job, 
             before[i] = sum[i][j];
             rows[i] = activate(end, sum[i][j], end->slopes ? broadcast(end->slopes[i]) : (vec){0});
         }
-        if (height > LANES / 2) continue;
+        if (height > LANES) continue;
         if (end->before) store_pixels(height, before, counts[j], end->before + (outs[j] - end->out), pixel);
         store_pixels(height, rows, counts[j], outs[j], pixel);
     }

@@ -81,10 +81,12 @@ INLINE void column_product(const int height, const int rows, const int width, ve
     }
 }
 
-/* The destination of a tile: channels [first, first + columns) of each row, columns <= PANEL, through an epilogue. */
+/* The destination of a tile: channels [first, first + columns) of each row, columns <= PANEL, through an epilogue.
+ * whole: lanes beyond `columns` may be overwritten, since the outputs there are stored later. */
 typedef struct {
     const epilogue *end;
     int64_t first, columns;
+    int whole;
 } tile_store;
 
 /* Add, activate and store rows whose last vector is partial, or whose activation runs apart. Not inlined: one copy
@@ -121,7 +123,7 @@ INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *cons
     else if (e.shift)
         UNROLL_FOR (int i = 0; i < height; i++)
             UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] += shift[v];
-    if (end.columns < width * LANES || e.apart) {
+    if ((end.columns < width * LANES && !end.whole) || e.apart) {
         vec out[TILE_ROWS][2]; /* keeps acc in registers */
         UNROLL_FOR (int i = 0; i < height; i++)
             UNROLL_FOR (int v = 0; v < width; v++) out[i][v] = acc[i][v];

@@ -44,7 +44,7 @@ INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t d
                 __builtin_prefetch(tap + ahead);
                 mask better = ~(value <= best) & (best == best);
                 best = blend(better, value, best);
-                which = (better & broadcast_whole(r * S + s)) | (~better & which);
+                which = (mask)blend(better, (vec)broadcast_whole(r * S + s), (vec)which);
             }
         if (job->relu) {
             which |= ~(best > (vec){0});

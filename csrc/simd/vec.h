@@ -124,7 +124,14 @@ INLINE void store_fence(void) {
     _mm_sfence();
 #endif
 }
-INLINE vec blend(mask where, vec yes, vec no) { return (vec)((where & (mask)yes) | (~where & (mask)no)); }
+INLINE vec blend(mask where, vec yes, vec no) {
+#if VECTOR_BYTES == 32
+    if (sizeof(REAL) == 4) return (vec)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)where);
+    return (vec)_mm256_blendv_pd((__m256d)no, (__m256d)yes, (__m256d)where);
+#else
+    return (vec)((where & (mask)yes) | (~where & (mask)no));
+#endif
+}
 
 /* low where x < low, high where x > high, else x, also NaN */
 INLINE vec at_least(vec x, REAL low) {
