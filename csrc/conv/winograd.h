@@ -174,33 +174,34 @@ static __attribute__((noinline)) void winograd_product(const winograd_job *w, in
 /* One vector of channels, starting at k, of a tile's side x side outputs; `rows` x `columns` are inside the image. */
 INLINE void winograd_output_tile(const int side, const int pooled, const conv_job *job, const REAL *m, int64_t stride,
                                  int64_t k, int64_t lanes, int64_t rows, int64_t columns, REAL *out) {
-    vec t[WINOGRAD_TILE][4], y[4], left[4];
+    vec y[4][4]; /* [column][row] */
     vec scale = load_per_channel(job->end.scale, k, lanes), shift = load_per_channel(job->end.shift, k, lanes);
     vec slope = load_per_channel(job->end.slopes, k, lanes);
-    UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) {
-        vec row[WINOGRAD_TILE];
-        UNROLL_FOR (int j = 0; j < WINOGRAD_TILE; j++) row[j] = load(m + (i * WINOGRAD_TILE + j) * stride);
-        transform_output(side, row, t[i]);
+    UNROLL_FOR (int odd = 0; odd < 2; odd++) {
+        vec t[WINOGRAD_TILE][4], values[WINOGRAD_TILE];
+        UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) {
+            UNROLL_FOR (int j = 0; j < WINOGRAD_TILE; j++) values[j] = load(m + (i * WINOGRAD_TILE + j) * stride);
+            transform_output(side, odd, values, t[i]);
+        }
+        UNROLL_FOR (int j = odd; j < side; j += 2) {
+            if (!pooled && j >= columns) break;
+            UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) values[i] = t[i][j];
+            transform_output(side, 0, values, y[j]);
+            transform_output(side, 1, values, y[j]);
+            REAL *to = out + j * job->at.out_pixel;
+            finish_row(side, pooled ? side : rows, &job->end, y[j], scale, shift, slope, to, job->at.out_row, lanes);
+            if (pooled) continue;
+            UNROLL_FOR (int i = 0; i < side; i++)
+                if (i < rows) store_part(to + i * job->at.out_row, y[j][i], lanes);
+        }
     }
-    UNROLL_FOR (int j = 0; j < side; j++) {
-        vec column[WINOGRAD_TILE];
-        if (j >= columns) break;
-        UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) column[i] = t[i][j];
-        transform_output(side, column, y);
-        if (pooled) {
-            UNROLL_FOR (int i = 0; i < side; i++) y[i] = finish(&job->end, y[i], scale, shift, slope, out, lanes);
-            UNROLL_FOR (int i = 0; i < side; i += 2) {
-                vec best = maximum(maximum(maximum(left[i], y[i]), left[i + 1]), y[i + 1]);
-                if (j & 1 && i < rows)
-                    store_part(out + i / 2 * job->at.out_row + j / 2 * job->at.out_pixel, best, lanes);
-            }
-            UNROLL_FOR (int i = 0; i < side; i++) left[i] = y[i];
-        } else
-            UNROLL_FOR (int i = 0; i < side; i++) {
-                REAL *to = out + i * job->at.out_row + j * job->at.out_pixel;
-                if (i < rows) store_part(to, finish(&job->end, y[i], scale, shift, slope, to, lanes), lanes);
-            }
-    }
+    if (!pooled) return;
+    UNROLL_FOR (int j = 1; j < side; j += 2)
+        UNROLL_FOR (int i = 0; i < side; i += 2) {
+            vec best = maximum(maximum(maximum(y[j - 1][i], y[j][i]), y[j - 1][i + 1]), y[j][i + 1]);
+            if (i < rows && j < columns)
+                store_part(out + i / 2 * job->at.out_row + j / 2 * job->at.out_pixel, best, lanes);
+        }
 }
 
 INLINE void winograd_output_tiles(const int side, const winograd_job *w, int64_t first, int64_t count, int64_t panel,

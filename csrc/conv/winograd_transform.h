@@ -37,13 +37,14 @@ INLINE void transform_input(const vec d0, const vec d1, const vec d2, const vec 
     v[5] = multiply_add(product, d1, multiply_add(minus_sum, d3, d5));
 }
 
-/* A^T m, `count` outputs, 2 to 5: y_i = sum over points of x^i m_x; infinity counts for the last. */
-INLINE void transform_output(const int count, const vec *m, vec *y) {
-    const vec sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+/* A^T m, `count` outputs, 2 to 5: y_i = sum over points of x^i m_x; infinity counts for the last. Computes the even
+ * outputs or the odd ones: either half of a tile's rows, then its columns, stay in AVX2's 16 registers. */
+INLINE void transform_output(const int count, const int odd, const vec *m, vec *y) {
+    const vec of_a = odd ? m[1] - m[2] : m[1] + m[2], of_b = odd ? m[3] - m[4] : m[3] + m[4];
+    if (!odd) y[0] = m[0] + of_a + of_b;
     REAL a = PA, b = PB;
-    y[0] = m[0] + sum_a + sum_b;
     UNROLL_FOR (int i = 1; i < count; i++, a *= PA, b *= PB) {
-        vec of_a = i & 1 ? difference_a : sum_a, of_b = i & 1 ? difference_b : sum_b;
+        if ((i & 1) != odd) continue;
         vec rest = i == count - 1 ? multiply_add(broadcast(b), of_b, m[5]) : broadcast(b) * of_b;
         y[i] = multiply_add(broadcast(a), of_a, rest);
     }

@@ -144,11 +144,13 @@ INLINE void weight_output(const int taps, const winograd_weight_job *w, int64_t 
                     __builtin_prefetch(from + WINOGRAD_AHEAD * w->columns);
                     m[j] = load(from);
                 }
-                transform_output(taps, m, t[i]);
+                transform_output(taps, 0, m, t[i]);
+                transform_output(taps, 1, m, t[i]);
             }
             UNROLL_FOR (int j = 0; j < taps; j++) {
                 UNROLL_FOR (int i = 0; i < WINOGRAD_TILE; i++) m[i] = t[i][j];
-                transform_output(taps, m, out);
+                transform_output(taps, 0, m, out);
+                transform_output(taps, 1, m, out);
                 UNROLL_FOR (int i = 0; i < taps; i++) store(numbers + (n * size + taps * i + j) * LANES, out[i]);
             }
         }
