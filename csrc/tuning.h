@@ -83,8 +83,8 @@ enum { MODEL_LANES = 16 };
 /* ---- SPEED: compile-time constants ---- */
 
 /* Prefetch distances (immediate operands): reduction steps in operand B by rows and in operand A by columns; channels
- * of transformed weights; rows of the gradient that batch norm masks; elements of affine maps. */
-enum { ROWS_AHEAD = 48, COLUMNS_AHEAD = 16, WINOGRAD_AHEAD = 4, GATED_AHEAD = 16, AFFINE_AHEAD = 4096 };
+ * of transformed weights; rows that batch norm sums. */
+enum { ROWS_AHEAD = 48, COLUMNS_AHEAD = 16, WINOGRAD_AHEAD = 4, GATED_AHEAD = 16 };
 
 /* Filters whose patches are listed together; also an array size and the unrolling factor of a loop. */
 enum { LISTED_FILTERS = 16 };

@@ -1,7 +1,8 @@
 /* Batch norm, element by element:
  *   y = max((x - mean)*scale + shift + add, 0)    and    dx = dy*slope + ((x - mean)*scale + shift),
  * where dy is masked by (x - mean)*slope + gate > 0. The channels' coefficients are tabulated for a period: as many
- * rows as fill whole pairs of vectors, unless C is large and odd.
+ * rows as fill whole pairs of vectors, unless C is large and odd.  Arrays are read from front to back, which hardware
+ * prefetches; the tables stay in L1.
  */
 typedef struct {
     int64_t period;
@@ -13,50 +14,39 @@ typedef struct {
 enum { HAS_X = 1, HAS_DY = 2, HAS_GATE = 4, HAS_ADD = 8, HAS_RELU = 16, IS_LARGE = 32 };
 enum { MEAN, SCALE, SHIFT, SLOPE, GATE, TABLES }; /* one period each; x - mean is exact near the mean */
 
-/* `vectors` adjacent vectors of columns from element i on, period by period up to `last`; the last vector has `lanes`
- * columns. The coefficients stay in registers. */
-INLINE void affine_columns(const affine_job *given, const int flags, const int vectors, const int whole, int64_t column,
-                           int64_t lanes, int64_t first, int64_t last) {
-    const affine_job job = *given;
-    const int large = whole && flags & IS_LARGE;
-    vec t[TABLES][2];
-    UNROLL_FOR (int k = 0; k < TABLES; k++)
-        UNROLL_FOR (int v = 0; v < vectors; v++)
-            t[k][v] = column_load(v, vectors, job.tables + k * job.period + column, lanes);
-    for (int64_t i = first + column; i < last; i += job.period)
-        UNROLL_FOR (int v = 0; v < vectors; v++) {
-            int64_t at = i + v * LANES, here = whole ? LANES : min64(v < vectors - 1 ? LANES : lanes, last - at);
-            vec value = {0}, d = {0};
-            if (large && flags & HAS_X) __builtin_prefetch(job.x + at + AFFINE_AHEAD);
-            if ((large || flags & HAS_GATE) && flags & HAS_DY) __builtin_prefetch(job.dy + at + AFFINE_AHEAD);
-            if (flags & (HAS_X | HAS_GATE)) d = load_part(job.x + at, here) - t[MEAN][v];
-            if (flags & HAS_X) value = multiply_add(d, t[SCALE][v], t[SHIFT][v]);
-            if (flags & HAS_DY) {
-                vec g = load_part(job.dy + at, here);
-                if (flags & HAS_GATE) g = blend(multiply_add(d, t[SLOPE][v], t[GATE][v]) > (vec){0}, g, (vec){0});
-                value = multiply_add(g, t[SLOPE][v], value);
+/* `vectors` adjacent vectors from element `at` on, whose coefficients begin at t; the last has `lanes` elements. */
+INLINE void affine_vectors(const affine_job *job, const int flags, const int vectors, const REAL *t, int64_t at,
+                           int64_t lanes) {
+    UNROLL_FOR (int v = 0; v < vectors; v++, at += LANES, t += LANES) {
+        vec value = {0}, d = {0}, slope = {0};
+        if (flags & HAS_DY) slope = load_part(t + SLOPE * job->period, lanes);
+        if (flags & (HAS_X | HAS_GATE)) d = load_part(job->x + at, lanes) - load_part(t + MEAN * job->period, lanes);
+        if (flags & HAS_X)
+            value = multiply_add(d, load_part(t + SCALE * job->period, lanes), load_part(t + SHIFT * job->period, lanes));
+        if (flags & HAS_DY) {
+            vec g = load_part(job->dy + at, lanes);
+            if (flags & HAS_GATE) {
+                vec gate = multiply_add(d, slope, load_part(t + GATE * job->period, lanes));
+                g = blend(gate > (vec){0}, g, (vec){0});
             }
-            if (flags & HAS_ADD) value += load_part(job.add + at, here);
-            if (flags & HAS_RELU) value = rectify(value);
-            if (large) store_around(job.y + at, value);
-            else store_part(job.y + at, value, here);
+            value = multiply_add(g, slope, value);
         }
-}
-
-INLINE void affine_block(const affine_job *job, const int flags, int64_t first, int64_t last) {
-    int64_t period = job->period, column = 0, whole = first + (last - first) / period * period;
-    for (; column + 2 * LANES <= period; column += 2 * LANES) {
-        affine_columns(job, flags, 2, 1, column, LANES, first, whole);
-        affine_columns(job, flags, 2, 0, column, LANES, whole, last);
+        if (flags & HAS_ADD) value += load_part(job->add + at, lanes);
+        if (flags & HAS_RELU) value = rectify(value);
+        if (vectors > 1 && flags & IS_LARGE) store_around(job->y + at, value);
+        else store_part(job->y + at, value, lanes);
     }
-    for (; column < period; column += LANES)
-        affine_columns(job, flags, 1, 0, column, min64(LANES, period - column), first, last);
 }
 
-/* Loop over blocks that fit in L1, and within them over pairs of vectors of columns. */
-INLINE void affine_rows(const affine_job *job, const int flags, int64_t first, int64_t last) {
-    int64_t step = job->period * max64(1, fn_speed.affine_block / job->period);
-    for (; first < last; first += step) affine_block(job, flags, first, min64(first + step, last));
+INLINE void affine_rows(const affine_job *given, const int flags, int64_t first, int64_t last) {
+    const affine_job job = *given;
+    for (; first < last; first += job.period) {
+        int64_t i = 0, count = min64(job.period, last - first);
+        for (; i + 2 * LANES <= count; i += 2 * LANES)
+            affine_vectors(&job, flags, 2, job.tables + i, first + i, LANES);
+        for (; i < count; i += LANES)
+            affine_vectors(&job, flags, 1, job.tables + i, first + i, min64(LANES, count - i));
+    }
 }
 
 /* Elements [first, last); `first` belongs to channel 0. */
@@ -85,20 +75,23 @@ typedef struct {
 static fn_status affine_tables(int64_t C, affine_factors by, affine_job *job) {
     int64_t fold = 1;
     while (fold * C % (2 * LANES) && (fold + 1) * C <= fn_speed.affine_period) fold++;
-    int64_t period = job->period = (fold * C % (2 * LANES) ? 1 : fold) * C;
+    if (fold * C % (2 * LANES)) fold = 1;
+    int64_t period = job->period = fold * C * max64(1, fn_speed.affine_period / 4 / (fold * C));
     REAL *tables = job->tables = fn_alloc((size_t)(TABLES * period) * sizeof(REAL), FN_SCRATCH);
     if (!tables) return FN_NO_MEMORY;
     memset(tables, 0, (size_t)(TABLES * period) * sizeof(REAL));
-    for (int64_t j = 0; j < period; j++) {
-        int64_t c = j % C;
-        tables[j] = (REAL)by.mean[c];
-        fill_entry(tables + j, tables + SCALE * period + j, tables + SHIFT * period + j, by.mean[c], by.scale[c],
+    for (int64_t c = 0; c < C; c++) {
+        tables[c] = (REAL)by.mean[c];
+        fill_entry(tables + c, tables + SCALE * period + c, tables + SHIFT * period + c, by.mean[c], by.scale[c],
                    by.shift[c]);
         if (by.gate)
-            fill_entry(tables + j, tables + SLOPE * period + j, tables + GATE * period + j, by.mean[c], by.slope[c],
+            fill_entry(tables + c, tables + SLOPE * period + c, tables + GATE * period + c, by.mean[c], by.slope[c],
                        by.gate[c]);
-        else if (by.slope) tables[SLOPE * period + j] = (REAL)by.slope[c];
+        else if (by.slope) tables[SLOPE * period + c] = (REAL)by.slope[c];
     }
+    for (int64_t k = 0; k < TABLES; k++)
+        for (int64_t j = C; j < period; j += C)
+            memcpy(tables + k * period + j, tables + k * period, (size_t)C * sizeof(REAL));
     return FN_OK;
 }
 
