@@ -2,7 +2,7 @@
  *
  * Vectors run along channels, pixel by pixel. A pixel's last vector may overlap the next pixel: values read there are
  * unused, and values written there are overwritten by the next pixel. Only at the end of an output row or of an input
- * array are vectors partial, with `end - p` lanes.
+ * array are vectors partial, with `end - p` lanes.  whole: C is a multiple of LANES, and no vector is partial.
  */
 typedef struct {
     const fn_pool *g;
@@ -27,20 +27,21 @@ static void pool_run(int threads, pool_job *job, int64_t rows, int64_t row_size,
 
 /* ---- max: y = the maximum of the window's pixels inside the image; the first NaN, else the first of equals ---- */
 
-INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t down, int64_t right, int64_t r0,
+INLINE void max_window(const pool_job *job, pool_kind kind, const int whole, int64_t S, int64_t down, int64_t right, int64_t r0,
                        int64_t r1, int64_t s0, int64_t s1, const REAL *x, const REAL *x_end, int64_t at,
                        int64_t at_end) {
     /* x: the image's pixel under tap (r0, s0); down, right: the dilation; the windows below are prefetched */
     int64_t C = job->g->C, row_stride = down * job->g->W * C, ahead = job->g->stride_h * job->g->W * C;
     for (int64_t c = 0; c < C; c += LANES) {
-        vec best = load_part(x + c, x_end - x - c);
+        int64_t lanes = whole ? LANES : at_end - at - c;
+        vec best = load_part(x + c, whole ? LANES : x_end - x - c);
         __builtin_prefetch(x + c + ahead);
         mask which = broadcast_whole(r0 * S + s0);
         for (int64_t r = r0; r < r1; r++)
             for (int64_t s = s0; s < s1; s++) {
                 if (r == r0 && s == s0) continue;
                 const REAL *tap = x + (r - r0) * row_stride + (s - s0) * right * C + c;
-                vec value = load_part(tap, x_end - tap);
+                vec value = load_part(tap, whole ? LANES : x_end - tap);
                 __builtin_prefetch(tap + ahead);
                 mask better = ~(value <= best) & (best == best);
                 best = blend(better, value, best);
@@ -50,13 +51,13 @@ INLINE void max_window(const pool_job *job, pool_kind kind, int64_t S, int64_t d
             which |= ~(best > (vec){0});
             best = rectify(best);
         }
-        store_part(job->out + at + c, best, at_end - at - c);
-        if (kind != MAX_ALONE) store_index(kind, job->index_out, at + c, which, at_end - at - c);
+        store_part(job->out + at + c, best, lanes);
+        if (kind != MAX_ALONE) store_index(kind, job->index_out, at + c, which, lanes);
     }
 }
 
-INLINE void max_row(const pool_job *job, int64_t row, pool_kind kind, int64_t R, int64_t S, int64_t down,
-                    int64_t right) {
+INLINE void max_row(const pool_job *job, int64_t row, pool_kind kind, const int whole, int64_t R, int64_t S,
+                    int64_t down, int64_t right) {
     const fn_pool *g = job->g;
     const REAL *x_end = job->in + g->N * g->H * g->W * g->C;
     int64_t n = row / g->P, h = row % g->P * g->stride_h - g->pad_top, w = -g->pad_left, r0, r1, s0, s1;
@@ -65,8 +66,8 @@ INLINE void max_row(const pool_job *job, int64_t row, pool_kind kind, int64_t R,
     for (int64_t at = row * g->Q * g->C; at < end; at += g->C, w += g->stride_w) {
         taps_inside(w, right, g->W, S, &s0, &s1);
         const REAL *x = job->in + ((n * g->H + h + r0 * down) * g->W + w + s0 * right) * g->C;
-        if (r1 - r0 == R && s1 - s0 == S) max_window(job, kind, S, down, right, 0, R, 0, S, x, x_end, at, end);
-        else max_window(job, kind, S, down, right, r0, r1, s0, s1, x, x_end, at, end);
+        if (r1 - r0 == R && s1 - s0 == S) max_window(job, kind, whole, S, down, right, 0, R, 0, S, x, x_end, at, end);
+        else max_window(job, kind, whole, S, down, right, r0, r1, s0, s1, x, x_end, at, end);
     }
 }
 
@@ -74,14 +75,15 @@ static void max_task(void *context, int64_t task, int thread) {
     const pool_job *job = context;
     const fn_pool *g = job->g;
     int64_t row = task * job->rows_per_task, last = min64(row + job->rows_per_task, job->rows);
+    int of_two = g->R == 2 && g->S == 2 && g->C % LANES == 0;
     (void)thread;
     for (; row < last; row++)
-        if (dilated(g)) max_row(job, row, job->kind, g->R, g->S, g->dilation_h, g->dilation_w);
-        else if (job->kind == MAX_ALONE && g->R == 2 && g->S == 2) max_row(job, row, MAX_ALONE, 2, 2, 1, 1);
-        else if (job->kind == MAX_ALONE) max_row(job, row, MAX_ALONE, g->R, g->S, 1, 1);
-        else if (g->R == 2 && g->S == 2) max_row(job, row, MAX_BYTES, 2, 2, 1, 1);
-        else if (job->kind == MAX_BYTES) max_row(job, row, MAX_BYTES, g->R, g->S, 1, 1);
-        else max_row(job, row, MAX_WORDS, g->R, g->S, 1, 1);
+        if (dilated(g)) max_row(job, row, job->kind, 0, g->R, g->S, g->dilation_h, g->dilation_w);
+        else if (job->kind == MAX_ALONE && of_two) max_row(job, row, MAX_ALONE, 1, 2, 2, 1, 1);
+        else if (job->kind == MAX_ALONE) max_row(job, row, MAX_ALONE, 0, g->R, g->S, 1, 1);
+        else if (of_two) max_row(job, row, MAX_BYTES, 1, 2, 2, 1, 1);
+        else if (job->kind == MAX_BYTES) max_row(job, row, MAX_BYTES, 0, g->R, g->S, 1, 1);
+        else max_row(job, row, MAX_WORDS, 0, g->R, g->S, 1, 1);
 }
 
 static void max_pool_run(int threads, const fn_pool *g, const void *x, int relu, void *y, void *index) {
@@ -175,8 +177,8 @@ INLINE vec load_share(const pool_job *job, pool_kind kind, int64_t at, int64_t w
     return blend(load_index(kind, job->index, at, size - at) == broadcast_whole(which), dy, (vec){0});
 }
 
-INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int large, int64_t R, int64_t S,
-                         int64_t stride_h, int64_t stride_w) {
+INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int64_t R, int64_t S, int64_t stride_h,
+                         int64_t stride_w) {
     const fn_pool *g = job->g;
     int64_t n = row / g->H, up = row % g->H + g->pad_top, C = g->C, size = g->N * g->P * g->Q * C, p0, p1;
     REAL *dx = job->out + row * g->W * C;
@@ -191,8 +193,7 @@ INLINE void gradient_row(const pool_job *job, int64_t row, pool_kind kind, int l
         if (p1 - p0 == 1 && q1 - q0 == 1)
             for (int64_t c = 0; c < C; c += LANES) {
                 vec only = load_share(job, kind, first + c, which, size);
-                if (large) store_around(dx + c, only);
-                else store_part(dx + c, only, end - dx - c);
+                store_part(dx + c, only, end - dx - c);
             }
         else
             for (int64_t c = 0; c < C; c += LANES) {
@@ -231,21 +232,51 @@ static void dilated_gradient_row(const pool_job *job, int64_t row) {
         }
 }
 
+/* 2 x 2 windows that tile the image, whole vectors: one share of dy serves a window's four pixels. An even row of dx
+ * and the one below it have the same owner. */
+INLINE int windows_tile(const fn_pool *g) {
+    return g->R == 2 && g->S == 2 && g->stride_h == 2 && g->stride_w == 2 && !g->pad_top && !g->pad_left &&
+           2 * g->P <= g->H && 2 * g->Q <= g->W && g->C % LANES == 0;
+}
+
+INLINE void tile_rows(const pool_job *job, int64_t row, const int large) {
+    const fn_pool *g = job->g;
+    int64_t n = row / g->H, h = row % g->H, C = g->C, line = g->W * C, at = (n * g->P + h / 2) * g->Q * C;
+    REAL *dx = job->out + row * line, *end = dx + 2 * g->Q * C;
+    if (h >= 2 * g->P) memset(dx, 0, (size_t)line * sizeof(REAL));
+    if (h >= 2 * g->P || h & 1) return;
+    const int vectors = large ? 64 / VECTOR_BYTES : 1; /* of a cache line, which non-temporal stores fill at once */
+    for (; dx < end; dx += C) /* the left pixels; the right ones are skipped */
+        for (int64_t c = 0; c < C; c += vectors * LANES, at += vectors * LANES, dx += vectors * LANES)
+            UNROLL_FOR (int tap = 0; tap < 4; tap++)
+                UNROLL_FOR (int v = 0; v < vectors; v++) {
+                    mask which = load_index(MAX_BYTES, job->index, at + v * LANES, LANES);
+                    vec share = blend(which == broadcast_whole(tap), load(job->in + at + v * LANES), (vec){0});
+                    REAL *to = dx + tap / 2 * line + tap % 2 * C + v * LANES;
+                    if (large) store_around(to, share);
+                    else store(to, share);
+                }
+    for (int64_t below = 0; below < 2; below++)
+        memset(end + below * line, 0, (size_t)(line - 2 * g->Q * C) * sizeof(REAL));
+}
+
 static void gradient_task(void *context, int64_t task, int thread) {
     const pool_job *job = context;
     const fn_pool *g = job->g;
     int64_t row = task * job->rows_per_task, last = min64(row + job->rows_per_task, job->rows);
     int by_two = job->kind != AVERAGE && g->R == 2 && g->S == 2 && g->stride_h == 2 && g->stride_w == 2;
+    int tiles = job->kind == MAX_BYTES && !dilated(g) && windows_tile(g);
     int large =
-        by_two && is_large(job->out, g->C * (int64_t)sizeof(REAL), job->rows * g->W * g->C * (int64_t)sizeof(REAL));
+        tiles && is_large(job->out, g->C * (int64_t)sizeof(REAL), job->rows * g->W * g->C * (int64_t)sizeof(REAL));
     (void)thread;
     for (; row < last; row++)
         if (dilated(g)) dilated_gradient_row(job, row);
-        else if (job->kind == AVERAGE) gradient_row(job, row, AVERAGE, 0, g->R, g->S, g->stride_h, g->stride_w);
-        else if (large) gradient_row(job, row, MAX_BYTES, 1, 2, 2, 2, 2);
-        else if (by_two) gradient_row(job, row, MAX_BYTES, 0, 2, 2, 2, 2);
-        else if (job->kind == MAX_BYTES) gradient_row(job, row, MAX_BYTES, 0, g->R, g->S, g->stride_h, g->stride_w);
-        else gradient_row(job, row, MAX_WORDS, 0, g->R, g->S, g->stride_h, g->stride_w);
+        else if (job->kind == AVERAGE) gradient_row(job, row, AVERAGE, g->R, g->S, g->stride_h, g->stride_w);
+        else if (large) tile_rows(job, row, 1);
+        else if (tiles) tile_rows(job, row, 0);
+        else if (by_two) gradient_row(job, row, MAX_BYTES, 2, 2, 2, 2);
+        else if (job->kind == MAX_BYTES) gradient_row(job, row, MAX_BYTES, g->R, g->S, g->stride_h, g->stride_w);
+        else gradient_row(job, row, MAX_WORDS, g->R, g->S, g->stride_h, g->stride_w);
     if (large) store_fence();
 }
 
