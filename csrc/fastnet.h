@@ -29,7 +29,8 @@ typedef struct {
     int64_t inputs, outputs, taps;
 } fn_axis;
 
-/* Batch norm of images x pixels x C elements; gamma, beta: C elements, or NULL. relu: its gradient is masked. */
+/* Batch norm of images x pixels x C elements; gamma, beta: C elements, or NULL. relu: 1 or 6 if the gradient is masked
+ * by that of the ReLU or ReLU6 behind the norm, else 0. */
 typedef struct {
     int64_t images, pixels, C;
     const double *mean, *inverse_std;

@@ -124,8 +124,8 @@ enum { LISTED_FILTERS = 16 };
     VALUE(winograd_cached_bytes, FN_NO_CACHE, 24 << 20) /* transformed weights beyond which it does, too */  \
     VALUE(winograd_held_bytes, FN_NO_CACHE, 4 << 20) /* transformed weights computed at a time */            \
     VALUE(winograd_block_bytes, FN_L2, 640 << 10) /* transformed inputs of a block of tiles, within */       \
-    VALUE(winograd_block_least, FN_L2, 24) /* ... these numbers of tiles */                            \
-    VALUE(winograd_block_most, FN_L2, 36)                                                              \
+    VALUE(winograd_block_least, FN_L2, 24) /* ... these numbers of tiles */                                  \
+    VALUE(winograd_block_most, FN_L2, 36)                                                                    \
     VALUE(winograd_inputs, FN_NO_CACHE, 6) /* tiles of a task that transforms inputs, */                     \
     VALUE(winograd_outputs, FN_NO_CACHE, 12) /* outputs, */                                                  \
     VALUE(winograd_filters, FN_NO_CACHE, 32) /* channels of one that transforms weights, */                  \

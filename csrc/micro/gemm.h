@@ -63,7 +63,8 @@ static void gemm_task(void *context, int64_t task, int thread) {
                 int live = (int)min64(TILE_ROWS, rows - ir);
                 const REAL *from[TILE_ROWS];
                 REAL *c[TILE_ROWS];
-                if (job->far_panels) prefetch_panel(job, panel + PANEL, steps, ir / TILE_ROWS, ceil_div(rows, TILE_ROWS));
+                if (job->far_panels)
+                    prefetch_panel(job, panel + PANEL, steps, ir / TILE_ROWS, ceil_div(rows, TILE_ROWS));
                 for (int i = 0; i < live; i++) {
                     from[i] = job->a + (row + ir + i) * job->a_row + step * job->a_col;
                     c[i] = job->c + (row + ir + i) * job->N;
@@ -80,16 +81,16 @@ static fn_status gemm(int64_t M, int64_t N, int64_t K, const void *a, int64_t a_
                       int64_t b_row, int64_t b_col, const fn_epilogue *end, void *c) {
     if (M == 0 || N == 0) return FN_OK;
     int threads = fn_threads();
-    int64_t panels = ceil_div(N, PANEL), tile = TILE_ROWS * min64(max64(K, 1), GEMM_KC);
-    int64_t tiles = max64(1, fn_speed.gemm_bytes / (tile * (int64_t)sizeof(REAL)));
+    int64_t panels = ceil_div(N, PANEL), tiles = ceil_div(M, TILE_ROWS); /* of columns, and of rows */
+    int64_t tile = TILE_ROWS * min64(max64(K, 1), GEMM_KC), wanted = threads > 1 ? fn_speed.gemm_tasks * threads : 1;
+    int64_t most = min64(fn_speed.gemm_bytes / (tile * (int64_t)sizeof(REAL)), tiles * panels / wanted);
     gemm_job job = {M, N, K, a_row, a_col, b_row, b_col, .a = a, .b = b, .end = epilogue_of(end, 0, c), .c = c};
-    job.block_rows = ceil_div(ceil_div(M, TILE_ROWS), ceil_div(M, tiles * TILE_ROWS)) * TILE_ROWS;
+    job.block_rows = ceil_div(tiles, ceil_div(tiles, max64(1, most))) * TILE_ROWS;
     job.row_blocks = ceil_div(M, job.block_rows);
-    int64_t wanted = threads > 1 ? fn_speed.gemm_tasks * threads : 1;
     job.group = max64(1, min64(min64(panels, fn_speed.gemm_group), panels * job.row_blocks / wanted));
     job.far_panels = b_col == 1 && N * K * (int64_t)sizeof(REAL) >= fn_speed.stream_bytes;
     job.packed = a_col != 1 && job.group >= fn_speed.gemm_panels;
-    job.scratch_size = GEMM_SCRATCH + (job.packed ? job.block_rows / TILE_ROWS * tile : 0);
+    job.scratch_size = GEMM_SCRATCH + (job.packed ? ceil_div(job.block_rows / TILE_ROWS * tile, PANEL) * PANEL : 0);
     job.scratch = fn_alloc(sizeof(REAL) * (size_t)(threads * job.scratch_size), FN_SCRATCH);
     if (!job.scratch) return FN_NO_MEMORY;
     double work = (double)M * (double)N * (double)K / LANES;

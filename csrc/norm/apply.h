@@ -1,12 +1,14 @@
 /* Batch norm, element by element:
- *   y = max((x - mean)*scale + shift + add, 0)    and    dx = dy*slope + ((x - mean)*scale + shift),
- * where dy is masked by (x - mean)*slope + gate > 0. The channels' coefficients are tabulated for a period: as many
- * rows as fill whole pairs of vectors, unless C is large and odd.  Arrays are read from front to back, which hardware
- * prefetches; the tables stay in L1.
+ *   y = min(max((x - mean)*scale + shift + add, 0), top)    and    dx = dy*slope + ((x - mean)*scale + shift),
+ * where dy is masked by 0 < (x - mean)*slope + gate < top; without a ReLU there is neither, and top is ReLU6's.
+ *
+ * The channels' coefficients are tabulated for a period: as many rows as fill whole pairs of vectors, unless C is large
+ * and odd.  Arrays are read from front to back, which hardware prefetches; the tables stay in L1.
  */
 typedef struct {
     int64_t period;
     int flags; /* which of the following terms a formula has */
+    REAL top; /* NaN: none */
     const REAL *x, *dy, *add;
     REAL *y, *tables;
 } affine_job;
@@ -22,17 +24,16 @@ INLINE void affine_vectors(const affine_job *job, const int flags, const int vec
         if (flags & HAS_DY) slope = load_part(t + SLOPE * job->period, lanes);
         if (flags & (HAS_X | HAS_GATE)) d = load_part(job->x + at, lanes) - load_part(t + MEAN * job->period, lanes);
         if (flags & HAS_X)
-            value = multiply_add(d, load_part(t + SCALE * job->period, lanes), load_part(t + SHIFT * job->period, lanes));
+            value =
+                multiply_add(d, load_part(t + SCALE * job->period, lanes), load_part(t + SHIFT * job->period, lanes));
         if (flags & HAS_DY) {
             vec g = load_part(job->dy + at, lanes);
-            if (flags & HAS_GATE) {
-                vec gate = multiply_add(d, slope, load_part(t + GATE * job->period, lanes));
-                g = blend(gate > (vec){0}, g, (vec){0});
-            }
+            if (flags & HAS_GATE)
+                g = gate_by(multiply_add(d, slope, load_part(t + GATE * job->period, lanes)), job->top, g);
             value = multiply_add(g, slope, value);
         }
         if (flags & HAS_ADD) value += load_part(job->add + at, lanes);
-        if (flags & HAS_RELU) value = rectify(value);
+        if (flags & HAS_RELU) value = limit(value, job->top);
         if (vectors > 1 && flags & IS_LARGE) store_around(job->y + at, value);
         else store_part(job->y + at, value, lanes);
     }
@@ -42,8 +43,7 @@ INLINE void affine_rows(const affine_job *given, const int flags, int64_t first,
     const affine_job job = *given;
     for (; first < last; first += job.period) {
         int64_t i = 0, count = min64(job.period, last - first);
-        for (; i + 2 * LANES <= count; i += 2 * LANES)
-            affine_vectors(&job, flags, 2, job.tables + i, first + i, LANES);
+        for (; i + 2 * LANES <= count; i += 2 * LANES) affine_vectors(&job, flags, 2, job.tables + i, first + i, LANES);
         for (; i < count; i += LANES)
             affine_vectors(&job, flags, 1, job.tables + i, first + i, min64(LANES, count - i));
     }
@@ -155,16 +155,20 @@ static fn_status affine_ended(int threads, const affine_job *job, int64_t size, 
 
 static fn_status norm_apply(const fn_norm *n, const void *x, const fn_epilogue *end, void *y) {
     int64_t C = n->C, size = n->images * n->pixels * C;
-    int threads = fn_threads(), relu = end->activation == FN_ACTIVATION_relu;
+    int threads = fn_threads(), relu6 = end->activation == FN_ACTIVATION_relu6;
+    int relu = relu6 || end->activation == FN_ACTIVATION_relu;
     ending last = {.activation = FN_NO_ACTIVATION};
     if (size == 0) return FN_OK;
     double *scale = fn_alloc((size_t)(2 * C) * sizeof(double), FN_SCRATCH);
     if (!scale) return FN_NO_MEMORY;
     norm_factors(n, scale, scale + C);
-    affine_job job = {
-        .flags = HAS_X | (end->add ? HAS_ADD : 0) | (relu ? HAS_RELU : 0), .x = x, .add = end->add, .y = y};
+    affine_job job = {.flags = HAS_X | (end->add ? HAS_ADD : 0) | (relu ? HAS_RELU : 0),
+                      .top = top_of(relu6 ? 6 : relu),
+                      .x = x,
+                      .add = end->add,
+                      .y = y};
     fn_status status = affine_tables(C, (affine_factors){n->mean, scale, scale + C, NULL, NULL}, &job);
-    if (status == FN_OK && ends_apart(end->activation)) {
+    if (status == FN_OK && !relu && ends_apart(end->activation)) {
         status = ending_begin(&last, C, end);
         if (status == FN_OK) status = affine_ended(threads, &job, size, &last, end->before);
         ending_end(&last);
@@ -186,6 +190,7 @@ static fn_status norm_gradient(const fn_norm *n, const double *dgamma, const dou
         shift[c] = dbeta ? -slope[c] * dbeta[c] / rows : 0;
     }
     job->flags = HAS_DY | (dgamma ? HAS_X : 0) | (n->relu ? HAS_GATE : 0);
+    job->top = top_of(n->relu);
     affine_factors by = {n->mean, scale, shift, slope, n->relu ? beta : NULL};
     fn_status status = affine_tables(C, by, job);
     fn_free(slope);

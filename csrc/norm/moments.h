@@ -10,8 +10,9 @@ typedef struct {
     int64_t images, pixels, C, parts;
     const REAL *x, *dy;
     const REAL *tables; /* with dy: mean, and the gate's scale and shift, repeated per column of a folded row */
-    int gated_by_x; /* mask dy by (x - mean)*scale + shift > 0 */
-    const REAL *y; /* mask dy by y > 0 and store it in `gated`; or NULL */
+    int gated_by_x; /* mask dy by v = (x - mean)*scale + shift */
+    REAL top; /* the mask is 0 < v < top; NaN: no top */
+    const REAL *y; /* mask dy by v = y and store it in `gated`; or NULL */
     REAL *gated;
     double *first, *second; /* (parts, C): mean and sum of squares; or the sums of dy and of dy*(x - mean) */
 } norm_job;
@@ -78,6 +79,14 @@ INLINE void moments_block(const int vectors, const REAL *x, int64_t step, int64_
     }
 }
 
+/* Where ReLU (relu = 1) has no top, or ReLU6 (6) has one. */
+INLINE REAL top_of(int relu) { return relu > 1 ? (REAL)relu : (REAL)NAN; }
+
+/* dy where the gradient of ReLU or ReLU6 at `value` is 1, else 0. */
+INLINE vec gate_by(vec value, REAL top, vec dy) {
+    return blend((value > (vec){0}) & ~(value >= broadcast(top)), dy, (vec){0});
+}
+
 /* A block of rows: sum dy and sum dy*(x - mean), added to double totals. */
 typedef enum { UNGATED, GATED_BY_X, GATED_BY_Y } gating;
 
@@ -96,9 +105,9 @@ INLINE void sums_block(const gating gate, const int vectors, const norm_job *job
             if (gate != UNGATED) __builtin_prefetch(job->dy + at + GATED_AHEAD * step + v * LANES);
             vec d = column_load(v, vectors, job->x + at, lanes) - mean[v],
                 g = column_load(v, vectors, job->dy + at, lanes);
-            if (gate == GATED_BY_X) g = blend(multiply_add(d, scale[v], shift[v]) > (vec){0}, g, (vec){0});
+            if (gate == GATED_BY_X) g = gate_by(multiply_add(d, scale[v], shift[v]), job->top, g);
             if (gate == GATED_BY_Y) {
-                g = blend(column_load(v, vectors, job->y + at, lanes) > (vec){0}, g, (vec){0});
+                g = gate_by(column_load(v, vectors, job->y + at, lanes), job->top, g);
                 store_part(job->gated + at + v * LANES, g, v < vectors - 1 ? LANES : lanes);
             }
             first[v] += g;
@@ -242,6 +251,7 @@ static fn_status norm_sums(const fn_norm *n, const void *dy, const void *x, cons
         }
         job.tables = tables;
         job.gated_by_x = n->relu && !y;
+        job.top = top_of(n->relu);
         norm_run(&job);
         norm_end(&job, dbeta, dgamma);
         for (int64_t c = 0; c < C; c++) /* compensate for the rounding of the mean in every row */

@@ -27,8 +27,8 @@ static void pool_run(int threads, pool_job *job, int64_t rows, int64_t row_size,
 
 /* ---- max: y = the maximum of the window's pixels inside the image; the first NaN, else the first of equals ---- */
 
-INLINE void max_window(const pool_job *job, pool_kind kind, const int whole, int64_t S, int64_t down, int64_t right, int64_t r0,
-                       int64_t r1, int64_t s0, int64_t s1, const REAL *x, const REAL *x_end, int64_t at,
+INLINE void max_window(const pool_job *job, pool_kind kind, const int whole, int64_t S, int64_t down, int64_t right,
+                       int64_t r0, int64_t r1, int64_t s0, int64_t s1, const REAL *x, const REAL *x_end, int64_t at,
                        int64_t at_end) {
     /* x: the image's pixel under tap (r0, s0); down, right: the dilation; the windows below are prefetched */
     int64_t C = job->g->C, row_stride = down * job->g->W * C, ahead = job->g->stride_h * job->g->W * C;

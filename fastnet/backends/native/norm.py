@@ -17,6 +17,7 @@ from fastnet.types import Activation, Array, DType
 
 _F64 = np.dtype(np.float64)
 RELU: Activation = ("relu", {})
+_RECTIFIERS = {"relu": 1, "relu6": 6}  # whose gradients batch norm's kernels compute by themselves
 
 
 class Norm(NamedTuple):
@@ -29,7 +30,7 @@ class Norm(NamedTuple):
     inverse_std: Array
     gamma: Array | None
     beta: Array | None
-    relu: bool
+    relu: int
 
 
 class Normalized(NamedTuple):
@@ -38,11 +39,11 @@ class Normalized(NamedTuple):
     Attributes
     ----------
     y
-        The result, if an array was added before a ReLU.
+        The result, if an array was added before a ReLU or ReLU6.
     added
         Whether an array was added.
     activation, kept
-        One that is not a ReLU, and what its gradient, or PReLU's, needs.
+        One that is neither, and what its gradient, or PReLU's, needs.
     """
 
     x: Array
@@ -60,7 +61,7 @@ class Sums(NamedTuple):
     Attributes
     ----------
     dy, norm
-        For the input gradient: after an add, dy is the gradient before the ReLU, and norm has none.
+        For the input gradient: after an add, dy is the gradient before the ReLU, and norm.relu is 0.
     totals
         dgamma and dbeta in float64; (None, None) if the running statistics were used.
     gradients
@@ -120,10 +121,10 @@ def normalize(
     images, pixels, C = extents(x.shape)
     inverse_std = doubles(C)
     _native.norm_inverse_std(C, eps, var, inverse_std)
-    relu, added = activation == RELU, add is not None
+    relu, added = _RECTIFIERS.get(activation[0], 0) if activation else 0, add is not None
     norm = Norm(images, pixels, C, mean, inverse_std, gamma, beta, relu)
     y = empty(x.shape, x.dtype)
-    before = kept_before(y, activation, slopes)
+    before = None if relu else kept_before(y, activation, slopes)
     _native.norm_apply(norm, x, ending(C, activation, slopes, add=add, before=before), y)
     other = None if relu else activation
     kept = y if before is None and other else before
@@ -140,7 +141,7 @@ def norm_sums(dy: Array, saved: Normalized, *needs: bool) -> Sums:
         _native.norm_sums(norm, dy, x, y, gated, *totals)
     dgamma, dbeta = (_rounded(total, dtype) if need else None for total, need in zip(totals, needs, strict=True))
     if gated is not None:
-        dy, norm = gated, norm._replace(relu=False)
+        dy, norm = gated, norm._replace(relu=0)
     elif added:
         gated = dy
     return Sums(dy, norm, totals if training else (None, None), (dgamma, dbeta), gated)
