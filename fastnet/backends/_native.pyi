@@ -9,7 +9,7 @@ from typing import Any
 from fastnet.types import Array
 
 # What normalises: the fields of fn_norm, images, pixels, channels, mean, inverse_std, gamma, beta, relu.
-_Norm = tuple[int, int, int, Array, Array, Array | None, Array | None, bool]
+_Norm = tuple[int, int, int, Array, Array, Array | None, Array | None, int]
 
 # What kernels do before they store: the fields of fn_epilogue, scale, shift, slopes, add, before, activation, a, b.
 _Epilogue = tuple[Array | None, Array | None, Array | None, Array | None, Array | None, int, float, float]

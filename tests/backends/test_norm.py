@@ -224,3 +224,29 @@ def test_wrong_arguments_are_refused(ops):
         TypeError, match="batch_norm_backward: dy must have the forward pass's dtype float32, got float64"
     ):
         ops.batch_norm_backward(x.astype(np.float64), saved)
+
+
+@pytest.mark.parametrize("added", [False, True])
+@pytest.mark.parametrize("training", [True, False])
+def test_relu6_behind_the_norm(ops, dtype, training, added):
+    """The bits of the separate ops: also at the kinks, 0 and 6, and for NaN."""
+    x, dy, gamma, beta, mean, var = problem((5, 9, 6, 7), dtype)
+    add = 3 * cases.normal(x.shape, dtype, 9) if added else None
+    gamma, beta = 4 * gamma, beta + 3
+    gamma[:3], beta[:3] = 0, (0, 6, np.nan)
+    if added:
+        add[:, :3] = 0
+    running = gamma, beta, mean, var
+    y, saved = ops.batch_norm_activation(x, *map(np.copy, running), add, training, activation=("relu6", {}))
+    dx, dgamma, dbeta, *gated = ops.batch_norm_activation_backward(dy, saved)
+    before, separate = ops.batch_norm(x, *map(np.copy, running), training)
+    if added:
+        before = before + add
+    expected, kept = ops.relu6(before)
+    assert (0 < expected[:, 3:]).any() and (expected[:, 3:] < 6).any() and (expected[:, 3:] == 6).any()
+    np.testing.assert_array_equal(y, expected)
+    masked = ops.relu6_backward(dy, kept)
+    for got, wanted in zip((dx, dgamma, dbeta), ops.batch_norm_backward(masked, separate), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    if added:
+        np.testing.assert_array_equal(gated[0], masked)
