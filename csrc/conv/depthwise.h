@@ -141,14 +141,15 @@ INLINE void strip_rows(const int full, const int inside, const int group, const 
 }
 
 /* The same in whole cache lines, past the caches. */
-INLINE void strip_lines(const int group, const int S, const int step, const conv_job *job, const strip *of) {
+INLINE void strip_lines(const int group, const int S, const int step, const int R, const conv_job *job,
+                        const strip *of) {
     int64_t vectors = job->conv.K / LANES, pixel = job->at.out_pixel;
     for (int64_t v = 0; v < vectors; v += LINE) {
         REAL *out = of->out + v * LANES;
         vec y[LINE][COLUMNS];
         UNROLL_FOR (int u = 0; u < LINE; u++) {
             prefetch_columns(&job->conv, of->soon, of->in.pixel, v + u);
-            strip_outputs(1, 1, group, S, step, S, job, of, v + u, y[u]);
+            strip_outputs(1, 1, group, S, step, R, job, of, v + u, y[u]);
         }
         UNROLL_FOR (int j = 0; j < COLUMNS; j++)
             UNROLL_FOR (int u = 0; u < LINE; u++) store_around(out + j * pixel + u * LANES, y[u][j]);
@@ -176,7 +177,8 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
         };
         int inside = start >= 0 && start + strip_width(S, step, conv) <= conv->W && live >= COLUMNS;
         int whole_filter = inside && of.rows == S; /* mostly: filters are square */
-        if (S && whole_filter && around) strip_lines(group, S, step, job, &of);
+        if (S && whole_filter && around) strip_lines(group, S, step, S, job, &of);
+        else if (S && inside && around) strip_lines(group, S, step, 0, job, &of);
         else if (S && whole_filter) strip_rows(full, 1, group, S, step, S, job, &of);
         else if (!S && inside) strip_rows(full, 1, group, S, step, 0, job, &of);
         else strip_rows(full, 0, group, S, step, 0, job, &of);
