@@ -72,11 +72,6 @@ INLINE void finish_row(const int count, const int64_t live, const epilogue *end,
         UNROLL_FOR (int j = 0; j < count; j++) y[j] = activate(end, y[j], slope);
 }
 
-INLINE vec finish(const epilogue *end, vec value, vec scale, vec shift, vec slope, const REAL *at, int64_t lanes) {
-    finish_row(1, 1, end, &value, scale, shift, slope, at, 0, lanes);
-    return value;
-}
-
 INLINE epilogue epilogue_of(const fn_epilogue *given, int64_t channel, const REAL *out) {
     epilogue end = {.out = out};
     if (!given) return end;

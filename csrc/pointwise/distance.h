@@ -54,7 +54,7 @@ static void distance_task(void *context, int64_t task, int thread) {
 }
 
 static fn_status l1_distances(int64_t M, int64_t N, int64_t D, const void *a, const void *b, void *distance) {
-    int64_t block_rows = fn_speed.gemm_tiles * DISTANCE_ROWS;
+    int64_t block_rows = fn_speed.distance_tiles * DISTANCE_ROWS;
     distance_job job = {M, N, D, block_rows, ceil_div(M, block_rows), a, b, distance, NULL};
     if (M == 0 || N == 0) return FN_OK;
     int threads = fn_threads();
