@@ -59,11 +59,15 @@ def step(case: dict):
 
 
 def prepare_step(case: dict):
-    """The step, and for comparison the losses of the first two steps and the change of the parameters over them."""
+    """The step, and for comparison the losses of the first two steps and the change of the parameters over both, or
+    over as many as "compared_after" says."""
     call, parameters = step(case)
     before = [parameter.value.copy() for parameter in parameters]
-    losses = [call(), call()]
-    moved = [(parameter.value - old).ravel() for parameter, old in zip(parameters, before, strict=True)]
+    losses, moved = [], []
+    for number in (1, 2):
+        losses.append(call())
+        if number == case.get("compared_after", 2):
+            moved = [(parameter.value - old).ravel() for parameter, old in zip(parameters, before, strict=True)]
     return call, [*losses, np.concatenate(moved)]
 
 

@@ -111,11 +111,14 @@ class Torch:
         return call, [net.get_parameter(name) for name in names]
 
     def prepare_step(self, case: dict):
-        """The step, and for comparison the losses of the first two steps and the change of the parameters over them."""
+        """The step, and for comparison what fastnet_worker.prepare_step returns."""
         call, parameters = self.step(case)
         before = [parameter.detach().clone() for parameter in parameters]
-        losses = [call().item(), call().item()]
-        moved = [parameter.detach() - old for parameter, old in zip(parameters, before, strict=True)]
+        losses, moved = [], []
+        for number in (1, 2):
+            losses.append(call().item())
+            if number == case.get("compared_after", 2):
+                moved = [parameter.detach() - old for parameter, old in zip(parameters, before, strict=True)]
         results = [*losses, np.concatenate([each.cpu().numpy().ravel() for each in moved])]
         return (self.block(call, case["steps"]) if "steps" in case else call), results
 

@@ -76,8 +76,7 @@ STEPS = [  # title, net, options, N, C, H = W
 ]
 FINETUNE = [  # likewise
     ("resnet18", "resnet18", {}, 8, 3, 224),
-    *(("mobilenet_v2", "mobilenet_v2", {}, N, 3, 224) for N in (8, 16)),
-    *(("mobilenet_v2", "mobilenet_v2", {}, N, 3, 96) for N in (16, 32)),  # 8: norms over 72 pixels amplify rounding
+    *(("mobilenet_v2", "mobilenet_v2", {}, N, 3, H) for H in (224, 96) for N in (8, 16)),
 ]
 ACTIVATIONS = {  # PyTorch's layer and its arguments, except Maxout, which PyTorch does not have
     **{name: (name, ()) for name in ("LeakyReLU", "ELU", "SELU", "GELU", "SiLU", "Softplus", "Hardswish", "Sigmoid")},
@@ -131,6 +130,8 @@ FLOAT64 = {"step": Figure(2.0, 1.0), "finetune": Figure(2.0, 1.0)}  # the other 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of the L2 norm
 # sums near ReLU's kink may round to either side, and batch norm over few images amplifies that
 STEP_TOLERANCE = {"float32": 2e-2, "float64": 1e-6}
+# in MobileNetV2 one ulp of the images moves the parameters' change by 0.5 % over one step, by 5 % over two: compare one
+FINETUNE_TOLERANCE = {"float32": 1e-2, "float64": 1e-6}
 KINKED_TOLERANCE = {"float32": 5e-3, "float64": 1e-6}  # one activation behind a convolution
 
 
@@ -191,7 +192,9 @@ def cases(kinds, dtype: str, quick: bool, folder: Path) -> list[dict]:
             for number, (title, net, options, N, C, H) in enumerate(nets)
         ]
     kinked = dict.fromkeys(("conv_activation", "pointwise_block"), KINKED_TOLERANCE)
-    special = {"step": STEP_TOLERANCE, "finetune": STEP_TOLERANCE, **kinked}
+    special = {"step": STEP_TOLERANCE, "finetune": FINETUNE_TOLERANCE, **kinked}
+    for case in found["finetune"]:
+        case["compared_after"] = 1
     return [
         {"kind": kind, "dtype": dtype, "tolerance": special.get(kind, TOLERANCE)[dtype], **case}
         for kind in kinds
