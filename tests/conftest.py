@@ -106,6 +106,12 @@ def pytest_cmdline_main(config):
         option.numprocesses, option.dist = workers, "worksteal"
 
 
+def pytest_configure(config):
+    """Divide the cores among pytest-xdist's workers, and what they start: threads would wait for each other."""
+    if workers := getattr(config.option, "numprocesses", None):
+        os.environ.setdefault("FASTNET_NUM_THREADS", str(max(1, default_num_threads() // workers)))
+
+
 def pytest_report_header():
     """Report which fastnet is tested: the source tree beside the tests may hide the installed one."""
     native = (
