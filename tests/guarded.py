@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 GUARD = 1 << 20  # inaccessible bytes, on each side
+LIBRARY = ctypes.CDLL(None, use_errno=True)
+if hasattr(LIBRARY, "mprotect"):
+    LIBRARY.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def guarded(x, at_end):
     """A copy of a dense array, with the same strides, adjacent to the inaccessible pages behind or before it."""
-    if not hasattr(ctypes.CDLL(None), "mprotect"):
+    if not hasattr(LIBRARY, "mprotect"):
         pytest.skip("no mprotect here")
     accessible = -(-max(x.nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
     memory = mmap.mmap(-1, accessible + 2 * GUARD)
@@ -29,7 +32,5 @@ def guarded(x, at_end):
 
 
 def _protect(address, size):
-    library = ctypes.CDLL(None, use_errno=True)
-    library.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    if library.mprotect(address, size, 0):
+    if LIBRARY.mprotect(address, size, 0):
         raise OSError(ctypes.get_errno(), "mprotect")
