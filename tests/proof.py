@@ -24,9 +24,10 @@ if backends.NativeOps:
     from fastnet.backends import _native
 
 FUSED = [isa for isa in ISAS if isa != "portable"]  # those with FMA: products are fused with sums
+PLAIN = [isa for isa in ISAS if isa == "portable"]  # rounds differently, but always in the same way
+THREADS = {isa: (2, 1, 3, 7) if isa == ISAS[-1] else (1, 7) for isa in (*FUSED, *PLAIN)}  # the best one gets more
 # instruction set, threads, whether inputs lie at the end of their pages
-# "portable" rounds differently, but always in the same way
-VARIANTS = [(isa, threads, threads < 3) for isa in (*FUSED, "portable") for threads in (2, 1, 3, 7)]
+VARIANTS = [(isa, threads, threads < 3) for isa, counts in THREADS.items() for threads in counts]
 TOLERANCE = {np.float32: 1e-3, np.float64: 1e-9}
 
 
