@@ -7,9 +7,12 @@
 #include <stdatomic.h>
 #include <string.h>
 
+/* FN_NO_...: left out by .ci/sanitize, which builds one instruction set. */
 #if defined(__x86_64__) || defined(_M_X64)
-#define FN_X86 1
-#ifndef FN_NO_AVX512 /* defined by .ci/sanitize where no such kernel could run */
+#ifndef FN_NO_AVX2
+#define FN_AVX2 1
+#endif
+#ifndef FN_NO_AVX512
 #define FN_AVX512 1
 #endif
 #endif
@@ -29,8 +32,10 @@ const char *const fn_activation_names[FN_ACTIVATIONS] = {
 #include "kernels.def"
 };
 
+#ifndef FN_NO_PORTABLE
 extern const fn_kernels fn_portable_f32, fn_portable_f64;
-#ifdef FN_X86
+#endif
+#ifdef FN_AVX2
 extern const fn_kernels fn_avx2_f32, fn_avx2_f64;
 #endif
 #ifdef FN_AVX512
@@ -40,8 +45,10 @@ extern const fn_kernels fn_avx512_f32, fn_avx512_f64;
 extern const fn_kernels fn_neon_f32, fn_neon_f64;
 #endif
 
+#if defined(FN_ARM) || !defined(FN_NO_PORTABLE)
 static int always(void) { return 1; }
-#ifdef FN_X86
+#endif
+#if defined(FN_AVX2) || defined(FN_AVX512)
 static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
 #ifdef FN_AVX512
@@ -60,13 +67,15 @@ static const struct {
 #ifdef FN_AVX512
     {"avx512", has_avx512, {&fn_avx512_f32, &fn_avx512_f64}},
 #endif
-#ifdef FN_X86
+#ifdef FN_AVX2
     {"avx2", has_avx2, {&fn_avx2_f32, &fn_avx2_f64}},
 #endif
 #ifdef FN_ARM
     {"neon", always, {&fn_neon_f32, &fn_neon_f64}},
 #endif
+#ifndef FN_NO_PORTABLE
     {"portable", always, {&fn_portable_f32, &fn_portable_f64}},
+#endif
 };
 enum { ISAS = sizeof isas / sizeof isas[0] };
 static _Atomic int chosen = ISAS - 1; /* portable, until fn_set_isa is called */

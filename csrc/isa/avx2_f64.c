@@ -1,5 +1,5 @@
 /* AVX2 + FMA, 16 registers of 32 bytes. */
-#if defined(__x86_64__) || defined(_M_X64)
+#if (defined(__x86_64__) || defined(_M_X64)) && !defined(FN_NO_AVX2)
 #define ISA_NAME "avx2"
 #define TABLE fn_avx2_f64
 #define REAL double
