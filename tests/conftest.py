@@ -107,9 +107,12 @@ def pytest_cmdline_main(config):
 
 
 def pytest_configure(config):
-    """Divide the cores among pytest-xdist's workers, and what they start: threads would wait for each other."""
+    """Divide the cores among pytest-xdist's workers and what they start: threads would wait for each other.
+
+    BLAS and PyTorch read the same variable.
+    """
     if workers := getattr(config.option, "numprocesses", None):
-        os.environ.setdefault("FASTNET_NUM_THREADS", str(max(1, default_num_threads() // workers)))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, default_num_threads() // workers)))
 
 
 def pytest_report_header():
