@@ -1,9 +1,10 @@
 /* Depthwise convolution, and groups of 4 channels in and 4 out.  Vectors run along all channels of a pixel; lane k
  * takes channel c of its own group from the same vector of the input.  Needs conv/job.h.
  *
- * A strip is COLUMNS neighbouring outputs of a row times one vector of channels.  Where a filter row's taps are
- * compile-time constants, columns that they share are loaded once. Columns outside the image are zeros. Weights are
- * packed as [vector][r][c][s][lane], which is also each output's order of summation.
+ * A strip is COLUMNS neighbouring outputs of a row times one vector of channels.  A row's last strip ends with the row,
+ * and so computes some outputs again.  Where a filter row's taps are compile-time constants, columns that they share
+ * are loaded once.  Columns outside the image are zeros.  Weights are packed as [vector][r][c][s][lane], which is also
+ * each output's order of summation.
  */
 enum { COLUMNS = TILE_ROWS >= 8 ? 8 : 4, TAPS_MOST = 7, WIDE_MOST = (COLUMNS - 1) * 2 + TAPS_MOST };
 
@@ -56,6 +57,14 @@ INLINE void prefetch_columns(const conv_problem *conv, const REAL *soon, int64_t
 
 /* ---- forward, and the input gradient ---- */
 
+/* How many of a strip's first and last input columns lie outside the image; or tested one by one. */
+typedef struct {
+    int left, right;
+} edges;
+#define INSIDE ((edges){0, 0})
+#define ANYWHERE ((edges){-1, -1})
+INLINE int are_known(const edges out) { return out.left >= 0; }
+
 INLINE void any_filter_row(const int full, const int inside, const int group, const conv_problem *conv, row_view in,
                            const REAL *w, vec *sum) {
     UNROLL_FOR (int c = 0; c < group; c++)
@@ -68,15 +77,16 @@ INLINE void any_filter_row(const int full, const int inside, const int group, co
 }
 
 /* sum += the products of one filter row of S adjacent taps, outputs `step` columns apart; S = 0: any taps. */
-INLINE void filter_row(const int full, const int inside, const int group, const int S, const int step,
+INLINE void filter_row(const int full, const edges out, const int group, const int S, const int step,
                        const conv_problem *conv, row_view in, const REAL *w, vec *sum) {
     if (!S) {
-        any_filter_row(full, inside, group, conv, in, w, sum);
+        any_filter_row(full, are_known(out), group, conv, in, w, sum);
         return;
     }
     vec x[WIDE_MOST];
     const int wide = (COLUMNS - 1) * step + S;
-    UNROLL_FOR (int i = 0; i < wide; i++) x[i] = load_column(full, inside, in, i);
+    UNROLL_FOR (int i = 0; i < wide; i++)
+        x[i] = i < out.left || i >= wide - out.right ? (vec){0} : load_column(full, are_known(out), in, i);
     UNROLL_FOR (int c = 0; c < group; c++) {
         vec own[WIDE_MOST];
         UNROLL_FOR (int i = 0; i < wide; i++) own[i] = of_group(group, c, x[i]);
@@ -85,12 +95,6 @@ INLINE void filter_row(const int full, const int inside, const int group, const 
             UNROLL_FOR (int j = 0; j < COLUMNS; j++) sum[j] += own[j * step + s] * weight;
         }
     }
-}
-
-/* Whether to use non-temporal stores: a cache line is stored in one go, since its neighbours are stored later. */
-INLINE int stores_past_caches(const conv_job *job) {
-    const int64_t size = sizeof(REAL);
-    return is_large(job->at.out, job->conv.K * size, job->conv.N * job->at.out_image * size);
 }
 
 /* A strip of all channels. */
@@ -103,7 +107,7 @@ typedef struct {
 } strip;
 
 /* y of one vector of channels. R: the filter rows inside the image, if known at compile time, or 0. */
-INLINE void strip_outputs(const int full, const int inside, const int group, const int S, const int step, const int R,
+INLINE void strip_outputs(const int full, const edges out, const int group, const int S, const int step, const int R,
                           const conv_job *job, const strip *of, int64_t v, vec *y) {
     const conv_problem *conv = &job->conv;
     int64_t first = vector_start(conv->K, v), taps_row = group * conv->S * LANES;
@@ -113,16 +117,16 @@ INLINE void strip_outputs(const int full, const int inside, const int group, con
     UNROLL_FOR (int j = 0; j < COLUMNS; j++) y[j] = (vec){0};
     if (R)
         UNROLL_FOR (int r = 0; r < R; r++)
-            filter_row(full, inside, group, S, step, conv, moved(in, r * in_row), w + r * taps_row, y);
+            filter_row(full, out, group, S, step, conv, moved(in, r * in_row), w + r * taps_row, y);
     else
         for (int64_t r = 0; r < of->rows; r++)
-            filter_row(full, inside, group, S, step, conv, moved(in, r * in_row), w + r * taps_row, y);
-    finish_row(COLUMNS, inside ? COLUMNS : of->live, &job->end, y, load_per_channel(job->end.scale, first, conv->K),
-               load_per_channel(job->end.shift, first, conv->K), load_per_channel(job->end.slopes, first, conv->K),
-               of->out + first, job->at.out_pixel, conv->K);
+            filter_row(full, out, group, S, step, conv, moved(in, r * in_row), w + r * taps_row, y);
+    finish_row(COLUMNS, are_known(out) ? COLUMNS : of->live, &job->end, y,
+               load_per_channel(job->end.scale, first, conv->K), load_per_channel(job->end.shift, first, conv->K),
+               load_per_channel(job->end.slopes, first, conv->K), of->out + first, job->at.out_pixel, conv->K);
 }
 
-INLINE void strip_rows(const int full, const int inside, const int group, const int S, const int step, const int R,
+INLINE void strip_rows(const int full, const edges at, const int group, const int S, const int step, const int R,
                        const conv_job *job, const strip *of) {
     const conv_problem *conv = &job->conv;
     int64_t vectors = ceil_div(conv->K, LANES), pixel = job->at.out_pixel;
@@ -131,16 +135,16 @@ INLINE void strip_rows(const int full, const int inside, const int group, const 
         REAL *out = of->out + first;
         vec y[COLUMNS];
         prefetch_columns(conv, of->soon, of->in.pixel, v);
-        strip_outputs(full, inside, group, S, step, R, job, of, v, y);
+        strip_outputs(full, at, group, S, step, R, job, of, v, y);
         UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
-            if (!inside && j >= of->live) break;
+            if (!are_known(at) && j >= of->live) break;
             if (full && again > 0) y[j] = blend(lane_numbers() < (whole)again, load(out + j * pixel), y[j]);
             store_channels(full, out + j * pixel, y[j], conv->K);
         }
     }
 }
 
-/* The same in whole cache lines, past the caches. */
+/* The same inside the image, in whole cache lines, past the caches. */
 INLINE void strip_lines(const int group, const int S, const int step, const int R, const conv_job *job,
                         const strip *of) {
     int64_t vectors = job->conv.K / LANES, pixel = job->at.out_pixel;
@@ -149,7 +153,7 @@ INLINE void strip_lines(const int group, const int S, const int step, const int 
         vec y[LINE][COLUMNS];
         UNROLL_FOR (int u = 0; u < LINE; u++) {
             prefetch_columns(&job->conv, of->soon, of->in.pixel, v + u);
-            strip_outputs(1, 1, group, S, step, R, job, of, v + u, y[u]);
+            strip_outputs(1, INSIDE, group, S, step, R, job, of, v + u, y[u]);
         }
         UNROLL_FOR (int j = 0; j < COLUMNS; j++)
             UNROLL_FOR (int u = 0; u < LINE; u++) store_around(out + j * pixel + u * LANES, y[u][j]);
@@ -165,23 +169,30 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
     const int around = full && stores_past_caches(job);
     taps_inside(h, conv->tap_h, conv->H, conv->R, &r0, &r1);
     REAL *out = job->at.out + image * job->at.out_image + p * job->at.out_row;
-    for (int64_t q = 0; q < conv->Q; q += COLUMNS, out += COLUMNS * job->at.out_pixel) {
-        int64_t start = q * conv->stride_w + conv->first_w, live = conv->Q - q;
+    const int before = (S - 1) / 2, behind = S / 2; /* padding, mostly */
+    for (int64_t at = 0; at < conv->Q; at += COLUMNS) {
+        /* `add` may be the output, which is not to be added to twice */
+        int64_t q = conv->Q < COLUMNS || job->end.add ? at : min64(at, conv->Q - COLUMNS), live = conv->Q - q;
+        int64_t start = q * conv->stride_w + conv->first_w, left = max64(0, -start),
+                right = max64(0, start + strip_width(S, step, conv) - conv->W);
         const strip of = {
             .in = {in + r0 * conv->tap_h * in_row, start, conv->W, pixel, conv->K},
             .r0 = r0,
             .rows = r1 - r0,
             .live = live,
-            .out = out,
+            .out = out + q * job->at.out_pixel,
             .soon = in + ((conv->R - 1) * conv->tap_h + 1) * in_row + start * pixel,
         };
-        int inside = start >= 0 && start + strip_width(S, step, conv) <= conv->W && live >= COLUMNS;
-        int whole_filter = inside && of.rows == S; /* mostly: filters are square */
-        if (S && whole_filter && around) strip_lines(group, S, step, S, job, &of);
-        else if (S && inside && around) strip_lines(group, S, step, 0, job, &of);
-        else if (S && whole_filter) strip_rows(full, 1, group, S, step, S, job, &of);
-        else if (!S && inside) strip_rows(full, 1, group, S, step, 0, job, &of);
-        else strip_rows(full, 0, group, S, step, 0, job, &of);
+        const int inside = left == 0 && right == 0 && live >= COLUMNS;
+        const int whole_filter = of.rows == S; /* mostly: filters are square */
+        if (S && inside && whole_filter && around) strip_lines(group, S, step, S, job, &of);
+        else if (S && inside && whole_filter) strip_rows(full, INSIDE, group, S, step, S, job, &of);
+        else if (inside) strip_rows(full, INSIDE, group, S, step, 0, job, &of);
+        else if (before && left == before && right == 0 && live >= COLUMNS)
+            strip_rows(full, ((edges){before, 0}), group, S, step, 0, job, &of);
+        else if (behind && left == 0 && right == behind && live >= COLUMNS)
+            strip_rows(full, ((edges){0, behind}), group, S, step, 0, job, &of);
+        else strip_rows(full, ANYWHERE, group, S, step, 0, job, &of);
     }
 }
 
