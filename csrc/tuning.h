@@ -82,9 +82,9 @@ enum { MODEL_LANES = 16 };
 
 /* ---- SPEED: compile-time constants ---- */
 
-/* Prefetch distances (immediate operands): reduction steps in operand B by rows and in operand A by columns; channels
- * of transformed weights; rows that batch norm sums. */
-enum { ROWS_AHEAD = 48, COLUMNS_AHEAD = 16, WINOGRAD_AHEAD = 4, GATED_AHEAD = 16 };
+/* Prefetch distances (immediate operands): reduction steps in operand B by rows and in operand A by columns; steps
+ * before a pixel is read; channels of transformed weights; rows that batch norm sums. */
+enum { ROWS_AHEAD = 48, COLUMNS_AHEAD = 16, PIXELS_AHEAD = 48, WINOGRAD_AHEAD = 4, GATED_AHEAD = 16 };
 
 /* Filters whose patches are listed together; also an array size and the unrolling factor of a loop. */
 enum { LISTED_FILTERS = 16 };

@@ -29,7 +29,7 @@ static void gemm_weight_chunk(const gemm_weight_job *job, segments along, const 
     int64_t row_stride = job->slab_columns * conv->C, joined = conv->tap_w == 1,
             length = joined ? conv->S * conv->C : conv->C, filter_rows;
     epilogue add = {.add = partial, .out = partial};
-    tile_store end = {&add, 0, columns, 0};
+    tile_store end = {&add, 0, columns, LIVE};
     for (int64_t r = 0; r < conv->R; r += filter_rows) {
         filter_rows = min64(rows_per_tile(conv), conv->R - r);
         for (int64_t s = 0; s < (joined ? 1 : conv->S); s++)

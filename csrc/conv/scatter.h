@@ -62,7 +62,7 @@ static void scatter_products(const scatter_job *job, const REAL *dy, int64_t cou
     int64_t tiles = ceil_div(count, TILE_ROWS) * ceil_div(job->width, PANEL);
     int64_t share = ceil_div(count * g->K * (int64_t)sizeof(REAL), 64 * tiles) * 64;
     for (int64_t column = 0; column < job->width; column += PANEL) {
-        tile_store end = {&none, column, min64(PANEL, job->width - column), 0};
+        tile_store end = {&none, column, min64(PANEL, job->width - column), LIVE};
         for (int64_t i = 0; i < count; i += TILE_ROWS, ahead += share) {
             for (int64_t j = 0; j < share; j += 64) __builtin_prefetch(ahead + j);
             row_tile((int)min64(TILE_ROWS, count - i), rows + i, along, job->weights + column * g->K, outs + i, end);

@@ -69,7 +69,7 @@ static void small_task(void *context, int64_t task, int thread) {
     taps_inside(h, conv->tap_h, conv->H, conv->R, inside, inside + 1);
     taps_inside(w, conv->tap_w, conv->W, conv->S, inside + 2, inside + 3);
     const REAL *b = job->run.prepared + k * conv->R * conv->S * conv->C;
-    tile_store end = {&job->end, k, min64(PANEL, conv->K - k), 0};
+    tile_store end = {&job->end, k, min64(PANEL, conv->K - k), LIVE};
     for (int64_t n = first; n < last; n += TILE_ROWS) {
         int live = (int)min64(TILE_ROWS, last - n);
         const REAL *rows[TILE_ROWS];
@@ -137,7 +137,7 @@ static void small_weight_task(void *context, int64_t task, int thread) {
     REAL *sums = job->scratch + thread * taps * TILE_ROWS * PANEL, *rows[TILE_ROWS];
     memset(sums, 0, (size_t)(taps * TILE_ROWS * PANEL) * sizeof(REAL));
     epilogue add = {.add = sums, .out = sums};
-    tile_store end = {&add, 0, columns, 0};
+    tile_store end = {&add, 0, columns, LIVE};
     const int64_t start = 0;
     for (int64_t n = 0; n < conv->N; n += job->images) {
         segments along = {1, min64(job->images, conv->N - n), &start};

@@ -78,7 +78,7 @@ static void winograd_weight_products(const winograd_weight_job *w, int64_t point
     const int64_t start = 0;
     segments along = {1, count, &start};
     epilogue add = {.add = accumulate ? z : NULL, .out = z};
-    tile_store end = {&add, 0, min64(PANEL, w->of.conv.K - panel * PANEL), 0};
+    tile_store end = {&add, 0, min64(PANEL, w->of.conv.K - panel * PANEL), LIVE};
     for (int64_t c = 0, tiles = ceil_div(C, TILE_ROWS), live; tiles > 0; c += live, tiles--) {
         live = ceil_div(C - c, tiles); /* even heights: low tiles stall on their sums */
         REAL *outs[TILE_ROWS];

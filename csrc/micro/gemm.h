@@ -56,7 +56,7 @@ static void gemm_task(void *context, int64_t task, int thread) {
 
         for (int64_t jr = column; jr < columns; jr += PANEL) {
             int64_t live_columns = min64(PANEL, job->N - jr);
-            tile_store end = {&add, jr, live_columns, 0};
+            tile_store end = {&add, jr, live_columns, LIVE};
             const REAL *panel = job->b + step * job->b_row + jr * job->b_col;
             pack_panel(steps, live_columns, panel, job->b_row, job->b_col, b);
             for (int64_t ir = 0; ir < rows; ir += TILE_ROWS) {

@@ -82,11 +82,14 @@ INLINE void column_product(const int height, const int rows, const int width, ve
 }
 
 /* The destination of a tile: channels [first, first + columns) of each row, columns <= PANEL, through an epilogue.
- * whole: lanes beyond `columns` may be overwritten, since the outputs there are stored later. */
+ * WHOLE: lanes beyond `columns` may be overwritten, since the outputs there are stored later.
+ * AROUND: columns are whole vectors, stored past the caches (see is_large). */
+enum { LIVE, WHOLE, AROUND };
+
 typedef struct {
     const epilogue *end;
     int64_t first, columns;
-    int whole;
+    int stores;
 } tile_store;
 
 /* Add, activate and store rows whose last vector is partial, or whose activation runs apart. Not inlined: one copy
@@ -123,7 +126,7 @@ INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *cons
     else if (e.shift)
         UNROLL_FOR (int i = 0; i < height; i++)
             UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] += shift[v];
-    if ((end.columns < width * LANES && !end.whole) || e.apart) {
+    if ((end.columns < width * LANES && end.stores != WHOLE) || e.apart) {
         vec out[TILE_ROWS][2]; /* keeps acc in registers */
         UNROLL_FOR (int i = 0; i < height; i++)
             UNROLL_FOR (int v = 0; v < width; v++) out[i][v] = acc[i][v];
@@ -138,8 +141,12 @@ INLINE void tile_end(const int height, const int width, vec acc[][2], REAL *cons
     if (e.activation != FN_NO_ACTIVATION)
         UNROLL_FOR (int i = 0; i < height; i++)
             UNROLL_FOR (int v = 0; v < width; v++) acc[i][v] = activate_shortly(&e, acc[i][v]);
-    UNROLL_FOR (int i = 0; i < height; i++)
-        UNROLL_FOR (int v = 0; v < width; v++) store(c[i] + end.first + v * LANES, acc[i][v]);
+    if (end.stores == AROUND)
+        UNROLL_FOR (int i = 0; i < height; i++)
+            UNROLL_FOR (int v = 0; v < width; v++) store_around(c[i] + end.first + v * LANES, acc[i][v]);
+    else
+        UNROLL_FOR (int i = 0; i < height; i++)
+            UNROLL_FOR (int v = 0; v < width; v++) store(c[i] + end.first + v * LANES, acc[i][v]);
 }
 
 INLINE void row_tile_sized(const int height, const int width, const REAL *const *rows, segments along, const REAL *b,
