@@ -115,7 +115,6 @@ enum { LISTED_FILTERS = 16 };
     VALUE(depthwise_bytes, FN_L2, 64 << 10) /* outputs of a task */                                          \
     VALUE(phase_bytes, FN_L2, 384 << 10) /* dx of the images processed together (strided) */                 \
     VALUE(scatter_rows, FN_NO_CACHE, 4) /* least task, in multiples of a filter's rows */                    \
-    VALUE(dy_ahead_channels, FN_NO_CACHE, 128) /* most for prefetching the next chunk's dy */                \
     VALUE(packed_bytes, FN_L1, 26 << 10) /* most of a panel of dy that is packed to stay in L1 */            \
     VALUE(unpack_channels, FN_NO_CACHE, 8) /* input channels of a task that unpacks weight gradients */      \
     VALUE(block_bytes, FN_L2, 128 << 10) /* outputs of a block of images (conv/images.h) */                  \

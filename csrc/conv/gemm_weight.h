@@ -127,8 +127,7 @@ static fn_status gemm_weight_run(const weight_gradient *of) {
     job.panels_per_task = ceil_div(job.panels, groups);
     int64_t run = conv->tap_w == 1 ? conv->S * conv->C : conv->C;
     int64_t tiles = job.panels * rows / (run * rows_per_tile(conv)) * ceil_div(run, TILE_ROWS);
-    int soon = groups == 1 && conv->K <= fn_speed.dy_ahead_channels;
-    job.soon_stride = soon ? ceil_div(of->dy_pixel * (int64_t)sizeof(REAL), tiles) : 0;
+    job.soon_stride = groups == 1 ? ceil_div(of->dy_pixel * (int64_t)sizeof(REAL), tiles) : 0;
 
     int64_t images = (job.chunk_rows + conv->P - 2) / conv->P + 1; /* read by a chunk at most */
     job.slab_bytes = (job.chunk_rows * conv->stride_h + images * slab_rows(conv, 1)) * line_bytes;
