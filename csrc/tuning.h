@@ -96,7 +96,7 @@ enum { LISTED_FILTERS = 16 };
 #define FN_SPEED_VALUES(VALUE)                                                                               \
     VALUE(small_work, FN_NO_CACHE, 40000) /* vector operations below which one thread is faster (2 cores) */ \
     VALUE(tasks_per_thread, FN_NO_CACHE, 4) /* at least, if the work can be split so far */                  \
-    VALUE(stream_bytes, FN_NO_CACHE, 16 << 20) /* least output for non-temporal stores */                    \
+    VALUE(stream_bytes, FN_L2, 16 << 20) /* least output for non-temporal stores */                          \
     VALUE(distance_tiles, FN_NO_CACHE, 16) /* register tiles of rows in a task of L1 distances */            \
     VALUE(gemm_bytes, FN_L2, 384 << 10) /* the block of A of a task of a matrix product */                   \
     VALUE(gemm_tasks, FN_NO_CACHE, 2) /* of a thread, if the product is large enough */                      \
