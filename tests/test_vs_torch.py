@@ -272,7 +272,7 @@ peers.serve(lambda case: (lambda: None, [float(loaded), float(os.environ.get("TH
         ["--only", *OTHERS, "pointwise_block", "pool", "norm", "--peers", "torch NHWC"],
         ["--only", "finetune", "--dtype", "float64", "--match", "8x3x96x96", "--peers", "torch NHWC"],
         ["--only", "narrow", "--dtype", "float64", "--algorithm", "direct", "--peers", "torch NHWC"],
-        ["--only", "norm", "--peers", "compiled NHWC"],
+        ["--only", "norm", "--match", "x24x48x48", "--peers", "compiled NHWC"],
     ],
     ids=" ".join,
 )
