@@ -186,6 +186,7 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
         const int inside = left == 0 && right == 0 && live >= COLUMNS;
         const int whole_filter = of.rows == S; /* mostly: filters are square */
         if (S && inside && whole_filter && around) strip_lines(group, S, step, S, job, &of);
+        else if (S && inside && around) strip_lines(group, S, step, 0, job, &of);
         else if (S && inside && whole_filter) strip_rows(full, INSIDE, group, S, step, S, job, &of);
         else if (inside) strip_rows(full, INSIDE, group, S, step, 0, job, &of);
         else if (before && left == before && right == 0 && live >= COLUMNS)
