@@ -108,8 +108,8 @@ class BuildKernels(build_ext):
     @staticmethod
     def flags(windows):
         # -ffp-contract=fast: a*b + c is one FMA on every compiler, so that all FMA targets give the same bits; packing
-        # scalar statements into vectors (SLP) would pull some products out of their FMA.  GCSE takes GCC a seventh of
-        # its time and makes nothing faster; clang does not know it.
+        # scalar statements into vectors (SLP) would pull some products out of their FMA.  GCC spends a seventh of its
+        # time on GCSE, which makes nothing faster; clang has no such flag.
         common = ["-O3", "-ffp-contract=fast", "-fno-tree-slp-vectorize", "-fno-math-errno", "-fno-trapping-math"]
         common += ["-fno-gcse", "-fno-gcse-after-reload"]
         common += ["-Wno-psabi", "-Wno-pass-failed", "-Wno-ignored-optimization-argument"]

@@ -57,13 +57,14 @@ INLINE void prefetch_columns(const conv_problem *conv, const REAL *soon, int64_t
 
 /* ---- forward, and the input gradient ---- */
 
-/* How many of a strip's first and last input columns lie outside the image; or tested one by one. */
+/* How many of a strip's first and last input columns lie outside the image. ANYWHERE: not known at compile time, so
+ * that each column is tested. */
 typedef struct {
     int left, right;
 } edges;
 #define INSIDE ((edges){0, 0})
 #define ANYWHERE ((edges){-1, -1})
-INLINE int are_known(const edges out) { return out.left >= 0; }
+INLINE int are_known(const edges outside) { return outside.left >= 0; }
 
 INLINE void any_filter_row(const int full, const int inside, const int group, const conv_problem *conv, row_view in,
                            const REAL *w, vec *sum) {
@@ -77,16 +78,16 @@ INLINE void any_filter_row(const int full, const int inside, const int group, co
 }
 
 /* sum += the products of one filter row of S adjacent taps, outputs `step` columns apart; S = 0: any taps. */
-INLINE void filter_row(const int full, const edges out, const int group, const int S, const int step,
+INLINE void filter_row(const int full, const edges outside, const int group, const int S, const int step,
                        const conv_problem *conv, row_view in, const REAL *w, vec *sum) {
     if (!S) {
-        any_filter_row(full, are_known(out), group, conv, in, w, sum);
+        any_filter_row(full, are_known(outside), group, conv, in, w, sum);
         return;
     }
     vec x[WIDE_MOST];
     const int wide = (COLUMNS - 1) * step + S;
     UNROLL_FOR (int i = 0; i < wide; i++)
-        x[i] = i < out.left || i >= wide - out.right ? (vec){0} : load_column(full, are_known(out), in, i);
+        x[i] = i < outside.left || i >= wide - outside.right ? (vec){0} : load_column(full, are_known(outside), in, i);
     UNROLL_FOR (int c = 0; c < group; c++) {
         vec own[WIDE_MOST];
         UNROLL_FOR (int i = 0; i < wide; i++) own[i] = of_group(group, c, x[i]);
@@ -107,8 +108,8 @@ typedef struct {
 } strip;
 
 /* y of one vector of channels. R: the filter rows inside the image, if known at compile time, or 0. */
-INLINE void strip_outputs(const int full, const edges out, const int group, const int S, const int step, const int R,
-                          const conv_job *job, const strip *of, int64_t v, vec *y) {
+INLINE void strip_outputs(const int full, const edges outside, const int group, const int S, const int step,
+                          const int R, const conv_job *job, const strip *of, int64_t v, vec *y) {
     const conv_problem *conv = &job->conv;
     int64_t first = vector_start(conv->K, v), taps_row = group * conv->S * LANES;
     int64_t in_row = conv->tap_h * of->in.size * of->in.pixel;
@@ -117,16 +118,16 @@ INLINE void strip_outputs(const int full, const edges out, const int group, cons
     UNROLL_FOR (int j = 0; j < COLUMNS; j++) y[j] = (vec){0};
     if (R)
         UNROLL_FOR (int r = 0; r < R; r++)
-            filter_row(full, out, group, S, step, conv, moved(in, r * in_row), w + r * taps_row, y);
+            filter_row(full, outside, group, S, step, conv, moved(in, r * in_row), w + r * taps_row, y);
     else
         for (int64_t r = 0; r < of->rows; r++)
-            filter_row(full, out, group, S, step, conv, moved(in, r * in_row), w + r * taps_row, y);
-    finish_row(COLUMNS, are_known(out) ? COLUMNS : of->live, &job->end, y,
+            filter_row(full, outside, group, S, step, conv, moved(in, r * in_row), w + r * taps_row, y);
+    finish_row(COLUMNS, are_known(outside) ? COLUMNS : of->live, &job->end, y,
                load_per_channel(job->end.scale, first, conv->K), load_per_channel(job->end.shift, first, conv->K),
                load_per_channel(job->end.slopes, first, conv->K), of->out + first, job->at.out_pixel, conv->K);
 }
 
-INLINE void strip_rows(const int full, const edges at, const int group, const int S, const int step, const int R,
+INLINE void strip_rows(const int full, const edges outside, const int group, const int S, const int step, const int R,
                        const conv_job *job, const strip *of) {
     const conv_problem *conv = &job->conv;
     int64_t vectors = ceil_div(conv->K, LANES), pixel = job->at.out_pixel;
@@ -135,9 +136,9 @@ INLINE void strip_rows(const int full, const edges at, const int group, const in
         REAL *out = of->out + first;
         vec y[COLUMNS];
         prefetch_columns(conv, of->soon, of->in.pixel, v);
-        strip_outputs(full, at, group, S, step, R, job, of, v, y);
+        strip_outputs(full, outside, group, S, step, R, job, of, v, y);
         UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
-            if (!are_known(at) && j >= of->live) break;
+            if (!are_known(outside) && j >= of->live) break;
             if (full && again > 0) y[j] = blend(lane_numbers() < (whole)again, load(out + j * pixel), y[j]);
             store_channels(full, out + j * pixel, y[j], conv->K);
         }
@@ -169,7 +170,7 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
     const int around = full && stores_past_caches(job);
     taps_inside(h, conv->tap_h, conv->H, conv->R, &r0, &r1);
     REAL *out = job->at.out + image * job->at.out_image + p * job->at.out_row;
-    const int before = (S - 1) / 2, behind = S / 2; /* padding, mostly */
+    const int before = (S - 1) / 2, behind = S / 2; /* what most convolutions pad */
     for (int64_t at = 0; at < conv->Q; at += COLUMNS) {
         /* `add` may be the output, which is not to be added to twice */
         int64_t q = conv->Q < COLUMNS || job->end.add ? at : min64(at, conv->Q - COLUMNS), live = conv->Q - q;

@@ -67,9 +67,10 @@ static void conv_gemm_task(void *context, int64_t task, int thread) {
     /* Loop over the output channels, a panel at a time, and over the pixels, a register tile at a time. */
     for (int64_t jr = jr_start; jr < jr_end; jr += PANEL) {
         const REAL *b = job->run.prepared + jr * steps;
-        tile_store end = {&job->end, jr, min64(PANEL, conv->K - jr), around ? AROUND : LIVE};
+        tile_store end = {&job->end, jr, min64(PANEL, conv->K - jr), LIVE};
         for (int64_t ir = 0; ir < pixels; ir += TILE_ROWS) {
-            if (!around) end.stores = touching && (pixels - ir - TILE_ROWS) * conv->K >= PANEL ? WHOLE : LIVE;
+            int followed = touching && (pixels - ir - TILE_ROWS) * conv->K >= PANEL;
+            end.stores = around ? AROUND : followed ? WHOLE : LIVE;
             for (int64_t i = ir + ahead; i < min64(ir + ahead + TILE_ROWS, pixels); i++) {
                 if (!around) {
                     __builtin_prefetch(outs[i] + jr, 1);

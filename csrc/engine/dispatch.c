@@ -78,7 +78,7 @@ static const struct {
 #endif
 };
 enum { ISAS = sizeof isas / sizeof isas[0] };
-static _Atomic int chosen = ISAS - 1; /* portable, until fn_set_isa is called */
+static _Atomic int chosen = ISAS - 1; /* the last, until fn_set_isa is called */
 
 static int find(const char *name) {
     for (int i = 0; i < ISAS; i++)

@@ -24,7 +24,7 @@ def numbers(shape: tuple[int, ...], dtype: DType, stream: int) -> Array:
     return _numbers(tuple(shape), np.dtype(dtype), stream).copy()
 
 
-@functools.lru_cache(64)  # an example runs once in each variant
+@functools.lru_cache(64)  # an example runs again in each variant
 def _numbers(shape: tuple[int, ...], dtype: DType, stream: int) -> Array:
     count = math.prod(shape)
     if dtype == np.float32:
