@@ -16,6 +16,9 @@
 #define FN_AVX512 1
 #endif
 #endif
+#if defined(FN_AVX2) || defined(FN_AVX512)
+#define FN_X86 1
+#endif
 #if defined(__aarch64__) || defined(_M_ARM64)
 #define FN_ARM 1
 #endif
@@ -48,7 +51,7 @@ extern const fn_kernels fn_neon_f32, fn_neon_f64;
 #if defined(FN_ARM) || !defined(FN_NO_PORTABLE)
 static int always(void) { return 1; }
 #endif
-#if defined(FN_AVX2) || defined(FN_AVX512)
+#ifdef FN_X86
 static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
 #ifdef FN_AVX512
