@@ -147,7 +147,8 @@ int fn_notes(const char **forms, int most); /* number and names since the last c
 /* A convolution with weights packed once; csrc/conv/fixed.h. */
 typedef struct {
     fn_conv g; /* N is the expected number of images; any number works */
-    int64_t wide, algorithm, group_bytes; /* wide: channels per pixel of the array; y is its first K */
+    int64_t wide, algorithm; /* wide: channels per pixel of the array; y is its first K */
+    int64_t group_bytes, bytes; /* of the prepared weights of one group, and of all */
     int activation, pooled; /* pooled: y is the maximum of each 2 x 2 outputs, after the activation */
     double a, b; /* the activation's parameters */
     void *prepared;
@@ -160,11 +161,19 @@ enum {
 };
 extern const char *const fn_step_names[FN_STEPS];
 
-enum { FN_INPUT = -1, FN_OUTPUT = -2, FN_NOWHERE = -3 }; /* special places, besides offsets into the arena */
+enum { FN_INPUT = -1, FN_OUTPUT = -2, FN_NOWHERE = -3 }; /* special places, besides offsets */
+
+/* Where a value lies. */
+typedef struct {
+    int64_t at; /* offset in bytes per image, or a special place */
+    int64_t image; /* bytes per image of a value in the arena, of x or of y; 0: of the stretch's own memory */
+} fn_place;
 
 typedef struct {
     int64_t kind; /* FN_STEP_... */
-    int64_t x, add, y; /* offset in the arena, in bytes per image, or a special place */
+    fn_place x, add, y;
+    int64_t begins, inner; /* begins a stretch, whose own values take `inner` bytes per image */
+    int64_t weights; /* there: bytes of the largest of the stretch's weights; set by fn_plan_ready */
     int64_t first, wide; /* y is channels [first, first + channels) of an array with `wide` */
     int64_t pixels, channels, activation, pooled, map; /* activation: FN_ACTIVATION_...; map: FN_MAP_... */
     double a, b; /* parameters of the map or the activation */
@@ -180,8 +189,8 @@ typedef struct {
 
 typedef struct fn_plan fn_plan;
 
-/* x_image, y_image: bytes per image of the input and the output. The arena holds at most `batch` images at a time. */
-fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count);
+/* arena: bytes per image. At most `batch` images run at a time. */
+fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t count);
 /* The step's arrays must outlive the plan, except a convolution's, which are copied. */
 fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step);
 void fn_plan_ready(fn_plan *plan); /* after all steps are set */

@@ -37,7 +37,8 @@ static fn_status conv_fix(fn_fixed_conv *c, const void *w, const void *shift, co
     conv_plan(&job);
     c->algorithm = job.run.algorithm - conv_algorithms;
     c->group_bytes = whole_lines(job.run.prepared_bytes);
-    c->prepared = fn_alloc((size_t)(first + conv_jobs(g) * c->group_bytes), FN_ARRAY);
+    c->bytes = conv_jobs(g) * c->group_bytes;
+    c->prepared = fn_alloc((size_t)(first + c->bytes), FN_ARRAY);
     if (!c->prepared) return FN_NO_MEMORY;
     char *to = (char *)c->prepared;
     memset(to, 0, (size_t)first);

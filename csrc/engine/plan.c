@@ -1,13 +1,15 @@
 /* Inference plans: the steps of a network, run in sequence in one call.
  *
- * Values between steps are stored in an arena. Offsets and sizes are in bytes per image and scale with N, so one plan
- * takes any number of images; at most `batch` of them run at a time. Each call allocates one block of its own from the
- * caching allocator, for the arena and the largest scratch of any step, so calls from several threads do not interfere.
+ * The steps form stretches. A stretch runs a few images at a time, so that the values that only its own steps read
+ * stay in the cache; what a later stretch reads is stored in an arena for all images of the call. Offsets and sizes
+ * are in bytes per image, so one plan takes any number of images; at most `batch` of them are in the arena. Each call
+ * allocates one block from the caching allocator, for the arena, the memory of the stretches, which use it one after
+ * the other, and the largest scratch of any step: so calls from several threads do not interfere.
  */
-#include "fastnet.h"
+#include "engine/step.h"
 #include "tuning.h"
 
-#include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 const char *const fn_step_names[FN_STEPS] = {
@@ -18,29 +20,71 @@ const char *const fn_step_names[FN_STEPS] = {
 struct fn_plan {
     const fn_kernels *kernels;
     int64_t item, count; /* bytes per element; number of steps */
-    int64_t arena, batch; /* bytes per image; the most images that run at a time */
-    int64_t x_image, y_image; /* bytes per image */
-    int64_t scratch; /* bytes for `batch` images; known only for this number of threads and these SPEED values: */
+    int64_t arena, batch; /* bytes per image; the most images that it holds */
+    int64_t
+        room; /* of the stretches, for `batch` images; known only for this number of threads and these SPEED values: */
     int threads;
     int64_t tuned; /* fn_speed.changes */
     fn_step *steps;
 };
 
-static int64_t scratch_of(const fn_plan *plan, int64_t N, int threads) {
-    int64_t most = 0;
-    for (const fn_step *s = plan->steps; s < plan->steps + plan->count; s++) {
-        int64_t bytes = 0;
-        if (s->kind == FN_STEP_conv) bytes = plan->kernels->conv_fixed_scratch(&s->fixed, N, threads);
-        if (s->kind == FN_STEP_moments) bytes = 2 * s->channels * (int64_t)sizeof(double);
-        if (bytes > most) most = bytes;
-    }
-    return (most + 63) / 64 * 64;
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* How a stretch runs N images: in parts, of which `abreast` run at a time. Either each has a thread, and threads need
+ * not wait for each other at every step; or there is one at a time, whose steps run on all threads. */
+typedef struct {
+    int64_t parts;
+    int abreast;
+} split;
+
+/* A thread that has a part reads all weights for it, so it must have as many bytes of values. */
+static split split_of(const fn_step *begin, int64_t N, int threads) {
+    int64_t value = begin->inner, each = N / threads;
+    if (!value) return (split){1, 1};
+    int64_t least = ceil_div(max64(begin->weights, fn_speed.plan_least), value);
+    int64_t most = max64(least, fn_speed.plan_bytes / value);
+    if (threads == 1 || each < least) return (split){ceil_div(N, most), 1};
+    int64_t images = max64(least, min64(most, each / fn_speed.tasks_per_thread));
+    return (split){min64(N, ceil_div(ceil_div(N, images), threads) * threads), threads};
 }
 
-fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count) {
+static const fn_step *end_of_stretch(const fn_plan *plan, const fn_step *s) {
+    const fn_step *last = plan->steps + plan->count;
+    for (s++; s < last && !s->begins;) s++;
+    return s;
+}
+
+static int64_t scratch_of(const fn_plan *plan, const fn_step *s, int64_t N, int threads) {
+    if (s->kind == FN_STEP_conv) return plan->kernels->conv_fixed_scratch(&s->fixed, N, threads);
+    return s->kind == FN_STEP_moments ? 2 * s->channels * (int64_t)sizeof(double) : 0;
+}
+
+/* Bytes of a part of a stretch: its values, and the largest scratch of any step. Parts differ by one image, and fewer
+ * images may need more scratch, because few tiles make Winograd run by points. */
+static int64_t part_bytes(const fn_plan *plan, const fn_step *begin, int64_t N, split how, int threads) {
+    const fn_step *end = end_of_stretch(plan, begin);
+    int64_t larger = ceil_div(N, how.parts), scratch = 0;
+    for (const fn_step *s = begin; s < end; s++)
+        for (int64_t images = N / how.parts; images <= larger; images++)
+            scratch = max64(scratch, scratch_of(plan, s, images, how.abreast > 1 ? 1 : threads));
+    return larger * begin->inner + ceil_div(scratch, 64) * 64;
+}
+
+static int64_t room_of(const fn_plan *plan, int64_t N, int threads) {
+    int64_t room = 0;
+    for (const fn_step *s = plan->steps; s < plan->steps + plan->count; s = end_of_stretch(plan, s)) {
+        split how = split_of(s, N, threads);
+        room = max64(room, how.abreast * part_bytes(plan, s, N, how, threads));
+    }
+    return room;
+}
+
+fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t count) {
     fn_plan *plan = fn_alloc(sizeof *plan, FN_ARRAY);
     if (!plan) return NULL;
-    *plan = (fn_plan){fn_table(dtype), dtype ? 8 : 4, count, arena, batch, x_image, y_image, 0, 1, 0, NULL};
+    *plan = (fn_plan){fn_table(dtype), dtype ? 8 : 4, count, arena, batch, 0, 1, 0, NULL};
     plan->steps = fn_alloc((size_t)(count + 1) * sizeof(fn_step), FN_ARRAY);
     if (!plan->steps) {
         fn_free(plan);
@@ -73,111 +117,69 @@ fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step) {
 }
 
 void fn_plan_ready(fn_plan *plan) {
+    fn_step *begin = plan->steps;
+    for (fn_step *s = plan->steps; s < plan->steps + plan->count; s++) {
+        if (s->begins) begin = s;
+        begin->weights = max64(begin->weights, s->fixed.bytes);
+    }
     plan->threads = fn_threads();
     plan->tuned = fn_speed.changes;
-    plan->scratch = scratch_of(plan, plan->batch, plan->threads);
+    plan->room = room_of(plan, plan->batch, plan->threads);
 }
 
 typedef struct {
-    int64_t N;
-    char *arena, *x, *y, *scratch;
-} plan_call;
+    const fn_plan *plan;
+    step_call call; /* of all images in the arena */
+    const fn_step *begin, *end;
+    split how;
+    int64_t part_room;
+    _Atomic int status;
+} stretch;
 
-static void *at(const plan_call *here, int64_t offset) {
-    if (offset == FN_NOWHERE) return NULL;
-    return offset == FN_INPUT ? here->x : offset == FN_OUTPUT ? here->y : here->arena + offset * here->N;
-}
-
-/* What the step does to its sums before it stores them. */
-static fn_epilogue end_of(const fn_step *s, const plan_call *here) {
-    return (fn_epilogue){
-        .slopes = s->slopes, .add = at(here, s->add), .activation = (int)s->activation, .a = s->a, .b = s->b};
-}
-
-/* A batch norm without running statistics: normalises with the mean and the variance of this call's images. */
-static fn_status own_moments(const fn_plan *plan, const fn_step *s, const plan_call *here, const fn_epilogue *end,
-                             const void *x, void *y) {
-    const fn_kernels *k = plan->kernels;
-    int64_t C = s->channels;
-    double *mean = (double *)here->scratch, *inverse_std = mean + C, eps = *(const double *)s->arrays[0];
-    fn_status status = k->norm_moments(here->N, s->pixels, C, x, mean, inverse_std);
-    for (int64_t c = 0; c < C; c++) inverse_std[c] = 1 / sqrt(inverse_std[c] + eps);
-    if (status != FN_OK) return status;
-    fn_norm norm = {here->N, s->pixels, C, mean, inverse_std, s->arrays[2], s->arrays[3], 0};
-    return k->norm_apply(&norm, x, end, y);
-}
-
-/* arrays: gamma, beta; {images for each image of the network, their pixels, groups, strides of gamma and beta}; {eps}
- */
-static fn_status group_norm(const fn_kernels *k, const fn_step *s, int64_t N, const fn_epilogue *end, const void *x,
-                            void *y) {
-    const int64_t *g = s->arrays[2];
-    const double *eps = s->arrays[3];
-    return k->group_norm(N * g[0], g[1], s->channels, g[2], g[3], g[4], *eps, x, s->arrays[0], s->arrays[1], end, y,
-                         NULL, NULL);
-}
-
-static fn_status run_step(const fn_plan *plan, const fn_step *s, const plan_call *here, int threads) {
-    const fn_kernels *k = plan->kernels;
-    int64_t N = here->N, size = N * s->pixels * s->channels;
-    const void *x = at(here, s->x), *add = at(here, s->add);
-    void *y = (char *)at(here, s->y) + s->first * plan->item;
-    fn_pool pool = s->pool;
-    fn_conv conv = s->conv;
-    fn_norm norm = {N, s->pixels, s->channels, s->arrays[0], s->arrays[1], s->arrays[2], s->arrays[3], 0};
-    const fn_epilogue end = end_of(s, here);
-    pool.N = N, conv.N = N;
-    switch (s->kind) {
-    case FN_STEP_conv: k->conv_run_fixed(&s->fixed, N, threads, x, add, y, here->scratch); return FN_OK;
-    case FN_STEP_conv_transpose: return k->conv_transpose(&conv, x, s->arrays[0], s->arrays[1], y);
-    case FN_STEP_max_pool: return k->max_pool(&pool, x, s->activation == FN_ACTIVATION_relu, y, NULL);
-    case FN_STEP_avg_pool: return k->avg_pool(&pool, x, y);
-    case FN_STEP_norm: return k->norm_apply(&norm, x, &end, y);
-    case FN_STEP_prelu: return k->prelu(N * s->pixels, s->channels, x, s->slopes, y);
-    case FN_STEP_maxout: k->maxout(N * s->pixels, s->channels, (int64_t)s->a, x, y, NULL); return FN_OK;
-    case FN_STEP_moments: return own_moments(plan, s, here, &end, x, y);
-    case FN_STEP_group_norm: return group_norm(k, s, N, &end, x, y);
-    case FN_STEP_response_norm: { /* arrays: {size, alpha, beta, k} */
-        const double *given = s->arrays[0];
-        return k->response_norm(N * s->pixels, s->channels, (int64_t)given[0], given[1], given[2], given[3], x, y);
+static void run_part(void *context, int64_t part, int thread) {
+    stretch *run = context;
+    step_call here = run->call;
+    here.first = here.all * part / run->how.parts;
+    here.N = here.all * (part + 1) / run->how.parts - here.first;
+    here.inner += thread * run->part_room;
+    here.scratch = here.inner + here.N * run->begin->inner;
+    for (const fn_step *s = run->begin; s < run->end; s++) {
+        fn_status status = run_step(run->plan->kernels, run->plan->item, s, &here);
+        if (status == FN_OK) continue;
+        atomic_store_explicit(&run->status, (int)status, memory_order_relaxed);
+        return;
     }
-    case FN_STEP_map: k->map_forward((fn_map)s->map, size, s->a, s->b, x, y); return FN_OK;
-    case FN_STEP_softmax: k->softmax(N * s->pixels, s->channels, s->a != 0, x, y); return FN_OK;
-    case FN_STEP_add: k->add(size, x, add, y); return FN_OK;
-    case FN_STEP_copy: k->copy_rows(N * s->pixels, s->channels, x, 0, s->channels, y, 0, s->wide); return FN_OK;
-    case FN_STEP_flatten: k->to_channels_first(N, s->channels, s->pixels, x, y); return FN_OK;
-    case FN_STEP_unflatten: k->to_channels_last(N, s->channels, s->pixels, x, y); return FN_OK;
-    case FN_STEP_adaptive_max: k->adaptive_max(N, s->channels, s->arrays[0], s->arrays[1], x, y, NULL); return FN_OK;
-    case FN_STEP_resample: k->resample(N, s->channels, s->arrays[0], s->arrays[1], s->a, x, y); return FN_OK;
-    case FN_STEP_shuffle: { /* pool.H, pool.W: the smaller image; stride_h: the factor */
-        int64_t r = pool.stride_h, channels = s->a != 0 ? s->channels / (r * r) : s->channels;
-        k->shuffle_pixels(N, channels, pool.H, pool.W, r, s->a != 0, x, y);
-        return FN_OK;
+}
+
+/* All steps on the images of `call`. */
+static fn_status run_stretches(const fn_plan *plan, step_call call, int64_t room, int threads) {
+    stretch run = {.plan = plan, .call = call, .begin = plan->steps, .status = FN_OK};
+    while (run.begin < plan->steps + plan->count && run.status == FN_OK) {
+        run.end = end_of_stretch(plan, run.begin);
+        run.how = split_of(run.begin, call.all, threads);
+        run.part_room = room / run.how.abreast / 64 * 64;
+        run.call.threads = run.how.abreast > 1 ? 1 : threads;
+        if (run.how.abreast > 1) fn_parallel_on(threads, run.how.parts, INFINITY, run_part, &run);
+        else
+            for (int64_t part = 0; part < run.how.parts && run.status == FN_OK; part++) run_part(&run, part, 0);
+        run.begin = run.end;
     }
-    case FN_STEP_subsample:
-        k->subsample(N, s->channels, s->pool.H, s->pool.W, s->pool.stride_h, s->wide, x, y);
-        return FN_OK;
-    }
-    return FN_OK;
+    return (fn_status)run.status;
 }
 
 fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y) {
     if (N == 0) return FN_OK;
     int threads = fn_threads();
-    int64_t most = N < plan->batch ? N : plan->batch, rest = N % most;
+    int64_t most = min64(N, plan->batch), rest = N % most;
     int known = most == plan->batch && threads == plan->threads && plan->tuned == fn_speed.changes;
-    int64_t scratch = known ? plan->scratch : scratch_of(plan, most, threads);
-    if (rest) { /* fewer images may need more scratch, because few tiles make Winograd run by points */
-        int64_t more = scratch_of(plan, rest, threads);
-        if (more > scratch) scratch = more;
-    }
-    char *block = fn_alloc((size_t)(most * plan->arena + scratch), FN_SCRATCH);
+    int64_t room = known ? plan->room : room_of(plan, most, threads);
+    if (rest) room = max64(room, room_of(plan, rest, threads));
+    char *block = fn_alloc((size_t)(room + most * plan->arena), FN_SCRATCH);
     fn_status status = block ? FN_OK : FN_NO_MEMORY;
     for (int64_t done = 0; done < N && status == FN_OK; done += most) {
-        plan_call here = {N - done < most ? N - done : most, block + scratch, (char *)x + done * plan->x_image,
-                          (char *)y + done * plan->y_image, block};
-        for (const fn_step *s = plan->steps; s < plan->steps + plan->count && status == FN_OK; s++)
-            status = run_step(plan, s, &here, threads);
+        const step_call call = {
+            .done = done, .all = min64(most, N - done), .arena = block + room, .inner = block, .x = (char *)x, .y = y};
+        status = run_stretches(plan, call, room, threads);
     }
     fn_free(block);
     return status;

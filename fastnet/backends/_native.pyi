@@ -33,9 +33,7 @@ class Block:
 class Plan:
     """The steps of an inference plan, ready to run."""
 
-    def __init__(
-        self, dtype: int, batch: int, arena: int, x_image: int, y_image: int, steps: Sequence[dict[str, Any]]
-    ) -> None: ...
+    def __init__(self, dtype: int, batch: int, arena: int, steps: Sequence[dict[str, Any]]) -> None: ...
     def run(self, N: int, x: Array, y: Array) -> None: ...
 
 DO_ALLOC: int

@@ -1,8 +1,11 @@
 """Inference plans (engine/plan.c)."""
 
 cdef extern from "fastnet.h" nogil:
+    ctypedef struct fn_place:
+        int64_t at, image
     ctypedef struct fn_step:
-        int64_t kind, x, add, y, first, wide, pixels, channels, activation, pooled, map
+        fn_place x, add, y
+        int64_t kind, begins, inner, first, wide, pixels, channels, activation, pooled, map
         double a, b
         const void *slopes
         fn_conv conv
@@ -17,7 +20,7 @@ cdef extern from "fastnet.h" nogil:
         FN_OUTPUT
         FN_NOWHERE
     const char *fn_step_names[FN_STEPS]
-    fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, int64_t count)
+    fn_plan *fn_plan_new(int dtype, int64_t batch, int64_t arena, int64_t count)
     fn_status fn_plan_set(fn_plan *plan, int64_t i, const fn_step *step)
     void fn_plan_ready(fn_plan *plan)
     fn_status fn_plan_run(const fn_plan *plan, int64_t N, const void *x, void *y)
@@ -29,16 +32,16 @@ INPUT, OUTPUT, NOWHERE = FN_INPUT, FN_OUTPUT, FN_NOWHERE  # special places, besi
 cdef class Plan:
     """The steps of fastnet/backends/native/steps.py, ready to run, also from several Python threads at a time.
 
-    x_image, y_image: bytes of an image.  steps: a dictionary for each step, with the fields of fn_step by name; fields
-    that are left out are 0, `add` NOWHERE.  `kind` is a name of STEP_KINDS, `map` one of ELEMENTWISE, `conv` and `pool`
-    are packed geometries, and `arrays` four arrays or None.
+    arena: bytes per image.  steps: a dictionary for each step, with the fields of fn_step by name; fields that are left
+    out are 0.  `x`, `add` and `y` are pairs, (at, image); `kind` is a name of STEP_KINDS, `map` one of ELEMENTWISE,
+    `conv` and `pool` are packed geometries, and `arrays` four arrays or None.
     """
 
     cdef fn_plan *plan
     cdef list kept
 
-    def __cinit__(self, int dtype, int64_t batch, int64_t arena, int64_t x_image, int64_t y_image, list steps):
-        self.plan = fn_plan_new(dtype, batch, arena, x_image, y_image, len(steps))
+    def __cinit__(self, int dtype, int64_t batch, int64_t arena, list steps):
+        self.plan = fn_plan_new(dtype, batch, arena, len(steps))
         if self.plan == NULL:
             raise MemoryError("fastnet: not enough memory for a plan")
         self.kept = []
@@ -51,7 +54,10 @@ cdef class Plan:
         cdef fn_status status
         memset(&step, 0, sizeof(fn_step))
         step.kind = STEP_KINDS[fields.pop("kind")]
-        step.x, step.y, step.add = fields.pop("x"), fields.pop("y"), fields.pop("add", FN_NOWHERE)
+        step.x.at, step.x.image = fields.pop("x")
+        step.add.at, step.add.image = fields.pop("add")
+        step.y.at, step.y.image = fields.pop("y")
+        step.begins, step.inner = fields.pop("begins"), fields.pop("inner")
         step.first, step.wide = fields.pop("first", 0), fields.pop("wide", 0)
         step.pixels, step.channels = fields.pop("pixels", 0), fields.pop("channels", 0)
         step.activation, step.pooled = fields.pop("activation", 0), fields.pop("pooled", False)

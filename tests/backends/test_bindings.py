@@ -18,6 +18,8 @@ from fastnet.backends import _native
 KERNELS = Path(__file__).parents[2] / "csrc" / "kernels.def"
 if not KERNELS.is_file():
     pytest.skip("csrc/ is not beside the tests", allow_module_level=True)
+PLACES = dict.fromkeys(("x", "add", "y"), (0, 0))
+STEP = PLACES | {"kind": "add", "begins": True, "inner": 0}
 
 
 def declared(macro: str) -> list[str]:
@@ -50,7 +52,7 @@ def test_geometries_of_another_size_are_refused(change):
         _native.max_pool(pool, x, False, y, None)
     for kind in ("conv", "pool"):
         with pytest.raises(ValueError, match="packed geometry"):
-            _native.Plan(0, 1, 0, 64, 64, [{"kind": "add", "x": 0, "y": 0, kind: b"short"}])
+            _native.Plan(0, 1, 0, [STEP | {kind: b"short"}])
 
 
 @pytest.mark.parametrize("number", [-1, len(_native.ELEMENTWISE)])
@@ -64,9 +66,9 @@ def test_elementwise_kernels_that_are_not_there_are_refused(number):
 
 def test_steps_with_unknown_fields_and_kinds_are_refused():
     with pytest.raises(TypeError, match="no fields size"):
-        _native.Plan(0, 1, 0, 64, 64, [{"kind": "add", "x": 0, "y": 0, "size": 3}])
+        _native.Plan(0, 1, 0, [STEP | {"size": 3}])
     with pytest.raises(KeyError, match="multiply"):
-        _native.Plan(0, 1, 0, 64, 64, [{"kind": "multiply", "x": 0, "y": 0}])
+        _native.Plan(0, 1, 0, [STEP | {"kind": "multiply"}])
 
 
 def test_read_only_arrays_are_not_written():

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plan_nets import everything
 
+from fastnet import models
 from fastnet.diagnose.fingerprint import kernels_as
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
 
@@ -130,15 +132,19 @@ def test_no_bit_of_norm_pooling_and_products_depends_on_speed(dtype):
             assert bits(others(ops, dtype)) == usual, values
 
 
-def test_a_plan_outlives_a_change_of_speed():
-    from fastnet import models
-
-    model = models.create("lenet5", 10)
-    plan, x = model.compile(4), numbers(0, (7, *model.input_shape), np.float32)
-    usual = plan(x).tobytes()
-    for seed in range(4):
-        _native.set_speed(**randomised(seed))
-        assert plan(x).tobytes() == usual
+@pytest.mark.parametrize("net", ["lenet5", "mobilenet_v2", "everything"])
+def test_no_bit_of_a_plan_depends_on_speed(net):
+    """In parts of any size, each on a thread of its own or one after the other on all; and no plan is made again."""
+    model = everything("float32") if net == "everything" else models.create(net, 10)
+    with kernels_as(threads=1):
+        plan, x = model.compile(9), numbers(0, (13, *model.input_shape), np.float32)
+        usual = plan(x).tobytes()
+    parts = [{"plan_least": least, "plan_bytes": most} for least in (1, 1 << 40) for most in (1, 1 << 40)]
+    with kernels_as(threads=3):
+        for values in (*parts, *map(randomised, range(3))):
+            _native.set_speed(**values)
+            for N in (13, 9, 2, 1):
+                assert plan(x[:N]).tobytes() == usual[: len(usual) // 13 * N], (values, N)
 
 
 def test_values_follow_the_caches():

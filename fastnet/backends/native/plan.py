@@ -1,7 +1,7 @@
 """Inference plans: a recorded graph becomes a list of C steps that run in one call.
 
-fastnet/graph/fusion.py has fused the graph.  `lower` (steps.py) turns each node into a step; `arrange` assigns each
-value an offset in the arena, reused after the value's last use; `NativePlan` passes both to csrc/engine/plan.c.
+fastnet/graph/fusion.py has fused the graph.  `lower` (steps.py) turns each node into a step; `arrange` (places.py) says
+where values lie; `NativePlan` passes both to csrc/engine/plan.c.
 """
 
 from __future__ import annotations
@@ -13,59 +13,11 @@ from typing import Any
 import numpy as np
 
 from fastnet.backends import _native
+from fastnet.backends.native.places import Places, arrange
 from fastnet.backends.native.steps import Step, lower
 from fastnet.geometry import Conv2dGeometry
 from fastnet.graph.fusion import PLAN, fuse
 from fastnet.graph.ir import Graph
-
-_ADDS = {"conv", "norm", "moments"}  # steps that can add a value as they store
-_IN_PLACE = {"add", "group_norm", "map", "prelu", "response_norm"}  # other steps that may overwrite what they read
-_LINE = 64  # bytes: values begin at cache lines
-
-
-# ---------------------------------------------------------------- places
-
-
-def arrange(steps: list[Step], output: Step, itemsize: int) -> tuple[dict[int, int], int]:
-    """The offset of each value in the arena, by the id of its home, and the arena's size; in bytes per image."""
-    last = {}  # the last step that reads each value
-    for i, step in enumerate(steps):
-        for other in step.reads:
-            last[id(other.home)] = i
-    places = {id(steps[0]): _native.INPUT, id(output): _native.OUTPUT}
-    taken: list[tuple[int, int, int]] = []  # (begin, end, id of the home)
-    size = 0
-    for i, step in enumerate(steps):
-        home = id(step.home)
-        if home not in places:
-            old, need = _to_overwrite(step, i, last, places), -(-step.home.size * itemsize // _LINE) * _LINE
-            start = places[old] if old else _gap(taken, need)
-            taken = [value for value in taken if value[2] != old] + [(start, start + need, home)]
-            places[home], size = start, max(size, start + need)
-        taken = [value for value in taken if last[value[2]] > i]
-    return places, size
-
-
-def _gap(taken: list[tuple[int, int, int]], need: int) -> int:
-    """The lowest offset with `need` free bytes."""
-    start = 0
-    for begin, end, _ in sorted(taken):
-        if start + need <= begin:
-            break
-        start = max(start, end)
-    return start
-
-
-def _to_overwrite(step: Step, i: int, last: dict[int, int], places: dict[int, int]) -> int | None:
-    """The id of a value that the step may overwrite, being its last reader and elementwise."""
-    if step.part or step.kind not in _ADDS | _IN_PLACE:
-        return None
-    old = step.add or step.inputs[0]
-    if step.kind == "conv" and (step.add is None or step.add is step.inputs[0]):
-        return None  # a convolution reads input elements several times
-    home = id(old.home)
-    return home if old.home is old and last[home] == i and places[home] >= 0 else None
-
 
 # ---------------------------------------------------------------- the plan
 
@@ -76,25 +28,22 @@ class NativePlan:
     Attributes
     ----------
     steps : list of Step
-    arena : int
-        Bytes of working memory per image, without kernels' scratch.
+    memory : Places
+        Where values lie, and the bytes that they take.
     """
 
     def __init__(self, ops: Any, graph: Graph, batch_size: int) -> None:
-        source, output, dtype = graph.source, graph.output, graph.source.dtype
+        dtype = graph.source.dtype
         steps, last = lower(fuse(graph, PLAN))
-        places, self.arena = arrange(steps, last, dtype.itemsize)
-        if any(step.kind == "moments" for step in steps):
-            batch_size = 2**31  # it uses the batch's own statistics, so a batch must not be split
         self.steps = [step for step in steps[1:] if step.kind != "concat"]
-        self._ops, self._shape, self._dtype = ops, output.shape[1:], dtype
+        whole = any(step.kind == "moments" for step in steps)  # statistics of the batch, which must not be split
+        self.memory = arrange(steps[0], self.steps, last, dtype.itemsize, whole)
+        self._ops, self._shape, self._dtype = ops, graph.output.shape[1:], dtype
         self._plan = _native.Plan(
             int(dtype.itemsize == 8),
-            batch_size,
-            self.arena,
-            math.prod(source.shape[1:]) * dtype.itemsize,
-            math.prod(output.shape[1:]) * dtype.itemsize,
-            [_fields(step, places) for step in self.steps],
+            2**31 if whole else batch_size,
+            self.memory.arena,
+            [_fields(step, self.memory) for step in self.steps],
         )
         for step in self.steps:
             step.arrays, step.slopes = [], None
@@ -106,15 +55,16 @@ class NativePlan:
         return y
 
 
-def _fields(step: Step, places: dict[int, int]) -> dict[str, Any]:
+def _fields(step: Step, memory: Places) -> dict[str, Any]:
     """The fields of fn_step."""
 
-    def place(value: Step | None) -> int:
-        return places[id(value.home)] if value else _native.NOWHERE
+    def place(value: Step | None) -> tuple[int, int]:
+        return memory.of[value.home] if value else (_native.NOWHERE, 0)
 
     C, *pixels = step.inputs[0].shape if step.kind in ("subsample", "flatten") else step.shape
     home, first = step.part or (step, 0)
     fields: dict[str, Any] = {"kind": step.kind, "x": place(step.inputs[0]), "add": place(step.add), "y": place(step)}
+    fields |= {"begins": step in memory.inner, "inner": memory.inner.get(step, 0)}
     fields |= {"first": first, "wide": home.shape[0], "pixels": math.prod(pixels), "channels": C}
     fields |= {
         "activation": step.activation,
