@@ -63,24 +63,16 @@ static void conv_gemm_task(void *context, int64_t task, int thread) {
     /* Prefetch what a later tile stores, and the pixels that it reads if they are not in a slab: CPUs do not detect
      * such short runs of cache lines as streams. */
     const int in_place = job->run.along.count == 1 && !job->run.slab;
-    int64_t ahead = TILE_ROWS * (1 + PIXELS_AHEAD / max64(1, steps));
+    tile_ahead soon = {TILE_ROWS * (1 + PIXELS_AHEAD / max64(1, steps)), 0, !around};
+    int64_t whole = touching ? max64(0, pixels - ceil_div(PANEL, conv->K)) / TILE_ROWS * TILE_ROWS : 0;
     /* Loop over the output channels, a panel at a time, and over the pixels, a register tile at a time. */
     for (int64_t jr = jr_start; jr < jr_end; jr += PANEL) {
         const REAL *b = job->run.prepared + jr * steps;
-        tile_store end = {&job->end, jr, min64(PANEL, conv->K - jr), LIVE};
-        for (int64_t ir = 0; ir < pixels; ir += TILE_ROWS) {
-            int followed = touching && (pixels - ir - TILE_ROWS) * conv->K >= PANEL;
-            end.stores = around ? AROUND : followed ? WHOLE : LIVE;
-            for (int64_t i = ir + ahead; i < min64(ir + ahead + TILE_ROWS, pixels); i++) {
-                if (!around) {
-                    __builtin_prefetch(outs[i] + jr, 1);
-                    __builtin_prefetch(outs[i] + jr + LANES, 1);
-                }
-                if (in_place && jr == jr_start)
-                    for (int64_t t = 0; t < steps; t += 64 / (int64_t)sizeof(REAL)) __builtin_prefetch(rows[i] + t);
-            }
-            row_tile((int)min64(TILE_ROWS, pixels - ir), rows + ir, job->run.along, b, outs + ir, end);
-        }
+        tile_store end = {&job->end, jr, min64(PANEL, conv->K - jr), around ? AROUND : WHOLE};
+        soon.steps = in_place && jr == jr_start ? steps : 0;
+        if (whole) row_tiles(whole, rows, job->run.along, b, outs, end, soon);
+        if (!around) end.stores = LIVE;
+        row_tiles(pixels - whole, rows + whole, job->run.along, b, outs + whole, end, soon);
     }
     if (around) store_fence();
     if (job->pooled) pool_outputs(job, first, last, jr_start, jr_end, full);

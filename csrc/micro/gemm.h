@@ -69,7 +69,7 @@ static void gemm_task(void *context, int64_t task, int thread) {
                     from[i] = job->a + (row + ir + i) * job->a_row + step * job->a_col;
                     c[i] = job->c + (row + ir + i) * job->N;
                 }
-                if (job->a_col == 1) row_tile(live, from, along, b, c, end);
+                if (job->a_col == 1) row_tiles(live, from, along, b, c, end, (tile_ahead){0});
                 else if (a) column_tile(live, a + ir * steps, TILE_ROWS, along, b, c, end);
                 else column_tile(live, from[0], job->a_col, along, b, c, end);
             }

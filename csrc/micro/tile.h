@@ -172,33 +172,56 @@ enum { HALF_ROWS = (TILE_ROWS + 1) / 2, LOW_ROWS = (TILE_ROWS + 5) / 6 };
 // clang-format off
 #if TILE_ROWS == 12
 #define HALF_HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6)
-#define HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(7) HEIGHT(8) HEIGHT(9) HEIGHT(10) HEIGHT(11) HEIGHT(12)
+#define LOWER_HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(7) HEIGHT(8) HEIGHT(9) HEIGHT(10) HEIGHT(11)
 #elif TILE_ROWS == 8
 #define HALF_HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4)
-#define HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(5) HEIGHT(6) HEIGHT(7) HEIGHT(8)
+#define LOWER_HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(5) HEIGHT(6) HEIGHT(7)
 #elif TILE_ROWS == 6
 #define HALF_HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2) HEIGHT(3)
-#define HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(4) HEIGHT(5) HEIGHT(6)
+#define LOWER_HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(4) HEIGHT(5)
 #elif TILE_ROWS == 4
 #define HALF_HEIGHTS(HEIGHT) HEIGHT(1) HEIGHT(2)
-#define HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(3) HEIGHT(4)
+#define LOWER_HEIGHTS(HEIGHT) HALF_HEIGHTS(HEIGHT) HEIGHT(3)
 #else
 #error "TILE_ROWS: list the heights of its tiles here"
 #endif
+#define HEIGHTS(HEIGHT) LOWER_HEIGHTS(HEIGHT) HEIGHT(TILE_ROWS)
 // clang-format on
 
-static __attribute__((noinline)) void row_tile(int height, const REAL *const *rows, segments along, const REAL *b,
-                                               REAL *const *c, tile_store end) {
+/* What to prefetch at each tile: of the rows `distance` later, the first `steps` elements, and the outputs. */
+typedef struct {
+    int64_t distance, steps;
+    int outputs;
+} tile_ahead;
+
+INLINE void prefetch_rows(tile_ahead soon, const REAL *const *rows, REAL *const *c, int64_t first) {
+    if (soon.outputs)
+        UNROLL_FOR (int i = 0; i < TILE_ROWS; i++) {
+            __builtin_prefetch(c[i] + first, 1);
+            __builtin_prefetch(c[i] + first + LANES, 1);
+        }
+    if (soon.steps)
+        for (int i = 0; i < TILE_ROWS; i++)
+            for (int64_t t = 0; t < soon.steps; t += 64 / (int64_t)sizeof(REAL)) __builtin_prefetch(rows[i] + t);
+}
+
+/* Any number of rows, a tile at a time. */
+static __attribute__((noinline)) void row_tiles(int64_t count, const REAL *const *rows, segments along, const REAL *b,
+                                                REAL *const *c, tile_store end, tile_ahead soon) {
 #define ROW_HEIGHT(height) \
     case height: row_tile_sized(height, 2, rows, along, b, c, end); break;
 #define LOW_ROW_HEIGHT(height) \
     case height: row_tile_sized(height, 1, rows, along, b, c, end); break;
-    if (end.columns > LANES) switch (height) {
-            HEIGHTS(ROW_HEIGHT)
-        }
-    else switch (height) {
-            HEIGHTS(LOW_ROW_HEIGHT)
-        }
+    for (; count > 0; count -= TILE_ROWS, rows += TILE_ROWS, c += TILE_ROWS) {
+        if (count >= soon.distance + TILE_ROWS) prefetch_rows(soon, rows + soon.distance, c + soon.distance, end.first);
+        if (count >= TILE_ROWS && end.columns > LANES) row_tile_sized(TILE_ROWS, 2, rows, along, b, c, end);
+        else if (end.columns > LANES) switch (count) {
+                LOWER_HEIGHTS(ROW_HEIGHT)
+            }
+        else switch (min64(count, TILE_ROWS)) {
+                HEIGHTS(LOW_ROW_HEIGHT)
+            }
+    }
 }
 
 /* `run` neighbours of each row; two rows have 2 * run <= TILE_ROWS. */
