@@ -117,8 +117,8 @@ static void fill_slab(const conv_problem *conv, const REAL *in, int64_t in_pixel
 
 /* Whether to use non-temporal stores: then a cache line is stored in one go, since its neighbours are stored later. */
 INLINE int stores_past_caches(const conv_job *job) {
-    const int64_t size = sizeof(REAL);
-    return !job->pooled && is_large(job->at.out, job->conv.K * size, job->conv.N * job->at.out_image * size);
+    const int64_t size = sizeof(REAL), run = (job->conv.K | job->at.out_pixel) * size; /* both in whole lines */
+    return !job->pooled && is_large(job->at.out, run, job->conv.N * job->at.out_image * size);
 }
 
 /* Store the maximum of each 2 x 2 of the outputs at `full`, for rows [first, last) and channels [k, end). */

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from plan_nets import everything
 
+import fastnet as fn
 from fastnet import models
 from fastnet.diagnose.fingerprint import kernels_as
 from fastnet.geometry import Conv2dGeometry, Pool2dGeometry
@@ -132,14 +133,22 @@ def test_no_bit_of_norm_pooling_and_products_depends_on_speed(dtype):
             assert bits(others(ops, dtype)) == usual, values
 
 
-@pytest.mark.parametrize("net", ["lenet5", "mobilenet_v2", "everything"])
+def concat():
+    """Channels that fill cache lines, in pixels that do not."""
+    depthwise = fn.Conv2d(64, 3, padding=1, groups="depthwise")
+    model = fn.Sequential(fn.Conv2d(64, 1), fn.Concat([fn.Conv2d(64, 1), depthwise, fn.Conv2d(17, 1)]), fn.ReLU())
+    model.build((4, 16, 16), 0)
+    return model
+
+
+@pytest.mark.parametrize("net", ["lenet5", "mobilenet_v2", "everything", "concat"])
 def test_no_bit_of_a_plan_depends_on_speed(net):
-    """In parts of any size, each on a thread of its own or one after the other on all; and no plan is made again."""
-    model = everything("float32") if net == "everything" else models.create(net, 10)
+    """In parts of any size, each on a thread of its own or one after the other on all; one plan serves all values."""
+    model = everything("float32") if net == "everything" else concat() if net == "concat" else models.create(net, 10)
     with kernels_as(threads=1):
         plan, x = model.compile(9), numbers(0, (13, *model.input_shape), np.float32)
         usual = plan(x).tobytes()
-    parts = [{"plan_least": least, "plan_bytes": most} for least in (1, 1 << 40) for most in (1, 1 << 40)]
+    parts = [{"plan_least": 1, "plan_bytes": 1}, {"plan_least": 1}, {"plan_least": 1 << 40}, {"stream_bytes": 1}]
     with kernels_as(threads=3):
         for values in (*parts, *map(randomised, range(3))):
             _native.set_speed(**values)
