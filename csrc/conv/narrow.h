@@ -37,9 +37,7 @@ static void fill_transposed(const conv_job *job, int64_t image, int64_t row, int
 INLINE void store_pixels(const int height, vec *rows, int64_t pixels, REAL *out, int64_t out_pixel) {
     const int part = height > LANES / 2 ? LANES : LANES / 2; /* lanes that hold a pixel's channels */
     REAL turned[LANES][LANES]; /* [j]: the channels of pixels j, j + part, ... */
-    UNROLL_FOR (int step = 1; step < part; step *= 2)
-        UNROLL_FOR (int i = 0; i < part; i++)
-            if (!(i & step)) exchange(step, rows + i, rows + (i + step) % LANES);
+    turn(part, rows);
     UNROLL_FOR (int i = 0; i < part; i++) store(turned[i], rows[i]);
     /* If pixels are contiguous, store all lanes of a part: the next pixel overwrites the excess. */
     int64_t lane = 0, touching = out_pixel == height ? pixels + 1 - (part + height - 1) / height : 0;

@@ -12,17 +12,23 @@ INLINE void exchange(const int step, vec *low, vec *high) {
     *high = shuffle(a, b, from_high);
 }
 
+/* Transpose blocks of part x part elements, a power of two, in `part` vectors. The steps are literals, so that the
+ * lanes are known at compile time. */
+INLINE void turn(const int part, vec *row) {
+#define TURN(step)                        \
+    UNROLL_FOR (int i = 0; i < part; i++) \
+        if (part > (step) && !(i & (step))) exchange(step, &row[i], &row[(i + (step)) % LANES]);
+    TURN(1)
+    TURN(2)
+    TURN(4)
+    TURN(8)
+#undef TURN
+}
+
 INLINE void transpose_block(int64_t columns, const REAL *from, int64_t from_stride, REAL *to, int64_t to_stride) {
     vec row[LANES];
     UNROLL_FOR (int i = 0; i < LANES; i++) row[i] = load_part(from + i * from_stride, columns);
-    UNROLL_FOR (int i = 0; i < LANES; i++)
-        if (!(i & 1)) exchange(1, &row[i], &row[i + 1]);
-    UNROLL_FOR (int i = 0; i < LANES; i++)
-        if (LANES > 2 && !(i & 2)) exchange(2, &row[i], &row[(i + 2) % LANES]);
-    UNROLL_FOR (int i = 0; i < LANES; i++)
-        if (LANES > 4 && !(i & 4)) exchange(4, &row[i], &row[(i + 4) % LANES]);
-    UNROLL_FOR (int i = 0; i < LANES; i++)
-        if (LANES > 8 && !(i & 8)) exchange(8, &row[i], &row[(i + 8) % LANES]);
+    turn(LANES, row);
     UNROLL_FOR (int i = 0; i < LANES; i++)
         if (i < columns) store(to + i * to_stride, row[i]);
 }
