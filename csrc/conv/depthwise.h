@@ -127,16 +127,17 @@ INLINE void strip_outputs(const int full, const edges outside, const int group, 
                load_per_channel(job->end.slopes, first, conv->K), of->out + first, job->at.out_pixel, conv->K);
 }
 
-INLINE void strip_rows(const int full, const edges outside, const int group, const int S, const int step, const int R,
-                       const conv_job *job, const strip *of) {
+/* All vectors from number v on, one by one. */
+INLINE void strip_vectors(const int full, const edges outside, const int group, const int S, const int step,
+                          const conv_job *job, const strip *of, int64_t v) {
     const conv_problem *conv = &job->conv;
     int64_t vectors = ceil_div(conv->K, LANES), pixel = job->at.out_pixel;
-    for (int64_t v = 0; v < vectors; v++) {
+    for (; v < vectors; v++) {
         int64_t first = vector_start(conv->K, v), again = v * LANES - first; /* lanes already stored */
         REAL *out = of->out + first;
         vec y[COLUMNS];
         prefetch_columns(conv, of->soon, of->in.pixel, v);
-        strip_outputs(full, outside, group, S, step, R, job, of, v, y);
+        strip_outputs(full, outside, group, S, step, 0, job, of, v, y);
         UNROLL_FOR (int j = 0; j < COLUMNS; j++) {
             if (!are_known(outside) && j >= of->live) break;
             if (full && again > 0) y[j] = blend(lane_numbers() < (whole)again, load(out + j * pixel), y[j]);
@@ -145,10 +146,11 @@ INLINE void strip_rows(const int full, const edges outside, const int group, con
     }
 }
 
-/* The same inside the image, in whole cache lines, past the caches. */
-INLINE void strip_lines(const int group, const int S, const int step, const int R, const conv_job *job,
-                        const strip *of) {
-    int64_t vectors = job->conv.K / LANES, pixel = job->at.out_pixel;
+/* Inside the image, as many vectors at a time as fill a cache line: they share addresses. around: store past the
+ * caches. Returns the number of vectors done. */
+INLINE int64_t strip_lines(const int group, const int S, const int step, const int R, const int around,
+                           const conv_job *job, const strip *of) {
+    int64_t vectors = job->conv.K / (LINE * LANES) * LINE, pixel = job->at.out_pixel;
     for (int64_t v = 0; v < vectors; v += LINE) {
         REAL *out = of->out + v * LANES;
         vec y[LINE][COLUMNS];
@@ -156,9 +158,14 @@ INLINE void strip_lines(const int group, const int S, const int step, const int 
             prefetch_columns(&job->conv, of->soon, of->in.pixel, v + u);
             strip_outputs(1, INSIDE, group, S, step, R, job, of, v + u, y[u]);
         }
-        UNROLL_FOR (int j = 0; j < COLUMNS; j++)
-            UNROLL_FOR (int u = 0; u < LINE; u++) store_around(out + j * pixel + u * LANES, y[u][j]);
+        if (around)
+            UNROLL_FOR (int j = 0; j < COLUMNS; j++)
+                UNROLL_FOR (int u = 0; u < LINE; u++) store_around(out + j * pixel + u * LANES, y[u][j]);
+        else
+            UNROLL_FOR (int j = 0; j < COLUMNS; j++)
+                UNROLL_FOR (int u = 0; u < LINE; u++) store(out + j * pixel + u * LANES, y[u][j]);
     }
+    return vectors;
 }
 
 INLINE void depthwise_row(const int full, const int group, const int S, const int step, const conv_job *job,
@@ -167,7 +174,7 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
     int64_t image = row / conv->P, p = row % conv->P, h = p * conv->stride_h + conv->first_h, r0, r1;
     int64_t pixel = job->at.in_pixel, in_row = conv->W * pixel;
     const REAL *in = job->at.in + (image * conv->H + h) * in_row;
-    const int around = full && stores_past_caches(job);
+    const int around = stores_past_caches(job);
     taps_inside(h, conv->tap_h, conv->H, conv->R, &r0, &r1);
     REAL *out = job->at.out + image * job->at.out_image + p * job->at.out_row;
     const int before = (S - 1) / 2, behind = S / 2; /* what most convolutions pad */
@@ -186,15 +193,16 @@ INLINE void depthwise_row(const int full, const int group, const int S, const in
         };
         const int inside = left == 0 && right == 0 && live >= COLUMNS;
         const int whole_filter = of.rows == S; /* mostly: filters are square */
-        if (S && inside && whole_filter && around) strip_lines(group, S, step, S, job, &of);
-        else if (S && inside && around) strip_lines(group, S, step, 0, job, &of);
-        else if (S && inside && whole_filter) strip_rows(full, INSIDE, group, S, step, S, job, &of);
-        else if (inside) strip_rows(full, INSIDE, group, S, step, 0, job, &of);
-        else if (before && left == before && right == 0 && live >= COLUMNS)
-            strip_rows(full, ((edges){before, 0}), group, S, step, 0, job, &of);
+        if (inside) {
+            int64_t done = 0;
+            if (S && whole_filter) done = strip_lines(group, S, step, S, around, job, &of);
+            else if (S) done = strip_lines(group, S, step, 0, around, job, &of);
+            strip_vectors(full, INSIDE, group, S, step, job, &of, done);
+        } else if (before && left == before && right == 0 && live >= COLUMNS)
+            strip_vectors(full, ((edges){before, 0}), group, S, step, job, &of, 0);
         else if (behind && left == 0 && right == behind && live >= COLUMNS)
-            strip_rows(full, ((edges){0, behind}), group, S, step, 0, job, &of);
-        else strip_rows(full, ANYWHERE, group, S, step, 0, job, &of);
+            strip_vectors(full, ((edges){0, behind}), group, S, step, job, &of, 0);
+        else strip_vectors(full, ANYWHERE, group, S, step, job, &of, 0);
     }
 }
 

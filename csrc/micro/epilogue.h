@@ -50,6 +50,16 @@ INLINE vec activate(const epilogue *end, vec value, vec slope) {
     return end->apart ? activate_apart(end, value, slope) : activate_shortly(end, value);
 }
 
+/* The same for `count` values of the same channels; asks only once whether it is relu. */
+INLINE void activate_row(const int count, const epilogue *end, vec *y, vec slope) {
+    if (end->apart)
+        UNROLL_FOR (int j = 0; j < count; j++) y[j] = activate_apart(end, y[j], slope);
+    else if (end->activation == FN_ACTIVATION_relu)
+        UNROLL_FOR (int j = 0; j < count; j++) y[j] = rectify(y[j]);
+    else if (end->activation != FN_NO_ACTIVATION)
+        UNROLL_FOR (int j = 0; j < count; j++) y[j] = activate_shortly(end, y[j]);
+}
+
 /* Finish `count` values of the same channels, to be stored at `at` and `pixel` elements apart; only `live` of them are
  * stored. */
 INLINE void finish_row(const int count, const int64_t live, const epilogue *end, vec *y, vec scale, vec shift,
@@ -68,8 +78,7 @@ INLINE void finish_row(const int count, const int64_t live, const epilogue *end,
             if (j >= live) break;
             store_part(end->before + (at - end->out) + j * pixel, y[j], lanes);
         }
-    if (end->activation != FN_NO_ACTIVATION)
-        UNROLL_FOR (int j = 0; j < count; j++) y[j] = activate(end, y[j], slope);
+    activate_row(count, end, y, slope);
 }
 
 INLINE epilogue epilogue_of(const fn_epilogue *given, int64_t channel, const REAL *out) {
