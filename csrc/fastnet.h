@@ -166,14 +166,14 @@ enum { FN_INPUT = -1, FN_OUTPUT = -2, FN_NOWHERE = -3 }; /* special places, besi
 /* Where a value lies. */
 typedef struct {
     int64_t at; /* offset in bytes per image, or a special place */
-    int64_t image; /* bytes per image of a value in the arena, of x or of y; 0: of the stretch's own memory */
+    int64_t image; /* bytes per image, of a value in the arena, x or y; 0: it lies in its stretch's own memory */
 } fn_place;
 
 typedef struct {
     int64_t kind; /* FN_STEP_... */
     fn_place x, add, y;
     int64_t begins, inner; /* begins a stretch, whose own values take `inner` bytes per image */
-    int64_t weights; /* there: bytes of the largest of the stretch's weights; set by fn_plan_ready */
+    int64_t weights; /* at that step: bytes of the largest weights of the stretch, set by fn_plan_ready */
     int64_t first, wide; /* y is channels [first, first + channels) of an array with `wide` */
     int64_t pixels, channels, activation, pooled, map; /* activation: FN_ACTIVATION_...; map: FN_MAP_... */
     double a, b; /* parameters of the map or the activation */
@@ -181,7 +181,7 @@ typedef struct {
     fn_conv conv;
     fn_pool pool;
     /* conv: weight, shift, read by fn_plan_set, as slopes are; conv_transpose: weight, bias; norms: mean, inverse_std
-     * (double), gamma, beta; moments: eps (double), nothing, gamma, beta; group_norm, response_norm: see plan.c;
+     * (double), gamma, beta; moments: eps (double), nothing, gamma, beta; group_norm, response_norm: see engine/step.h;
      * resample, adaptive_max: an fn_axis of rows and one of columns */
     const void *arrays[4];
     fn_fixed_conv fixed; /* made by fn_plan_set */

@@ -97,8 +97,8 @@ enum { LISTED_FILTERS = 16 };
     VALUE(small_work, FN_NO_CACHE, 40000) /* vector operations below which one thread is faster (2 cores) */ \
     VALUE(tasks_per_thread, FN_NO_CACHE, 4) /* at least, if the work can be split so far */                  \
     VALUE(stream_bytes, FN_L2, 16 << 20) /* least output for non-temporal stores */                          \
-    VALUE(plan_least, FN_NO_CACHE, 64 << 10) /* values of a part of a plan's stretch, at least */            \
-    VALUE(plan_bytes, FN_L2, 8 << 20) /* ... and at most, if weights do not take more */                     \
+    VALUE(plan_least, FN_NO_CACHE, 64 << 10) /* least values of a part of a plan's stretch */                \
+    VALUE(plan_bytes, FN_L2, 8 << 20) /* ... and most, unless its weights take more */                       \
     VALUE(distance_tiles, FN_NO_CACHE, 16) /* register tiles of rows in a task of L1 distances */            \
     VALUE(gemm_bytes, FN_L2, 384 << 10) /* the block of A of a task of a matrix product */                   \
     VALUE(gemm_tasks, FN_NO_CACHE, 2) /* of a thread, if the product is large enough */                      \

@@ -41,3 +41,13 @@ def kernels(isa=None, algorithm="direct", guard=True):
         _native.set_poison(False)
         _native.set_isa(before[0])
         set_conv_algorithm(before[1])
+
+
+@contextlib.contextmanager
+def speed(**values):
+    """Some SPEED values of csrc/tuning.h; needs the kernels."""
+    _native.set_speed(**values)
+    try:
+        yield
+    finally:
+        _native.reset_speed()

@@ -59,20 +59,20 @@ static void conv_gemm_task(void *context, int64_t task, int thread) {
     locate_pixels(job, first, last, (REAL *)scratch, full, rows, outs);
     /* Pixels whose channels fill one panel in part, one after the other: the next one overwrites the excess. */
     int touching = conv->K <= PANEL && !job->end.add && (job->pooled || pixels_touch(job));
+    int64_t followed = touching ? max64(0, pixels - ceil_div(PANEL, conv->K)) / TILE_ROWS * TILE_ROWS : 0;
     const int around = stores_past_caches(job);
     /* Prefetch what a later tile stores, and the pixels that it reads if they are not in a slab: CPUs do not detect
      * such short runs of cache lines as streams. */
     const int in_place = job->run.along.count == 1 && !job->run.slab;
     tile_ahead soon = {TILE_ROWS * (1 + PIXELS_AHEAD / max64(1, steps)), 0, !around};
-    int64_t whole = touching ? max64(0, pixels - ceil_div(PANEL, conv->K)) / TILE_ROWS * TILE_ROWS : 0;
     /* Loop over the output channels, a panel at a time, and over the pixels, a register tile at a time. */
     for (int64_t jr = jr_start; jr < jr_end; jr += PANEL) {
         const REAL *b = job->run.prepared + jr * steps;
         tile_store end = {&job->end, jr, min64(PANEL, conv->K - jr), around ? AROUND : WHOLE};
         soon.steps = in_place && jr == jr_start ? steps : 0;
-        if (whole) row_tiles(whole, rows, job->run.along, b, outs, end, soon);
+        row_tiles(followed, rows, job->run.along, b, outs, end, soon);
         if (!around) end.stores = LIVE;
-        row_tiles(pixels - whole, rows + whole, job->run.along, b, outs + whole, end, soon);
+        row_tiles(pixels - followed, rows + followed, job->run.along, b, outs + followed, end, soon);
     }
     if (around) store_fence();
     if (job->pooled) pool_outputs(job, first, last, jr_start, jr_end, full);

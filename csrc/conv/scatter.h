@@ -52,7 +52,6 @@ static void scatter_products(const scatter_job *job, const REAL *dy, int64_t cou
     const int64_t start = 0;
     segments along = {1, g->K, &start};
     epilogue none = {0};
-    const tile_ahead nothing = {0};
     const REAL *rows[SCATTER_SPAN];
     REAL *outs[SCATTER_SPAN];
     for (int64_t i = 0; i < count; i++) {
@@ -67,7 +66,7 @@ static void scatter_products(const scatter_job *job, const REAL *dy, int64_t cou
         for (int64_t i = 0; i < count; i += TILE_ROWS, ahead += share) {
             for (int64_t j = 0; j < share; j += 64) __builtin_prefetch(ahead + j);
             row_tiles(min64(TILE_ROWS, count - i), rows + i, along, job->weights + column * g->K, outs + i, end,
-                      nothing);
+                      (tile_ahead){0});
         }
     }
 }

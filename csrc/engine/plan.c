@@ -21,8 +21,7 @@ struct fn_plan {
     const fn_kernels *kernels;
     int64_t item, count; /* bytes per element; number of steps */
     int64_t arena, batch; /* bytes per image; the most images that it holds */
-    int64_t
-        room; /* of the stretches, for `batch` images; known only for this number of threads and these SPEED values: */
+    int64_t room; /* of the stretches, for `batch` images, with these threads and SPEED values: */
     int threads;
     int64_t tuned; /* fn_speed.changes */
     fn_step *steps;
@@ -32,14 +31,15 @@ static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* How a stretch runs N images: in parts, of which `abreast` run at a time. Either each has a thread, and threads need
- * not wait for each other at every step; or there is one at a time, whose steps run on all threads. */
+/* How a stretch runs N images: in `parts`, `abreast` at a time. Either there is one on each thread, so that threads
+ * wait for each other only at the end of the stretch, or one after the other, each step on all threads. */
 typedef struct {
     int64_t parts;
     int abreast;
 } split;
 
-/* A thread that has a part reads all weights for it, so it must have as many bytes of values. */
+/* A part with a thread of its own reads every step's weights, so its values must take at least as many bytes as the
+ * largest weights. */
 static split split_of(const fn_step *begin, int64_t N, int threads) {
     int64_t value = begin->inner, each = N / threads;
     if (!value) return (split){1, 1};
@@ -47,7 +47,7 @@ static split split_of(const fn_step *begin, int64_t N, int threads) {
     int64_t most = max64(least, fn_speed.plan_bytes / value);
     if (threads == 1 || each < least) return (split){ceil_div(N, most), 1};
     int64_t images = max64(least, min64(most, each / fn_speed.tasks_per_thread));
-    return (split){min64(N, ceil_div(ceil_div(N, images), threads) * threads), threads};
+    return (split){N / (images * threads) * threads, threads};
 }
 
 static const fn_step *end_of_stretch(const fn_plan *plan, const fn_step *s) {
@@ -143,11 +143,9 @@ static void run_part(void *context, int64_t part, int thread) {
     here.N = here.all * (part + 1) / run->how.parts - here.first;
     here.inner += thread * run->part_room;
     here.scratch = here.inner + here.N * run->begin->inner;
-    for (const fn_step *s = run->begin; s < run->end; s++) {
+    for (const fn_step *s = run->begin; s < run->end && run->status == FN_OK; s++) {
         fn_status status = run_step(run->plan->kernels, run->plan->item, s, &here);
-        if (status == FN_OK) continue;
-        atomic_store_explicit(&run->status, (int)status, memory_order_relaxed);
-        return;
+        if (status != FN_OK) run->status = (int)status;
     }
 }
 
@@ -159,9 +157,7 @@ static fn_status run_stretches(const fn_plan *plan, step_call call, int64_t room
         run.how = split_of(run.begin, call.all, threads);
         run.part_room = room / run.how.abreast / 64 * 64;
         run.call.threads = run.how.abreast > 1 ? 1 : threads;
-        if (run.how.abreast > 1) fn_parallel_on(threads, run.how.parts, INFINITY, run_part, &run);
-        else
-            for (int64_t part = 0; part < run.how.parts && run.status == FN_OK; part++) run_part(&run, part, 0);
+        fn_parallel_on(run.how.abreast, run.how.parts, INFINITY, run_part, &run);
         run.begin = run.end;
     }
     return (fn_status)run.status;

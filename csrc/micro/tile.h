@@ -5,7 +5,7 @@
  * of the reduction, PANEL consecutive elements B[t][0..PANEL).  Operand A is read in place, broadcasting one element
  * per row and step:
  *
- *   rows    (row_tile):    a row is wherever rows[i] points; step t reads rows[i][segment + t]
+ *   rows    (row_tiles):   a row is wherever rows[i] points; step t reads rows[i][segment + t]
  *   columns (column_tile): step t reads the TILE_ROWS neighbours at base[segment + t*stride + i], or half as many in
  *                          each of two rows; column_tile_over reads B in place, too
  *

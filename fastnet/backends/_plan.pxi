@@ -27,14 +27,14 @@ cdef extern from "fastnet.h" nogil:
     void fn_plan_free(fn_plan *plan)
 
 STEP_KINDS = {fn_step_names[i].decode(): i for i in range(FN_STEPS)}
-INPUT, OUTPUT, NOWHERE = FN_INPUT, FN_OUTPUT, FN_NOWHERE  # special places, besides offsets into the arena
+INPUT, OUTPUT, NOWHERE = FN_INPUT, FN_OUTPUT, FN_NOWHERE  # special places, besides offsets
 
 cdef class Plan:
     """The steps of fastnet/backends/native/steps.py, ready to run, also from several Python threads at a time.
 
-    arena: bytes per image.  steps: a dictionary for each step, with the fields of fn_step by name; fields that are left
-    out are 0.  `x`, `add` and `y` are pairs, (at, image); `kind` is a name of STEP_KINDS, `map` one of ELEMENTWISE,
-    `conv` and `pool` are packed geometries, and `arrays` four arrays or None.
+    arena: bytes per image.  steps: a dictionary for each step, with the fields of fn_step by name.  `kind`, a name of
+    STEP_KINDS, the pairs (at, image) `x`, `add` and `y`, `begins` and `inner` are required; others are 0 by default.
+    `map` is a name of ELEMENTWISE, `conv` and `pool` are packed geometries, and `arrays` four arrays or None.
     """
 
     cdef fn_plan *plan

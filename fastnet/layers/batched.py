@@ -50,7 +50,7 @@ class Batched(Layer):
         Parameters
         ----------
         batch_size : int
-            The expected number of images per call, which is how many are computed at a time; calls may have any
+            The expected number of images per call, of which at most so many are computed at a time; calls may have any
             number.  With 1 to 3, convolutions on small images are direct rather than Winograd's.
         input_shape : tuple of int, optional
             Of one image, without the batch axis; default: what the model was built for.

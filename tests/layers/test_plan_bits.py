@@ -11,6 +11,7 @@ from plan_nets import TOLERANCE, close, everything, images, trained
 
 import fastnet as fn
 from fastnet import models
+from fastnet.diagnose.fingerprint import kernels_as
 
 
 @needs_kernels
@@ -45,9 +46,9 @@ def test_what_is_left_of_many_images_has_room(threads, count):
 @needs_kernels
 def test_two_python_threads_and_one_plan():
     model = trained(models.resnet20())
-    plan, pieces = model.compile(4), [images(model, 3, seed) for seed in range(24)]
+    plan, pieces = model.compile(8), [images(model, 3 + seed % 6, seed) for seed in range(24)]
     expected = [plan(x) for x in pieces]
-    with ThreadPoolExecutor(4) as pool:
+    with kernels_as(threads=3), ThreadPoolExecutor(4) as pool:
         for got, wanted in zip(pool.map(plan, pieces), expected, strict=True):
             np.testing.assert_array_equal(got, wanted)
 

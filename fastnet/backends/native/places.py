@@ -1,8 +1,8 @@
 """Where the values of an inference plan lie.
 
 The steps form stretches, each of which runs a part of the images at a time (csrc/engine/plan.c).  A value that only
-the steps of its own stretch read lies in the memory of that part, others in the arena, for all images of a call.  Both
-are used again after a value's last use.
+the steps of its own stretch read lies in the memory of that part, others in the arena, for all images of a call.
+Memory is reused after a value's last use.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Places:
         For each value, by the step that makes it: its offset, in the arena or in the memory of its stretch, or a
         special place; and its size, 0 if it lies in the memory of its stretch.
     arena : int
+        The size of the arena.
     inner : dict
         The memory of each stretch, by the stretch's first step.
     """
@@ -75,7 +76,7 @@ def arrange(source: Step, steps: list[Step], output: Step, itemsize: int, whole:
     places = Places({}, 0, {})
     for value, at in ((source, _native.INPUT), (output, _native.OUTPUT)):
         places.of[value] = at, value.size * itemsize
-    arena, own, first = _Memory(), _Memory(), steps[0]
+    arena = _Memory()
     for i, step in enumerate(steps):
         if i == 0 or stretch[i] > stretch[i - 1]:
             own, first = _Memory(), step
