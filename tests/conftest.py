@@ -115,6 +115,14 @@ def pytest_configure(config):
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, default_num_threads() // workers)))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session):
+    """Unregister plugins that no test here uses: they take half the time of a short test."""
+    plugins = session.config.pluginmanager
+    for name in filter(plugins.has_plugin, ("hypothesispytest", "benchmark")):
+        plugins.unregister(name=name)
+
+
 def pytest_report_header():
     """Report which fastnet is tested: the source tree beside the tests may hide the installed one."""
     native = (

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -67,9 +68,10 @@ def is_type_checking(node):
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
 
 
-def imports(tree, inside_functions):
+@cache
+def imports(path, inside_functions):
     """(module name, line) of every import that runs; with or without those that run only when a function is called."""
-    stack = [tree]
+    found, stack = [], [parsed(path)]
     while stack:
         node = stack.pop()
         if is_type_checking(node):
@@ -77,13 +79,14 @@ def imports(tree, inside_functions):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not inside_functions:
             continue
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names)
+            found += ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: write imports in full"
             for alias in node.names:
                 submodule = f"{node.module}.{alias.name}"
-                yield (submodule if file_of(submodule) else node.module), node.lineno
+                found.append((submodule if file_of(submodule) else node.module, node.lineno))
         stack.extend(ast.iter_child_nodes(node))
+    return found
 
 
 def parsed(path):
@@ -119,11 +122,11 @@ def test_the_table_has_every_module_and_nothing_else():
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_go_down_only(path):
     if path == ROOT / "__init__.py":  # the public names, loaded on first use
-        top = [name for name, _ in imports(parsed(path), inside_functions=False) if name.startswith("fastnet")]
+        top = [name for name, _ in imports(path, inside_functions=False) if name.startswith("fastnet")]
         assert top == []
         return
     wrong = []
-    for name, line in imports(parsed(path), inside_functions=True):
+    for name, line in imports(path, inside_functions=True):
         home = file_of(name) if name.startswith("fastnet.") else None
         if home and level(within(home)) > level(within(path)):
             wrong.append(f"line {line}: {within(path)} imports {name}")
@@ -134,9 +137,7 @@ def test_imports_go_in_no_circles():
     """Also within a floor, and also inside functions."""
     edges = {}
     for path in sources():
-        homes = (
-            file_of(name) for name, _ in imports(parsed(path), inside_functions=True) if name.startswith("fastnet.")
-        )
+        homes = (file_of(name) for name, _ in imports(path, inside_functions=True) if name.startswith("fastnet."))
         edges[within(path)] = {within(home) for home in homes if home}
     no_circles(edges)
 
@@ -148,7 +149,7 @@ def test_layers_never_import_numpy(room):
         f"{path.relative_to(ROOT)}:{line}"
         for path in sources()
         if room_of(path) == room
-        for name, line in imports(parsed(path), inside_functions=True)
+        for name, line in imports(path, inside_functions=True)
         if name.split(".")[0] in ("numpy", "cupy", "scipy")
     ]
     assert found == []
@@ -156,7 +157,7 @@ def test_layers_never_import_numpy(room):
 
 def test_backends_never_see_a_layer_and_geometry_touches_no_array():
     for path in sources():
-        names = {name for name, _ in imports(parsed(path), inside_functions=True)}
+        names = {name for name, _ in imports(path, inside_functions=True)}
         if room_of(path) == "backends":
             assert not {name for name in names if name.startswith(("fastnet.layers", "fastnet.models"))}
         if room_of(path) == "geometry":
@@ -168,7 +169,7 @@ def test_optional_dependencies_are_imported_inside_functions():
     found = [
         f"{path.relative_to(ROOT)}:{line} {name}"
         for path in sources()
-        for name, line in imports(parsed(path), inside_functions=False)
+        for name, line in imports(path, inside_functions=False)
         if name.split(".")[0] in OPTIONAL and (path.parent.name, name) != ("device", "cupy")
     ]
     assert found == []
