@@ -46,6 +46,7 @@
 #include "conv/small.h"
 #include "conv/winograd_transform.h"
 #include "conv/winograd.h"
+#include "conv/winograd_run.h"
 #include "conv/gemm.h"
 #include "conv/algorithms.h"
 #include "conv/forward.h"

@@ -12,7 +12,7 @@
 /* ---- ORDER ---- */
 
 /* Increment with every change of this section: results of different versions differ by rounding. */
-enum { FN_ORDER_VERSION = 2 };
+enum { FN_ORDER_VERSION = 3 };
 
 /* Matrix product: a reduction is split into pieces of GEMM_KC steps, each accumulated from zero. */
 enum { GEMM_KC = 512 };
@@ -42,9 +42,9 @@ enum { SMALL_CHUNK = 256 };
  * inside it; in inference conv/small.h needs at least SMALL_LEAST_IMAGES images (measured). */
 enum { SMALL_PIXELS = 16, SMALL_INSIDE = 3, SMALL_TAPS = 5, SMALL_LEAST_IMAGES = 4 };
 
-/* Winograd: the least input and output channels, output rows and columns, and (in inference) tiles; below these the
- * direct algorithms are faster (benches/conv_algorithms.py). */
-enum { WINOGRAD_CHANNELS = 8, WINOGRAD_PIXELS = 3, WINOGRAD_LEAST_TILES = 4 };
+/* Winograd: the least input and output channels, output rows and columns; below these the direct algorithms are faster
+ * (benches/conv_algorithms.py). */
+enum { WINOGRAD_CHANNELS = 8, WINOGRAD_PIXELS = 3 };
 /* Its weight gradient: up to WINOGRAD_PART_CHANNELS input times output channels, images are accumulated in parts, in
  * chunks of tiles whose transforms take WINOGRAD_PART_BYTES; beyond, in chunks as large as the sum, within limits of
  * bytes and tiles. */
@@ -122,6 +122,7 @@ enum { LISTED_FILTERS = 16 };
     VALUE(block_bytes, FN_L2, 128 << 10) /* outputs of a block of images (conv/images.h) */                  \
     VALUE(block_weights, FN_L2, 384 << 10) /* most bytes of weights beside such a block */                   \
     VALUE(winograd_few_tiles, FN_NO_CACHE, 128) /* up to which work goes by points */                        \
+    VALUE(winograd_fewest_tiles, FN_NO_CACHE, 4) /* ... by panels, if filters are kept */                    \
     VALUE(winograd_cached_bytes, FN_NO_CACHE, 24 << 20) /* transformed weights beyond which it does, too */  \
     VALUE(winograd_held_bytes, FN_NO_CACHE, 4 << 20) /* transformed weights computed at a time */            \
     VALUE(winograd_block_bytes, FN_L2, 640 << 10) /* transformed inputs of a block of tiles, within */       \

@@ -24,8 +24,7 @@ from fastnet.types import Array, ArrayLike, Preprocess
 
 __all__ = ["Batched"]
 
-# Images, at most.  Results would depend on a number below 4: convolutions have a form for so few (csrc/conv/fixed.h).
-_AT_A_TIME = 128
+_AT_A_TIME = 128  # images, at most
 
 
 class Batched(Layer):
@@ -51,7 +50,7 @@ class Batched(Layer):
         ----------
         batch_size : int
             The expected number of images per call, of which at most so many are computed at a time; calls may have any
-            number.  With 1 to 3, convolutions on small images are direct rather than Winograd's.
+            number.  No bit depends on it.
         input_shape : tuple of int, optional
             Of one image, without the batch axis; default: what the model was built for.
         until : str, optional
