@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,21 @@ __all__ = [
     "positive",
     "real",
     "several",
+    "shown",
     "sides",
     "torch_sides",
 ]
+
+
+_LINE = reprlib.Repr()
+_LINE.maxstring = _LINE.maxother = _LINE.maxlong = 120
+
+
+def shown(value: Any) -> str:
+    """A value as error messages show it, in a line: an array by its shape, a long sequence by its first elements."""
+    if getattr(value, "shape", None):
+        return f"an array of shape {tuple(value.shape)}"
+    return _LINE.repr(value)
 
 
 def integer(value: Any, name: str, minimum: int = 1, bits: int = 31) -> int:
@@ -46,9 +59,9 @@ def integer(value: Any, name: str, minimum: int = 1, bits: int = 31) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+        raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
     if not minimum <= number < 2**bits:
         raise ValueError(f"{name} must be an integer between {minimum} and 2**{bits} - 1, got {number}")
     return number
@@ -74,13 +87,13 @@ def real(value: Any, name: str) -> float:
     """
     number = frozen(value)
     if isinstance(number, (bool, np.bool_)) or not isinstance(number, numbers.Real):
-        raise TypeError(f"{name} must be a finite number, got {value!r}")
+        raise TypeError(f"{name} must be a finite number, got {shown(value)}")
     try:
         result = float(number)
     except OverflowError:
         result = math.inf
     if not math.isfinite(result):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
+        raise ValueError(f"{name} must be a finite number, got {shown(value)}")
     return result
 
 
@@ -88,7 +101,7 @@ def positive(value: Any, name: str) -> float:
     """A finite number > 0; TypeError or ValueError as :func:`real`."""
     number = real(value, name)
     if number <= 0:
-        raise ValueError(f"{name} must be > 0, got {value!r}")
+        raise ValueError(f"{name} must be > 0, got {shown(value)}")
     return number
 
 
@@ -96,21 +109,21 @@ def at_least_zero(value: Any, name: str) -> float:
     """A finite number >= 0; TypeError or ValueError as :func:`real`."""
     number = real(value, name)
     if number < 0:
-        raise ValueError(f"{name} must be >= 0, got {value!r}")
+        raise ValueError(f"{name} must be >= 0, got {shown(value)}")
     return number
 
 
 def several(value: Any, name: str, what: str = "numbers") -> list[Any]:
     """The elements of a list, tuple, range or array; any other value is a TypeError."""
     if not isinstance(value, (list, tuple, range, np.ndarray)) or np.ndim(value) == 0:
-        raise TypeError(f"{name} must be a sequence of {what}, got {value!r}")
+        raise TypeError(f"{name} must be a sequence of {what}, got {shown(value)}")
     return list(value)
 
 
 def flag(value: Any, name: str) -> bool:
     """True or False; any other value was meant for another argument: a TypeError."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
@@ -139,7 +152,7 @@ def pair(value: Any, name: str, minimum: int = 1) -> tuple[int, int]:
     value = frozen(value)
     if isinstance(value, tuple):
         if len(value) not in (1, 2):
-            raise ValueError(f"{name} must be an int or a pair of ints, got {value!r}")
+            raise ValueError(f"{name} must be an int or a pair of ints, got {shown(value)}")
         return integer(value[0], name, minimum), integer(value[-1], name, minimum)
     number = integer(value, name, minimum)
     return number, number
@@ -178,7 +191,7 @@ def sides(
         if padding == "valid":
             return 0, 0, 0, 0
         if padding != "same":
-            raise ValueError(f'{op}: padding must be numbers, "same" or "valid", got {padding!r}')
+            raise ValueError(f'{op}: padding must be numbers, "same" or "valid", got {shown(padding)}')
         return *_same(size[0], span[0], stride[0]), *_same(size[1], span[1], stride[1])
     return four_sides(padding, f"{op}: padding", ', "same" or "valid"')
 
@@ -190,7 +203,7 @@ def four_sides(padding: Any, name: str, more: str = "") -> tuple[int, int, int, 
         top, bottom, left, right = (integer(side, name, 0) for side in padding)
         return top, bottom, left, right
     if isinstance(padding, tuple) and len(padding) not in (1, 2):
-        raise ValueError(f"{name} must be an int, a pair, (top, bottom, left, right){more}, got {padding!r}")
+        raise ValueError(f"{name} must be an int, a pair, (top, bottom, left, right){more}, got {shown(padding)}")
     vertical, horizontal = pair(padding, name, 0)
     return vertical, vertical, horizontal, horizontal
 
@@ -200,6 +213,6 @@ def torch_sides(padding: Any, name: str) -> tuple[int, int, int, int]:
     if not isinstance(padding, (tuple, list)):
         padding = (padding,) * 4
     if len(padding) != 4:
-        raise ValueError(f"{name} must be an int or (left, right, top, bottom), got {padding!r}")
+        raise ValueError(f"{name} must be an int or (left, right, top, bottom), got {shown(padding)}")
     left, right, top, bottom = (integer(side, name, -(2**31) + 1) for side in padding)
     return top, bottom, left, right

@@ -189,6 +189,17 @@ def test_scalars():
         integer(0, "n")
 
 
+def test_errors_take_a_line_whatever_was_given():
+    for given, words in (
+        (X, r"an array of shape \(2, 3, 8, 8\)"),
+        (["a"] * 999, r"\['a', 'a', 'a', 'a', 'a', 'a', ...\]"),
+        ("b" * 999, "'b+...b+'"),
+    ):
+        with pytest.raises(TypeError, match=f"must be an integer, got {words}$") as caught:
+            fn.Conv2d(given, 3)
+        assert len(str(caught.value)) < 180
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
