@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fastnet.cli import main
-from fastnet.search import load
+from fastnet.search import Results, load
 
 pytest.importorskip("matplotlib")
 
@@ -30,6 +30,13 @@ def small(tmp_path):
     return str(tmp_path / "small.npz")
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Searches without their picture and their page, which take longer than the search; the first tests draw them."""
+    for name in ("page", "plot"):
+        monkeypatch.setattr(Results, name, lambda results, path: None)
+
+
 def words(small, out, *more):
     return ["search", "--data", small, "--out", str(out), "--epochs", "1", *more]
 
@@ -37,7 +44,7 @@ def words(small, out, *more):
 COARSE_TO_FINE = ("--lr", "1e-5:1e-1", "--weight-decay", "1e-5:1", "--trials", "4", "--coarse-to-fine", "2")
 
 
-def test_it_prints_all_trials_and_a_command_that_trains_with_the_best(small, tmp_path, capsys):
+def test_it_prints_all_trials_and_a_command_that_trains_with_the_best(small, tmp_path, capsys, request):
     out = tmp_path / "out"
     given = words(small, out, *COARSE_TO_FINE, "--fine-epochs", "2")
     assert main(given) == 0
@@ -52,19 +59,20 @@ def test_it_prints_all_trials_and_a_command_that_trains_with_the_best(small, tmp
     command = shlex.split(lines[-1])
     assert command[:4] == ["fastnet", "train", "--data", small]
     assert command[command.index("--lr") + 1] == f"{results.best.setting['lr']:.6e}"
-    assert main([*command[1:], "--out", str(tmp_path / "run"), "--epochs", "1"]) == 0
+    assert main([*command[1:], "--out", str(tmp_path / "run"), "--epochs", "1", "--no-plot"]) == 0
     capsys.readouterr()
+    request.getfixturevalue("undrawn")
     assert main(given) == 0  # once more runs nothing
     again = capsys.readouterr().out.splitlines()
     assert "4 of them done already" in again[0] and "2 of them done already" in again[1] and again[-1] == lines[-1]
 
 
-def test_quiet_prints_the_command_only(small, tmp_path, capsys):
+def test_quiet_prints_the_command_only(small, tmp_path, capsys, undrawn):
     assert main(words(small, tmp_path / "out", "--trials", "1", "--quiet")) == 0
     assert re.fullmatch(r"fastnet train --data \S+ --lr \S+\n", capsys.readouterr().out)
 
 
-def test_five_images_are_divided_as_the_search_divides_them(small, tmp_path, capsys):
+def test_five_images_are_divided_as_the_search_divides_them(small, tmp_path, capsys, undrawn):
     """A fifth of five is one; the tenth that fastnet train holds out would be none."""
     assert main(words(small, tmp_path / "out", "--subset", "5", "--lr", "1e-3,1e-2", "--trials", "1")) == 0
 
@@ -79,7 +87,7 @@ def test_choices_folds_and_a_subset(small, tmp_path, capsys):
     assert "--lr 1.000000e-02 --" in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_augmentations_are_a_choice(tmp_path, capsys):
+def test_augmentations_are_a_choice(tmp_path, capsys, undrawn):
     X = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "bytes.npz", X=X, y=np.arange(60) % 2)
     given = words(str(tmp_path / "bytes.npz"), tmp_path / "out", "--method", "grid", "--trials", "2", "--lr", "1e-2")
@@ -89,7 +97,7 @@ def test_augmentations_are_a_choice(tmp_path, capsys):
     assert ("--augment flip,crop:1" in lines[-1]) == ("augment: none" not in next(x for x in lines if "best of" in x))
 
 
-def test_processes_share_the_trials(small, tmp_path, capsys):
+def test_processes_share_the_trials(small, tmp_path, capsys, undrawn):
     assert main(words(small, tmp_path / "one", "--trials", "6")) == 0
     assert main(words(small, tmp_path / "two", "--trials", "6", "--processes", "2")) == 0
     one, two = load(tmp_path / "one"), load(tmp_path / "two")
@@ -144,7 +152,7 @@ def test_mistakes_end_with_one_line_and_status_2(more, message, small, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_with_another_search_is_refused(small, tmp_path, capsys):
+def test_a_folder_with_another_search_is_refused(small, tmp_path, capsys, undrawn):
     assert main(words(small, tmp_path / "out", "--trials", "1")) == 0
     assert main(words(small, tmp_path / "out", "--trials", "1", "--seed", "1")) == 2
     assert "holds another search: seed is 0 there and 1 here" in capsys.readouterr().err
@@ -155,7 +163,7 @@ def test_if_no_trial_finishes_the_status_is_1(small, tmp_path, capsys):
     assert "no trial has finished: 2 of 2 pruned" in capsys.readouterr().err
 
 
-def test_how_image_files_are_read_may_change(tmp_path, capsys):
+def test_how_image_files_are_read_may_change(tmp_path, capsys, undrawn):
     Image = pytest.importorskip("PIL.Image")
     rng = np.random.default_rng(0)
     for i in range(24):

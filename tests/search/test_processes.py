@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fastnet.search import load, log_uniform, search
@@ -60,33 +63,40 @@ def settings(results):
     return [(run.stage, run.number, run.setting, run.value) for run in results.runs]
 
 
-def undisturbed(tmp_path, method):
-    """The same search in one process that nobody kills."""
-    process, _ = start(tmp_path / "calm", "calm", 0, method)
-    assert process.communicate()[0] and process.returncode == 0
-    return settings(load(tmp_path / "calm" / "search"))
+@functools.cache
+def undisturbed(method):
+    """The same search in this process, which nobody kills."""
+    with tempfile.TemporaryDirectory() as folder:
+        return settings(search(hill, {"lr": log_uniform(1e-4, 1e0)}, trials=6, fine=3, method=method, folder=folder))
+
+
+def hill(lr):
+    return -((np.log10(lr) + 2) ** 2)
 
 
 @posix
 @pytest.mark.parametrize("method", ["random", "tpe"])
-@pytest.mark.parametrize("trial", [3, 8], ids=["coarse", "fine"])
-def test_after_sigkill_no_finished_trial_is_lost_and_the_others_are_as_without_it(method, trial, tmp_path):
-    (tmp_path / "calm").mkdir()
-    process, log = start(tmp_path, "killed", 0.15, method)
-    wait_for(lambda: len(calls(log, "start")) == trial)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    done = calls(log, "end")
-    kept = load(tmp_path / "search")
-    assert kept.count("finished") == len(done) == trial - 1 and kept.count("unfinished") == 1
+def test_after_sigkill_no_finished_trial_is_lost_and_the_others_are_as_without_it(method, tmp_path):
+    """Killed in its third trial, in the coarse stage, and when it is resumed in the eighth, in the fine stage."""
+    done, folder = [], tmp_path / "search"
+    for trial in (3, 8):
+        process, log = start(tmp_path, f"killed{trial}", 0.15, method)
+        starts = trial - len(done)
+        wait_for(lambda log=log, starts=starts: len(calls(log, "start")) == starts)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert not set(calls(log, "start")) & set(done)
+        done += calls(log, "end")
+        kept = load(folder)
+        assert kept.count("finished") == len(done) == trial - 1 and kept.count("unfinished") == 1
 
     process, log = start(tmp_path, "resumed", 0, method)
     out, _ = process.communicate()
     assert process.returncode == 0
     assert len(calls(log, "start")) == 9 - len(done) and not set(calls(log, "start")) & set(done)
-    assert ("6 of them done already" if trial > 6 else f"{len(done)} of them done already") in out
-    assert settings(load(tmp_path / "search")) == undisturbed(tmp_path, method)
-    assert list((tmp_path / "search" / "workers").iterdir()) == []
+    assert "6 of them done already" in out and "1 of them done already" in out
+    assert settings(load(folder)) == undisturbed(method)
+    assert list((folder / "workers").iterdir()) == []
 
 
 def test_a_line_that_a_killed_process_left_unfinished_is_cut_off(tmp_path):
@@ -101,13 +111,12 @@ def test_a_line_that_a_killed_process_left_unfinished_is_cut_off(tmp_path):
 
 
 def test_two_processes_share_one_journal(tmp_path):
-    (tmp_path / "calm").mkdir()
     (first, log), (second, other) = (start(tmp_path, name, 0.3) for name in "ab")
     outs = [process.communicate()[0] for process in (first, second)]
     assert first.returncode == second.returncode == 0
     both = calls(log, "end"), calls(other, "end")
     assert min(map(len, both)) >= 2 and len(both[0] + both[1]) == len(set(both[0] + both[1])) == 9
-    assert sorted(map(str, settings(load(tmp_path / "search")))) == sorted(map(str, undisturbed(tmp_path, "random")))
+    assert sorted(map(str, settings(load(tmp_path / "search")))) == sorted(map(str, undisturbed("random")))
     for out in outs:  # each tells of all trials, those before it only by their number, and of the best
         before = sum(map(int, re.findall(r"(\d+) of them done already", out)))
         assert out.count("val_acc: ") + before == 10 and out.count("best: ") == 1
@@ -115,14 +124,13 @@ def test_two_processes_share_one_journal(tmp_path):
 
 @posix
 def test_a_process_takes_over_the_trial_of_one_that_was_killed(tmp_path):
-    (tmp_path / "calm").mkdir()
     (first, log), (second, other) = start(tmp_path, "a", 60), start(tmp_path, "b", 0.3)
     wait_for(lambda: calls(log, "start") and len(calls(other, "start")) > 1)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     second.communicate(timeout=60)
     assert second.returncode == 0 and set(calls(log, "start")) < set(calls(other, "end"))
-    assert sorted(map(str, settings(load(tmp_path / "search")))) == sorted(map(str, undisturbed(tmp_path, "random")))
+    assert sorted(map(str, settings(load(tmp_path / "search")))) == sorted(map(str, undisturbed("random")))
 
 
 @posix
