@@ -6,6 +6,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import CONV, Conv, integers, normal
+from cuda.dtypes import mostly_float32
 
 from fastnet.backends import Ops
 from fastnet.geometry import Conv2dGeometry
@@ -72,7 +73,7 @@ def assert_near(found, expected, tolerance):
         assert np.linalg.norm(got - want) <= tolerance * max(np.linalg.norm(want), 1e-30)
 
 
-@pytest.mark.parametrize("case", SMALL, ids=str)
+@mostly_float32("case", SMALL)
 def test_whole_numbers_are_exact(case, device, conv, dtype):
     given, relu = arrays(geometry(case), dtype), ("relu", {})
     assert_equal(computed(device, geometry(case), given, relu), computed(REFERENCE, geometry(case), given, relu))
@@ -189,7 +190,7 @@ def test_transposed_convolution(given, device, conv, dtype):
     assert_equal(map(device.to_numpy, found), (y, *REFERENCE.conv_transpose2d_backward(dy, saved)))
 
 
-@pytest.mark.parametrize("case", [case for case in SMALL if case.groups == 1 and case.N], ids=str)
+@mostly_float32("case", [case for case in SMALL if case.groups == 1 and case.N])
 def test_columns_of_patches(case, device, conv, dtype):
     g = geometry(case)
     x = integers(g.x_shape, dtype)

@@ -6,6 +6,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import GEMM, integers, normal
+from cuda.dtypes import mostly_float32
 
 from fastnet.backends import Ops
 
@@ -35,7 +36,7 @@ def run(ops, shape, dtype, make, activation=None, bias=True):
     return [each if each is None else ops.to_numpy(each) for each in (y, *gradients)]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@mostly_float32("shape", SHAPES)
 @pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True), (True, True)], ids=str)
 def test_products_of_whole_numbers_are_exact(shape, transposed, dense, device, dtype):
     M, D, N = shape
@@ -45,7 +46,7 @@ def test_products_of_whole_numbers_are_exact(shape, transposed, dense, device, d
     np.testing.assert_array_equal(device.to_numpy(y), (a @ b).astype(dtype), strict=True)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@mostly_float32("shape", SHAPES)
 @pytest.mark.parametrize("activation", [None, ("relu", {})], ids=["", "relu"])
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", ""])
 def test_linear_is_exact_on_whole_numbers(shape, activation, bias, dense, device, dtype):

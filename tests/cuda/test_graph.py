@@ -29,7 +29,7 @@ def own_products(monkeypatch):
 def small(dtype="float32", seed=3):
     model = fn.Sequential(
         *(fn.Conv2d(4, 3, padding=1), fn.BatchNorm2d(), fn.ReLU(), fn.MaxPool2d(2), fn.Dropout(0.3)),
-        *(fn.Residual([fn.Conv2d(4, 3, padding=1), fn.BatchNorm2d()]), fn.ReLU(), fn.AvgPool2d(3)),
+        *(fn.Residual([fn.Conv2d(4, 1), fn.BatchNorm2d()]), fn.ReLU(), fn.AvgPool2d(3)),
         *(fn.Flatten(), fn.Linear(6), fn.Tanh(), fn.Dropout(0.2, seed=5), fn.Linear(10)),
     )
     model.build((2, 6, 6), seed=seed, dtype=dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cuda.dtypes import mostly_float32
 
 from fastnet.backends import Ops
 from fastnet.ops import REGISTRY
@@ -38,7 +39,7 @@ def problem(shape, dtype, seed=0):
 
 @pytest.mark.parametrize("ignored", IGNORED)
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@mostly_float32("shape", SHAPES)
 def test_softmax_cross_entropy(shape, weighted, ignored, device, dtype):
     scores, labels, weight = problem(shape, dtype)
     if ignored == -100:
@@ -81,7 +82,7 @@ def test_a_certain_mistake_costs_infinity(device, dtype):
 @pytest.mark.parametrize("ignored", IGNORED)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", ["svm_loss", "squared_hinge_loss"])
-@pytest.mark.parametrize("shape", [shape for shape in SHAPES if len(shape) == 2], ids=str)
+@mostly_float32("shape", [shape for shape in SHAPES if len(shape) == 2])
 def test_hinge_losses_of_integers_are_exact(shape, name, weighted, ignored, device, dtype):
     _, labels, _ = problem(shape, dtype)
     rng = np.random.default_rng(2)
