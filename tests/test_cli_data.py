@@ -185,12 +185,12 @@ def test_evaluate_takes_all_of_an_npz_file_and_of_digits(tmp_path, capsys):
 def test_runs_beside_the_classes_are_no_class(tmp_path, capsys, monkeypatch):
     write_images(tmp_path, 10, size=(8, 8))
     monkeypatch.chdir(tmp_path)
-    for _ in range(2):
-        status, out, error = run(capsys, "train", "--data", ".", "--epochs", 1)
+    for more in ([], ["--no-plot"]):  # the plot of the first is an image in its folder
+        status, out, error = run(capsys, "train", "--data", ".", "--epochs", 1, *more)
         assert status == 0 and "2 classes" in out
     assert "left out 1 entry: runs/" in error
     assert run(capsys, "train", "--data", ".", "--epochs", 1, "--out", "mine")[0] == 0
-    status, out, error = run(capsys, "train", "--data", ".", "--epochs", 1)
+    status, out, error = run(capsys, "train", "--data", ".", "--epochs", 1, "--no-plot")
     assert status == 0 and "2 classes" in out and "left out 2 entries: mine/" in error
 
 

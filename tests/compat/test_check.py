@@ -17,6 +17,8 @@ from fastnet.compat import check
 from fastnet.compat.check import runner
 from fastnet.compat.check.tasks import FUNCTIONS
 
+pytestmark = pytest.mark.usefixtures("frozen")
+
 
 def test_right_solutions_are_right():
     """Read from a file, which the parent process does not import."""

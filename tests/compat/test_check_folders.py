@@ -13,6 +13,8 @@ from compat.solutions import GENEROUS
 
 from fastnet.compat import check
 
+pytestmark = pytest.mark.usefixtures("frozen")
+
 
 @pytest.mark.parametrize("imports", ["from cs231n.layers import *", "from ..layers import *", "from layers import *"])
 @pytest.mark.parametrize("top", [True, False])

@@ -8,6 +8,8 @@ from compat.solutions import GENEROUS
 
 from fastnet.compat import check
 
+pytestmark = pytest.mark.usefixtures("frozen")
+
 # ---------------------------------------------------------------- Adam's step count
 
 

@@ -16,6 +16,8 @@ from compat.solutions import GENEROUS, result_of, solutions
 
 from fastnet.compat import check
 
+pytestmark = pytest.mark.usefixtures("frozen")
+
 
 def loops(x):
     while True:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from compat.solutions import result_of, solutions
 
+pytestmark = pytest.mark.usefixtures("frozen")
+
 WORK = solutions()
 
 

@@ -7,6 +7,8 @@ import re
 import pytest
 from compat.solutions import result_of, solutions
 
+pytestmark = pytest.mark.usefixtures("frozen")
+
 MISTAKES = [
     # function changed, old, new, function checked, words
     ("affine_forward", " + b", "", "affine_forward", "wrong out: the bias is missing"),

@@ -14,6 +14,8 @@ from compat.solutions import GENEROUS
 
 from fastnet.compat import check
 
+pytestmark = pytest.mark.usefixtures("frozen")
+
 
 def raises(error):
     def relu_forward(x):
