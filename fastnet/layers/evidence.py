@@ -7,7 +7,7 @@ from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any
 
 from fastnet.arrays import same_bits
-from fastnet.layers.parameter import Parameter
+from fastnet.layers.parameter import Parameter, removals
 from fastnet.layers.version import version
 from fastnet.types import Array
 
@@ -50,17 +50,27 @@ class Evidence:
         self._constants = [(array, array.copy()) for array in constants]
         self._watched: list[Parameter] = []
         self._marks: list[object] = []
+        self._removals = -1  # as of which the marks were compared last
         self._copied = [(p, p._array.copy()) for p in parameters if not self._watches(p)]
 
     def holds(self) -> bool:
         """Whether nothing has changed."""
         return (
             self._since == version()
-            and all(map(is_, map(_mark, self._watched), self._marks))
+            and self._marks_hold()
             and _equal(self._contents, self._before)
             and not (self._constants and any(not same_bits(array, before) for array, before in self._constants))
             and (not self._copied or self._copies_hold())
         )
+
+    def _marks_hold(self) -> bool:
+        now = removals()  # first: a mark that is removed meanwhile counts the next time
+        if now == self._removals:
+            return True
+        if not all(map(is_, map(_mark, self._watched), self._marks)):
+            return False
+        self._removals = now
+        return True
 
     def _watches(self, parameter: Parameter) -> bool:
         parameter.move()

@@ -10,7 +10,19 @@ from fastnet.arrays import as_array, on_host, owns_memory
 from fastnet.backends import current
 from fastnet.types import Array, ArrayLike, DType
 
-__all__ = ["Parameter", "parameters_of"]
+__all__ = ["Parameter", "parameters_of", "removals"]
+
+_removals = 0
+
+
+def removals() -> int:
+    """How often a mark was removed, of any parameter: all marks are as they were while this number stays."""
+    return _removals
+
+
+def _removed() -> None:
+    global _removals
+    _removals += 1
 
 
 class Parameter:
@@ -54,18 +66,19 @@ class Parameter:
     @property
     def value(self) -> Array:
         array = self._array  # first, so that `watch` in another thread sees the reference or the mark removed
-        self._mark = None
+        self.touch()
         return array
 
     @value.setter
     def value(self, array: Array) -> None:
         self._stamp = object()
         self._array = array
-        self._mark = None
+        self.touch()
 
     def touch(self) -> None:
         """Note that the array changes, for code that writes to `_array`."""
         self._mark = None
+        _removed()  # last: who sees this number sees the mark removed
 
     def watch(self) -> object:
         """A mark that is `_mark` until the array may have been changed; None if that cannot be known.
