@@ -13,8 +13,10 @@ import pytest
 from cli_runs import train, weights
 
 import fastnet
+from fastnet import backends, cli
+from fastnet.backends import current
 from fastnet.cli import main
-from fastnet.threads import get_num_threads, set_num_threads
+from fastnet.threads import get_num_threads
 
 # ---------------------------------------------------------------- train
 
@@ -73,13 +75,16 @@ def test_quiet_prints_the_accuracy_only(halves, tmp_path, capsys):
     assert re.fullmatch(r"test accuracy: \d\.\d{3}\n", capsys.readouterr().out)
 
 
-def test_threads(halves, tmp_path):
-    before = get_num_threads()
-    try:
-        assert train(halves, tmp_path / "a", "--threads", "1", "--quiet") == 0
-        assert get_num_threads() == 1
-    finally:
-        set_num_threads(before)
+def test_threads_and_the_backend_are_as_before_when_a_command_ends(monkeypatch, capsys):
+    before, seen = (get_num_threads(), current().name), []
+    monkeypatch.setattr(cli.train, "run", lambda args: seen.append((get_num_threads(), current().name)) or 0)
+    monkeypatch.setattr(backends, "of_device", {"cpu": "reference"}.get)
+    assert main(["train", "--threads", "1", "--device", "cpu"]) == 0
+    assert seen == [(1, "reference")] and (get_num_threads(), current().name) == before
+    monkeypatch.setattr(cli.train, "run", lambda args: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["train", "--threads", "1", "--device", "cpu"])
+    assert (get_num_threads(), current().name) == before
 
 
 def test_early_stopping_puts_the_best_back(halves, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from typing import TextIO
@@ -22,7 +23,7 @@ from fastnet.cli import (
     train,
     verify,
 )
-from fastnet.cli.arguments import Parser, choose_machine
+from fastnet.cli.arguments import Parser, machine
 from fastnet.cli.errors import UserError, in_options, user_mistakes
 from fastnet.cli.output import guarded
 
@@ -99,10 +100,10 @@ def _run(argv: list[str] | None) -> int:
         return 0
     args.argv = argv
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.ExitStack() as stack:
             warnings.showwarning = _show_warning
             with user_mistakes():
-                choose_machine(args)
+                stack.enter_context(machine(args))
             with user_mistakes(catch=()):  # a file or folder that cannot be used is no bug, wherever it is met
                 status: int = args.run(args)
             return status

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import math
 import sys
 from argparse import SUPPRESS
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -25,7 +26,7 @@ __all__ = [
     "add_batch_size",
     "add_device",
     "add_threads",
-    "choose_machine",
+    "machine",
 ]
 
 
@@ -138,14 +139,14 @@ def add_batch_size(parser: argparse.ArgumentParser) -> None:
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    """``--threads``, which `main` sets before the command runs."""
+    """``--threads``, which `main` sets while the command runs."""
     parser.add_argument(
         "--threads", type=count, metavar="N", help="number of threads (default: all that affinity and cgroup allow)"
     )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """``--device``, which `main` sets before the command runs."""
+    """``--device``, which `main` sets while the command runs."""
     parser.add_argument(
         "--device",
         choices=["cpu", "gpu"],
@@ -153,12 +154,16 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def choose_machine(args: argparse.Namespace) -> None:
-    """Do what ``--threads`` and ``--device`` say, after FASTNET_ISA, FASTNET_BACKEND and FASTNET_NUM_THREADS."""
+@contextlib.contextmanager
+def machine(args: argparse.Namespace) -> Iterator[None]:
+    """Inside the block, the threads and the device that ``--threads`` and ``--device`` name."""
     import fastnet
     from fastnet import backends
 
-    if getattr(args, "threads", None):
-        fastnet.set_num_threads(args.threads)
-    if device := getattr(args, "device", None):
-        fastnet.use_backend(backends.of_device(device))
+    with contextlib.ExitStack() as before:
+        if threads := getattr(args, "threads", None):
+            before.callback(fastnet.set_num_threads, fastnet.get_num_threads())
+            fastnet.set_num_threads(threads)
+        if device := getattr(args, "device", None):
+            before.enter_context(fastnet.use_backend(backends.of_device(device)))
+        yield

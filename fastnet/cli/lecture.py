@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 import traceback
 from argparse import Namespace
@@ -12,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import data
-from fastnet.cli.arguments import Parser, add_device, add_threads, choose_machine, folder, whole
+from fastnet.cli.arguments import Parser, add_device, add_threads, folder, machine, whole
 from fastnet.cli.errors import UserError, user_mistakes
 
 if TYPE_CHECKING:
@@ -51,11 +52,12 @@ def run(args: Namespace) -> int:
         chosen = lectures.names() if args.name == "all" else [args.name]
         modules = {name: lectures.experiment(name) for name in chosen}
     parsed = _parse(args.name, modules, args.rest)
-    with user_mistakes():
-        choose_machine(parsed)
-    if args.name != "all":
-        return _run(args.name, modules[args.name], parsed)
-    return _run_all(modules, parsed)
+    with contextlib.ExitStack() as stack:
+        with user_mistakes():
+            stack.enter_context(machine(parsed))
+        if args.name != "all":
+            return _run(args.name, modules[args.name], parsed)
+        return _run_all(modules, parsed)
 
 
 def _list() -> int:
