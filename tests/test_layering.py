@@ -194,7 +194,8 @@ def test_importing_every_public_module_loads_nothing_heavy():
 
 
 def c_files():
-    return {path.relative_to(REPOSITORY).as_posix(): path for path in sorted(CSRC.rglob("*.*")) if path.suffix != ".py"}
+    files = sorted(path for path in CSRC.rglob("*.*") if path.suffix not in (".py", ".pyc"))
+    return {path.relative_to(REPOSITORY).as_posix(): path for path in files}
 
 
 def code_of(path):

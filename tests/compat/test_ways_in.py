@@ -20,8 +20,9 @@ ROOT = Path(fastnet.__file__).parents[1]
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
     """An assignment folder; whatever the test does, the course's and the student's files may not change."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # so that any bytecode found at the end is a shim's
     folder = tmp_path / "assignment2"
     assignment.lay_out(folder)
     before = assignment.tree(folder / "cs231n")
