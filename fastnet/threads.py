@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 from fastnet import backends
 from fastnet.arguments import integer
 from fastnet.cores import MAX_THREADS, default_reason
 
-__all__ = ["get_num_threads", "run_alone", "set_num_threads", "threads_here"]
+__all__ = ["get_num_threads", "restored", "run_alone", "set_num_threads", "threads_here"]
 
 _reason = ""  # of the last set_num_threads
 _here = threading.local()
@@ -48,6 +50,23 @@ def set_num_threads(count: int) -> None:
 
         _native.set_threads(number)
         _reason = f"set_num_threads({number})"
+
+
+@contextlib.contextmanager
+def restored() -> Iterator[None]:
+    """After the block, as many threads as before, whatever backend is in use."""
+    global _reason
+    if not backends.NativeOps:
+        yield
+        return
+    from fastnet.backends import _native
+
+    number, why = _native.threads(), _reason
+    try:
+        yield
+    finally:
+        _native.set_threads(number)
+        _reason = why
 
 
 def run_alone() -> None:

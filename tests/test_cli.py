@@ -75,16 +75,18 @@ def test_quiet_prints_the_accuracy_only(halves, tmp_path, capsys):
     assert re.fullmatch(r"test accuracy: \d\.\d{3}\n", capsys.readouterr().out)
 
 
-def test_threads_and_the_backend_are_as_before_when_a_command_ends(monkeypatch, capsys):
+def test_threads_and_the_backend_are_as_before_when_a_command_ends(monkeypatch, threads):
+    threads(2)
     before, seen = (get_num_threads(), current().name), []
     monkeypatch.setattr(cli.train, "run", lambda args: seen.append((get_num_threads(), current().name)) or 0)
     monkeypatch.setattr(backends, "of_device", {"cpu": "reference"}.get)
     assert main(["train", "--threads", "1", "--device", "cpu"]) == 0
     assert seen == [(1, "reference")] and (get_num_threads(), current().name) == before
     monkeypatch.setattr(cli.train, "run", lambda args: 1 // 0)
-    with pytest.raises(ZeroDivisionError):
-        main(["train", "--threads", "1", "--device", "cpu"])
-    assert (get_num_threads(), current().name) == before
+    for more in (["--device", "cpu"], []):
+        with backends.use_backend("reference"), pytest.raises(ZeroDivisionError):
+            main(["train", "--threads", "1", *more])
+        assert (get_num_threads(), current().name) == before
 
 
 def test_early_stopping_puts_the_best_back(halves, tmp_path, capsys):

@@ -156,14 +156,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def machine(args: argparse.Namespace) -> Iterator[None]:
-    """Inside the block, the threads and the device that ``--threads`` and ``--device`` name."""
+    """Inside the block, the threads and the device that ``--threads`` and ``--device`` name; then those of before."""
     import fastnet
-    from fastnet import backends
+    from fastnet import backends, threads
 
     with contextlib.ExitStack() as before:
-        if threads := getattr(args, "threads", None):
-            before.callback(fastnet.set_num_threads, fastnet.get_num_threads())
-            fastnet.set_num_threads(threads)
+        before.enter_context(threads.restored())
+        if number := getattr(args, "threads", None):
+            fastnet.set_num_threads(number)
         if device := getattr(args, "device", None):
             before.enter_context(fastnet.use_backend(backends.of_device(device)))
         yield
