@@ -7,7 +7,7 @@ from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any
 
 from fastnet.arrays import same_bits
-from fastnet.layers.parameter import Parameter, removals
+from fastnet.layers.parameter import Parameter, last_removal
 from fastnet.layers.version import version
 from fastnet.types import Array
 
@@ -50,7 +50,7 @@ class Evidence:
         self._constants = [(array, array.copy()) for array in constants]
         self._watched: list[Parameter] = []
         self._marks: list[object] = []
-        self._removals = -1  # as of which the marks were compared last
+        self._removal: object = None  # the last one before the marks were compared
         self._copied = [(p, p._array.copy()) for p in parameters if not self._watches(p)]
 
     def holds(self) -> bool:
@@ -64,12 +64,12 @@ class Evidence:
         )
 
     def _marks_hold(self) -> bool:
-        now = removals()  # first: a mark that is removed meanwhile counts the next time
-        if now == self._removals:
+        now = last_removal()  # first: a mark that is removed meanwhile is found the next time
+        if now is self._removal:
             return True
         if not all(map(is_, map(_mark, self._watched), self._marks)):
             return False
-        self._removals = now
+        self._removal = now
         return True
 
     def _watches(self, parameter: Parameter) -> bool:

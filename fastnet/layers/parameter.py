@@ -10,19 +10,14 @@ from fastnet.arrays import as_array, on_host, owns_memory
 from fastnet.backends import current
 from fastnet.types import Array, ArrayLike, DType
 
-__all__ = ["Parameter", "parameters_of", "removals"]
+__all__ = ["Parameter", "last_removal", "parameters_of"]
 
-_removals = 0
-
-
-def removals() -> int:
-    """How often a mark was removed, of any parameter: all marks are as they were while this number stays."""
-    return _removals
+_last_removal = object()
 
 
-def _removed() -> None:
-    global _removals
-    _removals += 1
+def last_removal() -> object:
+    """Another object after each removal of a mark, of any parameter: while it is the same, so are all marks."""
+    return _last_removal
 
 
 class Parameter:
@@ -71,14 +66,14 @@ class Parameter:
 
     @value.setter
     def value(self, array: Array) -> None:
-        self._stamp = object()
-        self._array = array
-        self.touch()
+        global _last_removal
+        stamp = object()
+        self._stamp, self._array, self._mark, _last_removal = stamp, array, None, stamp  # Ctrl-C comes at calls only
 
     def touch(self) -> None:
         """Note that the array changes, for code that writes to `_array`."""
-        self._mark = None
-        _removed()  # last: who sees this number sees the mark removed
+        global _last_removal
+        self._mark, _last_removal = None, object()  # in this order: who sees the new object sees the mark removed
 
     def watch(self) -> object:
         """A mark that is `_mark` until the array may have been changed; None if that cannot be known.
