@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import re
 import reprlib
 from typing import Any
 
@@ -41,9 +42,9 @@ _LINE.maxstring = _LINE.maxother = _LINE.maxlong = 120
 
 def shown(value: Any) -> str:
     """A value as error messages show it, in a line: an array by its shape, a long sequence by its first elements."""
-    if getattr(value, "shape", None):
-        return f"an array of shape {tuple(value.shape)}"
-    return _LINE.repr(value)
+    if isinstance(shape := getattr(value, "shape", None), tuple) and shape:
+        return f"an array of shape {tuple(shape)}"
+    return re.sub(r"\n *", " ", _LINE.repr(value))
 
 
 def integer(value: Any, name: str, minimum: int = 1, bits: int = 31) -> int:

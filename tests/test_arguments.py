@@ -194,6 +194,8 @@ def test_errors_take_a_line_whatever_was_given():
         (X, r"an array of shape \(2, 3, 8, 8\)"),
         (["a"] * 999, r"\['a', 'a', 'a', 'a', 'a', 'a', ...\]"),
         ("b" * 999, "'b+...b+'"),
+        ([np.eye(2)], r"\[array\(\[\[1., 0.\], \[0., 1.\]\]\)\]"),
+        (np.ndarray, "<class 'numpy.ndarray'>"),
     ):
         with pytest.raises(TypeError, match=f"must be an integer, got {words}$") as caught:
             fn.Conv2d(given, 3)
