@@ -117,7 +117,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart(session):
-    """Unregister plugins that no test here uses: they take half the time of a short test."""
+    """Unregister plugins that the tests do without: they take half the time of a short test."""
     plugins = session.config.pluginmanager
     for name in filter(plugins.has_plugin, ("hypothesispytest", "benchmark")):
         plugins.unregister(name=name)

@@ -104,7 +104,7 @@ static void winograd_keep_filters(void *context, int64_t vector, int thread) {
         transpose(lanes, 9, filters_at(&w->job->at, 9, k, c), w->job->at.w_out, to, LANES);
 }
 
-/* Inference keeps filters, too, whose transform takes so much. */
+/* Plans keep the filters, too, if U takes at least this much. No SPEED value: a plan's weights keep their layout. */
 enum { KEPT_BYTES = 8 << 20 };
 
 /* The way, and the layout of V, M and U; C zeros follow U, then the filters. */

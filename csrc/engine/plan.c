@@ -62,7 +62,7 @@ static int64_t scratch_of(const fn_plan *plan, const fn_step *s, int64_t N, int 
 }
 
 /* Bytes of a part of a stretch: its values, and the largest scratch of any step. Parts differ by one image, and fewer
- * images may need more scratch, because few tiles make Winograd run by points. */
+ * images may need more scratch, because few tiles make Winograd run by points or panels. */
 static int64_t part_bytes(const fn_plan *plan, const fn_step *begin, int64_t N, split how, int threads) {
     const fn_step *end = end_of_stretch(plan, begin);
     int64_t larger = ceil_div(N, how.parts), scratch = 0;
