@@ -83,8 +83,10 @@ enum { MODEL_LANES = 16 };
 /* ---- SPEED: compile-time constants ---- */
 
 /* Prefetch distances (immediate operands): reduction steps in operand B by rows and in operand A by columns; steps
- * before a pixel is read; channels of transformed weights; rows that batch norm sums. */
-enum { ROWS_AHEAD = 48, COLUMNS_AHEAD = 16, PIXELS_AHEAD = 48, WINOGRAD_AHEAD = 4, GATED_AHEAD = 16 };
+ * before a pixel is read; channels of weights that Winograd transforms at once, and of filters that it keeps; rows that
+ * batch norm sums. */
+enum { ROWS_AHEAD = 48, COLUMNS_AHEAD = 16, PIXELS_AHEAD = 48 };
+enum { WINOGRAD_AHEAD = 4, FILTERS_AHEAD = 16, GATED_AHEAD = 16 };
 
 /* Filters whose patches are listed together; also an array size and the unrolling factor of a loop. */
 enum { LISTED_FILTERS = 16 };

@@ -111,17 +111,18 @@ static void winograd_inputs(const winograd_job *w, int64_t first, int64_t count,
     }
 }
 
-/* M of `height` tiles and one point. V's rows are `row` apart, M's width * LANES. more: added to M. */
-INLINE void point_register_tile(const int height, const int width, const int more, const REAL *v, int64_t row,
+/* M of `height` tiles and one point. V's rows are `row` apart, M's width * LANES. add: M holds sums already, and u is
+ * in the cache. */
+INLINE void point_register_tile(const int height, const int width, const int add, const REAL *v, int64_t row,
                                 int64_t steps, const REAL *u, REAL *m) {
     vec acc[TILE_ROWS][2];
     const REAL *rows[TILE_ROWS];
     UNROLL_FOR (int i = 0; i < height; i++) {
-        UNROLL_FOR (int j = 0; j < width; j++) acc[i][j] = more ? load(m + (i * width + j) * LANES) : (vec){0};
+        UNROLL_FOR (int j = 0; j < width; j++) acc[i][j] = add ? load(m + (i * width + j) * LANES) : (vec){0};
         rows[i] = v + i * row;
     }
     for (int64_t t = 0; t < steps; t++, u += width * LANES) {
-        if (width == 2 && !more) {
+        if (width == 2 && !add) {
             __builtin_prefetch(u + ROWS_AHEAD * PANEL);
             __builtin_prefetch(u + ROWS_AHEAD * PANEL + LANES);
         }
@@ -147,12 +148,12 @@ INLINE void prefetch_outputs(const winograd_job *w, int64_t k, winograd_position
 }
 
 /* V and M have room for whole register tiles; results of unfilled rows are never read. */
-INLINE void point_product(const int width, const int more, int64_t count, const REAL *v, int64_t row, int64_t steps,
+INLINE void point_product(const int width, const int add, int64_t count, const REAL *v, int64_t row, int64_t steps,
                           const REAL *u, REAL *m) {
     for (int64_t t = 0; t < count; t += TILE_ROWS, v += TILE_ROWS * row, m += TILE_ROWS * width * LANES) {
-        if (count - t > HALF_ROWS) point_register_tile(TILE_ROWS, width, more, v, row, steps, u, m);
-        else if (count - t > LOW_ROWS) point_register_tile(HALF_ROWS, width, more, v, row, steps, u, m);
-        else point_register_tile(LOW_ROWS, width, more, v, row, steps, u, m);
+        if (count - t > HALF_ROWS) point_register_tile(TILE_ROWS, width, add, v, row, steps, u, m);
+        else if (count - t > LOW_ROWS) point_register_tile(HALF_ROWS, width, add, v, row, steps, u, m);
+        else point_register_tile(LOW_ROWS, width, add, v, row, steps, u, m);
     }
 }
 

@@ -84,7 +84,7 @@ static void winograd_panel(void *context, int64_t panel, int thread) {
             const REAL *from = w->filters + ((2 * panel + i) * C + c) * filter;
             for (int64_t n = 0; n < steps; n++, from += filter) {
                 for (int64_t line = 0; line < filter; line += 64 / (int64_t)sizeof(REAL))
-                    __builtin_prefetch(from + 16 * filter + line);
+                    __builtin_prefetch(from + FILTERS_AHEAD * filter + line);
                 filter_points(3, 0, from, u + (n * width + i) * LANES, LANES * PANEL);
             }
         }
@@ -172,26 +172,34 @@ static void winograd_points(winograd_job *w) {
                    winograd_shared_outputs, w);
 }
 
+/* V of the current tiles. */
+static void winograd_current_inputs(winograd_job *w) {
+    const conv_job *job = w->job;
+    double work = (double)w->tile_count * 8 * POINTS * (double)job->conv.C / LANES;
+    fn_parallel_on(job->run.threads, ceil_div(w->tile_count, fn_speed.winograd_inputs), work, winograd_shared_inputs,
+                   w);
+}
+
 static void winograd_run(conv_job *job) {
     winograd_job w = winograd_layout(job);
     double numbers = POINTS * (double)job->conv.C / LANES; /* of a tile */
+    double products = (double)w.grid.count * numbers * (double)job->conv.K;
     if (w.way == BY_BLOCKS) {
-        fn_parallel_on(job->run.threads, ceil_div(w.grid.count, w.block),
-                       (double)w.grid.count * numbers * (double)job->conv.K, winograd_block, &w);
+        fn_parallel_on(job->run.threads, ceil_div(w.grid.count, w.block), products, winograd_block, &w);
         return;
     }
     w.v = (REAL *)(job->run.scratch + job->run.threads * job->run.scratch_bytes); /* shared */
     w.m = w.v + POINTS * w.v_point;
+    if (w.way == BY_PANELS) {
+        double filters = 240 * (double)job->conv.C * (double)w.panels;
+        w.tile_count = w.grid.count;
+        winograd_current_inputs(&w);
+        fn_parallel_on(job->run.threads, w.panels, filters + products, winograd_panel, &w);
+        return;
+    }
     for (w.first_tile = 0; w.first_tile < w.grid.count; w.first_tile += w.block) {
         w.tile_count = min64(w.block, w.grid.count - w.first_tile);
-        fn_parallel_on(job->run.threads, ceil_div(w.tile_count, fn_speed.winograd_inputs),
-                       (double)w.tile_count * 8 * numbers, winograd_shared_inputs, &w);
-        if (w.way == BY_PANELS) {
-            double filters = 120 * (double)job->conv.C * (double)w.panels;
-            fn_parallel_on(job->run.threads, w.panels,
-                           2 * filters + (double)w.grid.count * numbers * (double)job->conv.K, winograd_panel, &w);
-            return;
-        }
+        winograd_current_inputs(&w);
         for (w.first_panel = 0; w.first_panel < w.panels; w.first_panel += w.held_panels) {
             w.panel_count = min64(w.held_panels, w.panels - w.first_panel);
             if (w.held_panels < w.panels) winograd_held_filters(&w);
