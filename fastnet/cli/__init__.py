@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import warnings
 from typing import TextIO
@@ -100,11 +99,9 @@ def _run(argv: list[str] | None) -> int:
         return 0
     args.argv = argv
     try:
-        with warnings.catch_warnings(), contextlib.ExitStack() as stack:
+        with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            with user_mistakes():
-                stack.enter_context(machine(args))
-            with user_mistakes(catch=()):  # a file or folder that cannot be used is no bug, wherever it is met
+            with machine(args), user_mistakes(catch=()):  # a file or folder that cannot be used is no bug
                 status: int = args.run(args)
             return status
     except UserError as error:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from fastnet.cli.errors import user_mistakes
+
 __all__ = [
     "Parser",
     "count",
@@ -157,13 +159,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 @contextlib.contextmanager
 def machine(args: argparse.Namespace) -> Iterator[None]:
     """Inside the block, the threads and the device that ``--threads`` and ``--device`` name; then those of before."""
-    import fastnet
-    from fastnet import backends, threads
-
     with contextlib.ExitStack() as before:
-        before.enter_context(threads.restored())
-        if number := getattr(args, "threads", None):
-            fastnet.set_num_threads(number)
-        if device := getattr(args, "device", None):
-            before.enter_context(fastnet.use_backend(backends.of_device(device)))
+        with user_mistakes():  # also in FASTNET_ISA, FASTNET_BACKEND and FASTNET_NUM_THREADS, which the import reads
+            import fastnet
+            from fastnet import backends, threads
+
+            before.enter_context(threads.restored())
+            if number := getattr(args, "threads", None):
+                fastnet.set_num_threads(number)
+            if device := getattr(args, "device", None):
+                before.enter_context(fastnet.use_backend(backends.of_device(device)))
         yield

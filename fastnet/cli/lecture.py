@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
 import traceback
 from argparse import Namespace
@@ -52,9 +51,7 @@ def run(args: Namespace) -> int:
         chosen = lectures.names() if args.name == "all" else [args.name]
         modules = {name: lectures.experiment(name) for name in chosen}
     parsed = _parse(args.name, modules, args.rest)
-    with contextlib.ExitStack() as stack:
-        with user_mistakes():
-            stack.enter_context(machine(parsed))
+    with machine(parsed):
         if args.name != "all":
             return _run(args.name, modules[args.name], parsed)
         return _run_all(modules, parsed)
