@@ -270,7 +270,7 @@ peers.serve(lambda case: (lambda: None, [float(loaded), float(os.environ.get("TH
         ["--only", "step", "--match", "resnet20 of", "--dtype", "float64", "--peers", "torch NCHW"],
         ["--only", "step", "--match", "resnet20,", "--peers", "torch NHWC"],
         ["--only", *OTHERS, "pointwise_block", "pool", "norm", "--peers", "torch NHWC"],
-        ["--only", "finetune", "--match", "8x3x96x96", "--peers", "torch NHWC"],
+        ["--only", "finetune", "--dtype", "float64", "--match", "8x3x96x96", "--peers", "torch NHWC"],
         ["--only", "narrow", "--dtype", "float64", "--algorithm", "direct", "--peers", "torch NHWC"],
         ["--only", "norm", "--match", "x24x48x48", "--peers", "compiled NHWC"],
     ],

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def frozen():
-    """Forked processes collect garbage, too: without what was there before, whose memory they would copy."""
+    """Hide what exists already from the garbage collector, which would make forked processes copy its memory."""
     gc.collect()
     gc.freeze()
     yield

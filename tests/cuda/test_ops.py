@@ -46,9 +46,9 @@ def size(example):
 
 
 def chosen(op, kernels, dtype):
-    """The examples; on the emulator only the smallest of those that give the same arguments to an op without a kernel,
-    since the ops that it is composed of are tested on all of these shapes, and of float64's, whose kernels are
-    float32's templates."""
+    """The examples. On the emulator, only the smallest of those with the same arguments for ops without a kernel, since
+    the ops that they are composed of are tested on all shapes, and in float64, whose kernels are float32's templates.
+    """
     if ON_GPU or (op.name in kernels and dtype == np.float32):
         return op.examples
     smallest = {}
